@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The device page: how a library-OS guest learns all it needs before its first instruction. Written by the monitor only. */
+#ifndef LV_ABI_DEVICE_PAGE_H
+#define LV_ABI_DEVICE_PAGE_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LV_DEVICE_MAGIC 0x3145474150564544ull /* "DEVPAGE1" */
+#define LV_MAX_DEVICES 16
+#define LV_MAX_QUEUES 4
+
+enum lv_device_type { /* virtio device numbers where there is one */
+	LV_DEV_NONE = 0,
+	LV_DEV_NET = 1,
+	LV_DEV_BLOCK = 2,
+	LV_DEV_CONSOLE = 3,
+};
+
+enum { /* queue numbers, by device */
+	LV_NET_RX = 0, LV_NET_TX = 1,
+	LV_BLOCK_REQUESTS = 0,
+	LV_CONSOLE_STDIN = 0, LV_CONSOLE_STDOUT = 1, LV_CONSOLE_STDERR = 2,
+};
+
+/* A split virtqueue (virtio 1.2, section 2.7); size is a power of two of at most 256. */
+struct lv_queue {
+	uint64_t desc, driver, device; /* guest addresses of descriptor table, available ring, used ring */
+	uint32_t size;
+	uint32_t bell; /* doorbell: a 32-bit write of any value to LV_BELL + bell */
+};
+static_assert(sizeof(struct lv_queue) == 32, "queue layout");
+
+struct lv_net_config {
+	uint8_t mac[6];
+	uint16_t mtu;
+	uint32_t ip, netmask, gateway, dns; /* network byte order; ip 0: ask by DHCP */
+	uint8_t reserved[8];
+};
+/* Features of a net device (virtio numbers); frames carry struct virtio_net_hdr_v1 of 12 bytes in front. */
+#define LV_NET_F_CSUM (1ull << 0)       /* the device completes checksums that the guest left partial */
+#define LV_NET_F_GUEST_CSUM (1ull << 1) /* frames may arrive with a partial checksum */
+#define LV_NET_F_GUEST_TSO4 (1ull << 7) /* TCP frames of up to 64 KiB may arrive, in merged buffers */
+#define LV_NET_F_HOST_TSO4 (1ull << 11) /* the guest may send TCP frames of up to 64 KiB */
+#define LV_NET_F_MRG_RXBUF (1ull << 15) /* one frame may span several buffers of the receive queue */
+
+struct lv_block_config {
+	uint64_t sectors; /* of 512 bytes */
+	uint32_t read_only;
+	uint32_t reserved;
+	char serial[16];
+};
+
+#define LV_STREAM_TTY 1u    /* the stream is a terminal */
+#define LV_STREAM_CLOSED 2u /* nothing is there: end of file at once, writes are dropped */
+struct lv_console_config {
+	uint32_t stream[3]; /* LV_STREAM_* of stdin, stdout, stderr */
+	uint16_t rows, columns;
+	uint8_t reserved[16];
+};
+
+struct lv_device {
+	uint32_t type; /* enum lv_device_type */
+	uint32_t queues;
+	uint64_t features;
+	union {
+		struct lv_net_config net;
+		struct lv_block_config block;
+		struct lv_console_config console;
+		uint8_t raw[32];
+	} config;
+	struct lv_queue queue[LV_MAX_QUEUES];
+};
+static_assert(sizeof(struct lv_device) == 176, "device entry layout");
+static_assert(sizeof(struct lv_console_config) == 32, "console configuration layout");
+static_assert(sizeof(struct lv_net_config) == 32, "net configuration layout");
+static_assert(sizeof(struct lv_block_config) == 32, "block configuration layout");
+
+struct lv_device_page {
+	uint64_t magic;
+	uint32_t abi_version;
+	uint32_t size; /* of this structure */
+	/* memory */
+	uint64_t ram_size;  /* bytes usable from LV_RAM on now; grows by the GROW hypercall */
+	uint64_t ram_limit; /* bytes it may grow to */
+	uint64_t heap_start; /* guest address: RAM from here on is free, and all zero */
+	uint64_t image_size; /* bytes of the image at LV_IMAGE; 0: none */
+	/* time: ns = base + ((tsc - tsc_base) * tsc_mult >> 32), 128-bit product */
+	uint64_t tsc_hz;
+	uint64_t tsc_mult;
+	uint64_t tsc_base;
+	uint64_t monotonic_base_ns;
+	uint64_t realtime_base_ns;
+	/* processor */
+	uint64_t xcr0; /* state components that are enabled */
+	uint32_t xsave_size;
+	uint32_t generation; /* changes at every restore and clone */
+	uint8_t random_seed[32];
+	/* what to run: strings, each ended by a zero byte, argv first and then the environment */
+	uint64_t args;     /* guest address */
+	uint32_t args_size; /* bytes, the last of them zero */
+	uint32_t argc, envc;
+	uint32_t uid, gid;
+	uint32_t reserved0;
+	char program[256]; /* path of the program in the image */
+	char cwd[256];
+	char hostname[64];
+	uint32_t device_count;
+	uint32_t reserved1;
+	struct lv_device device[LV_MAX_DEVICES];
+};
+static_assert(offsetof(struct lv_device_page, program) == 168, "device page layout");
+static_assert(offsetof(struct lv_device_page, device) == 752, "device page layout");
+static_assert(sizeof(struct lv_device_page) <= 4096, "the device page is one page");
+
+#endif

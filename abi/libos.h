@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The first bytes of the libos image: how the monitor finds its entry points. */
+#ifndef LV_ABI_LIBOS_H
+#define LV_ABI_LIBOS_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#define LV_LIBOS_MAGIC 0x736f62696c564cull /* "LVlibos" */
+#define LV_ABI_VERSION 1
+
+/* At LV_LIBOS in the loaded image. All addresses are guest-virtual. */
+struct lv_libos_header {
+	uint64_t magic;
+	uint32_t abi_version;
+	uint32_t reserved;
+	uint64_t entry;         /* first instruction; level 3, RSP = boot_stack */
+	uint64_t boot_stack;
+	uint64_t trap_entry;    /* where the trap stubs go on at level 3; RSP = trap frame */
+	uint64_t upcall_entry;  /* see lv_shared.upcall */
+	uint64_t syscall_entry; /* LSTAR */
+	uint64_t text_start, text_end; /* code of libos: no upcall is made while RIP is in here */
+};
+static_assert(sizeof(struct lv_libos_header) == 72, "libos header layout");
+
+#endif

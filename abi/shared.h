@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The shared page: hypercalls, wake-ups, upcalls, the guest's part of the boot ledger. Both sides write, grouped by writer. */
+#ifndef LV_ABI_SHARED_H
+#define LV_ABI_SHARED_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A hypercall: fill lv_shared.arg, then write its number (32 bits) to LV_BELL + LV_BELL_HYPERCALL; the answer is in lv_shared.result. */
+#define LV_BELL_HYPERCALL 0x800
+enum lv_hypercall {
+	LV_HC_WAIT = 1,  /* arg[0]: deadline on the monotonic clock in ns, or 0 for none. Returns at once if need_wake is 0. */
+	LV_HC_EXIT = 2,  /* arg[0]: a wait status as of waitpid(2): code << 8, or signal. Output is drained first. Does not return. */
+	LV_HC_CRASH = 3, /* as EXIT, with struct lv_shared.crash filled: the VM ends with a report */
+	LV_HC_GROW = 4,  /* arg[0]: bytes wanted beyond ram_size; result: 0 or -ENOMEM; device page ram_size is updated */
+	LV_HC_RELEASE = 5, /* arg[0] ranges in lv_shared.release: their contents are no longer needed; they read as zero afterwards */
+	LV_HC_LISTEN = 6,  /* arg[0]: TCP port on which the program listens (first listen: ledger; never required) */
+};
+
+#define LV_LEDGER_SLOTS 8
+enum lv_ledger_slot { /* index into lv_shared.ledger */
+	LV_LEDGER_LIBOS = 0, /* first instruction of libos */
+	LV_LEDGER_READY = 1, /* libos initialised */
+	LV_LEDGER_PROGRAM = 2, /* program entry (of its dynamic linker, if it has one) */
+	LV_LEDGER_LISTEN = 3, /* first listen(2) */
+	LV_LEDGER_EXIT = 4,
+};
+
+struct lv_ledger_mark {
+	uint64_t tsc; /* 0: not reached */
+	uint64_t exits; /* lv_shared.exits at that time */
+};
+
+#define LV_MISSING_SLOTS 32
+struct lv_missing { /* a system call that libos does not have */
+	uint32_t nr;
+	uint32_t count;
+};
+
+#define LV_RELEASE_SLOTS 32
+struct lv_range {
+	uint64_t gpa, len; /* page-aligned */
+};
+
+struct lv_crash {
+	uint32_t kind;   /* LV_CRASH_* */
+	uint32_t signal; /* what a process would have died of */
+	uint64_t vector, error, cr2;
+	/* rax rbx rcx rdx rsi rdi rbp rsp r8..r15 rip rflags */
+	uint64_t reg[18];
+	uint32_t frames; /* used entries of stack: return addresses, innermost first */
+	uint32_t maps;   /* used entries of map */
+	uint64_t stack[24];
+	struct {
+		uint64_t start, end; /* where the file's text is mapped */
+		uint64_t file_offset;
+		char path[104];
+	} map[8];
+	char message[128]; /* of an assertion or panic of libos */
+};
+#define LV_CRASH_PROGRAM 1u /* a fault that the program did not handle */
+#define LV_CRASH_LIBOS 2u   /* libos found itself broken */
+
+struct lv_shared {
+	/* guest writes */
+	uint32_t need_wake; /* 1: the guest is about to WAIT or waits; the monitor wakes it when it publishes a used entry */
+	uint32_t want_preempt; /* 1: other threads could run: interrupt the program at the next tick */
+	uint64_t next_event_ns; /* monotonic time at which the program must be interrupted even if it computes; 0: never */
+	uint64_t arg[4];
+	struct lv_ledger_mark ledger[LV_LEDGER_SLOTS];
+	uint64_t memory_used; /* bytes of RAM that libos has given out */
+	struct lv_missing missing[LV_MISSING_SLOTS];
+	struct lv_range release[LV_RELEASE_SLOTS];
+	/* monitor writes */
+	int64_t result; /* of the last hypercall */
+	uint64_t exits; /* to the monitor so far */
+	uint32_t resched; /* 1: look for events before going back to the program */
+	uint32_t signals; /* bit n-1: signal n was sent from outside; the guest takes them with an atomic exchange */
+	struct { uint64_t rip, rflags, rsp; } upcall; /* the program's state when libos is entered at upcall_entry */
+	/* guest writes */
+	struct lv_crash crash;
+};
+static_assert(sizeof(struct lv_crash) == 1528, "crash record layout");
+static_assert(sizeof(struct lv_shared) <= 4096, "the shared page is one page");
+static_assert(offsetof(struct lv_shared, ledger) == 48, "shared page layout");
+
+#endif
