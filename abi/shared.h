@@ -10,7 +10,8 @@
 /* A hypercall: fill lv_shared.arg, then write its number (32 bits) to LV_BELL + LV_BELL_HYPERCALL; the answer is in lv_shared.result. */
 #define LV_BELL_HYPERCALL 0x800
 enum lv_hypercall {
-	LV_HC_WAIT = 1,  /* arg[0]: deadline on the monotonic clock in ns, or 0 for none. Returns at once if need_wake is 0. */
+	LV_HC_WAIT = 1,  /* arg[0]: deadline on the monotonic clock in ns, or 0 for none. Returns at once if need_wake is 0.
+	                    arg[1]: doorbells to ring first, bit n for LV_BELL + 4 * n. */
 	LV_HC_EXIT = 2,  /* arg[0]: a wait status as of waitpid(2): code << 8, or signal. Output is drained first. Does not return. */
 	LV_HC_CRASH = 3, /* as EXIT, with struct lv_shared.crash filled: the VM ends with a report */
 	LV_HC_GROW = 4,  /* arg[0]: bytes wanted beyond ram_size; result: 0 or -ENOMEM; device page ram_size is updated */

@@ -73,6 +73,9 @@ struct timer {
 void timer_set(struct timer *timer, uint64_t deadline);
 void timer_cancel(struct timer *timer);
 
+void timers_run(void);      /* fires what is due */
+uint64_t timers_next(void); /* the earliest deadline, or 0 */
+
 /* ---- sched.c: threads, waiting, the idle loop ---- */
 struct waiter { /* one interest in a wait queue; on the waiter's stack or in its object */
 	struct waiter *next, *prev;
@@ -144,7 +147,13 @@ struct ring {
 void ring_init(struct ring *ring, const struct lv_queue *queue);
 /* Puts a chain into the ring; -ENOSPC if there is no room. Does not ring the doorbell. */
 int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned count, void *cookie);
-void ring_kick(struct ring *ring); /* doorbell, unless the device asked for none */
+/*
+ * Tells the device of new buffers, unless it asked for no doorbells: at once, or, cheaper, together with the next
+ * WAIT (a doorbell costs a trip to the host). What is put off is never put off past the next event of the scheduler.
+ */
+void ring_kick(struct ring *ring);
+void ring_kick_later(struct ring *ring);
+void rings_flush(void); /* what ring_kick_later has put off, now */
 bool ring_has_used(const struct ring *ring);
 void *ring_get_used(struct ring *ring, uint32_t *len); /* the cookie, or NULL; *len: bytes the device wrote */
 

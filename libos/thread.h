@@ -9,7 +9,7 @@
 struct regs {
 	uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
 	uint64_t orig_rax; /* system call number, or -1: trap or upcall */
-	uint64_t rip, rflags, rsp;
+	uint64_t rip, cs, rflags, rsp, ss; /* in the order of IRETQ */
 };
 
 struct sigaction_k { /* the kernel's struct sigaction of x86-64 */
@@ -37,7 +37,7 @@ struct thread {
 	struct regs *regs;          /* the program's registers: at stack_top - sizeof(struct regs) */
 	uint64_t fs_base, gs_base;
 	void *xsave;                /* vector state while not running; lazily allocated */
-	bool in_user_trap;          /* regs came from a trap or upcall: all registers must be restored exactly */
+	bool restore_all;           /* go back by IRETQ: RCX and R11 count too (after traps, upcalls and rt_sigreturn) */
 	/* waiting */
 	struct timer timeout;
 	bool timed_out, woken;
