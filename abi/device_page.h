@@ -54,6 +54,12 @@ struct lv_block_config {
 
 #define LV_STREAM_TTY 1u    /* the stream is a terminal */
 #define LV_STREAM_CLOSED 2u /* nothing is there: end of file at once, writes are dropped */
+#define LV_STREAM_BROKEN 4u /* output: the reader has gone (may be set while the VM runs): writes answer EPIPE, with SIGPIPE */
+#define LV_STREAM_SAME 8u   /* stderr: goes where stdout goes; use the queue of stdout, so that the order of writes is kept */
+/*
+ * Queues: stdout and stderr carry bytes in readable buffers. Stdin takes writable buffers; a used element of length 0
+ * means end of file, and every buffer after it ends the same way until the host has more (a terminal).
+ */
 struct lv_console_config {
 	uint32_t stream[3]; /* LV_STREAM_* of stdin, stdout, stderr */
 	uint16_t rows, columns;

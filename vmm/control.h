@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control socket: answers abi/control.h requests from the device loop. */
+#ifndef LV_VMM_CONTROL_H
+#define LV_VMM_CONTROL_H
+
+#include "vmm/device.h"
+#include "vmm/loop.h"
+#include "vmm/status.h"
+
+#define CONTROL_CLIENTS 8
+
+struct control_client {
+	struct control *control;
+	struct loop_watch watch; /* fd -1: free */
+};
+
+struct control {
+	struct loop *loop;
+	const struct status *status;
+	struct devices *devices;
+	struct loop_watch listen;
+	struct control_client client[CONTROL_CLIENTS];
+	/* set by the owner before control_start; called in the loop thread */
+	void (*signal)(void *context, int number); /* 1..32; the bit in lv_shared.signals is already set: wake or kick the vCPU */
+	void (*kill)(void *context);
+	void *context;
+};
+
+/* listen_fd: a listening SOCK_SEQPACKET socket, owned from now on; -1: no control socket. */
+void control_init(struct control *control, struct loop *loop, const struct status *status, struct devices *devices, int listen_fd);
+int control_start(struct control *control);
+void control_fini(struct control *control);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Devices: one table of constant operations, one list per VM. The life of the list, as the monitor's main() sees it:
+ *
+ *   devices_init, devices_add ...   opens come first: descriptors are given, nothing of the guest is read
+ *   devices_describe                rings placed in guest memory, device page entries filled
+ *   devices_bells                   for KVM_IOEVENTFD
+ *   devices_start, loop_start       from here on the devices belong to the loop thread
+ *   devices_finish                  everything the guest queued goes out; the loop thread has ended
+ *   devices_free
+ */
+#ifndef LV_VMM_DEVICE_H
+#define LV_VMM_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/control.h"
+#include "abi/device_page.h"
+#include "vmm/loop.h"
+#include "vmm/mem.h"
+#include "vmm/virtio/queue.h"
+
+struct device;
+struct devices;
+
+/* What a VM is given, by type; descriptors are owned by the device from devices_add on, even if that fails. -1: none. */
+struct device_config {
+	enum lv_device_type type;
+	union {
+		struct {
+			int in, out, err; /* often the monitor's 0, 1, 2: never closed, never switched to non-blocking */
+			int log;          /* regular file, read-write, not O_APPEND: both output streams, bounded */
+		} console;
+		struct {
+			int fd;
+			bool passt; /* stream socket with length-prefixed frames; otherwise a tap with IFF_NO_PI|IFF_VNET_HDR */
+			struct lv_net_config config; /* MAC, addresses, MTU: goes to the device page as it is */
+		} net;
+		struct {
+			int fd; /* regular file or block device */
+			bool read_only;
+			char serial[16];
+		} block;
+	};
+};
+
+struct device_ops {
+	enum lv_device_type type;
+	const char *name;
+	size_t size; /* of the device's structure, which begins with struct device */
+	unsigned queues;
+	uint16_t queue_size[LV_MAX_QUEUES];
+	/* Takes the configuration; 0 or a negative errno. free() is called after a failure too. */
+	int (*init)(struct device *device, const struct device_config *config);
+	/* Fills entry->config; sets device->features. */
+	void (*describe)(struct device *device, struct lv_device *entry);
+	int (*start)(struct device *device); /* begins to watch the host side */
+	void (*process)(struct device *device, unsigned queue); /* the driver added chains to a queue */
+	void (*pause)(struct device *device, bool on); /* stops (resumes) watching the host side; nothing is lost */
+	void (*reset)(struct device *device); /* forgets what is in flight; the rings are set up anew by the caller */
+	bool (*drain)(struct device *device); /* true when all that the guest sent has gone out */
+	void (*free)(struct device *device);
+};
+extern const struct device_ops *const device_table[];
+extern const struct device_ops console_ops, net_ops, block_ops;
+
+struct device {
+	const struct device_ops *ops;
+	struct devices *set;
+	unsigned index;
+	struct loop_watch bell; /* one eventfd a device: its queues share a doorbell, so that a start registers few */
+	struct queue queue[LV_MAX_QUEUES];
+	uint64_t features;
+	struct lv_device *entry; /* in guest memory; written, never read */
+	struct lv_device_stats stats;
+};
+
+struct devices {
+	/* set by the owner after devices_init */
+	struct loop *loop;
+	const struct mem *mem;
+	volatile struct lv_shared *shared;
+	void (*wake)(void *context); /* makes the vCPU leave its WAIT; any thread, cheap when it does not wait */
+	void *wake_context;
+	/* private */
+	unsigned count;
+	struct device *device[LV_MAX_DEVICES];
+	struct chain chain; /* scratch of the loop thread: a chain is handled before the next is taken */
+};
+
+void devices_init(struct devices *set, struct loop *loop);
+
+/* 0 or a negative errno; *error then is a sentence that names the object (static text). */
+int devices_add(struct devices *set, const struct device_config *config, const char **error);
+
+/*
+ * Places the rings with alloc (zeroed guest RAM inside mem; (gpa_t)-1: none left) and fills count entries of the page.
+ * The bell of device i is at LV_BELL + 4 * i for all of its queues. 0 or a negative errno.
+ */
+int devices_describe(struct devices *set, struct lv_device_page *page,
+		     gpa_t (*alloc)(void *context, size_t size, size_t align), void *context);
+
+struct device_bell {
+	uint32_t offset; /* from LV_BELL_GPA; a 4-byte write of any value */
+	int fd;          /* eventfd, owned by the device */
+};
+/* Number of bells, at most LV_MAX_DEVICES. */
+unsigned devices_bells(const struct devices *set, struct device_bell *bell);
+
+int devices_start(struct devices *set);
+
+/* Lets everything out that the guest queued and ends the loop thread. Called by the vCPU thread at the VM's exit. */
+void devices_finish(struct devices *set);
+void devices_pause(struct devices *set, bool on); /* in the loop thread */
+void devices_free(struct devices *set);
+
+/* For status records: fills as many entries as there are devices, answers how many. */
+unsigned devices_stats(const struct devices *set, struct lv_device_stats *stats);
+struct device *devices_find(const struct devices *set, enum lv_device_type type); /* the first of that type, or NULL */
+
+/* ---- for devices ---- */
+/* Publishes what was pushed to the queue and wakes the guest if it sleeps. */
+void device_publish(struct device *device, unsigned queue);
+/* queue_pop, with statistics; a broken ring stops the device. Answers 1 or 0. */
+int device_pop(struct device *device, unsigned queue, struct chain *chain);
+/* Stops the device for good: the guest broke a rule. The reason goes into the status record. */
+void device_break(struct device *device, const char *reason);
+static inline bool device_broken(const struct device *device)
+{
+	return device->stats.needs_reset;
+}
+
+/* ---- console: attached clients and the tail of the output ---- */
+/* Takes both descriptors (in may be -1). The client gets all output from now on, and is stdin if there is no other. -ENOSPC */
+int console_attach(struct device *console, int in, int out);
+/* Copies the last output, at most size bytes; answers how many. */
+unsigned console_tail(const struct device *console, char *tail, unsigned size);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The device loop: one thread that waits for descriptors and timers and calls who asked for them. */
+#ifndef LV_VMM_LOOP_H
+#define LV_VMM_LOOP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+struct loop;
+
+/* One interest in a descriptor; lives in its owner, which keeps it in place while it is watched. */
+struct loop_watch {
+	int fd;
+	uint32_t events; /* EPOLLIN, EPOLLOUT; level-triggered; 0: not watched */
+	void (*ready)(void *context, uint32_t events);
+	void *context;
+	/* private */
+	uint32_t armed;
+	bool always; /* a regular file: epoll refuses it because it is always ready */
+	struct loop_watch *next_always;
+};
+
+struct loop_timer {
+	struct loop_watch watch; /* a timerfd; -1 until first set */
+	void (*fire)(void *context);
+	void *context;
+};
+
+#define LOOP_BATCH 16
+struct loop {
+	int epoll_fd;
+	int stop_fd;
+	struct loop_watch stop;
+	struct loop_watch *always;
+	struct epoll_event batch[LOOP_BATCH];
+	int batch_count;
+	pthread_t thread;
+	bool started;
+	bool stopping;
+	bool (*done)(void *context); /* asked after each round once stopping */
+	void *done_context;
+};
+
+/* 0 or a negative errno. loop_fini accepts a loop whose init failed. */
+int loop_init(struct loop *loop);
+void loop_fini(struct loop *loop);
+
+/* Applies watch->events (0: forgets the descriptor). 0 or a negative errno. In the loop thread, or before loop_start. */
+int loop_update(struct loop *loop, struct loop_watch *watch, uint32_t events);
+
+/* deadline: CLOCK_MONOTONIC in ns; 0 disarms. The first call makes the timerfd. As loop_update. */
+int loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline);
+void loop_timer_fini(struct loop *loop, struct loop_timer *timer);
+
+/* Runs the loop in a thread of its own (all signals blocked, small stack). 0 or a negative errno. */
+int loop_start(struct loop *loop);
+/* Runs until stopped, in the calling thread. */
+void loop_run(struct loop *loop);
+/* One round: waits at most timeout_ms (-1: for ever), then calls what is ready. For loop_run, and for tests. */
+void loop_once(struct loop *loop, int timeout_ms);
+
+/*
+ * Asks the loop to end as soon as done() is true (NULL: at once), and waits for its thread. Any other thread.
+ * Afterwards everything that lived in the loop belongs to the caller.
+ */
+void loop_finish(struct loop *loop, bool (*done)(void *context), void *context);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The device's side of a split virtqueue (virtio 1.2, section 2.7): the only code of the monitor that walks rings.
+ * The driver is hostile: each shared field is read once, every chain is bounded, and a broken rule stops the queue with
+ * a reason instead of the monitor. Not thread-safe; a queue belongs to the device loop.
+ */
+#ifndef LV_VMM_VIRTIO_QUEUE_H
+#define LV_VMM_VIRTIO_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "vmm/mem.h"
+
+#define QUEUE_MAX 256
+#define QUEUE_CHAIN_BYTES ((1u << 20) + (64u << 10)) /* most that one chain may carry */
+
+struct vring_desc;
+struct vring_avail;
+struct vring_used;
+
+struct queue {
+	const struct mem *mem;
+	const struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+	uint16_t size;
+	uint16_t next_avail; /* the next entry of the available ring to take */
+	uint16_t next_used;  /* the next entry of the used ring to fill; ahead of used->idx until queue_publish */
+	const char *broken;  /* why the queue stopped; NULL: it works */
+};
+
+/* What the driver put into one chain: readable parts first, then those that the device may write. */
+struct chain {
+	uint16_t head;
+	uint16_t readable, writable; /* entries of iov */
+	uint32_t read_len, write_len; /* bytes */
+	struct iovec iov[QUEUE_MAX];
+};
+#define chain_writable(chain) ((chain)->iov + (chain)->readable)
+
+/* Guest memory of one queue, from its first byte: descriptor table, available ring, used ring. */
+struct queue_layout {
+	gpa_t desc, driver, device;
+};
+#define QUEUE_ALIGN 16
+size_t queue_bytes(unsigned size);
+struct queue_layout queue_layout(gpa_t base, unsigned size);
+
+/* size: a power of two of at most QUEUE_MAX. -EINVAL if it is not, or a ring is misaligned or not in guest RAM. */
+int queue_init(struct queue *queue, const struct mem *mem, const struct queue_layout *at, unsigned size);
+
+/*
+ * Takes the next chain: 1; 0 if there is none; -EPROTO if the driver broke a rule: queue->broken says which, and
+ * every later call answers the same.
+ */
+int queue_pop(struct queue *queue, struct chain *chain);
+
+/* Gives the last n popped chains back to the available ring, untouched. */
+void queue_unpop(struct queue *queue, unsigned n);
+
+/* Returns a chain with so many bytes written to it. The driver sees it after queue_publish. */
+void queue_push(struct queue *queue, uint16_t head, uint32_t written);
+/* True if there was anything to publish: then the driver may have to be woken. */
+bool queue_publish(struct queue *queue);
+
+/* True if a chain waits. Does not look inside. */
+bool queue_ready(const struct queue *queue);
+
+/* Doorbell suppression. notify_on answers true if chains came in the meantime: process again, no doorbell will tell. */
+void queue_notify_off(struct queue *queue);
+bool queue_notify_on(struct queue *queue);
+
+#endif
