@@ -53,6 +53,7 @@ void *page_alloc_zeroed(unsigned order);
 void page_free(void *page, unsigned order);
 uint64_t page_free_bytes(void);         /* of ram_limit, not yet given out */
 uint64_t page_total_bytes(void);
+bool page_release_idle(void); /* hands much free memory back to the host; true if it did */
 
 /* ---- slab.c: small objects; kmalloc of more than 2 KiB takes whole pages ---- */
 void *kmalloc(size_t size); /* NULL when out of memory; 16-byte aligned */
@@ -142,6 +143,7 @@ struct ring_buffer {
 struct ring {
 	const struct lv_queue *queue;
 	uint16_t free_head, free_count, last_used, size;
+	uint16_t fresh; /* descriptors from here on were never used */
 	void *cookie[256]; /* by head descriptor */
 };
 void ring_init(struct ring *ring, const struct lv_queue *queue);

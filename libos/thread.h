@@ -82,7 +82,13 @@ void crash_program(const struct regs *regs, int signo, uint64_t vector, uint64_t
 /* Restart rules: a call that a signal interrupted returns this; signal_deliver turns it into EINTR or a restart (SA_RESTART). */
 #define ERESTARTSYS 512
 
+/* sys_misc.c: the process' id, which is its first thread's id */
+int process_id(void);
+/* sys_thread.c: the status that exit(2) of the last thread leaves for the process */
+int process_exit_status(void);
+
 /* futex.c */
+void futex_thread_exit(struct thread *thread); /* robust list, clear_child_tid */
 long futex_wake_addr(uint64_t addr, int most);
 
 #endif

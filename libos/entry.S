@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ways into and out of libos. All of it runs at level 3, but for the first instructions of syscall_entry: hardware
+ * delivers SYSCALL at level 0, page-table KVM at level 3. Register frames are struct regs of thread.h.
+ */
+#include "abi/layout.h"
+
+	.section .header, "a"
+	.quad 0x736f62696c564c		/* struct lv_libos_header */
+	.long 1, 0
+	.quad libos_entry, boot_stack_top, trap_entry, upcall_entry, syscall_entry, __text_start, __text_end
+
+	.section .text.entry, "ax"
+	.globl libos_entry
+libos_entry:
+	call libos_main
+	ud2
+
+	/* Pushes what struct regs holds below orig_rax; RCX and RAX come from where the caller says. */
+	.macro PUSH_REGISTERS rcx, rax
+	push %rdi
+	push %rsi
+	push %rdx
+	pushq \rcx
+	pushq \rax
+	push %r8
+	push %r9
+	push %r10
+	push %r11
+	push %rbx
+	push %rbp
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	.endm
+
+	.macro POP_REGISTERS
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbp
+	pop %rbx
+	pop %r11
+	pop %r10
+	pop %r9
+	pop %r8
+	pop %rax
+	pop %rcx
+	pop %rdx
+	pop %rsi
+	pop %rdi
+	add $8, %rsp
+	.endm
+
+	/* SYSCALL: RCX is the return address, R11 RFLAGS, RSP the program's, with a red zone below it. */
+	.globl syscall_entry
+syscall_entry:
+	mov %rcx, user_rcx(%rip)
+	mov %cs, %ecx
+	test $3, %cl
+	jnz 1f
+	mov %r11, user_r11(%rip)
+	lea 2f(%rip), %rcx
+	mov $LV_RFLAGS, %r11d
+	sysretq
+1:	mov %r11, user_r11(%rip)
+2:	mov %rsp, user_rsp(%rip)
+	mov kstack_top(%rip), %rsp
+	push $LV_SS3
+	pushq user_rsp(%rip)
+	pushq user_r11(%rip)
+	push $LV_CS3
+	pushq user_rcx(%rip)
+	push %rax
+	PUSH_REGISTERS %rcx, %rax
+	mov %rsp, %rdi
+	sub $8, %rsp
+	cld
+	call syscall_trapped
+	jmp syscall_return
+
+	/* The same, reached by a patched call site: RCX is the return address, R11 free, flags as the program has them. */
+	.globl syscall_entry_direct
+syscall_entry_direct:
+	mov %rsp, user_rsp(%rip)
+	mov kstack_top(%rip), %rsp
+	push $LV_SS3
+	pushq user_rsp(%rip)
+	pushfq
+	push $LV_CS3
+	push %rcx
+	push %rax
+	PUSH_REGISTERS %rcx, %rax
+	mov %rsp, %rdi
+	sub $8, %rsp
+	cld
+	call syscall_dispatch
+syscall_return:
+	add $8, %rsp
+	test %eax, %eax
+	jnz return_all
+	POP_REGISTERS
+	mov (%rsp), %rcx
+	pushq 16(%rsp)
+	popfq
+	mov 24(%rsp), %rsp
+	jmp *%rcx
+
+	/* RSP points at a whole struct regs: restore every register. Also how a thread starts. */
+	.globl return_all
+return_all:
+	POP_REGISTERS
+	iretq
+
+	/* From a trap stub: RSP points at the trap frame in LV_TRAP, RAX is saved in it. */
+	.globl trap_entry
+trap_entry:
+	push %rcx
+	mov 40(%rsp), %rax		/* RIP: whose stack do we go on with? */
+	lea __text_start(%rip), %rcx
+	cmp %rcx, %rax
+	jb 1f
+	lea __text_end(%rip), %rcx
+	cmp %rcx, %rax
+	jae 1f
+	mov 64(%rsp), %rax		/* libos faulted: go on below where it was */
+	and $-16, %rax
+	jmp 2f
+1:	mov kstack_top(%rip), %rax
+2:	mov %rsp, %rcx
+	mov %rax, %rsp
+	pushq 72(%rcx)			/* ss */
+	pushq 64(%rcx)			/* rsp */
+	pushq 56(%rcx)			/* rflags */
+	pushq 48(%rcx)			/* cs */
+	pushq 40(%rcx)			/* rip */
+	pushq $-1
+	PUSH_REGISTERS 0(%rcx), 16(%rcx)
+	mov %rsp, %rdi
+	mov 24(%rcx), %rsi		/* vector */
+	mov 32(%rcx), %rdx		/* error */
+	mov 8(%rcx), %rcx		/* cr2 */
+	sub $8, %rsp
+	cld
+	call trap_dispatch
+	add $8, %rsp
+	jmp return_all
+
+	/* From the monitor, which put the program's RIP, RFLAGS and RSP into the shared page. */
+	.globl upcall_entry
+upcall_entry:
+	mov kstack_top(%rip), %rsp
+	push $LV_SS3
+	pushq shared_upcall+16(%rip)
+	pushq shared_upcall+8(%rip)
+	push $LV_CS3
+	pushq shared_upcall(%rip)
+	pushq $-1
+	PUSH_REGISTERS %rcx, %rax
+	mov %rsp, %rdi
+	sub $8, %rsp
+	cld
+	call upcall_dispatch
+	add $8, %rsp
+	jmp return_all
+
+	/* void switch_stacks(uint64_t *save, uint64_t next): goes on where next left off. */
+	.globl switch_stacks
+switch_stacks:
+	push %rbx
+	push %rbp
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	mov %rsp, (%rdi)
+	mov %rsi, %rsp
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbp
+	pop %rbx
+	ret
+
+	/* The first return of a new thread: switch_stacks left RSP at 8 bytes below its struct regs. */
+	.globl thread_start
+thread_start:
+	call thread_started
+	add $8, %rsp
+	jmp return_all
+
+	.section .bss.first, "aw", @nobits
+	.balign 4096
+user_rcx: .skip 8
+user_r11: .skip 8
+user_rsp: .skip 8
+	.globl kstack_top
+kstack_top: .skip 8
+	.balign 4096
+boot_stack:
+	.skip 16384
+	.globl boot_stack_top
+boot_stack_top:
+	.section .note.GNU-stack, "", @progbits
