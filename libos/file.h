@@ -46,6 +46,9 @@ struct file *fd_get(int fd); /* borrowed, NULL: not open. Take a reference befor
 int fd_install(struct file *file, int lowest, bool cloexec); /* takes the reference; -EMFILE: it was put */
 int fd_close(int fd);
 
+/* The path of a file that has a name, else "kind:"; in buffer. */
+const char *file_path(const struct file *file, char *buffer, size_t size);
+
 /* Kernel-side access, used by the loader: whole path look-up from the root, following links. */
 int file_open_kernel(const char *path, struct file **file); /* 0 or -errno */
 

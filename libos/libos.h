@@ -131,6 +131,10 @@ bool user_ok(const void *p, size_t n, bool write);
 /* Length of the program's string, or -EFAULT, -ENAMETOOLONG (>= max). */
 int64_t user_strlen(const char *s, size_t max);
 
+/* ---- console.c ---- */
+void console_note(const char *text); /* a line of libos' own to the program's standard error */
+struct file *console_file(int number); /* 0, 1 or 2; NULL if there is no console */
+
 /* ---- random.c ---- */
 void random_bytes(void *buffer, size_t n); /* ChaCha20, keyed from the device page */
 

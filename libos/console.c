@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Standard input, output and error: the console device's three queues as three files. */
+#include "libos/boot.h"
+#include "libos/core.h"
+#include "libos/file.h"
+#include "libos/libos.h"
+#include "libos/thread.h"
+#include "libos/vfs.h"
+
+#include <asm/ioctls.h>
+#include <linux/errno.h>
+#include <linux/eventpoll.h>
+#include <linux/fcntl.h>
+#include <asm/termbits.h>
+#include <linux/stat.h>
+
+#define FLUSH_DELAY_NS 2000000 /* a doorbell may be put off by this much while the program computes */
+#define TX_MOST 65536          /* bytes in one buffer */
+
+struct stream {
+	struct ring ring;
+	struct waitq waiting;
+	struct file *file;
+	uint32_t flags; /* LV_STREAM_* */
+	/* stdin */
+	char *page; /* posted to the device, or holding [from, to) that was received */
+	uint32_t from, to;
+	bool posted, ended;
+};
+
+struct tx_header { /* in front of the bytes of a buffer that is on its way out */
+	uint32_t order;
+};
+
+static struct stream stream[3];
+static const struct lv_device *device;
+static struct timer flush_timer;
+
+static void on_flush(struct timer *timer)
+{
+	rings_flush();
+}
+
+static void kick_soon(struct stream *out)
+{
+	ring_kick_later(&out->ring);
+	if (!flush_timer.armed) {
+		flush_timer.fire = on_flush;
+		timer_set(&flush_timer, clock_monotonic() + FLUSH_DELAY_NS);
+	}
+}
+
+static bool reclaim(struct stream *out)
+{
+	struct tx_header *buffer;
+	bool any = false;
+	while ((buffer = ring_get_used(&out->ring, NULL))) {
+		page_free(buffer, buffer->order);
+		any = true;
+	}
+	return any;
+}
+
+static bool receive(struct stream *in)
+{
+	uint32_t len;
+	if (!in->posted || !ring_get_used(&in->ring, &len))
+		return false;
+	in->posted = false;
+	in->from = 0;
+	in->to = MIN(len, 4096);
+	in->ended = len == 0;
+	return true;
+}
+
+static void post(struct stream *in)
+{
+	if (in->posted || in->ended || in->from < in->to || (in->flags & LV_STREAM_CLOSED))
+		return;
+	if (!in->page && !(in->page = page_alloc(0)))
+		return;
+	struct ring_buffer buffer = {.data = in->page, .len = 4096, .device_writes = true};
+	if (ring_add(&in->ring, &buffer, 1, in) == 0) {
+		in->posted = true;
+		ring_kick_later(&in->ring);
+	}
+}
+
+static bool console_poll(struct poller *poller)
+{
+	bool any = false;
+	if (stream[0].file && receive(&stream[0])) {
+		wake_all(&stream[0].waiting, EPOLLIN);
+		any = true;
+	}
+	for (int i = 1; i < 3; i++) {
+		if (stream[i].file && reclaim(&stream[i])) {
+			wake_all(&stream[i].waiting, EPOLLOUT);
+			any = true;
+		}
+	}
+	return any;
+}
+
+static int64_t stdin_read(struct file *file, void *buffer, size_t n, int64_t *position)
+{
+	struct stream *in = file->private;
+	while (in->from == in->to) {
+		if (in->ended || (in->flags & LV_STREAM_CLOSED))
+			return 0;
+		post(in);
+		receive(in);
+		if (in->from < in->to || in->ended)
+			continue;
+		if (file->flags & O_NONBLOCK)
+			return -EAGAIN;
+		int result = wait_on(&in->waiting, 0);
+		if (result)
+			return result == -EINTR ? -ERESTARTSYS : result;
+	}
+	size_t take = MIN(n, in->to - in->from);
+	memcpy(buffer, in->page + in->from, take);
+	in->from += take;
+	return take;
+}
+
+/* How much of n goes into one buffer, and the order of the pages that takes. */
+static unsigned tx_order(size_t n)
+{
+	unsigned order = 0;
+	while ((4096ull << order) < MIN(n, TX_MOST) + sizeof(struct tx_header) && order < 4)
+		order++;
+	return order;
+}
+
+static int64_t send_some(struct stream *out, const char *bytes, size_t n)
+{
+	unsigned order = tx_order(n);
+	struct tx_header *header = page_alloc(order);
+	if (!header && order)
+		header = page_alloc(order = 0);
+	if (!header)
+		return -ENOMEM;
+	size_t take = MIN(n, (4096u << order) - sizeof(*header));
+	header->order = order;
+	memcpy(header + 1, bytes, take);
+	struct ring_buffer buffer = {.data = header + 1, .len = take};
+	if (ring_add(&out->ring, &buffer, 1, header) < 0) {
+		page_free(header, order);
+		return -EAGAIN;
+	}
+	return take;
+}
+
+static int wait_for_room(struct file *file, struct stream *out)
+{
+	while (out->ring.free_count == 0) {
+		ring_kick(&out->ring);
+		if (reclaim(out))
+			return 0;
+		if (file->flags & O_NONBLOCK)
+			return -EAGAIN;
+		int result = wait_on(&out->waiting, 0);
+		if (result)
+			return result == -EINTR ? -ERESTARTSYS : result;
+	}
+	return 0;
+}
+
+static int64_t output_write(struct file *file, const void *bytes, size_t n, int64_t *position)
+{
+	struct stream *out = file->private;
+	size_t done = 0;
+	if (out->flags & LV_STREAM_CLOSED)
+		return n;
+	reclaim(out);
+	while (done < n) {
+		int64_t result = wait_for_room(file, out);
+		if (result == 0)
+			result = send_some(out, (const char *)bytes + done, n - done);
+		if (result < 0)
+			return done ? (int64_t)done : result;
+		done += result;
+	}
+	if (out->ring.free_count < out->ring.size / 2)
+		ring_kick(&out->ring);
+	else
+		kick_soon(out);
+	return done;
+}
+
+static uint32_t stdin_poll(struct file *file, struct waitq **queue)
+{
+	struct stream *in = file->private;
+	post(in);
+	receive(in);
+	*queue = &in->waiting;
+	if (in->from < in->to)
+		return EPOLLIN | EPOLLRDNORM;
+	return in->ended || (in->flags & LV_STREAM_CLOSED) ? EPOLLIN | EPOLLRDNORM | EPOLLHUP : 0;
+}
+
+static uint32_t output_poll(struct file *file, struct waitq **queue)
+{
+	struct stream *out = file->private;
+	*queue = &out->waiting;
+	reclaim(out);
+	return out->ring.free_count || (out->flags & LV_STREAM_CLOSED) ? EPOLLOUT | EPOLLWRNORM : 0;
+}
+
+/* The real terminal keeps its own line discipline on the host; the program is told of an ordinary one. */
+static const struct termios ordinary = {
+	.c_iflag = ICRNL | IXON, .c_oflag = OPOST | ONLCR, .c_cflag = B38400 | CS8 | CREAD,
+	.c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | IEXTEN,
+	.c_cc = {3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22},
+};
+
+struct winsize_k { uint16_t rows, columns, x, y; };
+
+static long console_ioctl(struct file *file, unsigned request, unsigned long arg)
+{
+	struct stream *s = file->private;
+	if (request == FIONREAD && s == &stream[0]) {
+		if (!user_ok((void *)arg, sizeof(int), true))
+			return -EFAULT;
+		*(int *)arg = s->to - s->from;
+		return 0;
+	}
+	if (!(s->flags & LV_STREAM_TTY))
+		return -ENOTTY;
+	switch (request) {
+	case TCGETS:
+		if (!user_ok((void *)arg, sizeof(ordinary), true))
+			return -EFAULT;
+		memcpy((void *)arg, &ordinary, sizeof(ordinary));
+		return 0;
+	case TCSETS: case TCSETSW: case TCSETSF: case TCSBRK: case TCFLSH: case TIOCSPGRP: case TIOCSCTTY:
+		return 0;
+	case TIOCGWINSZ:
+		if (!user_ok((void *)arg, sizeof(struct winsize_k), true))
+			return -EFAULT;
+		*(struct winsize_k *)arg = (struct winsize_k){device->config.console.rows, device->config.console.columns, 0, 0};
+		return 0;
+	case TIOCGPGRP:
+		if (!user_ok((void *)arg, sizeof(int), true))
+			return -EFAULT;
+		*(int *)arg = process_id();
+		return 0;
+	}
+	return -ENOTTY;
+}
+
+static int console_stat(struct file *file, struct stat *st)
+{
+	const struct stream *s = file->private;
+	memset(st, 0, sizeof(*st));
+	st->st_mode = (s->flags & LV_STREAM_TTY ? S_IFCHR | 0620 : S_IFIFO | 0600);
+	st->st_rdev = s->flags & LV_STREAM_TTY ? 0x8800 : 0;
+	st->st_ino = s - stream + 3;
+	st->st_dev = 0x16;
+	st->st_nlink = 1;
+	st->st_blksize = 4096;
+	return 0;
+}
+
+static const struct file_ops stdin_ops = {
+	.kind = "console", .read = stdin_read, .poll = stdin_poll, .ioctl = console_ioctl, .stat = console_stat,
+};
+static const struct file_ops output_ops = {
+	.kind = "console", .write = output_write, .poll = output_poll, .ioctl = console_ioctl, .stat = console_stat,
+};
+
+void console_note(const char *text)
+{
+	if (stream[2].file)
+		output_write(stream[2].file, text, strlen(text), NULL);
+}
+
+struct file *console_file(int number)
+{
+	return stream[number].file;
+}
+
+static struct poller poller = {.poll = console_poll};
+
+void console_init(void)
+{
+	for (uint32_t i = 0; i < device_page->device_count && !device; i++)
+		if (device_page->device[i].type == LV_DEV_CONSOLE)
+			device = &device_page->device[i];
+	if (!device)
+		return; /* the program starts without open descriptors */
+	for (int i = 0; i < 3; i++) {
+		ring_init(&stream[i].ring, &device->queue[i]);
+		stream[i].flags = device->config.console.stream[i];
+		stream[i].file = file_new(i ? &output_ops : &stdin_ops, i ? O_WRONLY : O_RDONLY, &stream[i]);
+		if (!stream[i].file)
+			panic("no memory for the console");
+		file_get(stream[i].file); /* the console keeps its own reference, for notes and /dev/tty */
+		fd_install(stream[i].file, i, false);
+	}
+	poller_add(&poller);
+}
