@@ -16,6 +16,8 @@ struct erofs {
 	size_t size; /* bytes */
 	uint64_t root_nid;
 	uint32_t meta_blkaddr;
+	uint64_t build_time; /* s since the epoch: the time of inodes that store none */
+	uint32_t build_time_nsec;
 };
 
 struct erofs_inode {
@@ -41,6 +43,9 @@ struct erofs_dirent {
 	size_t name_len;
 	uint8_t type; /* EROFS_FT_*: as DT_* after erofs_dt() */
 };
+
+/* The DT_* value of getdents64 for a directory entry's type. */
+uint8_t erofs_dt(uint8_t type);
 
 /* 0, or -EINVAL when the image is not an uncompressed EROFS image of 4 KiB blocks that fits in size bytes. */
 int erofs_open(struct erofs *fs, const void *image, size_t size);
