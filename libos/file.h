@@ -8,6 +8,7 @@
 struct stat;  /* the kernel's struct stat of x86-64, see libos/linux.h */
 struct inode; /* libos/vfs.h */
 struct vma;
+struct iovec;
 
 struct file {
 	const struct file_ops *ops;
@@ -24,6 +25,10 @@ struct file_ops {
 	const char *kind; /* for /proc/self/fd: "pipe", "socket", "eventfd" ... */
 	int64_t (*read)(struct file *file, void *buffer, size_t n, int64_t *position);
 	int64_t (*write)(struct file *file, const void *buffer, size_t n, int64_t *position);
+	/* The whole vector in one step, for files to which its pieces are not the same as the whole (sockets); NULL: read and
+	   write are called for each piece. The vector was copied from the program, its buffers were checked by user_ok. */
+	int64_t (*readv)(struct file *file, const struct iovec *vector, int count);
+	int64_t (*writev)(struct file *file, const struct iovec *vector, int count);
 	/* Ready events now; *queue is set to what is woken when they change (NULL: they never do). */
 	uint32_t (*poll)(struct file *file, struct waitq **queue);
 	int64_t (*seek)(struct file *file, int64_t offset, int whence);
