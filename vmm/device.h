@@ -56,7 +56,11 @@ struct device_ops {
 	/* Fills entry->config; sets device->features. */
 	void (*describe)(struct device *device, struct lv_device *entry);
 	int (*start)(struct device *device); /* begins to watch the host side */
-	void (*process)(struct device *device, unsigned queue); /* the driver added chains to a queue */
+	/*
+	 * The driver may have added chains: handle at most a queue's size of them. True: a doorbell shall announce the
+	 * next ones; false: the device waits for the host side and will call device_run() itself.
+	 */
+	bool (*process)(struct device *device, unsigned queue);
 	void (*pause)(struct device *device, bool on); /* stops (resumes) watching the host side; nothing is lost */
 	void (*reset)(struct device *device); /* forgets what is in flight; the rings are set up anew by the caller */
 	bool (*drain)(struct device *device); /* true when all that the guest sent has gone out */
@@ -120,6 +124,10 @@ unsigned devices_stats(const struct devices *set, struct lv_device_stats *stats)
 struct device *devices_find(const struct devices *set, enum lv_device_type type); /* the first of that type, or NULL */
 
 /* ---- for devices ---- */
+/* Processes a queue with its doorbell suppressed meanwhile. */
+void device_run(struct device *device, unsigned queue);
+/* queue_push, with statistics. */
+void device_push(struct device *device, unsigned queue, uint16_t head, uint32_t written);
 /* Publishes what was pushed to the queue and wakes the guest if it sleeps. */
 void device_publish(struct device *device, unsigned queue);
 /* queue_pop, with statistics; a broken ring stops the device. Answers 1 or 0. */

@@ -27,6 +27,7 @@ struct mem {
 
 /*
  * Adds len bytes at gpa, backed by hva (not owned). One thread may add while others translate; ranges are never removed.
+ * What follows an older range in both guest and host address extends that range.
  * 0; -EINVAL if empty, wrapping or overlapping another range; -ENOSPC if all MEM_RANGES are used.
  */
 int mem_add(struct mem *mem, gpa_t gpa, uint64_t len, void *hva, bool writable);

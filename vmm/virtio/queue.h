@@ -28,6 +28,7 @@ struct queue {
 	uint16_t size;
 	uint16_t next_avail; /* the next entry of the available ring to take */
 	uint16_t next_used;  /* the next entry of the used ring to fill; ahead of used->idx until queue_publish */
+	bool quiet;          /* the driver was told to ring no doorbell */
 	const char *broken;  /* why the queue stopped; NULL: it works */
 };
 

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/device.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+const struct device_ops *const device_table[] = { &console_ops, NULL };
+
+#define ROUNDS 8 /* of one queue, before other descriptors get their turn */
+
+static const struct device_ops *find_ops(enum lv_device_type type)
+{
+	for (unsigned i = 0; device_table[i]; i++)
+		if (device_table[i]->type == type)
+			return device_table[i];
+	return NULL;
+}
+
+void devices_init(struct devices *set, struct loop *loop)
+{
+	set->loop = loop;
+	set->mem = NULL;
+	set->shared = NULL;
+	set->wake = NULL;
+	set->wake_context = NULL;
+	set->count = 0;
+}
+
+static void bell_rung(void *context, uint32_t events)
+{
+	struct device *device = context;
+	uint64_t count;
+
+	if (read(device->bell.fd, &count, sizeof(count)) != sizeof(count))
+		return;
+	device->stats.doorbells++;
+	for (unsigned i = 0; i < device->ops->queues && !device_broken(device); i++)
+		device_run(device, i);
+}
+
+static struct device *device_new(struct devices *set, const struct device_ops *ops)
+{
+	struct device *device = calloc(1, ops->size);
+
+	if (!device)
+		return NULL;
+	device->ops = ops;
+	device->set = set;
+	device->index = set->count;
+	device->stats.type = ops->type;
+	device->bell = (struct loop_watch){ .fd = -1, .ready = bell_rung, .context = device };
+	return device;
+}
+
+static void device_free(struct device *device)
+{
+	device->ops->free(device);
+	if (device->bell.fd >= 0)
+		close(device->bell.fd);
+	free(device);
+}
+
+int devices_add(struct devices *set, const struct device_config *config, const char **error)
+{
+	const struct device_ops *ops = find_ops(config->type);
+	struct device *device;
+	int r;
+
+	*error = "no memory for the device";
+	if (!ops || set->count == LV_MAX_DEVICES) {
+		*error = ops ? "more devices than a VM can have" : "an unknown device type";
+		return -EINVAL;
+	}
+	device = device_new(set, ops);
+	if (!device)
+		return -ENOMEM;
+	*error = ops->name;
+	r = ops->init(device, config);
+	if (!r) {
+		device->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		r = device->bell.fd < 0 ? -errno : 0;
+	}
+	if (r)
+		device_free(device);
+	else
+		set->device[set->count++] = device;
+	return r;
+}
+
+static int place_rings(struct device *device, struct lv_device *entry,
+		       gpa_t (*alloc)(void *context, size_t size, size_t align), void *context)
+{
+	const struct device_ops *ops = device->ops;
+	size_t bytes = 0;
+	gpa_t at;
+
+	for (unsigned i = 0; i < ops->queues; i++)
+		bytes += queue_bytes(ops->queue_size[i]);
+	at = alloc(context, bytes, QUEUE_ALIGN);
+	if (at == (gpa_t)-1)
+		return -ENOMEM;
+	for (unsigned i = 0; i < ops->queues; i++, at += queue_bytes(ops->queue_size[i - 1])) {
+		struct queue_layout layout = queue_layout(at, ops->queue_size[i]);
+		int r = queue_init(&device->queue[i], device->set->mem, &layout, ops->queue_size[i]);
+
+		if (r)
+			return r;
+		entry->queue[i] = (struct lv_queue){ .desc = layout.desc, .driver = layout.driver, .device = layout.device,
+						     .size = ops->queue_size[i], .bell = 4 * device->index };
+	}
+	return 0;
+}
+
+int devices_describe(struct devices *set, struct lv_device_page *page,
+		     gpa_t (*alloc)(void *context, size_t size, size_t align), void *context)
+{
+	for (unsigned i = 0; i < set->count; i++) {
+		struct device *device = set->device[i];
+		struct lv_device *entry = &page->device[i];
+		int r = place_rings(device, entry, alloc, context);
+
+		if (r)
+			return r;
+		entry->type = device->ops->type;
+		entry->queues = device->ops->queues;
+		device->ops->describe(device, entry);
+		entry->features = device->features;
+		device->entry = entry;
+	}
+	page->device_count = set->count;
+	return 0;
+}
+
+unsigned devices_bells(const struct devices *set, struct device_bell *bell)
+{
+	for (unsigned i = 0; i < set->count; i++)
+		bell[i] = (struct device_bell){ 4 * i, set->device[i]->bell.fd };
+	return set->count;
+}
+
+int devices_start(struct devices *set)
+{
+	for (unsigned i = 0; i < set->count; i++) {
+		struct device *device = set->device[i];
+		int r = loop_update(set->loop, &device->bell, EPOLLIN);
+
+		if (!r)
+			r = device->ops->start(device);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static bool drained(void *context)
+{
+	struct devices *set = context;
+	bool all = true;
+
+	for (unsigned i = 0; i < set->count; i++)
+		if (!device_broken(set->device[i]) && !set->device[i]->ops->drain(set->device[i]))
+			all = false;
+	return all;
+}
+
+void devices_finish(struct devices *set)
+{
+	loop_finish(set->loop, drained, set);
+}
+
+void devices_pause(struct devices *set, bool on)
+{
+	for (unsigned i = 0; i < set->count; i++) {
+		struct device *device = set->device[i];
+
+		if (device_broken(device))
+			continue;
+		loop_update(set->loop, &device->bell, on ? 0 : EPOLLIN);
+		device->ops->pause(device, on);
+	}
+}
+
+void devices_free(struct devices *set)
+{
+	while (set->count)
+		device_free(set->device[--set->count]);
+}
+
+unsigned devices_stats(const struct devices *set, struct lv_device_stats *stats)
+{
+	for (unsigned i = 0; i < set->count; i++)
+		stats[i] = set->device[i]->stats;
+	return set->count;
+}
+
+struct device *devices_find(const struct devices *set, enum lv_device_type type)
+{
+	for (unsigned i = 0; i < set->count; i++)
+		if (set->device[i]->ops->type == type)
+			return set->device[i];
+	return NULL;
+}
+
+void device_run(struct device *device, unsigned queue)
+{
+	struct queue *q = &device->queue[queue];
+	uint64_t one = 1;
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		queue_notify_off(q);
+		if (!device->ops->process(device, queue) || device_broken(device))
+			return;
+		if (!queue_notify_on(q))
+			return;
+	}
+	/* A guest that keeps us busy: go on in the next round of the loop. */
+	if (write(device->bell.fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void device_publish(struct device *device, unsigned queue)
+{
+	struct devices *set = device->set;
+
+	if (!queue_publish(&device->queue[queue]))
+		return;
+	/* The guest sets need_wake, then looks at its rings once more; we publish, then look at need_wake. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	set->shared->resched = 1;
+	if (!set->shared->need_wake)
+		return;
+	device->stats.wakes++;
+	set->wake(set->wake_context);
+}
+
+int device_pop(struct device *device, unsigned queue, struct chain *chain)
+{
+	int r = queue_pop(&device->queue[queue], chain);
+
+	if (r < 0)
+		device_break(device, device->queue[queue].broken);
+	if (r <= 0)
+		return 0;
+	device->stats.requests[queue]++;
+	device->stats.bytes[queue] += chain->read_len;
+	return 1;
+}
+
+void device_push(struct device *device, unsigned queue, uint16_t head, uint32_t written)
+{
+	device->stats.bytes[queue] += written;
+	queue_push(&device->queue[queue], head, written);
+}
+
+void device_break(struct device *device, const char *reason)
+{
+	if (device_broken(device))
+		return;
+	device->stats.needs_reset = 1;
+	strncpy(device->stats.error, reason, sizeof(device->stats.error) - 1);
+	loop_update(device->set->loop, &device->bell, 0);
+	device->ops->pause(device, true);
+}

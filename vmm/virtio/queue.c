@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/virtio/queue.h"
+
+#include <errno.h>
+#include <linux/virtio_ring.h>
+#include <string.h>
+
+/* A look into memory that the guest changes at will: exactly one read, and no way for the compiler to look again. */
+#define READ_SHARED(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+
+static size_t align_ring(size_t n)
+{
+	return (n + QUEUE_ALIGN - 1) & ~(size_t)(QUEUE_ALIGN - 1);
+}
+
+static size_t avail_bytes(unsigned size)
+{
+	return align_ring(sizeof(struct vring_avail) + size * sizeof(uint16_t) + sizeof(uint16_t));
+}
+
+static size_t used_bytes(unsigned size)
+{
+	return align_ring(sizeof(struct vring_used) + size * sizeof(struct vring_used_elem) + sizeof(uint16_t));
+}
+
+size_t queue_bytes(unsigned size)
+{
+	return size * sizeof(struct vring_desc) + avail_bytes(size) + used_bytes(size);
+}
+
+struct queue_layout queue_layout(gpa_t base, unsigned size)
+{
+	gpa_t driver = base + size * sizeof(struct vring_desc);
+
+	return (struct queue_layout){ base, driver, driver + avail_bytes(size) };
+}
+
+int queue_init(struct queue *queue, const struct mem *mem, const struct queue_layout *at, unsigned size)
+{
+	*queue = (struct queue){ .mem = mem, .size = size };
+	if (!size || size > QUEUE_MAX || (size & (size - 1)) || at->desc % 16 || at->driver % 2 || at->device % 4)
+		return -EINVAL;
+	queue->desc = mem_at(mem, at->desc, size * sizeof(struct vring_desc));
+	queue->avail = mem_at(mem, at->driver, sizeof(struct vring_avail) + size * sizeof(uint16_t));
+	queue->used = mem_at(mem, at->device, sizeof(struct vring_used) + size * sizeof(struct vring_used_elem));
+	return queue->desc && queue->avail && queue->used ? 0 : -EINVAL;
+}
+
+static int queue_break(struct queue *queue, const char *reason)
+{
+	queue->broken = reason;
+	return -EPROTO;
+}
+
+/* One descriptor, copied before it is checked. */
+static struct vring_desc desc_read(const struct vring_desc *table, unsigned index)
+{
+	struct vring_desc desc;
+
+	memcpy(&desc, (const char *)table + index * sizeof(desc), sizeof(desc));
+	__asm__ volatile("" ::: "memory");
+	return desc;
+}
+
+static int chain_add(struct queue *queue, struct chain *chain, const struct vring_desc *desc)
+{
+	bool write = desc->flags & VRING_DESC_F_WRITE;
+	void *base;
+
+	if (!desc->len)
+		return 0;
+	if (!write && chain->writable)
+		return queue_break(queue, "a readable descriptor follows a writable one");
+	if (desc->len > QUEUE_CHAIN_BYTES - chain->read_len - chain->write_len)
+		return queue_break(queue, "a descriptor chain is longer than a device takes");
+	base = write ? mem_at(queue->mem, desc->addr, desc->len) : (void *)mem_at_ro(queue->mem, desc->addr, desc->len);
+	if (!base)
+		return queue_break(queue, "a descriptor points outside guest memory");
+	chain->iov[chain->readable + chain->writable] = (struct iovec){ base, desc->len };
+	*(write ? &chain->writable : &chain->readable) += 1;
+	*(write ? &chain->write_len : &chain->read_len) += desc->len;
+	return 0;
+}
+
+struct walk { /* the table that a chain runs through */
+	const struct vring_desc *table;
+	unsigned size, next;
+	bool indirect;
+};
+
+static int walk_into(struct queue *queue, struct walk *walk, const struct vring_desc *desc)
+{
+	if (walk->indirect)
+		return queue_break(queue, "an indirect table inside an indirect table");
+	if (desc->flags & VRING_DESC_F_NEXT)
+		return queue_break(queue, "an indirect descriptor with a successor");
+	if (!desc->len || desc->len % sizeof(*desc) || desc->len / sizeof(*desc) > QUEUE_MAX)
+		return queue_break(queue, "an indirect table of impossible size");
+	*walk = (struct walk){ mem_at_ro(queue->mem, desc->addr, desc->len), desc->len / sizeof(*desc), 0, true };
+	return walk->table ? 0 : queue_break(queue, "an indirect table outside guest memory");
+}
+
+static int chain_walk(struct queue *queue, struct chain *chain)
+{
+	struct walk walk = { queue->desc, queue->size, chain->head, false };
+
+	/* A chain may be as long as the queue; the descriptor that holds an indirect table comes on top. */
+	for (unsigned budget = queue->size + 1u; budget; budget--) {
+		struct vring_desc desc = desc_read(walk.table, walk.next);
+		int r = desc.flags & VRING_DESC_F_INDIRECT ? walk_into(queue, &walk, &desc) : 0;
+
+		if (r)
+			return r;
+		if (desc.flags & VRING_DESC_F_INDIRECT)
+			continue;
+		if (chain->readable + chain->writable == queue->size)
+			break;
+		r = chain_add(queue, chain, &desc);
+		if (r || !(desc.flags & VRING_DESC_F_NEXT))
+			return r;
+		walk.next = desc.next;
+		if (walk.next >= walk.size)
+			return queue_break(queue, "a descriptor index beyond its table");
+	}
+	return queue_break(queue, "a descriptor chain loops or is longer than the queue");
+}
+
+int queue_pop(struct queue *queue, struct chain *chain)
+{
+	uint16_t waiting;
+	int r;
+
+	if (queue->broken)
+		return -EPROTO;
+	waiting = (uint16_t)(__atomic_load_n(&queue->avail->idx, __ATOMIC_ACQUIRE) - queue->next_avail);
+	if (!waiting)
+		return 0;
+	if (waiting > queue->size)
+		return queue_break(queue, "the available index is ahead by more than the queue's size");
+	chain->head = READ_SHARED(queue->avail->ring[queue->next_avail & (queue->size - 1)]);
+	chain->readable = chain->writable = 0;
+	chain->read_len = chain->write_len = 0;
+	if (chain->head >= queue->size)
+		return queue_break(queue, "an available entry names a descriptor beyond the table");
+	r = chain_walk(queue, chain);
+	if (r)
+		return r;
+	queue->next_avail++;
+	return 1;
+}
+
+void queue_unpop(struct queue *queue, unsigned n)
+{
+	queue->next_avail -= n;
+}
+
+void queue_push(struct queue *queue, uint16_t head, uint32_t written)
+{
+	struct vring_used_elem *element = &queue->used->ring[queue->next_used & (queue->size - 1)];
+
+	__atomic_store_n(&element->id, head, __ATOMIC_RELAXED);
+	__atomic_store_n(&element->len, written, __ATOMIC_RELAXED);
+	queue->next_used++;
+}
+
+bool queue_publish(struct queue *queue)
+{
+	if (queue->next_used == READ_SHARED(queue->used->idx))
+		return false;
+	__atomic_store_n(&queue->used->idx, queue->next_used, __ATOMIC_RELEASE);
+	return true;
+}
+
+bool queue_ready(const struct queue *queue)
+{
+	return !queue->broken && __atomic_load_n(&queue->avail->idx, __ATOMIC_ACQUIRE) != queue->next_avail;
+}
+
+void queue_notify_off(struct queue *queue)
+{
+	if (!queue->quiet)
+		__atomic_store_n(&queue->used->flags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
+	queue->quiet = true;
+}
+
+bool queue_notify_on(struct queue *queue)
+{
+	if (queue->quiet)
+		__atomic_store_n(&queue->used->flags, 0, __ATOMIC_RELAXED);
+	queue->quiet = false;
+	/* Pairs with the driver's barrier between its index and its look at the flag: one of the two sees the other. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return queue_ready(queue);
+}
