@@ -15,8 +15,15 @@
 #include "abi/layout.h"
 #include "abi/shared.h"
 
+#ifdef LV_UNIT_TEST /* host-compiled tests bring their own pages */
+extern struct lv_device_page test_device_page;
+extern struct lv_shared test_shared_page;
+#define device_page ((const struct lv_device_page *)&test_device_page)
+#define shared_page ((volatile struct lv_shared *)&test_shared_page)
+#else
 #define device_page ((const struct lv_device_page *)LV_DEVICE)
 #define shared_page ((volatile struct lv_shared *)LV_SHARED)
+#endif
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -71,8 +78,10 @@ struct timer {
 	uint64_t deadline; /* monotonic ns */
 	void (*fire)(struct timer *timer); /* called by the scheduler, must not wait */
 };
-void timer_set(struct timer *timer, uint64_t deadline);
-void timer_cancel(struct timer *timer);
+void timer_set(struct timer *timer, uint64_t deadline); /* moves it if it is armed */
+void timer_cancel(struct timer *timer);                /* no-op if it is not armed */
+void timers_run(void);      /* fires what is due; the scheduler calls it */
+uint64_t timers_next(void); /* deadline of the first timer, 0: none; lv_shared.next_event_ns is kept equal to it */
 
 void timers_run(void);      /* fires what is due */
 uint64_t timers_next(void); /* the earliest deadline, or 0 */
@@ -137,6 +146,8 @@ struct file *console_file(int number); /* 0, 1 or 2; NULL if there is no console
 
 /* ---- random.c ---- */
 void random_bytes(void *buffer, size_t n); /* ChaCha20, keyed from the device page */
+/* One block of the cipher: counter_nonce is words 12 to 15 of its input. For the tests. */
+void chacha20_block(const uint32_t key[8], const uint32_t counter_nonce[4], uint32_t out[16]);
 
 /* ---- ring.c: the driver's side of a virtqueue ---- */
 struct ring_buffer {
