@@ -83,9 +83,6 @@ void timer_cancel(struct timer *timer);                /* no-op if it is not arm
 void timers_run(void);      /* fires what is due; the scheduler calls it */
 uint64_t timers_next(void); /* deadline of the first timer, 0: none; lv_shared.next_event_ns is kept equal to it */
 
-void timers_run(void);      /* fires what is due */
-uint64_t timers_next(void); /* the earliest deadline, or 0 */
-
 /* ---- sched.c: threads, waiting, the idle loop ---- */
 struct waiter { /* one interest in a wait queue; on the waiter's stack or in its object */
 	struct waiter *next, *prev;
