@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The futex call itself, and the clocks it counts time-outs by. */
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/times.h>
+
+#include "check.h"
+
+static atomic_int word, other, woken, waiting;
+
+static long futex(atomic_int *at, int op, int value, const struct timespec *timeout, void *second, int third)
+{
+	return syscall(SYS_futex, at, op, value, timeout, second, third);
+}
+
+static void check_errors(void)
+{
+	struct timespec short_time = {0, 15000000}, until;
+	int64_t start = now_ms();
+
+	word = 5;
+	FAILS(futex(&word, FUTEX_WAIT, 4, NULL, NULL, 0), EAGAIN);
+	FAILS(futex(&word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 5, &short_time, NULL, 0), ETIMEDOUT);
+	CHECK(now_ms() - start >= 14);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	start = now_ms();
+	until.tv_sec -= 1;
+	FAILS(futex(&word, FUTEX_WAIT_BITSET, 5, &until, NULL, -1), ETIMEDOUT);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += 15000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	FAILS(futex(&word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 5, &until, NULL, -1), ETIMEDOUT);
+	CHECK(now_ms() - start >= 14);
+	FAILS(futex(&word, FUTEX_WAIT_BITSET, 5, NULL, NULL, 0), EINVAL);
+	FAILS(futex((void *)((char *)&word + 1), FUTEX_WAIT, 5, NULL, NULL, 0), EINVAL);
+	FAILS(futex((void *)4096, FUTEX_WAIT, 5, NULL, NULL, 0), EFAULT);
+	IS(futex(&word, FUTEX_WAKE, 10, NULL, NULL, 0), 0);
+	short_time.tv_nsec = 2000000000;
+	FAILS(futex(&word, FUTEX_WAIT, 5, &short_time, NULL, 0), EINVAL);
+}
+
+static void *wait_for_word(void *unused)
+{
+	waiting++;
+	while (!futex(&word, FUTEX_WAIT, 0, NULL, NULL, 0) && !word)
+		;
+	woken++;
+	return unused;
+}
+
+/* Wakes until all of count waiters were in the queue at least once; bounded. */
+static int wake_or_move(int op, int count, void *second)
+{
+	int64_t start = now_ms();
+	int total = 0;
+
+	while (total < count && now_ms() - start < 5000) {
+		long n = op == FUTEX_REQUEUE ? futex(&word, op, 0, (void *)1l, second, 0) : futex(&word, op, 1, NULL, NULL, 0);
+
+		total += n > 0 ? (int)n : 0;
+		nanosleep(&(struct timespec){0, 1000000}, NULL);
+	}
+	return total;
+}
+
+static void check_wake(void)
+{
+	pthread_t thread[5];
+
+	word = 0;
+	for (int i = 0; i < 5; i++)
+		pthread_create(&thread[i], NULL, wait_for_word, NULL);
+	while (waiting < 5)
+		sched_yield();
+	nanosleep(&(struct timespec){0, 20000000}, NULL);
+	word = 1;
+	IS(wake_or_move(FUTEX_WAKE, 2, NULL), 2);
+	IS(wake_or_move(FUTEX_REQUEUE, 3, &other), 3);
+	IS(futex(&word, FUTEX_WAKE, 10, NULL, NULL, 0), 0);
+	IS(futex(&other, FUTEX_WAKE, 10, NULL, NULL, 0), 3);
+	for (int i = 0; i < 5; i++)
+		pthread_join(thread[i], NULL);
+	IS(woken, 5);
+}
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec t = {0};
+
+	if (clock_gettime(clock, &t))
+		return -1;
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+static bool monotone(clockid_t clock)
+{
+	int64_t before = clock_ns(clock), t;
+
+	for (int i = 0; i < 10000; i++, before = t)
+		if ((t = clock_ns(clock)) < before)
+			return false;
+	return before > 0;
+}
+
+static void check_clocks(void)
+{
+	struct timespec resolution, half = {0, 30000000}, until;
+	struct rusage usage;
+	struct tms ticks;
+	struct timeval tv;
+	int64_t start, wall;
+	volatile long work = 0;
+
+	CHECK(monotone(CLOCK_MONOTONIC) && monotone(CLOCK_MONOTONIC_RAW) && monotone(CLOCK_BOOTTIME));
+	CHECK(monotone(CLOCK_MONOTONIC_COARSE) && monotone(CLOCK_PROCESS_CPUTIME_ID) && monotone(CLOCK_THREAD_CPUTIME_ID));
+	CHECK(clock_ns(CLOCK_REALTIME) > 1600000000ll * 1000000000 && clock_ns(CLOCK_REALTIME_COARSE) > 0);
+	CHECK(!gettimeofday(&tv, NULL) && llabs(tv.tv_sec - time(NULL)) <= 1);
+	CHECK(!clock_getres(CLOCK_MONOTONIC, &resolution) && resolution.tv_sec == 0 && resolution.tv_nsec > 0);
+	FAILS(clock_gettime(999, &until), EINVAL);
+	start = clock_ns(CLOCK_MONOTONIC);
+	wall = clock_ns(CLOCK_REALTIME);
+	IS(nanosleep(&half, NULL), 0);
+	CHECK(clock_ns(CLOCK_MONOTONIC) - start >= 30000000);
+	CHECK(llabs((clock_ns(CLOCK_REALTIME) - wall) - (clock_ns(CLOCK_MONOTONIC) - start)) < 5000000);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec -= 5;
+	IS(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL), 0);
+	FAILS(nanosleep(&(struct timespec){0, 1000000000}, NULL), EINVAL);
+	start = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	wall = now_ms();
+	while (now_ms() - wall < 60)
+		work++;
+	CHECK(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - start >= 5000000);
+	CHECK(!getrusage(RUSAGE_SELF, &usage) && usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec >= 1000);
+	CHECK(times(&ticks) != (clock_t)-1);
+}
+
+static void check_timers(void)
+{
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN, .sigev_value.sival_int = 33};
+	struct itimerspec spec = {.it_value = {0, 10000000}};
+	siginfo_t info = {0};
+	timer_t timer;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	IS(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+	IS(timer_settime(timer, 0, &spec, NULL), 0);
+	CHECK(sigtimedwait(&set, &info, &(struct timespec){5, 0}) == SIGRTMIN);
+	CHECK(info.si_code == SI_TIMER && info.si_value.sival_int == 33);
+	IS(timer_delete(timer), 0);
+}
+
+int main(void)
+{
+	check_errors();
+	check_wake();
+	check_clocks();
+	check_timers();
+	return check_end();
+}

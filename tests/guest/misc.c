@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is left: random numbers, unknown calls, identity, limits, the parts of /proc that programs read. */
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+
+#include "check.h"
+
+static char text[65536];
+
+static void check_random(void)
+{
+	unsigned char a[64] = {0}, b[64] = {0};
+
+	CHECK(getrandom(a, 64, 0) == 64 && getrandom(b, 64, GRND_NONBLOCK) == 64 && memcmp(a, b, 64));
+	CHECK(!getentropy(text, 256));
+	FAILS(getrandom(a, 64, 0x1000), EINVAL);
+}
+
+static void check_unknown(void)
+{
+	FAILS(syscall(999), ENOSYS);
+	FAILS(syscall(100000), ENOSYS);
+	FAILS(syscall(-1), ENOSYS);
+}
+
+static bool proc(const char *name)
+{
+	FILE *f = fopen(name, "r");
+	size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+
+	if (f)
+		fclose(f);
+	text[n] = 0;
+	return n > 0;
+}
+
+static void check_proc(void)
+{
+	char path[300];
+
+	CHECK(proc("/proc/self/maps") && strstr(text, "[stack]") && strstr(text, "r-xp"));
+	CHECK(proc("/proc/self/status") && strstr(text, "Threads:\t1\n") && strstr(text, "VmRSS:"));
+	CHECK(proc("/proc/self/stat") && atoi(text) == getpid());
+	CHECK(proc("/proc/self/cmdline") && text[0]);
+	CHECK(proc("/proc/cpuinfo") && strstr(text, "processor\t: 0\n") && strstr(text, "flags\t"));
+	CHECK(proc("/proc/meminfo") && strstr(text, "MemTotal:") && strstr(text, "MemFree:") && strstr(text, "MemAvailable:"));
+	CHECK(readlink("/proc/self/exe", path, sizeof(path)) > 1 && path[0] == '/');
+	CHECK(readlink("/proc/self/fd/0", path, sizeof(path)) > 1);
+	FAILS(open("/proc/nothing", 0), ENOENT);
+}
+
+static void check_identity(void)
+{
+	struct utsname name;
+	char comm[16];
+
+	CHECK(!uname(&name) && !strcmp(name.sysname, "Linux") && !strcmp(name.machine, "x86_64"));
+	CHECK(getpid() == syscall(SYS_gettid) && getppid() >= 0);
+	CHECK(getuid() == geteuid() && getgid() == getegid());
+	CHECK(getpgrp() > 0 && getsid(0) > 0);
+	CHECK(!prctl(PR_SET_NAME, "renamed") && !prctl(PR_GET_NAME, comm) && !strcmp(comm, "renamed"));
+	CHECK(!prctl(PR_SET_NAME, "renamed-but-much-too-long") && !prctl(PR_GET_NAME, comm) && !strcmp(comm, "renamed-but-muc"));
+	CHECK(gethostname(text, 64) == 0 && text[0]);
+	CHECK(umask(0123) == 022 && umask(022) == 0123);
+}
+
+static void check_limits(void)
+{
+	struct rlimit limit;
+	struct sysinfo info;
+	struct statfs fs;
+	cpu_set_t cpus;
+
+	CHECK(!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur >= 256);
+	CHECK(!sysinfo(&info) && info.totalram > 0 && info.mem_unit > 0);
+	CHECK(!statfs("/", &fs) && fs.f_bsize > 0);
+	CHECK(!sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) >= 1);
+	CHECK(sysconf(_SC_NPROCESSORS_ONLN) >= 1 && sysconf(_SC_PAGESIZE) == 4096);
+	CHECK(sysconf(_SC_PHYS_PAGES) > 100);
+	CHECK(isatty(99) == 0 && errno == EBADF);
+}
+
+int main(void)
+{
+	umask(022);
+	check_random();
+	check_unknown();
+	check_proc();
+	check_identity();
+	check_limits();
+	return check_end();
+}
