@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the project's shell scripts share; sourced, never run.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=${LV_BUILD:-$top/build}
+cache=${LV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lightvm}
+lightvm=$build/cli/lightvm
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# Runs a command as root: directly, or by sudo.
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "needs root for: $* (run it as root, or install sudo)"
+	fi
+}
+
+# The packages of the argument list that are not installed.
+missing_packages() {
+	local package
+	for package in "$@"; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s\n' "$package"
+	done
+}
+
+# Waits until a command succeeds: await SECONDS WHAT COMMAND... A time-out names what was awaited.
+await() {
+	local end=$((SECONDS + $1)) what=$2
+	shift 2
+	[ -z "${LV_AWAIT_FILE:-}" ] || printf '%s\n' "$what" >"$LV_AWAIT_FILE"
+	until "$@" 2>/dev/null; do
+		[ $SECONDS -lt $end ] || { printf 'timed out waiting for %s\n' "$what" >&2; return 1; }
+		read -rt 0.02 <> <(:) || :
+	done
+}
+
+# The newest cloud kernel for the rig: installed, or unpacked by scripts/setup. Sets rig_kernel, rig_release, rig_modules.
+find_rig_kernel() {
+	rig_modules=/
+	rig_kernel=$(ls -v /boot/vmlinuz-*-cloud-amd64 2>/dev/null | tail -n 1)
+	if [ -z "$rig_kernel" ]; then
+		rig_modules=$cache/rig-kernel
+		rig_kernel=$(ls -v "$rig_modules"/boot/vmlinuz-*-cloud-amd64 2>/dev/null | tail -n 1)
+	fi
+	rig_release=${rig_kernel##*/vmlinuz-}
+	[ -n "$rig_kernel" ] && [ -r "$rig_kernel" ]
+}
