@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is asked of /dev/kvm: a VM with one vCPU that starts in 64-bit mode at level 3 (Documentation/virt/kvm/api.rst). */
+#include "vmm/vm.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "abi/layout.h"
+#include "vmm/log.h"
+
+#define CR0_START 0x80050033 /* PG WP NE ET MP PE */
+#define CR4_START 0x50620    /* PAE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE; no SMEP, no SMAP: libos' pages are user pages */
+#define EFER_START 0xd01     /* SCE, LME, LMA, NXE */
+#define MSR_STAR 0xc0000081
+#define MSR_LSTAR 0xc0000082
+#define MSR_SFMASK 0xc0000084
+#define MSR_TSC 0x10
+#define XCR0_AMX (3ull << 17) /* 8 KiB of state for every thread switch: not for tiny guests */
+#define CPUID_ENTRIES 192
+
+static int fail(const char *what)
+{
+	int error = errno;
+	log_error("%s: %s", what, strerror(error));
+	return -error;
+}
+
+int kvm_open(struct vm *vm)
+{
+	vm->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (vm->kvm_fd >= 0)
+		return 0;
+	int error = errno;
+	if (error == EACCES || error == EPERM)
+		log_error("/dev/kvm: no permission: add yourself to its group (sudo usermod -aG kvm $USER) and log in again");
+	else if (error == ENOENT)
+		log_error("/dev/kvm: not there: load the kernel's module (sudo modprobe kvm-intel, or kvm-amd), or turn on virtualisation in the firmware");
+	else
+		log_error("/dev/kvm: %s", strerror(error));
+	return -error;
+}
+
+int kvm_create(struct vm *vm)
+{
+	int version = ioctl(vm->kvm_fd, KVM_GET_API_VERSION, 0);
+	if (version != KVM_API_VERSION)
+		return log_error("/dev/kvm speaks API version %d, not %d", version, KVM_API_VERSION), -ENOTSUP;
+	do
+		vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
+	while (vm->fd < 0 && errno == EINTR);
+	if (vm->fd < 0)
+		return fail("KVM_CREATE_VM");
+	vm->vcpu.fd = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
+	if (vm->vcpu.fd < 0)
+		return fail("KVM_CREATE_VCPU");
+	vm->vcpu.run_size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	vm->vcpu.run = mmap(NULL, vm->vcpu.run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu.fd, 0);
+	if (vm->vcpu.run == MAP_FAILED)
+		return fail("the vCPU's shared page");
+	return 0;
+}
+
+int kvm_add_slot(struct vm *vm, gpa_t gpa, uint64_t len, void *hva, bool read_only)
+{
+	struct kvm_userspace_memory_region slot = {.slot = vm->slots, .guest_phys_addr = gpa, .memory_size = len,
+		.userspace_addr = (uintptr_t)hva, .flags = read_only ? KVM_MEM_READONLY : 0};
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+		return fail("KVM_SET_USER_MEMORY_REGION");
+	vm->slots++;
+	return 0;
+}
+
+int kvm_add_bell(struct vm *vm, const struct device_bell *bell)
+{
+	struct kvm_ioeventfd event = {.addr = LV_BELL_GPA + bell->offset, .len = 4, .fd = bell->fd};
+	return ioctl(vm->fd, KVM_IOEVENTFD, &event) < 0 ? fail("KVM_IOEVENTFD") : 0;
+}
+
+struct cpuid_list {
+	struct kvm_cpuid2 head;
+	struct kvm_cpuid_entry2 entry[CPUID_ENTRIES];
+};
+
+/* The guest may use what KVM supports; XCR0 is what leaf 0xd says of it. */
+static int set_cpuid(struct vm *vm, uint64_t *xcr0)
+{
+	struct cpuid_list list = {.head.nent = CPUID_ENTRIES};
+	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &list) < 0)
+		return fail("KVM_GET_SUPPORTED_CPUID");
+	*xcr0 = 3;
+	for (unsigned i = 0; i < list.head.nent; i++)
+		if (list.entry[i].function == 0xd && list.entry[i].index == 0)
+			*xcr0 = (list.entry[i].eax | (uint64_t)list.entry[i].edx << 32) & ~XCR0_AMX;
+	return ioctl(vm->vcpu.fd, KVM_SET_CPUID2, &list) < 0 ? fail("KVM_SET_CPUID2") : 0;
+}
+
+static int set_xcr0(struct vm *vm, uint64_t xcr0)
+{
+	struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0] = {.xcr = 0, .value = xcr0}};
+	unsigned eax, ebx, ecx, edx;
+	__cpuid_count(0xd, 0, eax, ebx, ecx, edx);
+	if (ioctl(vm->vcpu.fd, KVM_SET_XCRS, &xcrs) < 0)
+		return fail("KVM_SET_XCRS");
+	if (ebx > LV_PAGE)
+		return log_error("this processor's vector state takes %u bytes; libos keeps a page for it", ebx), -ENOTSUP;
+	vm->device_page->xcr0 = xcr0;
+	vm->device_page->xsave_size = ebx;
+	return 0;
+}
+
+/*
+ * The guest reads the host's time-stamp counter, so that the boot ledger has one clock. Page-table KVM never
+ * intercepts or offsets RDTSC; hardware has an offset, which is set to nothing.
+ */
+static void set_tsc(struct vm *vm)
+{
+	uint64_t offset = 0;
+	struct kvm_device_attr attr = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&offset};
+	if (ioctl(vm->vcpu.fd, KVM_SET_DEVICE_ATTR, &attr) == 0)
+		return;
+	struct { struct kvm_msrs head; struct kvm_msr_entry entry; } msr = {.head.nmsrs = 1,
+		.entry = {.index = MSR_TSC, .data = __builtin_ia32_rdtsc()}};
+	ioctl(vm->vcpu.fd, KVM_SET_MSRS, &msr); /* kernels before 5.16: as close as one instruction */
+}
+
+static int set_msrs(struct vm *vm)
+{
+	struct { struct kvm_msrs head; struct kvm_msr_entry entry[3]; } msrs = {.head.nmsrs = 3, .entry = {
+		{.index = MSR_STAR, .data = (uint64_t)(LV_CS3 - 16) << 48 | (uint64_t)LV_CS0 << 32},
+		{.index = MSR_LSTAR, .data = vm->syscall_entry},
+		{.index = MSR_SFMASK, .data = 0x47700}}}; /* TF IF DF IOPL NT AC */
+	return ioctl(vm->vcpu.fd, KVM_SET_MSRS, &msrs) != 3 ? fail("KVM_SET_MSRS") : 0;
+}
+
+static int set_sregs(struct vm *vm)
+{
+	struct kvm_sregs s;
+	if (ioctl(vm->vcpu.fd, KVM_GET_SREGS, &s) < 0)
+		return fail("KVM_GET_SREGS");
+	s.cr0 = CR0_START;
+	s.cr3 = LV_PML4;
+	s.cr4 = CR4_START;
+	s.efer = EFER_START;
+	s.cs = (struct kvm_segment){.limit = -1, .selector = LV_CS3, .type = 11, .present = 1, .dpl = 3, .s = 1, .l = 1, .g = 1};
+	s.ss = (struct kvm_segment){.limit = -1, .selector = LV_SS3, .type = 3, .present = 1, .dpl = 3, .s = 1, .db = 1, .g = 1};
+	s.ds = s.es = s.fs = s.gs = s.ss;
+	s.gdt = (struct kvm_dtable){.base = LV_DESC, .limit = LV_TR + 15};
+	s.idt = (struct kvm_dtable){.base = LV_DESC + 0x200, .limit = 32 * 16 - 1};
+	s.tr = (struct kvm_segment){.base = LV_DESC + 0x100, .limit = 103, .selector = LV_TR, .type = 11, .present = 1};
+	return ioctl(vm->vcpu.fd, KVM_SET_SREGS, &s) < 0 ? fail("KVM_SET_SREGS") : 0;
+}
+
+int kvm_set_start(struct vm *vm)
+{
+	uint64_t xcr0;
+	int result = set_cpuid(vm, &xcr0);
+	if (result == 0)
+		result = set_sregs(vm);
+	if (result == 0)
+		result = set_xcr0(vm, xcr0);
+	if (result == 0)
+		result = set_msrs(vm);
+	if (result < 0)
+		return result;
+	set_tsc(vm);
+	struct kvm_regs regs = {.rip = vm->entry, .rsp = vm->boot_stack, .rflags = LV_RFLAGS};
+	return ioctl(vm->vcpu.fd, KVM_SET_REGS, &regs) < 0 ? fail("KVM_SET_REGS") : 0;
+}
+
+void kvm_close(struct vm *vm)
+{
+	if (vm->vcpu.run && vm->vcpu.run != MAP_FAILED)
+		munmap(vm->vcpu.run, vm->vcpu.run_size);
+	if (vm->vcpu.fd >= 0)
+		close(vm->vcpu.fd);
+	if (vm->fd >= 0)
+		close(vm->fd);
+	if (vm->kvm_fd >= 0)
+		close(vm->kvm_fd);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lightvm-vmm: one process, one VM. Opens come first, then rights are dropped, and only then guest bytes are looked at. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/jail/jail.h"
+#include "vmm/log.h"
+#include "vmm/vm.h"
+
+#define OWN_ERROR 125 /* exit status when it was not the program that failed */
+
+static int add_devices(struct vm *vm)
+{
+	const struct vm_config *config = vm->config;
+	const char *error = NULL;
+	bool quiet = config->detached;
+	struct device_config console = {.type = LV_DEV_CONSOLE,
+		.console = {.in = quiet ? -1 : 0, .out = quiet ? -1 : 1, .err = quiet ? -1 : 2, .log = config->log_fd}};
+	if (devices_add(&vm->devices, &console, &error) < 0)
+		return log_error("console: %s", error);
+	for (unsigned i = 0; i < config->device_count; i++)
+		if (devices_add(&vm->devices, &config->device[i], &error) < 0)
+			return log_error("%s", error);
+	return 0;
+}
+
+static int build(struct vm *vm)
+{
+	if (kvm_create(vm) < 0)
+		return -1;
+	status_mark(&vm->status, LV_STEP_VM);
+	if (libos_map(vm, vm->config->libos_fd, vm->config->image_fd) < 0 || libos_prepare(vm) < 0)
+		return -1;
+	vm->status.shared = vm->shared;
+	status_mark(&vm->status, LV_STEP_MEMORY);
+	return kvm_set_start(vm);
+}
+
+static int connect_devices(struct vm *vm)
+{
+	struct device_bell bell[LV_MAX_DEVICES];
+	unsigned count = devices_bells(&vm->devices, bell);
+	vm->devices.shared = vm->shared;
+	for (unsigned i = 0; i < count; i++)
+		if (kvm_add_bell(vm, &bell[i]) < 0)
+			return -1;
+	int result = devices_start(&vm->devices);
+	if (result == 0)
+		result = control_start(&vm->control);
+	if (result == 0)
+		result = vcpu_start(vm);
+	if (result == 0)
+		result = loop_start(&vm->loop);
+	return result < 0 ? log_error("devices: %s", strerror(-result)) : 0;
+}
+
+static int drop_rights(const struct vm *vm)
+{
+	const char *step = NULL;
+	struct jail jail = {.full = vm->config->jail_full};
+	if (vm->config->jail_off)
+		return 0;
+	int result = jail_enter(&jail, &step);
+	return result < 0 ? log_error("dropping rights, step \"%s\": %s", step, strerror(-result)) : 0;
+}
+
+static void on_signal_request(void *context, int number)
+{
+	(void)number;
+	vcpu_wake(context);
+	vcpu_kick(context);
+}
+
+static void init(struct vm *vm, const struct vm_config *config)
+{
+	vm->config = config;
+	vm->fd = vm->kvm_fd = vm->vcpu.fd = -1;
+	status_init(&vm->status, config->status_fd);
+	vm->status.record.ledger[LV_STEP_COMMAND].ns = config->start_ns;
+	devices_init(&vm->devices, &vm->loop);
+	vm->devices.mem = &vm->mem;
+	vm->devices.wake = vcpu_wake;
+	vm->devices.wake_context = vm;
+	vm->status.devices = &vm->devices;
+	control_init(&vm->control, &vm->loop, &vm->status, &vm->devices, config->control_fd);
+	vm->control.signal = on_signal_request;
+	vm->control.kill = vcpu_kill;
+	vm->control.context = vm;
+}
+
+/* What the program left, told as waitpid would; our own failure if it never came to that. */
+static int finish(struct vm *vm, int wait_status)
+{
+	devices_finish(&vm->devices);
+	vm->status.record.wait_status = wait_status;
+	status_mark(&vm->status, LV_STEP_EXIT);
+	status_write(&vm->status, LV_STATE_EXITED);
+	return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+}
+
+static int run(struct vm *vm, const struct vm_config *config)
+{
+	init(vm, config);
+	status_mark(&vm->status, LV_STEP_MONITOR);
+	if (loop_init(&vm->loop) < 0)
+		return log_error("event loop: %s", strerror(errno)), OWN_ERROR;
+	if (kvm_open(vm) < 0 || add_devices(vm) < 0 || build(vm) < 0 || connect_devices(vm) < 0 || drop_rights(vm) < 0)
+		return OWN_ERROR;
+	vm->status.record.start_realtime_ns = vm->device_page->realtime_base_ns;
+	vm->status.record.ram_size = vm->ram_size;
+	vm->status.record.ram_limit = vm->ram_limit;
+	status_write(&vm->status, LV_STATE_RUNNING);
+	int wait_status = vcpu_run(vm);
+	return wait_status < 0 ? OWN_ERROR : finish(vm, wait_status);
+}
+
+int main(int argc, char **argv)
+{
+	static struct vm_config config;
+	static struct vm vm;
+	if (options_parse(&config, argc, argv) < 0)
+		return OWN_ERROR;
+	if (config.probe)
+		return probe_print();
+	_exit(run(&vm, &config)); /* the kernel takes all back at once */
+}

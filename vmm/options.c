@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lightvm-vmm's command line. Each option is one line of a table: its name, what it wants, its help, what it sets. */
+#include "vmm/options.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "abi/layout.h"
+#include "vmm/log.h"
+
+#define DEFAULT_MEMORY (256ull << 20)
+#define LEAST_MEMORY (4ull << 20)
+
+struct option {
+	const char *name, *value, *help; /* value NULL: a flag */
+	int (*set)(struct vm_config *config, const char *option, const char *value);
+};
+
+/* ---- values ---- */
+
+static int parse_number(const char *option, const char *value, uint64_t most, uint64_t *number)
+{
+	char *end;
+	errno = 0;
+	*number = strtoull(value, &end, 10);
+	if (errno || end == value || *end || *value == '-')
+		return log_error("--%s: '%s' is not a number", option, value);
+	if (*number > most)
+		return log_error("--%s: %s is more than %llu", option, value, (unsigned long long)most);
+	return 0;
+}
+
+static int parse_size(const char *option, const char *value, uint64_t *bytes)
+{
+	char *end;
+	errno = 0;
+	*bytes = strtoull(value, &end, 10);
+	int shift = *end == 'k' || *end == 'K' ? 10 : *end == 'm' || *end == 'M' ? 20 : *end == 'g' || *end == 'G' ? 30 : 0;
+	if (errno || end == value || *value == '-' || (shift ? end[1] : *end) || *bytes > UINT64_MAX >> (shift + 1))
+		return log_error("--%s: '%s' is not a size (examples: 64M, 1G, 33554432)", option, value);
+	*bytes <<= shift;
+	return 0;
+}
+
+/* A path, or fd:N for a descriptor that is open already. */
+static int open_file(const char *option, const char *value, int flags, int *fd)
+{
+	uint64_t number;
+	if (strncmp(value, "fd:", 3) == 0) {
+		if (parse_number(option, value + 3, 1 << 20, &number) < 0)
+			return -1;
+		if (fcntl(number, F_GETFD) < 0)
+			return log_error("--%s: descriptor %s is not open", option, value + 3);
+		*fd = number;
+		fcntl(*fd, F_SETFD, FD_CLOEXEC);
+		return 0;
+	}
+	*fd = open(value, flags | O_CLOEXEC, 0644);
+	return *fd < 0 ? log_error("--%s: %s: %s", option, value, strerror(errno)) : 0;
+}
+
+/* ---- options ---- */
+
+static int set_libos(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->libos_fd); }
+static int set_image(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->image_fd); }
+static int set_control(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR, &c->control_fd); }
+static int set_status(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->status_fd); }
+static int set_log(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->log_fd); }
+static int set_program(struct vm_config *c, const char *o, const char *v) { c->program = v; return 0; }
+static int set_cwd(struct vm_config *c, const char *o, const char *v) { c->cwd = v; return 0; }
+static int set_hostname(struct vm_config *c, const char *o, const char *v) { c->hostname = v; return 0; }
+static int set_name(struct vm_config *c, const char *o, const char *v) { c->name = v; return 0; }
+static int set_detached(struct vm_config *c, const char *o, const char *v) { c->detached = true; return 0; }
+static int set_probe(struct vm_config *c, const char *o, const char *v) { c->probe = true; return 0; }
+static int set_start(struct vm_config *c, const char *o, const char *v) { return parse_number(o, v, UINT64_MAX, &c->start_ns); }
+static int set_log_level(struct vm_config *c, const char *o, const char *v) { return 0; /* errors only, so far */ }
+
+static int set_id(const char *option, const char *value, uint32_t *id)
+{
+	uint64_t number;
+	int result = parse_number(option, value, UINT32_MAX - 1, &number);
+	*id = number;
+	return result;
+}
+static int set_uid(struct vm_config *c, const char *o, const char *v) { return set_id(o, v, &c->uid); }
+static int set_gid(struct vm_config *c, const char *o, const char *v) { return set_id(o, v, &c->gid); }
+
+static int set_memory(struct vm_config *c, const char *o, const char *v)
+{
+	if (parse_size(o, v, &c->memory) < 0)
+		return -1;
+	if (c->memory < LEAST_MEMORY || c->memory > LV_RAM_MAX)
+		return log_error("--%s: %s is not between 4M and 64G", o, v);
+	return 0;
+}
+
+static int set_env(struct vm_config *c, const char *o, const char *v)
+{
+	if (!strchr(v, '='))
+		return log_error("--env: '%s' is not of the form NAME=VALUE", v);
+	if (c->envc == VM_ENV_MAX)
+		return log_error("--env: more than %d variables", VM_ENV_MAX);
+	c->env[c->envc++] = v;
+	return 0;
+}
+
+static int set_jail(struct vm_config *c, const char *o, const char *v)
+{
+	c->jail_full = strcmp(v, "full") == 0;
+	c->jail_off = strcmp(v, "off") == 0;
+	if (!c->jail_full && !c->jail_off && strcmp(v, "basic") != 0)
+		return log_error("--jail: '%s' is none of full, basic, off", v);
+	return 0;
+}
+
+static struct device_config *new_device(struct vm_config *c, const char *option)
+{
+	if (c->device_count == sizeof(c->device) / sizeof(c->device[0])) {
+		log_error("--%s: more than %u devices", option, c->device_count);
+		return NULL;
+	}
+	return &c->device[c->device_count++];
+}
+
+static int parse_address(const char *key, const char *value, uint32_t *ip)
+{
+	struct in_addr address;
+	if (inet_pton(AF_INET, value, &address) != 1)
+		return log_error("--net: %s=%s is not an IPv4 address", key, value);
+	*ip = address.s_addr;
+	return 0;
+}
+
+static int parse_mac(const char *value, uint8_t mac[6])
+{
+	unsigned b[6];
+	char rest;
+	if (sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &rest) != 6 || b[0] & 1)
+		return log_error("--net: mac=%s is not a unicast MAC address", value);
+	for (int i = 0; i < 6; i++)
+		mac[i] = b[i];
+	return 0;
+}
+
+static int parse_network(char *value, struct lv_net_config *net)
+{
+	uint64_t bits = 24;
+	char *slash = strchr(value, '/');
+	if (slash) {
+		*slash = 0;
+		if (parse_number("net", slash + 1, 32, &bits) < 0)
+			return -1;
+	}
+	net->netmask = htonl(bits ? ~0u << (32 - bits) : 0);
+	return parse_address("ip", value, &net->ip);
+}
+
+static int set_net_key(struct lv_net_config *net, char *key)
+{
+	char *value = strchr(key, '=');
+	uint64_t mtu;
+	if (!value)
+		return log_error("--net: '%s' is not of the form key=value", key);
+	*value++ = 0;
+	if (strcmp(key, "mac") == 0)
+		return parse_mac(value, net->mac);
+	if (strcmp(key, "ip") == 0)
+		return parse_network(value, net);
+	if (strcmp(key, "gw") == 0)
+		return parse_address(key, value, &net->gateway);
+	if (strcmp(key, "dns") == 0)
+		return parse_address(key, value, &net->dns);
+	if (strcmp(key, "mtu") != 0)
+		return log_error("--net: there is no key '%s' (mac, ip, gw, dns, mtu)", key);
+	int result = parse_number("net mtu", value, 65535, &mtu);
+	net->mtu = mtu;
+	return result < 0 || mtu >= 576 ? result : log_error("--net: mtu=%s is less than 576", value);
+}
+
+/* tap:fd:N[,key=value...] or passt:fd:N[,...] */
+static int set_net(struct vm_config *c, const char *option, const char *value)
+{
+	char text[256], *save = NULL;
+	struct device_config *device = new_device(c, option);
+	if (!device)
+		return -1;
+	if (strlen(value) >= sizeof(text))
+		return log_error("--net: '%s' is too long", value);
+	strcpy(text, value);
+	char *backend = strtok_r(text, ",", &save);
+	*device = (struct device_config){.type = LV_DEV_NET, .net = {.fd = -1, .config = {.mtu = 1500, .mac = {2, 'l', 'v', 0, 0, 1}}}};
+	if (backend && strncmp(backend, "tap:", 4) == 0)
+		backend += 4;
+	else if (backend && strncmp(backend, "passt:", 6) == 0)
+		device->net.passt = true, backend += 6;
+	else
+		return log_error("--net: '%s' is neither tap:fd:N nor passt:fd:N", value);
+	if (strncmp(backend, "fd:", 3) != 0)
+		return log_error("--net: '%s': the monitor takes an open descriptor, fd:N", value);
+	if (open_file("net", backend, 0, &device->net.fd) < 0)
+		return -1;
+	for (char *key; (key = strtok_r(NULL, ",", &save));)
+		if (set_net_key(&device->net.config, key) < 0)
+			return -1;
+	return 0;
+}
+
+/* FILE|fd:N[,ro][,serial=S] */
+static int set_disk(struct vm_config *c, const char *option, const char *value)
+{
+	char text[4096], *save = NULL;
+	struct device_config *device = new_device(c, option);
+	if (!device)
+		return -1;
+	if (strlen(value) >= sizeof(text))
+		return log_error("--disk: '%.64s...' is too long", value);
+	strcpy(text, value);
+	char *file = strtok_r(text, ",", &save);
+	*device = (struct device_config){.type = LV_DEV_BLOCK, .block = {.fd = -1}};
+	for (char *key; (key = strtok_r(NULL, ",", &save));) {
+		if (strcmp(key, "ro") == 0)
+			device->block.read_only = true;
+		else if (strncmp(key, "serial=", 7) == 0 && strlen(key + 7) <= sizeof(device->block.serial))
+			memcpy(device->block.serial, key + 7, strlen(key + 7));
+		else
+			return log_error("--disk: '%s' is neither ro nor serial=S of at most 16 characters", key);
+	}
+	return file ? open_file("disk", file, device->block.read_only ? O_RDONLY : O_RDWR, &device->block.fd)
+		    : log_error("--disk: no file");
+}
+
+static const struct option options[] = {
+	{"libos", "FILE", "the library OS", set_libos},
+	{"image", "FILE", "the EROFS image with the program and its files", set_image},
+	{"program", "PATH", "path of the program in the image (default: ARGV0)", set_program},
+	{"mem", "SIZE", "the most memory the guest may use (default 256M)", set_memory},
+	{"cwd", "DIR", "working directory of the program", set_cwd},
+	{"uid", "N", "user of the program", set_uid},
+	{"gid", "N", "group of the program", set_gid},
+	{"hostname", "NAME", "host name of the guest", set_hostname},
+	{"env", "NAME=VALUE", "a variable of the program's environment; may be repeated", set_env},
+	{"console-log", "FILE", "keep a copy of the output here", set_log},
+	{"control", "fd:N", "listening SOCK_SEQPACKET socket for requests", set_control},
+	{"status", "FILE", "the status record is kept here", set_status},
+	{"detach-console", NULL, "the console is not on descriptors 0, 1 and 2", set_detached},
+	{"net", "tap:fd:N|passt:fd:N[,mac=,ip=,gw=,dns=,mtu=]", "a network device", set_net},
+	{"disk", "FILE[,ro][,serial=S]", "a block device; may be repeated", set_disk},
+	{"start-ns", "NS", "CLOCK_MONOTONIC when the command started, for the boot ledger", set_start},
+	{"name", "NAME", "name of the VM in messages", set_name},
+	{"jail", "full|basic|off", "which rights are dropped (default basic; full adds namespaces and an empty root)", set_jail},
+	{"log-level", "LEVEL", "accepted; the monitor reports errors only", set_log_level},
+	{"probe", NULL, "find out which kind of KVM this machine has, print it, and exit", set_probe},
+};
+#define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+static void print_help(void)
+{
+	printf("usage: lightvm-vmm --libos FILE --image FILE [OPTIONS] -- ARGV0 [ARG...]\n"
+	       "Runs one program as one virtual machine. FILE is a path, or fd:N for an open descriptor.\n\n");
+	for (unsigned i = 0; i < OPTIONS; i++) {
+		char left[80];
+		snprintf(left, sizeof(left), "--%s %s", options[i].name, options[i].value ? options[i].value : "");
+		printf("  %-28s %s\n", left, options[i].help);
+	}
+}
+
+static const struct option *find_option(const char *name, size_t len)
+{
+	for (unsigned i = 0; i < OPTIONS; i++)
+		if (strncmp(options[i].name, name, len) == 0 && options[i].name[len] == 0)
+			return &options[i];
+	return NULL;
+}
+
+/* One option at argv[*at]; moves on past it and its value. */
+static int parse_option(struct vm_config *config, int argc, char **argv, int *at)
+{
+	const char *text = argv[(*at)++];
+	if (strncmp(text, "--", 2) != 0)
+		return log_error("'%s' is not an option; the program comes after --", text);
+	const char *equals = strchr(text, '=');
+	const struct option *option = find_option(text + 2, equals ? (size_t)(equals - text - 2) : strlen(text + 2));
+	if (!option)
+		return log_error("there is no option %s; --help lists them", text);
+	const char *value = equals ? equals + 1 : NULL;
+	if (option->value && !value) {
+		if (*at >= argc)
+			return log_error("%s wants a value: %s", text, option->value);
+		value = argv[(*at)++];
+	}
+	if (!option->value && value)
+		return log_error("--%s takes no value", option->name);
+	return option->set(config, option->name, value);
+}
+
+static int check(struct vm_config *config)
+{
+	if (config->probe)
+		return 0;
+	if (config->libos_fd < 0)
+		return log_error("--libos is missing");
+	if (config->image_fd < 0)
+		return log_error("--image is missing");
+	if (config->argc == 0)
+		return log_error("no program: it comes after --");
+	if (!config->program)
+		config->program = config->argv[0];
+	if (strlen(config->program) >= sizeof(((struct lv_device_page *)0)->program))
+		return log_error("--program: '%.64s...' is too long", config->program);
+	if (strlen(config->cwd) >= sizeof(((struct lv_device_page *)0)->cwd))
+		return log_error("--cwd: '%.64s...' is too long", config->cwd);
+	if (strlen(config->hostname) >= sizeof(((struct lv_device_page *)0)->hostname))
+		return log_error("--hostname: '%.64s...' is longer than 63 characters", config->hostname);
+	return 0;
+}
+
+int options_parse(struct vm_config *config, int argc, char **argv)
+{
+	*config = (struct vm_config){.libos_fd = -1, .image_fd = -1, .control_fd = -1, .status_fd = -1, .log_fd = -1,
+		.memory = DEFAULT_MEMORY, .cwd = "/", .hostname = "lightvm"};
+	int at = 1;
+	while (at < argc && strcmp(argv[at], "--") != 0) {
+		if (strcmp(argv[at], "--help") == 0) {
+			print_help();
+			exit(0);
+		}
+		if (parse_option(config, argc, argv, &at) < 0)
+			return -1;
+	}
+	if (at < argc)
+		at++;
+	config->argv = argv + at;
+	config->argc = argc - at;
+	return check(config);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The monitor's command line becomes one validated structure; files are open descriptors from then on. */
+#ifndef LV_VMM_OPTIONS_H
+#define LV_VMM_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/device.h"
+
+#define VM_ENV_MAX 512
+
+struct vm_config {
+	const char *name; /* for messages */
+	int libos_fd, image_fd;
+	int control_fd, status_fd, log_fd; /* -1: none */
+	bool detached; /* the console is not on 0, 1, 2 */
+	bool probe;
+	bool jail_full, jail_off;
+	uint64_t memory; /* bytes */
+	uint64_t start_ns;
+	const char *program, *cwd, *hostname;
+	uint32_t uid, gid;
+	char **argv;
+	int argc;
+	const char *env[VM_ENV_MAX];
+	int envc;
+	unsigned device_count;
+	struct device_config device[LV_MAX_DEVICES - 1]; /* besides the console */
+};
+
+/* Parses, checks and opens. 0, or -1 with the message printed: exit with 125. */
+int options_parse(struct vm_config *config, int argc, char **argv);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which kind of KVM is this? A self-test, since CPUID does not tell: the same SYSCALL instruction arrives at level 0
+ * where the processor itself runs the guest (VT-x, AMD-V), and still at level 3 where KVM works by page tables.
+ * A program of a few bytes in a scratch VM reports the CS it finds at its system-call entry.
+ */
+#include "vmm/vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "abi/layout.h"
+#include "vmm/log.h"
+
+#define CODE (LV_BASE + 0x10000)
+#define ENTRY (LV_BASE + 0x11000)
+#define SCRATCH_SIZE (2ull << 20)
+
+static const uint8_t code[] = {0x0f, 0x05};         /* syscall */
+static const uint8_t entry[] = {0x8c, 0xc8,         /* mov %cs, %eax */
+	0x48, 0xbb, 0x00, 0xa0, 0x00, 0x00, 0x40, 0x00, 0x00, 0x00, /* movabs $LV_BELL, %rbx */
+	0x89, 0x03};                                /* mov %eax, (%rbx): MMIO, which leaves to us with the answer */
+
+static void build(uint8_t *memory)
+{
+	uint64_t *pml4 = (uint64_t *)memory, *pdpt = (uint64_t *)(memory + 0x1000), *pd = (uint64_t *)(memory + 0x2000);
+	uint64_t *pt = (uint64_t *)(memory + 0x3000), *gdt = (uint64_t *)(memory + 0x4000);
+	const uint64_t flags = LV_PTE_P | LV_PTE_W | LV_PTE_U;
+	pml4[0] = LV_PDPT | flags;
+	pdpt[LV_BASE >> 30 & 511] = LV_PD | flags;
+	pd[0] = LV_PT | flags;
+	for (int i = 0; i < 512; i++)
+		pt[i] = (LV_BASE + i * LV_PAGE) | flags;
+	pt[(LV_BELL - LV_BASE) / LV_PAGE] = LV_BELL_GPA | flags;
+	gdt[LV_CS0 / 8] = 0x00af9b000000ffff;
+	gdt[LV_SS0 / 8] = 0x00cf93000000ffff;
+	gdt[LV_SS3 / 8] = 0x00cff3000000ffff;
+	gdt[LV_CS3 / 8] = 0x00affb000000ffff;
+	gdt[LV_TR / 8] = 103 | ((LV_DESC + 0x100) & 0xffffff) << 16 | 0x89ull << 40 | ((LV_DESC + 0x100) >> 24 & 0xff) << 56;
+	gdt[LV_TR / 8 + 1] = (LV_DESC + 0x100) >> 32;
+	memcpy(memory + 0x10000, code, sizeof(code));
+	memcpy(memory + 0x11000, entry, sizeof(entry));
+}
+
+/* 1: hardware, 0: page tables; negative: it could not be found out, and that was reported. */
+static int self_test(struct vm *vm)
+{
+	static struct vm_config config;
+	static struct lv_device_page page; /* kvm_set_start writes the vector state's facts there */
+	vm->config = &config;
+	vm->device_page = &page;
+	vm->window = mmap(NULL, SCRATCH_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (vm->window == MAP_FAILED)
+		return log_error("no memory for the scratch VM: %s", strerror(errno));
+	build(vm->window);
+	vm->entry = CODE;
+	vm->boot_stack = LV_BASE + 0x20000;
+	vm->syscall_entry = ENTRY;
+	if (kvm_create(vm) < 0 || kvm_add_slot(vm, LV_BASE, SCRATCH_SIZE, vm->window, false) < 0 || kvm_set_start(vm) < 0)
+		return -1;
+	if (ioctl(vm->vcpu.fd, KVM_RUN, 0) < 0)
+		return log_error("KVM_RUN in the scratch VM: %s", strerror(errno));
+	if (vm->vcpu.run->exit_reason != KVM_EXIT_MMIO || vm->vcpu.run->mmio.phys_addr != LV_BELL_GPA)
+		return log_error("the scratch VM ended in KVM exit %u: this KVM cannot run LightVM guests", vm->vcpu.run->exit_reason);
+	return (vm->vcpu.run->mmio.data[0] & 3) == 0;
+}
+
+int probe_print(void)
+{
+	static struct vm vm = {.fd = -1, .kvm_fd = -1, .vcpu.fd = -1};
+	int kind = kvm_open(&vm) < 0 ? -1 : self_test(&vm);
+	kvm_close(&vm);
+	if (kind < 0)
+		return 125;
+	puts(kind ? "hardware" : "page-table");
+	return 0;
+}
