@@ -94,3 +94,6 @@ void upcall_dispatch(struct regs *regs)
 	shared_page->resched = 1;
 	return_work(regs);
 }
+
+/* libos.ld places shared_upcall by this number. */
+_Static_assert(offsetof(struct lv_shared, upcall) == 0x3d0, "libos.ld: shared_upcall");
