@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+static int fd_read_all(int fd, size_t limit, char **data, size_t *size)
+{
+	struct text text = { 0 };
+	char chunk[16384];
+	for (;;) {
+		ssize_t n = read(fd, chunk, sizeof(chunk));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 || text.size + (size_t)n > limit) {
+			int err = n < 0 ? -errno : -EFBIG;
+			text_free(&text);
+			return err;
+		}
+		if (n == 0)
+			break;
+		text_add(&text, chunk, (size_t)n);
+	}
+	text_add(&text, "", 0);
+	*data = text.data;
+	*size = text.size;
+	return 0;
+}
+
+int file_read(int dir, const char *path, size_t limit, char **data, size_t *size)
+{
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int err = fd_read_all(fd, limit, data, size);
+	close(fd);
+	return err;
+}
+
+int fd_write(int fd, const void *data, size_t size)
+{
+	const char *at = data;
+	while (size) {
+		ssize_t n = write(fd, at, size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int file_write(int dir, const char *path, const void *data, size_t size, mode_t mode)
+{
+	char fresh[PATH_MAX];
+	if (snprintf(fresh, sizeof(fresh), "%s.%d", path, (int)getpid()) >= (int)sizeof(fresh))
+		return -ENAMETOOLONG;
+	int fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	if (fd < 0)
+		return -errno;
+	int err = fd_write(fd, data, size);
+	close(fd);
+	if (!err && renameat(dir, fresh, dir, path))
+		err = -errno;
+	if (err)
+		unlinkat(dir, fresh, 0);
+	return err;
+}
+
+int dir_make(const char *path, mode_t mode)
+{
+	if (!mkdir(path, mode) || errno == EEXIST)
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	char *copy = alloc_copy(path), *slash = strrchr(copy, '/');
+	int err = -ENOENT;
+	if (slash && slash != copy) {
+		*slash = 0;
+		err = dir_make(copy, 0755);
+	}
+	free(copy);
+	if (err)
+		return err;
+	return mkdir(path, mode) && errno != EEXIST ? -errno : 0;
+}
+
+static int dir_empty(int fd)
+{
+	DIR *stream = fdopendir(fd);
+	if (!stream) {
+		close(fd);
+		return -ENOMEM;
+	}
+	int err = 0;
+	for (struct dirent *entry; !err && (entry = readdir(stream));)
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			err = tree_remove(dirfd(stream), entry->d_name);
+	closedir(stream);
+	return err;
+}
+
+int tree_remove(int dir, const char *path)
+{
+	if (!unlinkat(dir, path, 0) || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	fchmod(fd, 0700); /* a copied directory may have been read-only */
+	int err = dir_empty(fd);
+	if (!err && unlinkat(dir, path, AT_REMOVEDIR) && errno != ENOENT)
+		err = -errno;
+	return err;
+}
+
+void hex_print(const void *data, size_t size, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	const uint8_t *byte = data;
+	for (size_t i = 0; i < size; i++) {
+		*out++ = digits[byte[i] >> 4];
+		*out++ = digits[byte[i] & 15];
+	}
+	*out = 0;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files: whole reads with a limit, atomic writes, directories. Negative errno on failure; messages are the caller's. */
+#ifndef LV_BASE_FILE_H
+#define LV_BASE_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Appends a terminating zero byte that is not counted. *data is the caller's. -EFBIG: longer than limit. */
+int file_read(int dir, const char *path, size_t limit, char **data, size_t *size);
+/* Writes to a new file beside path and renames it over path. */
+int file_write(int dir, const char *path, const void *data, size_t size, mode_t mode);
+/* All bytes, or a negative errno. */
+int fd_write(int fd, const void *data, size_t size);
+/* Creates every missing directory of path. */
+int dir_make(const char *path, mode_t mode);
+/* Removes path and what is below it; what is not there is no error. Follows no symbolic link. */
+int tree_remove(int dir, const char *path);
+/* Lower-case hexadecimal; out has 2 * size + 1 bytes. */
+void hex_print(const void *data, size_t size, char *out);
+
+#endif

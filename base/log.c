@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum log_level log_level = LOG_LEVEL_WARN;
+
+static const char *const words[] = { "error", "warn", "info", "debug" };
+
+void log_line(enum log_level level, const char *format, ...)
+{
+	if (level > log_level)
+		return;
+	int saved = errno;
+	char line[2048];
+	/* An error needs no level word: it is what a user expects to see after the program's name. */
+	int n = level == LOG_LEVEL_ERROR ? snprintf(line, sizeof(line), "%s: ", program_invocation_short_name)
+					 : snprintf(line, sizeof(line), "%s: %s: ", program_invocation_short_name, words[level]);
+	va_list args;
+	va_start(args, format);
+	int m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, format, args);
+	va_end(args);
+	size_t size = (size_t)n + (m < 0 ? 0 : (size_t)m);
+	if (size > sizeof(line) - 2)
+		size = sizeof(line) - 2;
+	line[size++] = '\n';
+	ssize_t done = write(STDERR_FILENO, line, size);
+	(void)done; /* there is nobody left to tell */
+	errno = saved;
+}
+
+int log_level_parse(const char *word, enum log_level *level)
+{
+	for (unsigned i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (!strcmp(word, words[i])) {
+			*level = (enum log_level)i;
+			return 0;
+		}
+	return -EINVAL;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The log: one event a line on stderr, "PROGRAM: LEVEL: text"; four levels, chosen at run time. */
+#ifndef LV_BASE_LOG_H
+#define LV_BASE_LOG_H
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* The one mutable global: set once by main. */
+extern enum log_level log_level;
+
+/* Any thread; one write(2) a line. Keeps errno. */
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* "error", "warn", "info", "debug": 0 and *level, or -EINVAL. */
+int log_level_parse(const char *word, enum log_level *level);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/number.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* Reads leading digits; returns where they end, NULL on overflow. */
+static const char *digits(const char *word, uint64_t *out)
+{
+	uint64_t value = 0;
+	for (; *word >= '0' && *word <= '9'; word++)
+		if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t)(*word - '0'), &value))
+			return NULL;
+	*out = value;
+	return word;
+}
+
+int number_parse(const char *word, uint64_t *out)
+{
+	uint64_t value;
+	const char *end = digits(word, &value);
+	if (!end)
+		return -ERANGE;
+	if (end == word || *end)
+		return -EINVAL;
+	*out = value;
+	return 0;
+}
+
+int size_parse(const char *word, uint64_t *out)
+{
+	static const char suffix[] = "KMGT";
+	uint64_t value;
+	const char *end = digits(word, &value);
+	if (!end)
+		return -ERANGE;
+	if (end == word)
+		return -EINVAL;
+	unsigned shift = 0;
+	if (*end) {
+		const char *at = strchr(suffix, *end & ~0x20);
+		if (!at || !*at)
+			return -EINVAL;
+		shift = 10 * (unsigned)(at - suffix + 1);
+		end++;
+		if (*end && strcasecmp(end, "iB") && strcasecmp(end, "B"))
+			return -EINVAL;
+	}
+	if (shift && value >> (64 - shift))
+		return -ERANGE;
+	*out = value << shift;
+	return 0;
+}
+
+char *size_print(uint64_t bytes, char *buffer, size_t room)
+{
+	static const char suffix[] = "KMGT";
+	int i = -1;
+	uint64_t unit = 1;
+	while (i < 3 && bytes / unit >= 1024) {
+		unit *= 1024;
+		i++;
+	}
+	if (i < 0)
+		snprintf(buffer, room, "%" PRIu64, bytes);
+	else if (bytes % unit == 0)
+		snprintf(buffer, room, "%" PRIu64 "%c", bytes / unit, suffix[i]);
+	else
+		snprintf(buffer, room, "%.1f%c", (double)bytes / (double)unit, suffix[i]);
+	return buffer;
+}
+
+int ip_parse(const char *word, uint32_t *out)
+{
+	struct in_addr address;
+	if (inet_pton(AF_INET, word, &address) != 1)
+		return -EINVAL;
+	*out = address.s_addr;
+	return 0;
+}
+
+int cidr_parse(const char *word, uint32_t *ip, uint32_t *mask)
+{
+	char head[16];
+	uint64_t bits = 24;
+	const char *slash = strchr(word, '/');
+	size_t len = slash ? (size_t)(slash - word) : strlen(word);
+	if (len >= sizeof(head) || (slash && number_parse(slash + 1, &bits)))
+		return -EINVAL;
+	if (bits < 1 || bits > 32)
+		return -ERANGE;
+	memcpy(head, word, len);
+	head[len] = 0;
+	if (ip_parse(head, ip))
+		return -EINVAL;
+	*mask = htonl((uint32_t)(0xffffffffull << (32 - bits)));
+	return 0;
+}
+
+static int nibble(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int mac_parse(const char *word, uint8_t mac[6])
+{
+	uint8_t bytes[6];
+	for (int i = 0; i < 6; i++, word += 3) {
+		int high = nibble(word[0]), low = high < 0 ? -1 : nibble(word[1]);
+		if (low < 0 || word[2] != (i < 5 ? ':' : 0))
+			return -EINVAL;
+		bytes[i] = (uint8_t)(high << 4 | low);
+	}
+	if (bytes[0] & 1)
+		return -EINVAL;
+	memcpy(mac, bytes, 6);
+	return 0;
+}
+
+int signal_parse(const char *word, int *out)
+{
+	uint64_t number;
+	if (!number_parse(word, &number)) {
+		if (number < 1 || number > 31)
+			return -ERANGE;
+		*out = (int)number;
+		return 0;
+	}
+	if (!strncasecmp(word, "SIG", 3))
+		word += 3;
+	for (int i = 1; i < 32; i++) {
+		const char *name = sigabbrev_np(i);
+		if (name && !strcasecmp(name, word)) {
+			*out = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+const char *signal_name(int number)
+{
+	static const char *const names[] = { "signal", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS",
+		"SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD",
+		"SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF",
+		"SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS" };
+	return number > 0 && number < 32 ? names[number] : names[0];
+}
