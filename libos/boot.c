@@ -16,7 +16,7 @@ static void check_device_page(void)
 }
 
 /* The program starts with nothing in its registers but where it is and its stack. */
-static void enter_program(uint64_t entry, uint64_t stack)
+static void __attribute__((noreturn)) enter_program(uint64_t entry, uint64_t stack)
 {
 	struct regs *regs = current->regs;
 	*regs = (struct regs){.rip = entry, .cs = LV_CS3, .rflags = 0x202, .rsp = stack, .ss = LV_SS3};

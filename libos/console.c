@@ -4,15 +4,13 @@
 #include "libos/core.h"
 #include "libos/file.h"
 #include "libos/libos.h"
+#include "libos/linux.h"
 #include "libos/thread.h"
-#include "libos/vfs.h"
 
 #include <asm/ioctls.h>
 #include <linux/errno.h>
-#include <linux/eventpoll.h>
 #include <linux/fcntl.h>
 #include <asm/termbits.h>
-#include <linux/stat.h>
 
 #define FLUSH_DELAY_NS 2000000 /* a doorbell may be put off by this much while the program computes */
 #define TX_MOST 65536          /* bytes in one buffer */

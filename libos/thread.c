@@ -37,7 +37,7 @@ void sched_init(void)
 {
 	main_thread.tid = next_tid = process_id();
 	main_thread.stack_top = (uint64_t)boot_stack_top;
-	main_thread.regs = (struct regs *)(boot_stack_top - sizeof(struct regs));
+	main_thread.regs = (struct regs *)main_thread.stack_top - 1;
 	main_thread.last_start = clock_monotonic();
 	kstack_top = main_thread.stack_top;
 	list_add(&main_thread);
