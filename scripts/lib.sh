@@ -3,7 +3,7 @@
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${LV_BUILD:-$top/build}
-cache=${LV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lightvm}
+cache=${LIGHTVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lightvm}
 lightvm=$build/cli/lightvm
 
 say() { printf '%s\n' "$*"; }
