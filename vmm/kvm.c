@@ -82,35 +82,80 @@ int kvm_add_bell(struct vm *vm, const struct device_bell *bell)
 	return ioctl(vm->fd, KVM_IOEVENTFD, &event) < 0 ? fail("KVM_IOEVENTFD") : 0;
 }
 
-struct cpuid_list {
+/* What the processor and KVM offer: asked once a boot, since each CPUID costs 20-70 us where it is itself virtualised. */
+struct cpuid_cache {
+	uint64_t magic;
+	char boot_id[40];
+	uint32_t xsave_size;
+	uint32_t reserved;
 	struct kvm_cpuid2 head;
 	struct kvm_cpuid_entry2 entry[CPUID_ENTRIES];
 };
+#define CPUID_CACHE_MAGIC 0x31444955504343ull
+
+static bool cache_valid(const struct cpuid_cache *cache, ssize_t n, const char *boot_id)
+{
+	return n == sizeof(*cache) && cache->magic == CPUID_CACHE_MAGIC && strcmp(cache->boot_id, boot_id) == 0 &&
+	       cache->head.nent <= CPUID_ENTRIES;
+}
+
+static int ask_cpuid(const struct vm *vm, struct cpuid_cache *cache)
+{
+	unsigned eax, ebx, ecx, edx;
+	cache->magic = CPUID_CACHE_MAGIC;
+	cache->head.nent = CPUID_ENTRIES;
+	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &cache->head) < 0)
+		return fail("KVM_GET_SUPPORTED_CPUID");
+	__cpuid_count(0xd, 0, eax, ebx, ecx, edx);
+	cache->xsave_size = ebx;
+	return 0;
+}
+
+int kvm_read_cpuid(struct vm *vm)
+{
+	static struct cpuid_cache cache;
+	char boot_id[40] = "";
+	int fd = vm->config->cpuid_fd;
+	if (fd >= 0) {
+		int boot = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+		if (boot >= 0) {
+			if (read(boot, boot_id, 36) != 36)
+				boot_id[0] = 0;
+			close(boot);
+		}
+		if (boot_id[0] && cache_valid(&cache, pread(fd, &cache, sizeof(cache), 0), boot_id))
+			return vm->cpuid = &cache, 0;
+	}
+	int result = ask_cpuid(vm, &cache);
+	if (result < 0)
+		return result;
+	memcpy(cache.boot_id, boot_id, sizeof(boot_id));
+	if (boot_id[0] && pwrite(fd, &cache, sizeof(cache), 0) != sizeof(cache) && ftruncate(fd, 0) < 0)
+		return fail("the CPUID cache"); /* half a cache would be worse than none */
+	vm->cpuid = &cache;
+	return 0;
+}
 
 /* The guest may use what KVM supports; XCR0 is what leaf 0xd says of it. */
 static int set_cpuid(struct vm *vm, uint64_t *xcr0)
 {
-	struct cpuid_list list = {.head.nent = CPUID_ENTRIES};
-	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &list) < 0)
-		return fail("KVM_GET_SUPPORTED_CPUID");
+	const struct cpuid_cache *cache = vm->cpuid;
 	*xcr0 = 3;
-	for (unsigned i = 0; i < list.head.nent; i++)
-		if (list.entry[i].function == 0xd && list.entry[i].index == 0)
-			*xcr0 = (list.entry[i].eax | (uint64_t)list.entry[i].edx << 32) & ~XCR0_AMX;
-	return ioctl(vm->vcpu.fd, KVM_SET_CPUID2, &list) < 0 ? fail("KVM_SET_CPUID2") : 0;
+	for (unsigned i = 0; i < cache->head.nent; i++)
+		if (cache->entry[i].function == 0xd && cache->entry[i].index == 0)
+			*xcr0 = (cache->entry[i].eax | (uint64_t)cache->entry[i].edx << 32) & ~XCR0_AMX;
+	return ioctl(vm->vcpu.fd, KVM_SET_CPUID2, &cache->head) < 0 ? fail("KVM_SET_CPUID2") : 0;
 }
 
 static int set_xcr0(struct vm *vm, uint64_t xcr0)
 {
 	struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0] = {.xcr = 0, .value = xcr0}};
-	unsigned eax, ebx, ecx, edx;
-	__cpuid_count(0xd, 0, eax, ebx, ecx, edx);
 	if (ioctl(vm->vcpu.fd, KVM_SET_XCRS, &xcrs) < 0)
 		return fail("KVM_SET_XCRS");
-	if (ebx > LV_PAGE)
-		return log_error("this processor's vector state takes %u bytes; libos keeps a page for it", ebx), -ENOTSUP;
+	if (vm->cpuid->xsave_size > LV_PAGE)
+		return log_error("this processor's vector state takes %u bytes; libos keeps a page for it", vm->cpuid->xsave_size), -ENOTSUP;
 	vm->device_page->xcr0 = xcr0;
-	vm->device_page->xsave_size = ebx;
+	vm->device_page->xsave_size = vm->cpuid->xsave_size;
 	return 0;
 }
 

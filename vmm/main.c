@@ -109,7 +109,7 @@ static int run(struct vm *vm, const struct vm_config *config)
 	status_mark(&vm->status, LV_STEP_MONITOR);
 	if (loop_init(&vm->loop) < 0)
 		return log_error("event loop: %s", strerror(errno)), OWN_ERROR;
-	if (kvm_open(vm) < 0 || add_devices(vm) < 0 || build(vm) < 0 || connect_devices(vm) < 0 || drop_rights(vm) < 0)
+	if (kvm_open(vm) < 0 || kvm_read_cpuid(vm) < 0 || add_devices(vm) < 0 || build(vm) < 0 || connect_devices(vm) < 0 || drop_rights(vm) < 0)
 		return OWN_ERROR;
 	vm->status.record.start_realtime_ns = vm->device_page->realtime_base_ns;
 	vm->status.record.ram_size = vm->ram_size;

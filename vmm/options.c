@@ -71,6 +71,7 @@ static int set_image(struct vm_config *c, const char *o, const char *v) { return
 static int set_control(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR, &c->control_fd); }
 static int set_status(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->status_fd); }
 static int set_log(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->log_fd); }
+static int set_cpuid(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->cpuid_fd); }
 static int set_program(struct vm_config *c, const char *o, const char *v) { c->program = v; return 0; }
 static int set_cwd(struct vm_config *c, const char *o, const char *v) { c->cwd = v; return 0; }
 static int set_hostname(struct vm_config *c, const char *o, const char *v) { c->hostname = v; return 0; }
@@ -247,6 +248,7 @@ static const struct option options[] = {
 	{"console-log", "FILE", "keep a copy of the output here", set_log},
 	{"control", "fd:N", "listening SOCK_SEQPACKET socket for requests", set_control},
 	{"status", "FILE", "the status record is kept here", set_status},
+	{"cpuid-cache", "FILE", "keep the answer of KVM_GET_SUPPORTED_CPUID here until the next boot (one per machine, private to the user)", set_cpuid},
 	{"detach-console", NULL, "the console is not on descriptors 0, 1 and 2", set_detached},
 	{"net", "tap:fd:N|passt:fd:N[,mac=,ip=,gw=,dns=,mtu=]", "a network device", set_net},
 	{"disk", "FILE[,ro][,serial=S]", "a block device; may be repeated", set_disk},
@@ -321,7 +323,7 @@ static int check(struct vm_config *config)
 
 int options_parse(struct vm_config *config, int argc, char **argv)
 {
-	*config = (struct vm_config){.libos_fd = -1, .image_fd = -1, .control_fd = -1, .status_fd = -1, .log_fd = -1,
+	*config = (struct vm_config){.libos_fd = -1, .image_fd = -1, .cpuid_fd = -1, .control_fd = -1, .status_fd = -1, .log_fd = -1,
 		.memory = DEFAULT_MEMORY, .cwd = "/", .hostname = "lightvm"};
 	int at = 1;
 	while (at < argc && strcmp(argv[at], "--") != 0) {

@@ -13,6 +13,7 @@
 struct vm_config {
 	const char *name; /* for messages */
 	int libos_fd, image_fd;
+	int cpuid_fd; /* -1: none */
 	int control_fd, status_fd, log_fd; /* -1: none */
 	bool detached; /* the console is not on 0, 1, 2 */
 	bool probe;

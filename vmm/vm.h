@@ -18,6 +18,7 @@
 #include "vmm/status.h"
 
 struct kvm_run;
+struct cpuid_cache;
 
 struct vcpu {
 	int fd;
@@ -35,6 +36,7 @@ struct vm {
 	const struct vm_config *config;
 	int kvm_fd, fd;
 	unsigned slots;
+	const struct cpuid_cache *cpuid;
 	struct vcpu vcpu;
 	struct mem mem;
 	/* guest memory: the window from LV_BASE on, as far as ram_limit */
@@ -56,6 +58,7 @@ struct vm {
 
 /* ---- kvm.c: what is asked of /dev/kvm. 0 or a negative errno, with a message already logged ---- */
 int kvm_open(struct vm *vm);
+int kvm_read_cpuid(struct vm *vm); /* what the guest may use: from the cache file, or asked and kept there */
 int kvm_create(struct vm *vm); /* VM and vCPU */
 int kvm_add_slot(struct vm *vm, gpa_t gpa, uint64_t len, void *hva, bool read_only);
 int kvm_add_bell(struct vm *vm, const struct device_bell *bell);

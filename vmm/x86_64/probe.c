@@ -51,7 +51,7 @@ static void build(uint8_t *memory)
 /* 1: hardware, 0: page tables; negative: it could not be found out, and that was reported. */
 static int self_test(struct vm *vm)
 {
-	static struct vm_config config;
+	static struct vm_config config = {.cpuid_fd = -1};
 	static struct lv_device_page page; /* kvm_set_start writes the vector state's facts there */
 	vm->config = &config;
 	vm->device_page = &page;
@@ -62,7 +62,7 @@ static int self_test(struct vm *vm)
 	vm->entry = CODE;
 	vm->boot_stack = LV_BASE + 0x20000;
 	vm->syscall_entry = ENTRY;
-	if (kvm_create(vm) < 0 || kvm_add_slot(vm, LV_BASE, SCRATCH_SIZE, vm->window, false) < 0 || kvm_set_start(vm) < 0)
+	if (kvm_read_cpuid(vm) < 0 || kvm_create(vm) < 0 || kvm_add_slot(vm, LV_BASE, SCRATCH_SIZE, vm->window, false) < 0 || kvm_set_start(vm) < 0)
 		return -1;
 	if (ioctl(vm->vcpu.fd, KVM_RUN, 0) < 0)
 		return log_error("KVM_RUN in the scratch VM: %s", strerror(errno));
