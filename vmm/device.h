@@ -126,6 +126,8 @@ struct device *devices_find(const struct devices *set, enum lv_device_type type)
 /* ---- for devices ---- */
 /* Processes a queue with its doorbell suppressed meanwhile. */
 void device_run(struct device *device, unsigned queue);
+/* Rings the device's own bell: all its queues are processed again in the next round of the loop. */
+void device_kick(struct device *device);
 /* queue_push, with statistics. */
 void device_push(struct device *device, unsigned queue, uint16_t head, uint32_t written);
 /* Publishes what was pushed to the queue and wakes the guest if it sleeps. */

@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-const struct device_ops *const device_table[] = { &console_ops, NULL };
+const struct device_ops *const device_table[] = { &console_ops, &net_ops, &block_ops, NULL };
 
 #define ROUNDS 8 /* of one queue, before other descriptors get their turn */
 
@@ -204,10 +204,17 @@ struct device *devices_find(const struct devices *set, enum lv_device_type type)
 	return NULL;
 }
 
+void device_kick(struct device *device)
+{
+	uint64_t one = 1;
+
+	if (write(device->bell.fd, &one, sizeof(one)) < 0)
+		return; /* the counter is full: the bell rings anyway */
+}
+
 void device_run(struct device *device, unsigned queue)
 {
 	struct queue *q = &device->queue[queue];
-	uint64_t one = 1;
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		queue_notify_off(q);
@@ -216,9 +223,7 @@ void device_run(struct device *device, unsigned queue)
 		if (!queue_notify_on(q))
 			return;
 	}
-	/* A guest that keeps us busy: go on in the next round of the loop. */
-	if (write(device->bell.fd, &one, sizeof(one)) < 0)
-		return;
+	device_kick(device); /* a guest that keeps us busy: others get their turn first */
 }
 
 void device_publish(struct device *device, unsigned queue)

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/control.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define FDS 2 /* that come with a request */
+
+struct message {
+	struct lv_control_request request;
+	int fd[FDS];
+	unsigned fds;
+};
+
+static void watch_listen(struct control *control)
+{
+	bool room = false;
+
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
+		room |= control->client[i].watch.fd < 0;
+	/* With all places taken, the next caller waits in the socket's backlog. */
+	loop_update(control->loop, &control->listen, room ? EPOLLIN : 0);
+}
+
+static void client_close(struct control_client *client)
+{
+	loop_update(client->control->loop, &client->watch, 0);
+	close(client->watch.fd);
+	client->watch.fd = -1;
+	watch_listen(client->control);
+}
+
+static void close_fds(struct message *message)
+{
+	while (message->fds)
+		close(message->fd[--message->fds]);
+}
+
+static void take_fds(struct msghdr *header, struct message *message)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+		unsigned n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || n > FDS)
+			continue;
+		memcpy(message->fd, CMSG_DATA(c), n * sizeof(int));
+		message->fds = n;
+	}
+}
+
+/* 1: a well-formed request; 0: nothing now; -EPROTO or another negative errno: this client is not worth keeping. */
+static int receive(int fd, struct message *message)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(FDS * sizeof(int))];
+	} space;
+	struct iovec iov = { &message->request, sizeof(message->request) };
+	struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof(space) };
+	ssize_t n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	message->fds = 0;
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	take_fds(&header, message);
+	if (n != sizeof(message->request) || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+	    message->request.magic != LV_CONTROL_MAGIC)
+		return n ? -EPROTO : -EPIPE;
+	return 1;
+}
+
+static int64_t send_signal(struct control *control, int64_t number)
+{
+	volatile struct lv_shared *shared = control->devices->shared;
+
+	if (number < 1 || number > 32)
+		return -EINVAL;
+	__atomic_fetch_or(&shared->signals, 1u << (number - 1), __ATOMIC_SEQ_CST);
+	shared->resched = 1;
+	if (control->signal)
+		control->signal(control->context, number);
+	return 0;
+}
+
+/* Two descriptors: input and output; one: output only. */
+static int64_t attach(struct control *control, struct message *message)
+{
+	struct device *console = devices_find(control->devices, LV_DEV_CONSOLE);
+	int r;
+
+	if (!console)
+		return -ENODEV;
+	if (!message->fds)
+		return -EBADF;
+	r = console_attach(console, message->fds == FDS ? message->fd[0] : -1, message->fd[message->fds - 1]);
+	if (!r)
+		message->fds = 0;
+	return r;
+}
+
+static int64_t handle(struct control *control, struct message *message)
+{
+	switch (message->request.op) {
+	case LV_CTL_STATUS:
+	case LV_CTL_KILL:
+		return 0;
+	case LV_CTL_SIGNAL:
+		return send_signal(control, message->request.arg);
+	case LV_CTL_ATTACH:
+		return attach(control, message);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static int answer(const struct control *control, int fd, int64_t result)
+{
+	struct lv_control_reply reply = { .result = result };
+
+	status_collect(control->status, &reply.status);
+	return send(fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(reply) ? 0 : -EPIPE;
+}
+
+static void client_ready(void *context, uint32_t events)
+{
+	struct control_client *client = context;
+	struct control *control = client->control;
+	struct message message;
+	int r = receive(client->watch.fd, &message);
+
+	if (r > 0) {
+		int64_t result = handle(control, &message);
+
+		/* Who sends faster than it reads its answers is dropped too. */
+		r = answer(control, client->watch.fd, result);
+		if (message.request.op == LV_CTL_KILL && control->kill)
+			control->kill(control->context);
+	}
+	close_fds(&message);
+	if (r < 0)
+		client_close(client);
+}
+
+static void listen_ready(void *context, uint32_t events)
+{
+	struct control *control = context;
+	struct control_client *client = control->client;
+	int fd = accept4(control->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	while (client->watch.fd >= 0)
+		client++;
+	client->watch.fd = fd;
+	loop_update(control->loop, &client->watch, EPOLLIN);
+	watch_listen(control);
+}
+
+void control_init(struct control *control, struct loop *loop, const struct status *status, struct devices *devices, int listen_fd)
+{
+	*control = (struct control){ .loop = loop, .status = status, .devices = devices };
+	control->listen = (struct loop_watch){ .fd = listen_fd, .ready = listen_ready, .context = control };
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+		struct control_client *client = &control->client[i];
+
+		client->control = control;
+		client->watch = (struct loop_watch){ .fd = -1, .ready = client_ready, .context = client };
+	}
+}
+
+int control_start(struct control *control)
+{
+	return control->listen.fd < 0 ? 0 : loop_update(control->loop, &control->listen, EPOLLIN);
+}
+
+void control_fini(struct control *control)
+{
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
+		if (control->client[i].watch.fd >= 0)
+			client_close(&control->client[i]);
+	if (control->listen.fd < 0)
+		return;
+	loop_update(control->loop, &control->listen, 0);
+	close(control->listen.fd);
+	control->listen.fd = -1;
+}
