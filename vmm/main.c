@@ -54,8 +54,6 @@ static int connect_devices(struct vm *vm)
 		result = control_start(&vm->control);
 	if (result == 0)
 		result = vcpu_start(vm);
-	if (result == 0)
-		result = loop_start(&vm->loop);
 	return result < 0 ? log_error("devices: %s", strerror(-result)) : 0;
 }
 
@@ -111,6 +109,9 @@ static int run(struct vm *vm, const struct vm_config *config)
 		return log_error("event loop: %s", strerror(errno)), OWN_ERROR;
 	if (kvm_open(vm) < 0 || kvm_read_cpuid(vm) < 0 || add_devices(vm) < 0 || build(vm) < 0 || connect_devices(vm) < 0 || drop_rights(vm) < 0)
 		return OWN_ERROR;
+	int result = loop_start(&vm->loop); /* after the rights are gone: capabilities belong to threads */
+	if (result < 0)
+		return log_error("device loop: %s", strerror(-result)), OWN_ERROR;
 	vm->status.record.start_realtime_ns = vm->device_page->realtime_base_ns;
 	vm->status.record.ram_size = vm->ram_size;
 	vm->status.record.ram_limit = vm->ram_limit;

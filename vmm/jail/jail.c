@@ -42,6 +42,8 @@ static int close_descriptors(const struct jail *jail)
 {
 	unsigned next = 3;
 
+	if (!jail->keep)
+		return 0;
 	for (unsigned i = 0; i < jail->keep_count; i++) {
 		int r;
 
