@@ -50,7 +50,9 @@ struct thread {
 	uint64_t sig_blocked, sig_pending;
 	uint64_t sig_saved_mask; /* to restore after sigsuspend, ppoll, epoll_pwait ... */
 	bool sig_restore_mask;
-	struct siginfo_k sig_info[64]; /* of pending signals */
+	struct sig_entry *sig_queue; /* information of pending signals, oldest first */
+	bool sig_parked;             /* waits for SIGCONT */
+	uint64_t trap_vector, trap_error, trap_cr2; /* of the last fault, for the handler's context */
 	uint64_t altstack_sp, altstack_size;
 	uint32_t altstack_flags;
 };
@@ -76,14 +78,24 @@ void signal_send(struct thread *thread, int signo, const struct siginfo_k *info)
 void signal_fault(struct regs *regs, int signo, int code, uint64_t addr, uint64_t vector, uint64_t error, uint64_t cr2);
 /* Signals that came from outside (lv_shared.signals). */
 void signal_poll_outside(void);
+/* Removes a waiting signal of the set (bit n-1: signal n) and gives its information: its number, or 0. */
+int signal_take(uint64_t set, struct siginfo_k *info);
+uint64_t signal_pending_set(void); /* all that wait for the current thread, blocked or not */
+extern struct waitq signal_queue;  /* woken (EPOLLIN) when a signal was sent; of signalfd and sigtimedwait */
+/* A mask for the time of one system call (ppoll, epoll_pwait ...): a handler that runs at its end runs with it. */
+void signal_mask_temporarily(uint64_t mask);
+void signal_thread_exit(struct thread *thread);
 /* crash.c: fills the crash record from these registers and ends the VM. */
 void crash_program(const struct regs *regs, int signo, uint64_t vector, uint64_t error, uint64_t cr2) __attribute__((noreturn));
 
 /* Restart rules: a call that a signal interrupted returns this; signal_deliver turns it into EINTR or a restart (SA_RESTART). */
 #define ERESTARTSYS 512
+/* A result that signal_deliver must see even if another thread took the signal meanwhile. */
+#define wants_restart(rax) (-(uint64_t)(rax) - ERESTARTSYS < 5)
 
 /* sys_misc.c: the process' id, which is its first thread's id */
 int process_id(void);
+uint64_t process_limit(int resource); /* the soft limit RLIMIT_... */
 /* sys_thread.c: the status that exit(2) of the last thread leaves for the process */
 int process_exit_status(void);
 
