@@ -87,7 +87,7 @@ struct timer {
 void timer_set(struct timer *timer, uint64_t deadline); /* moves it if it is armed */
 void timer_cancel(struct timer *timer);                /* no-op if it is not armed */
 void timers_run(void);      /* fires what is due; the scheduler calls it */
-uint64_t timers_next(void); /* deadline of the first timer, 0: none; lv_shared.next_event_ns is kept equal to it */
+uint64_t timers_next(void); /* deadline of the first timer, 0: none */
 
 /* ---- sched.c: threads, waiting, the idle loop ---- */
 struct waiter { /* one interest in a wait queue; on the waiter's stack or in its object */

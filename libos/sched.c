@@ -124,6 +124,13 @@ void events_poll(void)
 		signal_poll_outside();
 }
 
+static void account(struct thread *from, struct thread *to)
+{
+	uint64_t now = clock_monotonic();
+	from->cpu_ns += now - from->last_start;
+	to->last_start = now;
+}
+
 /*
  * Nobody can run. Look once more after need_wake is set (the monitor looks at it after it has published), spin a
  * little if work came lately, since a trip to the monitor costs more than that, and then wait there.
@@ -135,7 +142,9 @@ static void idle(void)
 	events_poll();
 	if (!run_first && !page_release_idle()) {
 		shared_page->arg[1] = rings_take_bells();
+		account(current, current);
 		hypercall(LV_HC_WAIT, next_deadline());
+		current->last_start = clock_monotonic(); /* nobody's processor time */
 	}
 	shared_page->need_wake = 0;
 }
@@ -159,13 +168,6 @@ static void load_vectors(struct thread *thread)
 		state = initial;
 	}
 	__asm__ volatile("xrstor64 (%0)" : : "r"(state), "a"(-1), "d"(-1) : "memory");
-}
-
-static void account(struct thread *from, struct thread *to)
-{
-	uint64_t now = clock_monotonic();
-	from->cpu_ns += now - from->last_start;
-	to->last_start = now;
 }
 
 static void switch_to(struct thread *next)
@@ -270,7 +272,7 @@ void return_work(struct regs *regs)
 	}
 	if (shared_page->signals)
 		signal_poll_outside();
-	if (signal_pending() || current->sig_restore_mask)
+	if (signal_pending() || current->sig_restore_mask || wants_restart(regs->rax))
 		signal_deliver(regs);
 	uint64_t next = next_deadline();
 	if (shared_page->next_event_ns != next)

@@ -23,12 +23,6 @@ uint64_t clock_realtime(void)
 	return device_page->realtime_base_ns + since_base();
 }
 
-/* The monitor interrupts a program that computes when the first timer is due. */
-static void publish_next(void)
-{
-	shared_page->next_event_ns = timers_next();
-}
-
 void timer_set(struct timer *timer, uint64_t deadline)
 {
 	struct timer **at = &timers;
@@ -40,8 +34,6 @@ void timer_set(struct timer *timer, uint64_t deadline)
 		at = &(*at)->next;
 	timer->next = *at;
 	*at = timer;
-	if (at == &timers)
-		publish_next();
 }
 
 void timer_cancel(struct timer *timer)
@@ -53,8 +45,6 @@ void timer_cancel(struct timer *timer)
 		if (*at != timer)
 			continue;
 		*at = timer->next;
-		if (at == &timers)
-			publish_next();
 		return;
 	}
 }
@@ -78,5 +68,4 @@ void timers_run(void)
 		timer->armed = false;
 		timer->fire(timer);
 	}
-	publish_next();
 }
