@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hostile ATTACK [SEED [DEVICE]]: makes the attack, then leaves with status 42 if it is still alive. "list" lists them. */
+#include "hostile.h"
+
+const char *target = "console";
+uint64_t random_state = 88172645463325252ull;
+
+static const struct attack *const sets[] = {ring_attacks, call_attacks, machine_attacks};
+static const char *const names[] = {"ring", "call", "machine"};
+
+static void list(void)
+{
+	for (int s = 0; s < 3; s++)
+		for (const struct attack *a = sets[s]; a->name; a++)
+			printf("%s %s\n", names[s], a->name);
+}
+
+static const struct attack *find(const char *name)
+{
+	for (int s = 0; s < 3; s++)
+		for (const struct attack *a = sets[s]; a->name; a++)
+			if (!strcmp(a->name, name))
+				return a;
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	const struct attack *attack = argc > 1 ? find(argv[1]) : NULL;
+
+	if (argc > 2)
+		random_state += strtoull(argv[2], NULL, 0) * 0x9e3779b97f4a7c15ull;
+	if (argc > 3)
+		target = argv[3];
+	if (!attack) {
+		list();
+		return 2;
+	}
+	printf("attack %s\n", attack->name);
+	fflush(stdout);
+	attack->run();
+	let_pass(20);
+	leave(42);
+}
