@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Greets whoever is named. */
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+	printf("Hello, %s!\n", argc > 1 ? argv[1] : "world");
+	return 0;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Times the monitor from just before its exec to the program's entry (the guest's own mark in the boot ledger):
+ *   boots [-n RUNS] [-l LABEL] [-k] MONITOR OPTION...
+ * One VM after the other, each to its end; the ledger comes from the status file. With -k ("keep") every VM stays, so
+ * that each starts beside more idle ones; the ledger comes from the control socket, and the change of MemAvailable and
+ * the times of the first and the last VMs are told as well.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "abi/control.h"
+#include "bench/stats.h"
+
+extern char **environ;
+
+#define MOST_RUNS 10000
+#define MOST_OPTIONS 64
+#define LIMIT_NS 30000000000ull
+#define SETTLE_NS 500000000ull /* until what ended processes held is counted as available again */
+
+static uint64_t sample[MOST_RUNS], in_order[MOST_RUNS];
+static pid_t monitor[MOST_RUNS + 1];
+static int started;
+static char scratch[] = "/tmp/lightvm-boots.XXXXXX";
+
+static void clean_up(void)
+{
+	for (int i = 0; i < started; i++)
+		kill(monitor[i], SIGKILL);
+	while (started > 0)
+		waitpid(monitor[--started], NULL, 0);
+	unlink(scratch);
+}
+
+static void fail(const char *what, const char *detail)
+{
+	fprintf(stderr, "boots: %s: %s\n", what, detail);
+	clean_up();
+	exit(1);
+}
+
+static uint64_t mem_available_kib(void)
+{
+	char line[128];
+	unsigned long long kib = 0;
+	FILE *file = fopen("/proc/meminfo", "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+static void nap(uint64_t ns)
+{
+	nanosleep(&(struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}, NULL);
+}
+
+/* Starts a monitor with these two more options; *began is the time just before. */
+static pid_t start(char **option, int options, const char *name, const char *value, uint64_t *began)
+{
+	char start_ns[24], *argv[MOST_OPTIONS + 8];
+	pid_t pid;
+	memcpy(argv, option, options * sizeof(*argv));
+	char **more = argv + options;
+	*more++ = (char *)name, *more++ = (char *)value, *more++ = "--start", *more++ = start_ns, *more = NULL;
+	*began = now_ns();
+	snprintf(start_ns, sizeof(start_ns), "%llu", (unsigned long long)*began);
+	int error = posix_spawn(&pid, argv[0], NULL, NULL, argv, environ);
+	if (error)
+		fail(argv[0], strerror(error));
+	return pid;
+}
+
+static uint64_t boot_to_end(char **option, int options)
+{
+	struct lv_status status = {0};
+	uint64_t began;
+	waitpid(start(option, options, "--status", scratch, &began), NULL, 0);
+	int fd = open(scratch, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, &status, sizeof(status)) != sizeof(status) || !status.ledger[LV_STEP_PROGRAM].ns)
+		fail(option[0], status.error[0] ? status.error : "the ledger has no program entry");
+	close(fd);
+	return status.ledger[LV_STEP_PROGRAM].ns - began;
+}
+
+/* Asks a monitor for its status; the time of the program's entry, 0: not yet. */
+static uint64_t ask_entry(int fd)
+{
+	const struct lv_control_request request = {.magic = LV_CONTROL_MAGIC, .op = LV_CTL_STATUS};
+	static struct lv_control_reply reply;
+	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0 || recv(fd, &reply, sizeof(reply), 0) != sizeof(reply))
+		fail("a monitor", "ended before its program began, or does not answer");
+	return reply.status.ledger[LV_STEP_PROGRAM].ns;
+}
+
+/* A listening control socket without a name in the file system, and a connection to it. */
+static int control_pair(int *client)
+{
+	static int number;
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	struct timeval limit = {.tv_sec = LIMIT_NS / 1000000000};
+	socklen_t len = offsetof(struct sockaddr_un, sun_path) + 1 +
+		snprintf(at.sun_path + 1, sizeof(at.sun_path) - 1, "lightvm-boots-%d-%d", getpid(), number++);
+	int server = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	*client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	setsockopt(*client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (bind(server, (struct sockaddr *)&at, len) < 0 || listen(server, 4) < 0 || connect(*client, (struct sockaddr *)&at, len) < 0)
+		fail("control socket", strerror(errno));
+	return server;
+}
+
+static uint64_t boot_and_keep(char **option, int options)
+{
+	char value[24];
+	uint64_t began, entry;
+	int client, server = control_pair(&client);
+	snprintf(value, sizeof(value), "fd:%d", server);
+	monitor[started] = start(option, options, "--control", value, &began);
+	started++;
+	close(server);
+	nap(2000000); /* the question should not disturb the start */
+	while (!(entry = ask_entry(client))) {
+		if (now_ns() - began > LIMIT_NS)
+			fail(option[0], "its program did not begin within 30 s");
+		nap(200000);
+	}
+	close(client);
+	return entry - began;
+}
+
+static double median_us(int from, int n)
+{
+	static uint64_t part[MOST_RUNS];
+	memcpy(part, in_order + from, n * sizeof(*part));
+	qsort(part, n, sizeof(*part), stats_order);
+	return part[n / 2] / 1e3;
+}
+
+static void run_to_end(const char *label, int runs, char **option, int options)
+{
+	int fd = mkstemp(scratch);
+	if (fd < 0)
+		fail(scratch, strerror(errno));
+	close(fd);
+	boot_to_end(option, options); /* files into the page cache */
+	for (int i = 0; i < runs; i++)
+		sample[i] = boot_to_end(option, options);
+	stats_print(label, sample, runs);
+}
+
+static void run_and_keep(const char *label, int runs, char **option, int options)
+{
+	boot_and_keep(option, options); /* files into the page cache; it stays, uncounted */
+	nap(SETTLE_NS);
+	uint64_t before = mem_available_kib();
+	for (int i = 0; i < runs; i++)
+		sample[i] = in_order[i] = boot_and_keep(option, options);
+	nap(SETTLE_NS);
+	double each = ((double)before - (double)mem_available_kib()) / runs;
+	int n = runs < 40 ? (runs + 1) / 2 : 20; /* the median of twenty stands for the 10th, and for the last */
+	printf("{\"what\": \"%s\", \"n\": %d, \"kib_each\": %.1f, \"first_us\": %.1f, \"last_us\": %.1f}\n", label, runs, each,
+	       median_us(0, n), median_us(runs - n, n));
+}
+
+int main(int argc, char **argv)
+{
+	const char *label = "boot";
+	int runs = 20, option;
+	bool keep = false;
+	while ((option = getopt(argc, argv, "+n:l:k")) != -1) {
+		if (option == 'n')
+			runs = atoi(optarg);
+		else if (option == 'l')
+			label = optarg;
+		else if (option == 'k')
+			keep = true;
+		else
+			return 2;
+	}
+	int options = argc - optind;
+	if (options < 1 || options > MOST_OPTIONS || runs < 1 || runs > MOST_RUNS) {
+		fprintf(stderr, "usage: boots [-n RUNS] [-l LABEL] [-k] MONITOR OPTION...\n");
+		return 2;
+	}
+	if (keep)
+		run_and_keep(label, runs, argv + optind, options);
+	else
+		run_to_end(label, runs, argv + optind, options);
+	clean_up();
+	return 0;
+}
