@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # What end-to-end tests share. A test sources it, does its work in $work, and says "ok NAME", "not ok NAME - WHY" or
 # "skip NAME - WHY" for each thing it checks; what else it prints is shown when something failed.
 # In the head of a test: "# timeout: SECONDS" (60), and "# alone" if nothing may run beside it.
