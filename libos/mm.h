@@ -15,6 +15,7 @@ struct vma { /* a region; sorted by start, never overlapping */
 	struct file *file; /* NULL: anonymous */
 	uint64_t offset;   /* of start in the file */
 	const char *name;  /* "[heap]", "[stack]" or NULL */
+	uint64_t faulted;  /* bytes that faults brought in: large regions that are used get large pages */
 };
 
 void mm_init(void);

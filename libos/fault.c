@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How pages get into the program's tables. A fault costs a round trip to the host (80 us on page-table KVM), an entry
+ * for fresh memory that is never touched costs nothing: so every fault brings in a whole neighbourhood, and mappings
+ * get the entries that they will need when they are made.
+ */
+#include "libos/page.h"
+#include "libos/pagetable.h"
+#include "libos/space.h"
+
+#include <asm-generic/siginfo.h>
+
+#define FAULT_WRITE 2u
+#define FAULT_EXEC 16u
+#define LARGE_AFTER (512ull << 10) /* a region that brought in so much gets 2 MiB pages */
+#define FIRST_PAGES (2 * CHUNK)    /* of a new anonymous region, at once */
+#define COPY_FIRST CHUNK           /* private data segments up to this size are copied at once */
+#define FILE_FIRST (8ull << 20)    /* of a file's pages that are in place already */
+#define FILE_AROUND (256ull << 10)
+
+static bool in_image(uint64_t page)
+{
+	return page >= LV_IMAGE && page < LV_IMAGE + LV_IMAGE_MAX;
+}
+
+/* ---- anonymous memory ---- */
+
+/* Memory is getting scarce: bring in only what is needed. */
+static bool scarce(void)
+{
+	return page_free_bytes() < page_total_bytes() / 8;
+}
+
+static bool map_run(uint64_t *entry, unsigned count, uint64_t bits)
+{
+	char *page = page_alloc_run_zeroed(count);
+
+	if (!page)
+		return false;
+	for (unsigned i = 0; i < count; i++)
+		entry[i] = (uint64_t)page + i * LV_PAGE + bits;
+	return true;
+}
+
+static unsigned run_length(const uint64_t *entry, unsigned most)
+{
+	unsigned count = 0;
+
+	while (count < most && entry[count] == 0)
+		count++;
+	return count;
+}
+
+/* Fresh pages for what is not mapped in the range; false: out of memory before all of it was mapped. */
+static bool map_anonymous(struct vma *vma, uint64_t start, uint64_t end)
+{
+	uint64_t bits = pt_bits(vma->prot), va = start;
+
+	while (va < end) {
+		uint64_t *entry = pt_make(va);
+		unsigned most = MIN((ALIGN_DOWN(va, HUGE_PAGE) + HUGE_PAGE - va) / LV_PAGE, (end - va) / LV_PAGE), count;
+
+		if (!entry)
+			return false;
+		count = run_length(entry, most);
+		if (count && !map_run(entry, count, bits))
+			return false;
+		vma->faulted += count * LV_PAGE;
+		va += MAX(count, 1u) * LV_PAGE;
+	}
+	return true;
+}
+
+static bool map_large(struct vma *vma, uint64_t addr)
+{
+	uint64_t start = ALIGN_DOWN(addr, HUGE_PAGE), *entry;
+	void *page;
+
+	if (start < vma->start || start + HUGE_PAGE > vma->end || scarce())
+		return false;
+	entry = pt_make_huge(start);
+	page = entry ? page_alloc_zeroed(9) : NULL;
+	if (!page)
+		return false;
+	*entry = (uint64_t)page | pt_bits(vma->prot) | LV_PTE_PS;
+	vma->faulted += HUGE_PAGE;
+	return true;
+}
+
+static int fault_anonymous(struct vma *vma, uint64_t addr)
+{
+	uint64_t size = vma->faulted >= LARGE_AFTER / 2 ? 4 * CHUNK : CHUNK;
+	uint64_t start = MAX(ALIGN_DOWN(addr, size), vma->start), end = MIN(ALIGN_DOWN(addr, size) + size, vma->end);
+	uint64_t page = ALIGN_DOWN(addr, LV_PAGE);
+
+	if (vma->faulted >= LARGE_AFTER && map_large(vma, addr))
+		return 0;
+	if (!scarce() && map_anonymous(vma, start, end))
+		return 0;
+	return map_anonymous(vma, page, page + LV_PAGE) ? 0 : -ENOMEM;
+}
+
+/* ---- files ---- */
+
+static uint64_t file_page(const struct vma *vma, uint64_t va, bool for_write)
+{
+	return vma->file->ops->map_page(vma->file, vma->offset + (va - vma->start), for_write);
+}
+
+/* Gives the entry a page of its own with these contents. */
+static int own_copy(struct vma *vma, uint64_t *entry, uint64_t from)
+{
+	void *page = page_alloc(0);
+
+	if (!page)
+		return -ENOMEM;
+	memcpy(page, (const void *)from, LV_PAGE);
+	*entry = (uint64_t)page | pt_bits(vma->prot);
+	vma->faulted += LV_PAGE;
+	return 0;
+}
+
+static void map_in_place(struct vma *vma, uint64_t *entry, uint64_t page)
+{
+	*entry = page | (pt_bits(vma->prot) & ~(LV_PTE_W | LV_PTE_D)) | PTE_BORROWED;
+}
+
+static int fault_shared(struct vma *vma, uint64_t va, bool write)
+{
+	uint64_t page = file_page(vma, va, write), *entry;
+
+	if (!page)
+		return -BUS_ADRERR;
+	entry = pt_make(va);
+	if (!entry)
+		return -ENOMEM;
+	if (write)
+		*entry = page | pt_bits(vma->prot) | PTE_BORROWED;
+	else
+		map_in_place(vma, entry, page);
+	return 0;
+}
+
+/* Entries for the pages of [start, end) that lie in the image and are not mapped yet. */
+static void map_image_pages(struct vma *vma, uint64_t start, uint64_t end)
+{
+	uint64_t *entry = NULL;
+
+	for (uint64_t va = start; va < end; va += LV_PAGE) {
+		uint64_t page = file_page(vma, va, false);
+
+		if (!page)
+			return;
+		if (!in_image(page)) {
+			entry = NULL;
+			continue;
+		}
+		entry = entry && va % HUGE_PAGE ? entry + 1 : pt_make(va);
+		if (!entry)
+			return;
+		if (*entry == 0)
+			map_in_place(vma, entry, page);
+	}
+}
+
+static int fault_private(struct vma *vma, uint64_t va, bool write)
+{
+	uint64_t page = file_page(vma, va, false), *entry = pt_make(va);
+
+	if (!entry)
+		return -ENOMEM;
+	if (*entry) /* a write to what was mapped in place */
+		return own_copy(vma, entry, *entry & LV_PTE_ADDR);
+	if (!page)
+		return -BUS_ADRERR;
+	if (write || !in_image(page))
+		return own_copy(vma, entry, page);
+	map_image_pages(vma, MAX(ALIGN_DOWN(va, FILE_AROUND), vma->start), MIN(ALIGN_DOWN(va, FILE_AROUND) + FILE_AROUND, vma->end));
+	return 0;
+}
+
+/* ---- the fault handler ---- */
+
+static bool allowed(const struct vma *vma, uint64_t error)
+{
+	if (error & FAULT_WRITE)
+		return vma->prot & PROT_WRITE;
+	if (error & FAULT_EXEC)
+		return vma->prot & PROT_EXEC;
+	return vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+/* The tables already allow it: the processor had an old entry, which the fault itself dropped. */
+static bool spurious(const uint64_t *entry, uint64_t error)
+{
+	if (!entry || !(*entry & LV_PTE_P))
+		return false;
+	if (error & FAULT_WRITE && !(*entry & LV_PTE_W))
+		return false;
+	return !(error & FAULT_EXEC) || !(*entry & LV_PTE_NX);
+}
+
+int mm_fault(uint64_t addr, uint64_t error)
+{
+	static uint64_t last_spurious;
+	struct vma *vma = mm_find(addr);
+	uint64_t va = ALIGN_DOWN(addr, LV_PAGE), *entry;
+	bool write = error & FAULT_WRITE, huge;
+
+	if (!vma)
+		return SEGV_MAPERR;
+	if (!allowed(vma, error))
+		return SEGV_ACCERR;
+	entry = pt_find(va, &huge);
+	if (spurious(entry, error)) {
+		if (last_spurious == addr)
+			tlb_flush();
+		last_spurious = addr;
+		return 0;
+	}
+	if (!vma->file)
+		return fault_anonymous(vma, addr);
+	return vma->flags & MAP_SHARED ? fault_shared(vma, va, write) : fault_private(vma, va, write);
+}
+
+/* ---- ahead of faults ---- */
+
+static bool copy_pages(struct vma *vma, uint64_t start, uint64_t end)
+{
+	for (uint64_t va = start; va < end; va += LV_PAGE) {
+		uint64_t page = file_page(vma, va, false), *entry;
+
+		if (!page)
+			return true;
+		entry = pt_make(va);
+		if (!entry || (*entry == 0 && own_copy(vma, entry, page)))
+			return false;
+	}
+	return true;
+}
+
+static void populate_anonymous(struct vma *vma, uint64_t start, uint64_t end)
+{
+	if (!(vma->prot & PROT_WRITE) || scarce())
+		return;
+	if (end - start > FIRST_PAGES) {
+		if (vma->flags & (MAP_STACK | MAP_GROWSDOWN))
+			start = end - CHUNK;
+		else
+			end = start + FIRST_PAGES;
+	}
+	map_anonymous(vma, start, end);
+}
+
+void vma_populate_first(struct vma *vma, uint64_t start, uint64_t end)
+{
+	if (!(vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
+		return;
+	if (!vma->file)
+		populate_anonymous(vma, start, end);
+	else if (vma->flags & MAP_SHARED)
+		return;
+	else if (vma->prot & PROT_WRITE && end - start <= COPY_FIRST)
+		copy_pages(vma, start, end);
+	else
+		map_image_pages(vma, start, MIN(end, start + FILE_FIRST));
+}
+
+void vma_populate(struct vma *vma, uint64_t start, uint64_t end)
+{
+	uint64_t error = vma->prot & PROT_WRITE ? FAULT_WRITE : 0;
+
+	if (!(vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
+		return;
+	for (uint64_t va = start; va < end; va += LV_PAGE) {
+		bool huge;
+		uint64_t *entry = pt_find(va, &huge);
+
+		if (!(entry && *entry) && mm_fault(va, error))
+			return;
+	}
+}
+
+void *vma_own_page(uint64_t va)
+{
+	struct vma *vma = mm_find(va);
+	bool huge;
+	uint64_t *entry = pt_find(va, &huge);
+
+	if (!vma || huge)
+		return NULL;
+	if (!(entry && *entry)) {
+		if (vma->file ? fault_private(vma, ALIGN_DOWN(va, LV_PAGE), true) : fault_anonymous(vma, va))
+			return NULL;
+		entry = pt_find(va, &huge);
+	}
+	if (*entry & PTE_BORROWED && own_copy(vma, entry, *entry & LV_PTE_ADDR))
+		return NULL;
+	return (void *)((*entry & LV_PTE_ADDR) + va % LV_PAGE);
+}
+
+/* ---- what system calls may touch ---- */
+
+/* Pages of files may be missing for good: past the end. */
+static bool file_pages_there(struct vma *vma, uint64_t start, uint64_t end, bool write)
+{
+	for (uint64_t va = ALIGN_DOWN(start, LV_PAGE); va < end; va += LV_PAGE) {
+		uint64_t error = write ? FAULT_WRITE : 0;
+		bool huge;
+		uint64_t *entry = pt_find(va, &huge);
+
+		if (!spurious(entry, error) && mm_fault(va, error))
+			return false;
+	}
+	return true;
+}
+
+bool user_ok(const void *p, size_t n, bool write)
+{
+	uint64_t at = (uint64_t)p, end = at + n;
+
+	if (n == 0)
+		return true;
+	if (end < at)
+		return false;
+	while (at < end) {
+		struct vma *vma = mm_find(at);
+
+		if (!vma || !allowed(vma, write ? FAULT_WRITE : 0))
+			return false;
+		if (vma->file && !file_pages_there(vma, at, MIN(end, vma->end), write))
+			return false;
+		at = vma->end;
+	}
+	return true;
+}
+
+int64_t user_strlen(const char *s, size_t max)
+{
+	size_t n = 0;
+
+	while (n < max) {
+		size_t in_page = MIN(LV_PAGE - (uint64_t)(s + n) % LV_PAGE, max - n), found;
+
+		if (!user_ok(s + n, 1, false))
+			return -EFAULT;
+		found = strnlen(s + n, in_page);
+		n += found;
+		if (found < in_page)
+			return n;
+	}
+	return -ENAMETOOLONG;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* System calls of sys_mm.c, by X(name). */
+X(brk)
+X(madvise)
+X(mincore)
+X(mlock)
+X(mlock2)
+X(mlockall)
+X(mmap)
+X(mprotect)
+X(mremap)
+X(msync)
+X(munlock)
+X(munlockall)
+X(munmap)
