@@ -3,19 +3,9 @@
 #include "libos/pagetable.h"
 #include "libos/space.h"
 
-SYSCALL(brk);
-SYSCALL(madvise);
-SYSCALL(mincore);
-SYSCALL(mlock);
-SYSCALL(mlock2);
-SYSCALL(mlockall);
-SYSCALL(mmap);
-SYSCALL(mprotect);
-SYSCALL(mremap);
-SYSCALL(msync);
-SYSCALL(munlock);
-SYSCALL(munlockall);
-SYSCALL(munmap);
+#define X(name) SYSCALL(name);
+#include "libos/syscalls_mm.h"
+#undef X
 
 /* The end of a range given by page-aligned start and a length; 0: it is not one. */
 static uint64_t range_end(uint64_t start, uint64_t len)
