@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Every guest test program as a process and as a VM: the same lines, the same exit status.
+# timeout: 240
+. "$(dirname "$0")/lib.sh"
+guest=$build/tests/guest/guest_
+export GUEST_ONE=1 GUEST_EMPTY='' GUEST_SPACE='two words, "quoted"'
+
+# guest NAME [RUN-OPTION...] [-- ARG...]: one program; what is not "ok" in its output says which fact does not hold.
+program() {
+	local name=$1 options=()
+	shift
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do options+=("$1"); shift; done
+	[ $# = 0 ] || shift
+	same "guest $name" ${options[@]+"${options[@]}"} -- "$guest$name" "$@"
+}
+
+program empty
+program args -e GUEST_ONE=1 -e GUEST_EMPTY= -e "GUEST_SPACE=$GUEST_SPACE" -- one '' 'three words' $'tab\tnewline\n' -x --
+for name in memory misc pipes polling signals threads futex floating sockets echo; do
+	program $name
+done
+program large -m 128M
+
+# Files that come with the image: the process gets a copy, at the same path that the VM has them at.
+cp -a "$top/tests/data/image" "$work/image"
+run -v "$work/image:$work/image" "${guest}files" "$work/image" >"$work/vm.out" 2>"$work/vm.err"
+vm=$?
+check 'image files on the host are untouched' diff -r "$top/tests/data/image" "$work/image"
+"${guest}files" "$work/image" >"$work/native.out" 2>"$work/native.err"
+if [ $vm = $? ] && diff -u "$work/native.out" "$work/vm.out"; then ok 'guest files'; else cat "$work/vm.err"; not_ok 'guest files' "status $vm"; fi
+
+# Standard input, output and error apart from each other.
+seq 1 20000 >"$work/stdin"
+program stdio
+if cmp "$work/native.err" "$work/vm.err"; then ok 'stderr of guest stdio'; else not_ok 'stderr of guest stdio' 'differs'; fi
+rm "$work/stdin"
+
+run "${guest}nofork" >"$work/out" 2>"$work/err"
+status=$?
+if [ $status = 0 ] && grep -qi 'fork' "$work/err"; then ok 'fork is refused, and said'; else
+	cat "$work/out" "$work/err"
+	not_ok 'fork is refused, and said' "status $status"
+fi
+
+for how in exit0 exit3 exit255 exit256 signal15 signal9 signal2 signal10 quick thread-exit last-thread; do
+	program end -- $how
+done
+# Ends by a fault: the report goes to stderr, standard output and exit status are a process'.
+for how in abort segv fpe ill trap hlt overflow jump; do
+	program end -- $how
+	if [ "$how" = abort ] || grep -qE '(end\.c|main|end|poke_nothing|divide|overflow)' "$work/vm.err"; then ok "report of $how"; else
+		cat "$work/vm.err"
+		not_ok "report of $how" 'names no function of the program'
+	fi
+done
+finish
