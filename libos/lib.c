@@ -323,3 +323,13 @@ int snprintf(char *buffer, size_t size, const char *format, ...)
 	va_end(args);
 	return n;
 }
+
+/* What the compiler calls for __builtin_popcountl on processors that may lack the instruction. */
+int __popcountdi2(long word);
+int __popcountdi2(long word)
+{
+	int bits = 0;
+	for (uint64_t rest = word; rest; rest &= rest - 1)
+		bits++;
+	return bits;
+}
