@@ -7,7 +7,7 @@ mkdir -p "$results"
 runs=$build/bench/runs
 boots=$build/bench/boots
 vmm=$build/vmm/lightvm-vmm
-libos=$build/libos/libos
+libos=$build/libos/libos.elf
 
 # One row of the table: figure FILE NAME VALUE BOUND, where BOUND is "<= NUMBER", ">= NUMBER" or "" (no promise), then UNIT.
 figure() {
