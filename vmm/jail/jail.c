@@ -3,11 +3,19 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
+#include <sched.h>
 #include <stddef.h>
+#include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "seccomp_program.h"
+
+#define DESCRIPTORS 64 /* the highest number plus one of those opened from now on: clients of the control socket */
 
 static int no_new_privileges(const struct jail *jail)
 {
@@ -57,12 +65,54 @@ static int close_descriptors(const struct jail *jail)
 	return close_gap(next, ~0u);
 }
 
-/* No core of guest memory on the disk, no new processes. */
+/* No core of guest memory on the disk, no flood of descriptors. */
 static int set_limits(const struct jail *jail)
 {
-	struct rlimit none = { 0, 0 };
+	const struct rlimit none = { 0, 0 }, few = { DESCRIPTORS, DESCRIPTORS };
 
-	return setrlimit(RLIMIT_CORE, &none) < 0 ? -errno : 0;
+	return setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NOFILE, &few) < 0 ? -errno : 0;
+}
+
+/*
+ * Namespaces of its own and an empty root directory: 0.1 ms. Not the network's: making one costs 0.3 ms, and the filter
+ * knows no socket(2) anyway. /proc is where the empty directory is mounted because it is there on every machine.
+ */
+static int leave_namespaces(const struct jail *jail)
+{
+	int flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
+
+	if (!jail->full)
+		return 0;
+	if (unshare(flags) < 0 && (errno != EPERM || unshare(flags | CLONE_NEWUSER) < 0))
+		return -errno;
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, "size=4k,nr_inodes=2") < 0)
+		return -errno;
+	return chdir("/proc") < 0 || chroot(".") < 0 ? -errno : 0;
+}
+
+static int load_filter(const struct sock_filter *program)
+{
+	const struct sock_fprog load = { sizeof(seccomp_program) / sizeof(*seccomp_program), (struct sock_filter *)program };
+
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &load) < 0 ? -errno : 0;
+}
+
+/* The same program, but what it would kill for is only noted in the kernel's log. */
+static int load_logging_filter(void)
+{
+	struct sock_filter copy[sizeof(seccomp_program) / sizeof(*seccomp_program)];
+
+	memcpy(copy, seccomp_program, sizeof(copy));
+	for (unsigned i = 0; i < sizeof(copy) / sizeof(*copy); i++)
+		if (BPF_CLASS(copy[i].code) == BPF_RET && copy[i].k == SECCOMP_RET_KILL_PROCESS)
+			copy[i].k = SECCOMP_RET_LOG;
+	return load_filter(copy);
+}
+
+static int filter_calls(const struct jail *jail)
+{
+	return jail->log_only ? load_logging_filter() : load_filter(seccomp_program);
 }
 
 static const struct {
@@ -71,8 +121,10 @@ static const struct {
 } steps[] = {
 	{ "descriptors", close_descriptors },
 	{ "limits", set_limits },
+	{ "namespaces", leave_namespaces },
 	{ "capabilities", drop_capabilities },
 	{ "no new privileges", no_new_privileges },
+	{ "filter", filter_calls },
 };
 
 int jail_enter(const struct jail *jail, const char **step)

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Build tool: compiles seccomp.list into the BPF program that jail.c loads, as a C array on standard output. */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/kvm.h>
+#include <seccomp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static const struct {
+	const char *name;
+	unsigned long value;
+} symbols[] = {
+	{ "KVM_RUN", KVM_RUN },
+	{ "KVM_GET_REGS", KVM_GET_REGS },
+	{ "KVM_SET_REGS", KVM_SET_REGS },
+	{ "KVM_GET_SREGS", KVM_GET_SREGS },
+	{ "KVM_SET_SREGS", KVM_SET_SREGS },
+	{ "KVM_SET_USER_MEMORY_REGION", KVM_SET_USER_MEMORY_REGION },
+	{ "TCGETS", TCGETS },
+	{ "AT_EMPTY_PATH", AT_EMPTY_PATH },
+	{ "ENOSYS", ENOSYS },
+	{ "EPERM", EPERM },
+};
+
+struct source {
+	const char *file;
+	unsigned line;
+};
+
+static bool complain(const struct source *at, const char *what, const char *word)
+{
+	fprintf(stderr, "%s:%u: %s: '%s'\n", at->file, at->line, what, word);
+	return false;
+}
+
+static bool parse_value(const struct source *at, const char *text, unsigned long *value)
+{
+	char *end;
+
+	for (size_t i = 0; i < sizeof(symbols) / sizeof(*symbols); i++)
+		if (!strcmp(symbols[i].name, text)) {
+			*value = symbols[i].value;
+			return true;
+		}
+	*value = strtoul(text, &end, 0);
+	return (*text && !*end) || complain(at, "neither a number nor a name of gen-seccomp.c", text);
+}
+
+/* aN=VALUE or aN&MASK=VALUE */
+static bool parse_condition(const struct source *at, char *word, struct scmp_arg_cmp *condition)
+{
+	char *equals = strchr(word, '='), *mask = strchr(word, '&');
+	unsigned long value, bits = 0;
+
+	if (word[0] != 'a' || word[1] < '0' || word[1] > '5' || !equals || (mask ? mask : equals) != word + 2)
+		return complain(at, "not a condition", word);
+	*equals = 0;
+	if (!parse_value(at, equals + 1, &value) || (mask && !parse_value(at, mask + 1, &bits)))
+		return false;
+	/* ioctl numbers and flags are 32 bits wide in the kernel; so are they here, whatever the upper half holds. */
+	*condition = SCMP_CMP(word[1] - '0', SCMP_CMP_MASKED_EQ, mask ? bits : 0xffffffff, value);
+	return true;
+}
+
+static bool add_rule(scmp_filter_ctx filter, const struct source *at, char *text)
+{
+	struct scmp_arg_cmp condition[6];
+	unsigned count = 0;
+	uint32_t action = SCMP_ACT_ALLOW;
+	unsigned long value;
+	char *name = strtok(text, " \t\n"), *word;
+	int number, r;
+
+	if (!name)
+		return true;
+	number = seccomp_syscall_resolve_name(name);
+	if (number == __NR_SCMP_ERROR)
+		return complain(at, "no such system call", name);
+	while ((word = strtok(NULL, " \t\n"))) {
+		if (!strncmp(word, "errno=", 6)) {
+			if (!parse_value(at, word + 6, &value))
+				return false;
+			action = SCMP_ACT_ERRNO(value);
+		} else if (count == 6 || !parse_condition(at, word, &condition[count++])) {
+			return false;
+		}
+	}
+	r = seccomp_rule_add_array(filter, action, number, count, condition);
+	return r >= 0 || complain(at, strerror(-r), name);
+}
+
+static bool read_list(scmp_filter_ctx filter, const char *file)
+{
+	struct source at = { file, 0 };
+	FILE *in = fopen(file, "r");
+	char line[256];
+	bool good = in;
+
+	if (!in)
+		return complain(&at, strerror(errno), file);
+	while (good && fgets(line, sizeof(line), in)) {
+		char *reason = strchr(line, '#');
+
+		at.line++;
+		if (reason)
+			*reason++ = 0;
+		if (line[strspn(line, " \t\n")] && (!reason || !reason[strspn(reason, " \t\n")]))
+			good = complain(&at, "a rule without a reason", line);
+		good = good && add_rule(filter, &at, line);
+	}
+	fclose(in);
+	return good;
+}
+
+static bool print_program(scmp_filter_ctx filter)
+{
+	FILE *bpf = tmpfile();
+	struct sock_filter instruction;
+	int r = bpf ? seccomp_export_bpf(filter, fileno(bpf)) : -errno;
+
+	if (r < 0) {
+		fprintf(stderr, "seccomp_export_bpf: %s\n", strerror(-r));
+		return false;
+	}
+	rewind(bpf);
+	printf("/* Made from seccomp.list by gen-seccomp. */\n#include <linux/filter.h>\n\n"
+	       "static const struct sock_filter seccomp_program[] = {\n");
+	while (fread(&instruction, sizeof(instruction), 1, bpf) == 1)
+		printf("\t{ 0x%02x, %u, %u, 0x%08x },\n", instruction.code, instruction.jt, instruction.jf, instruction.k);
+	printf("};\n");
+	fclose(bpf);
+	return fflush(stdout) == 0;
+}
+
+int main(int argc, char **argv)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	bool good;
+
+	if (argc != 2 || !filter) {
+		fprintf(stderr, "usage: gen-seccomp LIST >HEADER\n");
+		return 2;
+	}
+	/* The hottest calls first, the rest as a tree. */
+	seccomp_syscall_priority(filter, SCMP_SYS(ioctl), 255);
+	good = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) >= 0 && read_list(filter, argv[1]) && print_program(filter);
+	seccomp_release(filter);
+	return good ? 0 : 1;
+}
