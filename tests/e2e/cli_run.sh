@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# lightvm run in the foreground: streams, signals, exit status, environment, files, ports, memory.
+# timeout: 180
+. "$(dirname "$0")/lib.sh"
+busybox=$(command -v busybox)
+guest=$build/tests/guest/guest_
+
+# status NAME WANTED COMMAND...
+status() {
+	local name=$1 want=$2 got=0
+	shift 2
+	"$@" >"$work/out" 2>"$work/err" </dev/null || got=$?
+	if [ $got = "$want" ]; then ok "$name"; else
+		head -n 20 "$work/out" "$work/err"
+		not_ok "$name" "exit status $got, not $want"
+	fi
+}
+# prints NAME TEXT COMMAND...: standard output is exactly TEXT, with status 0.
+prints() {
+	local name=$1 want=$2 got
+	shift 2
+	if got=$("$@" 2>"$work/err" </dev/null) && [ "$got" = "$want" ]; then ok "$name"; else
+		printf 'got: %s\n' "$got"
+		cat "$work/err"
+		not_ok "$name" "not '$want'"
+	fi
+}
+
+status 'exit status 0' 0 run "${guest}end" exit0
+status 'exit status 3' 3 run "${guest}end" exit3
+status 'exit status 139 of a segmentation fault' 139 run "${guest}end" segv
+status 'exit status 143 of a signal to itself' 143 run "${guest}end" signal15
+
+# 10 MB through standard input and output.
+head -c 10000000 /dev/urandom >"$work/random"
+run "$busybox" cat <"$work/random" >"$work/copy" 2>"$work/err"
+check '10 MB through stdin and stdout' cmp "$work/random" "$work/copy"
+want=$(sha256sum <"$work/random")
+got=$(run "$busybox" cat <"$work/random" 2>"$work/err" | run "$busybox" sha256sum 2>>"$work/err")
+if [ "$want" = "$got" ]; then ok 'a pipeline of two VMs'; else cat "$work/err"; not_ok 'a pipeline of two VMs' "$got"; fi
+got=$(run "$busybox" seq 1 1000000 2>"$work/err" | head -n 2 | tr '\n' ' ')
+if [ "$got" = '1 2 ' ]; then ok 'the reader of stdout goes away'; else cat "$work/err"; not_ok 'the reader of stdout goes away' "got '$got'"; fi
+run "$busybox" sh -c 'echo to stdout; echo to stderr >&2' >"$work/out" 2>"$work/err"
+check 'stdout and stderr are apart' test "$(cat "$work/out") $(cat "$work/err")" = 'to stdout to stderr'
+run "$busybox" sh -c 'for i in 1 2 3 4 5; do echo o$i; echo e$i >&2; done' >"$work/both" 2>&1
+check 'the order of stdout and stderr in one file' test "$(tr '\n' ' ' <"$work/both")" = 'o1 e1 o2 e2 o3 e3 o4 e4 o5 e5 '
+status 'stdin from /dev/null' 0 run "$busybox" cat
+"$lightvm" run "$busybox" cat <&- >"$work/out" 2>"$work/err"
+got=$?
+if [ $got -le 1 ]; then ok 'stdin closed'; else cat "$work/err"; not_ok 'stdin closed' "status $got"; fi
+
+# Line by line: what was written is there before the program ends.
+mkfifo "$work/in"
+start run "$busybox" awk '{ print "got " $0; fflush() }' <"$work/in" >"$work/out" 2>"$work/err"
+exec 7>"$work/in"
+echo one >&7
+check 'interactive: first answer' await 10 'the answer to "one"' grep -q 'got one' "$work/out"
+echo two >&7
+check 'interactive: second answer' await 10 'the answer to "two"' grep -q 'got two' "$work/out"
+exec 7>&-
+wait "$pid"
+check 'interactive: ends at end of file' test $? = 0
+
+# Signals to the command reach the program.
+for signal in TERM INT HUP USR1; do
+	start run "$busybox" sh -c "trap 'echo caught; exit 9' $signal; echo ready; while :; do :; done" >"$work/out" 2>"$work/err"
+	if await 10 'the line "ready"' grep -q ready "$work/out"; then
+		kill -$signal "$pid"
+		wait "$pid"
+		got=$?
+		if [ $got = 9 ] && grep -q caught "$work/out"; then ok "SIG$signal is caught"; else cat "$work/err"; not_ok "SIG$signal is caught" "status $got"; fi
+	else
+		cat "$work/err"
+		not_ok "SIG$signal is caught" 'the program did not start'
+	fi
+	start run "${guest}hostile" never-end >"$work/out" 2>"$work/err"
+	await 10 'the line "attack"' grep -q attack "$work/out"
+	kill -$signal "$pid"
+	wait "$pid"
+	got=$?
+	want=$((128 + $(kill -l $signal)))
+	if [ $got = $want ]; then ok "SIG$signal ends a computing program"; else cat "$work/err"; not_ok "SIG$signal ends a computing program" "status $got, not $want"; fi
+done
+start run "$busybox" sleep 100 >"$work/out" 2>"$work/err"
+running() { "$lightvm" ps -q | grep -q .; }
+await 10 'the sleeping VM in ps' running
+kill -TERM "$pid"
+wait "$pid"
+check 'SIGTERM ends a sleeping program' test $? = 143
+
+# Environment, working directory, arguments, host name.
+prints '-e NAME=VALUE' 'v=a b' run -e V='a b' "$busybox" sh -c 'echo v=$V'
+export LIGHTVM_TEST_VALUE=inherited
+prints '-e NAME' inherited run -e LIGHTVM_TEST_VALUE "$busybox" printenv LIGHTVM_TEST_VALUE
+status 'the environment is not passed on unasked' 1 run "$busybox" printenv LIGHTVM_TEST_VALUE
+prints '-w' /usr/lib run -v "$work:/usr/lib:ro" -w /usr/lib "$busybox" pwd
+prints 'arguments' $'a b\n\n--help\n-x' run "$busybox" printf '%s\n' 'a b' '' --help -x
+prints '--hostname' box run --hostname box "$busybox" hostname
+
+# Files.
+mkdir -p "$work/host/sub"
+echo 'from the host' >"$work/host/file"
+echo 'deeper' >"$work/host/sub/file"
+prints '-v' $'from the host\ndeeper' run -v "$work/host:/data:ro" "$busybox" cat /data/file /data/sub/file
+prints '-v, a single file' 'from the host' run -v "$work/host/file:/etc/one:ro" "$busybox" cat /etc/one
+prints '-v twice' $'from the host\ndeeper' run -v "$work/host:/a:ro" -v "$work/host/sub:/b:ro" "$busybox" cat /a/file /b/file
+echo changed >"$work/host/file"
+prints '-v after a change of the file' changed run -v "$work/host:/data:ro" "$busybox" cat /data/file
+prints 'writes stay in the VM' new run -v "$work/host:/data" "$busybox" sh -c 'echo new >/data/file; cat /data/file'
+check 'the host file is unchanged' test "$(cat "$work/host/file")" = changed
+prints 'a program by relative path' ok bash -c 'cd /bin && "$1" run ./busybox echo ok' - "$lightvm"
+prints 'a program from PATH' ok run busybox echo ok
+
+# A published port, both ways of writing it.
+port=$(free_port)
+mkdir -p "$work/www"
+echo 'a page' >"$work/www/index.html"
+start run -p "127.0.0.1:$port:8000" -v "$work/www:/www:ro" "$busybox" httpd -f -p 8000 -h /www >"$work/out" 2>"$work/err"
+fetched() { [ "$(curl -sf --max-time 5 "http://127.0.0.1:$port/index.html")" = 'a page' ]; }
+# busybox httpd forks for each connection, so only the listening is looked at
+check '-p: the port listens' await 20 "port $port" port_open "$port"
+kill "$pid"; wait "$pid"
+
+status '-m too small says so' 125 run -m 1M "$busybox" true
+prints '-m limits' limited run -m 32M "$busybox" sh -c '[ $(awk "/MemTotal/ { print \$2 }" /proc/meminfo 2>/dev/null || busybox awk "/MemTotal/ { print \$2 }" /proc/meminfo) -le 32768 ] && echo limited'
+finish

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# VMs in the background: -d, ps, logs, console, stop, kill, rm, inspect, boot-time, wait; names, id prefixes, formats.
+# timeout: 180
+. "$(dirname "$0")/lib.sh"
+busybox=$(command -v busybox)
+guest=$build/tests/guest/guest_
+contains() { "${@:2}" 2>&1 | grep -qF -- "$1"; }
+state_is() { "$lightvm" inspect "$1" | jq -e --arg s "$2" '[.. | strings] | index($s)' >/dev/null; }
+
+id=$("$lightvm" run -d --name first "$busybox" sh -c 'echo hello from the VM; sleep 1000')
+check '-d prints an id' test "$(printf %s "$id" | grep -cE '^[0-9a-f]{12}$')" = 1
+check 'ps shows it' contains first "$lightvm" ps
+check 'ps -q' test "$("$lightvm" ps -q)" = "$id"
+check 'ps --format json' jq -e 'type == "array" and length == 1' <("$lightvm" ps --format json)
+check 'logs' await 10 'the first line in the log' contains 'hello from the VM' "$lightvm" logs first
+check 'logs by id' contains 'hello from the VM' "$lightvm" logs "$id"
+check 'logs by prefix' contains 'hello from the VM' "$lightvm" logs "${id:0:4}"
+check 'inspect is JSON' jq -e . <("$lightvm" inspect first)
+check 'inspect by prefix' contains "$id" "$lightvm" inspect "${id:0:6}"
+says 'a taken name' 125 first "$lightvm" run -d --name first "$busybox" true
+says 'rm of a running VM' 125 first "$lightvm" rm first
+says 'no such VM' 125 nothere "$lightvm" inspect nothere
+says 'a bad name' 125 'a/b' "$lightvm" run -d --name a/b "$busybox" true
+
+# logs -f follows until the end.
+"$lightvm" run -d --name talker "$busybox" sh -c 'echo one; read x; echo never' >/dev/null </dev/null
+check 'logs -f ends with the VM' timeout 10 bash -c '[[ $("$1" logs -f talker) == one* ]]' - "$lightvm"
+
+# stop asks with SIGTERM, then kills; kill ends at once.
+"$lightvm" run -d --name polite "$busybox" sh -c 'trap "echo bye; exit 4" TERM; echo up; while :; do sleep 0.01 2>/dev/null; done' >/dev/null
+await 10 'the line "up"' contains up "$lightvm" logs polite
+check 'stop' timeout 15 "$lightvm" stop polite
+check 'stop let it say goodbye' contains bye "$lightvm" logs polite
+check 'its exit status' jq -e '[.. | numbers] | index(4)' <("$lightvm" inspect polite)
+"$lightvm" run -d --name deaf "$busybox" sh -c 'trap "" TERM; echo up; while :; do :; done' >/dev/null
+await 10 'the line "up"' contains up "$lightvm" logs deaf
+check 'stop kills after its time-out' timeout 15 "$lightvm" stop -t 1 deaf
+check 'deaf is dead' await 5 'the end of "deaf"' bash -c '! "$1" ps -q | grep -q "$("$1" inspect deaf | jq -r "..|.id? // empty" | head -n 1)"' - "$lightvm"
+"$lightvm" run -d --name spinner "${guest}hostile" never-end >/dev/null
+check 'kill' timeout 5 "$lightvm" kill spinner
+check 'kill: status 137' await 5 'status 137 of "spinner"' bash -c '"$1" inspect spinner | jq -e "[.. | numbers] | index(137) // index(9)"' - "$lightvm"
+says 'stop of an ended VM' 0 '' "$lightvm" stop spinner
+check 'ps -a shows ended VMs' contains spinner "$lightvm" ps -a
+check 'ps does not' bash -c '! "$1" ps | grep -q spinner' - "$lightvm"
+check 'rm' "$lightvm" rm spinner deaf polite
+check 'rm -f of a running VM' "$lightvm" rm -f first
+check 'it is gone' bash -c '! "$1" ps -a | grep -q first' - "$lightvm"
+"$lightvm" run -d --rm --name brief "$busybox" true >/dev/null
+check '--rm removes' await 10 'the end of "brief"' bash -c '! "$1" ps -a | grep -q brief' - "$lightvm"
+"$lightvm" run --name foreground "$busybox" sh -c 'echo out; echo err >&2; exit 6' >/dev/null 2>&1
+check 'a foreground VM with a name has logs' contains out "$lightvm" logs foreground
+check 'wait prints the status' test "$("$lightvm" wait foreground)" = 6
+
+# The boot ledger.
+"$lightvm" run --name ledger "${guest}empty"
+check 'boot-time' contains program "$lightvm" boot-time ledger
+"$lightvm" boot-time --format json ledger >"$work/ledger" 2>&1
+check 'boot-time --format json' jq -e . "$work/ledger"
+check 'boot-time: unaccounted' contains unaccounted "$lightvm" boot-time ledger
+jq -c . "$work/ledger"
+check 'boot-time: steps ascend' jq -e '[.. | objects | select(has("ns")) | .ns | numbers | select(. > 0)] | length >= 7 and . == sort' "$work/ledger"
+check 'boot-time: 3 exits or fewer without I/O' jq -e '[.. | objects | .exits? | numbers] | length > 0 and max <= 3' "$work/ledger"
+
+# A monitor that was killed leaves a directory; ps cleans up behind it.
+"$lightvm" run -d --name victim "$busybox" sleep 1000 >/dev/null
+monitor=$("$lightvm" inspect victim | jq -r '[.. | .pid? | numbers] | first')
+if [ "${monitor:-0}" -gt 1 ] && [[ $(tr '\0' ' ' <"/proc/$monitor/cmdline") == *lightvm* ]]; then
+	kill -KILL "$monitor"
+	check 'ps after a killed monitor' await 10 'the end of "victim"' bash -c '! "$1" ps | grep -q victim' - "$lightvm"
+	says 'stop of a VM without monitor' 0 '' "$lightvm" stop victim
+	"$lightvm" ps -a >"$work/out"
+	check 'its name can be used again' bash -c '"$1" rm victim 2>/dev/null; "$1" run --rm --name victim "$2" true' - "$lightvm" "$busybox"
+else
+	not_ok 'ps after a killed monitor' "inspect tells no pid"
+fi
+
+# Two ids may not be confused.
+for i in {1..17}; do "$lightvm" run -d "$busybox" sleep 1000 >>"$work/ids"; done
+prefix=$(cut -c1 "$work/ids" | sort | uniq -d | head -n 1)
+says 'an ambiguous prefix' 125 "$prefix" "$lightvm" inspect "$prefix"
+check 'stop of many' timeout 30 xargs "$lightvm" kill <"$work/ids"
+none() { [ -z "$("$lightvm" ps -q)" ]; }
+check 'none is left' await 10 'an empty ps' none
+finish
