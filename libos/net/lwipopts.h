@@ -37,7 +37,7 @@
 #define LWIP_UDP 1
 #define LWIP_TCP 1
 #define LWIP_DHCP 1
-#define LWIP_DNS 0 /* the C library asks */
+#define LWIP_DNS 1 /* only so that DHCP reports name servers: net_config.c has its two functions, the C library asks them */
 #define LWIP_IGMP 0
 #define LWIP_IPV6_MLD 0
 #define LWIP_IPV6_AUTOCONFIG 1
@@ -57,6 +57,8 @@
 #define IP_FRAG 1
 #define DHCP_DOES_ARP_CHECK 0 /* costs seconds at start */
 #define LWIP_DHCP_MAX_DNS_SERVERS 2
+#define DNS_MAX_SERVERS 2
+#define LWIP_ND6_RDNSS_MAX_DNS_SERVERS 0
 #define LWIP_NETIF_HOSTNAME 1
 #define LWIP_NETIF_STATUS_CALLBACK 1
 #define ARP_QUEUEING 1
@@ -91,9 +93,12 @@
 #define TCP_MSL 1000
 #define LWIP_TCP_RTO_TIME 1000
 #define TCP_MAXRTX 12
-#define TCP_SYNMAXRTX 6
+#define TCP_SYNMAXRTX 12
 #define MEMP_NUM_TCP_PCB 65535
 #define LWIP_TCP_PCB_NUM_EXT_ARGS 0
+#define LWIP_DISABLE_TCP_SANITY_CHECKS 1 /* they compare a MSS of 64 KiB with 16-bit windows */
+#define LWIP_HOOK_FILENAME "libos/net/hooks.h"
+#define LWIP_HOOK_TCP_ISN net_initial_sequence
 
 /* what lwIP asks of random.c and net.c */
 #define LWIP_RAND() net_random()

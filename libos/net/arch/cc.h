@@ -3,7 +3,6 @@
 #ifndef LV_ARCH_CC_H
 #define LV_ARCH_CC_H
 
-#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,7 +20,16 @@
 #define SZT_F "zu"
 
 #ifdef LV_HOST_TEST /* the host's headers define the byte order and ssize_t themselves */
+#include <limits.h>
 #include <sys/types.h>
+#else
+typedef long ssize_t;
+#endif
+#ifndef SSIZE_MAX
+#define SSIZE_MAX 0x7fffffffffffffffl
+#endif
+#ifndef INT_MAX
+#define INT_MAX 0x7fffffff
 #endif
 #ifndef BYTE_ORDER
 #define BYTE_ORDER 1234

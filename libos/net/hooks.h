@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Functions that lwIP calls where its options say so. */
+#ifndef LV_NET_HOOKS_H
+#define LV_NET_HOOKS_H
+
+#include "lwip/ip_addr.h"
+
+/* RFC 6528: a keyed hash of the connection plus a clock. Addresses and ports as lwIP has them. */
+uint32_t net_initial_sequence(const ip_addr_t *local, uint16_t local_port, const ip_addr_t *remote, uint16_t remote_port);
+
+#endif

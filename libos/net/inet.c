@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What TCP, UDP and raw sockets share. */
+#include "libos/net/inet.h"
+#include "libos/net/net.h"
+
+#include "lwip/dhcp.h"
+#include "lwip/ip.h"
+#include "lwip/netif.h"
+
+#define DHCP_PATIENCE (5 * NS_PER_S)
+
+/* ---- addresses ---- */
+
+static void from_v4_mapped(const struct sockaddr_in6 *in6, ip_addr_t *ip)
+{
+	uint32_t v4;
+	memcpy(&v4, in6->sin6_addr.s6_addr + 12, 4);
+	ip_addr_set_ip4_u32_val(*ip, v4);
+}
+
+static bool is_v4_mapped(const struct sockaddr_in6 *in6)
+{
+	static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+	return memcmp(in6->sin6_addr.s6_addr, prefix, 12) == 0;
+}
+
+int inet_from_user(const struct socket *s, const union address *addr, uint32_t len, ip_addr_t *ip, uint16_t *port)
+{
+	*ip = (ip_addr_t){0};
+	if (len < sizeof(addr->any.family))
+		return -EINVAL;
+	if (addr->any.family != s->family)
+		return -EAFNOSUPPORT;
+	if (s->family == AF_INET) {
+		if (len < sizeof(addr->in))
+			return -EINVAL;
+		ip_addr_set_ip4_u32_val(*ip, addr->in.sin_addr.s_addr);
+		*port = __builtin_bswap16(addr->in.sin_port);
+		return 0;
+	}
+	if (len < offsetof(struct sockaddr_in6, sin6_scope_id))
+		return -EINVAL;
+	*port = __builtin_bswap16(addr->in6.sin6_port);
+	if (is_v4_mapped(&addr->in6)) {
+		from_v4_mapped(&addr->in6, ip);
+		return 0;
+	}
+	IP_SET_TYPE_VAL(*ip, IPADDR_TYPE_V6);
+	memcpy(ip_2_ip6(ip)->addr, addr->in6.sin6_addr.s6_addr, 16);
+	if (len >= sizeof(addr->in6) && ip6_addr_islinklocal(ip_2_ip6(ip)))
+		ip6_addr_set_zone(ip_2_ip6(ip), addr->in6.sin6_scope_id);
+	return 0;
+}
+
+int inet_to_user(const struct socket *s, union address *addr, const ip_addr_t *ip, uint16_t port)
+{
+	memset(addr, 0, sizeof(*addr));
+	addr->any.family = s->family;
+	if (s->family == AF_INET) {
+		addr->in.sin_port = __builtin_bswap16(port);
+		addr->in.sin_addr.s_addr = IP_IS_V4(ip) ? ip4_addr_get_u32(ip_2_ip4(ip)) : 0;
+		return sizeof(addr->in);
+	}
+	addr->in6.sin6_port = __builtin_bswap16(port);
+	uint8_t *to = addr->in6.sin6_addr.s6_addr;
+	if (IP_IS_V4(ip) && IP_GET_TYPE(ip) != IPADDR_TYPE_ANY) {
+		uint32_t v4 = ip4_addr_get_u32(ip_2_ip4(ip));
+		to[10] = to[11] = 0xff;
+		memcpy(to + 12, &v4, 4);
+	} else {
+		memcpy(to, ip_2_ip6(ip)->addr, 16);
+		if (ip6_addr_islinklocal(ip_2_ip6(ip)))
+			addr->in6.sin6_scope_id = ip6_addr_zone(ip_2_ip6(ip));
+	}
+	return sizeof(addr->in6);
+}
+
+static bool has_address(struct netif *netif, const ip_addr_t *ip)
+{
+	if (IP_IS_V4(ip))
+		return ip4_addr_cmp(ip_2_ip4(ip), netif_ip4_addr(netif));
+	for (int i = 0; i < LWIP_IPV6_NUM_ADDRESSES; i++)
+		if (!ip6_addr_isinvalid(netif_ip6_addr_state(netif, i)) &&
+		    ip6_addr_cmp_zoneless(ip_2_ip6(ip), netif_ip6_addr(netif, i)))
+			return true;
+	return false;
+}
+
+int inet_check_local(const ip_addr_t *ip)
+{
+	struct netif *netif;
+	if (ip_addr_isany(ip) || ip_addr_ismulticast(ip) || (IP_IS_V4(ip) && ip4_addr_isloopback(ip_2_ip4(ip))))
+		return 0;
+	if (IP_IS_V4(ip) && ip4_addr_get_u32(ip_2_ip4(ip)) == IPADDR_BROADCAST)
+		return 0;
+	NETIF_FOREACH(netif)
+		if (has_address(netif, ip))
+			return 0;
+	return -EADDRNOTAVAIL;
+}
+
+static bool dhcp_runs(void)
+{
+	return netif_default && netif_dhcp_data(netif_default) && ip4_addr_isany_val(*netif_ip4_addr(netif_default));
+}
+
+static bool is_loopback(const ip_addr_t *ip)
+{
+	return ip_addr_isloopback(ip) || (IP_IS_V4(ip) && ip4_addr_isloopback(ip_2_ip4(ip)));
+}
+
+/* A program that starts at once is ready before the DHCP server has answered. */
+static void await_address(void)
+{
+	static struct waitq nobody;
+	uint64_t end = clock_monotonic() + DHCP_PATIENCE;
+	while (dhcp_runs() && clock_monotonic() < end)
+		if (wait_on(&nobody, MIN(end, clock_monotonic() + 20000000)) == -EINTR)
+			return;
+}
+
+int inet_route(const ip_addr_t *remote, ip_addr_t *local)
+{
+	if (IP_IS_V4(remote) && dhcp_runs() && !is_loopback(remote))
+		await_address();
+	ip_addr_t from = {0};
+	IP_SET_TYPE_VAL(from, IP_GET_TYPE(remote));
+	struct netif *netif = ip_route(&from, remote);
+	const ip_addr_t *source = netif ? ip_netif_get_local_ip(netif, remote) : NULL;
+	if (!source || (IP_IS_V4(source) && ip4_addr_isany_val(*ip_2_ip4(source))))
+		return -ENETUNREACH;
+	*local = *source;
+	return 0;
+}
+
+int inet_error(err_t err)
+{
+	switch (err) {
+	case ERR_OK: return 0;
+	case ERR_MEM: case ERR_BUF: return -ENOBUFS;
+	case ERR_TIMEOUT: return -ETIMEDOUT;
+	case ERR_RTE: return -ENETUNREACH;
+	case ERR_INPROGRESS: return -EINPROGRESS;
+	case ERR_WOULDBLOCK: return -EAGAIN;
+	case ERR_USE: return -EADDRINUSE;
+	case ERR_ALREADY: return -EALREADY;
+	case ERR_ISCONN: return -EISCONN;
+	case ERR_CONN: case ERR_CLSD: return -ENOTCONN;
+	case ERR_ABRT: return -ECONNABORTED;
+	case ERR_RST: return -ECONNRESET;
+	default: return -EINVAL;
+	}
+}
+
+uint8_t inet_ip_type(const struct socket *s)
+{
+	if (s->family == AF_INET)
+		return IPADDR_TYPE_V4;
+	return s->v6only ? IPADDR_TYPE_V6 : IPADDR_TYPE_ANY;
+}
+
+uint16_t inet_random_port(void) /* as net.ipv4.ip_local_port_range */
+{
+	return 32768 + net_random() % (60999 - 32768);
+}
+
+/* ---- options ---- */
+
+enum { LINUX_IP_TOS = 1, LINUX_IP_TTL = 2, LINUX_IP_HDRINCL = 3, LINUX_IP_OPTIONS = 4, LINUX_IP_PKTINFO = 8, LINUX_IP_MTU_DISCOVER = 10,
+	LINUX_IP_RECVERR = 11, LINUX_IP_RECVTTL = 12, LINUX_IP_RECVTOS = 13, LINUX_IP_MTU = 14, LINUX_IP_FREEBIND = 15,
+	LINUX_IP_BIND_ADDRESS_NO_PORT = 24, LINUX_IP_MULTICAST_TTL = 33, LINUX_IP_MULTICAST_LOOP = 34,
+	LINUX_IPV6_UNICAST_HOPS = 16, LINUX_IPV6_V6ONLY = 26, LINUX_IPV6_MTU_DISCOVER = 23, LINUX_IPV6_RECVERR = 25,
+	LINUX_IPV6_RECVPKTINFO = 49, LINUX_IPV6_RECVHOPLIMIT = 51, LINUX_IPV6_RECVTCLASS = 66, LINUX_IPV6_TCLASS = 67 };
+
+static int option_value(const void *value, uint32_t len)
+{
+	int result = 0;
+	memcpy(&result, value, MIN(len, sizeof(result)));
+	return result;
+}
+
+static int set_v4(int option, int number, uint8_t *tos, uint8_t *ttl)
+{
+	switch (option) {
+	case LINUX_IP_TOS: *tos = number; return 0;
+	case LINUX_IP_TTL: *ttl = number < 0 ? 64 : number; return 0;
+	case LINUX_IP_MTU_DISCOVER: case LINUX_IP_RECVERR: case LINUX_IP_FREEBIND: case LINUX_IP_BIND_ADDRESS_NO_PORT:
+	case LINUX_IP_MULTICAST_TTL: case LINUX_IP_MULTICAST_LOOP: case LINUX_IP_OPTIONS:
+	case LINUX_IP_PKTINFO: case LINUX_IP_RECVTTL: case LINUX_IP_RECVTOS: /* asked for by resolvers; absence is tolerated */
+		return 0;
+	default: return -ENOPROTOOPT;
+	}
+}
+
+static int set_v6(struct socket *s, int option, int number, uint8_t *tos, uint8_t *ttl)
+{
+	switch (option) {
+	case LINUX_IPV6_V6ONLY: s->v6only = number; if (s->proto->option_changed) s->proto->option_changed(s); return 0;
+	case LINUX_IPV6_UNICAST_HOPS: *ttl = number < 0 ? 64 : number; return 0;
+	case LINUX_IPV6_TCLASS: *tos = number; return 0;
+	case LINUX_IPV6_MTU_DISCOVER: case LINUX_IPV6_RECVERR: case LINUX_IPV6_RECVPKTINFO: case LINUX_IPV6_RECVHOPLIMIT:
+	case LINUX_IPV6_RECVTCLASS: return 0;
+	default: return -ENOPROTOOPT;
+	}
+}
+
+int inet_setopt(struct socket *s, int level, int option, const void *value, uint32_t len, uint8_t *tos, uint8_t *ttl)
+{
+	int number = option_value(value, len);
+	if (level == SOL_IP)
+		return set_v4(option, number, tos, ttl);
+	if (level == SOL_IPV6 && s->family == AF_INET6)
+		return set_v6(s, option, number, tos, ttl);
+	return -ENOPROTOOPT;
+}
+
+int inet_getopt(struct socket *s, int level, int option, void *value, uint32_t *len, uint8_t tos, uint8_t ttl)
+{
+	int number = 0;
+	if (level == SOL_IP && option == LINUX_IP_OPTIONS) {
+		*len = 0;
+		return 0;
+	}
+	if ((level == SOL_IP && option == LINUX_IP_TOS) || (level == SOL_IPV6 && option == LINUX_IPV6_TCLASS))
+		number = tos;
+	else if ((level == SOL_IP && option == LINUX_IP_TTL) || (level == SOL_IPV6 && option == LINUX_IPV6_UNICAST_HOPS))
+		number = ttl;
+	else if (level == SOL_IPV6 && option == LINUX_IPV6_V6ONLY)
+		number = s->v6only;
+	else if (level == SOL_IP && option == LINUX_IP_MTU)
+		number = netif_default ? netif_default->mtu : 1500;
+	else if (!(level == SOL_IP && (option == LINUX_IP_MTU_DISCOVER || option == LINUX_IP_RECVERR)))
+		return -ENOPROTOOPT;
+	*len = MIN(*len, sizeof(number));
+	memcpy(value, &number, *len);
+	return 0;
+}
+
+/* ---- bytes ---- */
+
+int64_t inet_copy_out(struct message *m, struct pbuf *p, size_t offset, size_t n)
+{
+	int64_t done = 0;
+	for (; p && n; offset -= MIN(offset, p->len), p = p->next) {
+		if (offset >= p->len)
+			continue;
+		size_t piece = MIN(p->len - offset, n);
+		if (message_put(m, (char *)p->payload + offset, piece) < 0)
+			return done ? done : -EFAULT;
+		done += piece;
+		n -= piece;
+	}
+	return done;
+}
+
+struct pbuf *inet_copy_in(struct message *m, pbuf_layer layer, int *error)
+{
+	struct pbuf *p = pbuf_alloc(layer, m->left, PBUF_RAM);
+	*error = -ENOBUFS;
+	if (p && (*error = message_get(m, p->payload, m->left)) < 0) {
+		pbuf_free(p);
+		p = NULL;
+	}
+	return p;
+}
+
+bool packet_push(struct packet_queue *queue, struct pbuf *p, const ip_addr_t *from, uint16_t port)
+{
+	struct packet *packet = kmalloc(sizeof(*packet));
+	if (!packet)
+		return false;
+	*packet = (struct packet){.pbuf = p, .port = port};
+	if (from)
+		packet->from = *from;
+	if (queue->first)
+		queue->last->next = packet;
+	else
+		queue->first = packet;
+	queue->last = packet;
+	queue->bytes += p->tot_len;
+	return true;
+}
+
+void packet_pop(struct packet_queue *queue)
+{
+	struct packet *packet = queue->first;
+	queue->first = packet->next;
+	queue->bytes -= packet->pbuf->tot_len;
+	pbuf_free(packet->pbuf);
+	kfree(packet);
+}
+
+void packet_clear(struct packet_queue *queue)
+{
+	while (queue->first)
+		packet_pop(queue);
+}
+
+/* ---- making one ---- */
+
+int inet_socket(int family, int type, int protocol, struct socket **s)
+{
+	net_up();
+	*s = NULL;
+	if (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP))
+		*s = tcp_socket_new(family);
+	else if (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP))
+		*s = udp_socket_new(family);
+	else if (type == SOCK_RAW && protocol > 0 && protocol < 256)
+		*s = raw_socket_new(family, type, protocol);
+	else if (type == SOCK_DGRAM && protocol == (family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+		*s = raw_socket_new(family, type, protocol);
+	else
+		return type == SOCK_STREAM || type == SOCK_DGRAM || type == SOCK_RAW ? -EPROTONOSUPPORT : -ESOCKTNOSUPPORT;
+	return *s ? 0 : -ENOBUFS;
+}

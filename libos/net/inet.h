@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What TCP, UDP and raw sockets share: addresses in both forms, errors, ports. */
+#ifndef LV_NET_INET_H
+#define LV_NET_INET_H
+
+#include "libos/net/socket.h"
+
+#include "lwip/err.h"
+#include "lwip/ip_addr.h"
+#include "lwip/pbuf.h"
+
+/*
+ * An address of the program in lwIP's form; the socket's family says which the program may use, and IPv4 addresses
+ * mapped into IPv6 become IPv4. 0, -EINVAL (too short), -EAFNOSUPPORT.
+ */
+int inet_from_user(const struct socket *s, const union address *addr, uint32_t len, ip_addr_t *ip, uint16_t *port);
+/* The way back, in the form of the socket's family; the address' length. */
+int inet_to_user(const struct socket *s, union address *addr, const ip_addr_t *ip, uint16_t port);
+/* 0 if the address is one of ours, a wildcard or a multicast group: what may be bound. Else -EADDRNOTAVAIL. */
+int inet_check_local(const ip_addr_t *ip);
+/* The address that packets to remote come from; -ENETUNREACH without a route. Waits for DHCP when that still runs. */
+int inet_route(const ip_addr_t *remote, ip_addr_t *local);
+int inet_error(err_t err); /* negative errno */
+uint8_t inet_ip_type(const struct socket *s); /* IPADDR_TYPE_* for a new pcb */
+uint16_t inet_random_port(void);
+/* Options of SOL_IP and SOL_IPV6 that are stored or ignored; tos and ttl are the pcb's. */
+int inet_setopt(struct socket *s, int level, int option, const void *value, uint32_t len, uint8_t *tos, uint8_t *ttl);
+int inet_getopt(struct socket *s, int level, int option, void *value, uint32_t *len, uint8_t tos, uint8_t ttl);
+/* Copies bytes of a pbuf chain into the message: at most n, from offset on. The number, or -EFAULT. */
+int64_t inet_copy_out(struct message *m, struct pbuf *p, size_t offset, size_t n);
+/* A pbuf of the whole message, with room for headers; NULL and *error. */
+struct pbuf *inet_copy_in(struct message *m, pbuf_layer layer, int *error);
+
+/* Packets that wait to be read, of TCP, UDP and raw sockets. */
+struct packet {
+	struct packet *next;
+	struct pbuf *pbuf;
+	ip_addr_t from;
+	uint16_t port;
+};
+struct packet_queue {
+	struct packet *first, *last;
+	size_t bytes;
+};
+bool packet_push(struct packet_queue *queue, struct pbuf *p, const ip_addr_t *from, uint16_t port); /* takes p if true */
+void packet_pop(struct packet_queue *queue); /* frees the first */
+void packet_clear(struct packet_queue *queue);
+
+struct socket *tcp_socket_new(int family);
+struct socket *udp_socket_new(int family);
+struct socket *raw_socket_new(int family, int type, int protocol);
+
+#endif

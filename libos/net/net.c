@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Brings the stack up, polls it, and gives lwIP what it asks of a system: time, randomness, memory, sums. */
+#include "libos/boot.h"
+#include "libos/file.h"
+#include "libos/libos.h"
+#include "libos/net/hooks.h"
+#include "libos/net/net.h"
+#include "libos/net/net_config.h"
+
+#include <asm/errno.h>
+
+#include "lwip/dhcp.h"
+#include "lwip/init.h"
+#include "lwip/netif.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/sys.h"
+#include "netif/ethernet.h"
+
+#define LOOPBACK_MTU 16128 /* a packet, its headers and its pbuf fit into four pages */
+
+static bool is_up;
+static struct netif *device;
+static uint64_t isn_key[2];
+
+u32_t sys_now(void)
+{
+	return clock_monotonic() / 1000000;
+}
+
+uint32_t net_random(void)
+{
+	uint32_t value;
+	random_bytes(&value, sizeof(value));
+	return value;
+}
+
+void *net_calloc(size_t count, size_t size)
+{
+	return kzalloc(count * size);
+}
+
+/* The Internet checksum (RFC 1071) of len bytes, not inverted, in network order as it lies in memory: 8 bytes a step. */
+uint16_t net_checksum(const void *data, int len)
+{
+	const uint8_t *p = data;
+	uint64_t sum = 0, carry = 0, word[4];
+	for (; len >= 32; len -= 32, p += 32) {
+		memcpy(word, p, 32);
+		for (int i = 0; i < 4; i++)
+			carry += __builtin_add_overflow(sum, word[i], &sum);
+	}
+	for (; len >= 2; len -= 2, p += 2) {
+		uint16_t half;
+		memcpy(&half, p, 2);
+		carry += __builtin_add_overflow(sum, half, &sum);
+	}
+	if (len)
+		carry += __builtin_add_overflow(sum, *p, &sum);
+	if (__builtin_add_overflow(sum, carry, &sum))
+		sum++;
+	sum = (sum >> 32) + (sum & 0xffffffff);
+	sum = (sum >> 32) + (sum & 0xffffffff);
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum = (sum >> 16) + (sum & 0xffff);
+	return sum;
+}
+
+static uint64_t mix(uint64_t hash, const void *data, size_t n)
+{
+	const uint8_t *p = data;
+	while (n--)
+		hash = ((hash ^ *p++) * 0x9e3779b97f4a7c15ull) ^ (hash >> 29);
+	return hash;
+}
+
+uint32_t net_initial_sequence(const ip_addr_t *local, uint16_t local_port, const ip_addr_t *remote, uint16_t remote_port)
+{
+	uint64_t hash = isn_key[0];
+	hash = mix(hash, local, sizeof(*local));
+	hash = mix(hash, remote, sizeof(*remote));
+	hash = mix(hash, &local_port, sizeof(local_port));
+	hash = mix(hash, &remote_port, sizeof(remote_port));
+	hash = mix(hash, &isn_key[1], sizeof(isn_key[1]));
+	return (uint32_t)(hash >> 32) + (uint32_t)(clock_monotonic() / 4000);
+}
+
+static void loopback_up(void)
+{
+	struct netif *netif;
+	NETIF_FOREACH(netif)
+		if (netif->name[0] == 'l' && netif->name[1] == 'o')
+			netif->mtu = LOOPBACK_MTU;
+}
+
+static void device_up(void)
+{
+	device = virtio_net_open();
+	if (!device)
+		return;
+	netif_set_default(device);
+	netif_create_ip6_linklocal_address(device, 1);
+	device->ip6_autoconfig_enabled = 1;
+	net_config_start(device);
+	netif_set_up(device);
+	netif_set_link_up(device);
+}
+
+void net_up(void)
+{
+	if (is_up)
+		return;
+	is_up = true;
+	random_bytes(isn_key, sizeof(isn_key));
+	lwip_init();
+	net_timers_init();
+	net_busy();
+	loopback_up();
+	device_up();
+}
+
+bool net_poll(void)
+{
+	bool any = virtio_net_poll();
+	struct netif *netif;
+	NETIF_FOREACH(netif)
+		if (netif->loop_first) {
+			net_busy();
+			netif_poll(netif);
+			any = true;
+		}
+	return any;
+}
+
+static bool have_device(void)
+{
+	for (uint32_t i = 0; i < device_page->device_count; i++)
+		if (device_page->device[i].type == LV_DEV_NET)
+			return true;
+	return false;
+}
+
+static bool poll_all(struct poller *poller)
+{
+	if (!is_up) {
+		if (!have_device())
+			return false;
+		net_up();
+	}
+	return net_poll();
+}
+
+void net_init(void)
+{
+	static struct poller poller = {.poll = poll_all};
+	poller_add(&poller);
+	net_config_resolver();
+}
+
+static bool undelivered(void)
+{
+	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next) {
+		if (pcb->unsent || pcb->unacked)
+			return true;
+	}
+	return virtio_net_busy();
+}
+
+void net_drain(void)
+{
+	static struct waitq nobody;
+	if (!is_up || !device)
+		return;
+	uint64_t end = clock_monotonic() + 2 * NS_PER_S;
+	while (undelivered() && clock_monotonic() < end)
+		if (wait_on(&nobody, clock_monotonic() + 5000000) == -EINTR)
+			break;
+}

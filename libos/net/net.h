@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The network stack as a whole: lwIP, its timers, its interfaces. */
+#ifndef LV_NET_NET_H
+#define LV_NET_NET_H
+
+#include "libos/libos.h"
+
+struct netif;
+
+/* Brings lwIP and the device up; called by whoever needs the network first. A program that never does pays nothing. */
+void net_up(void);
+/* Must be called before lwIP is entered with something to send or to open: lets the timers catch up and run. */
+void net_busy(void);
+/* Looks at the receive ring and the loopback queues; true if anything was there. */
+bool net_poll(void);
+/* Before the VM ends: waits a little until what programs sent was sent and acknowledged. */
+void net_drain(void);
+
+/* timers.c */
+void net_timers_init(void);
+
+/* virtio_net.c: the driver. The device of the device page, or NULL. */
+struct netif *virtio_net_open(void);
+bool virtio_net_poll(void);
+bool virtio_net_busy(void); /* frames wait to be taken by the device */
+
+#endif

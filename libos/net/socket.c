@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sockets as files: what is the same for every family. */
+#include "libos/net/socket.h"
+#include "libos/net/net.h"
+#include "libos/thread.h"
+
+#define SIGPIPE 13
+#define SI_USER 0
+
+static struct socket *of(struct file *file)
+{
+	return file->private;
+}
+
+static int64_t socket_vector(struct file *file, const struct iovec *vector, int count, bool write)
+{
+	struct iovec few[8], *copy = few;
+	if (count > (int)ARRAY_SIZE(few) && !(copy = kmalloc(count * sizeof(*copy))))
+		return -ENOMEM;
+	struct message m = {.iov = copy, .iovs = count};
+	for (int i = 0; i < count; i++) {
+		copy[i] = vector[i];
+		m.left += vector[i].iov_len;
+	}
+	int64_t result = write ? socket_send(file, &m) : m.left ? socket_receive(file, &m) : 0;
+	if (copy != few)
+		kfree(copy);
+	return result;
+}
+
+static int64_t socket_readv(struct file *file, const struct iovec *vector, int count)
+{
+	return socket_vector(file, vector, count, false);
+}
+
+static int64_t socket_writev(struct file *file, const struct iovec *vector, int count)
+{
+	return socket_vector(file, vector, count, true);
+}
+
+static int64_t socket_read(struct file *file, void *buffer, size_t n, int64_t *position)
+{
+	struct iovec vector = {.iov_base = buffer, .iov_len = n};
+	return socket_vector(file, &vector, 1, false);
+}
+
+static int64_t socket_write(struct file *file, const void *buffer, size_t n, int64_t *position)
+{
+	struct iovec vector = {.iov_base = (void *)buffer, .iov_len = n};
+	return socket_vector(file, &vector, 1, true);
+}
+
+static uint32_t socket_poll(struct file *file, struct waitq **queue)
+{
+	struct socket *s = of(file);
+	*queue = &s->wait;
+	return s->proto->poll(s) | (s->error ? EPOLLERR : 0);
+}
+
+static long put_int(unsigned long arg, int value)
+{
+	if (!user_ok((void *)arg, sizeof(value), true))
+		return -EFAULT;
+	*(int *)arg = value;
+	return 0;
+}
+
+static long socket_ioctl(struct file *file, unsigned request, unsigned long arg)
+{
+	struct socket *s = of(file);
+	switch (request) {
+	case LINUX_FIONREAD: {
+		int64_t n = s->proto->readable ? s->proto->readable(s) : 0;
+		return n < 0 ? n : put_int(arg, MIN(n, 0x7fffffff));
+	}
+	case 0x5411: /* SIOCOUTQ */
+		return put_int(arg, 0);
+	default:
+		return netif_ioctl(request, arg);
+	}
+}
+
+static int socket_stat(struct file *file, struct stat *st)
+{
+	*st = (struct stat){.st_mode = S_IFSOCK | 0777, .st_nlink = 1, .st_blksize = 4096, .st_ino = (uint64_t)of(file) >> 4 & 0xffffffff,
+		.st_dev = 8, .st_uid = device_page->uid, .st_gid = device_page->gid};
+	return 0;
+}
+
+static void socket_release(struct file *file)
+{
+	of(file)->proto->close(of(file));
+}
+
+static const struct file_ops socket_ops = {
+	.kind = "socket", .read = socket_read, .write = socket_write, .readv = socket_readv, .writev = socket_writev,
+	.poll = socket_poll, .ioctl = socket_ioctl, .stat = socket_stat, .release = socket_release,
+};
+
+struct socket *socket_alloc(size_t size, const struct proto *proto, int family, int type, int protocol)
+{
+	struct socket *s = kzalloc(size);
+	if (!s)
+		return NULL;
+	s->proto = proto;
+	s->family = family;
+	s->type = type;
+	s->protocol = protocol;
+	s->send_size = s->receive_size = 212992; /* net.core.wmem_default */
+	return s;
+}
+
+int socket_install(struct socket *s, int flags)
+{
+	s->file = file_new(&socket_ops, O_RDWR | (flags & SOCK_NONBLOCK), s);
+	if (!s->file) {
+		s->proto->close(s);
+		return -ENOMEM;
+	}
+	return fd_install(s->file, 0, flags & SOCK_CLOEXEC);
+}
+
+struct socket *socket_of(struct file *file)
+{
+	return file->ops == &socket_ops ? of(file) : NULL;
+}
+
+static void note_nonblock(struct file *file, struct message *m)
+{
+	if (file->flags & O_NONBLOCK)
+		m->flags |= MSG_DONTWAIT;
+}
+
+int64_t socket_send(struct file *file, struct message *m)
+{
+	struct socket *s = of(file);
+	if (m->flags & MSG_OOB || !s->proto->send)
+		return -EOPNOTSUPP;
+	note_nonblock(file, m);
+	if (s->shut_write)
+		return socket_broken_pipe(m);
+	return s->proto->send(s, m);
+}
+
+int64_t socket_receive(struct file *file, struct message *m)
+{
+	struct socket *s = of(file);
+	if (m->flags & MSG_ERRQUEUE)
+		return -EAGAIN;
+	if (m->flags & MSG_OOB)
+		return -EINVAL;
+	if (!s->proto->receive)
+		return -EOPNOTSUPP;
+	note_nonblock(file, m);
+	return s->proto->receive(s, m);
+}
+
+int socket_wait(struct socket *s, uint64_t timeout, uint64_t *start)
+{
+	if (timeout && !*start)
+		*start = clock_monotonic();
+	int result = wait_on(&s->wait, timeout ? *start + timeout : 0);
+	if (result == -ETIMEDOUT)
+		return -EAGAIN;
+	/* A call with a time-out cannot be restarted: it would wait anew. */
+	return result == -EINTR && !timeout ? -ERESTARTSYS : result;
+}
+
+int socket_take_error(struct socket *s)
+{
+	int error = s->error;
+	s->error = 0;
+	return -error;
+}
+
+int64_t socket_broken_pipe(struct message *m)
+{
+	struct siginfo_k info = {.signo = SIGPIPE, .code = SI_USER};
+	if (!(m->flags & MSG_NOSIGNAL))
+		signal_send(current, SIGPIPE, &info);
+	return -EPIPE;
+}

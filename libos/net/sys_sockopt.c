@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* setsockopt and getsockopt; SOL_SOCKET is done here, the rest by the families. */
+#include "libos/net/socket.h"
+#include "libos/thread.h"
+
+#define X(name) SYSCALL(name);
+#include "libos/syscalls_net.h"
+#undef X
+
+enum { LINUX_SO_RCVTIMEO = 20, LINUX_SO_SNDTIMEO = 21, LINUX_SO_RCVTIMEO_NEW = 66, LINUX_SO_SNDTIMEO_NEW = 67 };
+
+static struct socket *get(long fd, int *error)
+{
+	struct file *file = fd_get(fd);
+	struct socket *s = file ? socket_of(file) : NULL;
+	*error = file ? -ENOTSOCK : -EBADF;
+	return s;
+}
+
+static int set_timeout(uint64_t *timeout, const void *value, uint32_t len)
+{
+	int64_t tv[2];
+	if (len < sizeof(tv))
+		return -EINVAL;
+	memcpy(tv, value, sizeof(tv));
+	if (tv[1] < 0 || tv[1] >= 1000000)
+		return -EDOM;
+	*timeout = tv[0] < 0 ? 1 : MIN((uint64_t)tv[0], 1u << 30) * NS_PER_S + tv[1] * 1000;
+	return 0;
+}
+
+static uint32_t clamp_size(int number)
+{
+	return MIN(MAX(number, 1152), 4 << 20) * 2; /* Linux doubles what it is told, and says so */
+}
+
+static int set_linger(struct socket *s, const void *value, uint32_t len)
+{
+	struct linux_linger linger;
+	if (len < sizeof(linger))
+		return -EINVAL;
+	memcpy(&linger, value, sizeof(linger));
+	s->linger_on = linger.on;
+	s->linger_seconds = linger.seconds;
+	return 0;
+}
+
+static int set_number(struct socket *s, int option, int number)
+{
+	switch (option) {
+	case SO_REUSEADDR: s->reuse_address = number; break;
+	case SO_REUSEPORT: s->reuse_port = number; break;
+	case SO_KEEPALIVE: s->keepalive = number; break;
+	case SO_BROADCAST: s->broadcast = number; break;
+	case SO_PASSCRED: s->passcred = number; break;
+	case SO_SNDBUF: case SO_SNDBUFFORCE: s->send_size = clamp_size(number); break;
+	case SO_RCVBUF: case SO_RCVBUFFORCE: s->receive_size = clamp_size(number); break;
+	case SO_RCVLOWAT: case SO_PRIORITY: case SO_MARK: case SO_DONTROUTE: case SO_OOBINLINE: case SO_TIMESTAMP_OLD: case SO_NO_CHECK:
+	case SO_INCOMING_CPU: case SO_BUSY_POLL: case SO_RXQ_OVFL: case SO_MAX_PACING_RATE: /* advice */
+		break;
+	default: return -ENOPROTOOPT;
+	}
+	if (s->proto->option_changed)
+		s->proto->option_changed(s);
+	return 0;
+}
+
+static int set_socket(struct socket *s, int option, const void *value, uint32_t len)
+{
+	int number = 0;
+	switch (option) {
+	case LINUX_SO_RCVTIMEO: case LINUX_SO_RCVTIMEO_NEW: return set_timeout(&s->receive_timeout, value, len);
+	case LINUX_SO_SNDTIMEO: case LINUX_SO_SNDTIMEO_NEW: return set_timeout(&s->send_timeout, value, len);
+	case SO_LINGER: return set_linger(s, value, len);
+	}
+	if (len < sizeof(number))
+		return -EINVAL;
+	memcpy(&number, value, sizeof(number));
+	return set_number(s, option, number);
+}
+
+SYSCALL(setsockopt)
+{
+	int error;
+	const void *value = (const void *)a[3];
+	struct socket *s = get(a[0], &error);
+	if (!s)
+		return error;
+	if ((int)a[4] < 0)
+		return -EINVAL;
+	if (!user_ok(value, (uint32_t)a[4], false))
+		return -EFAULT;
+	if (a[1] == SOL_SOCKET)
+		return set_socket(s, a[2], value, a[4]);
+	return s->proto->setopt ? s->proto->setopt(s, a[1], a[2], value, a[4]) : -ENOPROTOOPT;
+}
+
+static int get_number(struct socket *s, int option, int *number)
+{
+	switch (option) {
+	case SO_TYPE: *number = s->type; return 0;
+	case SO_DOMAIN: *number = s->family; return 0;
+	case SO_PROTOCOL: *number = s->protocol; return 0;
+	case SO_ERROR: *number = -socket_take_error(s); return 0;
+	case SO_ACCEPTCONN: *number = s->accepting; return 0;
+	case SO_REUSEADDR: *number = s->reuse_address; return 0;
+	case SO_REUSEPORT: *number = s->reuse_port; return 0;
+	case SO_KEEPALIVE: *number = s->keepalive; return 0;
+	case SO_BROADCAST: *number = s->broadcast; return 0;
+	case SO_PASSCRED: *number = s->passcred; return 0;
+	case SO_SNDBUF: *number = s->send_size; return 0;
+	case SO_RCVBUF: *number = s->receive_size; return 0;
+	case SO_RCVLOWAT: case SO_SNDLOWAT: *number = 1; return 0;
+	case SO_PRIORITY: case SO_MARK: case SO_DONTROUTE: case SO_OOBINLINE: case SO_INCOMING_NAPI_ID: *number = 0; return 0;
+	default: return -ENOPROTOOPT;
+	}
+}
+
+static uint32_t put_value(void *to, uint32_t len, const void *from, uint32_t n)
+{
+	n = MIN(len, n);
+	memcpy(to, from, n);
+	return n;
+}
+
+static int get_socket(struct socket *s, int option, void *value, uint32_t *len)
+{
+	struct linux_linger linger = {s->linger_on, s->linger_seconds};
+	struct linux_ucred peer = {current_tid(), device_page->uid, device_page->gid};
+	uint64_t timeout = option == LINUX_SO_RCVTIMEO || option == LINUX_SO_RCVTIMEO_NEW ? s->receive_timeout : s->send_timeout;
+	int64_t tv[2] = {timeout / NS_PER_S, timeout % NS_PER_S / 1000};
+	int number;
+	switch (option) {
+	case LINUX_SO_RCVTIMEO: case LINUX_SO_SNDTIMEO: case LINUX_SO_RCVTIMEO_NEW: case LINUX_SO_SNDTIMEO_NEW:
+		*len = put_value(value, *len, tv, sizeof(tv));
+		return 0;
+	case SO_LINGER:
+		*len = put_value(value, *len, &linger, sizeof(linger));
+		return 0;
+	case SO_PEERCRED:
+		if (s->family != AF_UNIX)
+			return -ENOPROTOOPT;
+		peer.pid = process_id();
+		*len = put_value(value, *len, &peer, sizeof(peer));
+		return 0;
+	}
+	int result = get_number(s, option, &number);
+	if (result == 0)
+		*len = put_value(value, *len, &number, sizeof(number));
+	return result;
+}
+
+SYSCALL(getsockopt)
+{
+	int error;
+	void *value = (void *)a[3];
+	uint32_t *user_len = (uint32_t *)a[4];
+	struct socket *s = get(a[0], &error);
+	if (!s)
+		return error;
+	if (!user_ok(user_len, sizeof(*user_len), true))
+		return -EFAULT;
+	uint32_t len = *user_len;
+	if ((int32_t)len < 0)
+		return -EINVAL;
+	if (!user_ok(value, len, true))
+		return -EFAULT;
+	int result = a[1] == SOL_SOCKET ? get_socket(s, a[2], value, &len)
+					: s->proto->getopt ? s->proto->getopt(s, a[1], a[2], value, &len) : -ENOPROTOOPT;
+	if (result == 0)
+		*user_len = len;
+	return result;
+}

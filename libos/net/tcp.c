@@ -1,0 +1,629 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TCP sockets on lwIP's callbacks. lwIP frees a pcb on its own when a connection has ended both ways, so a socket lets
+ * go of its pcb at every such point: s->pcb is either NULL or valid.
+ */
+#include "libos/net/inet.h"
+#include "libos/net/net.h"
+#include "libos/net/tcp_socket.h"
+
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/tcp.h"
+
+#define MAX_BACKLOG 255 /* lwIP counts in a byte */
+
+static struct tcp_socket *of(struct socket *s)
+{
+	return (struct tcp_socket *)s;
+}
+
+static void wake(struct tcp_socket *t, uint32_t events)
+{
+	wake_all(&t->s.wait, events);
+}
+
+/* ---- what lwIP reports ---- */
+
+static void remember_names(struct tcp_socket *t)
+{
+	if (!t->pcb)
+		return;
+	t->local_ip = t->pcb->local_ip;
+	t->local_port = t->pcb->local_port;
+	if (t->state == TCP_LISTENING)
+		return;
+	t->remote_ip = t->pcb->remote_ip;
+	t->remote_port = t->pcb->remote_port;
+}
+
+/* The pcb goes its own way from here on; what it still has to send will be sent. */
+static void let_go(struct tcp_socket *t)
+{
+	struct tcp_pcb *pcb = t->pcb;
+	if (!pcb)
+		return;
+	remember_names(t);
+	t->pcb = NULL;
+	tcp_arg(pcb, NULL);
+	if (pcb->state == LISTEN) {
+		tcp_accept(pcb, NULL);
+		return;
+	}
+	tcp_recv(pcb, NULL);
+	tcp_sent(pcb, NULL);
+	tcp_err(pcb, NULL);
+	tcp_poll(pcb, NULL, 0);
+}
+
+static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
+{
+	struct tcp_socket *t = arg;
+	if (!p) {
+		t->eof = true;
+		/* Both directions have ended: the pcb passes through TIME-WAIT and is freed without a word. */
+		if (t->s.shut_write)
+			let_go(t);
+		wake(t, EPOLLIN | EPOLLRDHUP | (t->s.shut_write ? EPOLLHUP : 0));
+		return ERR_OK;
+	}
+	if (t->s.shut_read) { /* nobody will read it */
+		tcp_recved(pcb, p->tot_len);
+		pbuf_free(p);
+		return ERR_OK;
+	}
+	if (!packet_push(&t->queue, p, NULL, 0))
+		return ERR_MEM; /* lwIP offers it again */
+	wake(t, EPOLLIN | EPOLLRDNORM);
+	return ERR_OK;
+}
+
+static bool has_room(const struct tcp_socket *t)
+{
+	return t->pcb->snd_buf >= TCP_SND_BUF / 3 && t->pcb->snd_queuelen < TCP_SND_QUEUELEN / 2;
+}
+
+static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
+{
+	struct tcp_socket *t = arg;
+	tcp_segment_adapt(pcb, t);
+	if (has_room(t))
+		wake(t, EPOLLOUT | EPOLLWRNORM);
+	return ERR_OK;
+}
+
+/* The pcb is gone already. */
+static void on_error(void *arg, err_t err)
+{
+	struct tcp_socket *t = arg;
+	if (!t)
+		return;
+	bool connecting = t->state == TCP_CONNECTING;
+	t->pcb = NULL;
+	t->state = TCP_DEAD;
+	t->eof = true;
+	if (err == ERR_RST)
+		t->s.error = connecting ? ECONNREFUSED : ECONNRESET;
+	else if (err != ERR_CLSD)
+		t->s.error = ETIMEDOUT;
+	wake(t, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDHUP);
+}
+
+static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+	struct tcp_socket *t = arg;
+	t->state = TCP_CONNECTED;
+	remember_names(t);
+	tcp_segment_start(pcb, t);
+	wake(t, EPOLLOUT | EPOLLWRNORM);
+	return ERR_OK;
+}
+
+static void attach(struct tcp_socket *t, struct tcp_pcb *pcb)
+{
+	t->pcb = pcb;
+	tcp_arg(pcb, t);
+	tcp_recv(pcb, on_receive);
+	tcp_sent(pcb, on_sent);
+	tcp_err(pcb, on_error);
+}
+
+static void apply_options(struct tcp_socket *t)
+{
+	struct tcp_pcb *pcb = t->pcb;
+	if (!pcb)
+		return;
+	pcb->so_options = (pcb->so_options & ~(SOF_REUSEADDR | SOF_KEEPALIVE)) | (t->s.reuse_address || t->s.reuse_port ? SOF_REUSEADDR : 0) |
+			  (t->s.keepalive ? SOF_KEEPALIVE : 0);
+	pcb->tos = t->tos;
+	pcb->ttl = t->ttl;
+	if (pcb->state == LISTEN)
+		return;
+	pcb->keep_idle = t->keep_idle * 1000;
+	pcb->keep_intvl = t->keep_interval * 1000;
+	pcb->keep_cnt = t->keep_count;
+	if (t->nodelay && !t->cork)
+		tcp_nagle_disable(pcb);
+	else
+		tcp_nagle_enable(pcb);
+	if (pcb->state == CLOSED && ip_addr_isany(&pcb->local_ip))
+		IP_SET_TYPE_VAL(pcb->local_ip, inet_ip_type(&t->s));
+	net_busy(); /* the timers may have a keep-alive to send now */
+}
+
+static void option_changed(struct socket *s)
+{
+	apply_options(of(s));
+}
+
+extern const struct proto tcp_proto;
+
+static struct tcp_socket *tcp_alloc_socket(int family)
+{
+	struct tcp_socket *t = (struct tcp_socket *)socket_alloc(sizeof(*t), &tcp_proto, family, SOCK_STREAM, IPPROTO_TCP);
+	if (!t)
+		return NULL;
+	t->ttl = TCP_TTL;
+	t->keep_idle = 7200;
+	t->keep_interval = 75;
+	t->keep_count = 9;
+	return t;
+}
+
+struct socket *tcp_socket_new(int family)
+{
+	struct tcp_socket *t = tcp_alloc_socket(family);
+	struct tcp_pcb *pcb = t ? tcp_new_ip_type(inet_ip_type(&t->s)) : NULL;
+	if (!pcb) {
+		kfree(t);
+		return NULL;
+	}
+	attach(t, pcb);
+	apply_options(t);
+	return &t->s;
+}
+
+/* ---- accepting ---- */
+
+static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+	struct tcp_socket *listener = arg;
+	if (!listener || !pcb || err != ERR_OK)
+		return ERR_VAL;
+	struct tcp_socket *t = tcp_alloc_socket(listener->s.family);
+	if (!t)
+		return ERR_MEM; /* lwIP resets the connection */
+	t->s.keepalive = listener->s.keepalive;
+	t->s.reuse_address = listener->s.reuse_address;
+	t->s.v6only = listener->s.v6only;
+	t->s.linger_on = listener->s.linger_on;
+	t->s.linger_seconds = listener->s.linger_seconds;
+	t->nodelay = listener->nodelay;
+	t->tos = listener->tos;
+	t->ttl = listener->ttl;
+	t->keep_idle = listener->keep_idle;
+	t->keep_interval = listener->keep_interval;
+	t->keep_count = listener->keep_count;
+	t->state = TCP_CONNECTED;
+	attach(t, pcb);
+	apply_options(t);
+	remember_names(t);
+	tcp_segment_start(pcb, t);
+	tcp_backlog_delayed(pcb);
+	if (listener->accept_first)
+		listener->accept_last->accept_next = t;
+	else
+		listener->accept_first = t;
+	listener->accept_last = t;
+	wake(listener, EPOLLIN | EPOLLRDNORM);
+	return ERR_OK;
+}
+
+static int bind_any_port(struct tcp_socket *t, const ip_addr_t *ip)
+{
+	err_t err = ERR_USE;
+	for (int tries = 0; tries < 1000 && err == ERR_USE; tries++)
+		err = tcp_bind(t->pcb, ip, inet_random_port());
+	return inet_error(err);
+}
+
+static int tcp_bind_socket(struct socket *s, const union address *addr, uint32_t len)
+{
+	struct tcp_socket *t = of(s);
+	ip_addr_t ip;
+	uint16_t port;
+	int result = inet_from_user(s, addr, len, &ip, &port);
+	if (result == 0)
+		result = inet_check_local(&ip);
+	if (result < 0)
+		return result;
+	if (!t->pcb || t->state != TCP_NEW || t->pcb->local_port)
+		return -EINVAL;
+	if (ip_addr_isany(&ip))
+		IP_SET_TYPE_VAL(ip, s->family == AF_INET6 && IP_IS_V6(&ip) ? inet_ip_type(s) : IP_GET_TYPE(&ip));
+	return port ? inet_error(tcp_bind(t->pcb, &ip, port)) : bind_any_port(t, &ip);
+}
+
+static int tcp_listen_socket(struct socket *s, int backlog)
+{
+	struct tcp_socket *t = of(s);
+	backlog = backlog < 0 || backlog >= MAX_BACKLOG ? MAX_BACKLOG : backlog + 1; /* Linux lets one more in */
+	if (t->state == TCP_LISTENING) {
+		tcp_backlog_set(t->pcb, backlog);
+		return 0;
+	}
+	if (t->state != TCP_NEW || !t->pcb)
+		return -EINVAL;
+	if (!t->pcb->local_port) {
+		ip_addr_t any = {0};
+		IP_SET_TYPE_VAL(any, inet_ip_type(s));
+		int result = bind_any_port(t, &any);
+		if (result < 0)
+			return result;
+	}
+	err_t err;
+	net_busy();
+	struct tcp_pcb *pcb = tcp_listen_with_backlog_and_err(t->pcb, backlog, &err);
+	if (!pcb)
+		return inet_error(err);
+	t->pcb = pcb;
+	t->state = TCP_LISTENING;
+	s->accepting = true;
+	tcp_arg(pcb, t);
+	tcp_accept(pcb, on_accept);
+	remember_names(t);
+	ledger_mark(LV_LEDGER_LISTEN);
+	return 0;
+}
+
+static int tcp_accept_socket(struct socket *s, struct socket **child, bool nonblock)
+{
+	struct tcp_socket *t = of(s);
+	uint64_t start = 0;
+	while (!t->accept_first) {
+		if (t->state != TCP_LISTENING)
+			return -EINVAL;
+		if (nonblock && !net_poll())
+			return -EAGAIN;
+		int result = nonblock ? 0 : socket_wait(s, s->receive_timeout, &start);
+		if (result < 0)
+			return result;
+	}
+	struct tcp_socket *first = t->accept_first;
+	t->accept_first = first->accept_next;
+	first->accept_next = NULL;
+	if (first->pcb)
+		tcp_backlog_accepted(first->pcb);
+	*child = &first->s;
+	return 0;
+}
+
+/* ---- connecting ---- */
+
+static int start_connect(struct tcp_socket *t, const ip_addr_t *ip, uint16_t port)
+{
+	ip_addr_t local, any = {0};
+	int result = inet_route(ip, &local);
+	if (result < 0)
+		return result;
+	if (!t->pcb->local_port) {
+		IP_SET_TYPE_VAL(any, IP_GET_TYPE(ip));
+		result = bind_any_port(t, &any);
+		if (result < 0)
+			return result;
+	}
+	t->state = TCP_CONNECTING;
+	err_t err = tcp_connect(t->pcb, ip, port, on_connected);
+	if (err != ERR_OK) {
+		t->state = TCP_NEW;
+		return err == ERR_USE ? -EADDRNOTAVAIL : inet_error(err);
+	}
+	remember_names(t);
+	return 0;
+}
+
+static int finish_connect(struct tcp_socket *t, bool nonblock)
+{
+	uint64_t start = 0;
+	if (nonblock)
+		return t->state == TCP_CONNECTING ? -EINPROGRESS : 0;
+	while (t->state == TCP_CONNECTING) {
+		int result = socket_wait(&t->s, t->s.send_timeout, &start);
+		if (result < 0)
+			return result == -EAGAIN ? -EINPROGRESS : result;
+	}
+	return t->state == TCP_CONNECTED ? 0 : t->s.error ? socket_take_error(&t->s) : -ECONNABORTED;
+}
+
+/* After a failed attempt Linux lets a socket try again. */
+static int renew_pcb(struct tcp_socket *t)
+{
+	struct tcp_pcb *pcb = t->pcb ? NULL : tcp_new_ip_type(inet_ip_type(&t->s));
+	if (!pcb)
+		return t->pcb ? -EINVAL : -ENOBUFS;
+	attach(t, pcb);
+	apply_options(t);
+	t->state = TCP_NEW;
+	t->eof = false;
+	return 0;
+}
+
+static int tcp_connect_socket(struct socket *s, const union address *addr, uint32_t len, bool nonblock)
+{
+	struct tcp_socket *t = of(s);
+	ip_addr_t ip;
+	uint16_t port;
+	if (t->state == TCP_CONNECTING)
+		return nonblock ? -EALREADY : finish_connect(t, false);
+	if (t->state == TCP_CONNECTED || t->state == TCP_LISTENING)
+		return -EISCONN;
+	int result = inet_from_user(s, addr, len, &ip, &port);
+	if (result == 0 && s->error)
+		result = socket_take_error(s);
+	if (result == 0 && t->state == TCP_DEAD)
+		result = renew_pcb(t);
+	if (result < 0)
+		return result;
+	if (ip_addr_isany(&ip)) /* the host itself, as on Linux */
+		ip = IP_IS_V4(&ip) ? (ip_addr_t)IPADDR4_INIT(PP_HTONL(IPADDR_LOOPBACK)) : (ip_addr_t)IPADDR6_INIT(0, 0, 0, PP_HTONL(1));
+	net_busy();
+	result = start_connect(t, &ip, port);
+	return result < 0 ? result : finish_connect(t, nonblock);
+}
+
+/* ---- moving bytes ---- */
+
+static int64_t cannot_send(struct tcp_socket *t, struct message *m)
+{
+	if (t->s.error)
+		return socket_take_error(&t->s);
+	if (t->state == TCP_NEW || t->state == TCP_LISTENING || t->state == TCP_CONNECTING)
+		return t->state == TCP_CONNECTING && (m->flags & MSG_DONTWAIT) ? -EAGAIN : -ENOTCONN;
+	return socket_broken_pipe(m);
+}
+
+static bool can_send(const struct tcp_socket *t)
+{
+	return t->pcb && t->state == TCP_CONNECTED && !t->s.shut_write;
+}
+
+/* Gives lwIP as much as it takes now; the number of bytes, 0: full, or -EFAULT. */
+static int64_t push(struct tcp_socket *t, struct message *m)
+{
+	int64_t done = 0;
+	while (m->left && t->pcb->snd_buf && t->pcb->snd_queuelen < TCP_SND_QUEUELEN - 64) {
+		size_t n;
+		const void *from = message_piece(m, MIN(t->pcb->snd_buf, 0xffff / 2), &n, false);
+		if (!from)
+			return n ? (done ? done : -EFAULT) : done;
+		uint8_t more = n < m->left || (m->flags & MSG_MORE) || t->cork ? TCP_WRITE_FLAG_MORE : 0;
+		if (tcp_write(t->pcb, from, n, TCP_WRITE_FLAG_COPY | more) != ERR_OK)
+			break;
+		message_advance(m, n);
+		done += n;
+	}
+	return done;
+}
+
+/* Corked data goes out in full segments only. */
+static void push_out(struct tcp_socket *t, const struct message *m)
+{
+	struct tcp_seg *unsent = t->pcb->unsent;
+	if ((t->cork || (m->flags & MSG_MORE)) && (!unsent || (!unsent->next && unsent->len < t->pcb->mss)))
+		return;
+	tcp_output(t->pcb);
+}
+
+static int64_t tcp_send_socket(struct socket *s, struct message *m)
+{
+	struct tcp_socket *t = of(s);
+	uint64_t start = 0;
+	int64_t done = 0, result = 0;
+	net_busy();
+	while (t->state == TCP_CONNECTING && !(m->flags & MSG_DONTWAIT) && result == 0)
+		result = socket_wait(s, s->send_timeout, &start);
+	if (result < 0)
+		return result;
+	for (;;) {
+		if (!can_send(t))
+			return done ? done : cannot_send(t, m);
+		result = push(t, m);
+		if (result < 0)
+			return done ? done : result;
+		done += result;
+		push_out(t, m);
+		if (!m->left)
+			return done;
+		if (m->flags & MSG_DONTWAIT)
+			return done ? done : -EAGAIN;
+		while (can_send(t) && !has_room(t))
+			if ((result = socket_wait(s, s->send_timeout, &start)) < 0)
+				return done ? done : result;
+		net_busy();
+	}
+}
+
+static void window_open(struct tcp_socket *t, size_t n)
+{
+	net_busy();
+	while (n && t->pcb) {
+		uint16_t piece = MIN(n, 0xffff);
+		tcp_recved(t->pcb, piece);
+		n -= piece;
+	}
+}
+
+/* Copies what is queued; with MSG_PEEK it stays queued. */
+static int64_t pull(struct tcp_socket *t, struct message *m)
+{
+	int64_t done = 0;
+	size_t offset = t->offset;
+	for (struct packet *packet = t->queue.first; packet && m->left;) {
+		size_t n = MIN(packet->pbuf->tot_len - offset, m->left);
+		int64_t copied = m->flags & MSG_TRUNC ? (m->left -= n, (int64_t)n) : inet_copy_out(m, packet->pbuf, offset, n);
+		if (copied < 0)
+			return done ? done : copied;
+		done += copied;
+		offset += copied;
+		if (offset < packet->pbuf->tot_len)
+			break;
+		offset = 0;
+		packet = packet->next;
+		if (!(m->flags & MSG_PEEK))
+			packet_pop(&t->queue);
+	}
+	if (m->flags & MSG_PEEK)
+		return done;
+	t->offset = offset;
+	window_open(t, done);
+	return done;
+}
+
+static int64_t nothing_to_read(struct tcp_socket *t)
+{
+	if (t->s.error)
+		return socket_take_error(&t->s);
+	if (t->eof || t->s.shut_read)
+		return 0;
+	if (t->state == TCP_NEW || t->state == TCP_LISTENING)
+		return -ENOTCONN;
+	return -EAGAIN;
+}
+
+static int64_t tcp_receive_socket(struct socket *s, struct message *m)
+{
+	struct tcp_socket *t = of(s);
+	uint64_t start = 0;
+	int64_t done = 0;
+	bool whole = (m->flags & MSG_WAITALL) && !(m->flags & (MSG_DONTWAIT | MSG_PEEK));
+	m->name_len = 0;
+	for (;;) {
+		int64_t result = t->queue.first ? pull(t, m) : 0;
+		if (result < 0)
+			return done ? done : result;
+		done += result;
+		if ((done && !whole) || !m->left)
+			return done;
+		result = nothing_to_read(t);
+		if (result == -EAGAIN && (m->flags & MSG_DONTWAIT) && net_poll())
+			continue;
+		if (result == -EAGAIN && !(m->flags & MSG_DONTWAIT))
+			result = socket_wait(s, s->receive_timeout, &start) ?: 1;
+		if (result <= 0)
+			return done ? done : result;
+	}
+}
+
+static uint32_t tcp_poll_socket(struct socket *s)
+{
+	struct tcp_socket *t = of(s);
+	if (t->state == TCP_LISTENING)
+		return t->accept_first ? EPOLLIN | EPOLLRDNORM : 0;
+	uint32_t events = 0;
+	if (t->queue.first || t->eof || s->shut_read)
+		events |= EPOLLIN | EPOLLRDNORM;
+	if (t->eof || s->shut_read)
+		events |= EPOLLRDHUP;
+	if (t->state == TCP_NEW || t->state == TCP_DEAD || ((t->eof || s->shut_read) && s->shut_write))
+		events |= EPOLLHUP;
+	if (t->state == TCP_NEW || t->state == TCP_DEAD || s->shut_write || (t->state == TCP_CONNECTED && (!t->pcb || has_room(t))))
+		events |= EPOLLOUT | EPOLLWRNORM;
+	return events;
+}
+
+/* ---- ending ---- */
+
+static int tcp_shutdown_socket(struct socket *s, int how)
+{
+	struct tcp_socket *t = of(s);
+	if (t->state == TCP_LISTENING && how != SHUT_WR) {
+		t->state = TCP_DEAD; /* accept answers EINVAL */
+		wake(t, EPOLLIN | EPOLLHUP);
+		return 0;
+	}
+	if (t->state != TCP_CONNECTED)
+		return -ENOTCONN;
+	net_busy();
+	if (how != SHUT_WR)
+		s->shut_read = true;
+	if (how != SHUT_RD && !s->shut_write) {
+		s->shut_write = true;
+		if (t->pcb)
+			tcp_shutdown(t->pcb, 0, 1);
+		if (t->eof)
+			let_go(t);
+	}
+	wake(t, EPOLLIN | EPOLLOUT | EPOLLRDHUP | (s->shut_write && (t->eof || s->shut_read) ? EPOLLHUP : 0));
+	return 0;
+}
+
+static void drop(struct tcp_socket *t)
+{
+	struct tcp_pcb *pcb = t->pcb;
+	let_go(t);
+	if (pcb && pcb->state != LISTEN)
+		tcp_abort(pcb);
+	packet_clear(&t->queue);
+	kfree(t);
+}
+
+static void close_listener(struct tcp_socket *t)
+{
+	while (t->accept_first) {
+		struct tcp_socket *child = t->accept_first;
+		t->accept_first = child->accept_next;
+		drop(child);
+	}
+}
+
+static void tcp_close_socket(struct socket *s)
+{
+	struct tcp_socket *t = of(s);
+	struct tcp_pcb *pcb = t->pcb;
+	net_busy();
+	close_listener(t);
+	if (pcb && s->linger_on && s->linger_seconds == 0 && pcb->state != LISTEN) {
+		drop(t);
+		return;
+	}
+	bool unread = t->queue.first != NULL;
+	let_go(t);
+	packet_clear(&t->queue);
+	/* Unread data makes lwIP send a reset, as Linux does, also when this side was shut down before. */
+	if (pcb && unread && (pcb->state == FIN_WAIT_1 || pcb->state == FIN_WAIT_2))
+		tcp_abort(pcb);
+	else if (pcb)
+		tcp_close(pcb);
+	kfree(t);
+}
+
+static int tcp_name_socket(struct socket *s, union address *addr, bool peer)
+{
+	struct tcp_socket *t = of(s);
+	remember_names(t);
+	if (peer && t->state != TCP_CONNECTED)
+		return -ENOTCONN;
+	if (peer)
+		return inet_to_user(s, addr, &t->remote_ip, t->remote_port);
+	return inet_to_user(s, addr, &t->local_ip, t->local_port);
+}
+
+static int64_t tcp_readable_socket(struct socket *s)
+{
+	if (of(s)->state == TCP_LISTENING)
+		return -EINVAL;
+	return of(s)->queue.bytes - of(s)->offset;
+}
+
+void tcp_socket_changed(struct tcp_socket *t)
+{
+	apply_options(t);
+	if (!t->cork && can_send(t) && t->pcb->unsent)
+		tcp_output(t->pcb);
+}
+
+const struct proto tcp_proto = {
+	.bind = tcp_bind_socket, .connect = tcp_connect_socket, .listen = tcp_listen_socket, .accept = tcp_accept_socket,
+	.send = tcp_send_socket, .receive = tcp_receive_socket, .poll = tcp_poll_socket, .shutdown = tcp_shutdown_socket,
+	.name = tcp_name_socket, .setopt = tcp_setopt, .getopt = tcp_getopt, .option_changed = option_changed,
+	.readable = tcp_readable_socket, .close = tcp_close_socket,
+};

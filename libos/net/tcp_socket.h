@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A TCP socket, for tcp.c, tcp_option.c (TCP_NODELAY ...) and tcp_segment.c (segmentation offload). */
+#ifndef LV_NET_TCP_SOCKET_H
+#define LV_NET_TCP_SOCKET_H
+
+#include "libos/net/inet.h"
+
+struct tcp_pcb;
+enum tcp_socket_state { TCP_NEW, TCP_CONNECTING, TCP_CONNECTED, TCP_LISTENING, TCP_DEAD };
+
+struct tcp_socket {
+	struct socket s;
+	enum tcp_socket_state state;
+	struct tcp_pcb *pcb; /* NULL: lwIP is done with it, or has it for itself */
+	struct packet_queue queue;
+	size_t offset; /* bytes of the first packet that were read */
+	bool eof;
+	bool nodelay, cork;
+	uint8_t tos, ttl;
+	uint32_t keep_idle, keep_interval, keep_count; /* seconds, seconds, probes */
+	ip_addr_t local_ip, remote_ip; /* also when the pcb has gone */
+	uint16_t local_port, remote_port;
+	uint16_t wire_mss; /* what the peer and the path take */
+	struct tcp_socket *accept_first, *accept_last, *accept_next;
+};
+
+extern const struct proto tcp_proto;
+int tcp_setopt(struct socket *s, int level, int option, const void *value, uint32_t len);
+int tcp_getopt(struct socket *s, int level, int option, void *value, uint32_t *len);
+void tcp_socket_changed(struct tcp_socket *t); /* an option of the socket */
+
+/* tcp_segment.c: a connection was made; data was acknowledged. */
+void tcp_segment_start(struct tcp_pcb *pcb, struct tcp_socket *t);
+void tcp_segment_adapt(struct tcp_pcb *pcb, struct tcp_socket *t);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* UDP sockets on lwIP's callbacks. */
+#include "libos/net/inet.h"
+#include "libos/net/net.h"
+
+#include "lwip/netif.h"
+#include "lwip/udp.h"
+
+struct udp_socket {
+	struct socket s;
+	struct udp_pcb *pcb;
+	struct packet_queue queue;
+};
+
+static struct udp_socket *of(struct socket *s)
+{
+	return (struct udp_socket *)s;
+}
+
+static void on_receive(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from, u16_t port)
+{
+	struct udp_socket *u = arg;
+	if (u->s.shut_read || u->queue.bytes + p->tot_len > u->s.receive_size || !packet_push(&u->queue, p, from, port)) {
+		pbuf_free(p);
+		return;
+	}
+	wake_all(&u->s.wait, EPOLLIN | EPOLLRDNORM);
+}
+
+static void option_changed(struct socket *s)
+{
+	struct udp_pcb *pcb = of(s)->pcb;
+	pcb->so_options = (s->reuse_address || s->reuse_port ? SOF_REUSEADDR : 0) | (s->broadcast ? SOF_BROADCAST : 0);
+	if (!pcb->local_port)
+		IP_SET_TYPE_VAL(pcb->local_ip, inet_ip_type(s));
+}
+
+static int bind_any_port(struct udp_socket *u, const ip_addr_t *ip)
+{
+	err_t err = ERR_USE;
+	for (int tries = 0; tries < 1000 && err == ERR_USE; tries++)
+		err = udp_bind(u->pcb, ip, inet_random_port());
+	return inet_error(err);
+}
+
+static int ensure_bound(struct udp_socket *u)
+{
+	ip_addr_t any = {0};
+	IP_SET_TYPE_VAL(any, inet_ip_type(&u->s));
+	return u->pcb->local_port ? 0 : bind_any_port(u, &any);
+}
+
+static int udp_bind_socket(struct socket *s, const union address *addr, uint32_t len)
+{
+	struct udp_socket *u = of(s);
+	ip_addr_t ip;
+	uint16_t port;
+	int result = inet_from_user(s, addr, len, &ip, &port);
+	if (result == 0)
+		result = inet_check_local(&ip);
+	if (result < 0)
+		return result;
+	if (u->pcb->local_port)
+		return -EINVAL;
+	if (ip_addr_isany(&ip))
+		IP_SET_TYPE_VAL(ip, s->family == AF_INET6 && IP_IS_V6(&ip) ? inet_ip_type(s) : IP_GET_TYPE(&ip));
+	return port ? inet_error(udp_bind(u->pcb, &ip, port)) : bind_any_port(u, &ip);
+}
+
+static int udp_connect_socket(struct socket *s, const union address *addr, uint32_t len, bool nonblock)
+{
+	struct udp_socket *u = of(s);
+	ip_addr_t ip, local;
+	uint16_t port;
+	if (len >= sizeof(addr->any.family) && addr->any.family == AF_UNSPEC) {
+		udp_disconnect(u->pcb);
+		return 0;
+	}
+	int result = inet_from_user(s, addr, len, &ip, &port);
+	if (result == 0)
+		result = inet_route(&ip, &local);
+	if (result == 0)
+		result = ensure_bound(u);
+	return result < 0 ? result : inet_error(udp_connect(u->pcb, &ip, port));
+}
+
+static bool is_connected(const struct udp_socket *u)
+{
+	return u->pcb->flags & UDP_FLAGS_CONNECTED;
+}
+
+static int destination(struct udp_socket *u, struct message *m, ip_addr_t *ip, uint16_t *port)
+{
+	ip_addr_t local;
+	if (m->name_len == 0) {
+		*ip = u->pcb->remote_ip;
+		*port = u->pcb->remote_port;
+		return is_connected(u) ? 0 : -EDESTADDRREQ;
+	}
+	int result = inet_from_user(&u->s, m->name, m->name_len, ip, port);
+	if (result < 0)
+		return result;
+	if (*port == 0)
+		return -EINVAL;
+	if (IP_IS_V4(ip) && netif_default && ip4_addr_isbroadcast(ip_2_ip4(ip), netif_default) && !u->s.broadcast)
+		return -EACCES;
+	return inet_route(ip, &local);
+}
+
+static int64_t udp_send_socket(struct socket *s, struct message *m)
+{
+	struct udp_socket *u = of(s);
+	ip_addr_t ip;
+	uint16_t port;
+	int64_t size = m->left;
+	uint64_t start = 0;
+	if (size > 65507)
+		return -EMSGSIZE;
+	int result = destination(u, m, &ip, &port);
+	if (result == 0)
+		result = ensure_bound(u);
+	if (result < 0)
+		return result;
+	struct pbuf *p = inet_copy_in(m, PBUF_TRANSPORT, &result);
+	if (!p)
+		return result;
+	net_busy();
+	err_t err;
+	/* A full ring empties within a millisecond. */
+	while ((err = udp_sendto(u->pcb, p, &ip, port)) == ERR_MEM && !(m->flags & MSG_DONTWAIT) && start++ < 1000) {
+		static struct waitq nobody;
+		if (wait_on(&nobody, clock_monotonic() + 1000000) == -EINTR)
+			break;
+	}
+	pbuf_free(p);
+	return err == ERR_OK ? size : err == ERR_MEM && (m->flags & MSG_DONTWAIT) ? -EAGAIN : inet_error(err);
+}
+
+static int64_t take_datagram(struct udp_socket *u, struct message *m)
+{
+	struct packet *packet = u->queue.first;
+	struct pbuf *p = packet->pbuf;
+	int64_t n = MIN(p->tot_len, m->left);
+	int64_t copied = inet_copy_out(m, p, 0, n);
+	if (copied < n)
+		return -EFAULT;
+	if (m->name)
+		m->name_len = inet_to_user(&u->s, m->name, &packet->from, packet->port);
+	if (n < p->tot_len) {
+		m->out_flags |= MSG_TRUNC;
+		if (m->flags & MSG_TRUNC)
+			n = p->tot_len;
+	}
+	if (!(m->flags & MSG_PEEK))
+		packet_pop(&u->queue);
+	return n;
+}
+
+static int64_t udp_receive_socket(struct socket *s, struct message *m)
+{
+	struct udp_socket *u = of(s);
+	uint64_t start = 0;
+	while (!u->queue.first) {
+		if (s->error)
+			return socket_take_error(s);
+		if (s->shut_read)
+			return 0;
+		if ((m->flags & MSG_DONTWAIT) && !net_poll())
+			return -EAGAIN;
+		int result = m->flags & MSG_DONTWAIT ? 0 : socket_wait(s, s->receive_timeout, &start);
+		if (result < 0)
+			return result;
+	}
+	return take_datagram(u, m);
+}
+
+static uint32_t udp_poll_socket(struct socket *s)
+{
+	uint32_t events = EPOLLOUT | EPOLLWRNORM;
+	if (of(s)->queue.first || s->shut_read)
+		events |= EPOLLIN | EPOLLRDNORM;
+	return events | (s->shut_read ? EPOLLRDHUP : 0) | (s->shut_read && s->shut_write ? EPOLLHUP : 0);
+}
+
+static int udp_shutdown_socket(struct socket *s, int how)
+{
+	if (!is_connected(of(s)))
+		return -ENOTCONN;
+	s->shut_read |= how != SHUT_WR;
+	s->shut_write |= how != SHUT_RD;
+	wake_all(&s->wait, EPOLLIN | EPOLLHUP);
+	return 0;
+}
+
+static int udp_name_socket(struct socket *s, union address *addr, bool peer)
+{
+	struct udp_socket *u = of(s);
+	ip_addr_t local = u->pcb->local_ip;
+	if (peer)
+		return is_connected(u) ? inet_to_user(s, addr, &u->pcb->remote_ip, u->pcb->remote_port) : -ENOTCONN;
+	/* The C library connects a UDP socket to learn which address it would send from. */
+	if (is_connected(u) && ip_addr_isany(&local))
+		inet_route(&u->pcb->remote_ip, &local);
+	return inet_to_user(s, addr, &local, u->pcb->local_port);
+}
+
+static int udp_setopt(struct socket *s, int level, int option, const void *value, uint32_t len)
+{
+	if (level == SOL_UDP)
+		return -ENOPROTOOPT;
+	return inet_setopt(s, level, option, value, len, &of(s)->pcb->tos, &of(s)->pcb->ttl);
+}
+
+static int udp_getopt(struct socket *s, int level, int option, void *value, uint32_t *len)
+{
+	return inet_getopt(s, level, option, value, len, of(s)->pcb->tos, of(s)->pcb->ttl);
+}
+
+static int64_t udp_readable_socket(struct socket *s)
+{
+	return of(s)->queue.first ? of(s)->queue.first->pbuf->tot_len : 0;
+}
+
+static void udp_close_socket(struct socket *s)
+{
+	udp_remove(of(s)->pcb);
+	packet_clear(&of(s)->queue);
+	kfree(s);
+}
+
+static const struct proto udp_proto = {
+	.bind = udp_bind_socket, .connect = udp_connect_socket, .send = udp_send_socket, .receive = udp_receive_socket,
+	.poll = udp_poll_socket, .shutdown = udp_shutdown_socket, .name = udp_name_socket, .setopt = udp_setopt,
+	.getopt = udp_getopt, .option_changed = option_changed, .readable = udp_readable_socket, .close = udp_close_socket,
+};
+
+struct socket *udp_socket_new(int family)
+{
+	struct udp_socket *u = (struct udp_socket *)socket_alloc(sizeof(*u), &udp_proto, family, SOCK_DGRAM, IPPROTO_UDP);
+	struct udp_pcb *pcb = u ? udp_new_ip_type(inet_ip_type(&u->s)) : NULL;
+	if (!pcb) {
+		kfree(u);
+		return NULL;
+	}
+	u->pcb = pcb;
+	udp_recv(pcb, on_receive, u);
+	option_changed(&u->s);
+	return &u->s;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unix sockets, for unix.c (connections), unix_data.c (bytes and descriptors), unix_name.c (who is bound where). */
+#ifndef LV_NET_UNIX_H
+#define LV_NET_UNIX_H
+
+#include "libos/net/socket.h"
+
+struct inode;
+
+struct unix_chunk { /* what one send left: a datagram, or bytes of a stream */
+	struct unix_chunk *next;
+	size_t len, read;
+	struct file **files; /* passed descriptors, or NULL */
+	unsigned file_count;
+	bool has_credentials;
+	struct linux_ucred credentials;
+	union address from;
+	uint32_t from_len;
+	uint8_t data[];
+};
+
+struct unix_socket {
+	struct socket s;
+	struct unix_socket *peer; /* connected to; NULL: none, or it has closed */
+	bool connected, listening, peer_gone;
+	struct unix_chunk *first, *last;
+	size_t bytes;
+	/* name */
+	union address name;
+	uint32_t name_len; /* 0: none */
+	struct inode *inode; /* of a path name */
+	struct unix_socket *bound_next; /* all that have a name */
+	union address peer_name; /* of a connected datagram socket, or of the listener */
+	uint32_t peer_name_len;
+	/* accepting */
+	int backlog, waiting;
+	struct unix_socket *accept_first, *accept_last, *accept_next;
+};
+
+/* unix_name.c */
+int unix_name_bind(struct unix_socket *u, const union address *addr, uint32_t len);
+int unix_name_find(const union address *addr, uint32_t len, int type, struct unix_socket **found); /* -ECONNREFUSED, -ENOENT ... */
+void unix_name_release(struct unix_socket *u);
+
+/* unix_data.c */
+int64_t unix_send(struct socket *s, struct message *m);
+int64_t unix_receive(struct socket *s, struct message *m);
+void unix_drop_queue(struct unix_socket *u);
+bool unix_has_room(const struct unix_socket *to);
+extern struct waitq unix_datagram_space; /* woken when any datagram socket was read or closed */
+
+/* paths.c: names in the file tree */
+int unix_path_make(const char *path, struct unix_socket *u, struct inode **inode); /* a new socket file that stands for u */
+int unix_path_find(const char *path, struct unix_socket **found);
+void unix_path_forget(struct inode *inode);
+
+#endif

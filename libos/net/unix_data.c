@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unix sockets: bytes, datagrams and descriptors on their way from one socket to another. */
+#include "libos/net/unix.h"
+#include "libos/thread.h"
+
+#define MAX_FILES 253
+#define STREAM_PIECE 16384
+
+struct waitq unix_datagram_space;
+
+static struct unix_socket *of(struct socket *s)
+{
+	return (struct unix_socket *)s;
+}
+
+static bool is_stream(const struct unix_socket *u)
+{
+	return u->s.type == SOCK_STREAM;
+}
+
+bool unix_has_room(const struct unix_socket *to)
+{
+	return to->bytes < to->s.receive_size;
+}
+
+/* ---- descriptors on their way ---- */
+
+static void chunk_free(struct unix_chunk *chunk)
+{
+	for (unsigned i = 0; i < chunk->file_count; i++)
+		file_put(chunk->files[i]);
+	kfree(chunk->files);
+	kfree(chunk);
+}
+
+static int take_files(struct unix_chunk *chunk, const int *fds, unsigned count)
+{
+	if (chunk->files || count > MAX_FILES)
+		return -EINVAL;
+	chunk->files = count ? kmalloc(count * sizeof(*chunk->files)) : NULL;
+	if (count && !chunk->files)
+		return -ENOMEM;
+	for (unsigned i = 0; i < count; i++) {
+		struct file *file = fd_get(fds[i]);
+		if (!file)
+			return -EBADF;
+		file_get(file);
+		chunk->files[chunk->file_count++] = file;
+	}
+	return 0;
+}
+
+static int take_control(struct unix_chunk *chunk, const struct message *m)
+{
+	struct linux_cmsghdr header;
+	for (size_t at = 0; m->control && at + sizeof(header) <= m->control_len; at += ALIGN_UP(header.len, 8)) {
+		const char *cmsg = (const char *)m->control + at;
+		memcpy(&header, cmsg, sizeof(header));
+		if (header.len < sizeof(header) || header.len > m->control_len - at)
+			return -EINVAL;
+		int result = 0;
+		if (header.level == SOL_SOCKET && header.type == SCM_RIGHTS)
+			result = take_files(chunk, (const int *)(cmsg + sizeof(header)), (header.len - sizeof(header)) / sizeof(int));
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+/* What does not fit into the receiver's space is closed, and MSG_CTRUNC says so. */
+static void give_files(struct unix_chunk *chunk, struct message *m)
+{
+	int fds[MAX_FILES];
+	size_t room = m->control && m->control_space > m->control_len + sizeof(struct linux_cmsghdr)
+			      ? (m->control_space - m->control_len - sizeof(struct linux_cmsghdr)) / sizeof(int) : 0;
+	unsigned count = 0;
+	for (; count < chunk->file_count && count < room; count++) {
+		file_get(chunk->files[count]); /* the chunk keeps its own until it is freed */
+		fds[count] = fd_install(chunk->files[count], 0, m->flags & MSG_CMSG_CLOEXEC);
+		if (fds[count] < 0)
+			break;
+	}
+	if (count < chunk->file_count)
+		m->out_flags |= MSG_CTRUNC;
+	if (count)
+		message_add_control(m, SOL_SOCKET, SCM_RIGHTS, fds, count * sizeof(int));
+}
+
+static void give_control(struct unix_socket *u, struct unix_chunk *chunk, struct message *m)
+{
+	if (u->s.passcred)
+		message_add_control(m, SOL_SOCKET, SCM_CREDENTIALS, &chunk->credentials, sizeof(chunk->credentials));
+	if (!chunk->file_count)
+		return;
+	give_files(chunk, m);
+	if (m->flags & MSG_PEEK)
+		return;
+	for (unsigned i = 0; i < chunk->file_count; i++)
+		file_put(chunk->files[i]);
+	chunk->file_count = 0;
+}
+
+/* ---- sending ---- */
+
+static struct unix_chunk *chunk_new(struct unix_socket *from, struct message *m, size_t n, bool with_control, int *error)
+{
+	struct unix_chunk *chunk = kmalloc(sizeof(*chunk) + n);
+	*error = -ENOBUFS;
+	if (!chunk)
+		return NULL;
+	memset(chunk, 0, sizeof(*chunk));
+	chunk->len = n;
+	chunk->credentials = (struct linux_ucred){process_id(), device_page->uid, device_page->gid};
+	chunk->from = from->name;
+	chunk->from_len = from->name_len;
+	*error = message_get(m, chunk->data, n);
+	if (*error == 0 && with_control)
+		*error = take_control(chunk, m);
+	if (*error == 0)
+		return chunk;
+	chunk_free(chunk);
+	return NULL;
+}
+
+static void deliver(struct unix_socket *to, struct unix_chunk *chunk)
+{
+	if (to->first)
+		to->last->next = chunk;
+	else
+		to->first = chunk;
+	to->last = chunk;
+	to->bytes += chunk->len;
+	wake_all(&to->s.wait, EPOLLIN | EPOLLRDNORM);
+}
+
+static int64_t send_stream(struct unix_socket *u, struct message *m)
+{
+	uint64_t start = 0;
+	int64_t done = 0;
+	int result = 0;
+	if (!u->connected)
+		return -ENOTCONN;
+	while (m->left) {
+		struct unix_socket *to = u->peer;
+		if (!to || to->s.shut_read || u->s.shut_write)
+			return done ? done : socket_broken_pipe(m);
+		if (!unix_has_room(to)) {
+			result = m->flags & MSG_DONTWAIT ? -EAGAIN : socket_wait(&u->s, u->s.send_timeout, &start);
+			if (result < 0)
+				return done ? done : result;
+			continue;
+		}
+		size_t n = MIN(m->left, MIN(to->s.receive_size - to->bytes, (size_t)STREAM_PIECE));
+		struct unix_chunk *chunk = chunk_new(u, m, n, done == 0, &result);
+		if (!chunk)
+			return done ? done : result;
+		deliver(to, chunk);
+		done += n;
+	}
+	return done;
+}
+
+/* Whom this datagram goes to; looked up anew after every wait. */
+static int target(struct unix_socket *u, struct message *m, struct unix_socket **to)
+{
+	*to = u->peer;
+	if (m->name_len && u->s.type == SOCK_DGRAM)
+		return unix_name_find(m->name, m->name_len, u->s.type, to);
+	if (u->peer)
+		return 0;
+	if (u->peer_gone)
+		return u->s.type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
+	if (!u->connected)
+		return u->s.type == SOCK_DGRAM ? -ENOTCONN : -ENOTCONN;
+	return unix_name_find(&u->peer_name, u->peer_name_len, u->s.type, to);
+}
+
+static int64_t send_datagram(struct unix_socket *u, struct message *m)
+{
+	struct unix_socket *to;
+	uint64_t start = 0;
+	size_t size = m->left;
+	int result;
+	if (size > u->s.send_size)
+		return -EMSGSIZE;
+	for (;;) {
+		result = target(u, m, &to);
+		if (result == 0 && to->s.shut_read)
+			result = -EPIPE;
+		if (result < 0)
+			return result == -EPIPE ? socket_broken_pipe(m) : result;
+		if (unix_has_room(to))
+			break;
+		if (m->flags & MSG_DONTWAIT)
+			return -EAGAIN;
+		result = wait_on(&unix_datagram_space, u->s.send_timeout ? (start ? start : (start = clock_monotonic())) + u->s.send_timeout : 0);
+		if (result < 0)
+			return result == -ETIMEDOUT ? -EAGAIN : u->s.send_timeout ? -EINTR : -ERESTARTSYS;
+	}
+	struct unix_chunk *chunk = chunk_new(u, m, size, true, &result);
+	if (!chunk)
+		return result;
+	deliver(to, chunk);
+	return size;
+}
+
+int64_t unix_send(struct socket *s, struct message *m)
+{
+	return is_stream(of(s)) ? send_stream(of(s), m) : send_datagram(of(s), m);
+}
+
+/* ---- receiving ---- */
+
+static void space_freed(struct unix_socket *u)
+{
+	wake_all(&unix_datagram_space, 0);
+	if (u->peer)
+		wake_all(&u->peer->s.wait, EPOLLOUT | EPOLLWRNORM);
+}
+
+static void chunk_done(struct unix_socket *u)
+{
+	struct unix_chunk *chunk = u->first;
+	u->first = chunk->next;
+	chunk_free(chunk);
+}
+
+static int64_t pull_stream(struct unix_socket *u, struct message *m)
+{
+	int64_t done = 0;
+	for (struct unix_chunk *chunk = u->first, *next; chunk && m->left; chunk = next) {
+		/* Bytes that came with descriptors are not joined to the bytes before them. */
+		if (done && chunk->file_count)
+			break;
+		size_t n = MIN(chunk->len - chunk->read, m->left);
+		if (message_put(m, chunk->data + chunk->read, n) < 0)
+			return done ? done : -EFAULT;
+		if (!done || chunk->file_count)
+			give_control(u, chunk, m);
+		done += n;
+		next = chunk->next;
+		if (m->flags & MSG_PEEK)
+			continue;
+		chunk->read += n;
+		u->bytes -= n;
+		if (chunk->read == chunk->len)
+			chunk_done(u);
+	}
+	if (done && !(m->flags & MSG_PEEK))
+		space_freed(u);
+	return done;
+}
+
+static int64_t pull_datagram(struct unix_socket *u, struct message *m)
+{
+	struct unix_chunk *chunk = u->first;
+	size_t n = MIN(chunk->len, m->left);
+	int64_t size = n;
+	if (message_put(m, chunk->data, n) < 0)
+		return -EFAULT;
+	if (n < chunk->len) {
+		m->out_flags |= MSG_TRUNC;
+		size = m->flags & MSG_TRUNC ? chunk->len : n;
+	}
+	if (m->name) {
+		*m->name = chunk->from;
+		m->name_len = chunk->from_len;
+	}
+	give_control(u, chunk, m);
+	if (m->flags & MSG_PEEK)
+		return size;
+	u->bytes -= chunk->len;
+	chunk_done(u);
+	space_freed(u);
+	return size;
+}
+
+static int nothing_to_read(struct unix_socket *u)
+{
+	if (u->s.error)
+		return socket_take_error(&u->s);
+	if (u->s.shut_read || (u->peer_gone && u->s.type != SOCK_DGRAM) || (u->peer && u->peer->s.shut_write))
+		return 0;
+	if (!u->connected && u->s.type != SOCK_DGRAM)
+		return is_stream(u) ? -EINVAL : -ENOTCONN;
+	return -EAGAIN;
+}
+
+int64_t unix_receive(struct socket *s, struct message *m)
+{
+	struct unix_socket *u = of(s);
+	uint64_t start = 0;
+	int64_t done = 0;
+	bool whole = is_stream(u) && (m->flags & MSG_WAITALL) && !(m->flags & (MSG_DONTWAIT | MSG_PEEK));
+	m->name_len = 0;
+	for (;;) {
+		int64_t result = 0;
+		if (u->first && !is_stream(u))
+			return pull_datagram(u, m);
+		if (u->first)
+			result = pull_stream(u, m);
+		if (result < 0)
+			return done ? done : result;
+		done += result;
+		if ((done && !whole) || (is_stream(u) && !m->left))
+			return done;
+		result = nothing_to_read(u);
+		if (result == -EAGAIN && !(m->flags & MSG_DONTWAIT))
+			result = socket_wait(s, s->receive_timeout, &start) ?: 1;
+		if (result <= 0)
+			return done ? done : result;
+	}
+}
+
+void unix_drop_queue(struct unix_socket *u)
+{
+	while (u->first)
+		chunk_done(u);
+	u->bytes = 0;
+}
