@@ -197,15 +197,8 @@ static long block_ioctl(struct file *file, unsigned request, unsigned long arg)
 	}
 }
 
-static int block_sync(struct file *file)
-{
-	struct disk *disk = file->private;
-	int result = disk_submit(disk, REQUEST_FLUSH, 0, NULL, 0);
-	return result == -EOPNOTSUPP ? 0 : result;
-}
-
 static const struct file_ops block_ops = {
-	.kind = "block", .read = block_read, .write = block_write, .seek = block_seek, .ioctl = block_ioctl, .sync = block_sync,
+	.kind = "block", .read = block_read, .write = block_write, .seek = block_seek, .ioctl = block_ioctl,
 };
 
 void block_init(void)
