@@ -18,17 +18,16 @@
 #ifdef LV_UNIT_TEST /* host-compiled tests bring their own pages */
 extern struct lv_device_page test_device_page;
 extern struct lv_shared test_shared_page;
-/* Nothing of libos is ever looked up by a dynamic linker: its own symbols are reached directly. */
-#pragma GCC visibility push(hidden)
-
 #define device_page ((const struct lv_device_page *)&test_device_page)
 #define shared_page ((volatile struct lv_shared *)&test_shared_page)
 #else
-/* Nothing of libos is ever looked up by a dynamic linker: its own symbols are reached directly. */
-#pragma GCC visibility push(hidden)
-
 #define device_page ((const struct lv_device_page *)LV_DEVICE)
 #define shared_page ((volatile struct lv_shared *)LV_SHARED)
+#endif
+
+#if !__STDC_HOSTED__
+/* Nothing of libos is ever looked up by a dynamic linker: its own symbols are reached directly. */
+#pragma GCC visibility push(hidden)
 #endif
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

@@ -222,7 +222,8 @@ void *krealloc(void *p, size_t size)
 	bigger = kmalloc(size);
 	if (!bigger)
 		return p && size <= capacity ? p : NULL;
-	memcpy(bigger, p, MIN(size, capacity));
+	if (p)
+		memcpy(bigger, p, MIN(size, capacity));
 	kfree(p);
 	return bigger;
 }

@@ -1,0 +1,646 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libos' memory manager on the host: guest memory is mapped at its real address, a few lines below play the processor's
+ * page walk, and a plain model of what each page should hold is compared after random operations.
+ */
+#include "libos/page.h"
+#include "libos/pagetable.h"
+#include "libos/space.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* <sys/mman.h> does not go together with the kernel's headers. */
+void *mmap(void *addr, size_t len, int prot, int flags, int fd, long offset);
+
+#define RAM_START (8ull << 20)
+#define RAM_LIMIT (96ull << 20)
+#define HEAP_OFFSET 0x34800ull
+#define IMAGE_PAGES 64
+
+static struct lv_device_page *page_of_devices;
+static uint64_t now, flushes, released;
+static jmp_buf *expect_panic;
+
+/* ---- what the rest of libos would be ---- */
+
+void panic(const char *format, ...)
+{
+	va_list args;
+
+	if (expect_panic)
+		longjmp(*expect_panic, 1);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	abort();
+}
+
+int64_t hypercall(enum lv_hypercall number, uint64_t a0)
+{
+	if (number == LV_HC_GROW) {
+		if (page_of_devices->ram_size + a0 > RAM_LIMIT)
+			return -ENOMEM;
+		page_of_devices->ram_size += a0;
+		return 0;
+	}
+	assert_int_equal(number, LV_HC_RELEASE);
+	assert_true(a0 <= LV_RELEASE_SLOTS);
+	for (uint64_t i = 0; i < a0; i++) {
+		memset((void *)shared_page->release[i].gpa, 0, shared_page->release[i].len);
+		released += shared_page->release[i].len;
+	}
+	return 0;
+}
+
+uint64_t clock_monotonic(void)
+{
+	return now += 1000000;
+}
+
+void tlb_flush(void)
+{
+	flushes++;
+}
+
+void mm_code_changed(uint64_t start, uint64_t end)
+{
+}
+
+static int file_refs = 1;
+
+void file_get(struct file *file)
+{
+	file_refs++;
+}
+
+void file_put(struct file *file)
+{
+	file_refs--;
+}
+
+/* A file of the image: byte n of page p is p + 1, the last page is half full. */
+static uint64_t image_map_page(struct file *file, uint64_t offset, bool for_write)
+{
+	return offset < IMAGE_PAGES * LV_PAGE ? LV_IMAGE + offset : 0;
+}
+
+/* A file of the RAM layer. */
+static char *ram_pages;
+static uint64_t ram_map_page(struct file *file, uint64_t offset, bool for_write)
+{
+	return offset < 4 * LV_PAGE ? (uint64_t)ram_pages + offset : 0;
+}
+
+static const struct file_ops image_ops = { .kind = "image", .map_page = image_map_page };
+static const struct file_ops ram_ops = { .kind = "ram", .map_page = ram_map_page };
+static struct file image_file = { .ops = &image_ops, .refs = 1, .flags = O_RDONLY };
+static struct file ram_file = { .ops = &ram_ops, .refs = 1, .flags = O_RDWR };
+
+/* ---- the processor ---- */
+
+static const uint64_t *walk_entry(uint64_t va, unsigned *level)
+{
+	uint64_t *table = (uint64_t *)LV_PML4;
+
+	for (*level = 3;; --*level) {
+		uint64_t *entry = &table[va >> (12 + 9 * *level) & 511];
+
+		if (!(*entry & LV_PTE_P) || *level == 0 || (*level == 1 && *entry & LV_PTE_PS))
+			return entry;
+		table = (uint64_t *)(*entry & LV_PTE_ADDR);
+	}
+}
+
+/* 0, or what mm_fault() said. */
+static int access_byte(uint64_t va, uint8_t *byte, bool write)
+{
+	for (int tries = 0; tries < 3; tries++) {
+		unsigned level;
+		uint64_t entry = *walk_entry(va, &level);
+		uint64_t mask = (LV_PAGE << (9 * level)) - 1;
+		uint8_t *at = (uint8_t *)((entry & LV_PTE_ADDR & ~mask) + (va & mask));
+		int r;
+
+		if (entry & LV_PTE_P && (!write || entry & LV_PTE_W)) {
+			assert_true(entry & LV_PTE_U && entry & LV_PTE_A);
+			if (write)
+				*at = *byte;
+			else
+				*byte = *at;
+			return 0;
+		}
+		r = mm_fault(va, 4 | (write ? 2 : 0) | (entry & LV_PTE_P));
+		if (r)
+			return r;
+	}
+	fail_msg("the fault at %lx comes again and again", va);
+	return -1;
+}
+
+static int peek(uint64_t va)
+{
+	uint8_t byte = 0;
+	int r = access_byte(va, &byte, false);
+
+	return r ? -1000 - r : byte;
+}
+
+static int poke(uint64_t va, uint8_t byte)
+{
+	return access_byte(va, &byte, true);
+}
+
+/* ---- */
+
+static void check_sorted(void)
+{
+	for (int i = 0; i < space.count; i++) {
+		assert_true(space.vma[i]->start < space.vma[i]->end);
+		assert_true(i == 0 || space.vma[i - 1]->end <= space.vma[i]->start);
+	}
+}
+
+static uint64_t used(void)
+{
+	return page_total_bytes() - page_free_bytes();
+}
+
+static int set_up(void **state)
+{
+	int fixed = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE;
+	void *window = mmap((void *)LV_BASE, LV_RAM - LV_BASE + RAM_LIMIT, PROT_READ | PROT_WRITE, fixed, -1, 0);
+	char *image = mmap((void *)LV_IMAGE, IMAGE_PAGES * LV_PAGE, PROT_READ | PROT_WRITE, fixed, -1, 0);
+
+	assert_ptr_equal(window, (void *)LV_BASE);
+	assert_ptr_equal(image, (void *)LV_IMAGE);
+	for (uint64_t i = 0; i < IMAGE_PAGES; i++)
+		memset(image + i * LV_PAGE, i + 1, LV_PAGE);
+	memset(image + IMAGE_PAGES * LV_PAGE - LV_PAGE / 2, 0, LV_PAGE / 2);
+	page_of_devices = (struct lv_device_page *)LV_DEVICE;
+	page_of_devices->ram_size = RAM_START;
+	page_of_devices->ram_limit = RAM_LIMIT;
+	page_of_devices->heap_start = LV_RAM + HEAP_OFFSET;
+	*(uint64_t *)LV_PML4 = LV_PDPT | LV_PTE_P | LV_PTE_W | LV_PTE_U | LV_PTE_A;
+	mm_init();
+	ram_pages = page_alloc_zeroed(2);
+	return 0;
+}
+
+/* ---- pages ---- */
+
+static void test_pages_are_zero(void **state)
+{
+	for (int round = 0; round < 50; round++) {
+		unsigned order = round % 10;
+		uint64_t *page = page_alloc_zeroed(order);
+
+		assert_non_null(page);
+		assert_int_equal((uint64_t)page % (LV_PAGE << order), 0);
+		for (uint64_t i = 0; i < (LV_PAGE << order) / 8; i++)
+			assert_int_equal(page[i], 0);
+		memset(page, 0xee, LV_PAGE << order);
+		page_free(page, order);
+	}
+}
+
+struct held {
+	uint64_t *at;
+	uint64_t pages;
+};
+
+static void test_pages_random(void **state)
+{
+	static struct held held[300];
+	uint64_t before = used();
+
+	srand(1);
+	for (int step = 0; step < 20000; step++) {
+		struct held *h = &held[rand() % 300];
+
+		if (h->at) {
+			for (uint64_t i = 0; i < h->pages; i++)
+				assert_int_equal(h->at[i * 512], (uint64_t)h->at + i);
+			page_free_run(h->at, h->pages);
+			h->at = NULL;
+			continue;
+		}
+		h->pages = rand() % 20 ? 1 + rand() % 16 : 1 + rand() % 512;
+		h->at = page_alloc_run(h->pages);
+		for (uint64_t i = 0; h->at && i < h->pages; i++)
+			h->at[i * 512] = (uint64_t)h->at + i;
+	}
+	for (int i = 0; i < 300; i++)
+		if (held[i].at)
+			page_free_run(held[i].at, held[i].pages);
+	assert_int_equal(used(), before);
+	assert_int_equal(shared_page->memory_used, before);
+}
+
+static void test_pages_run_out(void **state)
+{
+	static void *all[RAM_LIMIT / LV_PAGE];
+	uint64_t count = 0, before = used();
+
+	while ((all[count] = page_alloc(0)))
+		count++;
+	/* All of it was usable, but for what describes it. */
+	assert_true((count + 16) * LV_PAGE + before >= page_total_bytes());
+	assert_null(page_alloc_zeroed(0));
+	assert_null(page_alloc(9));
+	for (uint64_t i = 0; i < count; i++)
+		page_free(all[i], 0);
+	assert_true(page_release() || released);
+	assert_non_null(all[0] = page_alloc(9));
+	page_free(all[0], 9);
+}
+
+static void test_release(void **state)
+{
+	uint64_t *page, before;
+
+	page_release();
+	before = released;
+	page = page_alloc(9);
+	memset(page, 0xff, HUGE_PAGE);
+	page_free(page, 9);
+	now += NS_PER_S;
+	assert_true(page_release_idle());
+	assert_int_equal(released - before, HUGE_PAGE);
+	assert_false(page_release_idle());
+}
+
+static void test_double_free(void **state)
+{
+	jmp_buf here;
+	void *page = page_alloc(0);
+
+	page_free(page, 0);
+	if (setjmp(here) == 0) {
+		expect_panic = &here;
+		page_free(page, 0);
+		fail_msg("freeing twice was not noticed");
+	}
+	expect_panic = NULL;
+	/* The panic came half-way: put the accounts right again. */
+	page_alloc(0);
+}
+
+/* ---- small objects ---- */
+
+static void test_slab(void **state)
+{
+	static struct { uint8_t *at; size_t size; } held[500];
+
+	srand(2);
+	for (int step = 0; step < 100000; step++) {
+		int i = rand() % 500;
+		size_t size = rand() % 10 ? rand() % 600 : rand() % 9000;
+
+		if (held[i].at) {
+			for (size_t n = 0; n < held[i].size; n++)
+				assert_int_equal(held[i].at[n], (uint8_t)(i + n));
+			if (rand() % 4 == 0) {
+				held[i].at = krealloc(held[i].at, size);
+				for (size_t n = 0; n < size && n < held[i].size; n++)
+					assert_int_equal(held[i].at[n], (uint8_t)(i + n));
+				held[i].size = size;
+			} else {
+				kfree(held[i].at);
+				held[i].at = NULL;
+				continue;
+			}
+		} else {
+			held[i].at = kmalloc(held[i].size = size);
+		}
+		assert_non_null(held[i].at);
+		assert_int_equal((uint64_t)held[i].at % 16, 0);
+		for (size_t n = 0; n < held[i].size; n++)
+			held[i].at[n] = i + n;
+	}
+	for (int i = 0; i < 500; i++)
+		kfree(held[i].at);
+	kfree(NULL);
+}
+
+static void test_slab_is_compact(void **state)
+{
+	uint64_t before = used();
+	void *p[40];
+
+	for (int i = 0; i < 40; i++)
+		p[i] = kmalloc(20 + i * 5);
+	assert_true(used() - before <= 4 * LV_PAGE);
+	for (int i = 0; i < 40; i++)
+		kfree(p[i]);
+}
+
+/* ---- mappings ---- */
+
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+#define RW (PROT_READ | PROT_WRITE)
+
+static uint64_t map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags)
+{
+	int64_t r = mm_map(addr, len, prot, flags, NULL, 0, NULL);
+
+	assert_true(r > 0);
+	return r;
+}
+
+static void test_map_basics(void **state)
+{
+	uint64_t a = map(0, 10000, RW, ANON), before = used();
+
+	assert_int_equal(a % LV_PAGE, 0);
+	assert_int_equal(peek(a), 0);
+	assert_int_equal(poke(a + 9999, 7), 0);
+	assert_int_equal(peek(a + 9999), 7);
+	assert_int_equal(peek(a + 3 * LV_PAGE), -1001); /* SEGV_MAPERR */
+	assert_int_equal(mm_protect(a, LV_PAGE, PROT_READ), 0);
+	assert_int_equal(poke(a, 1), 2); /* SEGV_ACCERR */
+	assert_int_equal(peek(a), 0);
+	assert_int_equal(mm_protect(a, 3 * LV_PAGE, PROT_NONE), 0);
+	assert_int_equal(peek(a + 9999), -1002);
+	assert_int_equal(mm_protect(a, 3 * LV_PAGE, RW), 0);
+	assert_int_equal(peek(a + 9999), 7); /* PROT_NONE keeps what was there */
+	assert_int_equal(space.count, 1);
+	assert_int_equal(mm_drop(a, a + 3 * LV_PAGE), 0);
+	assert_int_equal(peek(a + 9999), 0);
+	assert_int_equal(mm_unmap(a, 10000), 0);
+	assert_true(used() < before);
+	assert_int_equal(space.count, 0);
+}
+
+static void test_map_refuses(void **state)
+{
+	assert_int_equal(mm_map(0, 0, RW, ANON, NULL, 0, NULL), -EINVAL);
+	assert_int_equal(mm_map(0, LV_PAGE, RW, MAP_ANONYMOUS, NULL, 0, NULL), -EINVAL);
+	assert_int_equal(mm_map(0, RAM_LIMIT * 2, RW, ANON, NULL, 0, NULL), -ENOMEM);
+	assert_int_equal(mm_map(0, ~0ull, PROT_NONE, ANON, NULL, 0, NULL), -ENOMEM);
+	assert_int_equal(mm_map(LV_RAM, LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -ENOMEM);
+	assert_int_equal(mm_map(LV_BASE - LV_PAGE, 2 * LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -ENOMEM);
+	assert_int_equal(mm_map(LV_PATCH_TABLE, LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -ENOMEM);
+	assert_int_equal(mm_map(0, LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -EPERM);
+	assert_int_equal(mm_map(0x100001, LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -EINVAL);
+	assert_int_equal(mm_map(~0ull << 12, LV_PAGE * 2, RW, ANON | MAP_FIXED, NULL, 0, NULL), -ENOMEM);
+	assert_int_equal(mm_unmap(1, LV_PAGE), -EINVAL);
+	assert_int_equal(mm_unmap(LV_PAGE, 0), -EINVAL);
+	assert_int_equal(mm_protect(0x100000, LV_PAGE, RW), -ENOMEM);
+	/* Reservations may be larger than RAM. */
+	uint64_t a = map(0, 64ull << 30, PROT_NONE, ANON), b = map(0, 1ull << 40, RW, ANON | MAP_NORESERVE);
+
+	assert_int_equal(mm_map(a, LV_PAGE, RW, ANON | MAP_FIXED_NOREPLACE, NULL, 0, NULL), -EEXIST);
+	assert_int_equal(mm_unmap(a, 64ull << 30), 0);
+	assert_int_equal(mm_unmap(b, 1ull << 40), 0);
+}
+
+static void test_hints(void **state)
+{
+	uint64_t a = map(0xc000000000, LV_PAGE, RW, ANON), b = map(0xc000000000, LV_PAGE, RW, ANON);
+	uint64_t c = map(LV_RAM, LV_PAGE, RW, ANON);
+
+	assert_int_equal(a, 0xc000000000);
+	assert_true(b != a && b < SPACE_TOP);
+	assert_true(c < SPACE_TOP);
+	assert_int_equal(mm_unmap(a, LV_PAGE), 0);
+	assert_int_equal(mm_unmap(b, LV_PAGE), 0);
+	assert_int_equal(mm_unmap(c, LV_PAGE), 0);
+}
+
+static void test_user_ok(void **state)
+{
+	uint64_t a = map(0, 4 * LV_PAGE, RW, ANON);
+
+	assert_true(user_ok((void *)a, 4 * LV_PAGE, true));
+	assert_false(user_ok((void *)a, 4 * LV_PAGE + 1, false));
+	assert_false(user_ok((void *)(a - 1), 2, false));
+	assert_false(user_ok((void *)a, ~0ull, false));
+	assert_false(user_ok((void *)LV_RAM, 1, false));
+	assert_false(user_ok(NULL, 1, false));
+	assert_true(user_ok(NULL, 0, true));
+	assert_int_equal(mm_protect(a + LV_PAGE, LV_PAGE, PROT_READ), 0);
+	assert_true(user_ok((void *)a, 4 * LV_PAGE, false));
+	assert_false(user_ok((void *)a, 4 * LV_PAGE, true));
+	assert_int_equal(mm_unmap(a, 4 * LV_PAGE), 0);
+}
+
+static void test_file_private(void **state)
+{
+	int64_t a = mm_map(0, (IMAGE_PAGES + 2) * LV_PAGE, RW, MAP_PRIVATE, &image_file, 0, NULL);
+
+	assert_true(a > 0);
+	assert_int_equal(file_refs, 2);
+	for (uint64_t i = 0; i < IMAGE_PAGES; i++)
+		assert_int_equal(peek(a + i * LV_PAGE), i + 1);
+	assert_int_equal(poke(a + 5 * LV_PAGE, 200), 0);
+	assert_int_equal(peek(a + 5 * LV_PAGE), 200);
+	assert_int_equal(peek(a + 5 * LV_PAGE + 1), 6);
+	assert_int_equal(*(uint8_t *)(LV_IMAGE + 5 * LV_PAGE), 6); /* the image is untouched */
+	assert_int_equal(peek(a + IMAGE_PAGES * LV_PAGE), -1000 + 2); /* SIGBUS: BUS_ADRERR */
+	assert_false(user_ok((void *)(a + (IMAGE_PAGES - 1) * LV_PAGE), 2 * LV_PAGE, false));
+	assert_int_equal(mm_protect(a, 8 * LV_PAGE, PROT_READ), 0);
+	assert_int_equal(file_refs, 3);
+	assert_int_equal(peek(a + 5 * LV_PAGE), 200);
+	assert_int_equal(mm_protect(a, 8 * LV_PAGE, RW), 0);
+	assert_int_equal(file_refs, 2);
+	assert_int_equal(poke(a, 9), 0);
+	assert_int_equal(*(uint8_t *)LV_IMAGE, 1);
+	assert_int_equal(mm_drop(a, a + 8 * LV_PAGE), 0);
+	assert_int_equal(peek(a), 1);
+	assert_int_equal(mm_unmap(a, (IMAGE_PAGES + 2) * LV_PAGE), 0);
+	assert_int_equal(file_refs, 1);
+}
+
+static void test_file_shared(void **state)
+{
+	int64_t a = mm_map(0, 4 * LV_PAGE, RW, MAP_SHARED, &ram_file, 0, NULL), before;
+	int64_t b = mm_map(0, 4 * LV_PAGE, PROT_READ, MAP_SHARED, &ram_file, 0, NULL);
+
+	assert_int_equal(poke(a + LV_PAGE, 55), 0);
+	assert_int_equal(peek(b + LV_PAGE), 55);
+	assert_int_equal(ram_pages[LV_PAGE], 55);
+	assert_int_equal(poke(b + LV_PAGE, 5), 2);
+	before = used();
+	assert_int_equal(mm_unmap(a, 4 * LV_PAGE), 0);
+	assert_int_equal(mm_unmap(b, 4 * LV_PAGE), 0);
+	assert_true(used() <= (uint64_t)before);
+	assert_int_equal(ram_pages[LV_PAGE], 55); /* the pages are the file's */
+}
+
+static void test_large_pages(void **state)
+{
+	uint64_t size = 16ull << 20, a = map(0, size, RW, ANON), before = used();
+	unsigned level, large = 0;
+
+	assert_int_equal(a % HUGE_PAGE, 0);
+	for (uint64_t at = 0; at < size; at += LV_PAGE)
+		assert_int_equal(poke(a + at, at >> 12), 0);
+	for (uint64_t at = 0; at < size; at += HUGE_PAGE) {
+		walk_entry(a + at, &level);
+		large += level == 1;
+	}
+	assert_int_equal(large, 7);
+	/* A hole in the middle of a large page. */
+	assert_int_equal(mm_unmap(a + 5 * HUGE_PAGE + 3 * LV_PAGE, LV_PAGE), 0);
+	assert_int_equal(mm_protect(a + 6 * HUGE_PAGE + LV_PAGE, LV_PAGE, PROT_READ), 0);
+	for (uint64_t at = 0; at < size; at += LV_PAGE)
+		assert_int_equal(peek(a + at), at == 5 * HUGE_PAGE + 3 * LV_PAGE ? -1001 : (int)(uint8_t)(at >> 12));
+	assert_int_equal(poke(a + 6 * HUGE_PAGE + LV_PAGE, 1), 2);
+	/* Away, large pages and all. */
+	int64_t b = mm_remap(a + 2 * HUGE_PAGE, 2 * HUGE_PAGE, 4 * HUGE_PAGE, MREMAP_MAYMOVE, 0);
+
+	assert_true(b > 0);
+	for (uint64_t at = 0; at < 2 * HUGE_PAGE; at += LV_PAGE)
+		assert_int_equal(peek(b + at), (uint8_t)((at + 2 * HUGE_PAGE) >> 12));
+	assert_int_equal(peek(a + 2 * HUGE_PAGE), -1001);
+	assert_int_equal(mm_unmap(a, size), 0);
+	assert_int_equal(mm_unmap(b, 4 * HUGE_PAGE), 0);
+	assert_true(used() <= before);
+}
+
+static void test_out_of_memory(void **state)
+{
+	uint64_t size = RAM_LIMIT - (4 << 20), a = map(0, size, RW, ANON), at, b;
+	int r = 0;
+
+	b = map(0, size, RW, ANON);
+	for (at = 0; at < size && !r; at += LV_PAGE)
+		r = poke(a + at, 1);
+	for (at = 0; at < size && !r; at += LV_PAGE)
+		r = poke(b + at, 1);
+	assert_int_equal(r, -ENOMEM);
+	assert_int_equal(mm_unmap(a, size), 0);
+	assert_int_equal(poke(b + at - LV_PAGE, 1), 0);
+	assert_int_equal(mm_unmap(b, size), 0);
+}
+
+static void test_brk(void **state)
+{
+	mm_set_brk(0x500000);
+	assert_int_equal(mm_brk(0), 0x500000);
+	assert_int_equal(mm_brk(0x500010), 0x500010);
+	assert_int_equal(poke(0x50000f, 3), 0);
+	assert_int_equal(mm_brk(0x540010), 0x540010);
+	assert_int_equal(peek(0x50000f), 3);
+	assert_int_equal(space.count, 1);
+	assert_string_equal(mm_first()->name, "[heap]");
+	map(0x560000, LV_PAGE, RW, ANON | MAP_FIXED);
+	assert_int_equal(mm_brk(0x561000), 0x540010); /* something is in the way */
+	assert_int_equal(mm_brk(0x500000), 0x500000);
+	assert_int_equal(mm_brk(0x4fffff), 0x500000);
+	assert_int_equal(mm_unmap(0x560000, LV_PAGE), 0);
+	assert_int_equal(space.count, 0);
+}
+
+/* ---- against the model ---- */
+
+#define PAGES 64
+#define AREA 0x2000000000ull
+#define FAR 0x2040000000ull
+
+static struct { bool mapped; uint32_t prot; int byte; } model[2 * PAGES];
+
+static uint64_t model_va(int page)
+{
+	return page < PAGES ? AREA + page * LV_PAGE : FAR + (page - PAGES) * LV_PAGE;
+}
+
+static void model_check(void)
+{
+	for (int i = 0; i < 2 * PAGES; i++) {
+		int want = !model[i].mapped ? -1001 : !model[i].prot ? -1002 : model[i].byte;
+
+		assert_int_equal(peek(model_va(i) + 100), want);
+		if (model[i].mapped && model[i].prot == RW && rand() % 8 == 0) {
+			model[i].byte = rand() & 0xff;
+			assert_int_equal(poke(model_va(i) + 100, model[i].byte), 0);
+		}
+	}
+	check_sorted();
+}
+
+static void model_remap(int from, int n, int to)
+{
+	int64_t r = mm_remap(model_va(from), n * LV_PAGE, n * LV_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, model_va(to));
+
+	if (r < 0)
+		return;
+	for (int i = 0; i < n; i++) {
+		model[to + i] = model[from + i];
+		model[from + i].mapped = false;
+	}
+}
+
+static void model_step(void)
+{
+	static const uint32_t prots[] = { PROT_NONE, PROT_READ, RW, RW };
+	int side = rand() % 2 * PAGES, from = side + rand() % PAGES, n = 1 + rand() % (side + PAGES - from);
+	uint32_t prot = prots[rand() % 4];
+	bool covered = mm_covered(model_va(from), model_va(from) + n * LV_PAGE);
+	int first = rand() % (IMAGE_PAGES - 1), what = rand() % 6;
+
+	switch (what) {
+	case 0:
+		map(model_va(from), n * LV_PAGE, prot, ANON | MAP_FIXED);
+		for (int i = from; i < from + n; i++)
+			model[i].mapped = true, model[i].prot = prot, model[i].byte = 0;
+		break;
+	case 1:
+		n = MIN(n, IMAGE_PAGES - first);
+		assert_true(mm_map(model_va(from), n * LV_PAGE, prot, MAP_PRIVATE | MAP_FIXED, &image_file, first * LV_PAGE, NULL) > 0);
+		for (int i = from; i < from + n; i++)
+			model[i].mapped = true, model[i].prot = prot, model[i].byte = first + (i - from) + 1;
+		break;
+	case 2:
+		assert_int_equal(mm_unmap(model_va(from), n * LV_PAGE), 0);
+		for (int i = from; i < from + n; i++)
+			model[i].mapped = false;
+		break;
+	case 3:
+	case 4:
+		assert_int_equal(mm_protect(model_va(from), n * LV_PAGE, prot), covered ? 0 : -ENOMEM);
+		for (int i = from; covered && i < from + n; i++)
+			model[i].prot = prot;
+		break;
+	case 5:
+		model_remap(from, n, rand() % (PAGES - MIN(n, PAGES - 1)) + (side ? 0 : PAGES));
+		break;
+	}
+}
+
+static void test_model(void **state)
+{
+	uint64_t before;
+
+	srand(3);
+	before = used();
+	for (int step = 0; step < 4000; step++) {
+		model_step();
+		model_check();
+	}
+	assert_int_equal(mm_unmap(AREA, PAGES * LV_PAGE), 0);
+	assert_int_equal(mm_unmap(FAR, PAGES * LV_PAGE), 0);
+	assert_int_equal(space.count, 0);
+	assert_int_equal(file_refs, 1);
+	/* No page was lost; one page of small objects more or less is fine. */
+	assert_true(used() <= before + 4 * LV_PAGE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pages_are_zero), cmocka_unit_test(test_pages_random), cmocka_unit_test(test_slab),
+		cmocka_unit_test(test_slab_is_compact), cmocka_unit_test(test_map_basics), cmocka_unit_test(test_map_refuses),
+		cmocka_unit_test(test_hints), cmocka_unit_test(test_user_ok), cmocka_unit_test(test_file_private),
+		cmocka_unit_test(test_file_shared), cmocka_unit_test(test_large_pages), cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_brk), cmocka_unit_test(test_model), cmocka_unit_test(test_pages_run_out),
+		cmocka_unit_test(test_release), cmocka_unit_test(test_double_free),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, NULL);
+}
