@@ -294,6 +294,8 @@ static bool tx_process(struct net *net)
 	device_publish(&net->device, LV_NET_TX);
 	if (device_broken(&net->device) || net->paused)
 		return false;
+	if (!r && net->passt && net->fd >= 0)
+		r = passt_flush(net->passt); /* half a frame may be left over, and no later one may come to push it */
 	net->tx_blocked = r == -EAGAIN;
 	watch_host(net);
 	if (r && r != -EAGAIN)

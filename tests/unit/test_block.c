@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The block device on a file, through io_uring and without. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <linux/virtio_blk.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tests/unit/ring_driver.h"
+
+#define SECTORS 128u
+
+struct fixture {
+	struct guest guest;
+	struct device *block;
+	struct driver queue;
+	int disk;
+	gpa_t header, data, status;
+};
+
+static int setup_with(void **state, bool read_only)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct device_config config = { .type = LV_DEV_BLOCK, .block = { .read_only = read_only, .serial = "disk-0" } };
+
+	f->disk = memfd_create("disk", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(f->disk, SECTORS * 512 + 100), 0); /* the odd end is not part of the disk */
+	config.block.fd = dup(f->disk);
+	guest_init(&f->guest);
+	f->block = guest_add_device(&f->guest, &config);
+	assert_non_null(f->block);
+	driver_of(&f->queue, &f->guest, f->block, 0);
+	f->header = guest_alloc(&f->guest, 64 * 16, 64);
+	f->data = guest_alloc(&f->guest, 1 << 20, 4096);
+	f->status = guest_alloc(&f->guest, 64, 64);
+	*state = f;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_with(state, false);
+}
+
+static int setup_read_only(void **state)
+{
+	return setup_with(state, true);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	guest_fini(&f->guest);
+	close(f->disk);
+	free(f);
+	return 0;
+}
+
+/* Lets the loop run until the next request is done; a second without is a failure. */
+static void await_used(struct fixture *f, uint32_t *head, uint32_t *len)
+{
+	for (unsigned i = 0; !driver_used(&f->queue, head, len); i++) {
+		struct pollfd ring = { .fd = f->guest.loop.epoll_fd, .events = POLLIN };
+
+		assert_true(i < 100);
+		poll(&ring, 1, 10);
+		loop_once(&f->guest.loop, 0);
+	}
+}
+
+static void post(struct fixture *f, unsigned slot, uint32_t type, uint64_t sector, gpa_t data, uint32_t len, bool write)
+{
+	struct virtio_blk_outhdr *header = guest_ptr(&f->guest, f->header + 16 * slot);
+	struct part part[] = { { f->header + 16 * slot, 16, false }, { data, len, write }, { f->status + slot, 1, true } };
+
+	*header = (struct virtio_blk_outhdr){ .type = type, .sector = sector };
+	*(uint8_t *)guest_ptr(&f->guest, f->status + slot) = 0xee;
+	if (!len)
+		part[1] = part[2];
+	driver_post(&f->queue, part, len ? 3 : 2);
+}
+
+static uint8_t request(struct fixture *f, uint32_t type, uint64_t sector, uint32_t len, uint32_t *used)
+{
+	uint32_t head;
+
+	post(f, 0, type, sector, f->data, len, type != VIRTIO_BLK_T_OUT);
+	guest_ring(&f->guest, f->block);
+	await_used(f, &head, used);
+	return *(uint8_t *)guest_ptr(&f->guest, f->status);
+}
+
+static void test_config(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(f->guest.page.device[0].config.block.sectors, SECTORS);
+	assert_string_equal(f->guest.page.device[0].config.block.serial, "disk-0");
+}
+
+static void test_write_read(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *data = guest_ptr(&f->guest, f->data), disk[1024];
+	uint32_t used;
+
+	memset(data, 'w', 1024);
+	assert_int_equal(request(f, VIRTIO_BLK_T_OUT, 5, 1024, &used), VIRTIO_BLK_S_OK);
+	assert_int_equal(used, 1);
+	assert_int_equal(pread(f->disk, disk, 1024, 5 * 512), 1024);
+	assert_memory_equal(disk, data, 1024);
+	memset(disk, 'r', 512);
+	assert_int_equal(pwrite(f->disk, disk, 512, (SECTORS - 1) * 512), 512);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, SECTORS - 1, 512, &used), VIRTIO_BLK_S_OK);
+	assert_int_equal(used, 513);
+	assert_memory_equal(data, disk, 512);
+	assert_int_equal(request(f, VIRTIO_BLK_T_FLUSH, 0, 0, &used), VIRTIO_BLK_S_OK);
+}
+
+static void test_range(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t used;
+
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, SECTORS, 512, &used), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, SECTORS - 1, 1024, &used), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, ~0ull, 512, &used), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(f, VIRTIO_BLK_T_OUT, ~0ull - 1, 1024, &used), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 0, 511, &used), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 0, 0, &used), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(f->block->stats.needs_reset, 0);
+}
+
+static void test_unknown(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t used;
+
+	assert_int_equal(request(f, 77, 0, 512, &used), VIRTIO_BLK_S_UNSUPP);
+}
+
+static void test_id(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t used;
+
+	assert_int_equal(request(f, VIRTIO_BLK_T_GET_ID, 0, 20, &used), VIRTIO_BLK_S_OK);
+	assert_int_equal(used, 21);
+	assert_string_equal(guest_ptr(&f->guest, f->data), "disk-0");
+	assert_int_equal(request(f, VIRTIO_BLK_T_GET_ID, 0, 8, &used), VIRTIO_BLK_S_IOERR);
+}
+
+static void test_read_only(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t used;
+
+	assert_int_equal(f->guest.page.device[0].config.block.read_only, 1);
+	assert_int_equal(request(f, VIRTIO_BLK_T_OUT, 0, 512, &used), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 0, 512, &used), VIRTIO_BLK_S_OK);
+	assert_int_equal(request(f, VIRTIO_BLK_T_FLUSH, 0, 0, &used), VIRTIO_BLK_S_OK);
+}
+
+/* Many at once, over and over; each answer belongs to its request. */
+static void test_batches(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t head, len;
+
+	for (unsigned i = 0; i < SECTORS; i++)
+		assert_int_equal(pwrite(f->disk, (char[]){ i }, 1, i * 512), 1);
+	for (unsigned round = 0; round < 50; round++) {
+		for (unsigned i = 0; i < 20; i++)
+			post(f, i, VIRTIO_BLK_T_IN, (round + i) % SECTORS, f->data + i * 512, 512, true);
+		guest_ring(&f->guest, f->block);
+		for (unsigned i = 0; i < 20; i++)
+			await_used(f, &head, &len);
+		for (unsigned i = 0; i < 20; i++) {
+			assert_int_equal(*(uint8_t *)guest_ptr(&f->guest, f->status + i), VIRTIO_BLK_S_OK);
+			assert_int_equal(*(uint8_t *)guest_ptr(&f->guest, f->data + i * 512), (round + i) % SECTORS);
+		}
+	}
+}
+
+static void test_drain(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t disk[512];
+
+	memset(guest_ptr(&f->guest, f->data), 'x', 512);
+	post(f, 0, VIRTIO_BLK_T_OUT, 9, f->data, 512, false);
+	devices_finish(&f->guest.devices);
+	assert_int_equal(pread(f->disk, disk, 512, 9 * 512), 512);
+	assert_int_equal(disk[511], 'x');
+}
+
+static void test_no_status(void **state)
+{
+	struct fixture *f = *state;
+	struct part part = { f->header, 16, false };
+
+	driver_post(&f->queue, &part, 1);
+	guest_ring(&f->guest, f->block);
+	assert_int_equal(f->block->stats.needs_reset, 1);
+	assert_string_equal(f->block->stats.error, "a block request without room for its status");
+}
+
+static void test_no_header(void **state)
+{
+	struct fixture *f = *state;
+	struct part part[] = { { f->header, 15, false }, { f->status, 1, true } };
+
+	driver_post(&f->queue, part, 2);
+	guest_ring(&f->guest, f->block);
+	assert_string_equal(f->block->stats.error, "a block request without its header");
+}
+
+static void test_truncated_file(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t used;
+
+	assert_int_equal(ftruncate(f->disk, 1000), 0);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 1, 512, &used), VIRTIO_BLK_S_IOERR);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_config), TEST(test_write_read), TEST(test_range), TEST(test_unknown), TEST(test_id),
+		cmocka_unit_test_setup_teardown(test_read_only, setup_read_only, teardown), TEST(test_batches), TEST(test_drain),
+		TEST(test_no_status), TEST(test_no_header), TEST(test_truncated_file),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
