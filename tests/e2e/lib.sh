@@ -10,8 +10,8 @@ set -uo pipefail
 work=$(mktemp -d)
 background=()
 # The VMs of a test live in its own directory: no test sees another's.
-export XDG_RUNTIME_DIR=$work/run LIGHTVM_STATE=$work/state
-mkdir -p -m 700 "$XDG_RUNTIME_DIR" "$LIGHTVM_STATE"
+export XDG_RUNTIME_DIR=$work/run
+mkdir -m 700 "$XDG_RUNTIME_DIR"
 cleanup() {
 	local pid id
 	for pid in ${background[@]+"${background[@]}"}; do kill "$pid" 2>/dev/null; done
