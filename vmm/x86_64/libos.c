@@ -17,6 +17,9 @@
 #include "vmm/log.h"
 #include "vmm/vm.h"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; not in every C library's header yet */
+#endif
 #define MIB (1024ull * 1024)
 #define HUGE (2 * MIB)
 #define HOT_HEAP (8 * LV_PAGE) /* what libos takes of its pool before the program starts */
