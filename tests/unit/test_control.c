@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control socket and the status record: good requests, hostile ones, and too many clients. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "tests/unit/ring_driver.h"
+#include "vmm/control.h"
+
+struct fixture {
+	struct guest guest;
+	struct device *console;
+	struct status status;
+	struct control control;
+	struct sockaddr_un address;
+	socklen_t address_len;
+	int signalled;
+	bool killed;
+};
+
+static void on_signal(void *context, int number)
+{
+	struct fixture *f = context;
+
+	f->signalled = number;
+}
+
+static void on_kill(void *context)
+{
+	struct fixture *f = context;
+
+	f->killed = true;
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	const struct device_config config = { .type = LV_DEV_CONSOLE, .console = { -1, -1, -1, -1 } };
+	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	guest_init(&f->guest);
+	f->console = guest_add_device(&f->guest, &config);
+	status_init(&f->status, memfd_create("status", MFD_CLOEXEC));
+	f->status.devices = &f->guest.devices;
+	f->status.shared = &f->guest.shared;
+	f->address.sun_family = AF_UNIX;
+	/* an abstract address that the kernel chooses */
+	assert_int_equal(bind(listener, (struct sockaddr *)&f->address, sizeof(sa_family_t)), 0);
+	f->address_len = sizeof(f->address);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&f->address, &f->address_len), 0);
+	assert_int_equal(listen(listener, 16), 0);
+	control_init(&f->control, &f->guest.loop, &f->status, &f->guest.devices, listener);
+	f->control.signal = on_signal;
+	f->control.kill = on_kill;
+	f->control.context = f;
+	assert_int_equal(control_start(&f->control), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	control_fini(&f->control);
+	close(f->status.fd);
+	guest_fini(&f->guest);
+	free(f);
+	return 0;
+}
+
+static int dial(struct fixture *f)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&f->address, f->address_len), 0);
+	guest_settle(&f->guest);
+	return fd;
+}
+
+/* Sends bytes and descriptors as they are; the length of the answer, 0 if the monitor hung up, or -EAGAIN. */
+static ssize_t talk_raw(struct fixture *f, int fd, const void *bytes, size_t len, const int *fds, unsigned count,
+			struct lv_control_reply *reply)
+{
+	char space[CMSG_SPACE(16 * sizeof(int))] = { 0 };
+	struct iovec iov = { (void *)bytes, len };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+
+	if (count) {
+		struct cmsghdr *c = (struct cmsghdr *)space;
+
+		*c = (struct cmsghdr){ CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
+		memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+		message.msg_control = space;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+	}
+	assert_int_equal(sendmsg(fd, &message, MSG_NOSIGNAL), len);
+	guest_settle(&f->guest);
+	n = recv(fd, reply, sizeof(*reply), 0);
+	return n < 0 ? -errno : n;
+}
+
+static int64_t talk(struct fixture *f, int fd, uint32_t op, int64_t arg, const int *fds, unsigned count)
+{
+	const struct lv_control_request request = { LV_CONTROL_MAGIC, op, arg };
+	struct lv_control_reply reply;
+
+	assert_int_equal(talk_raw(f, fd, &request, sizeof(request), fds, count, &reply), sizeof(reply));
+	assert_int_equal(reply.status.magic, LV_STATUS_MAGIC);
+	return reply.result;
+}
+
+static int open_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void test_status(void **state)
+{
+	struct fixture *f = *state;
+	const struct lv_control_request request = { LV_CONTROL_MAGIC, LV_CTL_STATUS, 0 };
+	struct lv_control_reply reply;
+	int fd = dial(f);
+
+	f->guest.shared.memory_used = 4711;
+	f->guest.shared.missing[0] = (struct lv_missing){ 57, 3 };
+	f->guest.shared.ledger[LV_LEDGER_PROGRAM] = (struct lv_ledger_mark){ 1000 + (1ull << 32), 2 };
+	f->status.clock = (struct status_clock){ .tsc_base = 1000, .tsc_mult = 1ull << 31, .base_ns = 50 };
+	f->status.record.state = LV_STATE_RUNNING;
+	assert_int_equal(talk_raw(f, fd, &request, sizeof(request), NULL, 0, &reply), sizeof(reply));
+	assert_int_equal(reply.result, 0);
+	assert_int_equal(reply.status.state, LV_STATE_RUNNING);
+	assert_int_equal(reply.status.pid, getpid());
+	assert_int_equal(reply.status.memory_used, 4711);
+	assert_int_equal(reply.status.missing[0].count, 3);
+	assert_int_equal(reply.status.ledger[LV_STEP_PROGRAM].ns, 50 + (1ull << 31));
+	assert_int_equal(reply.status.ledger[LV_STEP_PROGRAM].exits, 2);
+	assert_int_equal(reply.status.device_count, 1);
+	assert_int_equal(reply.status.device[0].type, LV_DEV_CONSOLE);
+	close(fd);
+}
+
+static void test_signal(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial(f);
+
+	assert_int_equal(talk(f, fd, LV_CTL_SIGNAL, 15, NULL, 0), 0);
+	assert_int_equal(f->guest.shared.signals, 1u << 14);
+	assert_int_equal(f->signalled, 15);
+	assert_int_equal(talk(f, fd, LV_CTL_SIGNAL, 0, NULL, 0), -EINVAL);
+	assert_int_equal(talk(f, fd, LV_CTL_SIGNAL, 33, NULL, 0), -EINVAL);
+	assert_int_equal(talk(f, fd, LV_CTL_SIGNAL, -1, NULL, 0), -EINVAL);
+	assert_int_equal(f->guest.shared.signals, 1u << 14);
+	close(fd);
+}
+
+static void test_kill(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial(f);
+
+	assert_int_equal(talk(f, fd, LV_CTL_KILL, 0, NULL, 0), 0);
+	assert_true(f->killed);
+	close(fd);
+}
+
+static void test_attach(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial(f), in[2], out[2];
+
+	assert_int_equal(talk(f, fd, LV_CTL_ATTACH, 0, NULL, 0), -EBADF);
+	assert_int_equal(pipe(in) | pipe(out), 0);
+	assert_int_equal(talk(f, fd, LV_CTL_ATTACH, 0, (int[]){ in[0], out[1] }, 2), 0);
+	close(in[0]);
+	close(out[1]);
+	close(in[1]);
+	close(out[0]);
+	close(fd);
+}
+
+/* None of these is answered, each ends its connection, and none leaves a descriptor behind. */
+static void test_hostile(void **state)
+{
+	struct fixture *f = *state;
+	const struct lv_control_request bad_magic = { 1, LV_CTL_KILL, 0 };
+	static uint8_t long_one[4096];
+	static const struct {
+		size_t len;
+		unsigned fds;
+	} bad[] = { { 1, 0 }, { 15, 2 }, { 17, 0 }, { 4096, 0 }, { 16, 10 } };
+	struct lv_control_reply reply;
+	int before = open_descriptors(), fd = dial(f);
+
+	assert_int_equal(talk_raw(f, fd, &bad_magic, sizeof(bad_magic), NULL, 0, &reply), 0);
+	close(fd);
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		int fds[10] = { 0 };
+
+		*(struct lv_control_request *)long_one = (struct lv_control_request){ LV_CONTROL_MAGIC, LV_CTL_KILL, 0 };
+		fd = dial(f);
+		assert_int_equal(talk_raw(f, fd, long_one, bad[i].len, fds, bad[i].fds, &reply), 0);
+		close(fd);
+	}
+	guest_settle(&f->guest);
+	assert_false(f->killed);
+	assert_int_equal(open_descriptors(), before);
+}
+
+static void test_unknown_request(void **state)
+{
+	struct fixture *f = *state;
+	int before = open_descriptors(), fd = dial(f), fds[2] = { 0, 0 };
+
+	assert_int_equal(talk(f, fd, 99, 0, fds, 2), -EOPNOTSUPP);
+	close(fd);
+	guest_settle(&f->guest);
+	assert_int_equal(open_descriptors(), before);
+}
+
+/* Who does not read answers loses the connection; nobody else notices. */
+static void test_deaf_client(void **state)
+{
+	struct fixture *f = *state;
+	const struct lv_control_request request = { LV_CONTROL_MAGIC, LV_CTL_STATUS, 0 };
+	int deaf = dial(f), other = dial(f), sent = 0;
+
+	while (sent < 10000 && send(deaf, &request, sizeof(request), MSG_NOSIGNAL) > 0) {
+		guest_settle(&f->guest);
+		sent++;
+	}
+	assert_true(sent < 10000);
+	assert_int_equal(talk(f, other, LV_CTL_STATUS, 0, NULL, 0), 0);
+	close(deaf);
+	close(other);
+}
+
+static void test_many_clients(void **state)
+{
+	struct fixture *f = *state;
+	int fd[CONTROL_CLIENTS + 2];
+	const struct lv_control_request request = { LV_CONTROL_MAGIC, LV_CTL_STATUS, 0 };
+	struct lv_control_reply reply;
+
+	for (unsigned i = 0; i < CONTROL_CLIENTS + 2; i++)
+		fd[i] = dial(f);
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
+		assert_int_equal(talk(f, fd[i], LV_CTL_STATUS, 0, NULL, 0), 0);
+	assert_int_equal(talk_raw(f, fd[CONTROL_CLIENTS], &request, sizeof(request), NULL, 0, &reply), -EAGAIN);
+	close(fd[0]); /* the next one gets its place, and its answer */
+	guest_settle(&f->guest);
+	assert_int_equal(recv(fd[CONTROL_CLIENTS], &reply, sizeof(reply), 0), sizeof(reply));
+	for (unsigned i = 1; i < CONTROL_CLIENTS + 2; i++)
+		close(fd[i]);
+}
+
+static void test_record(void **state)
+{
+	struct fixture *f = *state;
+	struct lv_status record;
+
+	status_mark(&f->status, LV_STEP_VM);
+	f->status.record.wait_status = 3 << 8;
+	/* a guest that lies about its own crash */
+	f->status.record.crashed = 1;
+	f->guest.shared.crash.frames = 1000;
+	f->guest.shared.crash.maps = 9;
+	memset((void *)f->guest.shared.crash.message, 'x', sizeof(f->guest.shared.crash.message));
+	assert_int_equal(status_write(&f->status, LV_STATE_EXITED), 0);
+	assert_int_equal(pread(f->status.fd, &record, sizeof(record), 0), sizeof(record));
+	assert_int_equal(record.state, LV_STATE_EXITED);
+	assert_int_equal(record.size, sizeof(record));
+	assert_int_equal(record.wait_status, 3 << 8);
+	assert_true(record.ledger[LV_STEP_VM].ns);
+	assert_int_equal(record.crash.frames, 0);
+	assert_int_equal(record.crash.maps, 0);
+	assert_int_equal(strlen(record.crash.message), sizeof(record.crash.message) - 1);
+}
+
+static void test_record_cannot_be_written(void **state)
+{
+	struct fixture *f = *state;
+	int fd = f->status.fd;
+
+	f->status.fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(status_write(&f->status, LV_STATE_RUNNING), -ENOSPC);
+	close(f->status.fd);
+	f->status.fd = fd;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_status), TEST(test_signal), TEST(test_kill), TEST(test_attach), TEST(test_hostile),
+		TEST(test_unknown_request), TEST(test_deaf_client), TEST(test_many_clients), TEST(test_record),
+		TEST(test_record_cannot_be_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
