@@ -21,6 +21,16 @@ as_root() {
 	fi
 }
 
+kvm_usable() { [ -r /dev/kvm ] && [ -w /dev/kvm ]; }
+# Runs the script anew in the group of /dev/kvm, if the user was added to it after this login: enter_kvm_group "$0" "$@".
+enter_kvm_group() {
+	local group
+	[ -e /dev/kvm ] && ! kvm_usable && [ -z "${LV_ENTERED:-}" ] || return 0
+	group=$(stat -c %G /dev/kvm)
+	id -nG "$(id -un)" | grep -qw -- "$group" || return 0
+	LV_ENTERED=1 exec sg "$group" -c "$(printf '%q ' "$@")"
+}
+
 # The packages of the argument list that are not installed.
 missing_packages() {
 	local package
