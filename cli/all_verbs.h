@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where the verbs are defined: one file a family. */
+#ifndef LV_CLI_ALL_VERBS_H
+#define LV_CLI_ALL_VERBS_H
+
+#include "cli/verb.h"
+
+extern const struct verb verb_run;                                   /* run.c */
+extern const struct verb verb_ps;                                    /* ps.c */
+extern const struct verb verb_logs, verb_console;                    /* logs.c */
+extern const struct verb verb_stop, verb_kill, verb_rm, verb_wait;   /* stop.c */
+extern const struct verb verb_inspect;                               /* inspect.c */
+extern const struct verb verb_boot_time;                             /* boot_time.c */
+extern const struct verb verb_image;                                 /* image.c */
+extern const struct verb verb_doctor;                                /* doctor.c */
+extern const struct verb verb_version, verb_completion, verb_man;    /* self.c */
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One VM as asked for: filled from command line and image manifest, validated, then applied and kept as config.json. */
+#ifndef LV_CLI_CONFIG_H
+#define LV_CLI_CONFIG_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/net.h"
+#include "cli/state.h"
+
+#define CONFIG_MEMORY (256ull << 20) /* unless told otherwise; a limit, not a cost */
+#define CONFIG_DISKS 8
+
+struct config_disk {
+	const char *path;
+	bool read_only;
+	int fd;
+};
+
+struct vm_config { /* zero-initialised: empty; fds are set by config_init */
+	char id[STATE_ID + 1];
+	const char *name; /* NULL: none */
+	int image_fd;
+	char *image;   /* path, for information */
+	char *program; /* path in the image */
+	struct strings args, env;
+	char *cwd, *hostname;
+	uint32_t uid, gid;
+	uint64_t memory;
+	struct net_spec net;
+	struct config_disk disk[CONFIG_DISKS];
+	size_t disks;
+	bool detached, remove;
+};
+
+void config_init(struct vm_config *config);
+/* Replaces or adds one NAME=VALUE. */
+void config_env(struct vm_config *config, const char *assignment);
+/* What the monitor would refuse, said in the user's words. */
+int config_validate(const struct vm_config *config, struct error *error);
+void config_free(struct vm_config *config);
+
+/* config.json of the VM; written while its directory is not visible yet. */
+int config_write(const struct vm_config *config, int dir, struct error *error);
+/* The parsed file, a new reference; NULL: missing or damaged. */
+json_t *config_read(int dir);
+/* A string member of it, or "". Valid as long as the object. */
+const char *config_string(const json_t *config, const char *key);
+
+#endif

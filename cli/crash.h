@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The report of a guest that died of a fault: what, where, stack, registers, last output. */
+#ifndef LV_CLI_CRASH_H
+#define LV_CLI_CRASH_H
+
+#include "abi/control.h"
+#include "base/text.h"
+
+/* status->crashed is set; the record is hostile. image: path of the image, for symbols; NULL or unreadable: addresses only. */
+void crash_report(const struct lv_status *status, const char *image, struct text *out);
+
+#endif

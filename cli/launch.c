@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/number.h"
+#include "cli/control.h"
+#include "cli/paths.h"
+#include "cli/spawn.h"
+#include "cli/verb.h"
+
+#define INTERRUPTS_TO_KILL 3 /* a user who presses Ctrl-C this often means it */
+#define KEEP_MAX 16
+#define SETTLE_MS 30000
+
+/* ---- the monitor's command line ---- */
+
+static void add_pair(struct strings *argv, const char *option, char *value)
+{
+	strings_add(argv, option);
+	strings_take(argv, value);
+}
+
+static void add_fd(struct strings *argv, int *keep, size_t *count, const char *option, int fd)
+{
+	if (fd < 0)
+		return;
+	add_pair(argv, option, alloc_format("fd:%d", fd));
+	keep[(*count)++] = fd;
+}
+
+static void add_devices(const struct launch *launch, struct strings *argv, int *keep, size_t *count)
+{
+	const struct vm_config *config = launch->config;
+	if (launch->net.fd >= 0) {
+		struct text net = { 0 };
+		net_argument(&config->net, launch->net.fd, &net);
+		add_pair(argv, "--net", net.data);
+		keep[(*count)++] = launch->net.fd;
+	}
+	for (size_t i = 0; i < config->disks; i++) {
+		add_pair(argv, "--disk", alloc_format("fd:%d%s", config->disk[i].fd, config->disk[i].read_only ? ",ro" : ""));
+		keep[(*count)++] = config->disk[i].fd;
+	}
+}
+
+static void monitor_arguments(const struct launch *launch, char *libos, uint64_t start_ns, struct strings *argv, int *keep, size_t *count)
+{
+	const struct vm_config *config = launch->config;
+	strings_add(argv, "lightvm-vmm");
+	add_pair(argv, "--libos", libos);
+	add_fd(argv, keep, count, "--image", config->image_fd);
+	add_fd(argv, keep, count, "--status", launch->vm->status);
+	add_fd(argv, keep, count, "--control", launch->control);
+	add_fd(argv, keep, count, "--console-log", launch->log);
+	add_pair(argv, "--program", alloc_copy(config->program));
+	add_pair(argv, "--mem", alloc_format("%" PRIu64, config->memory));
+	add_pair(argv, "--cwd", alloc_copy(config->cwd));
+	add_pair(argv, "--hostname", alloc_copy(config->hostname));
+	add_pair(argv, "--start-ns", alloc_format("%" PRIu64, start_ns));
+	add_pair(argv, "--name", alloc_copy(config->name ? config->name : config->id));
+	if (config->uid)
+		add_pair(argv, "--uid", alloc_format("%u", config->uid));
+	if (config->gid)
+		add_pair(argv, "--gid", alloc_format("%u", config->gid));
+	if (config->detached)
+		strings_add(argv, "--detach-console");
+	add_devices(launch, argv, keep, count);
+	for (size_t i = 0; i < config->env.count; i++)
+		add_pair(argv, "--env", alloc_copy(config->env.item[i]));
+	strings_add(argv, "--");
+	for (size_t i = 0; i < config->args.count; i++)
+		strings_add(argv, config->args.item[i]);
+}
+
+/* ---- starting ---- */
+
+static int open_log(int dir, const char *name, struct error *error)
+{
+	int fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	return fd < 0 ? error_set(error, -errno, "%s: %s", name, strerror(errno)) : fd;
+}
+
+static int open_files(struct launch *launch, struct error *error)
+{
+	const struct vm_config *config = launch->config;
+	int dir = launch->vm->dir;
+	/* Nobody could read the log of a foreground VM that leaves nothing behind. */
+	bool keeps_log = config->detached || !config->remove;
+	if (keeps_log && (launch->log = open_log(dir, "console.log", error)) < 0)
+		return launch->log;
+	if ((config->detached || config->net.kind == NET_PASST) && (launch->messages = open_log(dir, "monitor.log", error)) < 0)
+		return launch->messages;
+	launch->control = control_listen(dir);
+	return launch->control < 0 ? error_set(error, launch->control, "control socket: %s", strerror(-launch->control)) : 0;
+}
+
+static int start_monitor(struct launch *launch, uint64_t start_ns, struct error *error)
+{
+	struct strings argv = { 0 };
+	int keep[KEEP_MAX];
+	size_t count = 0;
+	char *libos = paths_libos(error), *monitor = libos ? paths_monitor(error) : NULL;
+	if (!monitor) {
+		free(libos);
+		return -ENOENT;
+	}
+	monitor_arguments(launch, libos, start_ns, &argv, keep, &count);
+	bool detached = launch->config->detached;
+	struct spawn spawn = { .argv = argv.item, .keep = keep, .keep_count = count, .in = -1, .out = detached ? launch->messages : -1,
+		.err = detached ? launch->messages : -1, .inherit_in = !detached, .session = detached, .die_with_us = !detached,
+		.ignore_keys = !detached };
+	pid_t pid = spawn_start(&spawn, monitor, error);
+	strings_free(&argv);
+	free(monitor);
+	if (pid < 0)
+		return pid;
+	launch->monitor = pid;
+	/* From now on only the monitor answers, and its end closes passt's socket too. */
+	close(launch->control);
+	launch->control = -1;
+	if (launch->net.fd >= 0)
+		close(launch->net.fd);
+	launch->net.fd = -1;
+	return 0;
+}
+
+int launch_start(struct launch *launch, const struct vm_config *config, struct vm_dir *vm, uint64_t start_ns, struct error *error)
+{
+	*launch = (struct launch){ .config = config, .vm = vm, .net = NET_LINK_NONE, .control = -1, .log = -1, .messages = -1 };
+	int err = net_check_ports(&config->net, error);
+	if (!err)
+		err = open_files(launch, error);
+	if (!err)
+		err = net_start(&config->net, launch->messages, &launch->net, error);
+	if (!err)
+		err = start_monitor(launch, start_ns, error);
+	return err;
+}
+
+void launch_end(struct launch *launch)
+{
+	net_close(&launch->net);
+	int *fds[] = { &launch->control, &launch->log, &launch->messages };
+	for (size_t i = 0; i < 3; i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+}
+
+/* ---- foreground ---- */
+
+static void forwarded(sigset_t *set)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
+	sigemptyset(set);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaddset(set, signals[i]);
+}
+
+void launch_hold_signals(void)
+{
+	sigset_t set;
+	forwarded(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static void forward(const struct launch *launch, int number, int *interrupts)
+{
+	bool kill_now = number == SIGINT && ++*interrupts >= INTERRUPTS_TO_KILL;
+	int err = control_ask(launch->vm->dir, kill_now ? LV_CTL_KILL : LV_CTL_SIGNAL, number, NULL);
+	if (err || kill_now) {
+		/* A monitor that does not answer is ended; one that was asked to end shows that by ending. */
+		log_debug("signal %d: %s", number, err ? strerror(-err) : "killed");
+		if (err != -ENOSYS && err)
+			kill(launch->monitor, SIGKILL);
+	}
+}
+
+/* 1: the monitor has ended, with *status. passt's end is only noted: the program may not need the network any more. */
+static int reap(struct launch *launch, int *status)
+{
+	int pid, state;
+	while ((pid = waitpid(-1, &state, WNOHANG)) > 0) {
+		if (pid == launch->monitor) {
+			*status = state;
+			return 1;
+		}
+		if (pid == launch->net.passt && state)
+			log_warn("passt ended with status 0x%x; the network is gone. Its messages: %s", (unsigned)state,
+				 launch->config->remove ? "none kept" : "monitor.log");
+	}
+	return 0;
+}
+
+static int exit_status(int status, struct error *error)
+{
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	return error_set(error, -EIO, "the monitor was ended by %s", signal_name(WTERMSIG(status)));
+}
+
+int launch_wait(struct launch *launch, struct error *error)
+{
+	int status = 0, interrupts = 0;
+	sigset_t set;
+	forwarded(&set);
+	sigaddset(&set, SIGCHLD);
+	while (!reap(launch, &status)) {
+		int number = sigwaitinfo(&set, NULL);
+		if (number > 0 && number != SIGCHLD)
+			forward(launch, number, &interrupts);
+	}
+	launch->monitor = 0;
+	return exit_status(status, error);
+}
+
+/* ---- detached ---- */
+
+static int monitor_failed(const struct launch *launch, int status, struct error *error)
+{
+	char *text = NULL;
+	size_t size;
+	if (file_read(launch->vm->dir, "monitor.log", 65536, &text, &size) || !size) {
+		free(text);
+		return error_set(error, -EIO, "the monitor ended with status 0x%x and no message", (unsigned)status);
+	}
+	while (size && text[size - 1] == '\n')
+		text[--size] = 0;
+	error_set(error, -EIO, "%s", text_starts(text, "lightvm-vmm: ") ? text + 13 : text);
+	free(text);
+	return -EIO;
+}
+
+static bool has_begun(const struct launch *launch)
+{
+	struct lv_status status;
+	return !vm_status(launch->vm, &status) && status.state >= LV_STATE_RUNNING;
+}
+
+/* The status file changes when the guest starts; the process descriptor becomes readable when the monitor ends. */
+static int wait_begun(const struct launch *launch, int watch, int process, struct error *error)
+{
+	struct pollfd fds[] = { { .fd = watch, .events = POLLIN }, { .fd = process, .events = POLLIN } };
+	while (!has_begun(launch)) {
+		char events[512];
+		int n = poll(fds, 2, SETTLE_MS), status = 0;
+		if (n == 0)
+			return error_set(error, -ETIMEDOUT, "the VM did not start within %d s", SETTLE_MS / 1000);
+		if (fds[0].revents)
+			(void)!read(watch, events, sizeof(events));
+		if (fds[1].revents && !has_begun(launch)) {
+			waitpid(launch->monitor, &status, 0);
+			return monitor_failed(launch, status, error);
+		}
+	}
+	return 0;
+}
+
+int launch_settle(struct launch *launch, struct error *error)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", launch->vm->status);
+	int watch = inotify_init1(IN_CLOEXEC), process = (int)syscall(SYS_pidfd_open, launch->monitor, 0), err = 0;
+	if (watch < 0 || process < 0 || inotify_add_watch(watch, path, IN_MODIFY) < 0)
+		err = error_set(error, -errno, "cannot watch the monitor: %s", strerror(errno));
+	if (!err)
+		err = wait_begun(launch, watch, process, error);
+	if (!err)
+		err = net_wait(&launch->net, error);
+	if (watch >= 0)
+		close(watch);
+	if (process >= 0)
+		close(process);
+	if (err)
+		kill(launch->monitor, SIGKILL); /* with a network that did not come up, or one that hangs */
+	return err;
+}

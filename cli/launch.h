@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a validated configuration to a running monitor, and to its end. */
+#ifndef LV_CLI_LAUNCH_H
+#define LV_CLI_LAUNCH_H
+
+#include "cli/config.h"
+#include "cli/state.h"
+
+struct launch { /* LAUNCH_NONE: nothing started */
+	const struct vm_config *config;
+	struct vm_dir *vm;
+	struct net_link net;
+	int control; /* listening socket, until the monitor has it */
+	int log, messages; /* console.log, monitor.log (detached), -1: none */
+	pid_t monitor;
+};
+
+/* Opens everything, starts the monitor. The directory vm is not visible yet. Call launch_end in every case. */
+int launch_start(struct launch *launch, const struct vm_config *config, struct vm_dir *vm, uint64_t start_ns, struct error *error);
+/* Foreground: forwards signals until the monitor ends. The exit status for the user, or a negative errno. */
+int launch_wait(struct launch *launch, struct error *error);
+/* Detached: returns when the guest runs (or has ended already); otherwise the monitor's own message. */
+int launch_settle(struct launch *launch, struct error *error);
+/* Releases what we hold; does not end a running monitor. */
+void launch_end(struct launch *launch);
+
+/* To be called before launch_start in the foreground: signals wait from now on until launch_wait takes them. */
+void launch_hold_signals(void);
+
+#endif

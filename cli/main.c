@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lightvm: runs programs as virtual machines and looks after them. Each verb is a line in this table. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "cli/all_verbs.h"
+#include "cli/verb.h"
+
+const struct verb *const verbs[] = {
+	&verb_run,
+	NULL,
+};
+
+int main(int argc, char **argv)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	struct context context = { .start_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec };
+	const char *level = getenv("LIGHTVM_LOG");
+	if (level && log_level_parse(level, &log_level))
+		log_warn("LIGHTVM_LOG=%s is none of error, warn, info, debug", level);
+	if (argc > 1 && !strcmp(argv[1], "--version"))
+		argv[1] = "version";
+	return verbs_run(verbs, "lightvm", &context, argc, argv);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * passt: networking without any rights. It ends by itself when its socket closes, which is when the monitor ends. All
+ * addresses are given, so that it works on a host without a default route and the guest needs no DHCP.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/net.h"
+#include "cli/spawn.h"
+
+#define GATEWAY_MAC "52:55:0a:00:02:02"
+
+static void add_ip(struct strings *argv, const char *option, uint32_t ip)
+{
+	char word[INET_ADDRSTRLEN];
+	if (!ip)
+		return;
+	strings_add(argv, option);
+	strings_add(argv, inet_ntop(AF_INET, &ip, word, sizeof(word)));
+}
+
+static void add_ports(struct strings *argv, const struct net_spec *spec)
+{
+	char ip[INET_ADDRSTRLEN];
+	for (size_t i = 0; i < spec->ports; i++) {
+		const struct net_port *port = &spec->port[i];
+		strings_add(argv, port->udp ? "-u" : "-t");
+		if (port->host_ip)
+			strings_take(argv, alloc_format("%s/%u:%u", inet_ntop(AF_INET, &port->host_ip, ip, sizeof(ip)), port->host, port->guest));
+		else
+			strings_take(argv, alloc_format("%u:%u", port->host, port->guest));
+	}
+}
+
+static void arguments(const struct net_spec *spec, int socket_fd, int ready_fd, struct strings *argv)
+{
+	static const char *const fixed[] = { "passt", "-f", "-q", "-4", "-M", GATEWAY_MAC, "-S", "none" };
+	for (size_t i = 0; i + 2 < sizeof(fixed) / sizeof(*fixed); i++)
+		strings_add(argv, fixed[i]);
+	strings_take(argv, alloc_format("-F%d", socket_fd));
+	strings_take(argv, alloc_format("-P/proc/self/fd/%d", ready_fd));
+	add_ip(argv, "-a", spec->ip);
+	add_ip(argv, "-n", spec->mask);
+	add_ip(argv, "-g", spec->gateway);
+	add_ip(argv, "--dns-forward", spec->dns);
+	add_ports(argv, spec);
+}
+
+int passt_start(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
+{
+	int pair[2] = { -1, -1 }, ready[2] = { -1, -1 };
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) || pipe2(ready, O_CLOEXEC))
+		return error_set(error, -errno, "passt: %s", strerror(errno));
+	/* passt drops root before it opens its pid file, which this pipe stands for. */
+	fchmod(ready[1], 0666);
+	struct strings argv = { 0 };
+	arguments(spec, pair[1], ready[1], &argv);
+	int keep[] = { pair[1], ready[1] };
+	struct spawn spawn = { .argv = argv.item, .keep = keep, .keep_count = 2, .in = -1, .out = log_fd, .err = log_fd, .session = true };
+	link->passt = spawn_start(&spawn, "passt", error);
+	if (link->passt == -ENOENT)
+		error_set(error, -ENOENT, "passt is not installed; run: sudo apt-get install passt");
+	strings_free(&argv);
+	close(pair[1]);
+	close(ready[1]);
+	link->fd = pair[0];
+	link->ready = ready[0];
+	if (link->passt < 0) {
+		int err = link->passt;
+		link->passt = 0;
+		net_close(link);
+		return err;
+	}
+	return 0;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/paths.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+/* Relative to the directory of our binary: as installed, and as built. */
+static char *beside(const char *installed, const char *built, const char *what, struct error *error)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n <= 0) {
+		error_set(error, -errno, "/proc/self/exe: %s", strerror(errno));
+		return NULL;
+	}
+	self[n] = 0;
+	*strrchr(self, '/') = 0;
+	char *first = alloc_format("%s/%s", self, installed), *second = alloc_format("%s/%s", self, built);
+	if (!access(first, R_OK)) {
+		free(second);
+		return first;
+	}
+	if (!access(second, R_OK)) {
+		free(first);
+		return second;
+	}
+	error_set(error, -ENOENT, "%s is missing: neither %s nor %s is there; install lightvm again", what, first, second);
+	free(first);
+	free(second);
+	return NULL;
+}
+
+char *paths_monitor(struct error *error)
+{
+	const char *given = getenv("LIGHTVM_VMM");
+	return given ? alloc_copy(given) : beside("../libexec/lightvm/lightvm-vmm", "../vmm/lightvm-vmm", "the monitor lightvm-vmm", error);
+}
+
+char *paths_libos(struct error *error)
+{
+	const char *given = getenv("LIGHTVM_LIBOS");
+	return given ? alloc_copy(given) : beside("../libexec/lightvm/libos.elf", "../libos/libos.elf", "the library OS", error);
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/state.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+#define LEFTOVER_SECONDS 60 /* a start that has not become visible after this long was killed */
+
+static char *state_path(void)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	if (runtime && runtime[0] == '/')
+		return alloc_format("%s/lightvm", runtime);
+	if (!getuid())
+		return alloc_copy("/run/lightvm");
+	return alloc_format("/tmp/lightvm-%u", (unsigned)getuid());
+}
+
+/* In /tmp another user could have made the directory first. */
+static int check_owner(int dir, const char *path, struct error *error)
+{
+	struct stat st;
+	if (fstat(dir, &st))
+		return error_set(error, -errno, "%s: %s", path, strerror(errno));
+	if (st.st_uid != getuid() || (st.st_mode & 022))
+		return error_set(error, -EPERM, "%s belongs to another user or others may write to it; set XDG_RUNTIME_DIR", path);
+	return 0;
+}
+
+static int make_dirs(const char *path, struct error *error)
+{
+	static const char *const below[] = { "", "/vms", "/names" };
+	for (int i = 0; i < 3; i++) {
+		char *dir = alloc_format("%s%s", path, below[i]);
+		int err = dir_make(dir, 0700);
+		if (err)
+			error_set(error, err, "%s: %s", dir, strerror(-err));
+		free(dir);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int state_open(struct state *state, bool create, struct error *error)
+{
+	*state = (struct state){ .path = state_path(), .dir = -1 };
+	state->dir = open(state->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (state->dir < 0 && errno == ENOENT) {
+		if (!create)
+			return -ENOENT;
+		int err = make_dirs(state->path, error);
+		if (err)
+			return err;
+		state->dir = open(state->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (state->dir < 0)
+		return error_set(error, -errno, "%s: %s", state->path, strerror(errno));
+	return check_owner(state->dir, state->path, error);
+}
+
+void state_close(struct state *state)
+{
+	free(state->path);
+	if (state->dir >= 0)
+		close(state->dir);
+	*state = (struct state){ .dir = -1 };
+}
+
+void vm_close(struct vm_dir *vm)
+{
+	if (vm->status >= 0)
+		close(vm->status);
+	if (vm->dir >= 0)
+		close(vm->dir);
+	*vm = VM_DIR_NONE;
+}
+
+static int open_files(const struct state *state, const char *path, int flags, struct vm_dir *vm)
+{
+	vm->dir = openat(state->dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (vm->dir < 0)
+		return -errno;
+	vm->status = openat(vm->dir, "status", flags | O_CLOEXEC, 0600);
+	return vm->status < 0 ? -errno : 0;
+}
+
+int vm_new_id(char *id, struct error *error)
+{
+	uint8_t random[STATE_ID / 2];
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return error_set(error, -EIO, "no random numbers: %s", strerror(errno));
+	hex_print(random, sizeof(random), id);
+	return 0;
+}
+
+int vm_create(const struct state *state, const char *id, struct vm_dir *vm, struct error *error)
+{
+	char path[32];
+	*vm = VM_DIR_NONE;
+	strcpy(vm->id, id);
+	snprintf(path, sizeof(path), "vms/.%s", id);
+	int err = mkdirat(state->dir, path, 0700) ? -errno : 0;
+	if (err == -ENOENT && !make_dirs(state->path, error))
+		err = mkdirat(state->dir, path, 0700) ? -errno : 0;
+	if (!err)
+		err = open_files(state, path, O_RDWR | O_CREAT | O_EXCL, vm);
+	if (!err && flock(vm->status, LOCK_EX | LOCK_NB))
+		err = -errno;
+	return err ? error_set(error, err, "%s/%s: %s", state->path, path, strerror(-err)) : 0;
+}
+
+/* A name whose VM is gone, or whose VM has ended and was to be removed (--rm), is free. */
+static bool name_is_stale(const struct state *state, const char *name, char *id)
+{
+	char target[64], *path = alloc_format("names/%s", name);
+	ssize_t n = readlinkat(state->dir, path, target, sizeof(target) - 1);
+	free(path);
+	if (n <= 0)
+		return true;
+	target[n] = 0;
+	if (n < STATE_ID)
+		return true;
+	memcpy(id, target + n - STATE_ID, STATE_ID + 1);
+	struct vm_dir vm;
+	if (vm_open(state, id, &vm))
+		return true;
+	bool stale = !vm_alive(&vm) && !faccessat(vm.dir, "remove", F_OK, 0);
+	if (stale)
+		vm_remove(state, &vm, name, NULL);
+	vm_close(&vm);
+	return stale;
+}
+
+static int claim_name(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error)
+{
+	char *path = alloc_format("names/%s", name), target[32], other[STATE_ID + 1] = "";
+	snprintf(target, sizeof(target), "../vms/%s", vm->id);
+	int err = symlinkat(target, state->dir, path) ? -errno : 0;
+	if (err == -EEXIST && name_is_stale(state, name, other)) {
+		unlinkat(state->dir, path, 0);
+		err = symlinkat(target, state->dir, path) ? -errno : 0;
+	}
+	free(path);
+	if (err == -EEXIST)
+		return error_set(error, err, "the name \"%s\" is taken by VM %s; remove that one with: lightvm rm -f %s", name, other, name);
+	return err ? error_set(error, err, "name \"%s\": %s", name, strerror(-err)) : 0;
+}
+
+int vm_publish(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error)
+{
+	char hidden[32], path[32];
+	int err = name ? claim_name(state, vm, name, error) : 0;
+	if (err)
+		return err;
+	snprintf(hidden, sizeof(hidden), "vms/.%s", vm->id);
+	snprintf(path, sizeof(path), "vms/%s", vm->id);
+	return renameat(state->dir, hidden, state->dir, path) ? error_set(error, -errno, "%s: %s", path, strerror(errno)) : 0;
+}
+
+int vm_open(const struct state *state, const char *id, struct vm_dir *vm)
+{
+	char path[32];
+	*vm = VM_DIR_NONE;
+	if (strlen(id) != STATE_ID || strspn(id, "0123456789abcdef") != STATE_ID)
+		return -ENOENT;
+	strcpy(vm->id, id);
+	snprintf(path, sizeof(path), "vms/%s", id);
+	int err = open_files(state, path, O_RDONLY, vm);
+	if (err)
+		vm_close(vm);
+	return err;
+}
+
+struct prefix_search {
+	const char *prefix;
+	char found[STATE_ID + 1];
+	int count;
+};
+
+static int match_prefix(void *context, const char *id)
+{
+	struct prefix_search *search = context;
+	if (text_starts(id, search->prefix)) {
+		strcpy(search->found, id);
+		search->count++;
+	}
+	return 0;
+}
+
+static bool name_to_id(const struct state *state, const char *word, char *id)
+{
+	char target[64], *path = alloc_format("names/%s", word);
+	ssize_t n = vm_name_valid(word) ? readlinkat(state->dir, path, target, sizeof(target) - 1) : -1;
+	free(path);
+	if (n < STATE_ID)
+		return false;
+	target[n] = 0;
+	strcpy(id, target + n - STATE_ID);
+	return true;
+}
+
+int vm_find(const struct state *state, const char *word, struct vm_dir *vm, struct error *error)
+{
+	char id[STATE_ID + 1];
+	*vm = VM_DIR_NONE;
+	if (name_to_id(state, word, id) && !vm_open(state, id, vm))
+		return 0;
+	if (!vm_open(state, word, vm))
+		return 0;
+	struct prefix_search search = { .prefix = word };
+	size_t len = strlen(word);
+	if (len && len < STATE_ID && strspn(word, "0123456789abcdef") == len)
+		state_each(state, match_prefix, &search);
+	if (search.count > 1)
+		return error_set(error, -EEXIST, "\"%s\" is the beginning of %d ids; give more digits", word, search.count);
+	if (!search.count || vm_open(state, search.found, vm))
+		return error_set(error, -ENOENT, "there is no VM \"%s\"; \"lightvm ps -a\" lists them", word);
+	return 0;
+}
+
+int vm_remove(const struct state *state, struct vm_dir *vm, const char *name, struct error *error)
+{
+	char path[32], id[STATE_ID + 1];
+	if (name && *name && name_to_id(state, name, id) && !strcmp(id, vm->id)) {
+		char *link = alloc_format("names/%s", name);
+		unlinkat(state->dir, link, 0);
+		free(link);
+	}
+	snprintf(path, sizeof(path), "vms/%s", vm->id);
+	int err = tree_remove(state->dir, path);
+	return err ? error_set(error, err, "%s/%s: %s", state->path, path, strerror(-err)) : 0;
+}
+
+bool vm_alive(const struct vm_dir *vm)
+{
+	/* A lock of our own on our own open file; the monitor's is on another. */
+	if (flock(vm->status, LOCK_SH | LOCK_NB))
+		return errno == EWOULDBLOCK;
+	flock(vm->status, LOCK_UN);
+	return false;
+}
+
+int vm_status(const struct vm_dir *vm, struct lv_status *status)
+{
+	*status = (struct lv_status){ 0 };
+	ssize_t n = pread(vm->status, status, sizeof(*status), 0);
+	if (n == 0)
+		return 0; /* nothing was written yet */
+	if (n != (ssize_t)sizeof(*status) || status->magic != LV_STATUS_MAGIC) {
+		*status = (struct lv_status){ 0 };
+		return -EIO;
+	}
+	status->error[sizeof(status->error) - 1] = 0;
+	return 0;
+}
+
+/* vms/.ID: a start in progress, or what a killed one left. */
+static void leftover(int vms, const char *name)
+{
+	struct stat st;
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (!fstatat(vms, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode) && now.tv_sec - st.st_mtim.tv_sec > LEFTOVER_SECONDS)
+		tree_remove(vms, name);
+}
+
+int state_each(const struct state *state, int (*each)(void *context, const char *id), void *context)
+{
+	int fd = openat(state->dir, "vms", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *vms = fd >= 0 ? fdopendir(fd) : NULL;
+	int err = 0;
+	if (!vms)
+		return errno == ENOENT ? 0 : -errno;
+	for (struct dirent *entry; !err && (entry = readdir(vms));) {
+		if (entry->d_name[0] != '.')
+			err = each(context, entry->d_name);
+		else if (strlen(entry->d_name) == STATE_ID + 1)
+			leftover(dirfd(vms), entry->d_name);
+	}
+	closedir(vms);
+	return err;
+}
+
+bool vm_name_valid(const char *name)
+{
+	size_t len = strlen(name);
+	if (!len || len > 63 || !isalnum((unsigned char)name[0]))
+		return false;
+	for (; *name; name++)
+		if (!isalnum((unsigned char)*name) && !strchr(".-_", *name))
+			return false;
+	return true;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * VMs on disk: one directory each, vms/ID/ with config.json, status (struct lv_status; its flock is held by the monitor for
+ * as long as it lives), control (socket), console.log, monitor.log; names/NAME is a link to the directory. A directory
+ * appears whole, by rename. Nothing here locks or reads another VM, except listing and the lookup of an id prefix.
+ */
+#ifndef LV_CLI_STATE_H
+#define LV_CLI_STATE_H
+
+#include <stdbool.h>
+
+#include "abi/control.h"
+#include "base/error.h"
+#include "base/text.h"
+
+#define STATE_ID 12
+
+struct state {
+	char *path; /* $XDG_RUNTIME_DIR/lightvm, else /run/lightvm (root) or /tmp/lightvm-UID */
+	int dir;    /* of it */
+};
+
+/* Opens, with create also makes the directories. -ENOENT without message: there were no VMs yet. */
+int state_open(struct state *state, bool create, struct error *error);
+void state_close(struct state *state);
+
+struct vm_dir { /* an open VM directory; dir -1: none */
+	char id[STATE_ID + 1];
+	int dir;
+	int status; /* the status file */
+};
+#define VM_DIR_NONE ((struct vm_dir){ .dir = -1, .status = -1 })
+
+/* A random id; id has STATE_ID + 1 bytes. */
+int vm_new_id(char *id, struct error *error);
+/* A new VM under construction: hidden, its status file locked by the open file in vm->status. */
+int vm_create(const struct state *state, const char *id, struct vm_dir *vm, struct error *error);
+/* Claims name (NULL: none), and makes the VM visible. -EEXIST: the name is taken. */
+int vm_publish(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error);
+/* Finds by name, id or prefix of an id (of at least one digit). -ENOENT, -EEXIST (ambiguous). */
+int vm_find(const struct state *state, const char *word, struct vm_dir *vm, struct error *error);
+/* Opens vms/ID. */
+int vm_open(const struct state *state, const char *id, struct vm_dir *vm);
+/* Removes the directory and the name. The monitor must be dead. */
+int vm_remove(const struct state *state, struct vm_dir *vm, const char *name, struct error *error);
+void vm_close(struct vm_dir *vm);
+
+/* Whether the monitor lives: somebody holds the lock of the status file. */
+bool vm_alive(const struct vm_dir *vm);
+/* The status record; zeroes where the monitor has not written. -EIO: not one. */
+int vm_status(const struct vm_dir *vm, struct lv_status *status);
+/* Calls each(context, id) for every VM; hidden leftovers of killed commands are removed on the way. */
+int state_each(const struct state *state, int (*each)(void *context, const char *id), void *context);
+
+/* 1 to 63 letters, digits, ".", "-", "_", beginning with a letter or digit. */
+bool vm_name_valid(const char *name);
+
+#endif

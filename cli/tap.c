@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tap devices: an existing one is opened; with the right to do so a new one is made, and put into a bridge. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cli/net.h"
+
+#define VNET_HEADER 12 /* struct virtio_net_hdr_v1 */
+
+static int no_rights(const char *name, struct error *error)
+{
+	return error_set(error, -EPERM,
+			 "--net: no right to make or open tap device %s; let its administrator run: sudo ip tuntap add %s mode tap user $USER",
+			 name, name);
+}
+
+static int attach(int fd, struct ifreq *request, struct error *error)
+{
+	int header = VNET_HEADER;
+	request->ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+	if (ioctl(fd, TUNSETIFF, request)) {
+		if (errno == EPERM || errno == EACCES)
+			return no_rights(request->ifr_name, error);
+		return error_set(error, -errno, "--net: tap device %s: %s", request->ifr_name,
+				 errno == EBUSY ? "another VM uses it" : strerror(errno));
+	}
+	if (ioctl(fd, TUNSETVNETHDRSZ, &header))
+		return error_set(error, -errno, "--net: tap device %s: header size: %s", request->ifr_name, strerror(errno));
+	return 0;
+}
+
+/* A device that is down drops everything. One that somebody prepared for us may be up already, and we need no right. */
+static int bring_up(int control, struct ifreq *request, struct error *error)
+{
+	if (ioctl(control, SIOCGIFFLAGS, request))
+		return error_set(error, -errno, "--net: %s: %s", request->ifr_name, strerror(errno));
+	if (request->ifr_flags & IFF_UP)
+		return 0;
+	request->ifr_flags |= IFF_UP;
+	if (!ioctl(control, SIOCSIFFLAGS, request))
+		return 0;
+	return error_set(error, -errno, "--net: %s is down and cannot be brought up (%s); run: sudo ip link set %s up", request->ifr_name,
+			 strerror(errno), request->ifr_name);
+}
+
+static int join_bridge(int control, const char *tap, const char *bridge, struct error *error)
+{
+	struct ifreq request = { 0 };
+	strcpy(request.ifr_name, bridge);
+	request.ifr_ifindex = (int)if_nametoindex(tap);
+	if (!ioctl(control, SIOCBRADDIF, &request))
+		return 0;
+	if (errno == EPERM)
+		return error_set(error, -EPERM, "--net bridge:%s needs the right CAP_NET_ADMIN; run as root, or prepare a tap: sudo ip tuntap add "
+						"lvm0 mode tap user $USER && sudo ip link set lvm0 master %s up",
+				 bridge, bridge);
+	if (errno == EOPNOTSUPP || errno == EINVAL)
+		return error_set(error, -errno, "--net bridge:%s: it is not a bridge", bridge);
+	return error_set(error, -errno, "--net bridge:%s: %s", bridge, strerror(errno));
+}
+
+int tap_open(const char *name, const char *bridge, struct error *error)
+{
+	struct ifreq request = { 0 };
+	if (bridge && !if_nametoindex(bridge))
+		return error_set(error, -ENODEV, "--net bridge:%s: there is no such bridge; make it with: sudo ip link add %s type bridge", bridge, bridge);
+	strcpy(request.ifr_name, name ? name : "lvm%d"); /* the kernel fills in a free number */
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return error_set(error, -errno, "/dev/net/tun: %s; run: sudo modprobe tun", strerror(errno));
+	int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int err = attach(fd, &request, error);
+	if (!err && bridge)
+		err = join_bridge(control, request.ifr_name, bridge, error);
+	if (!err)
+		err = bring_up(control, &request, error);
+	close(control);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}

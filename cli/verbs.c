@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/verb.h"
+
+static const struct verb *verb_find(const struct verb *const *table, const char *name)
+{
+	for (; *table; table++)
+		if (!strcmp((*table)->name, name))
+			return *table;
+	return NULL;
+}
+
+static const char *verb_name(const void *context, size_t i)
+{
+	const struct verb *const *table = context;
+	return table[i]->name;
+}
+
+static int unknown_verb(const struct verb *const *table, const char *parent, const char *word)
+{
+	size_t count = 0;
+	while (table[count] && !table[count]->hidden)
+		count++;
+	const char *near = options_nearest(word, count, verb_name, table);
+	if (near)
+		log_error("unknown %s \"%s\"; did you mean \"%s\"?", word[0] == '-' ? "option" : "command", word, near);
+	else
+		log_error("unknown %s \"%s\"; \"%s --help\" lists them", word[0] == '-' ? "option" : "command", word, parent);
+	return EXIT_OWN;
+}
+
+int text_print(struct text *out)
+{
+	int err = out->size ? fd_write(STDOUT_FILENO, out->data, out->size) : 0;
+	text_free(out);
+	if (err && err != -EPIPE)
+		log_error("standard output: %s", strerror(-err));
+	return err ? EXIT_OWN : 0;
+}
+
+static int verb_start(const struct verb *verb, const char *parent, const struct context *context, void *options, int argc, char **argv)
+{
+	struct option_result result;
+	struct error error = { 0 };
+	if (options_parse(verb->options, argc, argv, verb->first_ends, options, &result, &error)) {
+		log_error("%s (\"%s %s --help\" lists the options)", error.text, parent, verb->name);
+		return EXIT_OWN;
+	}
+	if (result.help) {
+		struct text out = { 0 };
+		verb_help(verb, parent, &out);
+		return text_print(&out);
+	}
+	struct operands operands = { argc - result.first, argv + result.first };
+	if (operands.argc < verb->min || (verb->max >= 0 && operands.argc > verb->max)) {
+		log_error("usage: %s %s%s%s%s", parent, verb->name, verb->options ? " [OPTIONS]" : "", verb->operands ? " " : "",
+			  verb->operands ? verb->operands : "");
+		return EXIT_OWN;
+	}
+	int status = verb->run(context, options, operands, &error);
+	if (status < 0) {
+		log_error("%s", error.text[0] ? error.text : strerror(-status));
+		return EXIT_OWN;
+	}
+	return status;
+}
+
+int verbs_run(const struct verb *const *table, const char *parent, const struct context *context, int argc, char **argv)
+{
+	struct text out = { 0 };
+	if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
+		verbs_help(table, parent, &out);
+		int status = text_print(&out);
+		return argc < 2 ? EXIT_OWN : status;
+	}
+	const struct verb *verb = verb_find(table, argv[1]);
+	if (!verb)
+		return unknown_verb(table, parent, argv[1]);
+	if (verb->sub) {
+		char *name = alloc_format("%s %s", parent, verb->name);
+		int status = verbs_run(verb->sub, name, context, argc - 1, argv + 1);
+		free(name);
+		return status;
+	}
+	void *options = alloc_zero(verb->options_size);
+	if (verb->defaults)
+		verb->defaults(options);
+	int status = verb_start(verb, parent, context, options, argc - 1, argv + 1);
+	options_free(verb->options, options);
+	free(options);
+	return status;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The image cache of one user: images/SHA256.lvm, and index/ with one small file for each program that was packed: the
+ * files it was made of with their fingerprints, so that an unchanged program starts without packing or parsing anything.
+ */
+#ifndef LV_TINYX_CACHE_H
+#define LV_TINYX_CACHE_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "tinyx/image.h"
+#include "tinyx/plan.h"
+
+struct packed { /* what a start needs to know of a packed program; fd -1: none */
+	int fd;          /* the image */
+	char *path;      /* of the image */
+	char *program;   /* path in the image */
+	struct strings args; /* in front of the user's arguments; empty: argv[0] as the user typed it */
+	uint64_t need;   /* bytes of memory that its writable segments take */
+};
+#define PACKED_NONE ((struct packed){ .fd = -1 })
+
+/* "${XDG_CACHE_HOME:-~/.cache}/lightvm"; the caller's. Nothing is created. */
+char *cache_dir(void);
+/* 0: found and unchanged, image open; -ENOENT: not there or stale. Costs one lstat a packed file. */
+int cache_find(const char *dir, const char *key, struct packed *packed);
+/* Records that key was packed from plan as the image packed->path. */
+int cache_store(const char *dir, const char *key, const struct packed *packed, const struct plan *plan, struct error *error);
+/*
+ * Whether the image of this identity was verified before (image_verify), and noting that it was: a big image is read in
+ * full once, not at every start.
+ */
+int cache_verified(const char *dir, const struct image *image);
+void cache_note_verified(const char *dir, const struct image *image);
+/* Removes index entries and verification notes whose image is gone; those of image sha256 if not NULL. */
+void cache_forget(const char *dir, const char *sha256);
+void packed_free(struct packed *packed);
+
+#endif

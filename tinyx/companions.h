@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A program's companions: what it expects to find on the machine besides libraries. Rule: the files of the Debian package
+ * that owns the program, and of the packages this one depends on that are built from the same source, without
+ * documentation, translations and files for other programs (init systems, log rotation ...). docs/image.md tells more.
+ */
+#ifndef LV_TINYX_COMPANIONS_H
+#define LV_TINYX_COMPANIONS_H
+
+#include "base/error.h"
+#include "tinyx/plan.h"
+
+/* Adds the companions of host. No package owns it: nothing is added. Files that cannot be read are passed over. */
+int companions_add(struct plan *plan, const char *host, struct error *error);
+
+#endif

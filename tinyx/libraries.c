@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tinyx/libraries.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "parse/elf.h"
+
+#define CONF_MAX (64 * 1024)
+#define CONF_DEPTH 8
+
+struct mapped { /* data NULL: not mapped */
+	void *data;
+	size_t size;
+};
+
+static int map_file(const char *path, struct mapped *map)
+{
+	struct stat st;
+	*map = (struct mapped){ 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int err = fstat(fd, &st) ? -errno : S_ISDIR(st.st_mode) ? -EISDIR : S_ISREG(st.st_mode) ? 0 : -EINVAL;
+	if (!err && st.st_size) {
+		map->data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+		map->size = (size_t)st.st_size;
+		if (map->data == MAP_FAILED) {
+			map->data = NULL;
+			err = -errno;
+		}
+	}
+	close(fd);
+	return err;
+}
+
+static void unmap_file(struct mapped *map)
+{
+	if (map->data)
+		munmap(map->data, map->size);
+}
+
+int program_check(const char *host, struct program_facts *facts, struct error *error)
+{
+	struct mapped map;
+	struct elf elf;
+	const char *why = "not an ELF file";
+	*facts = (struct program_facts){ 0 };
+	int err = map_file(host, &map);
+	if (err)
+		return error_set(error, err, "cannot read %s: %s", host, strerror(-err));
+	err = map.data ? elf_parse(&elf, map.data, map.size, &why) : -ENOEXEC;
+	if (err) {
+		error_set(error, err, "%s: %s", host, map.data ? why : "an empty file, not an ELF file");
+	} else {
+		facts->dynamic = elf.interp;
+		for (int i = 0; i < elf.loads; i++)
+			if (elf.load[i].flags & PF_W)
+				facts->need += elf.load[i].memsz;
+	}
+	unmap_file(&map);
+	return err;
+}
+
+/* ---- where libraries are ---- */
+
+static void conf_read(const char *path, struct strings *dirs, int depth);
+
+static void conf_include(const char *pattern, struct strings *dirs, int depth)
+{
+	glob_t found;
+	if (depth >= CONF_DEPTH || glob(pattern, 0, NULL, &found))
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		conf_read(found.gl_pathv[i], dirs, depth + 1);
+	globfree(&found);
+}
+
+/* ld.so.conf: a directory a line, "include PATTERN", comments. */
+static void conf_read(const char *path, struct strings *dirs, int depth)
+{
+	char *data, *save = NULL;
+	size_t size;
+	if (file_read(AT_FDCWD, path, CONF_MAX, &data, &size))
+		return;
+	for (char *line = strtok_r(data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		line[strcspn(line, "#")] = 0;
+		char *word_save = NULL, *word = strtok_r(line, " \t", &word_save);
+		if (!word)
+			continue;
+		if (word[0] == '/') {
+			strings_add(dirs, word);
+		} else if (!strcmp(word, "include") && (word = strtok_r(NULL, " \t", &word_save))) {
+			char *pattern = word[0] == '/' ? alloc_copy(word) : alloc_format("/etc/%s", word);
+			conf_include(pattern, dirs, depth);
+			free(pattern);
+		}
+	}
+	free(data);
+}
+
+static void system_dirs(struct strings *dirs)
+{
+	static const char *const built_in[] = { "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib",
+		"/usr/lib", "/usr/local/lib", "/usr/lib/x86_64-linux-musl" };
+	conf_read("/etc/ld.so.conf", dirs, 0);
+	for (size_t i = 0; i < sizeof(built_in) / sizeof(*built_in); i++)
+		if (!strings_have(dirs, built_in[i]))
+			strings_add(dirs, built_in[i]);
+}
+
+/* A shared object for this machine: linker scripts and other architectures lie in the same directories. */
+static bool usable(const char *path)
+{
+	unsigned char head[20];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == EACCES; /* found, and reported as unreadable when it is added */
+	ssize_t n = read(fd, head, sizeof(head));
+	close(fd);
+	return n == (ssize_t)sizeof(head) && !memcmp(head, ELFMAG, SELFMAG) && head[EI_CLASS] == ELFCLASS64 && head[18] == EM_X86_64;
+}
+
+static char *find_in(const char *dir, size_t len, const char *name)
+{
+	char *path = alloc_format("%.*s/%s", (int)len, dir, name);
+	if (usable(path))
+		return path;
+	free(path);
+	return NULL;
+}
+
+/* One element of a run path; $ORIGIN is the directory of the object that has it. */
+static char *find_in_element(const char *element, size_t len, const char *object, const char *name)
+{
+	static const char *const word[] = { "$ORIGIN", "${ORIGIN}" };
+	for (int i = 0; i < 2; i++) {
+		size_t n = strlen(word[i]);
+		if (len < n || strncmp(element, word[i], n))
+			continue;
+		char *real = realpath(object, NULL);
+		if (!real)
+			return NULL;
+		*strrchr(real, '/') = 0;
+		char *dir = alloc_format("%s%.*s", real, (int)(len - n), element + n), *path = find_in(dir, strlen(dir), name);
+		free(dir);
+		free(real);
+		return path;
+	}
+	return find_in(element, len, name);
+}
+
+static char *find_library(const struct strings *dirs, const char *runpath, const char *object, const char *name)
+{
+	char *path = NULL;
+	if (strchr(name, '/'))
+		return find_in_element(name, (size_t)(strrchr(name, '/') - name), object, strrchr(name, '/') + 1);
+	while (runpath && *runpath && !path) {
+		size_t n = strcspn(runpath, ":");
+		path = n ? find_in_element(runpath, n, object, name) : NULL;
+		runpath += n + (runpath[n] == ':');
+	}
+	for (size_t i = 0; i < dirs->count && !path; i++)
+		path = find_in(dirs->item[i], strlen(dirs->item[i]), name);
+	return path;
+}
+
+/* ---- the walk ---- */
+
+struct walk {
+	struct plan *plan;
+	struct strings dirs;
+	struct strings known; /* names found already, by any object */
+	const struct elf *elf;
+	const char *object;
+	bool strict, musl;
+	struct error *error;
+};
+
+static int add_needed(void *context, const char *name)
+{
+	struct walk *walk = context;
+	/* The musl loader is its own C library. */
+	if (strings_have(&walk->known, name) || (walk->musl && !strcmp(name, "libc.so")))
+		return 0;
+	char *path = find_library(&walk->dirs, elf_runpath(walk->elf), walk->object, name);
+	if (!path && !walk->strict) {
+		log_info("missing library %s, needed by %s: the program may do without", name, walk->object);
+		return 0;
+	}
+	if (!path)
+		return error_set(walk->error, -ENOENT, "missing library %s, needed by %s", name, walk->object);
+	int err = plan_add(walk->plan, path, false, walk->error);
+	strings_add(&walk->known, name);
+	free(path);
+	return err;
+}
+
+static int add_interpreter(struct walk *walk)
+{
+	const char *interp = walk->elf->interp;
+	if (!interp || plan_find(walk->plan, interp))
+		return 0;
+	walk->musl = strstr(interp, "ld-musl") != NULL;
+	if (access(interp, R_OK) && !walk->strict)
+		return 0;
+	int err = plan_add(walk->plan, interp, false, walk->error);
+	return err ? error_prefix(walk->error, "%s needs the interpreter %s", walk->object, interp) : 0;
+}
+
+static int add_for(struct walk *walk, const char *host)
+{
+	struct mapped map;
+	struct elf elf;
+	const char *why;
+	if (map_file(host, &map) || !map.data)
+		return 0; /* unreadable files were refused when they were planned */
+	int err = 0;
+	if (!elf_parse(&elf, map.data, map.size, &why)) {
+		walk->elf = &elf;
+		walk->object = host;
+		err = add_interpreter(walk);
+		if (!err)
+			err = elf_needed(&elf, add_needed, walk);
+		if (err == -ENOEXEC && walk->strict)
+			error_set(walk->error, err, "%s: damaged ELF file: its dynamic section is wrong", host);
+		else if (err == -ENOEXEC)
+			err = 0;
+	}
+	unmap_file(&map);
+	return err;
+}
+
+static bool may_be_elf(const struct plan_entry *entry)
+{
+	const char *base = strrchr(entry->guest, '/');
+	return entry->kind == PLAN_FILE && entry->size > 64 && ((entry->mode & 0111) || strstr(base, ".so"));
+}
+
+static int add_range(struct walk *walk, size_t from, size_t to)
+{
+	int err = 0;
+	for (size_t i = from; i < to && !err; i++) {
+		if (!may_be_elf(&walk->plan->entry[i]))
+			continue;
+		/* The plan grows meanwhile, and its table moves. */
+		char *host = alloc_copy(walk->plan->entry[i].source);
+		err = add_for(walk, host);
+		free(host);
+	}
+	return err;
+}
+
+int libraries_add(struct plan *plan, size_t strict, struct error *error)
+{
+	struct walk walk = { .plan = plan, .strict = true, .error = error };
+	system_dirs(&walk.dirs);
+	/* What was found for a strict file is as necessary as itself; only then come the others and what they need. */
+	size_t given = plan->count, done = given;
+	int err = add_range(&walk, 0, strict);
+	for (size_t end; !err && done < (end = plan->count); done = end)
+		err = add_range(&walk, done, end);
+	walk.strict = false;
+	if (!err)
+		err = add_range(&walk, strict, given);
+	for (size_t end; !err && done < (end = plan->count); done = end)
+		err = add_range(&walk, done, end);
+	strings_free(&walk.dirs);
+	strings_free(&walk.known);
+	return err;
+}

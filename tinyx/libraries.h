@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which interpreter and libraries the ELF files of a plan need, found as the dynamic linker would find them. */
+#ifndef LV_TINYX_LIBRARIES_H
+#define LV_TINYX_LIBRARIES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "tinyx/plan.h"
+
+struct program_facts {
+	bool dynamic;
+	uint64_t need; /* bytes of memory that its writable segments take */
+};
+
+/*
+ * Checks that host is a program for this machine and tells about it. -ENOEXEC, -EXDEV (another architecture), -EACCES ...
+ * with a message that names the file.
+ */
+int program_check(const char *host, struct program_facts *facts, struct error *error);
+/*
+ * Adds what the ELF files of the plan need, and what those need, until nothing is missing. Files with an index below
+ * strict must find everything (-ENOENT: "missing library ..., needed by ..."); for the others a missing library is logged.
+ */
+int libraries_add(struct plan *plan, size_t strict, struct error *error);
+
+#endif

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tinyx/pack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "abi/manifest.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "tinyx/companions.h"
+#include "tinyx/libraries.h"
+
+#define KEY_VERSION "lightvm-pack-1" /* a change of what is packed makes every cached image stale */
+#define SCRIPTS_MAX 4		     /* as the kernel: a script's interpreter may be a script */
+#define LINE_MAX_SCRIPT 256
+
+extern char **environ;
+
+/* ---- the request ---- */
+
+int volume_parse(const char *word, char **host, char **guest, struct error *error)
+{
+	const char *colon = strchr(word, ':');
+	const char *end = colon ? strchr(colon + 1, ':') : NULL;
+	if (!colon || colon == word || colon[1] != '/')
+		return error_set(error, -EINVAL, "-v: \"%s\" is not HOSTDIR:/path[:ro]", word);
+	if (end && strcmp(end, ":ro"))
+		return error_set(error, -EINVAL, "-v: \"%s\": \"%s\" is not known; volumes are packed into the image (:ro)", word, end + 1);
+	char cwd[PATH_MAX], *head = alloc_format("%.*s", (int)(colon - word), word);
+	if (!getcwd(cwd, sizeof(cwd)))
+		strcpy(cwd, "/");
+	*host = path_clean(cwd, head);
+	*guest = alloc_format("%.*s", (int)(end ? end - colon - 1 : (long)strlen(colon + 1)), colon + 1);
+	free(head);
+	return 0;
+}
+
+static int request_key(const struct pack_request *request, struct text *key, struct error *error)
+{
+	text_format(key, "%s\n%s\n%s\n%d\n", KEY_VERSION, request->program ? request->program : "",
+		    request->timezone ? request->timezone : "", request->no_companions);
+	for (size_t i = 0; request->volumes && i < request->volumes->count; i++) {
+		char *host = NULL, *guest = NULL;
+		int err = volume_parse(request->volumes->item[i], &host, &guest, error);
+		if (err)
+			return err;
+		text_format(key, "%s:%s\n", host, guest);
+		free(host);
+		free(guest);
+	}
+	return 0;
+}
+
+/* ---- the program ---- */
+
+char *pack_find_program(const char *name)
+{
+	const char *path = getenv("PATH");
+	if (!path)
+		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	while (*path) {
+		size_t n = strcspn(path, ":");
+		char *full = alloc_format("%.*s/%s", (int)n, path, name);
+		if (n && !access(full, X_OK))
+			return full;
+		free(full);
+		path += n + (path[n] == ':');
+	}
+	return NULL;
+}
+
+/* "#!/usr/bin/env [-S] NAME [ARG]" is resolved here: the image needs no env, and the guest no second start. */
+static int script_env(char *rest, const char *script, char **interpreter, char **argument, struct error *error)
+{
+	char *name = rest ? rest + strspn(rest, " \t") : NULL;
+	if (name && text_starts(name, "-S"))
+		name += 2 + strspn(name + 2, " \t");
+	if (!name || !*name || *name == '-' || strchr(name, '='))
+		return error_set(error, -ENOEXEC, "%s: its first line does not name an interpreter after env", script);
+	size_t n = strcspn(name, " \t");
+	*argument = name[n] ? name + n + strspn(name + n, " \t") : NULL;
+	name[n] = 0;
+	*interpreter = pack_find_program(name);
+	return *interpreter ? 0 : error_set(error, -ENOENT, "%s: its interpreter \"%s\" is not in PATH", script, name);
+}
+
+/* Reads "#!INTERPRETER [ARGUMENT]"; 1 for a script (interpreter and argument are the caller's), 0 for something else. */
+static int script_read(const char *path, char **interpreter, char **argument, struct error *error)
+{
+	char line[LINE_MAX_SCRIPT] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(error, -errno, "cannot read %s: %s", path, strerror(errno));
+	ssize_t n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	if (n < 2 || line[0] != '#' || line[1] != '!')
+		return 0;
+	line[strcspn(line, "\n")] = 0;
+	char *word = line + 2 + strspn(line + 2, " \t"), *rest = word + strcspn(word, " \t"), *found = NULL;
+	if (*rest) {
+		*rest++ = 0;
+		rest += strspn(rest, " \t");
+	}
+	for (char *end = rest + strlen(rest); end > rest && strchr(" \t\r", end[-1]);)
+		*--end = 0;
+	int err = 0;
+	if (text_ends(word, "/env"))
+		err = script_env(rest, path, &found, &rest, error);
+	else if (word[0] != '/')
+		err = error_set(error, -ENOEXEC, "%s: its interpreter \"%s\" is not an absolute path", path, word);
+	else
+		found = alloc_copy(word);
+	if (err)
+		return err;
+	*interpreter = found;
+	*argument = rest && *rest ? alloc_copy(rest) : NULL;
+	return 1;
+}
+
+/* Follows "#!" lines: packed->program becomes the ELF program, packed->args what goes in front of the arguments. */
+static int add_program(const struct pack_request *request, struct plan *plan, struct packed *packed, struct error *error)
+{
+	struct strings args = { 0 };
+	packed->program = alloc_copy(request->program);
+	for (int depth = 0;; depth++) {
+		char *interpreter = NULL, *argument = NULL;
+		int err = plan_add(plan, packed->program, false, error);
+		if (err)
+			return err;
+		err = script_read(packed->program, &interpreter, &argument, error);
+		if (err < 0)
+			return err;
+		if (!err)
+			break;
+		if (depth == SCRIPTS_MAX)
+			return error_set(error, -ELOOP, "%s: too many scripts that interpret scripts", request->program);
+		/* [interpreter, argument, script] + what was in front already, without its own first word */
+		strings_add(&args, interpreter);
+		if (argument)
+			strings_add(&args, argument);
+		strings_add(&args, packed->program);
+		for (size_t i = 1; i < packed->args.count; i++)
+			strings_add(&args, packed->args.item[i]);
+		strings_free(&packed->args);
+		packed->args = args;
+		args = (struct strings){ 0 };
+		free(packed->program);
+		free(argument);
+		packed->program = interpreter;
+	}
+	struct program_facts facts;
+	int err = program_check(packed->program, &facts, error);
+	packed->need = facts.need;
+	return err;
+}
+
+/* ---- what every program may expect ---- */
+
+static void add_base(struct plan *plan, const char *timezone)
+{
+	static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n"
+				     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
+	static const char group[] = "root:x:0:\ntty:x:5:\nwww-data:x:33:\nnogroup:x:65534:\n";
+	static const char hosts[] = "127.0.0.1\tlocalhost\n";
+	static const char nsswitch[] = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n";
+	static const char *const dirs[] = { "/dev", "/proc", "/sys", "/run", "/root", "/var", "/usr", "/etc" };
+	static const char *const files[] = { "/etc/services", "/etc/protocols" };
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
+		plan_dir(plan, dirs[i], 0755);
+	plan_dir(plan, "/tmp", 01777);
+	plan_dir(plan, "/var/tmp", 01777);
+	plan_data(plan, "/etc/passwd", 0644, passwd, sizeof(passwd) - 1);
+	plan_data(plan, "/etc/group", 0644, group, sizeof(group) - 1);
+	plan_data(plan, "/etc/hosts", 0644, hosts, sizeof(hosts) - 1);
+	plan_data(plan, "/etc/nsswitch.conf", 0644, nsswitch, sizeof(nsswitch) - 1);
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		plan_add(plan, files[i], false, NULL);
+	plan_add(plan, "/etc/localtime", false, NULL);
+	if (timezone && !strstr(timezone, "..")) {
+		char *zone = alloc_format("/usr/share/zoneinfo/%s", timezone);
+		plan_add(plan, zone, false, NULL);
+		free(zone);
+	}
+}
+
+/* A program with a TLS library will want to know whom to trust. */
+static void add_certificates(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (strstr(plan->entry[i].guest, "/libssl.so") || strstr(plan->entry[i].guest, "/libgnutls.so")) {
+			plan_add(plan, "/etc/ssl/certs/ca-certificates.crt", false, NULL);
+			plan_add(plan, "/etc/ssl/openssl.cnf", false, NULL);
+			return;
+		}
+}
+
+static void add_manifest(struct plan *plan, const struct pack_request *request, const struct packed *packed)
+{
+	struct text json = { 0 };
+	if (request->manifest) {
+		manifest_print(request->manifest, &json);
+	} else {
+		struct manifest manifest = { 0 };
+		const char *base = strrchr(request->program, '/') + 1;
+		manifest.name = alloc_copy(base);
+		manifest.program = alloc_copy(packed->program);
+		for (size_t i = 0; i < packed->args.count; i++)
+			strings_add(&manifest.args, packed->args.item[i]);
+		if (!manifest.args.count)
+			strings_add(&manifest.args, base);
+		strings_add(&manifest.kernels, "libos");
+		manifest_print(&manifest, &json);
+		manifest_free(&manifest);
+	}
+	plan_data(plan, LV_MANIFEST_PATH, 0644, json.data, json.size);
+	text_free(&json);
+}
+
+static int add_volumes(struct plan *plan, const struct strings *volumes, struct error *error)
+{
+	for (size_t i = 0; volumes && i < volumes->count; i++) {
+		char *host = NULL, *guest = NULL;
+		int err = volume_parse(volumes->item[i], &host, &guest, error);
+		if (!err)
+			err = plan_add_as(plan, host, guest, error);
+		if (err)
+			error_prefix(error, "-v %s", volumes->item[i]);
+		free(host);
+		free(guest);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int make_plan(const struct pack_request *request, struct plan *plan, struct packed *packed, struct error *error)
+{
+	int err = request->program ? add_program(request, plan, packed, error) : 0;
+	if (err)
+		return err;
+	size_t strict = plan->count;
+	if (request->program && !request->no_companions)
+		err = companions_add(plan, packed->program, error);
+	if (!err)
+		err = add_volumes(plan, request->volumes, error);
+	if (!err)
+		err = libraries_add(plan, strict, error);
+	if (err)
+		return err;
+	add_base(plan, request->timezone);
+	add_certificates(plan);
+	add_manifest(plan, request, packed);
+	return 0;
+}
+
+/* ---- the file ---- */
+
+static int run_mkfs(const char *tree, const char *output, struct error *error)
+{
+	/*
+	 * Same files, same bytes: fixed UUID and build time. File times are kept (compiled Python modules rest on them);
+	 * data is not packed behind inodes, so that every file starts on a page and can be mapped in place.
+	 */
+	char *argv[] = { "mkfs.erofs", "--quiet", "-x-1", "-Enoinline_data", "-T0", "--preserve-mtime", "--all-root",
+		"-U00000000-0000-0000-0000-000000000000", (char *)output, (char *)tree, NULL };
+	char *envp[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin", "LC_ALL=C", NULL };
+	posix_spawn_file_actions_t actions;
+	pid_t pid;
+	int status = 0;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	/* Its progress report does not belong into the output of the program that is about to run. */
+	posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+	const char *tool = access("/usr/bin/mkfs.erofs", X_OK) ? "/usr/sbin/mkfs.erofs" : "/usr/bin/mkfs.erofs";
+	int err = posix_spawn(&pid, tool, &actions, NULL, argv, envp);
+	posix_spawn_file_actions_destroy(&actions);
+	if (err == ENOENT)
+		return error_set(error, -err, "mkfs.erofs is not installed; run: sudo apt-get install erofs-utils");
+	if (err)
+		return error_set(error, -err, "%s: %s", tool, strerror(err));
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (status)
+		return error_set(error, -EIO, "mkfs.erofs failed with status 0x%x", (unsigned)status);
+	return 0;
+}
+
+/* Writes plan as a sealed image to output; sha256 gets its digest. */
+static int build(const struct plan *plan, const char *tree, const char *output, char *sha256, struct error *error)
+{
+	int dir = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = dir < 0 ? error_set(error, -errno, "%s: %s", tree, strerror(errno)) : plan_write(plan, dir, error);
+	if (dir >= 0)
+		close(dir);
+	if (!err)
+		err = run_mkfs(tree, output, error);
+	if (err)
+		return err;
+	int fd = open(output, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(error, -errno, "%s: %s", output, strerror(errno));
+	err = image_seal(fd, sha256, error);
+	close(fd);
+	return err;
+}
+
+/* Makes the image beside its later place, so that it appears there whole or not at all. *fresh is the caller's. */
+static int build_in(const char *dir, const struct plan *plan, char **fresh, char *sha256, struct error *error)
+{
+	char *stage = alloc_format("%s/.stage-XXXXXX", dir);
+	int err = mkdtemp(stage) ? 0 : error_set(error, -errno, "%s: %s", dir, strerror(errno));
+	*fresh = alloc_format("%s.lvm", stage);
+	if (!err)
+		err = build(plan, stage, *fresh, sha256, error);
+	tree_remove(AT_FDCWD, stage);
+	if (err)
+		unlink(*fresh);
+	free(stage);
+	return err;
+}
+
+static int publish(const char *cache, char *fresh, const char *sha256, struct packed *packed, struct error *error)
+{
+	packed->path = alloc_format("%s/images/%s.lvm", cache, sha256);
+	if (chmod(fresh, 0444) || rename(fresh, packed->path)) {
+		unlink(fresh);
+		return error_set(error, -errno, "%s: %s", packed->path, strerror(errno));
+	}
+	packed->fd = open(packed->path, O_RDONLY | O_CLOEXEC);
+	return packed->fd < 0 ? error_set(error, -errno, "%s: %s", packed->path, strerror(errno)) : 0;
+}
+
+static int pack_new(const char *cache, const char *key, const struct pack_request *request, struct packed *packed, struct error *error)
+{
+	struct plan plan = { 0 };
+	char sha256[IMAGE_HEX + 1], *fresh = NULL, *images = alloc_format("%s/images", cache), *index = alloc_format("%s/index", cache);
+	*packed = PACKED_NONE;
+	int err = make_plan(request, &plan, packed, error);
+	if (!err && ((err = dir_make(images, 0700)) || (err = dir_make(index, 0700))))
+		error_set(error, err, "%s: %s", images, strerror(-err));
+	if (!err)
+		err = build_in(images, &plan, &fresh, sha256, error);
+	if (!err)
+		err = publish(cache, fresh, sha256, packed, error);
+	if (!err)
+		err = cache_store(cache, key, packed, &plan, error);
+	free(fresh);
+	free(images);
+	free(index);
+	plan_free(&plan);
+	return err;
+}
+
+int pack_cached(const struct pack_request *request, struct packed *packed, struct error *error)
+{
+	struct text key = { 0 };
+	char *cache = cache_dir();
+	*packed = PACKED_NONE;
+	int err = request_key(request, &key, error);
+	if (!err && cache_find(cache, key.data, packed)) {
+		err = pack_new(cache, key.data, request, packed, error);
+		if (err)
+			packed_free(packed);
+	}
+	text_free(&key);
+	free(cache);
+	return err;
+}
+
+int pack_to(const struct pack_request *request, const char *output, struct error *error)
+{
+	struct plan plan = { 0 };
+	struct packed packed = PACKED_NONE;
+	char sha256[IMAGE_HEX + 1], *fresh = NULL, *dir = alloc_copy(strchr(output, '/') ? output : "./"), *slash = strrchr(dir, '/');
+	slash[slash == dir] = 0;
+	int err = make_plan(request, &plan, &packed, error);
+	if (!err)
+		err = build_in(dir, &plan, &fresh, sha256, error);
+	if (!err && (chmod(fresh, 0644) || rename(fresh, output)))
+		err = error_set(error, -errno, "%s: %s", output, strerror(errno));
+	free(fresh);
+	free(dir);
+	plan_free(&plan);
+	packed_free(&packed);
+	return err;
+}

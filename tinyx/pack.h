@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a program to an image: interpreter, libraries, companions and a minimal /etc around it, one EROFS file, cached. */
+#ifndef LV_TINYX_PACK_H
+#define LV_TINYX_PACK_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "tinyx/cache.h"
+#include "tinyx/manifest.h"
+
+struct pack_request {
+	const char *program;    /* absolute host path; NULL: an image without a program of the host */
+	const struct strings *volumes; /* "HOST:GUEST[:ro]", absolute or relative to the working directory */
+	const char *timezone;   /* "Area/City": its zone file is packed too; NULL: none */
+	bool no_companions;     /* leave out the other files of the program's package */
+	const struct manifest *manifest; /* NULL: written from the program */
+};
+
+/* Splits "HOST:GUEST[:ro]"; host and guest are the caller's. -EINVAL with message. */
+int volume_parse(const char *word, char **host, char **guest, struct error *error);
+/* Where PATH has an executable of this name; the caller's. NULL: nowhere. */
+char *pack_find_program(const char *name);
+/* The cached image of the request, packed now if it is not there or stale. Messages name the file that is wrong. */
+int pack_cached(const struct pack_request *request, struct packed *packed, struct error *error);
+/* Packs into the file output (which is replaced), whatever the cache holds. */
+int pack_to(const struct pack_request *request, const char *output, struct error *error);
+
+#endif

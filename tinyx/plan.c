@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tinyx/plan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "tinyx/image.h"
+
+#define LINKS_MAX 40
+
+/* ---- paths ---- */
+
+/* Appends the components of path to clean (which holds "" or "/a/b"), following "." and "..". */
+static void path_push(struct text *clean, const char *path)
+{
+	while (*path) {
+		path += strspn(path, "/");
+		size_t n = strcspn(path, "/");
+		if (n == 2 && path[0] == '.' && path[1] == '.') {
+			while (clean->size && clean->data[--clean->size] != '/')
+				;
+			if (clean->data)
+				clean->data[clean->size] = 0;
+		} else if (n && !(n == 1 && path[0] == '.')) {
+			text_put(clean, "/");
+			text_add(clean, path, n);
+		}
+		path += n;
+	}
+}
+
+char *path_clean(const char *base, const char *path)
+{
+	struct text clean = { 0 };
+	if (path[0] != '/')
+		path_push(&clean, base);
+	path_push(&clean, path);
+	if (!clean.size)
+		text_put(&clean, "/");
+	return clean.data;
+}
+
+/* ---- the table ---- */
+
+static size_t slot_of(const struct plan *plan, const char *guest)
+{
+	uint64_t hash = 0xcbf29ce484222325ull;
+	for (const char *c = guest; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 0x100000001b3ull;
+	size_t at = hash & (plan->slots - 1);
+	while (plan->slot[at] && strcmp(plan->entry[plan->slot[at] - 1].guest, guest))
+		at = (at + 1) & (plan->slots - 1);
+	return at;
+}
+
+static void table_grow(struct plan *plan)
+{
+	if (plan->count < plan->room)
+		return;
+	plan->room = plan->room ? 2 * plan->room : 64;
+	plan->entry = alloc_again(plan->entry, plan->room * sizeof(*plan->entry));
+	free(plan->slot);
+	plan->slots = 2 * plan->room;
+	plan->slot = alloc_zero(plan->slots * sizeof(*plan->slot));
+	for (size_t i = 0; i < plan->count; i++)
+		plan->slot[slot_of(plan, plan->entry[i].guest)] = (uint32_t)i + 1;
+}
+
+const struct plan_entry *plan_find(const struct plan *plan, const char *guest)
+{
+	if (!plan->slots)
+		return NULL;
+	uint32_t index = plan->slot[slot_of(plan, guest)];
+	return index ? &plan->entry[index - 1] : NULL;
+}
+
+static void entry_clear(struct plan_entry *entry)
+{
+	free(entry->guest);
+	free(entry->source);
+	free(entry->depends);
+}
+
+/* Takes the entry; a later one replaces an earlier one only if asked to. */
+static void table_put(struct plan *plan, struct plan_entry entry, bool replace)
+{
+	table_grow(plan);
+	size_t at = slot_of(plan, entry.guest);
+	if (!plan->slot[at]) {
+		plan->entry[plan->count++] = entry;
+		plan->slot[at] = (uint32_t)plan->count;
+		return;
+	}
+	struct plan_entry *old = &plan->entry[plan->slot[at] - 1];
+	if (replace || (old->kind == PLAN_DIR && entry.depends && !old->depends)) {
+		entry_clear(old);
+		*old = entry;
+	} else {
+		entry_clear(&entry);
+	}
+}
+
+static void parents(struct plan *plan, const char *guest)
+{
+	char *path = alloc_copy(guest), *slash = strrchr(path, '/');
+	if (slash && slash != path) {
+		*slash = 0;
+		if (!plan_find(plan, path)) {
+			parents(plan, path);
+			table_put(plan, (struct plan_entry){ .guest = alloc_copy(path), .kind = PLAN_DIR, .mode = 0755 }, false);
+		}
+	}
+	free(path);
+}
+
+/* Guest paths may lead through links that are planned already: /lib/x is /usr/lib/x there too. */
+static char *guest_resolve(const struct plan *plan, const char *guest)
+{
+	char *path = path_clean("/", guest);
+	for (int links = 0; links < LINKS_MAX; links++) {
+		char *slash = path;
+		const struct plan_entry *link = NULL;
+		while (!link && (slash = strchr(slash + 1, '/'))) {
+			*slash = 0;
+			const struct plan_entry *entry = plan_find(plan, path);
+			link = entry && entry->kind == PLAN_LINK ? entry : NULL;
+			if (!link)
+				*slash = '/';
+		}
+		if (!link)
+			break;
+		char *up = alloc_format("%s/..", path), *dir = path_clean("/", up), *target = path_clean(dir, link->source);
+		char *rest = alloc_format("%s/%s", target, slash + 1), *next = path_clean("/", rest);
+		free(up);
+		free(dir);
+		free(target);
+		free(rest);
+		free(path);
+		path = next;
+	}
+	return path;
+}
+
+void plan_dir(struct plan *plan, const char *guest, mode_t mode)
+{
+	char *path = guest_resolve(plan, guest);
+	parents(plan, path);
+	if (strcmp(path, "/"))
+		table_put(plan, (struct plan_entry){ .guest = alloc_copy(path), .kind = PLAN_DIR, .mode = mode }, false);
+	free(path);
+}
+
+void plan_data(struct plan *plan, const char *guest, mode_t mode, const void *data, size_t size)
+{
+	char *path = guest_resolve(plan, guest), *copy = alloc_zero(size);
+	memcpy(copy, data, size);
+	parents(plan, path);
+	table_put(plan, (struct plan_entry){ .guest = path, .kind = PLAN_DATA, .mode = mode, .source = copy, .size = size }, false);
+}
+
+/* ---- from the host ---- */
+
+static char *link_target(const char *host, size_t size)
+{
+	char *target = alloc_zero(size + 1);
+	ssize_t n = readlink(host, target, size);
+	if (n < 0) {
+		free(target);
+		return NULL;
+	}
+	return target;
+}
+
+static int put_host(struct plan *plan, const char *host, const char *guest, const struct stat *st, bool depends, bool replace,
+		    struct error *error)
+{
+	struct plan_entry entry = { .mode = st->st_mode & 07777, .mtime = st->st_mtim.tv_sec };
+	if (S_ISLNK(st->st_mode)) {
+		entry.kind = PLAN_LINK;
+		entry.mtime = 0;
+		entry.source = link_target(host, st->st_size > 0 ? (size_t)st->st_size : PATH_MAX);
+		if (!entry.source)
+			return error_set(error, -errno, "%s: %s", host, strerror(errno));
+	} else if (S_ISDIR(st->st_mode)) {
+		entry.kind = PLAN_DIR;
+		entry.mtime = 0;
+	} else if (S_ISREG(st->st_mode)) {
+		entry.kind = PLAN_FILE;
+		entry.source = alloc_copy(host);
+		entry.size = (size_t)st->st_size;
+		if (access(host, R_OK)) {
+			free(entry.source);
+			return error_set(error, -errno, "cannot read %s: %s", host, strerror(errno));
+		}
+	} else {
+		return 0;
+	}
+	if (depends) {
+		entry.depends = alloc_copy(host);
+		entry.fingerprint = file_fingerprint(st);
+	}
+	entry.guest = alloc_copy(guest);
+	table_put(plan, entry, replace);
+	return 0;
+}
+
+static int put_tree(struct plan *plan, const char *host, const char *guest, bool replace, struct error *error);
+
+static int put_children(struct plan *plan, const char *host, const char *guest, bool replace, struct error *error)
+{
+	DIR *dir = opendir(host);
+	if (!dir)
+		return error_set(error, -errno, "cannot read directory %s: %s", host, strerror(errno));
+	int err = 0;
+	for (struct dirent *entry; !err && (entry = readdir(dir));) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		char *from = alloc_format("%s/%s", strcmp(host, "/") ? host : "", entry->d_name);
+		char *to = alloc_format("%s/%s", strcmp(guest, "/") ? guest : "", entry->d_name);
+		err = put_tree(plan, from, to, replace, error);
+		free(from);
+		free(to);
+	}
+	closedir(dir);
+	return err;
+}
+
+static int put_tree(struct plan *plan, const char *host, const char *guest, bool replace, struct error *error)
+{
+	struct stat st;
+	if (lstat(host, &st))
+		return error_set(error, -errno, "%s: %s", host, strerror(errno));
+	int err = strcmp(guest, "/") ? put_host(plan, host, guest, &st, true, replace, error) : 0;
+	return !err && S_ISDIR(st.st_mode) ? put_children(plan, host, guest, replace, error) : err;
+}
+
+int plan_add_as(struct plan *plan, const char *host, const char *guest, struct error *error)
+{
+	char *to = guest_resolve(plan, guest), *from = realpath(host, NULL);
+	int err = 0;
+	if (!from)
+		err = error_set(error, -errno, "%s: %s", host, strerror(errno));
+	if (!err) {
+		parents(plan, to);
+		err = put_tree(plan, from, to, true, error);
+	}
+	free(from);
+	free(to);
+	return err;
+}
+
+/* One step of plan_add: the entry at path itself. Puts the link's target into *next. */
+static int put_step(struct plan *plan, const char *path, bool last, bool whole, char **next, struct error *error)
+{
+	struct stat st;
+	*next = NULL;
+	const struct plan_entry *known = plan_find(plan, path);
+	if (known && !last && known->kind == PLAN_DIR)
+		return 0;
+	if (lstat(path, &st))
+		return error_set(error, -errno, "%s: %s", path, strerror(errno));
+	if (S_ISLNK(st.st_mode)) {
+		*next = link_target(path, st.st_size > 0 ? (size_t)st.st_size : PATH_MAX);
+		if (!*next)
+			return error_set(error, -errno, "%s: %s", path, strerror(errno));
+	}
+	/* A directory on the way is not a dependency: other files come and go in it. */
+	int err = put_host(plan, path, path, &st, !S_ISDIR(st.st_mode) || (last && whole), false, error);
+	if (!err && last && whole && S_ISDIR(st.st_mode))
+		err = put_children(plan, path, path, false, error);
+	return err;
+}
+
+int plan_add(struct plan *plan, const char *host, bool whole, struct error *error)
+{
+	struct text done = { 0 };
+	char *rest = path_clean("/", host);
+	int err = 0, links = 0;
+	text_put(&done, "");
+	while (!err && *rest) {
+		const char *component = rest + strspn(rest, "/");
+		size_t n = strcspn(component, "/");
+		if (!n)
+			break;
+		size_t before = done.size;
+		text_put(&done, "/");
+		text_add(&done, component, n);
+		bool last = !component[n];
+		char *target, *after = alloc_copy(component + n);
+		err = put_step(plan, done.data, last, whole, &target, error);
+		if (!err && target) {
+			if (++links > LINKS_MAX)
+				err = error_set(error, -ELOOP, "%s: too many symbolic links", host);
+			done.data[done.size = before] = 0;
+			char *joined = alloc_format("%s%s", target, after), *full = path_clean(before ? done.data : "/", joined);
+			free(after);
+			free(joined);
+			after = full;
+			done.data[done.size = 0] = 0;
+		}
+		free(target);
+		free(rest);
+		rest = after;
+	}
+	free(rest);
+	text_free(&done);
+	return err;
+}
+
+/* ---- to the staging directory ---- */
+
+static int copy_contents(int from, int to, size_t size)
+{
+	while (size) {
+		ssize_t n = copy_file_range(from, NULL, to, NULL, size, 0);
+		if (n <= 0)
+			break;
+		size -= (size_t)n;
+	}
+	/* What is left, or file systems that cannot do it: by hand, to the end of the file. */
+	char chunk[65536];
+	for (;;) {
+		ssize_t n = read(from, chunk, sizeof(chunk));
+		if (n < 0)
+			return -errno;
+		if (!n)
+			return 0;
+		int err = fd_write(to, chunk, (size_t)n);
+		if (err)
+			return err;
+	}
+}
+
+static int write_file(const struct plan_entry *entry, int dir, const char *name)
+{
+	int to = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), err = to < 0 ? -errno : 0;
+	if (!err && entry->kind == PLAN_DATA) {
+		err = fd_write(to, entry->source, entry->size);
+	} else if (!err) {
+		int from = open(entry->source, O_RDONLY | O_CLOEXEC);
+		err = from < 0 ? -errno : copy_contents(from, to, entry->size);
+		if (from >= 0)
+			close(from);
+	}
+	struct timespec times[2] = { { .tv_sec = entry->mtime }, { .tv_sec = entry->mtime } };
+	if (!err && (fchmod(to, entry->mode & 0777) || futimens(to, times)))
+		err = -errno;
+	if (to >= 0)
+		close(to);
+	return err;
+}
+
+static int write_entry(const struct plan_entry *entry, int dir)
+{
+	const char *name = entry->guest + 1;
+	switch (entry->kind) {
+	case PLAN_DIR: return mkdirat(dir, name, 0700) ? -errno : 0;
+	case PLAN_LINK: return symlinkat(entry->source, dir, name) ? -errno : 0;
+	default: return write_file(entry, dir, name);
+	}
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp((*(const struct plan_entry *const *)a)->guest, (*(const struct plan_entry *const *)b)->guest);
+}
+
+/* Parents sort before their children. Modes and times of directories come last: writing into them changes both. */
+int plan_write(const struct plan *plan, int dir, struct error *error)
+{
+	const struct plan_entry **order = alloc_zero(plan->count * sizeof(*order));
+	static const struct timespec epoch[2];
+	int err = 0;
+	for (size_t i = 0; i < plan->count; i++)
+		order[i] = &plan->entry[i];
+	qsort(order, plan->count, sizeof(*order), by_path);
+	for (size_t i = 0; i < plan->count && !err; i++) {
+		err = write_entry(order[i], dir);
+		if (err)
+			error_set(error, err, "%s: %s", order[i]->kind == PLAN_FILE ? order[i]->source : order[i]->guest, strerror(-err));
+	}
+	for (size_t i = plan->count; i-- > 0 && !err;) {
+		const char *name = order[i]->guest + 1;
+		/* The owner keeps its rights, so that the tree can be read and removed by who made it. */
+		if (order[i]->kind == PLAN_DIR)
+			fchmodat(dir, name, (order[i]->mode & 01777) | 0700, 0);
+		if (order[i]->kind == PLAN_DIR || order[i]->kind == PLAN_LINK)
+			utimensat(dir, name, epoch, AT_SYMLINK_NOFOLLOW);
+	}
+	utimensat(dir, ".", epoch, 0);
+	free(order);
+	return err;
+}
+
+void plan_free(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		entry_clear(&plan->entry[i]);
+	free(plan->entry);
+	free(plan->slot);
+	*plan = (struct plan){ 0 };
+}

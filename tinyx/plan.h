@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What will be in an image, before anything is written: a set of guest paths, each with where its contents come from. The
+ * plan also knows which host files it rests on, so that the cache can tell when it has to be made anew.
+ */
+#ifndef LV_TINYX_PLAN_H
+#define LV_TINYX_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+enum plan_kind { PLAN_DIR, PLAN_FILE, PLAN_LINK, PLAN_DATA };
+
+struct plan_entry {
+	char *guest; /* absolute, no "." or "..", no trailing slash */
+	enum plan_kind kind;
+	mode_t mode;          /* permission bits */
+	char *source;         /* FILE: host path; LINK: target; DATA: contents */
+	size_t size;          /* FILE, DATA: bytes */
+	int64_t mtime;        /* seconds */
+	char *depends;        /* host path whose change makes the plan stale, NULL: none */
+	uint64_t fingerprint; /* of depends */
+};
+
+struct plan { /* zero-initialised: empty */
+	struct plan_entry *entry;
+	size_t count, room;
+	uint32_t *slot; /* open hash table over guest paths: index + 1 */
+	size_t slots;
+};
+
+/*
+ * Adds a host file or directory under the same path, with the symbolic links and directories on the way to it. A directory
+ * is added with all that is in it if whole is set. -ENOENT, -EACCES, ... with a message that names the path.
+ */
+int plan_add(struct plan *plan, const char *host, bool whole, struct error *error);
+/* Adds host file or tree as guest, replacing what is planned there. Sockets, devices and pipes are passed over. */
+int plan_add_as(struct plan *plan, const char *host, const char *guest, struct error *error);
+/* Adds what the caller made: an empty directory, a small file; what is there already stays. */
+void plan_dir(struct plan *plan, const char *guest, mode_t mode);
+void plan_data(struct plan *plan, const char *guest, mode_t mode, const void *data, size_t size);
+/* NULL: not planned. Valid until the next addition. */
+const struct plan_entry *plan_find(const struct plan *plan, const char *guest);
+/* Creates everything under the existing directory. */
+int plan_write(const struct plan *plan, int dir, struct error *error);
+void plan_free(struct plan *plan);
+
+/* "/a/b/../c//d" -> "/a/c/d"; relative paths start at base. The caller's. */
+char *path_clean(const char *base, const char *path);
+
+#endif
