@@ -10,6 +10,7 @@
 #include <asm/ioctls.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
+#include <linux/signal.h>
 #include <asm/termbits.h>
 
 #define FLUSH_DELAY_NS 2000000 /* a doorbell may be put off by this much while the program computes */
@@ -165,6 +166,17 @@ static int wait_for_room(struct file *file, struct stream *out)
 	return 0;
 }
 
+/* The host's reader has gone, as the monitor found out at an earlier write. */
+static int64_t broken_pipe(const struct stream *out)
+{
+	const volatile uint32_t *flags = &device->config.console.stream[out - stream];
+	struct siginfo_k info = {.code = SI_USER};
+	if (!(*flags & LV_STREAM_BROKEN))
+		return 0;
+	signal_send(current, SIGPIPE, &info);
+	return -EPIPE;
+}
+
 static int64_t output_write(struct file *file, const void *bytes, size_t n, int64_t *position)
 {
 	struct stream *out = file->private;
@@ -174,6 +186,8 @@ static int64_t output_write(struct file *file, const void *bytes, size_t n, int6
 	reclaim(out);
 	while (done < n) {
 		int64_t result = wait_for_room(file, out);
+		if (result == 0)
+			result = broken_pipe(out);
 		if (result == 0)
 			result = send_some(out, (const char *)bytes + done, n - done);
 		if (result < 0)
@@ -291,7 +305,9 @@ void console_init(void)
 	for (int i = 0; i < 3; i++) {
 		ring_init(&stream[i].ring, &device->queue[i]);
 		stream[i].flags = device->config.console.stream[i];
-		stream[i].file = file_new(i ? &output_ops : &stdin_ops, i ? O_WRONLY : O_RDONLY, &stream[i]);
+		/* Where stderr and stdout are one file on the host, one queue keeps the order of the program's writes. */
+		struct stream *carrier = stream[i].flags & LV_STREAM_SAME ? &stream[1] : &stream[i];
+		stream[i].file = file_new(i ? &output_ops : &stdin_ops, i ? O_WRONLY : O_RDONLY, carrier);
 		if (!stream[i].file)
 			panic("no memory for the console");
 		file_get(stream[i].file); /* the console keeps its own reference, for notes and /dev/tty */
