@@ -8,4 +8,10 @@
 /* RFC 6528: a keyed hash of the connection plus a clock. Addresses and ports as lwIP has them. */
 uint32_t net_initial_sequence(const ip_addr_t *local, uint16_t local_port, const ip_addr_t *remote, uint16_t remote_port);
 
+struct pbuf;
+struct netif;
+/* Every packet before lwIP looks at it; 0: it goes on. */
+int net_ip4_input(struct pbuf *p, struct netif *from);
+int net_ip6_input(struct pbuf *p, struct netif *from);
+
 #endif

@@ -55,6 +55,7 @@
 #define IP_REASS_MAX_PBUFS 64
 #define MEMP_NUM_REASSDATA 16
 #define IP_FRAG 1
+#define IPV6_FRAG_COPYHEADER 1 /* pointers of 64 bits */
 #define DHCP_DOES_ARP_CHECK 0 /* costs seconds at start */
 #define LWIP_DHCP_MAX_DNS_SERVERS 2
 #define DNS_MAX_SERVERS 2
@@ -99,6 +100,8 @@
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1 /* they compare a MSS of 64 KiB with 16-bit windows */
 #define LWIP_HOOK_FILENAME "libos/net/hooks.h"
 #define LWIP_HOOK_TCP_ISN net_initial_sequence
+#define LWIP_HOOK_IP4_INPUT net_ip4_input
+#define LWIP_HOOK_IP6_INPUT net_ip6_input
 
 /* what lwIP asks of random.c and net.c */
 #define LWIP_RAND() net_random()

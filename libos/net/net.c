@@ -112,7 +112,6 @@ void net_up(void)
 	is_up = true;
 	random_bytes(isn_key, sizeof(isn_key));
 	lwip_init();
-	net_timers_init();
 	net_busy();
 	loopback_up();
 	device_up();

@@ -16,9 +16,6 @@ bool net_poll(void);
 /* Before the VM ends: waits a little until what programs sent was sent and acknowledged. */
 void net_drain(void);
 
-/* timers.c */
-void net_timers_init(void);
-
 /* virtio_net.c: the driver. The device of the device page, or NULL. */
 struct netif *virtio_net_open(void);
 bool virtio_net_poll(void);

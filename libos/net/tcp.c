@@ -376,8 +376,8 @@ static int64_t cannot_send(struct tcp_socket *t, struct message *m)
 {
 	if (t->s.error)
 		return socket_take_error(&t->s);
-	if (t->state == TCP_NEW || t->state == TCP_LISTENING || t->state == TCP_CONNECTING)
-		return t->state == TCP_CONNECTING && (m->flags & MSG_DONTWAIT) ? -EAGAIN : -ENOTCONN;
+	if (t->state == TCP_CONNECTING)
+		return -EAGAIN;
 	return socket_broken_pipe(m);
 }
 

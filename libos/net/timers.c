@@ -15,6 +15,7 @@
 #include "lwip/netif.h"
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/prot/dhcp.h"
+#include "lwip/timeouts.h"
 
 #define MS 1000000ull
 #define FAST (TCP_FAST_INTERVAL * MS)
@@ -161,7 +162,8 @@ void tcp_timer_needed(void)
 {
 }
 
-void net_timers_init(void)
+/* Called by lwip_init. */
+void sys_timeouts_init(void)
 {
 	tick.fire = on_tick;
 	last_fast = last_slow = last_second = last_dhcp_fine = last_dhcp_coarse = last_activity = clock_monotonic();

@@ -19,12 +19,7 @@
 #define X32_F "x"
 #define SZT_F "zu"
 
-#ifdef LV_HOST_TEST /* the host's headers define the byte order and ssize_t themselves */
-#include <limits.h>
-#include <sys/types.h>
-#else
 typedef long ssize_t;
-#endif
 #ifndef SSIZE_MAX
 #define SSIZE_MAX 0x7fffffffffffffffl
 #endif

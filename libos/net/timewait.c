@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A new connection from a port whose last connection is still in TIME-WAIT here. lwIP resets it; a client that makes
+ * many connections would see that as a refusal. RFC 1122 (4.2.2.13) allows to accept it when its sequence number is
+ * beyond the old connection's, so the old one is forgotten before lwIP sees the packet.
+ */
+#include "libos/libos.h"
+#include "libos/net/hooks.h"
+
+#include "lwip/pbuf.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/prot/ip4.h"
+#include "lwip/prot/ip6.h"
+#include "lwip/prot/tcp.h"
+
+static void forget(const ip_addr_t *remote, uint16_t remote_port, uint16_t local_port, uint32_t sequence)
+{
+	for (struct tcp_pcb *pcb = tcp_tw_pcbs; pcb; pcb = pcb->next) {
+		if (pcb->remote_port != remote_port || pcb->local_port != local_port || !ip_addr_cmp_zoneless(&pcb->remote_ip, remote))
+			continue;
+		if (!TCP_SEQ_GEQ(sequence, pcb->rcv_nxt))
+			return;
+		tcp_pcb_remove(&tcp_tw_pcbs, pcb);
+		tcp_free(pcb);
+		return;
+	}
+}
+
+static void look(const struct pbuf *p, unsigned offset, const ip_addr_t *remote)
+{
+	const struct tcp_hdr *tcp = (const struct tcp_hdr *)((const uint8_t *)p->payload + offset);
+	if (p->len < offset + sizeof(*tcp) || (TCPH_FLAGS(tcp) & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+		return;
+	forget(remote, lwip_ntohs(tcp->src), lwip_ntohs(tcp->dest), lwip_ntohl(tcp->seqno));
+}
+
+int net_ip4_input(struct pbuf *p, struct netif *from)
+{
+	const struct ip_hdr *ip = p->payload;
+	ip_addr_t remote = {0};
+	if (!tcp_tw_pcbs || p->len < sizeof(*ip) || IPH_PROTO(ip) != IP_PROTO_TCP)
+		return 0;
+	ip_addr_set_ip4_u32_val(remote, ip->src.addr);
+	look(p, IPH_HL_BYTES(ip), &remote);
+	return 0;
+}
+
+int net_ip6_input(struct pbuf *p, struct netif *from)
+{
+	const struct ip6_hdr *ip = p->payload;
+	ip_addr_t remote = {0};
+	if (!tcp_tw_pcbs || p->len < sizeof(*ip) || IP6H_NEXTH(ip) != IP_PROTO_TCP)
+		return 0;
+	IP_SET_TYPE_VAL(remote, IPADDR_TYPE_V6);
+	memcpy(ip_2_ip6(&remote)->addr, &ip->src, 16);
+	look(p, sizeof(*ip), &remote);
+	return 0;
+}

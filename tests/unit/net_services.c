@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What libos' network stack needs of the rest of libos, for tests on the host: memory from malloc, one thread that
+ * polls while it waits, a clock that tests can move, a small descriptor table.
+ */
+#include "tests/unit/net_services.h"
+
+#include "libos/file.h"
+#include "libos/libos.h"
+#include "libos/linux.h"
+#include "libos/net/text_file.h"
+#include "libos/net/unix.h"
+#include "libos/thread.h"
+
+void *malloc(size_t size);
+void *calloc(size_t count, size_t size);
+void *realloc(void *p, size_t size);
+void free(void *p);
+void abort(void) __attribute__((noreturn));
+int vprintf(const char *format, __builtin_va_list args);
+int fflush(void *stream);
+int clock_gettime(int clock, struct timespec *time);
+
+struct lv_device_page test_device_page;
+struct lv_shared test_shared_page;
+static struct thread main_thread;
+struct thread *current = &main_thread;
+int test_sigpipes;
+uint64_t test_clock_offset;
+
+void panic(const char *format, ...)
+{
+	__builtin_va_list args;
+	__builtin_va_start(args, format);
+	vprintf(format, args);
+	fflush(NULL);
+	abort();
+}
+
+void *kmalloc(size_t size) { return malloc(size); }
+void *kzalloc(size_t size) { return calloc(1, size); }
+void kfree(void *p) { free(p); }
+
+void random_bytes(void *buffer, size_t n)
+{
+	static uint64_t state = 88172645463325252ull;
+	for (uint8_t *p = buffer; n; n--) {
+		state ^= state << 13;
+		state ^= state >> 7;
+		state ^= state << 17;
+		*p++ = state >> 24;
+	}
+}
+
+uint64_t clock_monotonic(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * NS_PER_S + now.tv_nsec + test_clock_offset;
+}
+
+/* ---- timers and waiting ---- */
+
+static struct timer *timers;
+static struct poller *pollers;
+
+void timer_cancel(struct timer *timer)
+{
+	for (struct timer **at = &timers; *at; at = &(*at)->next)
+		if (*at == timer) {
+			*at = timer->next;
+			break;
+		}
+	timer->armed = false;
+}
+
+void timer_set(struct timer *timer, uint64_t deadline)
+{
+	timer_cancel(timer);
+	timer->deadline = deadline;
+	timer->armed = true;
+	timer->next = timers;
+	timers = timer;
+}
+
+void timers_run(void)
+{
+	uint64_t now = clock_monotonic();
+	for (struct timer *timer = timers, *next; timer; timer = next) {
+		next = timer->next;
+		if (timer->deadline > now)
+			continue;
+		timer_cancel(timer);
+		timer->fire(timer);
+		next = timers;
+	}
+}
+
+int test_timers_armed(void)
+{
+	int n = 0;
+	for (struct timer *timer = timers; timer; timer = timer->next)
+		n++;
+	return n;
+}
+
+void poller_add(struct poller *poller)
+{
+	poller->next = pollers;
+	pollers = poller;
+}
+
+bool pollers_run(void)
+{
+	bool any = false;
+	for (struct poller *poller = pollers; poller; poller = poller->next)
+		any |= poller->poll(poller);
+	return any;
+}
+
+void test_pump(void)
+{
+	do
+		timers_run();
+	while (pollers_run());
+}
+
+void waitq_add(struct waitq *queue, struct waiter *waiter)
+{
+	waiter->queue = queue;
+	waiter->prev = queue->last;
+	waiter->next = NULL;
+	*(queue->last ? &queue->last->next : &queue->first) = waiter;
+	queue->last = waiter;
+}
+
+void waitq_remove(struct waiter *waiter)
+{
+	struct waitq *queue = waiter->queue;
+	if (!queue)
+		return;
+	*(waiter->prev ? &waiter->prev->next : &queue->first) = waiter->next;
+	*(waiter->next ? &waiter->next->prev : &queue->last) = waiter->prev;
+	waiter->queue = NULL;
+}
+
+int wake_many(struct waitq *queue, int most, uint32_t events)
+{
+	int woken = 0;
+	for (struct waiter *waiter = queue->first, *next; waiter && woken < most; waiter = next) {
+		next = waiter->next;
+		woken += waiter->wake(waiter, events);
+	}
+	return woken;
+}
+
+static bool on_wake(struct waiter *waiter, uint32_t events)
+{
+	waitq_remove(waiter);
+	return true;
+}
+
+/* There is no other thread: what does not come from the pollers within two seconds never comes. */
+int wait_on(struct waitq *queue, uint64_t deadline)
+{
+	struct waiter waiter = {.wake = on_wake};
+	uint64_t end = clock_monotonic() + 2 * NS_PER_S;
+	waitq_add(queue, &waiter);
+	while (waiter.queue) {
+		test_pump();
+		if (deadline && clock_monotonic() >= deadline)
+			break;
+		if (clock_monotonic() > end)
+			panic("waited for ever\n");
+	}
+	int result = waiter.queue ? -ETIMEDOUT : 0;
+	waitq_remove(&waiter);
+	return result;
+}
+
+bool signal_pending(void) { return false; }
+int process_id(void) { return 42; }
+int current_tid(void) { return 42; }
+void ledger_mark(enum lv_ledger_slot slot) { }
+
+void signal_send(struct thread *thread, int signo, const struct siginfo_k *info)
+{
+	test_sigpipes++;
+}
+
+/* ---- descriptors ---- */
+
+#define FDS 4096
+static struct file *files[FDS];
+
+bool user_ok(const void *p, size_t n, bool write)
+{
+	return (uint64_t)p < 0x800000000000ull && ((uint64_t)p >= 4096 || n == 0);
+}
+
+struct file *file_new(const struct file_ops *ops, uint32_t flags, void *private)
+{
+	struct file *file = kzalloc(sizeof(*file));
+	*file = (struct file){.ops = ops, .refs = 1, .flags = flags, .private = private};
+	return file;
+}
+
+void file_get(struct file *file) { file->refs++; }
+
+void file_put(struct file *file)
+{
+	if (--file->refs)
+		return;
+	file->ops->release(file);
+	kfree(file);
+}
+
+struct file *fd_get(int fd)
+{
+	return fd >= 0 && fd < FDS ? files[fd] : NULL;
+}
+
+int fd_install(struct file *file, int lowest, bool cloexec)
+{
+	for (int fd = lowest; fd < FDS; fd++)
+		if (!files[fd]) {
+			files[fd] = file;
+			return fd;
+		}
+	file_put(file);
+	return -EMFILE;
+}
+
+int fd_close(int fd)
+{
+	struct file *file = fd_get(fd);
+	if (!file)
+		return -EBADF;
+	files[fd] = NULL;
+	file_put(file);
+	return 0;
+}
+
+/* ---- the file tree: one socket ---- */
+
+static struct unix_socket *bound;
+static char bound_path[128];
+
+int unix_path_make(const char *path, struct unix_socket *u, struct inode **inode)
+{
+	if (bound_path[0])
+		return -EADDRINUSE;
+	snprintf(bound_path, sizeof(bound_path), "%s", path);
+	bound = u;
+	*inode = (struct inode *)&bound;
+	return 0;
+}
+
+int unix_path_find(const char *path, struct unix_socket **found)
+{
+	if (strcmp(path, bound_path))
+		return -ENOENT;
+	*found = bound;
+	return bound ? 0 : -ECONNREFUSED;
+}
+
+void unix_path_forget(struct inode *inode)
+{
+	bound = NULL;
+}
+
+int text_file_make(const char *path, const char *text, size_t n)
+{
+	return 0;
+}
+
+/* ---- no device ---- */
+
+void ring_init(struct ring *ring, const struct lv_queue *queue) { }
+int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned count, void *cookie) { return -ENOSPC; }
+void ring_kick(struct ring *ring) { }
+void ring_kick_later(struct ring *ring) { }
+bool ring_has_used(const struct ring *ring) { return false; }
+void *ring_get_used(struct ring *ring, uint32_t *len) { return NULL; }
