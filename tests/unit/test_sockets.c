@@ -459,7 +459,7 @@ static void test_unix_names(void **state)
 static void test_pass_descriptor(void **state)
 {
 	int fd[2], pair[2];
-	struct { struct linux_cmsghdr header; int fd; int pad; } control = {{.len = 20, .level = SOL_SOCKET, .type = SCM_RIGHTS}};
+	struct { struct linux_cmsghdr header; int fd; int pad; } control = {{.len = 20, .level = SOL_SOCKET, .type = SCM_RIGHTS}, -1, 0};
 	char buffer[10];
 	assert_int_equal(CALL(socketpair, AF_UNIX, SOCK_STREAM, 0, P(fd)), 0);
 	tcp_pair(pair);
