@@ -10,6 +10,7 @@ static=$build/tests/guest/guest_empty
 bad() {
 	local name=$1 text=$2 status=0
 	shift 2
+	[ "$1" != run ] || set -- "$lightvm" "$@"
 	timeout 20 "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
 	if [ $status -lt 125 ] || [ $status -gt 127 ]; then
 		cat "$work/err"
@@ -34,9 +35,9 @@ damage() {
 echo 'just text' >"$work/text"
 chmod +x "$work/text"
 bad 'not an ELF' "$work/text.*not an? (ELF|executable)|not an? (ELF|executable).*" run "$work/text"
-printf '#!/bin/sh\necho hi\n' >"$work/script"
+printf '#!/no/such/interpreter\n' >"$work/script"
 chmod +x "$work/script"
-bad 'a script' 'script|ELF' run "$work/script"
+bad 'a script without its interpreter' '/no/such/interpreter' run "$work/script"
 : >"$work/empty"
 chmod +x "$work/empty"
 bad 'an empty file' 'ELF|empty' run "$work/empty"
@@ -108,7 +109,7 @@ bad 'too little memory' '1M|memory' run -m 1M "$busybox" true
 bad 'not enough memory for the image' 'memory' run -m 4M /usr/bin/python3 -c 'x = bytearray(100 << 20)'
 bad 'an unknown option' '--nmae.*--name' run --nmae x "$busybox" true
 bad 'an unknown command' 'rnu.*run' "$lightvm" rnu
-bad 'an option without value' '--name|-m' run "$busybox" --name
+bad 'an option without value' '--name' run --name
 bad 'no program' 'usage|PROGRAM' run
 bad 'a missing -v directory' '/no/such/dir' run -v /no/such/dir:/x:ro "$busybox" true
 bad '-v without a target' 'relative' run -v "$work:relative" "$busybox" true
