@@ -409,7 +409,7 @@ uint64_t mm_brk(uint64_t end)
 	return space.brk = end;
 }
 
-void mm_file_changed(struct inode *inode, uint64_t from)
+void mm_file_cut(struct inode *inode, uint64_t from)
 {
 	for (int i = 0; i < space.count; i++) {
 		struct vma *vma = space.vma[i];

@@ -58,11 +58,6 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 int mm_drop(uint64_t start, uint64_t end);
 uint64_t mm_brk(uint64_t end);
 bool mm_covered(uint64_t start, uint64_t end); /* regions without a hole */
-/* The contents of this file changed place (truncated, copied up): mappings of [from, end) look again at their next use. */
-void mm_file_changed(struct inode *inode, uint64_t from);
-
-/* ---- exec.c ---- */
-const char *exec_path(void); /* of the running program, absolute */
 
 /* ---- patch.c ---- */
 void mm_code_changed(uint64_t start, uint64_t end); /* executable memory was unmapped or replaced */
