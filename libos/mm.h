@@ -35,8 +35,12 @@ int mm_fault(uint64_t addr, uint64_t error);
 /* The system call at rip (just behind its instruction) trapped once more; replaces it by a jump when it is hot. */
 void mm_syscall_trapped(uint64_t rip, uint64_t nr);
 void tlb_flush(void);
+/* The file was cut: pages of it at offsets >= from are about to be freed and must leave the address space (SIGBUS from now on). */
+struct inode;
+void mm_file_cut(struct inode *inode, uint64_t from);
 
 /* exec.c: loads the program that the device page names, builds its stack; *entry and *stack are for the first return to level 3. Panics never: -errno and a text. */
+const char *exec_path(void); /* the program's absolute path, for /proc/self/exe */
 int exec_load(uint64_t *entry, uint64_t *stack, const char **why);
 
 #endif

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Regular files: pages in RAM over what the image has. A page is copied from the image when it is written for the first time. */
+#include "libos/mm.h"
 #include "libos/vfs.h"
-#include "parse/erofs.h"
 
 #define PAGE 4096ull
 #define SIZE_MOST (1ull << 46)
 
-int image_map(const struct erofs_inode *lower, uint64_t offset, const uint8_t **data, size_t *len); /* erofs_fs.c */
-void mm_file_cut(struct inode *inode, uint64_t from); /* mm.c: takes away mapped pages of the file from this offset on */
 
 static const void *page_at(struct inode *inode, uint64_t index)
 {
@@ -282,6 +280,7 @@ static uint64_t regular_map_page(struct file *file, uint64_t offset, bool for_wr
 	const uint8_t *data;
 	size_t len;
 	if (!for_write && (file->flags & O_ACCMODE) == O_RDONLY && offset < inode->lower_size &&
+	    (offset + PAGE <= inode->lower_size || inode->lower_size == inode->size) &&
 	    !image_map(inode->lower, offset, &data, &len) && data && (uint64_t)data % PAGE == 0 &&
 	    (len >= PAGE || offset + len == inode->size))
 		return (uint64_t)data;

@@ -13,6 +13,8 @@
 #include "libos/libos.h"
 #include "libos/linux.h"
 
+struct erofs_inode;
+
 struct fs { /* one kind of file system, one st_dev */
 	const char *name;  /* as in /proc/mounts */
 	uint64_t dev;
@@ -94,6 +96,7 @@ extern const struct fs root_fs, memory_fs; /* the image with RAM over it; memfd 
 
 /* ---- erofs_fs.c: the image as a backing ---- */
 struct inode *image_root(void); /* the root directory of the image, or an empty one when there is no (valid) image */
+int image_map(const struct erofs_inode *lower, uint64_t offset, const uint8_t **data, size_t *len); /* as erofs_map */
 bool image_inode_drop(struct inode *inode); /* the last reference went: true if it may be freed */
 
 /* ---- dentry.c ---- */
@@ -159,6 +162,7 @@ int dir_is_empty(struct dentry *dir); /* 1, 0 or -errno */
 /* Adds /dev/name (a string that stays); mode with S_IFCHR or S_IFBLK. 0 or -ENOMEM. */
 int devfs_register(const char *name, const struct file_ops *ops, uint32_t mode, void *private);
 struct inode *devfs_root(void);
+int devfs_open_node(struct inode *inode, struct file *file);
 
 /* ---- procfs.c ---- */
 struct inode *procfs_root(void);
