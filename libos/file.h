@@ -7,6 +7,8 @@
 
 struct stat;  /* the kernel's struct stat of x86-64, see libos/linux.h */
 struct inode; /* libos/vfs.h */
+struct dentry;
+struct epoll_item;
 struct vma;
 struct iovec;
 
@@ -16,7 +18,8 @@ struct file {
 	uint32_t flags; /* O_RDWR, O_APPEND, O_NONBLOCK ...: the status flags of open(2) */
 	int64_t position;
 	struct inode *inode; /* of files that have a name; else NULL */
-	struct waiter *watchers; /* unused by the core; epoll keeps its list of interests here */
+	struct dentry *dentry; /* where it was opened; NULL: it has no name */
+	struct epoll_item *watchers; /* epoll's interests in this file */
 	void *private;
 };
 
