@@ -68,7 +68,7 @@ static int image_open(struct program *program, struct image *image, const char *
 
 	if (r)
 		return fail(program, r, r == -ENOENT ? "no such file in the image" : "cannot be opened");
-	r = image->file->ops->stat ? image->file->ops->stat(image->file, &st) : -EACCES;
+	r = file_stat(image->file, &st);
 	if (r || !S_ISREG(st.st_mode) || !image->file->ops->map_page)
 		return fail(program, -EACCES, "not a regular file");
 	if (!(st.st_mode & 0111))

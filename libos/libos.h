@@ -177,6 +177,8 @@ bool ring_has_used(const struct ring *ring);
 void *ring_get_used(struct ring *ring, uint32_t *len); /* the cookie, or NULL; *len: bytes the device wrote */
 
 /* ---- system calls: each takes its six arguments and answers as Linux does, -errno for errors ---- */
-#define SYSCALL(name) long sys_##name(const long *a)
+#define SYSCALL(name)                   \
+	long sys_##name(const long *a); \
+	long sys_##name(const long *a)
 
 #endif
