@@ -48,6 +48,7 @@ struct device_config {
 struct device_ops {
 	enum lv_device_type type;
 	const char *name;
+	const char *failure; /* what a user is told, before the reason, when init fails */
 	size_t size; /* of the device's structure, which begins with struct device */
 	unsigned queues;
 	uint16_t queue_size[LV_MAX_QUEUES];
@@ -95,7 +96,7 @@ struct devices {
 
 void devices_init(struct devices *set, struct loop *loop);
 
-/* 0 or a negative errno; *error then is a sentence that names the object (static text). */
+/* 0 or a negative errno; *error then names what failed (static text), to be followed by the error's own text. */
 int devices_add(struct devices *set, const struct device_config *config, const char **error);
 
 /*

@@ -21,12 +21,10 @@ static int add_devices(struct vm *vm)
 	bool quiet = config->detached;
 	struct device_config console = {.type = LV_DEV_CONSOLE,
 		.console = {.in = quiet ? -1 : 0, .out = quiet ? -1 : 1, .err = quiet ? -1 : 2, .log = config->log_fd}};
-	if (devices_add(&vm->devices, &console, &error) < 0)
-		return log_error("console: %s", error);
-	for (unsigned i = 0; i < config->device_count; i++)
-		if (devices_add(&vm->devices, &config->device[i], &error) < 0)
-			return log_error("%s", error);
-	return 0;
+	int result = devices_add(&vm->devices, &console, &error);
+	for (unsigned i = 0; result == 0 && i < config->device_count; i++)
+		result = devices_add(&vm->devices, &config->device[i], &error);
+	return result < 0 ? log_error("%s: %s", error, strerror(-result)) : 0;
 }
 
 static int build(struct vm *vm)
@@ -60,7 +58,7 @@ static int connect_devices(struct vm *vm)
 static int drop_rights(const struct vm *vm)
 {
 	const char *step = NULL;
-	struct jail jail = {.full = vm->config->jail_full};
+	struct jail jail = {.full = vm->config->jail_full, .log_only = vm->config->jail_log};
 	if (vm->config->jail_off)
 		return 0;
 	int result = jail_enter(&jail, &step);
@@ -120,6 +118,17 @@ static int run(struct vm *vm, const struct vm_config *config)
 	return wait_status < 0 ? OWN_ERROR : finish(vm, wait_status);
 }
 
+/* Of what the parent left open, only that which the options name stays. */
+static int close_others(const struct vm_config *c)
+{
+	int keep[6 + LV_MAX_DEVICES] = {c->libos_fd, c->image_fd, c->cpuid_fd, c->control_fd, c->status_fd, c->log_fd};
+	unsigned count = 6;
+	for (unsigned i = 0; i < c->device_count; i++)
+		keep[count++] = c->device[i].type == LV_DEV_NET ? c->device[i].net.fd : c->device[i].block.fd;
+	int result = jail_keep_only(keep, count);
+	return result < 0 ? log_error("closing inherited descriptors: %s", strerror(-result)) : 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct vm_config config;
@@ -128,5 +137,7 @@ int main(int argc, char **argv)
 		return OWN_ERROR;
 	if (config.probe)
 		return probe_print();
+	if (close_others(&config) < 0)
+		return OWN_ERROR;
 	_exit(run(&vm, &config)); /* the kernel takes all back at once */
 }

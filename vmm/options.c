@@ -114,8 +114,9 @@ static int set_jail(struct vm_config *c, const char *o, const char *v)
 {
 	c->jail_full = strcmp(v, "full") == 0;
 	c->jail_off = strcmp(v, "off") == 0;
-	if (!c->jail_full && !c->jail_off && strcmp(v, "basic") != 0)
-		return log_error("--jail: '%s' is none of full, basic, off", v);
+	c->jail_log = strcmp(v, "log") == 0;
+	if (!c->jail_full && !c->jail_off && !c->jail_log && strcmp(v, "basic") != 0)
+		return log_error("--jail: '%s' is none of full, basic, log, off", v);
 	return 0;
 }
 
@@ -254,7 +255,7 @@ static const struct option options[] = {
 	{"disk", "FILE[,ro][,serial=S]", "a block device; may be repeated", set_disk},
 	{"start-ns", "NS", "CLOCK_MONOTONIC when the command started, for the boot ledger", set_start},
 	{"name", "NAME", "name of the VM in messages", set_name},
-	{"jail", "full|basic|off", "which rights are dropped (default basic; full adds namespaces and an empty root)", set_jail},
+	{"jail", "full|basic|log|off", "which rights are dropped (default basic; full adds namespaces and an empty root; log notes forbidden calls in the kernel's log)", set_jail},
 	{"log-level", "LEVEL", "accepted; the monitor reports errors only", set_log_level},
 	{"probe", NULL, "find out which kind of KVM this machine has, print it, and exit", set_probe},
 };

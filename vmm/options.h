@@ -17,7 +17,7 @@ struct vm_config {
 	int control_fd, status_fd, log_fd; /* -1: none */
 	bool detached; /* the console is not on 0, 1, 2 */
 	bool probe;
-	bool jail_full, jail_off;
+	bool jail_full, jail_off, jail_log;
 	uint64_t memory; /* bytes */
 	uint64_t start_ns;
 	const char *program, *cwd, *hostname;

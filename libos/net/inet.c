@@ -228,7 +228,7 @@ int inet_getopt(struct socket *s, int level, int option, void *value, uint32_t *
 	else if (level == SOL_IPV6 && option == LINUX_IPV6_V6ONLY)
 		number = s->v6only;
 	else if (level == SOL_IP && option == LINUX_IP_MTU)
-		number = netif_default ? netif_default->mtu : 1500;
+		number = netif_default ? netif_default->mtu6 : 1500;
 	else if (!(level == SOL_IP && (option == LINUX_IP_MTU_DISCOVER || option == LINUX_IP_RECVERR)))
 		return -ENOPROTOOPT;
 	*len = MIN(*len, sizeof(number));

@@ -96,7 +96,7 @@
 #define TCP_MAXRTX 12
 #define TCP_SYNMAXRTX 12
 #define MEMP_NUM_TCP_PCB 65535
-#define LWIP_TCP_PCB_NUM_EXT_ARGS 0
+#define LWIP_TCP_PCB_NUM_EXT_ARGS 1 /* tcp_segment.c */
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1 /* they compare a MSS of 64 KiB with 16-bit windows */
 #define LWIP_HOOK_FILENAME "libos/net/hooks.h"
 #define LWIP_HOOK_TCP_ISN net_initial_sequence

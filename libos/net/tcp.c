@@ -85,7 +85,6 @@ static bool has_room(const struct tcp_socket *t)
 static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 {
 	struct tcp_socket *t = arg;
-	tcp_segment_adapt(pcb, t);
 	if (has_room(t))
 		wake(t, EPOLLOUT | EPOLLWRNORM);
 	return ERR_OK;
@@ -390,9 +389,10 @@ static bool can_send(const struct tcp_socket *t)
 static int64_t push(struct tcp_socket *t, struct message *m)
 {
 	int64_t done = 0;
+	tcp_segment_adapt(t->pcb, t);
 	while (m->left && t->pcb->snd_buf && t->pcb->snd_queuelen < TCP_SND_QUEUELEN - 64) {
-		size_t n;
-		const void *from = message_piece(m, MIN(t->pcb->snd_buf, 0xffff / 2), &n, false);
+		size_t n, most = 0xffff - 0xffff % t->pcb->mss;
+		const void *from = message_piece(m, MIN(t->pcb->snd_buf, most), &n, false);
 		if (!from)
 			return n ? (done ? done : -EFAULT) : done;
 		uint8_t more = n < m->left || (m->flags & MSG_MORE) || t->cork ? TCP_WRITE_FLAG_MORE : 0;

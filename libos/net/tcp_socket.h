@@ -21,6 +21,8 @@ struct tcp_socket {
 	ip_addr_t local_ip, remote_ip; /* also when the pcb has gone */
 	uint16_t local_port, remote_port;
 	uint16_t wire_mss; /* what the peer and the path take */
+	uint16_t segment_max; /* what lwIP may build */
+	bool window_started;
 	struct tcp_socket *accept_first, *accept_last, *accept_next;
 };
 
@@ -29,7 +31,7 @@ int tcp_setopt(struct socket *s, int level, int option, const void *value, uint3
 int tcp_getopt(struct socket *s, int level, int option, void *value, uint32_t *len);
 void tcp_socket_changed(struct tcp_socket *t); /* an option of the socket */
 
-/* tcp_segment.c: a connection was made; data was acknowledged. */
+/* tcp_segment.c: a connection was made; data is about to be sent. */
 void tcp_segment_start(struct tcp_pcb *pcb, struct tcp_socket *t);
 void tcp_segment_adapt(struct tcp_pcb *pcb, struct tcp_socket *t);
 

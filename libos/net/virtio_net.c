@@ -6,6 +6,7 @@
  */
 #include "libos/libos.h"
 #include "libos/net/net.h"
+#include "libos/net/tcp_segment.h"
 #include "libos/net/virtio_net.h"
 
 #include <asm/errno.h>
@@ -19,6 +20,7 @@
 
 #define HDR_NEEDS_CSUM 1
 #define HDR_DATA_VALID 2
+#define GSO_TCPV4 1
 #define ETHERTYPE_IP4 0x0800
 #define ETHERTYPE_IP6 0x86dd
 #define PROTO_TCP 6
@@ -90,6 +92,10 @@ static void offload(struct virtio_net_hdr *hdr, uint8_t *frame, unsigned first_l
 	hdr->flags = HDR_NEEDS_CSUM;
 	hdr->csum_start = start;
 	hdr->csum_offset = 16;
+	if (address_bytes == 8 && (hdr->gso_size = tcp_segment_cut(frame + 14, frame + start, len - 14))) {
+		hdr->gso_type = GSO_TCPV4;
+		hdr->hdr_len = start + 4 * (frame[start + 12] >> 4);
+	}
 }
 
 static int tx_add(struct pbuf *p)
@@ -267,6 +273,8 @@ static err_t netif_setup(struct netif *netif)
 	check_sums(false);
 	if (agreed(LV_NET_F_CSUM))
 		netif->chksum_flags &= ~NETIF_CHECKSUM_GEN_TCP;
+	if (agreed(LV_NET_F_CSUM) && agreed(LV_NET_F_HOST_TSO4) && netif->mtu <= 9000)
+		tcp_segment_enable(netif);
 	return ERR_OK;
 }
 

@@ -329,6 +329,7 @@ static void block_free(struct device *device)
 const struct device_ops block_ops = {
 	.type = LV_DEV_BLOCK,
 	.name = "block",
+	.failure = "disk (needs a regular file or a block device)",
 	.size = sizeof(struct block),
 	.queues = 1,
 	.queue_size = { QUEUE_SIZE },

@@ -514,6 +514,7 @@ int console_attach(struct device *device, int in, int out)
 const struct device_ops console_ops = {
 	.type = LV_DEV_CONSOLE,
 	.name = "console",
+	.failure = "console",
 	.size = sizeof(struct console),
 	.queues = 3,
 	.queue_size = { STDIN_SIZE, OUT_SIZE, OUT_SIZE },

@@ -402,6 +402,7 @@ static void net_free(struct device *device)
 const struct device_ops net_ops = {
 	.type = LV_DEV_NET,
 	.name = "net",
+	.failure = "network device (a tap must be opened with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR)",
 	.size = sizeof(struct net),
 	.queues = 2,
 	.queue_size = { QUEUE_SIZE, QUEUE_SIZE },

@@ -69,7 +69,7 @@ int devices_add(struct devices *set, const struct device_config *config, const c
 	struct device *device;
 	int r;
 
-	*error = "no memory for the device";
+	*error = "device";
 	if (!ops || set->count == LV_MAX_DEVICES) {
 		*error = ops ? "more devices than a VM can have" : "an unknown device type";
 		return -EINVAL;
@@ -77,7 +77,7 @@ int devices_add(struct devices *set, const struct device_config *config, const c
 	device = device_new(set, ops);
 	if (!device)
 		return -ENOMEM;
-	*error = ops->name;
+	*error = ops->failure;
 	r = ops->init(device, config);
 	if (!r) {
 		device->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -42,25 +42,32 @@ static int drop_capabilities(const struct jail *jail)
 
 static int close_gap(unsigned from, unsigned to)
 {
+	/* Linux before 5.9 has no close_range; there, what was inherited stays open. */
 	return from > to || syscall(SYS_close_range, from, to, 0) == 0 || errno == ENOSYS ? 0 : -errno;
 }
 
-/* Whatever else the parent left open is none of the VM's business. */
-static int close_descriptors(const struct jail *jail)
+static void sort(int *list, unsigned count)
 {
-	unsigned next = 3;
+	for (unsigned i = 1; i < count; i++)
+		for (unsigned j = i; j && list[j - 1] > list[j]; j--) {
+			int swap = list[j];
 
-	if (!jail->keep)
-		return 0;
-	for (unsigned i = 0; i < jail->keep_count; i++) {
-		int r;
+			list[j] = list[j - 1];
+			list[j - 1] = swap;
+		}
+}
 
-		if (jail->keep[i] < (int)next)
-			continue;
-		r = close_gap(next, jail->keep[i] - 1);
+int jail_keep_only(int *keep, unsigned count)
+{
+	int next = 3;
+
+	sort(keep, count);
+	for (unsigned i = 0; i < count; i++) {
+		int r = keep[i] < next ? 0 : close_gap(next, keep[i] - 1);
+
 		if (r)
 			return r;
-		next = jail->keep[i] + 1;
+		next = keep[i] < next ? next : keep[i] + 1;
 	}
 	return close_gap(next, ~0u);
 }
@@ -119,7 +126,6 @@ static const struct {
 	const char *name;
 	int (*take)(const struct jail *jail);
 } steps[] = {
-	{ "descriptors", close_descriptors },
 	{ "limits", set_limits },
 	{ "namespaces", leave_namespaces },
 	{ "capabilities", drop_capabilities },

@@ -8,14 +8,18 @@
 struct jail {
 	bool full;      /* also namespaces and an empty root; needs the rights for it */
 	bool log_only;  /* debug: what the filter forbids is logged, not fatal */
-	const int *keep; /* descriptors that stay open, ascending, without repetitions; 0, 1 and 2 always stay. NULL: all stay */
-	unsigned keep_count;
 };
 
 /*
- * Called before any other thread exists: capabilities belong to threads, and later ones inherit. 0; or a negative errno, and *step names the step that failed ("no new privileges",
- * "capabilities", "descriptors", "limits", "namespaces", "filter").
+ * Called before any other thread exists: capabilities belong to threads, and later ones inherit. 0; or a negative errno, and *step names the step that failed ("limits", "namespaces",
+ * "capabilities", "no new privileges", "filter").
  */
 int jail_enter(const struct jail *jail, const char **step);
+
+/*
+ * Closes everything but 0, 1, 2 and the count descriptors of keep (which gets sorted; -1 is allowed): what else the parent
+ * left open is none of the VM's business. 0 or a negative errno.
+ */
+int jail_keep_only(int *keep, unsigned count);
 
 #endif
