@@ -80,7 +80,7 @@ static int enter_link(struct inode *link, struct rest *rest)
 	if (++rest->links > LINKS_MOST)
 		return -ELOOP;
 	size_t left = (size_t)(rest->end - rest->at);
-	char *text = kmalloc(PATH_MAX + left);
+	char *text = kmalloc(PATH_MAX + left + 1);
 	if (!text)
 		return -ENOMEM;
 	int64_t len = link_target(link, text, PATH_MAX - 1);
@@ -88,6 +88,8 @@ static int enter_link(struct inode *link, struct rest *rest)
 		kfree(text);
 		return len < 0 ? (int)len : len ? -ENAMETOOLONG : -ENOENT;
 	}
+	if (left) /* the slashes between were skipped already */
+		text[len++] = '/';
 	memcpy(text + len, rest->at, left);
 	kfree(rest->owned);
 	rest->owned = text;
