@@ -109,7 +109,7 @@ static long futex_wait(uint64_t addr, uint32_t value, uint32_t bitset, uint64_t 
 	return result != -EINTR ? result : deadline ? -ERESTART_RESTARTBLOCK : -ERESTARTSYS;
 }
 
-static long requeue(uint64_t from, int wakes, int moves, uint64_t to, bool count_moved)
+static long requeue(uint64_t from, int wakes, int moves, uint64_t to)
 {
 	struct futex_waiter *waiter;
 	long woken, moved = 0;
@@ -122,7 +122,7 @@ static long requeue(uint64_t from, int wakes, int moves, uint64_t to, bool count
 		waiter->addr = to;
 		append(waiter);
 	}
-	return count_moved ? woken + moved : woken;
+	return woken + moved;
 }
 
 /* FUTEX_WAKE_OP: what the second word becomes, and whether what it was fulfils the comparison. */
@@ -267,9 +267,9 @@ SYSCALL(futex)
 	case FUTEX_WAKE_BITSET:
 		return a[5] ? wake_matching(addr, MAX(most, 1), (uint32_t)a[5]) : -EINVAL;
 	case FUTEX_REQUEUE:
-		return requeue(addr, most, most_second, second, false);
+		return requeue(addr, most, most_second, second);
 	case FUTEX_CMP_REQUEUE:
-		return *(volatile uint32_t *)addr != (uint32_t)a[5] ? -EAGAIN : requeue(addr, most, most_second, second, true);
+		return *(volatile uint32_t *)addr != (uint32_t)a[5] ? -EAGAIN : requeue(addr, most, most_second, second);
 	case FUTEX_WAKE_OP:
 		return wake_op(addr, most, second, most_second, (uint32_t)a[5]);
 	case FUTEX_LOCK_PI:
