@@ -73,7 +73,7 @@ static pid_t start(char **option, int options, const char *name, const char *val
 	pid_t pid;
 	memcpy(argv, option, options * sizeof(*argv));
 	char **more = argv + options;
-	*more++ = (char *)name, *more++ = (char *)value, *more++ = "--start", *more++ = start_ns, *more = NULL;
+	*more++ = (char *)name, *more++ = (char *)value, *more++ = "--start-ns", *more++ = start_ns, *more = NULL;
 	*began = now_ns();
 	snprintf(start_ns, sizeof(start_ns), "%llu", (unsigned long long)*began);
 	int error = posix_spawn(&pid, argv[0], NULL, NULL, argv, environ);
