@@ -45,7 +45,7 @@ int volume_parse(const char *word, char **host, char **guest, struct error *erro
 
 static int request_key(const struct pack_request *request, struct text *key, struct error *error)
 {
-	text_format(key, "%s\n%s\n%s\n%d\n", KEY_VERSION, request->program ? request->program : "",
+	text_format(key, "%s\n%s\n%s\n%d\n", KEY_VERSION, request->program,
 		    request->timezone ? request->timezone : "", request->no_companions);
 	for (size_t i = 0; request->volumes && i < request->volumes->count; i++) {
 		char *host = NULL, *guest = NULL;
@@ -202,26 +202,38 @@ static void add_certificates(struct plan *plan)
 		}
 }
 
+static char *copy_or_null(const char *string)
+{
+	return string ? alloc_copy(string) : NULL;
+}
+
+static void copy_list(struct strings *to, const struct strings *from)
+{
+	for (size_t i = 0; i < from->count; i++)
+		strings_add(to, from->item[i]);
+}
+
+/* argv: what a script's first line puts in front, or the program's own name; then the arguments asked for. */
 static void add_manifest(struct plan *plan, const struct pack_request *request, const struct packed *packed)
 {
+	static const struct manifest none;
+	const struct manifest *given = request->manifest ? request->manifest : &none;
+	const char *base = strrchr(request->program, '/') + 1;
+	struct manifest manifest = { .name = alloc_copy(given->name ? given->name : base), .program = alloc_copy(packed->program),
+		.cwd = copy_or_null(given->cwd), .hostname = copy_or_null(given->hostname), .uid = given->uid, .gid = given->gid,
+		.memory = given->memory };
 	struct text json = { 0 };
-	if (request->manifest) {
-		manifest_print(request->manifest, &json);
-	} else {
-		struct manifest manifest = { 0 };
-		const char *base = strrchr(request->program, '/') + 1;
-		manifest.name = alloc_copy(base);
-		manifest.program = alloc_copy(packed->program);
-		for (size_t i = 0; i < packed->args.count; i++)
-			strings_add(&manifest.args, packed->args.item[i]);
-		if (!manifest.args.count)
-			strings_add(&manifest.args, base);
-		strings_add(&manifest.kernels, "libos");
-		manifest_print(&manifest, &json);
-		manifest_free(&manifest);
-	}
+	copy_list(&manifest.args, &packed->args);
+	if (!manifest.args.count)
+		strings_add(&manifest.args, base);
+	copy_list(&manifest.args, &given->args);
+	copy_list(&manifest.env, &given->env);
+	copy_list(&manifest.ports, &given->ports);
+	strings_add(&manifest.kernels, "libos");
+	manifest_print(&manifest, &json);
 	plan_data(plan, LV_MANIFEST_PATH, 0644, json.data, json.size);
 	text_free(&json);
+	manifest_free(&manifest);
 }
 
 static int add_volumes(struct plan *plan, const struct strings *volumes, struct error *error)
@@ -243,11 +255,11 @@ static int add_volumes(struct plan *plan, const struct strings *volumes, struct 
 
 static int make_plan(const struct pack_request *request, struct plan *plan, struct packed *packed, struct error *error)
 {
-	int err = request->program ? add_program(request, plan, packed, error) : 0;
+	int err = add_program(request, plan, packed, error);
 	if (err)
 		return err;
 	size_t strict = plan->count;
-	if (request->program && !request->no_companions)
+	if (!request->no_companions)
 		err = companions_add(plan, packed->program, error);
 	if (!err)
 		err = add_volumes(plan, request->volumes, error);

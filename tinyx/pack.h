@@ -11,11 +11,11 @@
 #include "tinyx/manifest.h"
 
 struct pack_request {
-	const char *program;    /* absolute host path; NULL: an image without a program of the host */
+	const char *program;    /* absolute host path */
 	const struct strings *volumes; /* "HOST:GUEST[:ro]", absolute or relative to the working directory */
 	const char *timezone;   /* "Area/City": its zone file is packed too; NULL: none */
 	bool no_companions;     /* leave out the other files of the program's package */
-	const struct manifest *manifest; /* NULL: written from the program */
+	const struct manifest *manifest; /* its defaults; args without argv[0]. NULL: none but the program */
 };
 
 /* Splits "HOST:GUEST[:ro]"; host and guest are the caller's. -EINVAL with message. */

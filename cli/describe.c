@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/describe.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/number.h"
+#include "cli/config.h"
+#include "cli/verb.h"
+
+static void judge(struct vm_info *info)
+{
+	/* The lock first: a monitor that ends between the two looks has written its last record before. */
+	info->alive = vm_alive(&info->dir);
+	int err = vm_status(&info->dir, &info->status), wait_status = info->status.wait_status;
+	info->exit_code = -1;
+	if (!err && info->status.state == LV_STATE_EXITED) {
+		info->state = info->status.crashed ? VM_CRASHED : VM_EXITED;
+		info->exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+	} else if (!info->alive) {
+		info->state = VM_DEAD;
+	} else {
+		info->state = info->status.state == LV_STATE_RUNNING ? VM_RUNNING : VM_STARTING;
+	}
+}
+
+static int fill(struct vm_info *info)
+{
+	info->config = config_read(info->dir.dir);
+	if (!info->config)
+		info->config = json_object();
+	judge(info);
+	return 0;
+}
+
+int vm_info_open(const struct state *state, const char *id, struct vm_info *info)
+{
+	*info = (struct vm_info){ .dir = VM_DIR_NONE };
+	int err = vm_open(state, id, &info->dir);
+	return err ? err : fill(info);
+}
+
+int vm_info_find(const struct state *state, const char *word, struct vm_info *info, struct error *error)
+{
+	*info = (struct vm_info){ .dir = VM_DIR_NONE };
+	int err = vm_find(state, word, &info->dir, error);
+	return err ? err : fill(info);
+}
+
+void vm_info_close(struct vm_info *info)
+{
+	vm_close(&info->dir);
+	json_decref(info->config);
+	info->config = NULL;
+}
+
+const char *vm_state_word(enum vm_state state)
+{
+	static const char *const words[] = { "starting", "running", "exited", "exited", "dead" };
+	return words[state];
+}
+
+char *vm_state_text(const struct vm_info *info)
+{
+	int status = info->status.wait_status;
+	switch (info->state) {
+	case VM_EXITED:
+		if (WIFSIGNALED(status))
+			return alloc_format("exited (%s)", signal_name(WTERMSIG(status)));
+		return alloc_format("exited (%d)", info->exit_code);
+	case VM_CRASHED: return alloc_format("crashed (%s)", signal_name((int)info->status.crash.signal));
+	case VM_DEAD: return alloc_copy(info->status.error[0] ? "dead: the monitor failed" : "dead: its monitor was killed");
+	default: return alloc_copy(vm_state_word(info->state));
+	}
+}
+
+bool vm_is_litter(const struct vm_info *info)
+{
+	return !info->alive && json_is_true(json_object_get(info->config, "remove"));
+}
+
+int vm_info_remove(const struct state *state, struct vm_info *info, struct error *error)
+{
+	return vm_remove(state, &info->dir, config_string(info->config, "name"), error);
+}
+
+int json_print(json_t *value)
+{
+	struct text out = { 0 };
+	char *json = json_dumps(value, JSON_INDENT(2));
+	if (json)
+		text_format(&out, "%s\n", json);
+	free(json);
+	json_decref(value);
+	return text_print(&out);
+}
+
+int vm_for_each(struct operands operands, int (*each)(const struct state *state, struct vm_info *info, void *context, struct error *error),
+		void *context)
+{
+	struct state state;
+	struct error error = { 0 };
+	int result = 0, err = state_open(&state, false, &error);
+	if (err && err != -ENOENT) {
+		log_error("%s", error.text);
+		result = EXIT_OWN;
+	}
+	for (int i = 0; i < operands.argc && (!err || err == -ENOENT); i++) {
+		struct vm_info info = { .dir = VM_DIR_NONE };
+		int failed = err ? error_set(&error, err, "there is no VM \"%s\"; none was started yet", operands.argv[i])
+				 : vm_info_find(&state, operands.argv[i], &info, &error);
+		if (!failed)
+			failed = each(&state, &info, context, &error);
+		if (failed) {
+			log_error("%s", error.text[0] ? error.text : strerror(-failed));
+			result = EXIT_OWN;
+		}
+		vm_info_close(&info);
+	}
+	state_close(&state);
+	return result;
+}

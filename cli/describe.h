@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One VM as the listing verbs see it: its configuration, its record, and what both mean together. */
+#ifndef LV_CLI_DESCRIBE_H
+#define LV_CLI_DESCRIBE_H
+
+#include <jansson.h>
+
+#include "cli/state.h"
+
+enum vm_state { VM_STARTING, VM_RUNNING, VM_EXITED, VM_CRASHED, VM_DEAD };
+
+struct vm_info {
+	struct vm_dir dir;
+	json_t *config; /* never NULL: an empty object when the file is missing */
+	struct lv_status status;
+	bool alive;
+	enum vm_state state;
+	int exit_code; /* as a shell would see it; -1: still alive or not known */
+};
+
+/* Opens by word (vm_find) or by id. vm_info_close in both cases. */
+int vm_info_find(const struct state *state, const char *word, struct vm_info *info, struct error *error);
+int vm_info_open(const struct state *state, const char *id, struct vm_info *info);
+void vm_info_close(struct vm_info *info);
+/* "starting", "running", "exited" (crashed or not), "dead" */
+const char *vm_state_word(enum vm_state state);
+/* "exited (3)", "dead: its monitor was killed"; the caller's. */
+char *vm_state_text(const struct vm_info *info);
+/* True for what --rm left behind because nobody waited for the end. */
+bool vm_is_litter(const struct vm_info *info);
+int vm_info_remove(const struct state *state, struct vm_info *info, struct error *error);
+/* Pretty JSON on standard output; takes value. The exit status. */
+int json_print(json_t *value);
+
+/* Opens the state and calls each() for every word, going on after errors; prints them. The exit status: 0, or EXIT_OWN. */
+struct operands;
+int vm_for_each(struct operands operands, int (*each)(const struct state *state, struct vm_info *info, void *context, struct error *error),
+		void *context);
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lightvm inspect, boot-time: what is known of a VM. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/all_verbs.h"
+#include "cli/config.h"
+#include "cli/control.h"
+#include "cli/crash.h"
+#include "cli/describe.h"
+#include "cli/record.h"
+
+/* A living monitor knows more than it has written to the file. */
+static void refresh(struct vm_info *info)
+{
+	struct lv_control_reply *reply = info->alive ? alloc_zero(sizeof(*reply)) : NULL;
+	if (reply && !control_ask(info->dir.dir, LV_CTL_STATUS, 0, reply) && reply->status.magic == LV_STATUS_MAGIC) {
+		info->status = reply->status;
+		info->status.error[sizeof(info->status.error) - 1] = 0;
+	}
+	free(reply);
+}
+
+/* ---- inspect ---- */
+
+static void add_text(json_t *object, const char *key, struct text *text)
+{
+	if (text->size) {
+		json_t *string = json_string(text->data);
+		json_object_set_new(object, key, string ? string : json_string("(not UTF-8)"));
+	}
+	text_free(text);
+}
+
+static json_t *info_json(struct vm_info *info)
+{
+	json_t *object = json_object();
+	struct text report = { 0 }, tail = { 0 };
+	refresh(info);
+	char *status = vm_state_text(info);
+	json_object_set_new(object, "id", json_string(info->dir.id));
+	json_object_set(object, "name", json_object_get(info->config, "name"));
+	json_object_set_new(object, "state", json_string(vm_state_word(info->state)));
+	json_object_set_new(object, "crashed", json_boolean(info->state == VM_CRASHED));
+	json_object_set_new(object, "status", json_string(status));
+	json_object_set_new(object, "exit_status", info->exit_code < 0 ? json_null() : json_integer(info->exit_code));
+	json_object_set(object, "config", info->config);
+	json_object_set_new(object, "record", record_json(&info->status));
+	if (info->status.crashed) {
+		crash_report(&info->status, config_string(info->config, "image"), &report);
+		add_text(object, "crash", &report);
+	}
+	uint32_t size = info->status.tail_size < sizeof(info->status.tail) ? info->status.tail_size : sizeof(info->status.tail);
+	text_add(&tail, info->status.tail, size);
+	add_text(object, "last_output", &tail);
+	free(status);
+	return object;
+}
+
+static int inspect_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
+{
+	json_array_append_new(context, info_json(info));
+	return 0;
+}
+
+static int inspect(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	json_t *array = json_array();
+	int status = vm_for_each(operands, inspect_one, array);
+	if (json_array_size(array))
+		return json_print(array) ? EXIT_OWN : status;
+	json_decref(array);
+	return status;
+}
+
+const struct verb verb_inspect = {
+	.name = "inspect",
+	.operands = "VM...",
+	.summary = "Tell all that is known of virtual machines, as JSON",
+	.text = "A list with one object a VM: its configuration, the monitor's record (memory, VM exits, boot ledger, devices, system\n"
+		"calls that the library OS does not have), the crash report if there is one, and the last output.",
+	.complete = "vm",
+	.min = 1,
+	.max = -1,
+	.run = inspect,
+};
+
+/* ---- boot-time ---- */
+
+struct boot_options {
+	const char *format;
+};
+
+static const struct option_spec boot_options[] = {
+	{ "format", 0, OPTION_STRING, offsetof(struct boot_options, format), "FORMAT", "table or json", .words = "table json" },
+	{ 0 },
+};
+
+static int print_json(const struct vm_info *info, const struct ledger_line *line, int count, uint64_t unaccounted)
+{
+	json_t *steps = json_array(), *object = json_object();
+	for (int i = 0; i < count; i++)
+		json_array_append_new(steps, json_pack("{s:s, s:s, s:I, s:I, s:I}", "step", line[i].step, "text", line[i].text, "ns",
+						       (json_int_t)line[i].ns, "delta_ns", (json_int_t)line[i].delta, "exits",
+						       (json_int_t)line[i].exits));
+	json_object_set_new(object, "id", json_string(info->dir.id));
+	json_object_set_new(object, "steps", steps);
+	json_object_set_new(object, "unaccounted_ns", json_integer((json_int_t)unaccounted));
+	return json_print(object);
+}
+
+static int print_table(const struct ledger_line *line, int count, uint64_t unaccounted)
+{
+	struct text out = { 0 };
+	text_format(&out, "%-12s %14s %14s %7s  %s\n", "STEP", "SINCE START", "STEP TOOK", "EXITS", "");
+	for (int i = 0; i < count; i++)
+		text_format(&out, "%-12s %11" PRIu64 " ns %11" PRIu64 " ns %7" PRIu64 "  %s\n", line[i].step, line[i].ns, line[i].delta, line[i].exits,
+			    line[i].text);
+	text_format(&out, "%-12s %14s %11" PRIu64 " ns %7s  %s\n", "unaccounted", "", unaccounted, "", "no step explains this time");
+	return text_print(&out);
+}
+
+static int boot_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
+{
+	const struct boot_options *given = context;
+	struct ledger_line line[LV_STEPS];
+	uint64_t unaccounted;
+	refresh(info);
+	int count = ledger_lines(&info->status, line, &unaccounted);
+	if (!count)
+		return error_set(error, -ENODATA, "VM %s: its monitor wrote no record", info->dir.id);
+	bool json = given->format && !strcmp(given->format, "json");
+	return (json ? print_json(info, line, count, unaccounted) : print_table(line, count, unaccounted)) ? -EIO : 0;
+}
+
+static int boot_time(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	return vm_for_each(operands, boot_one, options);
+}
+
+const struct verb verb_boot_time = {
+	.name = "boot-time",
+	.operands = "VM",
+	.summary = "Print the time line of a virtual machine's start",
+	.text = "One line a step, in nanoseconds of one clock since the command started, with the VM exits to the monitor so far. The\n"
+		"line \"unaccounted\" is the time between the first and the last step that no step explains.",
+	.options = boot_options,
+	.options_size = sizeof(struct boot_options),
+	.complete = "vm",
+	.min = 1,
+	.max = 1,
+	.run = boot_time,
+};

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The status record in words: boot ledger, missing system calls, devices. */
+#ifndef LV_CLI_RECORD_H
+#define LV_CLI_RECORD_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "abi/control.h"
+
+/* One step of the boot ledger as it is shown. */
+struct ledger_line {
+	const char *step, *text;
+	uint64_t ns;    /* since the command started */
+	uint64_t delta; /* since the step before it that was reached */
+	uint64_t exits;
+};
+
+/*
+ * The steps that were reached, in the order of the record. A mark that lies before its predecessor (the guest writes some
+ * of them) is left out; *unaccounted is the time of the whole that no step explains. Returns their number.
+ */
+int ledger_lines(const struct lv_status *status, struct ledger_line lines[LV_STEPS], uint64_t *unaccounted);
+/* "getpid", or "#334". buffer: at least 16 bytes. */
+const char *syscall_name(uint32_t number, char *buffer, size_t room);
+json_t *record_json(const struct lv_status *status);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lightvm stop, kill, rm, wait: how VMs end. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/number.h"
+#include "cli/all_verbs.h"
+#include "cli/control.h"
+#include "cli/describe.h"
+
+#define KILL_MS 5000
+
+/* ---- the end of a monitor ---- */
+
+/* A descriptor that becomes readable when the monitor ends; -ESRCH: it has ended. */
+static int monitor_handle(const struct vm_info *info)
+{
+	int fd = info->status.pid ? (int)syscall(SYS_pidfd_open, (pid_t)info->status.pid, 0) : -ESRCH;
+	if (fd < 0)
+		return -ESRCH;
+	/* The number may belong to another process by now: only while the lock is held it is the monitor's. */
+	if (!vm_alive(&info->dir)) {
+		close(fd);
+		return -ESRCH;
+	}
+	return fd;
+}
+
+static bool ended_within(int handle, int milliseconds)
+{
+	struct pollfd poll_fd = { .fd = handle, .events = POLLIN };
+	return poll(&poll_fd, 1, milliseconds) == 1;
+}
+
+/* Through the control socket, so that the last record is right; a monitor that does not answer is killed. */
+static int end_now(const struct vm_info *info, int handle, struct error *error)
+{
+	int err = control_ask(info->dir.dir, LV_CTL_KILL, 0, NULL);
+	if (handle < 0 || (!err && ended_within(handle, KILL_MS)))
+		return 0;
+	if (syscall(SYS_pidfd_send_signal, handle, SIGKILL, NULL, 0) && errno != ESRCH)
+		return error_set(error, -errno, "VM %s: monitor %u cannot be killed: %s", info->dir.id, info->status.pid, strerror(errno));
+	return ended_within(handle, KILL_MS) ? 0 : error_set(error, -ETIMEDOUT, "VM %s: monitor %u does not end", info->dir.id, info->status.pid);
+}
+
+static int end_vm(const struct vm_info *info, int wait_ms, struct error *error)
+{
+	int handle = info->alive ? monitor_handle(info) : -ESRCH, err = 0;
+	if (handle == -ESRCH)
+		return 0;
+	bool asked = wait_ms > 0 && !control_ask(info->dir.dir, LV_CTL_SIGNAL, SIGTERM, NULL);
+	if (!asked || !ended_within(handle, wait_ms))
+		err = end_now(info, handle, error);
+	close(handle);
+	return err;
+}
+
+/* ---- stop ---- */
+
+struct stop_options {
+	uint64_t seconds;
+};
+
+static const struct option_spec stop_options[] = {
+	{ "time", 't', OPTION_NUMBER, offsetof(struct stop_options, seconds), "SECONDS", "how long the program may take to end (default 10)", .high = 86400 },
+	{ 0 },
+};
+
+static void stop_defaults(void *options)
+{
+	((struct stop_options *)options)->seconds = 10;
+}
+
+static int stop_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
+{
+	const struct stop_options *given = context;
+	int err = end_vm(info, (int)given->seconds * 1000, error);
+	if (!err && json_is_true(json_object_get(info->config, "remove")))
+		vm_info_remove(state, info, NULL);
+	return err;
+}
+
+static int stop(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	return vm_for_each(operands, stop_one, options);
+}
+
+const struct verb verb_stop = {
+	.name = "stop",
+	.operands = "VM...",
+	.summary = "Ask programs to end, then kill",
+	.text = "Sends SIGTERM to the program; if it has not ended after the time given, the VM is killed.",
+	.options = stop_options,
+	.options_size = sizeof(struct stop_options),
+	.defaults = stop_defaults,
+	.complete = "vm",
+	.min = 1,
+	.max = -1,
+	.run = stop,
+};
+
+/* ---- kill ---- */
+
+struct kill_options {
+	const char *signal;
+};
+
+static const struct option_spec kill_options[] = {
+	{ "signal", 's', OPTION_STRING, offsetof(struct kill_options, signal), "SIGNAL", "a name or number; KILL (the default) ends the VM at once",
+	  .words = NULL, .complete = "none" },
+	{ 0 },
+};
+
+static int kill_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
+{
+	int number = *(int *)context;
+	if (!info->alive)
+		return error_set(error, -ESRCH, "VM %s has ended already", info->dir.id);
+	if (number == SIGKILL)
+		return end_vm(info, 0, error);
+	int err = control_ask(info->dir.dir, LV_CTL_SIGNAL, number, NULL);
+	return err ? error_set(error, err, "VM %s: %s: %s", info->dir.id, signal_name(number), strerror(-err)) : 0;
+}
+
+static int kill_run(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	const struct kill_options *given = options;
+	int number = SIGKILL;
+	if (given->signal && signal_parse(given->signal, &number))
+		return error_set(error, -EINVAL, "--signal: \"%s\" is not a signal (examples: TERM, HUP, 10)", given->signal);
+	return vm_for_each(operands, kill_one, &number);
+}
+
+const struct verb verb_kill = {
+	.name = "kill",
+	.operands = "VM...",
+	.summary = "End virtual machines at once, or send a signal",
+	.options = kill_options,
+	.options_size = sizeof(struct kill_options),
+	.complete = "vm",
+	.min = 1,
+	.max = -1,
+	.run = kill_run,
+};
+
+/* ---- rm ---- */
+
+struct rm_options {
+	bool force;
+};
+
+static const struct option_spec rm_options[] = {
+	{ "force", 'f', OPTION_FLAG, offsetof(struct rm_options, force), NULL, "kill VMs that still run" },
+	{ 0 },
+};
+
+static int rm_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
+{
+	const struct rm_options *given = context;
+	const char *name = json_string_value(json_object_get(info->config, "name"));
+	if (info->alive && !given->force)
+		return error_set(error, -EBUSY, "VM %s still runs; stop it first, or use: lightvm rm -f %s", name ? name : info->dir.id,
+				 name ? name : info->dir.id);
+	int err = end_vm(info, 0, error);
+	return err ? err : vm_info_remove(state, info, error);
+}
+
+static int rm(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	return vm_for_each(operands, rm_one, options);
+}
+
+const struct verb verb_rm = {
+	.name = "rm",
+	.operands = "VM...",
+	.summary = "Remove what virtual machines that have ended left: logs, record, name",
+	.options = rm_options,
+	.options_size = sizeof(struct rm_options),
+	.complete = "vm",
+	.min = 1,
+	.max = -1,
+	.run = rm,
+};
+
+/* ---- wait ---- */
+
+static int wait_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
+{
+	/* The monitor holds this lock for as long as it lives. */
+	while (flock(info->dir.status, LOCK_SH) && errno == EINTR)
+		;
+	struct vm_info after;
+	int err = vm_info_open(state, info->dir.id, &after);
+	struct text out = { 0 };
+	if (!err)
+		text_format(&out, "%d\n", after.exit_code >= 0 ? after.exit_code : EXIT_OWN);
+	vm_info_close(&after);
+	if (err)
+		return error_set(error, err, "VM %s was removed", info->dir.id);
+	return text_print(&out) ? -EIO : 0;
+}
+
+static int wait_run(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	return vm_for_each(operands, wait_one, NULL);
+}
+
+const struct verb verb_wait = {
+	.name = "wait",
+	.operands = "VM...",
+	.summary = "Wait until virtual machines have ended and print their exit status",
+	.complete = "vm",
+	.min = 1,
+	.max = -1,
+	.run = wait_run,
+};
