@@ -8,7 +8,7 @@
 	.section .header, "a"
 	.quad 0x736f62696c564c		/* struct lv_libos_header */
 	.long 1, 0
-	.quad libos_entry, boot_stack_top, trap_entry, upcall_entry, syscall_entry, __text_start, __text_end
+	.quad libos_entry, boot_stack_top, trap_entry, upcall_entry, syscall_entry, __text_start, __text_end, __hot_end
 
 	.section .text.entry, "ax"
 	.globl libos_entry

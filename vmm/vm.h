@@ -48,7 +48,7 @@ struct vm {
 	uint64_t boot_next; /* next free byte of the boot area, a guest address */
 	struct lv_device_page *device_page;
 	volatile struct lv_shared *shared;
-	uint64_t trap_entry, syscall_entry, upcall_entry, entry, boot_stack, text_start, text_end;
+	uint64_t trap_entry, syscall_entry, upcall_entry, entry, boot_stack, text_start, text_end, hot_end;
 	uint64_t data_start, data_end; /* libos' data segment */
 	struct loop loop;
 	struct devices devices;

@@ -68,6 +68,7 @@ static int check_header(struct vm *vm, const struct elf *elf)
 	vm->syscall_entry = h->syscall_entry;
 	vm->text_start = h->text_start;
 	vm->text_end = h->text_end;
+	vm->hot_end = h->hot_end > LV_LIBOS && h->hot_end < LV_LIBOS_END ? h->hot_end : LV_LIBOS;
 	return 0;
 }
 
@@ -75,7 +76,8 @@ static int check_header(struct vm *vm, const struct elf *elf)
 static int map_load(struct vm *vm, int fd, const struct elf_load *load)
 {
 	uint64_t start = load->vaddr & ~(LV_PAGE - 1), skew = load->vaddr - start;
-	int prot = PROT_READ | (load->flags & 2 ? PROT_WRITE : 0);
+	bool hot = start < vm->hot_end && start >= LV_LIBOS; /* a copy of our own in part: see populate() */
+	int prot = PROT_READ | (load->flags & 2 || hot ? PROT_WRITE : 0);
 	if (load->vaddr < LV_LIBOS || load->vaddr + load->memsz > LV_LIBOS_END)
 		return log_error("libos segment at %#llx lies outside its window", (unsigned long long)load->vaddr), -ENOEXEC;
 	if (load->filesz == 0)
@@ -353,6 +355,7 @@ int libos_prepare(struct vm *vm)
 {
 	populate(vm, LV_BASE, LV_BELL);
 	populate(vm, vm->data_start, vm->data_end);
+	populate(vm, LV_LIBOS, vm->hot_end);
 	build_descriptors(vm);
 	build_stubs(vm);
 	int result = build_page_tables(vm);
