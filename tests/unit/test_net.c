@@ -181,6 +181,49 @@ static void test_receive_later(void **state)
 	assert_int_equal(frames, 100);
 }
 
+/* A guest that starts with few buffers: small frames come at once, a large one when it has given more. */
+static void test_few_buffers(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t frame[20000], got[sizeof(frame) + HEADER];
+	uint32_t head, len, have = 0;
+
+	for (unsigned i = 0; i < sizeof(frame); i++)
+		frame[i] = i ^ i >> 8;
+	post_buffers(f, 4);
+	peer_sends(f, frame, 100);
+	guest_settle(&f->guest);
+	assert_int_equal(driver_used(&f->rx, &head, &len), 1);
+	peer_sends(f, frame, sizeof(frame));
+	guest_settle(&f->guest);
+	assert_int_equal(driver_used(&f->rx, &head, &len), 0);
+	assert_int_equal(f->rx.used->flags, 0); /* a doorbell shall tell of more */
+	post_buffers(f, 10);
+	while (driver_used(&f->rx, &head, &len)) {
+		memcpy(got + have, guest_ptr(&f->guest, f->buffer + head * BUFFER), len);
+		have += len;
+	}
+	assert_int_equal(have, sizeof(got));
+	assert_memory_equal(got + HEADER, frame, sizeof(frame));
+}
+
+/* It never gives more: the frame is lost, the next one is not. */
+static void test_too_few_buffers(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t frame[20000];
+	uint32_t head, len;
+
+	post_buffers(f, 4);
+	peer_sends(f, frame, sizeof(frame));
+	peer_sends(f, frame, 100);
+	guest_settle(&f->guest);
+	for (unsigned i = 0; i < 100 && f->rx.used->idx == 0; i++)
+		loop_once(&f->guest.loop, 10);
+	assert_int_equal(driver_used(&f->rx, &head, &len), 1);
+	assert_int_equal(len, HEADER + 100);
+}
+
 static void test_receive_lies(void **state)
 {
 	struct fixture *f = *state;
@@ -344,7 +387,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_config), TEST(test_receive), TEST(test_receive_merged), TEST(test_receive_torn), TEST(test_receive_later),
-		TEST(test_receive_lies), TEST(test_peer_gone), TEST(test_buffer_too_small), TEST(test_send), TEST(test_send_blocked),
+		TEST(test_few_buffers), TEST(test_too_few_buffers), TEST(test_receive_lies), TEST(test_peer_gone), TEST(test_buffer_too_small), TEST(test_send), TEST(test_send_blocked),
 		TEST(test_bad_headers), TEST(test_no_header), cmocka_unit_test(test_tap), cmocka_unit_test(test_not_a_tap),
 	};
 

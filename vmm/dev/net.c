@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The network device: frames between two queues and a tap or passt. What the host sends stays in the host's queue until
- * the guest has room for the largest frame; what the guest sends waits in its ring while the host takes nothing.
+ * The network device: frames between two queues and a tap or passt. What the host sends stays in the host's queue while
+ * the guest has no buffers; what the guest sends waits in its ring while the host takes nothing.
  */
 #include <errno.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/device.h"
@@ -18,6 +19,7 @@
 #define HEADER ((uint32_t)sizeof(struct virtio_net_hdr_v1))
 #define ETHERNET 18 /* header with a VLAN tag */
 #define BUFFER_MIN 64
+#define PATIENCE_NS 20000000 /* with a guest that has no room for a frame */
 #define FRAME_MAX (65535 + ETHERNET)
 
 static_assert(sizeof(struct virtio_net_hdr_v1) == 12, "header of every frame");
@@ -38,7 +40,14 @@ struct net {
 	size_t room;           /* bytes in them */
 	uint32_t frame_max;    /* with its header */
 	struct buffer buffer[QUEUE_SIZE];
-	struct passt *passt; /* NULL: tap */
+	struct { /* a frame that was received and waits for buffers */
+		size_t len;            /* with its header; 0: none */
+		size_t placed;         /* bytes that already lie in the buffers */
+		const uint8_t *rest;   /* the others */
+	} pending;
+	struct loop_timer patience; /* for pending */
+	uint8_t *overflow;          /* tap: where the rest of a frame goes that is larger than the buffers; NULL until needed */
+	struct passt *passt;        /* NULL: tap */
 };
 
 static struct net *net_of(struct device *device)
@@ -53,17 +62,12 @@ static struct buffer *buffer_at(struct net *net, unsigned i)
 
 /* ---- host to guest ---- */
 
-static bool enough_room(const struct net *net)
-{
-	/* A guest that posts its whole ring and still has less gets what fits. */
-	return net->room >= net->frame_max || net->count == QUEUE_SIZE;
-}
-
+/* Collects buffers for the largest frame, or all there are. False: nothing can be received now. */
 static bool refill(struct net *net)
 {
 	struct chain *chain = &net->device.set->chain;
 
-	while (!enough_room(net) && device_pop(&net->device, LV_NET_RX, chain)) {
+	while (net->room < net->frame_max && net->count < QUEUE_SIZE && device_pop(&net->device, LV_NET_RX, chain)) {
 		if (chain->writable != 1 || chain->readable || chain->write_len < BUFFER_MIN) {
 			device_break(&net->device, "a receive buffer is not one writable part of 64 bytes or more");
 			return false;
@@ -71,7 +75,7 @@ static bool refill(struct net *net)
 		*buffer_at(net, net->count++) = (struct buffer){ chain->head, chain->iov[0] };
 		net->room += chain->write_len;
 	}
-	return enough_room(net);
+	return net->count && !net->pending.len;
 }
 
 /* n bytes, header first, lie in the oldest buffers: hands them over. */
@@ -94,48 +98,89 @@ static void deliver(struct net *net, size_t n)
 	memcpy(&header->num_buffers, &used, sizeof(used));
 }
 
+/* Writes bytes into the buffers, from the offset-th byte of all of them on. */
+static void scatter(struct net *net, size_t offset, const uint8_t *bytes, size_t len)
+{
+	for (unsigned i = 0; len; i++) {
+		const struct iovec *iov = &buffer_at(net, i)->iov;
+		size_t part = offset < iov->iov_len ? iov->iov_len - offset : 0;
+
+		part = part < len ? part : len;
+		memcpy((char *)iov->iov_base + offset, bytes, part);
+		bytes += part;
+		len -= part;
+		offset -= offset < iov->iov_len ? offset : iov->iov_len;
+	}
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+/* Hands the frame over if there is room for it by now. */
+static void place_pending(struct net *net)
+{
+	size_t len = net->pending.len;
+
+	if (!len || len > net->room)
+		return;
+	scatter(net, net->pending.placed, net->pending.rest, len - net->pending.placed);
+	net->pending.len = 0;
+	deliver(net, len);
+}
+
+/* A frame is there, but not all of it has found room: it waits a while for more buffers, as the guest is told by a doorbell. */
+static void set_pending(struct net *net, size_t len, size_t placed, const uint8_t *rest)
+{
+	net->pending.len = len;
+	net->pending.placed = placed;
+	net->pending.rest = rest;
+	place_pending(net);
+	if (net->pending.len)
+		loop_timer_set(net->device.set->loop, &net->patience, now_ns() + PATIENCE_NS);
+}
+
+static bool overflow_ready(struct net *net)
+{
+	if (!net->overflow)
+		net->overflow = malloc(net->frame_max);
+	return net->overflow;
+}
+
 static int receive_tap(struct net *net)
 {
-	struct iovec iov[QUEUE_SIZE];
+	struct iovec iov[QUEUE_SIZE + 1];
+	unsigned parts = net->count;
 	ssize_t n;
 
 	for (unsigned i = 0; i < net->count; i++)
 		iov[i] = buffer_at(net, i)->iov;
-	n = readv(net->fd, iov, net->count);
+	if (net->room < net->frame_max && overflow_ready(net))
+		iov[parts++] = (struct iovec){ net->overflow, net->frame_max };
+	n = readv(net->fd, iov, parts);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? -EAGAIN : -errno;
-	if ((size_t)n > HEADER)
+	if ((size_t)n > net->room)
+		set_pending(net, n, net->room, net->overflow);
+	else if ((size_t)n > HEADER)
 		deliver(net, n);
 	return 0;
 }
 
-static void scatter(struct net *net, const void *header, const uint8_t *frame, size_t len)
-{
-	size_t skip = HEADER; /* every buffer has room for the header */
-
-	memcpy(buffer_at(net, 0)->iov.iov_base, header, HEADER);
-	for (unsigned i = 0; len; i++, skip = 0) {
-		struct iovec *iov = &buffer_at(net, i)->iov;
-		size_t part = len < iov->iov_len - skip ? len : iov->iov_len - skip;
-
-		memcpy((char *)iov->iov_base + skip, frame, part);
-		frame += part;
-		len -= part;
-	}
-}
-
 static int receive_passt(struct net *net)
 {
-	const struct virtio_net_hdr_v1 header = { 0 };
+	static const uint8_t header[HEADER]; /* no offload was used */
 	const uint8_t *frame;
 	int len = passt_receive(net->passt, &frame);
 
 	if (len < 0)
 		return len;
-	if (len + HEADER > net->room)
-		return 0; /* larger than all that the guest has: dropped */
-	scatter(net, &header, frame, len);
-	deliver(net, len + HEADER);
+	scatter(net, 0, header, HEADER);
+	set_pending(net, len + HEADER, HEADER, frame);
 	return 0;
 }
 
@@ -145,7 +190,7 @@ static void watch_host(struct net *net)
 
 	if (net->fd < 0)
 		return;
-	if (!net->paused && enough_room(net))
+	if (!net->paused && net->count && !net->pending.len)
 		events |= EPOLLIN;
 	if (!net->paused && net->tx_blocked)
 		events |= EPOLLOUT;
@@ -189,19 +234,34 @@ static bool frames_wait(const struct net *net)
 
 static bool rx_process(struct net *net)
 {
+	bool can = refill(net);
 	int r = 0;
 
-	refill(net);
-	if (!net->paused && frames_wait(net))
+	if (net->pending.len) {
+		place_pending(net);
+		can = refill(net);
+		device_publish(&net->device, LV_NET_RX);
+	}
+	if (!net->paused && can && frames_wait(net))
 		r = receive_batch(net);
 	if (device_broken(&net->device) || net->paused)
 		return false;
 	if (r)
 		link_down(net);
+	can = refill(net);
 	watch_host(net);
-	if (enough_room(net) && frames_wait(net))
+	if (can && frames_wait(net))
 		device_kick(&net->device);
-	return !enough_room(net);
+	return !can;
+}
+
+/* The guest has no room for this frame and makes none: lost, as on any network. */
+static void patience_over(void *context)
+{
+	struct net *net = context;
+
+	net->pending.len = 0;
+	device_run(&net->device, LV_NET_RX);
 }
 
 /* ---- guest to host ---- */
@@ -330,6 +390,7 @@ static int net_init(struct device *device, const struct device_config *config)
 	struct net *net = net_of(device);
 	int r;
 
+	net->patience = (struct loop_timer){ .watch.fd = -1, .fire = patience_over, .context = net };
 	net->fd = config->net.fd;
 	net->config = config->net.config;
 	net->watch = (struct loop_watch){ .fd = net->fd, .ready = host_ready, .context = net };
@@ -374,6 +435,7 @@ static void net_reset(struct device *device)
 
 	net->count = 0;
 	net->room = 0;
+	net->pending.len = 0;
 	net->tx_blocked = false;
 }
 
@@ -396,6 +458,8 @@ static void net_free(struct device *device)
 		loop_update(device->set->loop, &net->watch, 0);
 		close(net->fd);
 	}
+	loop_timer_fini(device->set->loop, &net->patience);
+	free(net->overflow);
 	free(net->passt);
 }
 
