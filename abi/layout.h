@@ -30,6 +30,7 @@
 #define LV_RAM_MAX (64ull << 30)
 #define LV_IMAGE 0x5000000000ull       /* 320 GiB: the image file, read-only, identity-mapped */
 #define LV_IMAGE_MAX (64ull << 30)
+#define LV_STACK_TOP 0x3000000000ull   /* 192 GiB: the program's stack ends here, its mappings grow down from below it */
 #define LV_WINDOW_END 0x8000000000ull  /* 512 GiB: nothing of the program lies in [LV_BASE, here) */
 
 /*

@@ -197,8 +197,8 @@ static bool trim(uint64_t *table, unsigned level, uint64_t start, uint64_t end)
 			continue;
 		if (level > PD)
 			freed |= trim(below, level - 1, va, next);
-		/* The tables of the window are the monitor's. */
-		if ((uint64_t)below < LV_RAM || !is_empty(below))
+		/* The tables of the window, and the first two of the program, are the monitor's. */
+		if ((uint64_t)below < device_page->heap_start || !is_empty(below))
 			continue;
 		*entry = 0;
 		page_free(below, 0);

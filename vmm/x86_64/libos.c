@@ -22,7 +22,7 @@
 #endif
 #define MIB (1024ull * 1024)
 #define HUGE (2 * MIB)
-#define HOT_HEAP (8 * LV_PAGE) /* what libos takes of its pool before the program starts */
+#define HOT_HEAP (16 * LV_PAGE) /* what libos takes of its pool before the program starts */
 #define FIRST_RAM (32 * MIB) /* a slot of this size costs nothing; more is added when libos asks for it */
 #define LEAF (LV_PTE_P | LV_PTE_U | LV_PTE_A)            /* accessed: lets page-table KVM map neighbours at once */
 #define LEAF_RW (LEAF | LV_PTE_W | LV_PTE_D | LV_PTE_NX)
@@ -205,6 +205,13 @@ static int build_page_tables(struct vm *vm)
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
 		pt[(fixed[i].page - LV_BASE) / LV_PAGE] = fixed[i].page | fixed[i].flags;
 	pt[(LV_BELL - LV_BASE) / LV_PAGE] = LV_BELL_GPA | LEAF_RW;
+	/*
+	 * Empty directories for the two GiBs that every program uses: its own addresses and its stack. The PDPT is in use from
+	 * the first instruction on, and page-table KVM emulates every later write to it.
+	 */
+	static const uint64_t gib[] = {0, LV_STACK_TOP - 1};
+	for (size_t i = 0; i < sizeof(gib) / sizeof(gib[0]); i++)
+		table(vm, LV_PDPT)[gib[i] >> 30] = libos_alloc(vm, LV_PAGE, LV_PAGE) | TABLE;
 	int result = map_huge(vm, LV_RAM, vm->ram_limit, LEAF_RW, true);
 	return result < 0 ? result : map_huge(vm, LV_IMAGE, vm->image_size, LEAF | LV_PTE_NX, false);
 }
