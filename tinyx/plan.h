@@ -31,6 +31,7 @@ struct plan { /* zero-initialised: empty */
 	size_t count, room;
 	uint32_t *slot; /* open hash table over guest paths: index + 1 */
 	size_t slots;
+	bool lenient; /* a tree's unreadable files, static libraries and tests are passed over */
 };
 
 /*
