@@ -126,6 +126,15 @@ static void attach(struct tcp_socket *t, struct tcp_pcb *pcb)
 	tcp_err(pcb, on_error);
 }
 
+/* lwIP's own Nagle algorithm serves to keep the last, incomplete segment of corked data; push_out has the real one. */
+static void hold_tail(struct tcp_pcb *pcb, bool hold)
+{
+	if (hold)
+		tcp_nagle_enable(pcb);
+	else
+		tcp_nagle_disable(pcb);
+}
+
 static void apply_options(struct tcp_socket *t)
 {
 	struct tcp_pcb *pcb = t->pcb;
@@ -140,10 +149,7 @@ static void apply_options(struct tcp_socket *t)
 	pcb->keep_idle = t->keep_idle * 1000;
 	pcb->keep_intvl = t->keep_interval * 1000;
 	pcb->keep_cnt = t->keep_count;
-	if (t->nodelay && !t->cork)
-		tcp_nagle_disable(pcb);
-	else
-		tcp_nagle_enable(pcb);
+	hold_tail(pcb, t->cork);
 	if (pcb->state == CLOSED && ip_addr_isany(&pcb->local_ip))
 		IP_SET_TYPE_VAL(pcb->local_ip, inet_ip_type(&t->s));
 	net_busy(); /* the timers may have a keep-alive to send now */
@@ -404,13 +410,21 @@ static int64_t push(struct tcp_socket *t, struct message *m)
 	return done;
 }
 
-/* Corked data goes out in full segments only. */
+/*
+ * Sends what may be sent now. Corked data goes out in full segments. Nagle's algorithm as Minshall refined it: a small
+ * segment waits only while another small one is unacknowledged; lwIP sends what waits when an acknowledgement comes.
+ */
 static void push_out(struct tcp_socket *t, const struct message *m)
 {
-	struct tcp_seg *unsent = t->pcb->unsent;
-	if ((t->cork || (m->flags & MSG_MORE)) && (!unsent || (!unsent->next && unsent->len < t->pcb->mss)))
+	struct tcp_pcb *pcb = t->pcb;
+	struct tcp_seg *unsent = pcb->unsent;
+	bool more = t->cork || (m->flags & MSG_MORE), small = unsent && !unsent->next && unsent->len < t->wire_mss;
+	hold_tail(pcb, more);
+	if (small && (more || (!t->nodelay && TCP_SEQ_LT(pcb->lastack, t->small_end))))
 		return;
-	tcp_output(t->pcb);
+	if (small)
+		t->small_end = pcb->snd_lbb;
+	tcp_output(pcb);
 }
 
 static int64_t tcp_send_socket(struct socket *s, struct message *m)

@@ -45,6 +45,7 @@ void tcp_segment_adapt(struct tcp_pcb *pcb, struct tcp_socket *t)
 {
 	if (!t->window_started) { /* lwIP sets its own, smaller one after it has called tcp_segment_start */
 		t->window_started = true;
+		t->small_end = pcb->lastack;
 		pcb->cwnd = MAX(pcb->cwnd, (tcpwnd_size_t)INITIAL_WINDOW * t->wire_mss);
 	}
 	uint32_t size = MIN(pcb->cwnd / 4, t->segment_max);

@@ -23,6 +23,7 @@ struct tcp_socket {
 	uint16_t wire_mss; /* what the peer and the path take */
 	uint16_t segment_max; /* what lwIP may build */
 	bool window_started;
+	uint32_t small_end; /* sequence number behind the last small segment that was sent */
 	struct tcp_socket *accept_first, *accept_last, *accept_next;
 };
 

@@ -274,11 +274,13 @@ int text_file_make(const char *path, const char *text, size_t n)
 	return 0;
 }
 
-/* ---- no device ---- */
+/* ---- no device, unless somebody brings one ---- */
 
-void ring_init(struct ring *ring, const struct lv_queue *queue) { }
-int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned count, void *cookie) { return -ENOSPC; }
-void ring_kick(struct ring *ring) { }
-void ring_kick_later(struct ring *ring) { }
-bool ring_has_used(const struct ring *ring) { return false; }
-void *ring_get_used(struct ring *ring, uint32_t *len) { return NULL; }
+#define WEAK __attribute__((weak))
+
+WEAK void ring_init(struct ring *ring, const struct lv_queue *queue) { }
+WEAK int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned count, void *cookie) { return -ENOSPC; }
+WEAK void ring_kick(struct ring *ring) { }
+WEAK void ring_kick_later(struct ring *ring) { }
+WEAK bool ring_has_used(const struct ring *ring) { return false; }
+WEAK void *ring_get_used(struct ring *ring, uint32_t *len) { return NULL; }
