@@ -13,7 +13,7 @@ harmed() { grep -qiE 'monitor (died|was killed|crashed|ended unexpectedly)|sanit
 
 # attack LABEL ALLOWED-STATUSES NAME [ARG...]: one attack as a VM.
 attack() {
-	local label=$1 allowed=$2 status=0
+	local label=$1 allowed=$2 name=$3 status=0
 	shift 2
 	timeout -k 5 $limit "$lightvm" run ${options[@]+"${options[@]}"} "$hostile" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
 	if harmed "$work/err"; then
@@ -26,7 +26,7 @@ attack() {
 		not_ok "$label" "status $status, not one of: $allowed"
 	elif grep -qP '\x1b' "$work/err"; then
 		not_ok "$label" 'an escape sequence reached the terminal'
-	elif [ $status -ge 125 ] && [ ! -s "$work/err" ]; then
+	elif [ $status -ge 125 ] && [ $status -lt 160 ] && [ "$name" != exit-garbage ] && [ ! -s "$work/err" ]; then
 		not_ok "$label" "status $status without a report"
 	else
 		ok "$label"
@@ -34,50 +34,68 @@ attack() {
 }
 attacks() { "$hostile" list | awk -v set="$1" '$1 == set { print $2 }'; }
 
-# The device stops, the VM lives on and leaves with 42. Standard input is closed, so that only the attacked queue speaks.
+# The device stops, and the VM lives on and leaves with 42; or libos finds what the device did with chains it never
+# made, and says that it is broken. Standard input is closed, so that only the attacked queue speaks.
 options=()
 for name in $(attacks ring); do
-	attack "console ring: $name" 42 "$name" 1
+	attack "console ring: $name" '42 134' "$name" 1
 done
 for name in scribble-all random-contents race used-scribble; do
-	for seed in 2 3; do attack "console ring: $name, seed $seed" 42 "$name" $seed; done
+	for seed in 2 3; do attack "console ring: $name, seed $seed" '42 134' "$name" $seed; done
 done
+options=(--disk "$work/disk")
+for name in $(attacks ring); do
+	attack "block ring: $name" '42 134' "$name" 1 block
+done
+if command -v passt >/dev/null; then
+	options=(--net passt)
+	for name in $(attacks ring); do
+		attack "net ring: $name" '42 134' "$name" 1 net
+	done
+else
+	skip 'net ring' 'passt is missing'
+fi
+options=()
+
+# What a program can do to itself in these ways may also leave it spinning for ever: then it ends when it is killed.
+endless='never-end spin-stubs release-everything shared-scribble smash-libos smash-heap trap-scribble stop-interrupts'
 for name in $(attacks call); do
 	allowed='42 125 139 134'
 	case $name in
 	exit-garbage) allowed=$(echo {0..255}) ;;
-	crash-*) allowed="$(echo {125..255})" ;;
-	release-everything) allowed='42 125 134 139 132' ;;
+	crash-*) allowed=$(echo {125..255}) ;;
 	esac
-	attack "call: $name" "$allowed" "$name" 1
+	[[ " $endless " == *" $name "* ]] || attack "call: $name" "$allowed" "$name" 1
 done
 for seed in 2 3 4; do
 	attack "call: random-calls, seed $seed" '42 125 134 139' random-calls $seed
-	attack "call: shared-scribble, seed $seed" '42 125 134 139' shared-scribble $seed
 done
-endless='never-end spin-stubs'
 for name in $(attacks machine); do
 	[[ " $endless " == *" $name "* ]] || attack "machine: $name" '42 125 134 139 132 133 135 136' "$name" 1
 done
 
-# These end only from outside.
+ended() { "$lightvm" inspect "$1" | grep -q '"exited"'; }
+spoke_or_ended() { "$lightvm" logs "$1" | grep -q attack || ended "$1"; }
 for name in $endless; do
-	"$lightvm" run -d --name "$name" "$hostile" "$name" >/dev/null 2>"$work/err" || not_ok "endless: $name" 'does not start'
-	started() { "$lightvm" logs "$name" | grep -q "attack $name"; }
-	await $limit "the first line of $name" started || { not_ok "endless: $name" 'said nothing'; continue; }
-	before=$SECONDS
-	timeout $limit "$lightvm" kill "$name" >/dev/null 2>"$work/err"
-	status=$?
-	if [ $status = 0 ] && [ $((SECONDS - before)) -le 5 ]; then ok "endless: $name is killed at once"; else
-		cat "$work/err"
-		not_ok "endless: $name is killed at once" "status $status after $((SECONDS - before)) s"
-	fi
+	for seed in 1 2 3; do
+		vm=$name-$seed
+		if ! "$lightvm" run -d --name "$vm" "$hostile" "$name" $seed >/dev/null 2>"$work/err"; then
+			cat "$work/err"
+			not_ok "endless: $name, seed $seed" 'does not start'
+			continue
+		fi
+		await $limit "the first line of $vm" spoke_or_ended "$vm" || { not_ok "endless: $name, seed $seed" 'said nothing'; continue; }
+		timeout 10 "$lightvm" kill "$vm" >/dev/null 2>"$work/err"
+		if await 5 "the end of $vm" ended "$vm"; then ok "endless: $name, seed $seed"; else
+			cat "$work/err"
+			not_ok "endless: $name, seed $seed" 'not dead 5 s after kill'
+		fi
+	done
 done
 
 # The status record says which device stopped and why.
 "$lightvm" run -d --name broken "$hostile" bad-head 1 >/dev/null 2>&1
-ended() { "$lightvm" inspect broken | grep -q '"exited"'; }
-if await $limit 'the end of the VM with a broken ring' ended && "$lightvm" inspect broken >"$work/inspect" && grep -q needs_reset "$work/inspect"; then
+if await $limit 'the end of the VM with a broken ring' ended broken && "$lightvm" inspect broken >"$work/inspect" && grep -q needs_reset "$work/inspect"; then
 	check 'inspect names the broken device' jq -e '[.. | objects | select(.needs_reset? == true or .needs_reset? == 1)] | length == 1' "$work/inspect"
 else
 	not_ok 'inspect names the broken device' 'no needs_reset'
