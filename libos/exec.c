@@ -7,6 +7,7 @@
 #include "libos/page.h"
 #include "libos/space.h"
 #include "libos/thread.h"
+#include "libos/vfs.h"
 #include "parse/elf.h"
 
 #include <linux/auxvec.h>
