@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -328,18 +330,28 @@ static int fill(struct vm_config *config, const struct run_options *given, struc
 
 /* ---- running ---- */
 
-static int report(const struct vm_dir *vm, const struct vm_config *config)
+/* The library OS kills a program that touches more memory than there is; the program cannot say so itself. */
+static bool out_of_memory(const struct lv_status *status)
+{
+	return status->state == LV_STATE_EXITED && WIFSIGNALED(status->wait_status) && WTERMSIG(status->wait_status) == SIGKILL &&
+	       status->ram_limit && status->memory_used > status->ram_limit / 8 * 7;
+}
+
+static void report(const struct vm_dir *vm, const struct vm_config *config)
 {
 	struct lv_status status;
 	struct text out = { 0 };
+	char used[24], limit[24];
 	if (vm_status(vm, &status))
-		return 0;
+		return;
 	if (status.crashed)
 		crash_report(&status, config->image, &out);
+	else if (out_of_memory(&status))
+		log_error("the VM ran out of memory: it used %s of %s; give more with --memory", size_print(status.memory_used, used, sizeof(used)),
+			  size_print(status.ram_limit, limit, sizeof(limit)));
 	if (out.size)
 		fd_write(STDERR_FILENO, out.data, out.size);
 	text_free(&out);
-	return 0;
 }
 
 static int run_foreground(struct launch *launch, struct vm_dir *vm, const struct vm_config *config, struct error *error)

@@ -69,13 +69,13 @@ static int check_trailer(struct image *image, uint64_t body, const char *path, s
 	if (image->size == body)
 		return 0;
 	if (image->size < body + LV_TRAILER_SIZE)
-		return error_set(error, -EUCLEAN, "image damaged: %s: it is cut off: %zu bytes of %llu", path, image->size,
+		return error_set(error, -EUCLEAN, "%s: image damaged: it is cut off: %zu bytes of %llu", path, image->size,
 				 (unsigned long long)(body + LV_TRAILER_SIZE));
 	memcpy(&trailer, image->map + body, sizeof(trailer));
 	if (trailer.magic != LV_TRAILER_MAGIC)
-		return error_set(error, -EUCLEAN, "image damaged: %s: there is no trailer behind the file system", path);
+		return error_set(error, -EUCLEAN, "%s: image damaged: there is no trailer behind the file system", path);
 	if (trailer.version != LV_TRAILER_VERSION || trailer.body_size != body || image->size != body + LV_TRAILER_SIZE)
-		return error_set(error, -EUCLEAN, "image damaged: %s: the trailer tells of %llu bytes, there are %llu", path,
+		return error_set(error, -EUCLEAN, "%s: image damaged: the trailer tells of %llu bytes, there are %llu", path,
 				 (unsigned long long)trailer.body_size, (unsigned long long)body);
 	image->has_trailer = true;
 	hex_print(trailer.sha256, sizeof(trailer.sha256), image->sha256);
@@ -85,18 +85,18 @@ static int check_trailer(struct image *image, uint64_t body, const char *path, s
 static int check_super(struct image *image, const char *path, struct error *error)
 {
 	if (image->size < BLOCK)
-		return error_set(error, -EUCLEAN, "image damaged: %s: %zu bytes are less than one block", path, image->size);
+		return error_set(error, -EUCLEAN, "%s: image damaged: %zu bytes are less than one block", path, image->size);
 	if (word_at(image->map + SUPER) != SUPER_MAGIC)
-		return error_set(error, -ENOEXEC, "%s: not a LightVM image (no EROFS superblock)", path);
+		return error_set(error, -ENOEXEC, "%s: image damaged, or not an image: there is no EROFS superblock", path);
 	if ((word_at(image->map + SUPER + 8) & SUPER_HAS_SUM) && !super_sum_right(image->map))
-		return error_set(error, -EUCLEAN, "image damaged: %s: the superblock's checksum is wrong", path);
+		return error_set(error, -EUCLEAN, "%s: image damaged: the superblock's checksum is wrong", path);
 	uint64_t body = (uint64_t)word_at(image->map + SUPER + 36) * BLOCK;
 	if (body > image->size)
-		return error_set(error, -EUCLEAN, "image damaged: %s: it is cut off: %zu bytes of %llu", path, image->size,
+		return error_set(error, -EUCLEAN, "%s: image damaged: it is cut off: %zu bytes of %llu", path, image->size,
 				 (unsigned long long)body);
 	if (erofs_open(&image->fs, image->map, image->size))
 		return error_set(error, -EUCLEAN,
-				 "image damaged: %s: not an uncompressed EROFS file system with blocks of 4096 bytes", path);
+				 "%s: image damaged: not an uncompressed EROFS file system with blocks of 4096 bytes", path);
 	return check_trailer(image, body, path, error);
 }
 
@@ -107,11 +107,11 @@ static int read_manifest(struct image *image, const char *path, struct error *er
 	if (err == -ENOENT)
 		return 0; /* an image without one: the command line says what to run */
 	if (err || inode.size > LV_MANIFEST_MAX)
-		return error_set(error, -EUCLEAN, "image damaged: %s: its manifest cannot be read", path);
+		return error_set(error, -EUCLEAN, "%s: image damaged: its manifest cannot be read", path);
 	char *json = alloc_zero(inode.size);
 	int64_t n = erofs_read(&image->fs, &inode, 0, json, inode.size);
 	if (n < 0 || (uint64_t)n != inode.size)
-		err = error_set(error, -EUCLEAN, "image damaged: %s: its manifest cannot be read", path);
+		err = error_set(error, -EUCLEAN, "%s: image damaged: its manifest cannot be read", path);
 	else if ((err = manifest_parse(&image->manifest, json, inode.size, error)))
 		error_prefix(error, "%s", path);
 	free(json);
@@ -147,7 +147,7 @@ int image_verify(const struct image *image, const char *path, struct error *erro
 	sha256(image->map, image->size - LV_TRAILER_SIZE, digest);
 	hex_print(digest, sizeof(digest), hex);
 	if (strcmp(hex, image->sha256))
-		return error_set(error, -EUCLEAN, "image damaged: %s: SHA-256 is %s, should be %s", path, hex, image->sha256);
+		return error_set(error, -EUCLEAN, "%s: image damaged: SHA-256 is %s, should be %s", path, hex, image->sha256);
 	return 0;
 }
 

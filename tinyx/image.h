@@ -28,7 +28,7 @@ struct image { /* fd -1, map NULL: closed */
 bool image_is(int fd);
 /*
  * Opens and checks superblock (with its checksum), size, trailer and manifest: constant cost. 0 or a negative errno; message
- * "image damaged: ..." for a file that is an image but not whole. Close in both cases.
+ * "...: image damaged: ..." for a file that is an image but not whole. Close in both cases.
  */
 int image_open(struct image *image, const char *path, struct error *error);
 /* Compares every byte with the trailer's digest. -ENODATA: there is no trailer. */

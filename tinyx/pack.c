@@ -134,7 +134,7 @@ static int add_program(const struct pack_request *request, struct plan *plan, st
 		char *interpreter = NULL, *argument = NULL;
 		int err = plan_add(plan, packed->program, false, error);
 		if (err)
-			return err;
+			return depth ? error_prefix(error, "%s needs the interpreter %s", request->program, packed->program) : err;
 		err = script_read(packed->program, &interpreter, &argument, error);
 		if (err < 0)
 			return err;

@@ -304,6 +304,8 @@ int plan_add(struct plan *plan, const char *host, bool whole, struct error *erro
 		bool last = !component[n];
 		char *target, *after = alloc_copy(component + n);
 		err = put_step(plan, done.data, last, whole, &target, error);
+		if (err == -ENOENT || err == -ENOTDIR) /* name what was asked for, not where the way to it ends */
+			error_set(error, err, "%s: %s", host, strerror(-err));
 		if (!err && target) {
 			if (++links > LINKS_MAX)
 				err = error_set(error, -ELOOP, "%s: too many symbolic links", host);

@@ -106,7 +106,9 @@ bad 'a bad port' '99999' run -p 99999:80 "$busybox" true
 bad 'a port without a number' 'x:80' run -p x:80 "$busybox" true
 bad 'memory that is no size' '12Q' run -m 12Q "$busybox" true
 bad 'too little memory' '1M|memory' run -m 1M "$busybox" true
-bad 'not enough memory for the image' 'memory' run -m 4M /usr/bin/python3 -c 'x = bytearray(100 << 20)'
+printf 'static char big[64 << 20] = { 1 }; int main(void) { return big[0] == 0; }\n' >"$work/big.c"
+gcc -static -o "$work/big" "$work/big.c"
+bad 'not enough memory for the image' 'not enough memory for .*big.*64' run -m 16M "$work/big"
 bad 'an unknown option' '--nmae.*--name' run --nmae x "$busybox" true
 bad 'an unknown command' 'rnu.*run' "$lightvm" rnu
 bad 'an option without value' '--name' run --name
@@ -115,7 +117,7 @@ bad 'a missing -v directory' '/no/such/dir' run -v /no/such/dir:/x:ro "$busybox"
 bad '-v without a target' 'relative' run -v "$work:relative" "$busybox" true
 bad 'a bad -e' '=x|=' run -e =x "$busybox" true
 bad 'an unknown network' 'nosuchnet' run --net nosuchnet "$busybox" true
-bad 'a missing tap' 'lvnotap' run --net tap:lvnotap "$busybox" true
+bad 'a missing bridge' 'lvnobridge' run --net bridge:lvnobridge "$busybox" true
 bad 'an unknown format' 'yaml.*|json' "$lightvm" ps --format yaml
 
 # A damaged image is found before the VM starts.
