@@ -42,12 +42,7 @@ static int build(struct vm *vm)
 
 static int connect_devices(struct vm *vm)
 {
-	struct device_bell bell[LV_MAX_DEVICES];
-	unsigned count = devices_bells(&vm->devices, bell);
 	vm->devices.shared = vm->shared;
-	for (unsigned i = 0; i < count; i++)
-		if (kvm_add_bell(vm, &bell[i]) < 0)
-			return -1;
 	int result = devices_start(&vm->devices);
 	if (result == 0)
 		result = control_start(&vm->control);

@@ -30,6 +30,7 @@ struct vcpu {
 	atomic_bool kicked;    /* someone wants an upcall */
 	atomic_bool killed;    /* end the VM at once */
 	atomic_bool ticking;   /* the tick timer is armed */
+	uint32_t bell_exits[LV_MAX_DEVICES]; /* rings of a doorbell that left to us */
 };
 
 struct vm {

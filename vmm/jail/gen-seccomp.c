@@ -18,6 +18,7 @@ static const struct {
 	unsigned long value;
 } symbols[] = {
 	{ "KVM_RUN", KVM_RUN },
+	{ "KVM_IOEVENTFD", KVM_IOEVENTFD },
 	{ "KVM_GET_REGS", KVM_GET_REGS },
 	{ "KVM_SET_REGS", KVM_SET_REGS },
 	{ "KVM_GET_SREGS", KVM_GET_SREGS },
