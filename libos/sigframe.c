@@ -14,6 +14,7 @@
 #define RFLAGS_TRAP 0x100ull
 #define RFLAGS_DIRECTION 0x400ull
 #define RFLAGS_RESUME 0x10000ull
+#define RFLAGS_INTERRUPT 0x200ull
 #define RFLAGS_OF_PROGRAM 0x50dd5ull /* CF PF AF ZF SF TF DF OF RF AC: what rt_sigreturn may change */
 #define MXCSR_VALID 0xffffu
 
@@ -129,7 +130,9 @@ static void context_save(struct sigcontext *sc, const struct regs *r, uint64_t m
 	*sc = (struct sigcontext){
 		.r8 = r->r8, .r9 = r->r9, .r10 = r->r10, .r11 = r->r11, .r12 = r->r12, .r13 = r->r13, .r14 = r->r14, .r15 = r->r15,
 		.rdi = r->rdi, .rsi = r->rsi, .rbp = r->rbp, .rbx = r->rbx, .rdx = r->rdx, .rax = r->rax, .rcx = r->rcx,
-		.rsp = r->rsp, .rip = r->rip, .eflags = r->rflags, .cs = LV_CS3, .ss = LV_SS3,
+		.rsp = r->rsp, .rip = r->rip,
+		/* Interrupts and I/O level as every process of Linux sees them, whatever this kind of KVM makes of them. */
+		.eflags = (r->rflags & RFLAGS_OF_PROGRAM) | RFLAGS_INTERRUPT | 2, .cs = LV_CS3, .ss = LV_SS3,
 		.err = current->trap_error, .trapno = current->trap_vector, .oldmask = mask, .cr2 = current->trap_cr2,
 	};
 }
