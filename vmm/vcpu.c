@@ -70,8 +70,8 @@ static void arm_tick(struct vm *vm, bool on)
 	struct itimerspec tick = {0};
 	if (on)
 		tick.it_value.tv_nsec = tick.it_interval.tv_nsec = TICK_NS;
-	atomic_store(&vm->vcpu.ticking, on);
 	timerfd_settime(vm->tick.fd, 0, &tick, NULL);
+	atomic_store(&vm->vcpu.ticking, on);
 }
 
 /* In the loop thread. An idle VM has no ticks: the first one that finds it waiting is its last until it runs again. */
@@ -83,6 +83,8 @@ static void on_tick(void *context, uint32_t events)
 		return;
 	if (atomic_load(&vm->vcpu.waiting)) {
 		arm_tick(vm, false);
+		if (!atomic_load(&vm->vcpu.waiting)) /* its wait ended meanwhile, perhaps before it could see that ticks are off */
+			arm_tick(vm, true);
 		return;
 	}
 	uint64_t next = vm->shared->next_event_ns;
