@@ -3,7 +3,3 @@
 static const struct fs proc_fs = { .name = "proc", .dev = LINUX_DEV(0, 20), .magic = 0x9fa0, .read_only = true };
 struct inode *procfs_root(void) { return inode_new(&proc_fs, S_IFDIR | 0555); }
 struct inode *sysfs_root(void) { return inode_new(&proc_fs, S_IFDIR | 0555); }
-/* Until pipe.c and epoll.c are there. */
-int pipe_open_fifo(struct inode *inode, struct file *file) { return -ENXIO; }
-void epoll_forget(struct file *file) { }
-void signalfd_wake(void) { }

@@ -171,9 +171,8 @@ struct inode *sysfs_root(void);
 /* ---- pipe.c ---- */
 int pipe_open_fifo(struct inode *inode, struct file *file);
 
-/* ---- epoll.c, signalfd.c ---- */
+/* ---- epoll.c ---- */
 void epoll_forget(struct file *file); /* the file is about to go */
-void signalfd_wake(void);             /* a signal became pending (called by signal.c) */
 
 /* ---- fd.c ---- */
 struct fd_info { struct file *file; bool cloexec; };
