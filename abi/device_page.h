@@ -55,6 +55,7 @@ struct lv_block_config {
 #define LV_STREAM_TTY 1u    /* the stream is a terminal */
 #define LV_STREAM_CLOSED 2u /* nothing is there: end of file at once, writes are dropped */
 #define LV_STREAM_BROKEN 4u /* output: the reader has gone (may be set while the VM runs): writes answer EPIPE, with SIGPIPE */
+#define LV_STREAM_FILE 16u  /* stdin is a regular file: reads are full until its end */
 #define LV_STREAM_SAME 8u   /* stderr: goes where stdout goes; use the queue of stdout, so that the order of writes is kept */
 /*
  * Queues: stdout and stderr carry bytes in readable buffers. Stdin takes writable buffers; a used element of length 0

@@ -14,6 +14,8 @@
 #include <asm/termbits.h>
 
 #define FLUSH_DELAY_NS 2000000 /* a doorbell may be put off by this much while the program computes */
+#define RX_ORDER 2
+#define RX_SIZE (4096u << RX_ORDER)
 #define TX_MOST 65536          /* bytes in one buffer */
 
 struct stream {
@@ -67,7 +69,7 @@ static bool receive(struct stream *in)
 		return false;
 	in->posted = false;
 	in->from = 0;
-	in->to = MIN(len, 4096);
+	in->to = MIN(len, RX_SIZE);
 	in->ended = len == 0;
 	return true;
 }
@@ -76,9 +78,9 @@ static void post(struct stream *in)
 {
 	if (in->posted || in->ended || in->from < in->to || (in->flags & LV_STREAM_CLOSED))
 		return;
-	if (!in->page && !(in->page = page_alloc(0)))
+	if (!in->page && !(in->page = page_alloc(RX_ORDER)))
 		return;
-	struct ring_buffer buffer = {.data = in->page, .len = 4096, .device_writes = true};
+	struct ring_buffer buffer = {.data = in->page, .len = RX_SIZE, .device_writes = true};
 	if (ring_add(&in->ring, &buffer, 1, in) == 0) {
 		in->posted = true;
 		ring_kick_later(&in->ring);
@@ -101,26 +103,42 @@ static bool console_poll(struct poller *poller)
 	return any;
 }
 
-static int64_t stdin_read(struct file *file, void *buffer, size_t n, int64_t *position)
+/* Waits until something is there: 0, 1 at the end of the input, or a negative errno. */
+static int stdin_fill(struct file *file, struct stream *in, bool some_was_read)
 {
-	struct stream *in = file->private;
 	while (in->from == in->to) {
 		if (in->ended || (in->flags & LV_STREAM_CLOSED))
-			return 0;
+			return 1;
 		post(in);
-		receive(in);
-		if (in->from < in->to || in->ended)
+		if (receive(in))
 			continue;
+		/* What was read is enough, unless this is a file: its reads are only short at its end. */
+		if (some_was_read && !(in->flags & LV_STREAM_FILE))
+			return 1;
 		if (file->flags & O_NONBLOCK)
 			return -EAGAIN;
 		int result = wait_on(&in->waiting, 0);
 		if (result)
 			return result == -EINTR ? -ERESTARTSYS : result;
 	}
-	size_t take = MIN(n, in->to - in->from);
-	memcpy(buffer, in->page + in->from, take);
-	in->from += take;
-	return take;
+	return 0;
+}
+
+static int64_t stdin_read(struct file *file, void *buffer, size_t n, int64_t *position)
+{
+	struct stream *in = file->private;
+	size_t done = 0;
+	while (done < n) {
+		int result = stdin_fill(file, in, done > 0);
+		if (result)
+			return done || result > 0 ? (int64_t)done : result;
+		size_t take = MIN(n - done, in->to - in->from);
+		memcpy((char *)buffer + done, in->page + in->from, take);
+		in->from += take;
+		done += take;
+	}
+	post(in); /* the next bytes may come while the program works on these */
+	return done;
 }
 
 /* How much of n goes into one buffer, and the order of the pages that takes. */

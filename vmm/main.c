@@ -68,6 +68,28 @@ static void on_signal_request(void *context, int number)
 	vcpu_kick(context);
 }
 
+static struct vm *signalled; /* a handler has no other way to its VM */
+
+static void on_own_signal(int number)
+{
+	__atomic_fetch_or(&signalled->shared->signals, 1u << (number - 1), __ATOMIC_SEQ_CST);
+	vcpu_wake(signalled);
+	vcpu_kick(signalled);
+}
+
+/*
+ * What is sent to us is meant for the program. With a control socket the command line passes it on, and a terminal's
+ * Ctrl-C, which reaches both of us, must not arrive twice; started by hand, there is nobody else.
+ */
+static void take_signals(struct vm *vm)
+{
+	static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+	struct sigaction action = {.sa_handler = vm->config->control_fd >= 0 ? SIG_IGN : on_own_signal, .sa_flags = SA_RESTART};
+	signalled = vm;
+	for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaction(numbers[i], &action, NULL);
+}
+
 static void init(struct vm *vm, const struct vm_config *config)
 {
 	vm->config = config;
@@ -101,7 +123,10 @@ static int run(struct vm *vm, const struct vm_config *config)
 	status_mark(&vm->status, LV_STEP_MONITOR);
 	if (loop_init(&vm->loop) < 0)
 		return log_error("event loop: %s", strerror(errno)), OWN_ERROR;
-	if (kvm_open(vm) < 0 || kvm_read_cpuid(vm) < 0 || add_devices(vm) < 0 || build(vm) < 0 || connect_devices(vm) < 0 || drop_rights(vm) < 0)
+	if (kvm_open(vm) < 0 || kvm_read_cpuid(vm) < 0 || add_devices(vm) < 0 || build(vm) < 0 || connect_devices(vm) < 0)
+		return OWN_ERROR;
+	take_signals(vm);
+	if (drop_rights(vm) < 0)
 		return OWN_ERROR;
 	int result = loop_start(&vm->loop); /* after the rights are gone: capabilities belong to threads */
 	if (result < 0)

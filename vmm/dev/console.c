@@ -395,6 +395,9 @@ static uint32_t stream_flags(const struct console *console, int fd, bool output)
 {
 	if (fd < 0)
 		return output && console->log.fd >= 0 ? 0 : LV_STREAM_CLOSED;
+	struct stat st;
+	if (!output && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return LV_STREAM_FILE;
 	return isatty(fd) ? LV_STREAM_TTY : 0;
 }
 
