@@ -31,9 +31,8 @@ static int drop_capabilities(const struct jail *jail)
 	if (syscall(SYS_capget, &header, data) < 0)
 		return -errno;
 	if (data[0].effective & (1u << CAP_SETPCAP))
-		for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-			if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-				return -errno;
+		for (int cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
+			; /* until the first number that this kernel does not know */
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
 		return -errno;
 	data[0] = data[1] = (struct __user_cap_data_struct){ 0 };
