@@ -325,11 +325,12 @@ int snprintf(char *buffer, size_t size, const char *format, ...)
 }
 
 /* What the compiler calls for __builtin_popcountl on processors that may lack the instruction. */
-int __popcountdi2(long word);
-int __popcountdi2(long word)
+int __popcountdi2(long value);
+int __popcountdi2(long value)
 {
 	int bits = 0;
-	for (uint64_t rest = word; rest; rest &= rest - 1)
+
+	for (uint64_t rest = (uint64_t)value; rest; rest &= rest - 1)
 		bits++;
 	return bits;
 }

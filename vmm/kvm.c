@@ -91,7 +91,7 @@ struct cpuid_cache {
 	struct kvm_cpuid2 head;
 	struct kvm_cpuid_entry2 entry[CPUID_ENTRIES];
 };
-#define CPUID_CACHE_MAGIC 0x31444955504343ull
+#define CPUID_CACHE_MAGIC 0x32444955504343ull
 
 static bool cache_valid(const struct cpuid_cache *cache, ssize_t n, const char *boot_id)
 {
@@ -99,15 +99,36 @@ static bool cache_valid(const struct cpuid_cache *cache, ssize_t n, const char *
 	       cache->head.nent <= CPUID_ENTRIES;
 }
 
+/* The guest may use what KVM supports; XCR0 is what leaf 0xd says of it. */
+static uint64_t cache_xcr0(const struct cpuid_cache *cache)
+{
+	for (unsigned i = 0; i < cache->head.nent; i++)
+		if (cache->entry[i].function == 0xd && cache->entry[i].index == 0)
+			return (cache->entry[i].eax | (uint64_t)cache->entry[i].edx << 32) & ~XCR0_AMX;
+	return 3;
+}
+
+/* Bytes of the standard XSAVE layout. The processor's own sum counts what the host has enabled, AMX's 8 KiB too. */
+static uint32_t xsave_size(uint64_t xcr0)
+{
+	unsigned eax, ebx, ecx, edx, size = 576; /* legacy area and header */
+	for (unsigned i = 2; i < 63; i++) {
+		if (!(xcr0 >> i & 1))
+			continue;
+		__cpuid_count(0xd, i, eax, ebx, ecx, edx);
+		if (ebx + eax > size)
+			size = ebx + eax;
+	}
+	return size;
+}
+
 static int ask_cpuid(const struct vm *vm, struct cpuid_cache *cache)
 {
-	unsigned eax, ebx, ecx, edx;
 	cache->magic = CPUID_CACHE_MAGIC;
 	cache->head.nent = CPUID_ENTRIES;
 	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &cache->head) < 0)
 		return fail("KVM_GET_SUPPORTED_CPUID");
-	__cpuid_count(0xd, 0, eax, ebx, ecx, edx);
-	cache->xsave_size = ebx;
+	cache->xsave_size = xsave_size(cache_xcr0(cache));
 	return 0;
 }
 
@@ -136,14 +157,10 @@ int kvm_read_cpuid(struct vm *vm)
 	return 0;
 }
 
-/* The guest may use what KVM supports; XCR0 is what leaf 0xd says of it. */
 static int set_cpuid(struct vm *vm, uint64_t *xcr0)
 {
 	const struct cpuid_cache *cache = vm->cpuid;
-	*xcr0 = 3;
-	for (unsigned i = 0; i < cache->head.nent; i++)
-		if (cache->entry[i].function == 0xd && cache->entry[i].index == 0)
-			*xcr0 = (cache->entry[i].eax | (uint64_t)cache->entry[i].edx << 32) & ~XCR0_AMX;
+	*xcr0 = cache_xcr0(cache);
 	return ioctl(vm->vcpu.fd, KVM_SET_CPUID2, &cache->head) < 0 ? fail("KVM_SET_CPUID2") : 0;
 }
 
