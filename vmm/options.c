@@ -309,6 +309,10 @@ static int check(struct vm_config *config)
 		return log_error("--libos is missing");
 	if (config->image_fd < 0)
 		return log_error("--image is missing");
+	if (config->argc == 0 && config->program) { /* then its own name is its only argument */
+		config->argv = (char **)&config->program;
+		config->argc = 1;
+	}
 	if (config->argc == 0)
 		return log_error("no program: it comes after --");
 	if (!config->program)
