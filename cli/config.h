@@ -35,6 +35,7 @@ struct vm_config { /* zero-initialised: empty; fds are set by config_init */
 	struct config_disk disk[CONFIG_DISKS];
 	size_t disks;
 	bool detached, remove;
+	bool keeps_stdin; /* detached: input stays open for "lightvm console" */
 };
 
 void config_init(struct vm_config *config);

@@ -76,7 +76,7 @@ static void monitor_arguments(const struct launch *launch, char *libos, uint64_t
 		add_pair(argv, "--uid", alloc_format("%u", config->uid));
 	if (config->gid)
 		add_pair(argv, "--gid", alloc_format("%u", config->gid));
-	if (config->detached)
+	if (config->detached && !config->keeps_stdin)
 		strings_add(argv, "--detach-console");
 	add_devices(launch, argv, keep, count);
 	for (size_t i = 0; i < config->env.count; i++)
@@ -108,6 +108,20 @@ static int open_files(struct launch *launch, struct error *error)
 	return launch->control < 0 ? error_set(error, launch->control, "control socket: %s", strerror(-launch->control)) : 0;
 }
 
+/* A pipe that we hold open at both ends through one descriptor: it never ends, whoever attaches and leaves. */
+static int endless_input(void)
+{
+	char path[64];
+	int pair[2];
+	if (pipe2(pair, O_CLOEXEC))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", pair[0]);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	close(pair[0]);
+	close(pair[1]);
+	return fd;
+}
+
 static int start_monitor(struct launch *launch, uint64_t start_ns, struct error *error)
 {
 	struct strings argv = { 0 };
@@ -119,13 +133,19 @@ static int start_monitor(struct launch *launch, uint64_t start_ns, struct error 
 		return -ENOENT;
 	}
 	monitor_arguments(launch, libos, start_ns, &argv, keep, &count);
-	bool detached = launch->config->detached;
-	struct spawn spawn = { .argv = argv.item, .keep = keep, .keep_count = count, .in = -1, .out = detached ? launch->messages : -1,
-		.err = detached ? launch->messages : -1, .inherit_in = !detached, .session = detached, .die_with_us = !detached,
+	bool detached = launch->config->detached, keeps_stdin = launch->config->keeps_stdin;
+	/* With input kept open the console is on 0, 1 and 2; what the program prints is read from the log alone. */
+	int in = keeps_stdin ? endless_input() : -1, null = keeps_stdin ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+	struct spawn spawn = { .argv = argv.item, .keep = keep, .keep_count = count, .in = in,
+		.out = keeps_stdin ? null : detached ? launch->messages : -1, .err = detached ? launch->messages : -1, .inherit_in = !detached, .session = detached, .die_with_us = !detached,
 		.ignore_keys = !detached };
 	pid_t pid = spawn_start(&spawn, monitor, error);
 	strings_free(&argv);
 	free(monitor);
+	if (in >= 0)
+		close(in);
+	if (null >= 0)
+		close(null);
 	if (pid < 0)
 		return pid;
 	launch->monitor = pid;

@@ -48,7 +48,7 @@ static const struct option_spec options[] = {
 	{ "disk", 0, OPTION_LIST, AT(disks), "FILE[:ro]", "give the VM a block device; may be repeated", .complete = "file" },
 	{ "no-companions", 0, OPTION_FLAG, AT(no_companions), NULL, "pack the program and its libraries only, not the other files of its package" },
 	{ "tty", 't', OPTION_FLAG, AT(tty), NULL, "accepted for the habit: a terminal is passed through when there is one" },
-	{ "interactive", 'i', OPTION_FLAG, AT(interactive), NULL, "accepted for the habit: standard input is always passed through" },
+	{ "interactive", 'i', OPTION_FLAG, AT(interactive), NULL, "with -d: standard input stays open for \"lightvm console\"; in the foreground it is always passed through" },
 	{ 0 },
 };
 
@@ -307,6 +307,7 @@ static int fill(struct vm_config *config, const struct run_options *given, struc
 	config->name = given->name;
 	config->detached = given->detach;
 	config->remove = given->remove;
+	config->keeps_stdin = given->detach && given->interactive;
 	if (given->memory)
 		config->memory = given->memory;
 	if (given->workdir || !config->cwd) {
