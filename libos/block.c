@@ -65,8 +65,8 @@ static void disk_prepare(struct disk *disk)
 /* A request must not be left behind in the ring, so signals do not end the wait: the device answers soon. */
 static void await(struct disk *disk, const bool *done)
 {
-	while (!*done && wait_on(&disk->wait, 0) == -EINTR)
-		if (!pollers_run())
+	while (!*done)
+		if (wait_on(&disk->wait, 0) == -EINTR && !pollers_run())
 			sched_yield_now();
 }
 

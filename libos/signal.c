@@ -141,9 +141,12 @@ static void resume_stopped(void)
 
 int signal_post(struct thread *thread, int signo, const struct siginfo_k *info)
 {
+	const struct siginfo_k from_self = { .code = SI_USER, .kill = { .pid = process_id(), .uid = credentials()->uid } };
 	struct thread *taker = thread ? thread : choose(signo);
 	int result;
 
+	if (!info)
+		info = &from_self;
 	if (signo == SIGKILL)
 		process_exit(SIGKILL);
 	if (signo == SIGCONT) {

@@ -72,7 +72,7 @@ void process_exit(int wait_status) __attribute__((noreturn));
 
 /* signal.c. Called on every way back to the program when something may be pending: builds a handler frame, or ends the process. */
 void signal_deliver(struct regs *regs);
-/* To one thread, or NULL: to the process (a thread that does not block it is chosen). Wakes it if it waits. */
+/* To one thread, or NULL: to the process (a thread that does not block it is chosen). Wakes it if it waits. Info NULL: as kill(2). */
 void signal_send(struct thread *thread, int signo, const struct siginfo_k *info);
 /* A fault of the program: as signal_send, but cannot be blocked or ignored. If nothing handles it: crash report with the trap's facts. */
 void signal_fault(struct regs *regs, int signo, int code, uint64_t addr, uint64_t vector, uint64_t error, uint64_t cr2);
