@@ -135,8 +135,11 @@ static void client_ready(void *context, uint32_t events)
 
 		/* Who sends faster than it reads its answers is dropped too. */
 		r = answer(control, client->watch.fd, result);
-		if (message.request.op == LV_CTL_KILL && control->kill)
-			control->kill(control->context);
+		if (message.request.op == LV_CTL_KILL) {
+			devices_abandon(control->devices);
+			if (control->kill)
+				control->kill(control->context);
+		}
 	}
 	close_fds(&message);
 	if (r < 0)

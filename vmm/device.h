@@ -6,7 +6,7 @@
  *   devices_describe                rings placed in guest memory, device page entries filled
  *   devices_bells                   for KVM_IOEVENTFD
  *   devices_start, loop_start       from here on the devices belong to the loop thread
- *   devices_finish                  everything the guest queued goes out; the loop thread has ended
+ *   devices_finish                  everything the guest queued goes out; the loop belongs to the caller
  *   devices_free
  */
 #ifndef LV_VMM_DEVICE_H
@@ -90,6 +90,7 @@ struct devices {
 	void *wake_context;
 	/* private */
 	unsigned count;
+	bool abandoned;
 	struct device *device[LV_MAX_DEVICES];
 	struct chain chain; /* scratch of the loop thread: a chain is handled before the next is taken */
 };
@@ -115,8 +116,10 @@ unsigned devices_bells(const struct devices *set, struct device_bell *bell);
 
 int devices_start(struct devices *set);
 
-/* Lets everything out that the guest queued and ends the loop thread. Called by the vCPU thread at the VM's exit. */
+/* Takes the loop over and lets everything out that the guest queued. Called by the vCPU thread at the VM's exit. */
 void devices_finish(struct devices *set);
+/* What the guest queued is not worth waiting for any more: devices_finish returns at once. In the loop thread. */
+void devices_abandon(struct devices *set);
 void devices_pause(struct devices *set, bool on); /* in the loop thread */
 void devices_free(struct devices *set);
 

@@ -3,33 +3,20 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #define STACK_SIZE (64 << 10)
 #define NS_PER_S 1000000000ull
 
-static void stop_ready(void *context, uint32_t events)
-{
-	struct loop *loop = context;
-	uint64_t count;
-
-	if (read(loop->stop_fd, &count, sizeof(count)) == sizeof(count))
-		loop->stopping = true;
-}
-
 int loop_init(struct loop *loop)
 {
-	*loop = (struct loop){ .epoll_fd = -1, .stop_fd = -1 };
+	*loop = (struct loop){ .epoll_fd = -1, .owner = pthread_self() };
+	pthread_mutex_init(&loop->lock, NULL);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0)
 		return -errno;
-	loop->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (loop->stop_fd < 0)
-		return -errno;
-	loop->stop = (struct loop_watch){ .fd = loop->stop_fd, .ready = stop_ready, .context = loop };
-	return loop_update(loop, &loop->stop, EPOLLIN);
+	return 0;
 }
 
 static void close_fd(int *fd)
@@ -41,8 +28,13 @@ static void close_fd(int *fd)
 
 void loop_fini(struct loop *loop)
 {
+	/* Its thread, if it has one, only waits for its next turn by now, and never gets it: cancelling is safe. */
+	if (loop->started) {
+		pthread_cancel(loop->thread);
+		pthread_join(loop->thread, NULL);
+	}
+	loop->started = false;
 	close_fd(&loop->epoll_fd);
-	close_fd(&loop->stop_fd);
 }
 
 /* Events that were fetched for a watch before it was dropped must not reach it any more: its owner may be gone. */
@@ -143,31 +135,44 @@ static void run_always(struct loop *loop)
 	}
 }
 
-void loop_once(struct loop *loop, int timeout_ms)
+static void dispatch(struct loop *loop, struct epoll_event *batch, int count)
 {
-	int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, loop->always ? 0 : timeout_ms);
-
-	loop->batch_count = n > 0 ? n : 0;
-	for (int i = 0; i < loop->batch_count; i++) {
-		struct loop_watch *watch = loop->batch[i].data.ptr;
+	loop->batch = batch;
+	loop->batch_count = count;
+	for (int i = 0; i < count; i++) {
+		struct loop_watch *watch = batch[i].data.ptr;
 
 		if (watch)
-			watch->ready(watch->context, loop->batch[i].events);
+			watch->ready(watch->context, batch[i].events);
 	}
 	loop->batch_count = 0;
 	run_always(loop);
 }
 
-void loop_run(struct loop *loop)
+/* False: the loop was taken over by another thread. */
+static bool turn(struct loop *loop, int timeout_ms)
 {
-	do
-		loop_once(loop, -1);
-	while (!loop->stopping || (loop->done && !loop->done(loop->done_context)));
+	struct epoll_event batch[LOOP_BATCH];
+	int n = epoll_wait(loop->epoll_fd, batch, LOOP_BATCH, loop->always ? 0 : timeout_ms);
+	bool mine;
+
+	pthread_mutex_lock(&loop->lock);
+	mine = pthread_equal(loop->owner, pthread_self());
+	if (mine)
+		dispatch(loop, batch, n > 0 ? n : 0);
+	pthread_mutex_unlock(&loop->lock);
+	return mine;
+}
+
+void loop_once(struct loop *loop, int timeout_ms)
+{
+	turn(loop, timeout_ms);
 }
 
 static void *loop_thread(void *context)
 {
-	loop_run(context);
+	while (turn(context, -1))
+		;
 	return NULL;
 }
 
@@ -180,9 +185,13 @@ int loop_start(struct loop *loop)
 	sigfillset(&all);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	/* Signals are for the vCPU thread: the new thread inherits this mask. */
+	/* Signals are for the vCPU thread, and the new thread inherits this mask; SIGPIPE of a write stays pending in it. */
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_mutex_lock(&loop->lock);
 	r = pthread_create(&loop->thread, &attr, loop_thread, loop);
+	if (!r)
+		loop->owner = loop->thread;
+	pthread_mutex_unlock(&loop->lock);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	loop->started = !r;
@@ -191,15 +200,9 @@ int loop_start(struct loop *loop)
 
 void loop_finish(struct loop *loop, bool (*done)(void *context), void *context)
 {
-	uint64_t one = 1;
-
-	loop->done = done;
-	loop->done_context = context;
-	if (write(loop->stop_fd, &one, sizeof(one)) != sizeof(one))
-		return; /* cannot happen: the counter never gets near its end */
-	if (loop->started)
-		pthread_join(loop->thread, NULL);
-	else
-		loop_run(loop);
-	loop->started = false;
+	pthread_mutex_lock(&loop->lock);
+	loop->owner = pthread_self();
+	pthread_mutex_unlock(&loop->lock);
+	while (!done(context))
+		loop_once(loop, -1);
 }

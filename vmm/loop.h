@@ -31,16 +31,12 @@ struct loop_timer {
 #define LOOP_BATCH 16
 struct loop {
 	int epoll_fd;
-	int stop_fd;
-	struct loop_watch stop;
 	struct loop_watch *always;
-	struct epoll_event batch[LOOP_BATCH];
+	struct epoll_event *batch; /* of the round that runs now */
 	int batch_count;
-	pthread_t thread;
+	pthread_mutex_t lock; /* held while callbacks run */
+	pthread_t thread, owner; /* owner: the one thread that may call them */
 	bool started;
-	bool stopping;
-	bool (*done)(void *context); /* asked after each round once stopping */
-	void *done_context;
 };
 
 /* 0 or a negative errno. loop_fini accepts a loop whose init failed. */
@@ -56,14 +52,12 @@ void loop_timer_fini(struct loop *loop, struct loop_timer *timer);
 
 /* Runs the loop in a thread of its own (all signals blocked, small stack). 0 or a negative errno. */
 int loop_start(struct loop *loop);
-/* Runs until stopped, in the calling thread. */
-void loop_run(struct loop *loop);
-/* One round: waits at most timeout_ms (-1: for ever), then calls what is ready. For loop_run, and for tests. */
+/* One round: waits at most timeout_ms (-1: for ever), then calls what is ready. */
 void loop_once(struct loop *loop, int timeout_ms);
 
 /*
- * Asks the loop to end as soon as done() is true (NULL: at once), and waits for its thread. Any other thread.
- * Afterwards everything that lived in the loop belongs to the caller.
+ * Takes the loop over from its thread: everything that lives in it belongs to the caller from now on. Then runs it in
+ * the calling thread until done() is true. No other thread has to be woken for that: 1 ms less at a VM's end.
  */
 void loop_finish(struct loop *loop, bool (*done)(void *context), void *context);
 

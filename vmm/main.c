@@ -92,6 +92,7 @@ static void take_signals(struct vm *vm)
 
 static void init(struct vm *vm, const struct vm_config *config)
 {
+	signal(SIGPIPE, SIG_IGN); /* a reader of the output that goes is the program's affair */
 	vm->config = config;
 	vm->fd = vm->kvm_fd = vm->vcpu.fd = -1;
 	status_init(&vm->status, config->status_fd);

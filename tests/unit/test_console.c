@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,6 +240,52 @@ static void test_drain(void **state)
 	}
 }
 
+/* Nobody reads, and somebody kills the VM: its end does not wait. */
+static void test_abandon(void **state)
+{
+	struct fixture *f = *state;
+	static char much[200000];
+
+	guest_write(f, LV_CONSOLE_STDOUT, f->buffer, much, sizeof(much));
+	guest_ring(&f->guest, f->console);
+	devices_abandon(&f->guest.devices);
+	devices_finish(&f->guest.devices);
+}
+
+static void *read_slowly(void *context)
+{
+	struct fixture *f = context;
+	static char got[100000];
+	size_t have = 0;
+
+	while (have < 500000) {
+		ssize_t n = read(f->out[0], got, sizeof(got));
+
+		assert_true(n > 0);
+		have += n;
+	}
+	return NULL;
+}
+
+/* As in the monitor: the loop has a thread of its own, which is busy when the VM ends. */
+static void test_drain_takes_over(void **state)
+{
+	struct fixture *f = *state;
+	static char much[100000];
+	pthread_t reader;
+	uint32_t head, len;
+
+	for (unsigned i = 0; i < 5; i++)
+		guest_write(f, LV_CONSOLE_STDOUT, f->buffer + i * sizeof(much), much, sizeof(much));
+	assert_int_equal(loop_start(&f->guest.loop), 0);
+	assert_int_equal(write(f->console->bell.fd, &(uint64_t){ 1 }, 8), 8);
+	assert_int_equal(pthread_create(&reader, NULL, read_slowly, f), 0);
+	devices_finish(&f->guest.devices);
+	pthread_join(reader, NULL);
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(driver_used(&f->queue[LV_CONSOLE_STDOUT], &head, &len), 1);
+}
+
 static void test_violation(void **state)
 {
 	struct fixture *f = *state;
@@ -403,7 +450,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PIPES(test_output), PIPES(test_wake_only_when_needed), PIPES(test_config), PIPES(test_backpressure),
-		PIPES(test_broken_pipe), PIPES(test_input), PIPES(test_end_of_file), PIPES(test_drain), PIPES(test_violation),
+		PIPES(test_broken_pipe), PIPES(test_input), PIPES(test_end_of_file), PIPES(test_drain), PIPES(test_abandon), PIPES(test_drain_takes_over), PIPES(test_violation),
 		PIPES(test_attach), PIPES(test_attach_many),
 		cmocka_unit_test_setup_teardown(test_none, setup_none, teardown),
 		cmocka_unit_test_setup_teardown(test_files, setup_files, teardown),

@@ -27,6 +27,7 @@ void devices_init(struct devices *set, struct loop *loop)
 	set->wake = NULL;
 	set->wake_context = NULL;
 	set->count = 0;
+	set->abandoned = false;
 }
 
 static void bell_rung(void *context, uint32_t events)
@@ -160,7 +161,7 @@ static bool drained(void *context)
 	struct devices *set = context;
 	bool all = true;
 
-	for (unsigned i = 0; i < set->count; i++)
+	for (unsigned i = 0; i < set->count && !set->abandoned; i++)
 		if (!device_broken(set->device[i]) && !set->device[i]->ops->drain(set->device[i]))
 			all = false;
 	return all;
@@ -169,6 +170,11 @@ static bool drained(void *context)
 void devices_finish(struct devices *set)
 {
 	loop_finish(set->loop, drained, set);
+}
+
+void devices_abandon(struct devices *set)
+{
+	set->abandoned = true;
 }
 
 void devices_pause(struct devices *set, bool on)

@@ -22,21 +22,26 @@ static int no_new_privileges(const struct jail *jail)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-/* The bounding set can only be cut by who has CAP_SETPCAP; without it there is nothing to cut for this process. */
+/*
+ * The bounding set only matters to a later execve, which no_new_privs disarms and the filter forbids: emptying it, 41 calls
+ * and 20 us, is for the full jail. It can only be cut by who has CAP_SETPCAP; without it there is nothing to cut.
+ */
+static void empty_bounding_set(void)
+{
+	for (int cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
+		; /* until the first number that this kernel does not know */
+}
+
 static int drop_capabilities(const struct jail *jail)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { { 0 }, { 0 } };
+	const struct __user_cap_data_struct none[2] = { { 0 }, { 0 } };
 
-	if (syscall(SYS_capget, &header, data) < 0)
-		return -errno;
-	if (data[0].effective & (1u << CAP_SETPCAP))
-		for (int cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
-			; /* until the first number that this kernel does not know */
+	if (jail->full)
+		empty_bounding_set();
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
 		return -errno;
-	data[0] = data[1] = (struct __user_cap_data_struct){ 0 };
-	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
 static int close_gap(unsigned from, unsigned to)

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 struct jail {
-	bool full;      /* also namespaces and an empty root; needs the rights for it */
+	bool full;      /* also namespaces, an empty root, an empty bounding set; needs the rights for it */
 	bool log_only;  /* debug: what the filter forbids is logged, not fatal */
 };
 
