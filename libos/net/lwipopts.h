@@ -77,9 +77,9 @@
 #define TCP_MSS 65000 /* an upper limit: the interface's MTU decides */
 #define LWIP_WND_SCALE 1
 #define TCP_RCV_SCALE 5
-#define TCP_WND (512 * 1024)
+#define TCP_WND (1024 * 1024)
 #define TCP_WND_UPDATE_THRESHOLD (64 * 1024)
-#define TCP_SND_BUF (512 * 1024)
+#define TCP_SND_BUF (1024 * 1024)
 #define TCP_SND_QUEUELEN 4096
 #define TCP_SNDLOWAT 16384
 #define TCP_SNDQUEUELOWAT 64

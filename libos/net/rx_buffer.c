@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Receive buffers: one piece of memory holds the pbuf and the bytes. Few of them at first, since an idle VM should be
- * small; the number grows up to the ring's size when frames come in bursts, and the buffers grow when frames do.
+ * small; their number grows up to the ring's size when frames come in bursts. Where frames may be as large as 64 KiB
+ * and span buffers, the buffers are large: what no frame was written to is memory that the host never gave.
  */
 #include "libos/net/virtio_net.h"
 
 #include "lwip/pbuf.h"
 
-#define FIRST_BUFFERS 16
 #define SMALL_SIZE 2048
-#define LARGE_SIZE 16384 /* once frames come that segmentation offload put together */
-#define LARGE_BUFFERS 64
+#define SMALL_FIRST 16
+#define LARGE_SIZE 16384
+#define LARGE_FIRST 8
+#define LARGE_MOST 128
 #define COPY_BELOW 512
 #define KEEP 32 /* free buffers */
 
@@ -24,7 +26,7 @@ struct rx_buffer {
 static struct {
 	struct rx_buffer *free;
 	unsigned free_count;
-	unsigned in_ring, target;
+	unsigned in_ring, target, most;
 	uint32_t capacity; /* of new buffers */
 } rx;
 
@@ -45,25 +47,13 @@ static struct rx_buffer *buffer_new(void)
 static void buffer_free(struct pbuf *p)
 {
 	struct rx_buffer *buffer = (struct rx_buffer *)p;
-	if (buffer->capacity != rx.capacity || rx.free_count >= KEEP) {
+	if (rx.free_count >= KEEP) {
 		kfree(buffer);
 		return;
 	}
 	buffer->next = rx.free;
 	rx.free = buffer;
 	rx.free_count++;
-}
-
-static void grow_capacity(void)
-{
-	rx.capacity = LARGE_SIZE - sizeof(struct rx_buffer);
-	rx.target = MIN(rx.target, LARGE_BUFFERS);
-	while (rx.free) {
-		struct rx_buffer *buffer = rx.free;
-		rx.free = buffer->next;
-		kfree(buffer);
-	}
-	rx.free_count = 0;
 }
 
 static void fill(struct ring *ring)
@@ -83,11 +73,13 @@ static void fill(struct ring *ring)
 		ring_kick_later(ring);
 }
 
-void rx_buffer_start(struct ring *ring, unsigned whole_mtu)
+void rx_buffer_start(struct ring *ring, bool merged, unsigned largest)
 {
-	uint32_t size = whole_mtu ? MAX(whole_mtu + 14 + 12 + sizeof(struct rx_buffer), SMALL_SIZE) : SMALL_SIZE;
+	bool large = merged && largest > SMALL_SIZE;
+	uint32_t size = large ? LARGE_SIZE : merged ? SMALL_SIZE : MAX(largest + sizeof(struct rx_buffer), SMALL_SIZE);
 	rx.capacity = size - sizeof(struct rx_buffer);
-	rx.target = MIN(FIRST_BUFFERS, ring->size);
+	rx.most = MIN(ring->size, large ? LARGE_MOST : 256);
+	rx.target = MIN(rx.most, large ? LARGE_FIRST : SMALL_FIRST);
 	fill(ring);
 }
 
@@ -104,11 +96,8 @@ struct pbuf *rx_buffer_take(struct ring *ring, uint32_t *len)
 
 struct pbuf *rx_buffer_shrink(struct pbuf *p)
 {
-	if (p->tot_len >= MAX(COPY_BELOW, rx.capacity / 8)) {
-		if (p->next && rx.capacity < LARGE_SIZE / 2)
-			grow_capacity();
+	if (p->tot_len >= MAX(COPY_BELOW, rx.capacity / 8))
 		return p;
-	}
 	struct pbuf *copy = pbuf_clone(PBUF_RAW, PBUF_RAM, p);
 	if (!copy)
 		return p;
@@ -116,10 +105,9 @@ struct pbuf *rx_buffer_shrink(struct pbuf *p)
 	return copy;
 }
 
-void rx_buffer_refill(struct ring *ring, unsigned frames)
+void rx_buffer_refill(struct ring *ring)
 {
-	unsigned most = rx.capacity >= LARGE_SIZE / 2 ? LARGE_BUFFERS : ring->size;
-	if (frames >= rx.target / 2)
-		rx.target = MIN(rx.target * 2, MIN(most, (unsigned)ring->size));
+	if (rx.in_ring <= rx.target / 2)
+		rx.target = MIN(rx.target * 2, rx.most);
 	fill(ring);
 }

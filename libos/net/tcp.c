@@ -11,6 +11,7 @@
 #include "lwip/tcp.h"
 
 #define MAX_BACKLOG 255 /* lwIP counts in a byte */
+#define QUICK_ACK 2920  /* bytes */
 
 static struct tcp_socket *of(struct socket *s)
 {
@@ -71,8 +72,12 @@ static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t er
 		pbuf_free(p);
 		return ERR_OK;
 	}
+	size_t size = p->tot_len;
 	if (!packet_push(&t->queue, p, NULL, 0))
 		return ERR_MEM; /* lwIP offers it again */
+	/* Two segments' worth at once is acknowledged at once; lwIP counts packets, and a sender may wait after one. */
+	if (size >= QUICK_ACK)
+		tcp_ack_now(pcb);
 	wake(t, EPOLLIN | EPOLLRDNORM);
 	return ERR_OK;
 }

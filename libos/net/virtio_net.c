@@ -251,7 +251,7 @@ bool virtio_net_poll(void)
 	unsigned frames = 0;
 	while (frames < net->rx.size && rx_frame())
 		frames++;
-	rx_buffer_refill(&net->rx, frames);
+	rx_buffer_refill(&net->rx);
 	return true;
 }
 
@@ -289,7 +289,8 @@ struct netif *virtio_net_open(void)
 		return NULL;
 	ring_init(&net->rx, &net->device->queue[LV_NET_RX]);
 	ring_init(&net->tx, &net->device->queue[LV_NET_TX]);
-	rx_buffer_start(&net->rx, agreed(LV_NET_F_MRG_RXBUF) ? 0 : net->device->config.net.mtu);
+	unsigned packet = agreed(LV_NET_F_GUEST_TSO4) ? 0xffff : net->device->config.net.mtu;
+	rx_buffer_start(&net->rx, agreed(LV_NET_F_MRG_RXBUF), packet + SIZEOF_ETH_HDR + sizeof(struct virtio_net_hdr));
 	netif_add(&net->netif, IP4_ADDR_ANY4, IP4_ADDR_ANY4, IP4_ADDR_ANY4, NULL, netif_setup, ethernet_input);
 	return &net->netif;
 }

@@ -7,13 +7,12 @@
 
 #include "lwip/pbuf.h"
 
-/* Puts the first few buffers into the ring; more follow under load. whole_mtu: 0, or a frame of this MTU must fit into one. */
-void rx_buffer_start(struct ring *rx, unsigned whole_mtu);
+/* Puts the first few buffers into the ring; more follow under load. merged: a frame may span buffers; largest: bytes of a frame. */
+void rx_buffer_start(struct ring *rx, bool merged, unsigned largest);
 /* The next buffer that the device used, as a pbuf of *len bytes; NULL: none. */
 struct pbuf *rx_buffer_take(struct ring *rx, uint32_t *len);
 /* A small frame is copied so that it does not hold a whole buffer while it waits in a socket; takes p, gives p or the copy. */
 struct pbuf *rx_buffer_shrink(struct pbuf *p);
-/* Fills the ring up again after so many frames were taken at once. */
-void rx_buffer_refill(struct ring *rx, unsigned frames);
+void rx_buffer_refill(struct ring *rx); /* fills the ring up again after frames were taken */
 
 #endif
