@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Descriptors: small numbers for open files. */
+#include "libos/thread.h"
 #include "libos/vfs.h"
 
 #define FD_MOST (1 << 20) /* RLIMIT_NOFILE */
@@ -108,7 +109,7 @@ int fd_install(struct file *file, int lowest, bool cloexec)
 	int fd = MAX(lowest, table.free_hint);
 	while (fd < table.highest && slots()[fd].file)
 		fd++;
-	int r = lowest >= FD_MOST ? -EINVAL : fd >= slot_count() ? table_grow(fd + 1) : 0;
+	int r = (uint64_t)fd >= process_limit(RLIMIT_NOFILE) ? -EMFILE : fd >= slot_count() ? table_grow(fd + 1) : 0;
 	if (r) {
 		file_put(file);
 		return r;
@@ -167,7 +168,7 @@ SYSCALL(dup)
 static long dup_to(int old, int new, bool cloexec)
 {
 	struct file *file = fd_get(old);
-	if (!file || new < 0 || new >= FD_MOST)
+	if (!file || new < 0 || new >= FD_MOST || (uint64_t)new >= process_limit(RLIMIT_NOFILE))
 		return -EBADF;
 	if (new >= slot_count()) {
 		int r = table_grow(new + 1);
@@ -234,7 +235,7 @@ static long fcntl_of(struct file *file, int fd, int command, long arg)
 	switch (command) {
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
-		if (arg < 0 || arg >= FD_MOST)
+		if (arg < 0 || arg >= FD_MOST || (uint64_t)arg >= process_limit(RLIMIT_NOFILE))
 			return -EINVAL;
 		file_get(file);
 		return fd_install(file, (int)arg, command == F_DUPFD_CLOEXEC);

@@ -228,16 +228,27 @@ int file_open_kernel(const char *path, struct file **file)
 	return r;
 }
 
+/* The console is a terminal, or to the program one end of a pipe. */
+static const char *kind_of(struct file *file, const struct stat *st)
+{
+	const char *kind = file->ops->kind ? file->ops->kind : "file";
+	return !strcmp(kind, "console") && S_ISFIFO(st->st_mode) ? "pipe" : kind;
+}
+
 const char *file_path(const struct file *file, char *buffer, size_t size)
 {
+	struct stat st = { 0 };
 	char *path = file->dentry ? dentry_path(file->dentry, path_root(), buffer, size) : NULL;
 	if (path)
 		return path;
-	const char *kind = file->ops->kind ? file->ops->kind : "file";
+	file_stat((struct file *)file, &st);
+	const char *kind = kind_of((struct file *)file, &st);
 	if (file->inode && file->inode->fs == &memory_fs)
 		snprintf(buffer, size, "/memfd:%s (deleted)", file->inode->target ? file->inode->target : "");
+	else if (!strcmp(kind, "console"))
+		snprintf(buffer, size, "/dev/console");
 	else if (!strcmp(kind, "pipe") || !strcmp(kind, "socket"))
-		snprintf(buffer, size, "%s:[%lu]", kind, (unsigned long)file / 64 % 1000000);
+		snprintf(buffer, size, "%s:[%lu]", kind, st.st_ino);
 	else
 		snprintf(buffer, size, "anon_inode:[%s]", kind);
 	return buffer;

@@ -105,7 +105,8 @@ static int64_t pipe_read(struct file *file, void *buffer, size_t n, int64_t *pos
 
 static int64_t broken(void)
 {
-	signal_send(current, SIGPIPE, NULL);
+	struct siginfo_k info = { .code = SI_USER, .kill = { .pid = process_id(), .uid = credentials()->uid } };
+	signal_send(current, SIGPIPE, &info);
 	return -EPIPE;
 }
 

@@ -64,5 +64,11 @@ struct credentials {
 	uint32_t uid, euid, suid, fsuid, gid, egid, sgid, fsgid;
 };
 const struct credentials *credentials(void);
+#define LV_UNAME_RELEASE "6.1.0-lightvm"
+#define LV_UNAME_VERSION "#1 LightVM library OS"
+const char *process_hostname(void);
+
+/* ---- sys_limits.c ---- */
+uint64_t process_limit_hard(int resource);
 
 #endif

@@ -28,6 +28,11 @@ uint64_t process_limit(int resource)
 	return limits[resource].rlim_cur;
 }
 
+uint64_t process_limit_hard(int resource)
+{
+	return limits[resource].rlim_max;
+}
+
 static long set_limit(unsigned resource, const struct rlimit64 *wanted)
 {
 	if (wanted->rlim_cur > wanted->rlim_max)

@@ -52,13 +52,19 @@ const struct credentials *credentials(void)
 
 SYSCALL(uname)
 {
-	struct new_utsname names = { .sysname = "Linux", .release = "6.1.0-lightvm", .version = "#1 LightVM library OS",
+	struct new_utsname names = { .sysname = "Linux", .release = LV_UNAME_RELEASE, .version = LV_UNAME_VERSION,
 				     .machine = "x86_64" };
 
 	prepare();
 	memcpy(names.nodename, state.hostname, sizeof(state.hostname));
 	memcpy(names.domainname, state.domain, sizeof(state.domain));
 	return user_write((void *)a[0], &names, sizeof(names));
+}
+
+const char *process_hostname(void)
+{
+	prepare();
+	return state.hostname;
 }
 
 static long set_name(char *name, const void *from, long n)
