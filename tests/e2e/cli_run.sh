@@ -52,8 +52,8 @@ if [ $got -le 1 ]; then ok 'stdin closed'; else cat "$work/err"; not_ok 'stdin c
 
 # Line by line: what was written is there before the program ends.
 mkfifo "$work/in"
-start run "$busybox" awk '{ print "got " $0; fflush() }' <"$work/in" >"$work/out" 2>"$work/err"
-exec 7>"$work/in"
+exec 7<>"$work/in"
+start "$lightvm" run "$busybox" sh -c 'while read -r x; do echo "got $x"; done' <"$work/in" >"$work/out" 2>"$work/err" 7>&-
 echo one >&7
 check 'interactive: first answer' await 10 'the answer to "one"' grep -q 'got one' "$work/out"
 echo two >&7
@@ -64,7 +64,7 @@ check 'interactive: ends at end of file' test $? = 0
 
 # Signals to the command reach the program.
 for signal in TERM INT HUP USR1; do
-	start run "$busybox" sh -c "trap 'echo caught; exit 9' $signal; echo ready; while :; do :; done" >"$work/out" 2>"$work/err"
+	start env --default-signal=$signal "$lightvm" run "$busybox" sh -c "trap 'echo caught; exit 9' $signal; echo ready; while :; do :; done" >"$work/out" 2>"$work/err"
 	if await 10 'the line "ready"' grep -q ready "$work/out"; then
 		kill -$signal "$pid"
 		wait "$pid"
@@ -74,7 +74,7 @@ for signal in TERM INT HUP USR1; do
 		cat "$work/err"
 		not_ok "SIG$signal is caught" 'the program did not start'
 	fi
-	start run "${guest}hostile" never-end >"$work/out" 2>"$work/err"
+	start env --default-signal=$signal "$lightvm" run "${guest}hostile" never-end >"$work/out" 2>"$work/err"
 	await 10 'the line "attack"' grep -q attack "$work/out"
 	kill -$signal "$pid"
 	wait "$pid"
@@ -82,7 +82,7 @@ for signal in TERM INT HUP USR1; do
 	want=$((128 + $(kill -l $signal)))
 	if [ $got = $want ]; then ok "SIG$signal ends a computing program"; else cat "$work/err"; not_ok "SIG$signal ends a computing program" "status $got, not $want"; fi
 done
-start run "$busybox" sleep 100 >"$work/out" 2>"$work/err"
+start "$lightvm" run "$busybox" sleep 100 >"$work/out" 2>"$work/err"
 running() { "$lightvm" ps -q | grep -q .; }
 await 10 'the sleeping VM in ps' running
 kill -TERM "$pid"
@@ -92,8 +92,8 @@ check 'SIGTERM ends a sleeping program' test $? = 143
 # Environment, working directory, arguments, host name.
 prints '-e NAME=VALUE' 'v=a b' run -e V='a b' "$busybox" sh -c 'echo v=$V'
 export LIGHTVM_TEST_VALUE=inherited
-prints '-e NAME' inherited run -e LIGHTVM_TEST_VALUE "$busybox" printenv LIGHTVM_TEST_VALUE
-status 'the environment is not passed on unasked' 1 run "$busybox" printenv LIGHTVM_TEST_VALUE
+prints '-e NAME' inherited run -e LIGHTVM_TEST_VALUE "$busybox" sh -c 'echo $LIGHTVM_TEST_VALUE'
+prints 'the environment is not passed on unasked' none run "$busybox" sh -c 'echo ${LIGHTVM_TEST_VALUE:-none}'
 prints '-w' /usr/lib run -v "$work:/usr/lib:ro" -w /usr/lib "$busybox" pwd
 prints 'arguments' $'a b\n\n--help\n-x' run "$busybox" printf '%s\n' 'a b' '' --help -x
 prints '--hostname' box run --hostname box "$busybox" hostname
@@ -107,7 +107,7 @@ prints '-v, a single file' 'from the host' run -v "$work/host/file:/etc/one:ro" 
 prints '-v twice' $'from the host\ndeeper' run -v "$work/host:/a:ro" -v "$work/host/sub:/b:ro" "$busybox" cat /a/file /b/file
 echo changed >"$work/host/file"
 prints '-v after a change of the file' changed run -v "$work/host:/data:ro" "$busybox" cat /data/file
-prints 'writes stay in the VM' new run -v "$work/host:/data" "$busybox" sh -c 'echo new >/data/file; cat /data/file'
+prints 'writes stay in the VM' new run -v "$work/host:/data" "$busybox" sh -c 'echo new >/data/file; read x </data/file; echo $x'
 check 'the host file is unchanged' test "$(cat "$work/host/file")" = changed
 prints 'a program by relative path' ok bash -c 'cd /bin && "$1" run ./busybox echo ok' - "$lightvm"
 prints 'a program from PATH' ok run busybox echo ok
@@ -116,12 +116,12 @@ prints 'a program from PATH' ok run busybox echo ok
 port=$(free_port)
 mkdir -p "$work/www"
 echo 'a page' >"$work/www/index.html"
-start run -p "127.0.0.1:$port:8000" -v "$work/www:/www:ro" "$busybox" httpd -f -p 8000 -h /www >"$work/out" 2>"$work/err"
+start "$lightvm" run -p "127.0.0.1:$port:8000" -v "$work/www:/www:ro" "$busybox" httpd -f -p 8000 -h /www >"$work/out" 2>"$work/err"
 fetched() { [ "$(curl -sf --max-time 5 "http://127.0.0.1:$port/index.html")" = 'a page' ]; }
 # busybox httpd forks for each connection, so only the listening is looked at
 check '-p: the port listens' await 20 "port $port" port_open "$port"
 kill "$pid"; wait "$pid"
 
 status '-m too small says so' 125 run -m 1M "$busybox" true
-prints '-m limits' limited run -m 32M "$busybox" sh -c '[ $(awk "/MemTotal/ { print \$2 }" /proc/meminfo 2>/dev/null || busybox awk "/MemTotal/ { print \$2 }" /proc/meminfo) -le 32768 ] && echo limited'
+prints '-m limits' limited run -m 32M "$busybox" awk '/MemTotal/ { if ($2 > 16000 && $2 <= 32768) print "limited" }' /proc/meminfo
 finish

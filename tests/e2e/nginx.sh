@@ -30,7 +30,7 @@ http {
 }
 CONF
 files=("$docs/nginx-common/copyright" "$docs/libc6/copyright" "$docs/base-files/README")
-start run --name web -m 128M -p "$port:80" -v "$work/conf:$work/conf:ro" -v "$work/www:$work/www:ro" -v /etc/nginx:/etc/nginx:ro \
+start "$lightvm" run --name web -m 128M -p "$port:80" -v "$work/conf:$work/conf:ro" -v "$work/www:$work/www:ro" -v /etc/nginx:/etc/nginx:ro \
 	-v "$docs:$docs:ro" /usr/sbin/nginx -c "$work/conf/nginx.conf" -e /dev/stderr >"$work/vm.out" 2>"$work/vm.err"
 web=$pid
 if ! await 30 "nginx to listen on port $port" curl -sf -o /dev/null "http://127.0.0.1:$port/page"; then
