@@ -28,6 +28,7 @@
 #define LV_LIBOS_END (LV_BASE + 0x200000)
 #define LV_RAM (LV_BASE + 0x200000)    /* guest RAM: boot area (rings, arguments), then libos' page pool */
 #define LV_RAM_MAX (64ull << 30)
+#define LV_RAM_SMALL (6ull << 20) /* RAM up to here is backed page by page; beyond, by 2 MiB pages where the host has them */
 #define LV_IMAGE 0x5000000000ull       /* 320 GiB: the image file, read-only, identity-mapped */
 #define LV_IMAGE_MAX (64ull << 30)
 #define LV_STACK_TOP 0x3000000000ull   /* 192 GiB: the program's stack ends here, its mappings grow down from below it */

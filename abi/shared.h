@@ -16,8 +16,12 @@ enum lv_hypercall {
 	LV_HC_CRASH = 3, /* as EXIT, with struct lv_shared.crash filled: the VM ends with a report */
 	LV_HC_GROW = 4,  /* arg[0]: bytes wanted beyond ram_size; result: 0 or -ENOMEM; device page ram_size is updated */
 	LV_HC_RELEASE = 5, /* arg[0] ranges in lv_shared.release: their contents are no longer needed; they read as zero afterwards */
+	LV_HC_FETCH = 7, /* arg[0]: RAM, arg[2]: bytes (pages, at most LV_FETCH_MAX): will be written soon, so the host should have them there.
+	                    arg[1]: where in the image to copy them from, or 0: as they are. One exit instead of a fault per page. */
 	LV_HC_LISTEN = 6,  /* arg[0]: TCP port on which the program listens (first listen: ledger; never required) */
 };
+
+#define LV_FETCH_MAX (2ull << 20)
 
 #define LV_LEDGER_SLOTS 8
 enum lv_ledger_slot { /* index into lv_shared.ledger */

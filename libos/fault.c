@@ -14,7 +14,8 @@
 #define FAULT_EXEC 16u
 #define LARGE_AFTER (512ull << 10) /* a region that brought in so much gets 2 MiB pages */
 #define FIRST_PAGES (2 * CHUNK)    /* of a new anonymous region, at once */
-#define COPY_FIRST CHUNK           /* private data segments up to this size are copied at once */
+#define COPY_FIRST (256ull << 10)  /* private data segments up to this size are copied at once */
+#define COPY_AROUND (128ull << 10) /* of larger ones, around a write */
 #define FILE_FIRST (8ull << 20)    /* of a file's pages that are in place already */
 #define FILE_AROUND (256ull << 10)
 
@@ -31,9 +32,9 @@ static bool scarce(void)
 	return page_free_bytes() < page_total_bytes() / 8;
 }
 
-static bool map_run(uint64_t *entry, unsigned count, uint64_t bits)
+static bool map_run(uint64_t *entry, unsigned count, uint64_t bits, bool soon)
 {
-	char *page = page_alloc_run_zeroed(count);
+	char *page = soon ? page_alloc_run_soon(count) : page_alloc_run_zeroed(count);
 
 	if (!page)
 		return false;
@@ -51,8 +52,11 @@ static unsigned run_length(const uint64_t *entry, unsigned most)
 	return count;
 }
 
-/* Fresh pages for what is not mapped in the range; false: out of memory before all of it was mapped. */
-static bool map_anonymous(struct vma *vma, uint64_t start, uint64_t end)
+/*
+ * Fresh pages for what is not mapped in the range, which will all be written soon or perhaps never; false: out of
+ * memory before all of it was mapped.
+ */
+static bool map_anonymous(struct vma *vma, uint64_t start, uint64_t end, bool soon)
 {
 	uint64_t bits = pt_bits(vma->prot), va = start;
 
@@ -63,7 +67,7 @@ static bool map_anonymous(struct vma *vma, uint64_t start, uint64_t end)
 		if (!entry)
 			return false;
 		count = run_length(entry, most);
-		if (count && !map_run(entry, count, bits))
+		if (count && !map_run(entry, count, bits, soon))
 			return false;
 		vma->faulted += count * LV_PAGE;
 		va += MAX(count, 1u) * LV_PAGE;
@@ -89,15 +93,16 @@ static bool map_large(struct vma *vma, uint64_t addr)
 
 static int fault_anonymous(struct vma *vma, uint64_t addr)
 {
-	uint64_t size = vma->faulted >= LARGE_AFTER / 2 ? 4 * CHUNK : CHUNK;
+	bool grows = vma->faulted >= LARGE_AFTER / 2;
+	uint64_t size = grows ? 4 * CHUNK : CHUNK;
 	uint64_t start = MAX(ALIGN_DOWN(addr, size), vma->start), end = MIN(ALIGN_DOWN(addr, size) + size, vma->end);
 	uint64_t page = ALIGN_DOWN(addr, LV_PAGE);
 
 	if (vma->faulted >= LARGE_AFTER && map_large(vma, addr))
 		return 0;
-	if (!scarce() && map_anonymous(vma, start, end))
+	if (!scarce() && map_anonymous(vma, start, end, grows))
 		return 0;
-	return map_anonymous(vma, page, page + LV_PAGE) ? 0 : -ENOMEM;
+	return map_anonymous(vma, page, page + LV_PAGE, false) ? 0 : -ENOMEM;
 }
 
 /* ---- files ---- */
@@ -123,6 +128,41 @@ static int own_copy(struct vma *vma, uint64_t *entry, uint64_t from)
 static void map_in_place(struct vma *vma, uint64_t *entry, uint64_t page)
 {
 	*entry = page | (pt_bits(vma->prot) & ~(LV_PTE_W | LV_PTE_D)) | PTE_BORROWED;
+}
+
+/* Entries in [start, end), all in one table, that would be copied from pages of the image that lie in a row: how many from the first on. */
+static unsigned copy_run(const struct vma *vma, const uint64_t *entry, uint64_t start, uint64_t end, uint64_t *from)
+{
+	unsigned count = 0;
+
+	for (uint64_t va = start; va < end; va += LV_PAGE, count++) {
+		uint64_t old = entry[count], page = old ? old & LV_PTE_ADDR : file_page(vma, va, false);
+
+		if ((old && !(old & PTE_BORROWED)) || !in_image(page) || (count && page != *from + count * LV_PAGE))
+			break;
+		if (count == 0)
+			*from = page;
+	}
+	return count;
+}
+
+/* The program's own copies of the pages of [start, end) that lie in the image and are not copied yet. */
+static bool copy_pages(struct vma *vma, uint64_t start, uint64_t end)
+{
+	for (uint64_t va = start; va < end;) {
+		uint64_t *entry = pt_make(va), from = 0, stop = MIN(end, ALIGN_DOWN(va, HUGE_PAGE) + HUGE_PAGE);
+		unsigned count = entry ? copy_run(vma, entry, va, stop, &from) : 0;
+		char *page = count ? page_alloc_run(count) : NULL;
+
+		if (!entry || (count && !page))
+			return false;
+		if (count)
+			page_fetch(page, (const void *)from, count);
+		for (unsigned i = 0; i < count; i++)
+			entry[i] = ((uint64_t)page + i * LV_PAGE) | pt_bits(vma->prot);
+		va += MAX(count, 1u) * LV_PAGE;
+	}
+	return true;
 }
 
 static int fault_shared(struct vma *vma, uint64_t va, bool write)
@@ -163,14 +203,25 @@ static void map_image_pages(struct vma *vma, uint64_t start, uint64_t end)
 	}
 }
 
+/* A write to what was mapped in place: its neighbours will be written, too (relocations, data). */
+static int fault_copy(struct vma *vma, uint64_t va, uint64_t *entry)
+{
+	uint64_t start = MAX(ALIGN_DOWN(va, COPY_AROUND), vma->start), end = MIN(ALIGN_DOWN(va, COPY_AROUND) + COPY_AROUND, vma->end);
+
+	if (scarce() || !in_image(*entry & LV_PTE_ADDR) || !copy_pages(vma, start, end))
+		return *entry & PTE_BORROWED ? own_copy(vma, entry, *entry & LV_PTE_ADDR) : 0;
+	/* No flush: an old entry of a neighbour shows the same bytes, and does not let them be written. */
+	return 0;
+}
+
 static int fault_private(struct vma *vma, uint64_t va, bool write)
 {
 	uint64_t page = file_page(vma, va, false), *entry = pt_make(va);
 
 	if (!entry)
 		return -ENOMEM;
-	if (*entry) /* a write to what was mapped in place */
-		return own_copy(vma, entry, *entry & LV_PTE_ADDR);
+	if (*entry)
+		return fault_copy(vma, va, entry);
 	if (!page)
 		return -BUS_ADRERR;
 	if (write || !in_image(page))
@@ -225,20 +276,6 @@ int mm_fault(uint64_t addr, uint64_t error)
 
 /* ---- ahead of faults ---- */
 
-static bool copy_pages(struct vma *vma, uint64_t start, uint64_t end)
-{
-	for (uint64_t va = start; va < end; va += LV_PAGE) {
-		uint64_t page = file_page(vma, va, false), *entry;
-
-		if (!page)
-			return true;
-		entry = pt_make(va);
-		if (!entry || (*entry == 0 && own_copy(vma, entry, page)))
-			return false;
-	}
-	return true;
-}
-
 static void populate_anonymous(struct vma *vma, uint64_t start, uint64_t end)
 {
 	if (!(vma->prot & PROT_WRITE) || scarce())
@@ -249,7 +286,7 @@ static void populate_anonymous(struct vma *vma, uint64_t start, uint64_t end)
 		else
 			end = start + FIRST_PAGES;
 	}
-	map_anonymous(vma, start, end);
+	map_anonymous(vma, start, end, false);
 }
 
 void vma_populate_first(struct vma *vma, uint64_t start, uint64_t end)
@@ -260,7 +297,7 @@ void vma_populate_first(struct vma *vma, uint64_t start, uint64_t end)
 		populate_anonymous(vma, start, end);
 	else if (vma->flags & MAP_SHARED)
 		return;
-	else if (vma->prot & PROT_WRITE && end - start <= COPY_FIRST)
+	else if (vma->prot & PROT_WRITE && end - start <= COPY_FIRST && !scarce())
 		copy_pages(vma, start, end);
 	else
 		map_image_pages(vma, start, MIN(end, start + FILE_FIRST));

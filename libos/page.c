@@ -3,6 +3,9 @@
  * Physical pages. Touching a page for the first time costs the host a page and 24 us, so nothing is kept inside free
  * pages: each 2 MiB block of RAM that is in use has a bitmap of its free pages and one of those that hold old data.
  * Pages with old data are handed out first (the host backs them already); clean pages are known to be zero.
+ *
+ * There are two pools. The first LV_RAM_SMALL bytes are backed by the host page by page: small programs live there.
+ * The rest is backed by 2 MiB pages: what wants whole ones takes them there first, everybody else when the first is full.
  */
 #include "libos/page.h"
 
@@ -16,6 +19,7 @@
 
 #define GROW_FIRST (16ull << 20)
 #define GROW_MOST (256ull << 20)
+#define FETCH_LEAST 4 /* pages that make an exit worth it */
 #define RELEASE_ORDER 4 /* blocks of 64 KiB and more go back to the host */
 #define RELEASE_IDLE (1ull << 20)
 #define RELEASE_BUSY (32ull << 20)
@@ -30,9 +34,10 @@ struct block {
 #define PER_PAGE (LV_PAGE / sizeof(struct block))
 
 static struct block *block_page[BLOCKS_MAX / PER_PAGE + 1];
-static uint16_t list[MAX_ORDER + 1];
+enum { SMALL, LARGE, POOLS };
+static uint16_t list[POOLS][MAX_ORDER + 1];
+static uint64_t next[POOLS];  /* the first block that is not described yet: all of its pages are free and zero */
 static bool ready;
-static uint64_t blocks;       /* described so far; every page of the later ones is free and zero */
 static uint64_t ram_end;      /* as the lists know it */
 static uint64_t used, total;  /* bytes */
 static uint64_t dirty_bytes;  /* free, but still with the host */
@@ -43,6 +48,16 @@ static void set_used(uint64_t bytes)
 {
 	used = bytes;
 	shared_page->memory_used = bytes;
+}
+
+static unsigned pool_of(uint64_t index)
+{
+	return index < LV_RAM_SMALL / BLOCK_SIZE ? SMALL : LARGE;
+}
+
+static uint64_t pool_end(unsigned pool)
+{
+	return pool == SMALL ? LV_RAM_SMALL / BLOCK_SIZE : BLOCKS_MAX;
 }
 
 static struct block *block_at(uint64_t index)
@@ -66,7 +81,7 @@ static void list_remove(uint64_t index)
 	if (block->prev != NONE)
 		block_at(block->prev)->next = block->next;
 	else
-		list[block->bound] = block->next;
+		list[pool_of(index)][block->bound] = block->next;
 	if (block->next != NONE)
 		block_at(block->next)->prev = block->prev;
 	block->bound = MAX_ORDER + 1;
@@ -75,6 +90,7 @@ static void list_remove(uint64_t index)
 static void list_insert(uint64_t index, int bound)
 {
 	struct block *block = block_at(index);
+	uint16_t *first;
 
 	if (block->bound == bound)
 		return;
@@ -83,10 +99,11 @@ static void list_insert(uint64_t index, int bound)
 		return;
 	block->bound = bound;
 	block->prev = NONE;
-	block->next = list[bound];
+	first = &list[pool_of(index)][bound];
+	block->next = *first;
 	if (block->next != NONE)
 		block_at(block->next)->prev = index;
-	list[bound] = index;
+	*first = index;
 }
 
 /* Bit i of the answer: pages [i, i + 2^order) of the word are all set, i a multiple of 2^order (at most 6). */
@@ -163,43 +180,47 @@ static unsigned bits(uint64_t *map, unsigned first, unsigned count, int set)
 
 /* ---- fresh memory ---- */
 
-/* The description of the next block lies in the first free page of RAM if there is no room for it yet. */
-static bool block_open(void)
+/* The description of a block lies in its first free page if there is no room for it yet. */
+static bool block_open(unsigned pool)
 {
-	uint64_t index = blocks, start = block_address(index), first = 0, last;
+	uint64_t index = next[pool], start = block_address(index), first = 0, last;
 	struct block *block;
 
-	if (start >= ram_end)
+	if (index >= pool_end(pool) || start >= ram_end)
 		return false;
 	last = MIN(BLOCK_SIZE, ram_end - start) / LV_PAGE;
 	if (start < device_page->heap_start)
 		first = MIN((ALIGN_UP(device_page->heap_start, LV_PAGE) - start) / LV_PAGE, last);
+	next[pool]++;
 	if (!block_page[index / PER_PAGE]) {
 		if (first == last) /* nothing of this block is ours */
-			return blocks++, block_open();
+			return block_open(pool);
 		block_page[index / PER_PAGE] = (struct block *)(start + first++ * LV_PAGE);
 		set_used(used + LV_PAGE);
 	}
 	block = block_at(index);
 	block->bound = MAX_ORDER + 1;
 	bits(block->free, first, last - first, 1);
-	blocks++;
 	list_insert(index, largest_run(block));
 	return true;
 }
 
-/* The monitor may have added RAM in the middle of the last described block. */
+static void extend_block(uint64_t index, uint64_t end)
+{
+	uint64_t start = block_address(index), to = MIN(end, start + BLOCK_SIZE);
+	struct block *block = block_at(index);
+
+	bits(block->free, (ram_end - start) / LV_PAGE, (to - ram_end) / LV_PAGE, 1);
+	list_insert(index, largest_run(block));
+}
+
+/* The monitor may have added RAM in the middle of a described block. */
 static void ram_extend(uint64_t end)
 {
-	uint64_t index = blocks - 1, start = block_address(index);
+	uint64_t index = (ram_end - LV_RAM) / BLOCK_SIZE;
 
-	if (blocks && ram_end > start && ram_end < start + BLOCK_SIZE && end > ram_end) {
-		uint64_t to = MIN(end, start + BLOCK_SIZE);
-		struct block *block = block_at(index);
-
-		bits(block->free, (ram_end - start) / LV_PAGE, (to - ram_end) / LV_PAGE, 1);
-		list_insert(index, largest_run(block));
-	}
+	if (ram_end % BLOCK_SIZE && index < next[pool_of(index)] && end > ram_end)
+		extend_block(index, end);
 	ram_end = end;
 }
 
@@ -221,11 +242,10 @@ static void page_init(void)
 {
 	ready = true;
 	for (unsigned i = 0; i <= MAX_ORDER; i++)
-		list[i] = NONE;
+		list[SMALL][i] = list[LARGE][i] = NONE;
+	next[LARGE] = pool_end(SMALL);
 	ram_end = LV_RAM + ALIGN_DOWN(device_page->ram_size, LV_PAGE);
 	total = device_page->ram_limit - (device_page->heap_start - LV_RAM);
-	/* Blocks that belong to the boot area need no description. */
-	blocks = (device_page->heap_start - LV_RAM) / BLOCK_SIZE;
 }
 
 /* ---- allocation ---- */
@@ -255,19 +275,13 @@ static void *take(uint64_t index, unsigned order, unsigned count, bool zero)
 	return (void *)(block_address(index) + page * LV_PAGE);
 }
 
-static void *alloc_run(uint64_t count, bool zero)
+static void *alloc_from(unsigned pool, unsigned order, unsigned count, bool zero)
 {
-	unsigned order = count <= 1 ? 0 : 64 - __builtin_clzll(count - 1);
-
-	if (count == 0 || count > BLOCK_PAGES)
-		return NULL;
-	if (!ready)
-		page_init();
-	for (;;) {
+	do {
 		for (unsigned bound = order; bound <= MAX_ORDER; bound++) {
 			uint64_t index;
 
-			while ((index = list[bound]) != NONE) {
+			while ((index = list[pool][bound]) != NONE) {
 				void *page = take(index, order, count, zero);
 
 				if (page)
@@ -275,9 +289,27 @@ static void *alloc_run(uint64_t count, bool zero)
 				list_insert(index, largest_run(block_at(index)));
 			}
 		}
-		if (!block_open() && !ram_grow())
-			return NULL;
-	}
+	} while (block_open(pool));
+	return NULL;
+}
+
+static void *alloc_run(uint64_t count, bool zero)
+{
+	unsigned order = count <= 1 ? 0 : 64 - __builtin_clzll(count - 1), first = order == MAX_ORDER ? LARGE : SMALL;
+
+	if (count == 0 || count > BLOCK_PAGES)
+		return NULL;
+	if (!ready)
+		page_init();
+	do {
+		void *page = alloc_from(first, order, count, zero);
+
+		if (!page)
+			page = alloc_from(!first, order, count, zero);
+		if (page)
+			return page;
+	} while (ram_grow());
+	return NULL;
 }
 
 void *page_alloc_run(uint64_t count)
@@ -288,6 +320,17 @@ void *page_alloc_run(uint64_t count)
 void *page_alloc_run_zeroed(uint64_t count)
 {
 	return alloc_run(count, true);
+}
+
+/* Memory beyond the small pool comes in 2 MiB pages anyway; what is dirty was there before. */
+void *page_alloc_run_soon(uint64_t count)
+{
+	uint64_t dirty_before = dirty_bytes;
+	char *page = alloc_run(count, true);
+
+	if (page && dirty_bytes == dirty_before && pool_of(((uint64_t)page - LV_RAM) / BLOCK_SIZE) == SMALL)
+		page_fetch(page, NULL, count);
+	return page;
 }
 
 void *page_alloc(unsigned order)
@@ -331,6 +374,20 @@ void page_free_run(void *page, uint64_t count)
 void page_free(void *page, unsigned order)
 {
 	page_free_run(page, 1ull << order);
+}
+
+void page_fetch(void *to, const void *from, uint64_t count)
+{
+	bool many = count >= FETCH_LEAST && count * LV_PAGE <= LV_FETCH_MAX;
+
+	if (many) {
+		shared_page->arg[1] = (uint64_t)from;
+		shared_page->arg[2] = count * LV_PAGE;
+		if (hypercall(LV_HC_FETCH, (uint64_t)to) == 0)
+			return;
+	}
+	if (from)
+		memcpy(to, from, count * LV_PAGE);
 }
 
 uint64_t page_free_bytes(void)
@@ -395,9 +452,10 @@ bool page_release(void)
 {
 	struct release release = { 0 };
 
-	for (uint64_t i = 0; i < blocks; i++)
-		if (block_page[i / PER_PAGE])
-			release_block(&release, i);
+	for (unsigned pool = 0; pool < POOLS; pool++)
+		for (uint64_t i = pool ? pool_end(pool - 1) : 0; i < next[pool]; i++)
+			if (block_page[i / PER_PAGE])
+				release_block(&release, i);
 	release_send(&release);
 	dirty_bytes -= release.bytes;
 	last_release = clock_monotonic();

@@ -151,7 +151,7 @@ static int64_t release(struct vm *vm, uint64_t count)
 /* RUNNING, or the wait status that the VM ends with. */
 static int hypercall(struct vm *vm, uint32_t number)
 {
-	const uint64_t a0 = vm->shared->arg[0], a1 = vm->shared->arg[1];
+	const uint64_t a0 = vm->shared->arg[0], a1 = vm->shared->arg[1], a2 = vm->shared->arg[2];
 	switch (number) {
 	case LV_HC_WAIT:
 		ring_bells(vm, a1);
@@ -169,6 +169,9 @@ static int hypercall(struct vm *vm, uint32_t number)
 		return RUNNING;
 	case LV_HC_RELEASE:
 		vm->shared->result = release(vm, a0);
+		return RUNNING;
+	case LV_HC_FETCH:
+		vm->shared->result = libos_fetch(vm, a0, a1, a2);
 		return RUNNING;
 	case LV_HC_LISTEN:
 		vm->shared->result = 0;

@@ -73,6 +73,7 @@ int libos_prepare(struct vm *vm);                         /* page tables, descri
 gpa_t libos_alloc(void *vm, size_t size, size_t align);   /* of the boot area */
 int libos_grow(struct vm *vm, uint64_t bytes);
 int libos_release(struct vm *vm, const struct lv_range *range);
+int libos_fetch(struct vm *vm, gpa_t to, gpa_t from, uint64_t len); /* from 0: only makes the pages present */
 
 /* ---- vcpu.c ---- */
 int vcpu_start(struct vm *vm);  /* the kick signal, the tick */

@@ -48,6 +48,11 @@ int64_t hypercall(enum lv_hypercall number, uint64_t a0)
 		page_of_devices->ram_size += a0;
 		return 0;
 	}
+	if (number == LV_HC_FETCH) {
+		if (shared_page->arg[1])
+			memcpy((void *)a0, (void *)shared_page->arg[1], shared_page->arg[2]);
+		return 0;
+	}
 	assert_int_equal(number, LV_HC_RELEASE);
 	assert_true(a0 <= LV_RELEASE_SLOTS);
 	for (uint64_t i = 0; i < a0; i++) {

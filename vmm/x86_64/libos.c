@@ -358,8 +358,16 @@ static void populate(struct vm *vm, uint64_t start, uint64_t end)
 	madvise(at(vm, start), end - start, MADV_POPULATE_WRITE); /* an old kernel refuses: slower, not wrong */
 }
 
+/* Small programs stay in memory that the host gives page by page; what needs more is better served by large pages. */
+static void advise_large(struct vm *vm)
+{
+	if (vm->ram_size > LV_RAM_SMALL)
+		madvise(at(vm, LV_RAM + LV_RAM_SMALL), vm->ram_size - LV_RAM_SMALL, MADV_HUGEPAGE);
+}
+
 int libos_prepare(struct vm *vm)
 {
+	advise_large(vm);
 	populate(vm, LV_BASE, LV_BELL);
 	populate(vm, vm->data_start, vm->data_end);
 	populate(vm, LV_LIBOS, vm->hot_end);
@@ -400,4 +408,16 @@ int libos_release(struct vm *vm, const struct lv_range *range)
 	if (range->gpa < LV_RAM || start > vm->ram_size || range->len > vm->ram_size - start || (range->gpa | range->len) % LV_PAGE)
 		return -EINVAL;
 	return madvise(at(vm, range->gpa), range->len, MADV_DONTNEED) < 0 ? -errno : 0;
+}
+
+int libos_fetch(struct vm *vm, gpa_t to, gpa_t from, uint64_t len)
+{
+	void *target = len && len <= LV_FETCH_MAX && to % LV_PAGE == 0 && len % LV_PAGE == 0 && to >= LV_RAM ? mem_at(&vm->mem, to, len) : NULL;
+	const void *source = from ? mem_at_ro(&vm->mem, from, len) : NULL;
+	if (!target || (from && !source))
+		return -EINVAL;
+	populate(vm, to, to + len);
+	if (source)
+		memmove(target, source, len);
+	return 0;
 }
