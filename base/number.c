@@ -137,8 +137,7 @@ int signal_parse(const char *word, int *out)
 	if (!strncasecmp(word, "SIG", 3))
 		word += 3;
 	for (int i = 1; i < 32; i++) {
-		const char *name = sigabbrev_np(i);
-		if (name && !strcasecmp(name, word)) {
+		if (!strcasecmp(signal_name(i) + 3, word)) {
 			*out = i;
 			return 0;
 		}

@@ -62,6 +62,7 @@ static void monitor_arguments(const struct launch *launch, char *libos, uint64_t
 	const struct vm_config *config = launch->config;
 	strings_add(argv, "lightvm-vmm");
 	add_pair(argv, "--libos", libos);
+	add_fd(argv, keep, count, "--cpuid-cache", launch->cpuid);
 	add_fd(argv, keep, count, "--image", config->image_fd);
 	add_fd(argv, keep, count, "--status", launch->vm->status);
 	add_fd(argv, keep, count, "--control", launch->control);
@@ -104,6 +105,8 @@ static int open_files(struct launch *launch, struct error *error)
 		return launch->log;
 	if ((config->detached || config->net.kind == NET_PASST) && (launch->messages = open_log(dir, "monitor.log", error)) < 0)
 		return launch->messages;
+	/* Beside all VMs: what KVM offers is asked once a boot. Without it the monitor asks. */
+	launch->cpuid = openat(dir, "../../cpuid", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	launch->control = control_listen(dir);
 	return launch->control < 0 ? error_set(error, launch->control, "control socket: %s", strerror(-launch->control)) : 0;
 }
@@ -160,7 +163,7 @@ static int start_monitor(struct launch *launch, uint64_t start_ns, struct error 
 
 int launch_start(struct launch *launch, const struct vm_config *config, struct vm_dir *vm, uint64_t start_ns, struct error *error)
 {
-	*launch = (struct launch){ .config = config, .vm = vm, .net = NET_LINK_NONE, .control = -1, .log = -1, .messages = -1 };
+	*launch = (struct launch){ .config = config, .vm = vm, .net = NET_LINK_NONE, .control = -1, .cpuid = -1, .log = -1, .messages = -1 };
 	int err = net_check_ports(&config->net, error);
 	if (!err)
 		err = open_files(launch, error);
@@ -174,7 +177,7 @@ int launch_start(struct launch *launch, const struct vm_config *config, struct v
 void launch_end(struct launch *launch)
 {
 	net_close(&launch->net);
-	int *fds[] = { &launch->control, &launch->log, &launch->messages };
+	int *fds[] = { &launch->control, &launch->cpuid, &launch->log, &launch->messages };
 	for (size_t i = 0; i < 3; i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);

@@ -9,7 +9,7 @@
 #include "base/number.h"
 
 static const char *const syscall_names[] = {
-#include "syscall_names.inc" /* made from the kernel's header at build time */
+#include "cli/syscall_names.inc" /* made from the kernel's header at build time */
 };
 
 const char *syscall_name(uint32_t number, char *buffer, size_t room)
