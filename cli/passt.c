@@ -60,6 +60,10 @@ int passt_start(const struct net_spec *spec, int log_fd, struct net_link *link, 
 	int pair[2] = { -1, -1 }, ready[2] = { -1, -1 };
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) || pipe2(ready, O_CLOEXEC))
 		return error_set(error, -errno, "passt: %s", strerror(errno));
+	/* passt drops what does not fit into its socket: a window of a few connections should. The kernel limits it to wmem_max. */
+	int room = 4 << 20;
+	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	/* passt drops root before it opens its pid file, which this pipe stands for. */
 	fchmod(ready[1], 0666);
 	struct strings argv = { 0 };

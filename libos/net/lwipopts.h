@@ -77,7 +77,7 @@
 #define TCP_MSS 65000 /* an upper limit: the interface's MTU decides */
 #define LWIP_WND_SCALE 1
 #define TCP_RCV_SCALE 5
-#define TCP_WND (1024 * 1024)
+#define TCP_WND (352 * 1024) /* fits into the socket buffer of an unprivileged passt, which drops what does not */
 #define TCP_WND_UPDATE_THRESHOLD (64 * 1024)
 #define TCP_SND_BUF (1024 * 1024)
 #define TCP_SND_QUEUELEN 4096
