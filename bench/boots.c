@@ -71,9 +71,9 @@ static pid_t start(char **option, int options, const char *name, const char *val
 {
 	char start_ns[24], *argv[MOST_OPTIONS + 8];
 	pid_t pid;
-	memcpy(argv, option, options * sizeof(*argv));
-	char **more = argv + options;
-	*more++ = (char *)name, *more++ = (char *)value, *more++ = "--start-ns", *more++ = start_ns, *more = NULL;
+	char **more = argv; /* ours come first: what follows "--" is the program's */
+	*more++ = option[0], *more++ = (char *)name, *more++ = (char *)value, *more++ = "--start-ns", *more++ = start_ns;
+	memcpy(more, option + 1, options * sizeof(*more)); /* with the NULL at its end */
 	*began = now_ns();
 	snprintf(start_ns, sizeof(start_ns), "%llu", (unsigned long long)*began);
 	int error = posix_spawn(&pid, argv[0], NULL, NULL, argv, environ);
