@@ -224,11 +224,24 @@ static int reap(struct launch *launch, int *status)
 			*status = state;
 			return 1;
 		}
-		if (pid == launch->net.passt && state)
+		if (pid != launch->net.passt)
+			continue;
+		launch->net.passt = 0;
+		if (state)
 			log_warn("passt ended with status 0x%x; the network is gone. Its messages: %s", (unsigned)state,
 				 launch->config->remove ? "none kept" : "monitor.log");
 	}
 	return 0;
+}
+
+/* passt ends with the monitor; its ports are free again when we say that the VM has ended. */
+static void end_passt(struct launch *launch)
+{
+	if (launch->net.passt <= 0)
+		return;
+	kill(launch->net.passt, SIGTERM);
+	waitpid(launch->net.passt, NULL, 0);
+	launch->net.passt = 0;
 }
 
 static int exit_status(int status, struct error *error)
@@ -250,6 +263,7 @@ int launch_wait(struct launch *launch, struct error *error)
 			forward(launch, number, &interrupts);
 	}
 	launch->monitor = 0;
+	end_passt(launch);
 	return exit_status(status, error);
 }
 
