@@ -41,7 +41,7 @@ check() {
 }
 
 # Runs something in the background that ends with the test; its pid is in $pid.
-start() { "$@" & pid=$!; background+=("$pid"); }
+start() { "$@" <&0 & pid=$!; background+=("$pid"); }
 
 run() { "$lightvm" run "$@"; }
 
