@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is asked of /dev/kvm: a VM with one vCPU that starts in 64-bit mode at level 3 (Documentation/virt/kvm/api.rst). */
 #include "vmm/vm.h"
+#include "vmm/x86_64/cpuid.h"
 
 #include <cpuid.h>
 #include <errno.h>
@@ -91,7 +92,7 @@ struct cpuid_cache {
 	struct kvm_cpuid2 head;
 	struct kvm_cpuid_entry2 entry[CPUID_ENTRIES];
 };
-#define CPUID_CACHE_MAGIC 0x32444955504343ull
+#define CPUID_CACHE_MAGIC 0x33444955504343ull
 
 static bool cache_valid(const struct cpuid_cache *cache, ssize_t n, const char *boot_id)
 {
@@ -129,6 +130,7 @@ static int ask_cpuid(const struct vm *vm, struct cpuid_cache *cache)
 	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &cache->head) < 0)
 		return fail("KVM_GET_SUPPORTED_CPUID");
 	cache->xsave_size = xsave_size(cache_xcr0(cache));
+	cpuid_name_caches(cache->entry, cache->head.nent);
 	return 0;
 }
 
