@@ -8,7 +8,7 @@ guest=$build/tests/guest/guest_
 contains() { "${@:2}" 2>&1 | grep -qF -- "$1"; }
 state_is() { "$lightvm" inspect "$1" | jq -e --arg s "$2" '[.. | strings] | index($s)' >/dev/null; }
 
-id=$("$lightvm" run -d --name first "$busybox" sh -c 'echo hello from the VM; sleep 1000')
+id=$("$lightvm" run -d --name first "${guest}waiter" 'hello from the VM')
 check '-d prints an id' test "$(printf %s "$id" | grep -cE '^[0-9a-f]{12}$')" = 1
 check 'ps shows it' contains first "$lightvm" ps
 check 'ps -q' test "$("$lightvm" ps -q)" = "$id"
@@ -28,19 +28,19 @@ says 'a bad name' 125 'a/b' "$lightvm" run -d --name a/b "$busybox" true
 check 'logs -f ends with the VM' timeout 10 bash -c '[[ $("$1" logs -f talker) == one* ]]' - "$lightvm"
 
 # stop asks with SIGTERM, then kills; kill ends at once.
-"$lightvm" run -d --name polite "$busybox" sh -c 'trap "echo bye; exit 4" TERM; echo up; while :; do sleep 0.01 2>/dev/null; done' >/dev/null
+"$lightvm" run -d --name polite "${guest}waiter" up polite >/dev/null
 await 10 'the line "up"' contains up "$lightvm" logs polite
 check 'stop' timeout 15 "$lightvm" stop polite
 check 'stop let it say goodbye' contains bye "$lightvm" logs polite
 check 'its exit status' jq -e '[.. | numbers] | index(4)' <("$lightvm" inspect polite)
-"$lightvm" run -d --name deaf "$busybox" sh -c 'trap "" TERM; echo up; while :; do :; done' >/dev/null
+"$lightvm" run -d --name deaf "${guest}waiter" up deaf >/dev/null
 await 10 'the line "up"' contains up "$lightvm" logs deaf
 check 'stop kills after its time-out' timeout 15 "$lightvm" stop -t 1 deaf
 check 'deaf is dead' await 5 'the end of "deaf"' bash -c '! "$1" ps -q | grep -q "$("$1" inspect deaf | jq -r "..|.id? // empty" | head -n 1)"' - "$lightvm"
 "$lightvm" run -d --name spinner "${guest}hostile" never-end >/dev/null
 check 'kill' timeout 5 "$lightvm" kill spinner
 check 'kill: status 137' await 5 'status 137 of "spinner"' bash -c '"$1" inspect spinner | jq -e "[.. | numbers] | index(137) // index(9)"' - "$lightvm"
-says 'stop of an ended VM' 0 '' "$lightvm" stop spinner
+check 'stop of an ended VM' "$lightvm" stop spinner
 check 'ps -a shows ended VMs' contains spinner "$lightvm" ps -a
 check 'ps does not' bash -c '! "$1" ps | grep -q spinner' - "$lightvm"
 check 'rm' "$lightvm" rm spinner deaf polite
@@ -63,12 +63,12 @@ check 'boot-time: steps ascend' jq -e '[.. | objects | select(has("ns")) | .ns |
 check 'boot-time: 3 exits or fewer without I/O' jq -e '[.. | objects | .exits? | numbers] | length > 0 and max <= 3' "$work/ledger"
 
 # A monitor that was killed leaves a directory; ps cleans up behind it.
-"$lightvm" run -d --name victim "$busybox" sleep 1000 >/dev/null
+"$lightvm" run -d --name victim "${guest}waiter" here >/dev/null
 monitor=$("$lightvm" inspect victim | jq -r '[.. | .pid? | numbers] | first')
 if [ "${monitor:-0}" -gt 1 ] && [[ $(tr '\0' ' ' <"/proc/$monitor/cmdline") == *lightvm* ]]; then
 	kill -KILL "$monitor"
 	check 'ps after a killed monitor' await 10 'the end of "victim"' bash -c '! "$1" ps | grep -q victim' - "$lightvm"
-	says 'stop of a VM without monitor' 0 '' "$lightvm" stop victim
+	check 'stop of a VM without monitor' "$lightvm" stop victim
 	"$lightvm" ps -a >"$work/out"
 	check 'its name can be used again' bash -c '"$1" rm victim 2>/dev/null; "$1" run --rm --name victim "$2" true' - "$lightvm" "$busybox"
 else
@@ -76,7 +76,7 @@ else
 fi
 
 # Two ids may not be confused.
-for i in {1..17}; do "$lightvm" run -d "$busybox" sleep 1000 >>"$work/ids"; done
+for i in {1..17}; do "$lightvm" run -d "${guest}waiter" here >>"$work/ids"; done
 prefix=$(cut -c1 "$work/ids" | sort | uniq -d | head -n 1)
 says 'an ambiguous prefix' 125 "$prefix" "$lightvm" inspect "$prefix"
 check 'stop of many' timeout 30 xargs "$lightvm" kill <"$work/ids"

@@ -12,7 +12,7 @@ int main(int argc, char **argv)
 {
 	printf("the last line before\n");
 	fflush(stdout);
-	outer((int *)(argc > 1 ? 0xdead000 : 0x10));
+	outer((int *)(argc > 1 ? 0xdead000ul : 0x10ul));
 	return strlen((char *)0);
 }
 C

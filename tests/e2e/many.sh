@@ -4,12 +4,11 @@
 # timeout: 120
 # alone
 . "$(dirname "$0")/lib.sh"
-busybox=$(command -v busybox)
 count=100
 [ -z "${LV_INNER:-}" ] || count=20
 
 for ((i = 1; i <= count; i++)); do
-	"$lightvm" run -d --name "vm$i" "$busybox" sh -c "echo number $i; sleep 1000" >>"$work/ids" 2>>"$work/err" || { not_ok "start of VM $i" "$(tail -n 1 "$work/err")"; break; }
+	"$lightvm" run -d --name "vm$i" "$build/tests/guest/guest_waiter" "number $i" >>"$work/ids" 2>>"$work/err" || { not_ok "start of VM $i" "$(tail -n 1 "$work/err")"; break; }
 done
 listed() { [ "$("$lightvm" ps -q | wc -l)" = $count ]; }
 check "$count VMs run at once" await 20 "$count lines of ps" listed
