@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -26,14 +27,30 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+static void take_over(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	loop->owner = pthread_self();
+	pthread_mutex_unlock(&loop->lock);
+}
+
+/* The loop's thread, woken by a descriptor that belongs to nobody, finds that it is not the owner, and ends. */
+static void join_thread(struct loop *loop)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int fd = eventfd(1, EFD_CLOEXEC);
+
+	take_over(loop);
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
+		pthread_join(loop->thread, NULL);
+	close_fd(&fd);
+	loop->started = false;
+}
+
 void loop_fini(struct loop *loop)
 {
-	/* Its thread, if it has one, only waits for its next turn by now, and never gets it: cancelling is safe. */
-	if (loop->started) {
-		pthread_cancel(loop->thread);
-		pthread_join(loop->thread, NULL);
-	}
-	loop->started = false;
+	if (loop->started)
+		join_thread(loop);
 	close_fd(&loop->epoll_fd);
 }
 
@@ -200,9 +217,7 @@ int loop_start(struct loop *loop)
 
 void loop_finish(struct loop *loop, bool (*done)(void *context), void *context)
 {
-	pthread_mutex_lock(&loop->lock);
-	loop->owner = pthread_self();
-	pthread_mutex_unlock(&loop->lock);
+	take_over(loop);
 	while (!done(context))
 		loop_once(loop, -1);
 }
