@@ -4,7 +4,7 @@
 # timeout: 90
 . "$(dirname "$0")/lib.sh"
 port=$(free_port)
-start "$lightvm" run --name iperf -p "$port:5201" /usr/bin/iperf3 -s >"$work/vm.out" 2>"$work/vm.err"
+start "$lightvm" run --name iperf -p "$port:5201" /usr/bin/iperf3 -s --forceflush >"$work/vm.out" 2>"$work/vm.err"
 listening() { grep -q 'Server listening' "$work/vm.out"; }
 await 20 'iperf3 to listen' listening || { cat "$work/vm.err"; not_ok 'iperf3 listens' 'not within 20 s'; finish; }
 ok 'iperf3 listens'

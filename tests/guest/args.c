@@ -10,11 +10,12 @@ extern char **environ;
 
 static void show_strings(int argc, char **argv)
 {
+	static const char *const names[] = {"GUEST_ONE", "GUEST_EMPTY", "GUEST_SPACE", "GUEST_NONE"}; /* their order is free */
+
 	for (int i = 1; i < argc; i++)
 		printf("argv[%d] = '%s'\n", i, argv[i]);
-	for (char **e = environ; *e; e++)
-		if (!strncmp(*e, "GUEST_", 6))
-			printf("env %s\n", *e);
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
+		printf("env %s=%s\n", names[i], getenv(names[i]) ? getenv(names[i]) : "(none)");
 }
 
 static void check_auxv(char **argv)
