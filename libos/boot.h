@@ -9,4 +9,6 @@ void console_init(void); /* console.c: descriptors 0, 1 and 2 */
 void block_init(void);   /* block.c: /dev/vda ... */
 void net_init(void);     /* net/: loopback, and the net device if there is one */
 
+void net_exit(void);     /* net/: connections are closed, and what was sent leaves, before the VM ends */
+
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Threads of the program: made, found, ended. */
+#include "libos/boot.h"
 #include "libos/core.h"
 #include "libos/libos.h"
 #include "libos/thread.h"
@@ -109,5 +110,6 @@ int current_tid(void)
 
 void process_exit(int wait_status)
 {
+	net_exit();
 	vm_exit(wait_status);
 }

@@ -300,7 +300,7 @@ void packet_clear(struct packet_queue *queue)
 
 int inet_socket(int family, int type, int protocol, struct socket **s)
 {
-	net_up();
+	net_use();
 	*s = NULL;
 	if (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP))
 		*s = tcp_socket_new(family);

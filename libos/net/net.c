@@ -16,9 +16,10 @@
 #include "lwip/sys.h"
 #include "netif/ethernet.h"
 
+#define LINGER (NS_PER_S / 2) /* how long the end of the VM waits for peers */
 #define LOOPBACK_MTU 16128 /* a packet, its headers and its pbuf fit into four pages */
 
-static bool is_up;
+static bool is_up, is_used;
 static struct netif *device;
 static uint64_t isn_key[2];
 
@@ -117,6 +118,12 @@ void net_up(void)
 	device_up();
 }
 
+void net_use(void)
+{
+	is_used = true;
+	net_up();
+}
+
 bool net_poll(void)
 {
 	bool any = virtio_net_poll();
@@ -155,22 +162,62 @@ void net_init(void)
 	net_config_resolver();
 }
 
+/* ---- the end ---- */
+
+static bool still_open(const struct tcp_pcb *pcb)
+{
+	return pcb->state == ESTABLISHED || pcb->state == CLOSE_WAIT || pcb->state == SYN_RCVD;
+}
+
+/* As the kernel closes the descriptors of a process that ends; nobody of the program looks at them any more. */
+static void close_connections(void)
+{
+	struct tcp_pcb *pcb = tcp_active_pcbs;
+	while (pcb) {
+		if (!still_open(pcb)) {
+			pcb = pcb->next;
+			continue;
+		}
+		tcp_arg(pcb, NULL);
+		tcp_recv(pcb, NULL);
+		tcp_sent(pcb, NULL);
+		tcp_err(pcb, NULL);
+		if (tcp_close(pcb) != ERR_OK)
+			tcp_abort(pcb);
+		pcb = tcp_active_pcbs;
+	}
+}
+
 static bool undelivered(void)
 {
-	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next) {
+	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next)
 		if (pcb->unsent || pcb->unacked)
 			return true;
-	}
 	return virtio_net_busy();
 }
 
-void net_drain(void)
+/* One round of what the idle loop does, without giving another thread of the program its turn. */
+static void wait_for_device(uint64_t end)
 {
-	static struct waitq nobody;
-	if (!is_up || !device)
+	rings_flush();
+	shared_page->need_wake = 1;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!net_poll()) {
+		uint64_t next = timers_next();
+		shared_page->arg[1] = 0;
+		hypercall(LV_HC_WAIT, next ? MIN(next, end) : end);
+	}
+	shared_page->need_wake = 0;
+	timers_run();
+}
+
+void net_exit(void)
+{
+	uint64_t end = clock_monotonic() + LINGER;
+	if (!is_used || !device)
 		return;
-	uint64_t end = clock_monotonic() + 2 * NS_PER_S;
+	net_busy();
+	close_connections();
 	while (undelivered() && clock_monotonic() < end)
-		if (wait_on(&nobody, clock_monotonic() + 5000000) == -EINTR)
-			break;
+		wait_for_device(end);
 }

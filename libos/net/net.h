@@ -9,13 +9,11 @@ struct netif;
 
 /* Brings lwIP and the device up; called by whoever needs the network first. A program that never does pays nothing. */
 void net_up(void);
+void net_use(void); /* the same, for a socket: from now on the end of the VM waits until what was sent has arrived */
 /* Must be called before lwIP is entered with something to send or to open: lets the timers catch up and run. */
 void net_busy(void);
 /* Looks at the receive ring and the loopback queues; true if anything was there. */
 bool net_poll(void);
-/* Before the VM ends: waits a little until what programs sent was sent and acknowledged. */
-void net_drain(void);
-
 /* virtio_net.c: the driver. The device of the device page, or NULL. */
 struct netif *virtio_net_open(void);
 bool virtio_net_poll(void);

@@ -284,3 +284,6 @@ WEAK void ring_kick(struct ring *ring) { }
 WEAK void ring_kick_later(struct ring *ring) { }
 WEAK bool ring_has_used(const struct ring *ring) { return false; }
 WEAK void *ring_get_used(struct ring *ring, uint32_t *len) { return NULL; }
+void rings_flush(void) { }
+uint64_t timers_next(void) { return 0; }
+int64_t hypercall(enum lv_hypercall number, uint64_t a0) { return 0; }
