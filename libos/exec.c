@@ -151,6 +151,8 @@ static int open_program(struct program *program)
 	for (int depth = 0; depth <= SCRIPT_DEPTH; depth++) {
 		int r = image_open(program, &program->main, program->path);
 
+		if (r == -ENOENT && depth)
+			return fail(program, r, "the interpreter in the first line of the script is not in the image");
 		if (r)
 			return r;
 		r = read_script(program);

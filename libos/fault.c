@@ -18,6 +18,7 @@
 #define COPY_AROUND (128ull << 10) /* of larger ones, around a write */
 #define FILE_FIRST (8ull << 20)    /* of a file's pages that are in place already */
 #define FILE_AROUND (256ull << 10)
+#define LAST_PAGES (256ull << 10)
 
 static bool in_image(uint64_t page)
 {
@@ -30,6 +31,12 @@ static bool in_image(uint64_t page)
 static bool scarce(void)
 {
 	return page_free_bytes() < page_total_bytes() / 8;
+}
+
+/* The last pages are for libos itself: it must be able to say that memory is used up, and to finish what it does. */
+static bool exhausted(void)
+{
+	return page_free_bytes() < MIN(page_total_bytes() / 64, LAST_PAGES);
 }
 
 static bool map_run(uint64_t *entry, unsigned count, uint64_t bits, bool soon)
@@ -102,7 +109,7 @@ static int fault_anonymous(struct vma *vma, uint64_t addr)
 		return 0;
 	if (!scarce() && map_anonymous(vma, start, end, grows))
 		return 0;
-	return map_anonymous(vma, page, page + LV_PAGE, false) ? 0 : -ENOMEM;
+	return !exhausted() && map_anonymous(vma, page, page + LV_PAGE, false) ? 0 : -ENOMEM;
 }
 
 /* ---- files ---- */
@@ -115,7 +122,7 @@ static uint64_t file_page(const struct vma *vma, uint64_t va, bool for_write)
 /* Gives the entry a page of its own with these contents. */
 static int own_copy(struct vma *vma, uint64_t *entry, uint64_t from)
 {
-	void *page = page_alloc(0);
+	void *page = exhausted() ? NULL : page_alloc(0);
 
 	if (!page)
 		return -ENOMEM;
