@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -178,7 +179,7 @@ void launch_end(struct launch *launch)
 {
 	net_close(&launch->net);
 	int *fds[] = { &launch->control, &launch->cpuid, &launch->log, &launch->messages };
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);
 		*fds[i] = -1;
@@ -215,6 +216,18 @@ static void forward(const struct launch *launch, int number, int *interrupts)
 	}
 }
 
+/* Said once, with passt's own words if it has left any. */
+static void passt_failed(const struct launch *launch)
+{
+	char *text = NULL;
+	size_t size = 0;
+	file_read(launch->vm->dir, "monitor.log", 65536, &text, &size);
+	while (size && text[size - 1] == '\n')
+		text[--size] = 0;
+	log_warn("passt ended, the network is gone%s%s", size ? ": " : "", size ? text : "");
+	free(text);
+}
+
 /* 1: the monitor has ended, with *status. passt's end is only noted: the program may not need the network any more. */
 static int reap(struct launch *launch, int *status)
 {
@@ -228,8 +241,7 @@ static int reap(struct launch *launch, int *status)
 			continue;
 		launch->net.passt = 0;
 		if (state)
-			log_warn("passt ended with status 0x%x; the network is gone. Its messages: %s", (unsigned)state,
-				 launch->config->remove ? "none kept" : "monitor.log");
+			passt_failed(launch);
 	}
 	return 0;
 }
@@ -251,17 +263,39 @@ static int exit_status(int status, struct error *error)
 	return error_set(error, -EIO, "the monitor was ended by %s", signal_name(WTERMSIG(status)));
 }
 
+/* The guest's first packet, or the end of the monitor. A network that cannot start is no reason to end the program. */
+static void on_packet(struct launch *launch, short events)
+{
+	struct error error = { 0 };
+	if (net_has_traffic(launch->net.peer)) {
+		if (net_wake(&launch->config->net, launch->messages, &launch->net, &error))
+			log_warn("the network cannot start: %s", error.text);
+	} else if (events & (POLLHUP | POLLERR)) {
+		close(launch->net.peer);
+		launch->net.peer = -1;
+	}
+}
+
 int launch_wait(struct launch *launch, struct error *error)
 {
 	int status = 0, interrupts = 0;
+	struct signalfd_siginfo info;
 	sigset_t set;
 	forwarded(&set);
 	sigaddset(&set, SIGCHLD);
+	struct pollfd fds[] = { { .fd = signalfd(-1, &set, SFD_CLOEXEC), .events = POLLIN }, { .events = POLLIN } };
+	if (fds[0].fd < 0)
+		return error_set(error, -errno, "signalfd: %s", strerror(errno));
 	while (!reap(launch, &status)) {
-		int number = sigwaitinfo(&set, NULL);
-		if (number > 0 && number != SIGCHLD)
-			forward(launch, number, &interrupts);
+		fds[1].fd = launch->net.peer;
+		if (poll(fds, 2, -1) < 0)
+			continue;
+		if (fds[1].revents)
+			on_packet(launch, fds[1].revents);
+		if (fds[0].revents && read(fds[0].fd, &info, sizeof(info)) == (ssize_t)sizeof(info) && info.ssi_signo != SIGCHLD)
+			forward(launch, (int)info.ssi_signo, &interrupts);
 	}
+	close(fds[0].fd);
 	launch->monitor = 0;
 	end_passt(launch);
 	return exit_status(status, error);
@@ -320,6 +354,8 @@ int launch_settle(struct launch *launch, struct error *error)
 		err = wait_begun(launch, watch, process, error);
 	if (!err)
 		err = net_wait(&launch->net, error);
+	if (!err)
+		err = net_leave(&launch->config->net, launch->messages, &launch->net, error);
 	if (watch >= 0)
 		close(watch);
 	if (process >= 0)

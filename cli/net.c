@@ -3,11 +3,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/number.h"
@@ -82,7 +84,7 @@ static int parse_ports(struct net_spec *spec, const struct strings *words, struc
 static int parse_kind(struct net_spec *spec, const char *word, struct error *error)
 {
 	if (!word) {
-		spec->kind = spec->ports ? NET_PASST : NET_NONE;
+		spec->kind = NET_PASST;
 		return 0;
 	}
 	if (!strcmp(word, "none") || !strcmp(word, "passt")) {
@@ -182,8 +184,10 @@ int net_check_ports(const struct net_spec *spec, struct error *error)
 int net_start(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
 {
 	*link = NET_LINK_NONE;
-	if (spec->kind == NET_PASST)
-		return passt_start(spec, log_fd, link, error);
+	if (spec->kind == NET_PASST) {
+		int err = passt_connect(link, error);
+		return err || !spec->ports ? err : passt_start(spec, log_fd, link, true, error);
+	}
 	if (spec->kind == NET_NONE)
 		return 0;
 	int fd = tap_open(spec->kind == NET_TAP ? spec->name : NULL, spec->kind == NET_BRIDGE ? spec->name : NULL, error);
@@ -205,13 +209,74 @@ int net_wait(struct net_link *link, struct error *error)
 	return n > 0 ? 0 : error_set(error, -EIO, "passt could not start");
 }
 
+int net_wake(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
+{
+	return passt_start(spec, log_fd, link, false, error);
+}
+
+/* Ethernet, then ARP for IPv4: who asks for its own address only says that it is there. */
+static bool is_announcement(const uint8_t *frame, size_t size)
+{
+	static const uint8_t arp_ipv4[] = { 0x08, 0x06, 0, 1, 8, 0, 6, 4 };
+	return size >= 42 && !memcmp(frame + 12, arp_ipv4, sizeof(arp_ipv4)) && !memcmp(frame + 28, frame + 38, 4);
+}
+
+bool net_has_traffic(int peer)
+{
+	uint8_t bytes[4 + 1514]; /* length, big-endian, and a frame */
+	for (;;) {
+		ssize_t n = recv(peer, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+		if (n <= 0)
+			return false;
+		size_t size = (size_t)bytes[2] << 8 | bytes[3];
+		if (n < 4 || bytes[0] || bytes[1] || (size_t)n < 4 + size || !is_announcement(bytes + 4, size))
+			return true;
+		if (recv(peer, bytes, 4 + size, MSG_DONTWAIT) != (ssize_t)(4 + size))
+			return true;
+	}
+}
+
+/* Nothing of the caller may stay open here: its standard output may be a pipe that somebody reads to its end. */
+static void wait_in_place(const struct net_spec *spec, int log_fd, int peer)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = log_fd >= 0 ? log_fd : null;
+	struct pollfd poll_fd = { .fd = 3, .events = POLLIN };
+	if (null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
+		return;
+	peer = fcntl(peer, F_DUPFD, 64); /* out of the way of its place */
+	if (peer < 0 || dup2(peer, 3) < 0 || syscall(SYS_close_range, 4u, ~0u, 0u) || chdir("/"))
+		return;
+	setsid();
+	do {
+		if (poll(&poll_fd, 1, -1) < 0 && errno != EINTR)
+			return;
+	} while (poll_fd.revents == POLLIN && !net_has_traffic(3));
+	if (!(poll_fd.revents & POLLHUP))
+		passt_become(spec, 3);
+}
+
+int net_leave(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
+{
+	if (link->peer < 0)
+		return 0;
+	pid_t child = fork();
+	if (child == 0) {
+		wait_in_place(spec, log_fd, link->peer);
+		_exit(EXIT_FAILURE);
+	}
+	close(link->peer);
+	link->peer = -1;
+	return child < 0 ? error_set(error, -errno, "fork: %s", strerror(errno)) : 0;
+}
+
 void net_close(struct net_link *link)
 {
-	if (link->fd >= 0)
-		close(link->fd);
-	if (link->ready >= 0)
-		close(link->ready);
-	link->fd = link->ready = -1;
+	int *fds[] = { &link->fd, &link->peer, &link->ready };
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
 }
 
 static void put_ip(struct text *out, const char *key, uint32_t ip)

@@ -37,27 +37,44 @@ struct net_request { /* as on the command line; NULL: not given */
 
 struct net_link { /* the host's end; fd -1: none */
 	int fd;         /* for the monitor: tap, or connected stream socket */
-	pid_t passt;    /* 0: none */
+	pid_t passt;    /* 0: none, or not yet */
+	int peer;       /* passt's end of the socket while it is not started: readable once the guest sends; -1: none */
 	int ready;      /* passt: readable when it serves (its pid), end of file when it failed; -1: none */
 };
-#define NET_LINK_NONE ((struct net_link){ .fd = -1, .ready = -1 })
+#define NET_LINK_NONE ((struct net_link){ .fd = -1, .peer = -1, .ready = -1 })
 
 /* Parses and checks. Free in both cases. */
 int net_parse(struct net_spec *spec, const struct net_request *request, struct error *error);
 void net_free(struct net_spec *spec);
 /* Host ports can be bound now? -EADDRINUSE: "port N is in use on the host"; -EACCES. */
 int net_check_ports(const struct net_spec *spec, struct error *error);
-/* Opens the tap or starts passt, whose messages go to log_fd. */
+/*
+ * Opens the tap or starts passt, whose messages go to log_fd. Without ports to forward passt is not started yet: most
+ * programs never send a packet, and until one does a socket is all there is. See net_wake and net_leave.
+ */
 int net_start(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
 /* Waits until passt serves its ports; -EIO if it ended instead. */
 int net_wait(struct net_link *link, struct error *error);
+/*
+ * link->peer became readable: does somebody wait for an answer? The announcement of its own address that the guest makes when it
+ * starts is taken out and forgotten.
+ */
+bool net_has_traffic(int peer);
+/* Starts passt late. */
+int net_wake(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
+/* The caller will end before the VM: leaves a process behind that waits in its place. */
+int net_leave(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
 void net_close(struct net_link *link);
 /* The value of the monitor's --net for link->fd as number fd. */
 void net_argument(const struct net_spec *spec, int fd, struct text *out);
 json_t *net_json(const struct net_spec *spec);
 
 /* passt.c, tap.c: the two ways to a link */
-int passt_start(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
+int passt_connect(struct net_link *link, struct error *error);
+/* Gives link->peer to a new passt; with wait link->ready tells when it serves. */
+int passt_start(const struct net_spec *spec, int log_fd, struct net_link *link, bool wait, struct error *error);
+/* Becomes passt; returns only on failure. */
+void passt_become(const struct net_spec *spec, int peer);
 int tap_open(const char *name, const char *bridge, struct error *error);
 
 #endif

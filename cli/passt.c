@@ -41,13 +41,15 @@ static void add_ports(struct strings *argv, const struct net_spec *spec)
 	}
 }
 
+/* ready_fd -1: nobody waits for its start */
 static void arguments(const struct net_spec *spec, int socket_fd, int ready_fd, struct strings *argv)
 {
-	static const char *const fixed[] = { "passt", "-f", "-q", "-4", "-M", GATEWAY_MAC, "-S", "none" };
-	for (size_t i = 0; i + 2 < sizeof(fixed) / sizeof(*fixed); i++)
+	static const char *const fixed[] = { "passt", "-f", "-q", "-4", "-M", GATEWAY_MAC };
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
 		strings_add(argv, fixed[i]);
 	strings_take(argv, alloc_format("-F%d", socket_fd));
-	strings_take(argv, alloc_format("-P/proc/self/fd/%d", ready_fd));
+	if (ready_fd >= 0)
+		strings_take(argv, alloc_format("-P/proc/self/fd/%d", ready_fd));
 	add_ip(argv, "-a", spec->ip);
 	add_ip(argv, "-n", spec->mask);
 	add_ip(argv, "-g", spec->gateway);
@@ -55,34 +57,51 @@ static void arguments(const struct net_spec *spec, int socket_fd, int ready_fd, 
 	add_ports(argv, spec);
 }
 
-int passt_start(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
+int passt_connect(struct net_link *link, struct error *error)
 {
-	int pair[2] = { -1, -1 }, ready[2] = { -1, -1 };
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) || pipe2(ready, O_CLOEXEC))
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		return error_set(error, -errno, "passt: %s", strerror(errno));
 	/* passt drops what does not fit into its socket: a window of a few connections should. The kernel limits it to wmem_max. */
 	int room = 4 << 20;
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-	/* passt drops root before it opens its pid file, which this pipe stands for. */
-	fchmod(ready[1], 0666);
-	struct strings argv = { 0 };
-	arguments(spec, pair[1], ready[1], &argv);
-	int keep[] = { pair[1], ready[1] };
-	struct spawn spawn = { .argv = argv.item, .keep = keep, .keep_count = 2, .in = -1, .out = log_fd, .err = log_fd, .session = true };
-	link->passt = spawn_start(&spawn, "passt", error);
-	if (link->passt == -ENOENT)
-		error_set(error, -ENOENT, "passt is not installed; run: sudo apt-get install passt");
-	strings_free(&argv);
-	close(pair[1]);
-	close(ready[1]);
 	link->fd = pair[0];
-	link->ready = ready[0];
-	if (link->passt < 0) {
-		int err = link->passt;
-		link->passt = 0;
-		net_close(link);
-		return err;
-	}
+	link->peer = pair[1];
 	return 0;
+}
+
+int passt_start(const struct net_spec *spec, int log_fd, struct net_link *link, bool wait, struct error *error)
+{
+	int ready[2] = { -1, -1 };
+	if (wait && pipe2(ready, O_CLOEXEC))
+		return error_set(error, -errno, "passt: %s", strerror(errno));
+	/* passt drops root before it opens its pid file, which this pipe stands for. */
+	if (wait)
+		fchmod(ready[1], 0666);
+	struct strings argv = { 0 };
+	arguments(spec, link->peer, ready[1], &argv);
+	int keep[] = { link->peer, ready[1] };
+	struct spawn spawn = { .argv = argv.item, .keep = keep, .keep_count = wait ? 2 : 1, .in = -1, .out = log_fd, .err = log_fd, .session = true };
+	pid_t pid = spawn_start(&spawn, "passt", error);
+	if (pid == -ENOENT)
+		error_set(error, pid, "passt is not installed; run: sudo apt-get install passt (or use --net none)");
+	strings_free(&argv);
+	if (wait)
+		close(ready[1]);
+	close(link->peer);
+	link->peer = -1;
+	link->ready = ready[0];
+	link->passt = pid > 0 ? pid : 0;
+	return pid < 0 ? pid : 0;
+}
+
+void passt_become(const struct net_spec *spec, int peer)
+{
+	struct strings argv = { 0 };
+	char room[256];
+	const char *path = spawn_find("passt", room, sizeof(room));
+	arguments(spec, peer, -1, &argv);
+	if (path)
+		execv(path, argv.item);
 }

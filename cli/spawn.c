@@ -35,7 +35,7 @@ static int prepare(const struct spawn *spawn, pid_t parent, int null)
 	return sigprocmask(SIG_SETMASK, &none, NULL) ? -errno : 0;
 }
 
-static const char *find_program(const char *program, char *path, size_t room)
+const char *spawn_find(const char *program, char *path, size_t room)
 {
 	static const char *const dirs[] = { "/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin", "/sbin" };
 	if (strchr(program, '/'))
@@ -51,7 +51,7 @@ static const char *find_program(const char *program, char *path, size_t room)
 pid_t spawn_start(const struct spawn *spawn, const char *program, struct error *error)
 {
 	char room[256];
-	const char *path = find_program(program, room, sizeof(room));
+	const char *path = spawn_find(program, room, sizeof(room));
 	if (!path)
 		return error_set(error, -ENOENT, "%s is not installed", program);
 	int null = spawn->inherit_in ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);

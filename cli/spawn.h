@@ -20,6 +20,8 @@ struct spawn {
 	bool ignore_keys; /* SIGINT, SIGQUIT, SIGHUP are ignored: the caller forwards them */
 };
 
+/* The path of a program in the usual directories, in buffer; a name with a slash is its own path. NULL: nowhere. */
+const char *spawn_find(const char *program, char *buffer, size_t room);
 /* program: a path, or a name that is looked for in the usual directories. The process id, or a negative errno with a message. */
 pid_t spawn_start(const struct spawn *spawn, const char *program, struct error *error);
 
