@@ -132,7 +132,6 @@ static void put_registers(const struct lv_crash *crash, struct text *out)
 		text_format(out, "  %6s 0x%016" PRIx64 "%s", names[i], crash->reg[i], i % 3 == 2 ? "\n" : "");
 }
 
-/* The last lines, with what a terminal would obey made harmless. */
 static void put_tail(const struct lv_status *status, struct text *out)
 {
 	size_t size = status->tail_size < sizeof(status->tail) ? status->tail_size : sizeof(status->tail), start = size;
@@ -146,19 +145,26 @@ static void put_tail(const struct lv_status *status, struct text *out)
 			break;
 	text_put(out, "last output:\n  ");
 	for (size_t i = start; i < size; i++) {
-		char c = status->tail[i];
-		if (c == '\n')
-			text_put(out, "\n  ");
-		else
-			text_add(out, (unsigned char)c < 32 && c != '\t' ? "?" : &c, 1);
+		text_add(out, &status->tail[i], 1);
+		if (status->tail[i] == '\n')
+			text_put(out, "  ");
 	}
 	text_put(out, "\n");
+}
+
+/* Messages, paths, symbols and output are the guest's: what a terminal would obey is made harmless. */
+static void make_harmless(char *data, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (((unsigned char)data[i] < 32 && data[i] != '\n' && data[i] != '\t') || data[i] == 127)
+			data[i] = '?';
 }
 
 void crash_report(const struct lv_status *status, const char *image, struct text *out)
 {
 	const struct lv_crash *crash = &status->crash;
 	struct symbols symbols;
+	size_t start = out->size;
 	symbols_open(&symbols, crash, image);
 	put_what(crash, out);
 	text_put(out, "where:  ");
@@ -171,5 +177,6 @@ void crash_report(const struct lv_status *status, const char *image, struct text
 	}
 	put_registers(crash, out);
 	put_tail(status, out);
+	make_harmless(out->data + start, out->size - start);
 	symbols_close(&symbols);
 }

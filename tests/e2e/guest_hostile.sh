@@ -84,7 +84,7 @@ for name in $endless; do
 			not_ok "endless: $name, seed $seed" 'does not start'
 			continue
 		fi
-		await $limit "the first line of $vm" spoke_or_ended "$vm" || { not_ok "endless: $name, seed $seed" 'said nothing'; continue; }
+		await 2 "the first line of $vm, which may never be sent" spoke_or_ended "$vm" 2>/dev/null
 		timeout 10 "$lightvm" kill "$vm" >/dev/null 2>"$work/err"
 		if await 5 "the end of $vm" ended "$vm"; then ok "endless: $name, seed $seed"; else
 			cat "$work/err"
