@@ -78,9 +78,10 @@ static void ring_bell(unsigned bell)
 
 void ring_kick(struct ring *ring)
 {
+	if (!wants_bell(ring))
+		return; /* what was put off for another queue of the same doorbell stays put off */
 	bells_put_off &= ~(1ull << ring->queue->bell / 4);
-	if (wants_bell(ring))
-		ring_bell(ring->queue->bell);
+	ring_bell(ring->queue->bell);
 }
 
 void ring_kick_later(struct ring *ring)

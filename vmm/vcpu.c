@@ -74,6 +74,16 @@ static void arm_tick(struct vm *vm, bool on)
 	atomic_store(&vm->vcpu.ticking, on);
 }
 
+static void ring_bells(struct vm *vm, uint64_t bells)
+{
+	struct device_bell bell[LV_MAX_DEVICES];
+	unsigned count = devices_bells(&vm->devices, bell);
+	for (unsigned i = 0; i < count; i++)
+		if (bells >> bell[i].offset / 4 & 1)
+			if (write(bell[i].fd, &(uint64_t){1}, 8) < 0)
+				continue; /* the counter is full: it rings already */
+}
+
 /* In the loop thread. An idle VM has no ticks: the first one that finds it waiting is its last until it runs again. */
 static void on_tick(void *context, uint32_t events)
 {
@@ -87,6 +97,7 @@ static void on_tick(void *context, uint32_t events)
 			arm_tick(vm, true);
 		return;
 	}
+	ring_bells(vm, ~0ull); /* the guest puts doorbells off; one that never comes back to ring them is heard all the same */
 	uint64_t next = vm->shared->next_event_ns;
 	if (vm->shared->want_preempt || (next && next <= now_ns()) || devices_find(&vm->devices, LV_DEV_NET))
 		vcpu_kick(vm);
@@ -105,16 +116,6 @@ int vcpu_start(struct vm *vm)
 }
 
 /* ---- hypercalls ---- */
-
-static void ring_bells(struct vm *vm, uint64_t bells)
-{
-	struct device_bell bell[LV_MAX_DEVICES];
-	unsigned count = devices_bells(&vm->devices, bell);
-	for (unsigned i = 0; i < count; i++)
-		if (bells >> bell[i].offset / 4 & 1)
-			if (write(bell[i].fd, &(uint64_t){1}, 8) < 0)
-				continue; /* the counter is full: it rings already */
-}
 
 static void wait_for_event(struct vm *vm, uint64_t deadline)
 {
