@@ -389,8 +389,9 @@ static int stack_fill(struct stack *stack, const struct program *program)
 static void name_program(const struct program *program)
 {
 	const char *base = program->path;
+	char buffer[512];
 
-	file_path(program->main.file, path_of_program, sizeof(path_of_program));
+	snprintf(path_of_program, sizeof(path_of_program), "%s", file_path(program->main.file, buffer, sizeof(buffer)));
 	for (const char *s = program->path; *s; s++)
 		if (*s == '/')
 			base = s + 1;
