@@ -119,6 +119,12 @@ static void await_address(void)
 			return;
 }
 
+static bool on_link(const struct netif *netif, const ip4_addr_t *ip)
+{
+	return ip4_addr_netcmp(ip, netif_ip4_addr(netif), netif_ip4_netmask(netif)) || ip4_addr_ismulticast(ip) ||
+	       ip4_addr_get_u32(ip) == IPADDR_BROADCAST;
+}
+
 int inet_route(const ip_addr_t *remote, ip_addr_t *local)
 {
 	if (IP_IS_V4(remote) && dhcp_runs() && !is_loopback(remote))
@@ -126,6 +132,8 @@ int inet_route(const ip_addr_t *remote, ip_addr_t *local)
 	ip_addr_t from = {0};
 	IP_SET_TYPE_VAL(from, IP_GET_TYPE(remote));
 	struct netif *netif = ip_route(&from, remote);
+	if (netif && IP_IS_V4(remote) && !on_link(netif, ip_2_ip4(remote)) && ip4_addr_isany_val(*netif_ip4_gw(netif)))
+		return -ENETUNREACH;
 	const ip_addr_t *source = netif ? ip_netif_get_local_ip(netif, remote) : NULL;
 	if (!source || (IP_IS_V4(source) && ip4_addr_isany_val(*ip_2_ip4(source))))
 		return -ENETUNREACH;

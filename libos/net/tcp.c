@@ -108,7 +108,8 @@ static void on_error(void *arg, err_t err)
 	if (err == ERR_RST)
 		t->s.error = connecting ? ECONNREFUSED : ECONNRESET;
 	else if (err != ERR_CLSD)
-		t->s.error = ETIMEDOUT;
+		t->s.error = t->connect_error ? t->connect_error : ETIMEDOUT;
+	t->connect_error = 0;
 	wake(t, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDHUP);
 }
 

@@ -15,6 +15,7 @@ struct tcp_socket {
 	struct packet_queue queue;
 	size_t offset; /* bytes of the first packet that were read */
 	bool eof;
+	int connect_error; /* why lwIP was told to give up; 0: it did so itself */
 	bool nodelay, cork;
 	uint8_t tos, ttl;
 	uint32_t keep_idle, keep_interval, keep_count; /* seconds, seconds, probes */

@@ -6,6 +6,7 @@
  */
 #include "libos/libos.h"
 #include "libos/net/net.h"
+#include "libos/net/unreachable.h"
 
 #include "lwip/dhcp.h"
 #include "lwip/etharp.h"
@@ -109,6 +110,7 @@ static void run_second(uint64_t now)
 	for (uint64_t missed = MIN((now - last_second) / SECOND, 300); missed; missed--)
 		etharp_tmr();
 	last_second = now;
+	unreachable_tick();
 	ip_reass_tmr();
 	nd6_tmr();
 	ip6_reass_tmr();

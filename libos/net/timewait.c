@@ -6,6 +6,7 @@
  */
 #include "libos/libos.h"
 #include "libos/net/hooks.h"
+#include "libos/net/unreachable.h"
 
 #include "lwip/pbuf.h"
 #include "lwip/priv/tcp_priv.h"
@@ -38,7 +39,11 @@ int net_ip4_input(struct pbuf *p, struct netif *from)
 {
 	const struct ip_hdr *ip = p->payload;
 	ip_addr_t remote = {0};
-	if (!tcp_tw_pcbs || p->len < sizeof(*ip) || IPH_PROTO(ip) != IP_PROTO_TCP)
+	if (p->len < sizeof(*ip))
+		return 0;
+	if (IPH_PROTO(ip) == IP_PROTO_ICMP)
+		unreachable_icmp(p, IPH_HL_BYTES(ip));
+	if (!tcp_tw_pcbs || IPH_PROTO(ip) != IP_PROTO_TCP)
 		return 0;
 	ip_addr_set_ip4_u32_val(remote, ip->src.addr);
 	look(p, IPH_HL_BYTES(ip), &remote);

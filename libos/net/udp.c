@@ -116,6 +116,8 @@ static int64_t udp_send_socket(struct socket *s, struct message *m)
 	uint64_t start = 0;
 	if (size > 65507)
 		return -EMSGSIZE;
+	if (s->error)
+		return socket_take_error(s);
 	int result = destination(u, m, &ip, &port);
 	if (result == 0)
 		result = ensure_bound(u);

@@ -380,6 +380,10 @@ static void test_udp(void **state)
 	assert_int_equal(CALL(sendto, b, P(big), sizeof(big), 0, 0, 0), sizeof(big));
 	assert_int_equal(CALL(recvfrom, a, P(back), sizeof(back), 0, 0, 0), sizeof(big));
 	assert_memory_equal(big, back, sizeof(big));
+	struct sockaddr_in closed = loopback(7599);
+	assert_int_equal(CALL(connect, b, P(&closed), sizeof(closed)), 0);
+	assert_int_equal(CALL(sendto, b, P("x"), 1, 0, 0, 0), 1);
+	assert_int_equal(CALL(recvfrom, b, P(buffer), 10, 0, 0, 0), -ECONNREFUSED);
 	struct sockaddr_in far = {.sin_family = AF_INET, .sin_port = 1, .sin_addr.s_addr = 0x08080808};
 	assert_int_equal(CALL(sendto, b, P("x"), 1, 0, P(&far), sizeof(far)), -ENETUNREACH);
 	fd_close(a);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What lwIP does not tell its users: that a destination cannot be reached. ICMP's word reaches the socket that sent
+ * the packet (RFC 1122, 4.1.3.3 and 4.2.3.9), and a connection to a neighbour who does not answer ARP fails early.
+ */
+#include "libos/net/hooks.h"
+#include "libos/net/inet.h"
+#include "libos/net/tcp_socket.h"
+#include "libos/net/unreachable.h"
+
+#include "lwip/etharp.h"
+#include "lwip/ip4.h"
+#include "lwip/netif.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/prot/ip4.h"
+#include "lwip/udp.h"
+
+#define ARP_PATIENCE (3000 / TCP_SLOW_INTERVAL) /* ticks */
+#define ICMP_UNREACHABLE 3
+#define CODE_NET 0
+#define CODE_PORT 3
+#define CODE_TOO_LARGE 4
+
+static void tcp_fail(struct tcp_pcb *pcb, int error)
+{
+	struct tcp_socket *t = pcb->callback_arg;
+	if (t)
+		t->connect_error = error;
+	tcp_abandon(pcb, 0);
+}
+
+static void tcp_unreachable(uint16_t local_port, uint16_t remote_port, const ip4_addr_t *remote, int error)
+{
+	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next) {
+		if (pcb->state != SYN_SENT || pcb->local_port != local_port || pcb->remote_port != remote_port ||
+		    !IP_IS_V4_VAL(pcb->remote_ip) || !ip4_addr_cmp(ip_2_ip4(&pcb->remote_ip), remote))
+			continue;
+		tcp_fail(pcb, error);
+		return;
+	}
+}
+
+static void udp_unreachable(uint16_t local_port, uint16_t remote_port, const ip4_addr_t *remote, int error)
+{
+	for (struct udp_pcb *pcb = udp_pcbs; pcb; pcb = pcb->next) {
+		if (!(pcb->flags & UDP_FLAGS_CONNECTED) || pcb->local_port != local_port || pcb->remote_port != remote_port ||
+		    !IP_IS_V4_VAL(pcb->remote_ip) || !ip4_addr_cmp(ip_2_ip4(&pcb->remote_ip), remote))
+			continue;
+		struct socket *s = pcb->recv_arg;
+		if (!s)
+			continue;
+		s->error = error;
+		wake_all(&s->wait, EPOLLIN | EPOLLERR);
+	}
+}
+
+void unreachable_icmp(const struct pbuf *p, unsigned offset)
+{
+	struct { uint8_t type, code; uint16_t sum; uint32_t unused; struct ip_hdr ip; uint8_t rest[8]; } icmp;
+	if (pbuf_copy_partial(p, &icmp, sizeof(icmp), offset) != sizeof(icmp) || icmp.type != ICMP_UNREACHABLE ||
+	    icmp.code == CODE_TOO_LARGE || IPH_HL(&icmp.ip) != 5)
+		return;
+	int error = icmp.code == CODE_PORT ? ECONNREFUSED : icmp.code == CODE_NET ? ENETUNREACH : EHOSTUNREACH;
+	uint16_t local_port = icmp.rest[0] << 8 | icmp.rest[1], remote_port = icmp.rest[2] << 8 | icmp.rest[3];
+	ip4_addr_t remote = {icmp.ip.dest.addr};
+	if (IPH_PROTO(&icmp.ip) == IP_PROTO_UDP)
+		udp_unreachable(local_port, remote_port, &remote, error);
+	else if (IPH_PROTO(&icmp.ip) == IP_PROTO_TCP)
+		tcp_unreachable(local_port, remote_port, &remote, error);
+}
+
+static bool neighbour_is_silent(const struct tcp_pcb *pcb)
+{
+	const ip4_addr_t *to = ip_2_ip4(&pcb->remote_ip), *found;
+	struct eth_addr *hardware;
+	struct netif *netif = ip4_route_src(ip_2_ip4(&pcb->local_ip), to);
+	if (!netif || !(netif->flags & NETIF_FLAG_ETHARP))
+		return false;
+	if (!ip4_addr_netcmp(to, netif_ip4_addr(netif), netif_ip4_netmask(netif)))
+		to = netif_ip4_gw(netif);
+	return etharp_find_addr(netif, to, &hardware, &found) < 0;
+}
+
+void unreachable_tick(void)
+{
+	struct tcp_pcb *pcb = tcp_active_pcbs;
+	while (pcb) {
+		bool dead = pcb->state == SYN_SENT && IP_IS_V4_VAL(pcb->remote_ip) && tcp_ticks - pcb->tmr >= ARP_PATIENCE &&
+			    neighbour_is_silent(pcb);
+		if (dead)
+			tcp_fail(pcb, EHOSTUNREACH);
+		pcb = dead ? tcp_active_pcbs : pcb->next; /* the program was told: the list may be another one now */
+	}
+}

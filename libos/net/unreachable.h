@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Destinations that cannot be reached: see unreachable.c. */
+#ifndef LV_NET_UNREACHABLE_H
+#define LV_NET_UNREACHABLE_H
+
+struct pbuf;
+
+/* An ICMP message came in; its header starts at offset in the packet. */
+void unreachable_icmp(const struct pbuf *p, unsigned offset);
+/* Once a second: gives connections up whose first packet waits for a neighbour who does not answer. */
+void unreachable_tick(void);
+
+#endif
