@@ -10,7 +10,6 @@
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/tcp.h"
 
-#define MAX_BACKLOG 255 /* lwIP counts in a byte */
 #define QUICK_ACK 2920  /* bytes */
 
 static struct tcp_socket *of(struct socket *s)
@@ -25,7 +24,7 @@ static void wake(struct tcp_socket *t, uint32_t events)
 
 /* ---- what lwIP reports ---- */
 
-static void remember_names(struct tcp_socket *t)
+void tcp_socket_note_names(struct tcp_socket *t)
 {
 	if (!t->pcb)
 		return;
@@ -43,7 +42,7 @@ static void let_go(struct tcp_socket *t)
 	struct tcp_pcb *pcb = t->pcb;
 	if (!pcb)
 		return;
-	remember_names(t);
+	tcp_socket_note_names(t);
 	t->pcb = NULL;
 	tcp_arg(pcb, NULL);
 	if (pcb->state == LISTEN) {
@@ -113,17 +112,7 @@ static void on_error(void *arg, err_t err)
 	wake(t, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDHUP);
 }
 
-static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
-{
-	struct tcp_socket *t = arg;
-	t->state = TCP_CONNECTED;
-	remember_names(t);
-	tcp_segment_start(pcb, t);
-	wake(t, EPOLLOUT | EPOLLWRNORM);
-	return ERR_OK;
-}
-
-static void attach(struct tcp_socket *t, struct tcp_pcb *pcb)
+void tcp_socket_attach(struct tcp_socket *t, struct tcp_pcb *pcb)
 {
 	t->pcb = pcb;
 	tcp_arg(pcb, t);
@@ -141,7 +130,7 @@ static void hold_tail(struct tcp_pcb *pcb, bool hold)
 		tcp_nagle_disable(pcb);
 }
 
-static void apply_options(struct tcp_socket *t)
+void tcp_socket_apply(struct tcp_socket *t)
 {
 	struct tcp_pcb *pcb = t->pcb;
 	if (!pcb)
@@ -163,12 +152,10 @@ static void apply_options(struct tcp_socket *t)
 
 static void option_changed(struct socket *s)
 {
-	apply_options(of(s));
+	tcp_socket_apply(of(s));
 }
 
-extern const struct proto tcp_proto;
-
-static struct tcp_socket *tcp_alloc_socket(int family)
+struct tcp_socket *tcp_socket_alloc(int family)
 {
 	struct tcp_socket *t = (struct tcp_socket *)socket_alloc(sizeof(*t), &tcp_proto, family, SOCK_STREAM, IPPROTO_TCP);
 	if (!t)
@@ -182,203 +169,15 @@ static struct tcp_socket *tcp_alloc_socket(int family)
 
 struct socket *tcp_socket_new(int family)
 {
-	struct tcp_socket *t = tcp_alloc_socket(family);
+	struct tcp_socket *t = tcp_socket_alloc(family);
 	struct tcp_pcb *pcb = t ? tcp_new_ip_type(inet_ip_type(&t->s)) : NULL;
 	if (!pcb) {
 		kfree(t);
 		return NULL;
 	}
-	attach(t, pcb);
-	apply_options(t);
+	tcp_socket_attach(t, pcb);
+	tcp_socket_apply(t);
 	return &t->s;
-}
-
-/* ---- accepting ---- */
-
-static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
-{
-	struct tcp_socket *listener = arg;
-	if (!listener || !pcb || err != ERR_OK)
-		return ERR_VAL;
-	struct tcp_socket *t = tcp_alloc_socket(listener->s.family);
-	if (!t)
-		return ERR_MEM; /* lwIP resets the connection */
-	t->s.keepalive = listener->s.keepalive;
-	t->s.reuse_address = listener->s.reuse_address;
-	t->s.v6only = listener->s.v6only;
-	t->s.linger_on = listener->s.linger_on;
-	t->s.linger_seconds = listener->s.linger_seconds;
-	t->nodelay = listener->nodelay;
-	t->tos = listener->tos;
-	t->ttl = listener->ttl;
-	t->keep_idle = listener->keep_idle;
-	t->keep_interval = listener->keep_interval;
-	t->keep_count = listener->keep_count;
-	t->state = TCP_CONNECTED;
-	attach(t, pcb);
-	apply_options(t);
-	remember_names(t);
-	tcp_segment_start(pcb, t);
-	tcp_backlog_delayed(pcb);
-	if (listener->accept_first)
-		listener->accept_last->accept_next = t;
-	else
-		listener->accept_first = t;
-	listener->accept_last = t;
-	wake(listener, EPOLLIN | EPOLLRDNORM);
-	return ERR_OK;
-}
-
-static int bind_any_port(struct tcp_socket *t, const ip_addr_t *ip)
-{
-	err_t err = ERR_USE;
-	for (int tries = 0; tries < 1000 && err == ERR_USE; tries++)
-		err = tcp_bind(t->pcb, ip, inet_random_port());
-	return inet_error(err);
-}
-
-static int tcp_bind_socket(struct socket *s, const union address *addr, uint32_t len)
-{
-	struct tcp_socket *t = of(s);
-	ip_addr_t ip;
-	uint16_t port;
-	int result = inet_from_user(s, addr, len, &ip, &port);
-	if (result == 0)
-		result = inet_check_local(&ip);
-	if (result < 0)
-		return result;
-	if (!t->pcb || t->state != TCP_NEW || t->pcb->local_port)
-		return -EINVAL;
-	if (ip_addr_isany(&ip))
-		IP_SET_TYPE_VAL(ip, s->family == AF_INET6 && IP_IS_V6(&ip) ? inet_ip_type(s) : IP_GET_TYPE(&ip));
-	return port ? inet_error(tcp_bind(t->pcb, &ip, port)) : bind_any_port(t, &ip);
-}
-
-static int tcp_listen_socket(struct socket *s, int backlog)
-{
-	struct tcp_socket *t = of(s);
-	backlog = backlog < 0 || backlog >= MAX_BACKLOG ? MAX_BACKLOG : backlog + 1; /* Linux lets one more in */
-	if (t->state == TCP_LISTENING) {
-		tcp_backlog_set(t->pcb, backlog);
-		return 0;
-	}
-	if (t->state != TCP_NEW || !t->pcb)
-		return -EINVAL;
-	if (!t->pcb->local_port) {
-		ip_addr_t any = {0};
-		IP_SET_TYPE_VAL(any, inet_ip_type(s));
-		int result = bind_any_port(t, &any);
-		if (result < 0)
-			return result;
-	}
-	err_t err;
-	net_busy();
-	struct tcp_pcb *pcb = tcp_listen_with_backlog_and_err(t->pcb, backlog, &err);
-	if (!pcb)
-		return inet_error(err);
-	t->pcb = pcb;
-	t->state = TCP_LISTENING;
-	s->accepting = true;
-	tcp_arg(pcb, t);
-	tcp_accept(pcb, on_accept);
-	remember_names(t);
-	ledger_mark(LV_LEDGER_LISTEN);
-	return 0;
-}
-
-static int tcp_accept_socket(struct socket *s, struct socket **child, bool nonblock)
-{
-	struct tcp_socket *t = of(s);
-	uint64_t start = 0;
-	while (!t->accept_first) {
-		if (t->state != TCP_LISTENING)
-			return -EINVAL;
-		if (nonblock && !net_poll())
-			return -EAGAIN;
-		int result = nonblock ? 0 : socket_wait(s, s->receive_timeout, &start);
-		if (result < 0)
-			return result;
-	}
-	struct tcp_socket *first = t->accept_first;
-	t->accept_first = first->accept_next;
-	first->accept_next = NULL;
-	if (first->pcb)
-		tcp_backlog_accepted(first->pcb);
-	*child = &first->s;
-	return 0;
-}
-
-/* ---- connecting ---- */
-
-static int start_connect(struct tcp_socket *t, const ip_addr_t *ip, uint16_t port)
-{
-	ip_addr_t local, any = {0};
-	int result = inet_route(ip, &local);
-	if (result < 0)
-		return result;
-	if (!t->pcb->local_port) {
-		IP_SET_TYPE_VAL(any, IP_GET_TYPE(ip));
-		result = bind_any_port(t, &any);
-		if (result < 0)
-			return result;
-	}
-	t->state = TCP_CONNECTING;
-	err_t err = tcp_connect(t->pcb, ip, port, on_connected);
-	if (err != ERR_OK) {
-		t->state = TCP_NEW;
-		return err == ERR_USE ? -EADDRNOTAVAIL : inet_error(err);
-	}
-	remember_names(t);
-	return 0;
-}
-
-static int finish_connect(struct tcp_socket *t, bool nonblock)
-{
-	uint64_t start = 0;
-	if (nonblock)
-		return t->state == TCP_CONNECTING ? -EINPROGRESS : 0;
-	while (t->state == TCP_CONNECTING) {
-		int result = socket_wait(&t->s, t->s.send_timeout, &start);
-		if (result < 0)
-			return result == -EAGAIN ? -EINPROGRESS : result;
-	}
-	return t->state == TCP_CONNECTED ? 0 : t->s.error ? socket_take_error(&t->s) : -ECONNABORTED;
-}
-
-/* After a failed attempt Linux lets a socket try again. */
-static int renew_pcb(struct tcp_socket *t)
-{
-	struct tcp_pcb *pcb = t->pcb ? NULL : tcp_new_ip_type(inet_ip_type(&t->s));
-	if (!pcb)
-		return t->pcb ? -EINVAL : -ENOBUFS;
-	attach(t, pcb);
-	apply_options(t);
-	t->state = TCP_NEW;
-	t->eof = false;
-	return 0;
-}
-
-static int tcp_connect_socket(struct socket *s, const union address *addr, uint32_t len, bool nonblock)
-{
-	struct tcp_socket *t = of(s);
-	ip_addr_t ip;
-	uint16_t port;
-	if (t->state == TCP_CONNECTING)
-		return nonblock ? -EALREADY : finish_connect(t, false);
-	if (t->state == TCP_CONNECTED || t->state == TCP_LISTENING)
-		return -EISCONN;
-	int result = inet_from_user(s, addr, len, &ip, &port);
-	if (result == 0 && s->error)
-		result = socket_take_error(s);
-	if (result == 0 && t->state == TCP_DEAD)
-		result = renew_pcb(t);
-	if (result < 0)
-		return result;
-	if (ip_addr_isany(&ip)) /* the host itself, as on Linux */
-		ip = IP_IS_V4(&ip) ? (ip_addr_t)IPADDR4_INIT(PP_HTONL(IPADDR_LOOPBACK)) : (ip_addr_t)IPADDR6_INIT(0, 0, 0, PP_HTONL(1));
-	net_busy();
-	result = start_connect(t, &ip, port);
-	return result < 0 ? result : finish_connect(t, nonblock);
 }
 
 /* ---- moving bytes ---- */
@@ -619,7 +418,7 @@ static void tcp_close_socket(struct socket *s)
 static int tcp_name_socket(struct socket *s, union address *addr, bool peer)
 {
 	struct tcp_socket *t = of(s);
-	remember_names(t);
+	tcp_socket_note_names(t);
 	if (peer && t->state != TCP_CONNECTED)
 		return -ENOTCONN;
 	if (peer)
@@ -636,7 +435,7 @@ static int64_t tcp_readable_socket(struct socket *s)
 
 void tcp_socket_changed(struct tcp_socket *t)
 {
-	apply_options(t);
+	tcp_socket_apply(t);
 	if (!t->cork && can_send(t) && t->pcb->unsent)
 		tcp_output(t->pcb);
 }

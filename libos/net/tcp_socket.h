@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A TCP socket, for tcp.c, tcp_option.c (TCP_NODELAY ...) and tcp_segment.c (segmentation offload). */
+/* A TCP socket, for tcp.c, tcp_open.c (bind, listen, accept, connect), tcp_option.c (TCP_NODELAY ...) and tcp_segment.c (segmentation offload). */
 #ifndef LV_NET_TCP_SOCKET_H
 #define LV_NET_TCP_SOCKET_H
 
@@ -32,6 +32,18 @@ extern const struct proto tcp_proto;
 int tcp_setopt(struct socket *s, int level, int option, const void *value, uint32_t len);
 int tcp_getopt(struct socket *s, int level, int option, void *value, uint32_t *len);
 void tcp_socket_changed(struct tcp_socket *t); /* an option of the socket */
+
+/* tcp.c */
+struct tcp_socket *tcp_socket_alloc(int family); /* without a pcb; NULL: out of memory */
+void tcp_socket_attach(struct tcp_socket *t, struct tcp_pcb *pcb); /* lwIP reports to the socket from now on */
+void tcp_socket_apply(struct tcp_socket *t);      /* the socket's options to its pcb */
+void tcp_socket_note_names(struct tcp_socket *t); /* while the pcb knows them */
+
+/* tcp_open.c */
+int tcp_bind_socket(struct socket *s, const union address *addr, uint32_t len);
+int tcp_listen_socket(struct socket *s, int backlog);
+int tcp_accept_socket(struct socket *s, struct socket **child, bool nonblock);
+int tcp_connect_socket(struct socket *s, const union address *addr, uint32_t len, bool nonblock);
 
 /* tcp_segment.c: a connection was made; data is about to be sent. */
 void tcp_segment_start(struct tcp_pcb *pcb, struct tcp_socket *t);
