@@ -9,6 +9,7 @@
 #include "libos/space.h"
 
 #include <asm-generic/siginfo.h>
+#include <linux/elf.h>
 
 #define FAULT_WRITE 2u
 #define FAULT_EXEC 16u
@@ -296,6 +297,24 @@ static void populate_anonymous(struct vma *vma, uint64_t start, uint64_t end)
 	map_anonymous(vma, start, end, false);
 }
 
+/*
+ * A dynamic linker maps a whole library by the rights of its first segment, and the others over it. What it will replace
+ * need not be mapped now, and flushed from the TLB then: the end of the first segment, if this looks like a library.
+ */
+static uint64_t first_segment(const struct vma *vma, uint64_t end)
+{
+	uint64_t page = vma->offset == 0 && vma->prot == PROT_READ ? file_page(vma, vma->start, false) : 0;
+	const Elf64_Ehdr *header = (const Elf64_Ehdr *)page;
+	const Elf64_Phdr *segment = (const Elf64_Phdr *)(header + 1);
+
+	if (!page || !in_image(page) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_phoff != sizeof(*header))
+		return end;
+	for (unsigned i = 0; i < MIN(header->e_phnum, 32); i++)
+		if (segment[i].p_type == PT_LOAD && segment[i].p_filesz < end - vma->start)
+			return segment[i].p_offset == 0 ? vma->start + ALIGN_UP(segment[i].p_filesz, LV_PAGE) : end;
+	return end;
+}
+
 void vma_populate_first(struct vma *vma, uint64_t start, uint64_t end)
 {
 	if (!(vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
@@ -307,7 +326,7 @@ void vma_populate_first(struct vma *vma, uint64_t start, uint64_t end)
 	else if (vma->prot & PROT_WRITE && end - start <= COPY_FIRST && !scarce())
 		copy_pages(vma, start, end);
 	else
-		map_image_pages(vma, start, MIN(end, start + FILE_FIRST));
+		map_image_pages(vma, start, MIN(first_segment(vma, end), start + FILE_FIRST));
 }
 
 void vma_populate(struct vma *vma, uint64_t start, uint64_t end)
