@@ -197,8 +197,14 @@ static long block_ioctl(struct file *file, unsigned request, unsigned long arg)
 	}
 }
 
+static int block_sync(struct file *file)
+{
+	int result = disk_submit(file->private, REQUEST_FLUSH, 0, NULL, 0);
+	return result == -EOPNOTSUPP ? 0 : result;
+}
+
 static const struct file_ops block_ops = {
-	.kind = "block", .read = block_read, .write = block_write, .seek = block_seek, .ioctl = block_ioctl,
+	.kind = "block", .read = block_read, .write = block_write, .seek = block_seek, .ioctl = block_ioctl, .sync = block_sync,
 };
 
 void block_init(void)

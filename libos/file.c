@@ -281,6 +281,8 @@ SYSCALL(fsync)
 	struct file *file = fd_get((int)a[0]);
 	if (!file || (file->flags & O_PATH))
 		return -EBADF;
+	if (file->ops->sync)
+		return file->ops->sync(file);
 	return file->inode || file->ops->seek ? 0 : -EINVAL;
 }
 

@@ -39,6 +39,7 @@ struct file_ops {
 	int (*stat)(struct file *file, struct stat *st);
 	int64_t (*readdir)(struct file *file, void *buffer, size_t n); /* getdents64 records */
 	int (*truncate)(struct file *file, uint64_t size);
+	int (*sync)(struct file *file); /* fsync; NULL: there is nothing to do */
 	/* The page of the file at offset, for mmap: its physical (identity) address, or 0 if it has none there (past the end);
 	   may be in the read-only image (then a private mapping copies it at its first write). */
 	uint64_t (*map_page)(struct file *file, uint64_t offset, bool for_write);
