@@ -12,8 +12,6 @@
 
 #include "base/text.h"
 
-#define TIMEOUT_SECONDS 5
-
 /* Through the open directory: its path may be longer than a socket address has room for. */
 static struct sockaddr_un address_of(int vm_dir)
 {
@@ -36,10 +34,10 @@ int control_listen(int vm_dir)
 	return fd;
 }
 
-int control_connect(int vm_dir)
+int control_connect(int vm_dir, int patience_ms)
 {
 	struct sockaddr_un address = address_of(vm_dir);
-	struct timeval timeout = { .tv_sec = TIMEOUT_SECONDS };
+	struct timeval timeout = { .tv_sec = patience_ms / 1000, .tv_usec = patience_ms % 1000 * 1000 };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
@@ -96,10 +94,27 @@ int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int
 
 int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct lv_control_reply *reply)
 {
-	int fd = control_connect(vm_dir);
+	int fd = control_connect(vm_dir, CONTROL_PATIENCE_MS);
 	if (fd < 0)
 		return fd;
 	int err = control_call(fd, op, arg, NULL, 0, reply);
 	close(fd);
+	return err;
+}
+
+int control_status(int vm_dir, int patience_ms, struct lv_status *status)
+{
+	struct lv_control_reply *reply = alloc_zero(sizeof(*reply));
+	int fd = control_connect(vm_dir, patience_ms);
+	int err = fd < 0 ? fd : control_call(fd, LV_CTL_STATUS, 0, NULL, 0, reply);
+	if (!err && reply->status.magic != LV_STATUS_MAGIC)
+		err = -EPROTO;
+	if (!err) {
+		*status = reply->status;
+		status->error[sizeof(status->error) - 1] = 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	free(reply);
 	return err;
 }

@@ -8,11 +8,14 @@
 
 /* A listening socket named "control" in the VM's directory; a negative errno on failure. */
 int control_listen(int vm_dir);
-/* A connection to it. -ECONNREFUSED, -ENOENT: nobody answers. */
-int control_connect(int vm_dir);
+#define CONTROL_PATIENCE_MS 5000
+/* A connection to it, on which a call waits at most so long. -ECONNREFUSED, -ENOENT: nobody is there. */
+int control_connect(int vm_dir, int patience_ms);
 /* One request and its reply; fds (count of them) are passed along. reply may be NULL. The result, or a negative errno. */
 int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct lv_control_reply *reply);
 /* Connects, asks once, closes. */
 int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct lv_control_reply *reply);
+/* What the monitor knows now, which is more than it has written to its file; *status is unchanged if it does not answer. */
+int control_status(int vm_dir, int patience_ms, struct lv_status *status);
 
 #endif

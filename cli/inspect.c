@@ -15,12 +15,8 @@
 /* A living monitor knows more than it has written to the file. */
 static void refresh(struct vm_info *info)
 {
-	struct lv_control_reply *reply = info->alive ? alloc_zero(sizeof(*reply)) : NULL;
-	if (reply && !control_ask(info->dir.dir, LV_CTL_STATUS, 0, reply) && reply->status.magic == LV_STATUS_MAGIC) {
-		info->status = reply->status;
-		info->status.error[sizeof(info->status.error) - 1] = 0;
-	}
-	free(reply);
+	if (info->alive)
+		control_status(info->dir.dir, CONTROL_PATIENCE_MS, &info->status);
 }
 
 /* ---- inspect ---- */

@@ -184,7 +184,7 @@ static int console_one(const struct state *state, struct vm_info *info, void *co
 		return error_set(error, -ESRCH, "VM %s has ended; \"lightvm logs %s\" prints what it said", info->dir.id, info->dir.id);
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
 		return error_set(error, -errno, "pipe: %s", strerror(errno));
-	int control = control_connect(info->dir.dir), given[] = { in[0], out[1] };
+	int control = control_connect(info->dir.dir, CONTROL_PATIENCE_MS), given[] = { in[0], out[1] };
 	int err = control < 0 ? control : control_call(control, LV_CTL_ATTACH, 0, given, 2, NULL);
 	close(in[0]);
 	close(out[1]);

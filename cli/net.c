@@ -214,10 +214,12 @@ int net_wake(const struct net_spec *spec, int log_fd, struct net_link *link, str
 	return passt_start(spec, log_fd, link, false, error);
 }
 
-/* Ethernet, then ARP for IPv4: who asks for its own address only says that it is there. */
+/* An Ethernet frame: IPv6, which passt is not started for, or ARP that asks for the sender's own address. */
 static bool is_announcement(const uint8_t *frame, size_t size)
 {
-	static const uint8_t arp_ipv4[] = { 0x08, 0x06, 0, 1, 8, 0, 6, 4 };
+	static const uint8_t ipv6[] = { 0x86, 0xdd }, arp_ipv4[] = { 0x08, 0x06, 0, 1, 8, 0, 6, 4 };
+	if (size >= 14 && !memcmp(frame + 12, ipv6, sizeof(ipv6)))
+		return true;
 	return size >= 42 && !memcmp(frame + 12, arp_ipv4, sizeof(arp_ipv4)) && !memcmp(frame + 28, frame + 38, 4);
 }
 

@@ -56,8 +56,8 @@ int net_start(const struct net_spec *spec, int log_fd, struct net_link *link, st
 /* Waits until passt serves its ports; -EIO if it ended instead. */
 int net_wait(struct net_link *link, struct error *error);
 /*
- * link->peer became readable: does somebody wait for an answer? The announcement of its own address that the guest makes when it
- * starts is taken out and forgotten.
+ * link->peer became readable: does somebody wait for an answer? What the guest announces of itself when it
+ * starts, and IPv6, is taken out and forgotten.
  */
 bool net_has_traffic(int peer);
 /* Starts passt late. */

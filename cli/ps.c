@@ -9,7 +9,10 @@
 #include "base/number.h"
 #include "cli/all_verbs.h"
 #include "cli/config.h"
+#include "cli/control.h"
 #include "cli/describe.h"
+
+#define PATIENCE_MS 200
 
 struct ps_options {
 	bool all, quiet;
@@ -86,6 +89,8 @@ static int add_row(void *context, const char *id)
 	struct row *row = &listing->row[listing->count++];
 	*row = (struct row){ .info = info, .state_text = vm_state_text(&info),
 		.created_ns = json_integer_value(json_object_get(info.config, "created_ns")) };
+	if (info.alive && !listing->given->quiet) /* one monitor that hangs must not hold up the list */
+		control_status(info.dir.dir, PATIENCE_MS, &row->info.status);
 	/* The files are not needed any more, and there may be thousands of VMs. */
 	vm_close(&row->info.dir);
 	memcpy(row->info.dir.id, id, STATE_ID);

@@ -22,7 +22,7 @@
 
 struct run_options {
 	bool detach, remove, tty, interactive, no_companions;
-	const char *name, *env_file, *workdir, *user, *hostname, *net, *ip, *gateway, *dns, *mac;
+	const char *name, *kernel, *env_file, *workdir, *user, *hostname, *net, *ip, *gateway, *dns, *mac;
 	uint64_t memory;
 	struct strings env, ports, volumes, disks;
 };
@@ -46,6 +46,7 @@ static const struct option_spec options[] = {
 	{ "dns", 0, OPTION_STRING, AT(dns), "ADDR", "its name server" },
 	{ "mac", 0, OPTION_STRING, AT(mac), "MAC", "its hardware address (default: made from the id)" },
 	{ "disk", 0, OPTION_LIST, AT(disks), "FILE[:ro]", "give the VM a block device; may be repeated", .complete = "file" },
+	{ "kernel", 0, OPTION_STRING, AT(kernel), "KIND", "libos (the default); linux is not there yet", .words = "libos linux" },
 	{ "no-companions", 0, OPTION_FLAG, AT(no_companions), NULL, "pack the program and its libraries only, not the other files of its package" },
 	{ "tty", 't', OPTION_FLAG, AT(tty), NULL, "accepted for the habit: a terminal is passed through when there is one" },
 	{ "interactive", 'i', OPTION_FLAG, AT(interactive), NULL, "with -d: standard input stays open for \"lightvm console\"; in the foreground it is always passed through" },
@@ -411,6 +412,8 @@ static int run(const struct context *context, void *opaque, struct operands oper
 	config_init(&config);
 	if (given->name && !vm_name_valid(given->name))
 		return error_set(error, -EINVAL, "--name: \"%s\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"", given->name);
+	if (given->kernel && !strcmp(given->kernel, "linux"))
+		return error_set(error, -ENOSYS, "--kernel linux: Linux guests are not there yet in version %s; the library OS runs programs of one process", LIGHTVM_VERSION);
 	int status = vm_new_id(config.id, error);
 	if (!status)
 		status = fill(&config, given, operands, error);

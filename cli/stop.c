@@ -151,11 +151,12 @@ const struct verb verb_kill = {
 /* ---- rm ---- */
 
 struct rm_options {
-	bool force;
+	bool force, ended;
 };
 
 static const struct option_spec rm_options[] = {
 	{ "force", 'f', OPTION_FLAG, offsetof(struct rm_options, force), NULL, "kill VMs that still run" },
+	{ "ended", 'e', OPTION_FLAG, offsetof(struct rm_options, ended), NULL, "all VMs that have ended" },
 	{ 0 },
 };
 
@@ -170,19 +171,41 @@ static int rm_one(const struct state *state, struct vm_info *info, void *context
 	return err ? err : vm_info_remove(state, info, error);
 }
 
+static int rm_if_ended(void *context, const char *id)
+{
+	const struct state *state = context;
+	struct vm_info info;
+	if (!vm_info_open(state, id, &info) && !info.alive)
+		vm_info_remove(state, &info, NULL);
+	vm_info_close(&info);
+	return 0;
+}
+
 static int rm(const struct context *context, void *options, struct operands operands, struct error *error)
 {
+	const struct rm_options *given = options;
+	struct state state;
+	if (!given->ended && !operands.argc)
+		return error_set(error, -EINVAL, "which VMs? Give their names or ids, or --ended");
+	if (given->ended) {
+		int err = state_open(&state, false, error);
+		if (!err)
+			state_each(&state, rm_if_ended, &state);
+		state_close(&state);
+		if (err && err != -ENOENT)
+			return err;
+	}
 	return vm_for_each(operands, rm_one, options);
 }
 
 const struct verb verb_rm = {
 	.name = "rm",
-	.operands = "VM...",
+	.operands = "[VM...]",
 	.summary = "Remove what virtual machines that have ended left: logs, record, name",
 	.options = rm_options,
 	.options_size = sizeof(struct rm_options),
 	.complete = "vm",
-	.min = 1,
+	.min = 0,
 	.max = -1,
 	.run = rm,
 };

@@ -22,9 +22,23 @@ static const char *verb_name(const void *context, size_t i)
 	return table[i]->name;
 }
 
+/* Words of the project's plan that a reader of its documents may try. */
+static bool is_planned(const char *word)
+{
+	static const char *const planned[] = { "pause", "resume", "stats", "save", "restore", "clone", "migrate", "pool" };
+	for (size_t i = 0; i < sizeof(planned) / sizeof(*planned); i++)
+		if (!strcmp(word, planned[i]))
+			return true;
+	return false;
+}
+
 static int unknown_verb(const struct verb *const *table, const char *parent, const char *word)
 {
 	size_t count = 0;
+	if (table == verbs && is_planned(word)) {
+		log_error("\"%s\" is planned, but not there yet in version %s", word, LIGHTVM_VERSION);
+		return EXIT_OWN;
+	}
 	while (table[count] && !table[count]->hidden)
 		count++;
 	const char *near = options_nearest(word, count, verb_name, table);

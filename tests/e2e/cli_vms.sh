@@ -53,7 +53,7 @@ check 'a foreground VM with a name has logs' contains out "$lightvm" logs foregr
 check 'wait prints the status' test "$("$lightvm" wait foreground)" = 6
 
 # The boot ledger.
-"$lightvm" run --name ledger "${guest}empty"
+"$lightvm" run --name ledger --net none "${guest}empty"
 check 'boot-time' contains program "$lightvm" boot-time ledger
 "$lightvm" boot-time --format json ledger >"$work/ledger" 2>&1
 check 'boot-time --format json' jq -e . "$work/ledger"
