@@ -108,14 +108,23 @@ static void conf_read(const char *path, struct strings *dirs, int depth)
 	free(data);
 }
 
+/* Where the dynamic linker looks without being told to; then where musl's does. */
+static const char *const built_in[] = { "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib" };
+static const char *const musl_dirs[] = { "/usr/local/lib", "/usr/lib/x86_64-linux-musl" };
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+static void add_dirs(struct strings *dirs, const char *const *dir, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strings_have(dirs, dir[i]))
+			strings_add(dirs, dir[i]);
+}
+
 static void system_dirs(struct strings *dirs)
 {
-	static const char *const built_in[] = { "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib",
-		"/usr/lib", "/usr/local/lib", "/usr/lib/x86_64-linux-musl" };
 	conf_read("/etc/ld.so.conf", dirs, 0);
-	for (size_t i = 0; i < sizeof(built_in) / sizeof(*built_in); i++)
-		if (!strings_have(dirs, built_in[i]))
-			strings_add(dirs, built_in[i]);
+	add_dirs(dirs, built_in, COUNT(built_in));
+	add_dirs(dirs, musl_dirs, COUNT(musl_dirs));
 }
 
 /* A shared object for this machine: linker scripts and other architectures lie in the same directories. */
@@ -159,8 +168,10 @@ static char *find_in_element(const char *element, size_t len, const char *object
 	return find_in(element, len, name);
 }
 
-static char *find_library(const struct strings *dirs, const char *runpath, const char *object, const char *name)
+/* *configured: found in a directory that only the host's configuration of the dynamic linker names. */
+static char *find_library(const struct strings *dirs, const char *runpath, const char *object, const char *name, bool *configured)
 {
+	*configured = false;
 	char *path = NULL;
 	if (strchr(name, '/'))
 		return find_in_element(name, (size_t)(strrchr(name, '/') - name), object, strrchr(name, '/') + 1);
@@ -169,8 +180,12 @@ static char *find_library(const struct strings *dirs, const char *runpath, const
 		path = n ? find_in_element(runpath, n, object, name) : NULL;
 		runpath += n + (runpath[n] == ':');
 	}
-	for (size_t i = 0; i < dirs->count && !path; i++)
+	for (size_t i = 0; i < dirs->count && !path; i++) {
 		path = find_in(dirs->item[i], strlen(dirs->item[i]), name);
+		*configured = path;
+		for (size_t j = 0; j < COUNT(built_in) && *configured; j++)
+			*configured = strcmp(dirs->item[i], built_in[j]) != 0;
+	}
 	return path;
 }
 
@@ -192,7 +207,8 @@ static int add_needed(void *context, const char *name)
 	/* The musl loader is its own C library. */
 	if (strings_have(&walk->known, name) || (walk->musl && !strcmp(name, "libc.so")))
 		return 0;
-	char *path = find_library(&walk->dirs, elf_runpath(walk->elf), walk->object, name);
+	bool configured;
+	char *path = find_library(&walk->dirs, elf_runpath(walk->elf), walk->object, name, &configured);
 	if (!path && !walk->strict) {
 		log_info("missing library %s, needed by %s: the program may do without", name, walk->object);
 		return 0;
@@ -200,6 +216,12 @@ static int add_needed(void *context, const char *name)
 	if (!path)
 		return error_set(walk->error, -ENOENT, "missing library %s, needed by %s", name, walk->object);
 	int err = plan_add(walk->plan, path, false, walk->error);
+	if (!err && configured) {
+		/* The image has no ld.so.conf: a link leads there from where the dynamic linker looks. */
+		char *link = alloc_format("%s/%s", built_in[0], name);
+		plan_link(walk->plan, link, path);
+		free(link);
+	}
 	strings_add(&walk->known, name);
 	free(path);
 	return err;

@@ -166,6 +166,13 @@ void plan_data(struct plan *plan, const char *guest, mode_t mode, const void *da
 	table_put(plan, (struct plan_entry){ .guest = path, .kind = PLAN_DATA, .mode = mode, .source = copy, .size = size }, false);
 }
 
+void plan_link(struct plan *plan, const char *guest, const char *target)
+{
+	char *path = guest_resolve(plan, guest);
+	parents(plan, path);
+	table_put(plan, (struct plan_entry){ .guest = path, .kind = PLAN_LINK, .mode = 0777, .source = alloc_copy(target) }, false);
+}
+
 /* ---- from the host ---- */
 
 static char *link_target(const char *host, size_t size)

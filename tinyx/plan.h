@@ -44,6 +44,7 @@ int plan_add_as(struct plan *plan, const char *host, const char *guest, struct e
 /* Adds what the caller made: an empty directory, a small file; what is there already stays. */
 void plan_dir(struct plan *plan, const char *guest, mode_t mode);
 void plan_data(struct plan *plan, const char *guest, mode_t mode, const void *data, size_t size);
+void plan_link(struct plan *plan, const char *guest, const char *target);
 /* NULL: not planned. Valid until the next addition. */
 const struct plan_entry *plan_find(const struct plan *plan, const char *guest);
 /* Creates everything under the existing directory. */
