@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,6 +13,7 @@
 #include "abi/layout.h"
 #include "base/file.h"
 #include "base/number.h"
+#include "cli/record.h"
 
 #define MEMORY_LEAST (4ull << 20)
 #define ENV_MAX 512
@@ -82,8 +84,7 @@ static json_t *json_strings(const struct strings *list)
 	json_t *array = json_array();
 	for (size_t i = 0; i < list->count; i++) {
 		/* Arguments may be any bytes; what is not UTF-8 is shown as far as it can be. */
-		json_t *string = json_string(list->item[i]);
-		json_array_append_new(array, string ? string : json_string("?"));
+		json_array_append_new(array, json_field(list->item[i], strlen(list->item[i])));
 	}
 	return array;
 }
@@ -102,14 +103,14 @@ static json_t *to_json(const struct vm_config *config)
 	clock_gettime(CLOCK_REALTIME, &now);
 	json_t *root = json_object();
 	json_object_set_new(root, "id", json_string(config->id));
-	json_object_set_new(root, "name", config->name ? json_string(config->name) : json_null());
+	json_object_set_new(root, "name", config->name ? json_field(config->name, PATH_MAX) : json_null());
 	json_object_set_new(root, "created_ns", json_integer((json_int_t)now.tv_sec * 1000000000 + now.tv_nsec));
-	json_object_set_new(root, "image", json_string(config->image));
-	json_object_set_new(root, "program", json_string(config->program));
+	json_object_set_new(root, "image", json_field(config->image, PATH_MAX));
+	json_object_set_new(root, "program", json_field(config->program, PATH_MAX));
 	json_object_set_new(root, "args", json_strings(&config->args));
 	json_object_set_new(root, "env", json_strings(&config->env));
-	json_object_set_new(root, "cwd", json_string(config->cwd));
-	json_object_set_new(root, "hostname", json_string(config->hostname));
+	json_object_set_new(root, "cwd", json_field(config->cwd, PATH_MAX));
+	json_object_set_new(root, "hostname", json_field(config->hostname, PATH_MAX));
 	json_object_set_new(root, "uid", json_integer(config->uid));
 	json_object_set_new(root, "gid", json_integer(config->gid));
 	json_object_set_new(root, "memory", json_integer((json_int_t)config->memory));

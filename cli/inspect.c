@@ -23,10 +23,8 @@ static void refresh(struct vm_info *info)
 
 static void add_text(json_t *object, const char *key, struct text *text)
 {
-	if (text->size) {
-		json_t *string = json_string(text->data);
-		json_object_set_new(object, key, string ? string : json_string("(not UTF-8)"));
-	}
+	if (text->size)
+		json_object_set_new(object, key, json_field(text->data, text->size));
 	text_free(text);
 }
 

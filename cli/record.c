@@ -3,10 +3,12 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "base/number.h"
+#include "base/text.h"
 
 static const char *const syscall_names[] = {
 #include "cli/syscall_names.inc" /* made from the kernel's header at build time */
@@ -81,6 +83,22 @@ static json_t *missing_json(const struct lv_status *status)
 	return array;
 }
 
+json_t *json_field(const char *field, size_t room)
+{
+	size_t len = strnlen(field, room);
+	json_t *string = json_stringn(field, len);
+	if (string)
+		return string;
+	/* Not UTF-8: what can be read of it is better than nothing. */
+	char *plain = alloc_format("%.*s", (int)len, field);
+	for (char *c = plain; *c; c++)
+		if ((unsigned char)*c >= 128)
+			*c = '?';
+	string = json_string(plain);
+	free(plain);
+	return string;
+}
+
 static json_t *device_json(const struct lv_device_stats *device)
 {
 	static const char *const types[] = { "none", "net", "block", "console" };
@@ -96,7 +114,7 @@ static json_t *device_json(const struct lv_device_stats *device)
 	json_object_set_new(object, "wakes", json_integer((json_int_t)device->wakes));
 	json_object_set_new(object, "needs_reset", json_boolean(device->needs_reset));
 	if (device->needs_reset)
-		json_object_set_new(object, "error", json_stringn_nocheck(device->error, strnlen(device->error, sizeof(device->error))));
+		json_object_set_new(object, "error", json_field(device->error, sizeof(device->error)));
 	return object;
 }
 
@@ -115,7 +133,7 @@ json_t *record_json(const struct lv_status *status)
 	if (status->state == LV_STATE_EXITED && WIFSIGNALED(status->wait_status))
 		json_object_set_new(object, "signal", json_string(signal_name(WTERMSIG(status->wait_status))));
 	json_object_set_new(object, "started_ns", json_integer((json_int_t)status->start_realtime_ns));
-	json_object_set_new(object, "kvm", json_stringn_nocheck(status->kvm_kind, strnlen(status->kvm_kind, sizeof(status->kvm_kind))));
+	json_object_set_new(object, "kvm", json_field(status->kvm_kind, sizeof(status->kvm_kind)));
 	json_object_set_new(object, "memory",
 			    json_pack("{s:I, s:I, s:I}", "size", (json_int_t)status->ram_size, "limit", (json_int_t)status->ram_limit, "used",
 				      (json_int_t)status->memory_used));
@@ -126,6 +144,6 @@ json_t *record_json(const struct lv_status *status)
 	json_object_set_new(object, "devices", devices_json(status));
 	json_object_set_new(object, "missing_system_calls", missing_json(status));
 	if (status->error[0])
-		json_object_set_new(object, "error", json_string(status->error));
+		json_object_set_new(object, "error", json_field(status->error, sizeof(status->error)));
 	return object;
 }

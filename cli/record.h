@@ -4,6 +4,7 @@
 #define LV_CLI_RECORD_H
 
 #include <jansson.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "abi/control.h"
@@ -23,6 +24,8 @@ struct ledger_line {
 int ledger_lines(const struct lv_status *status, struct ledger_line lines[LV_STEPS], uint64_t *unaccounted);
 /* "getpid", or "#334". buffer: at least 16 bytes. */
 const char *syscall_name(uint32_t number, char *buffer, size_t room);
+/* A text field of a record: at most room bytes, up to a zero byte; made readable if it is not UTF-8. */
+json_t *json_field(const char *field, size_t room);
 json_t *record_json(const struct lv_status *status);
 
 #endif

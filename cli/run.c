@@ -438,7 +438,10 @@ const struct verb verb_run = {
 		"these files changes. IMAGE.lvm is an image made by \"lightvm image build\"; its manifest says what to run, and\n"
 		"arguments replace those of the manifest.\n\n"
 		"In the foreground standard input, output and error, signals and the exit status are passed through. The exit\n"
-		"status is the program's, 128+N if it died of signal N, and 125 if lightvm itself failed.",
+		"status is the program's, 128+N if it died of signal N, and 125 if lightvm itself failed.\n\n"
+		"With the network kind passt the VM has the address 10.0.2.15; 10.0.2.2 is the host's own loopback, 10.0.2.3 its name\n"
+		"server. passt needs no rights; it is started when the program sends its first packet, or at once with -p. With tap and\n"
+		"bridge the VM asks by DHCP, or has the address that --ip gives it.",
 	.examples = "lightvm run ./server\n"
 		    "lightvm run --rm -v .:/work -w /work /usr/bin/python3 script.py\n"
 		    "lightvm run -d --name web -p 8080:80 /usr/sbin/nginx -g 'daemon off; master_process off;'",

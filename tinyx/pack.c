@@ -18,7 +18,7 @@
 #include "tinyx/companions.h"
 #include "tinyx/libraries.h"
 
-#define KEY_VERSION "lightvm-pack-3" /* a change of what is packed makes every cached image stale */
+#define KEY_VERSION "lightvm-pack-4" /* a change of what is packed makes every cached image stale */
 #define SCRIPTS_MAX 4		     /* as the kernel: a script's interpreter may be a script */
 #define LINE_MAX_SCRIPT 256
 

@@ -412,6 +412,7 @@ int plan_write(const struct plan *plan, int dir, struct error *error)
 		if (order[i]->kind == PLAN_DIR || order[i]->kind == PLAN_LINK)
 			utimensat(dir, name, epoch, AT_SYMLINK_NOFOLLOW);
 	}
+	fchmod(dir, 0755);
 	utimensat(dir, ".", epoch, 0);
 	free(order);
 	return err;

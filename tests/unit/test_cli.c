@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line's own parts: networks as users write them, the boot ledger, crash reports, the state directory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "cli/crash.h"
+#include "cli/net.h"
+#include "cli/record.h"
+#include "cli/state.h"
+
+/* ---- network ---- */
+
+static int parse_net(struct net_spec *spec, const char *net, const char *port, const char *ip, struct error *error)
+{
+	struct strings ports = { 0 };
+	struct net_request request = { .net = net, .ip = ip, .ports = &ports, .id = "0123456789ab" };
+	if (port)
+		strings_add(&ports, port);
+	int err = net_parse(spec, &request, error);
+	strings_free(&ports);
+	return err;
+}
+
+static void assert_argument(const char *net, const char *port, const char *ip, const char *want)
+{
+	struct net_spec spec;
+	struct error error = { 0 };
+	struct text out = { 0 };
+	assert_int_equal(parse_net(&spec, net, port, ip, &error), 0);
+	net_argument(&spec, 7, &out);
+	assert_string_equal(out.data, want);
+	text_free(&out);
+	net_free(&spec);
+}
+
+static void assert_refused(const char *net, const char *port, const char *ip, const char *message)
+{
+	struct net_spec spec;
+	struct error error = { 0 };
+	assert_true(parse_net(&spec, net, port, ip, &error) < 0);
+	assert_string_equal(error.text, message);
+	net_free(&spec);
+}
+
+static void networks(void **state)
+{
+	assert_argument(NULL, NULL, NULL, "passt:fd:7,mac=02:23:45:67:89:ab,mtu=65520,ip=10.0.2.15/24,gw=10.0.2.2,dns=10.0.2.3");
+	assert_argument("tap:lvm0", NULL, NULL, "tap:fd:7,mac=02:23:45:67:89:ab,mtu=1500");
+	assert_argument("bridge:br0", NULL, "10.1.2.3/16", "tap:fd:7,mac=02:23:45:67:89:ab,mtu=1500,ip=10.1.2.3/16");
+	assert_refused("tap:", NULL, NULL, "--net tap:: \"\" is not an interface name of 1 to 15 characters");
+	assert_refused("tap:0123456789abcdef", NULL, NULL, "--net tap:0123456789abcdef: \"0123456789abcdef\" is not an interface name of 1 to 15 characters");
+	assert_refused("wifi", NULL, NULL, "--net wifi: none of none, passt, tap:NAME, bridge:NAME");
+	assert_refused("none", "80:80", NULL, "-p needs --net passt: with --net none the VM has an address of its own");
+	assert_refused("none", NULL, "10.0.0.1", "--ip and --mac need a network: --net passt, tap:NAME or bridge:NAME");
+	assert_refused("tap:x", NULL, "10.0.0", "--ip: \"10.0.0\" is not A.B.C.D/BITS");
+}
+
+static void ports(void **state)
+{
+	static const struct { const char *word; struct net_port port; } good[] = {
+		{ "80", { 0, 80, 80, false } }, { "8080:80", { 0, 8080, 80, false } }, { "53:5353/udp", { 0, 53, 5353, true } },
+		{ "127.0.0.1:1:65535/tcp", { 0x0100007f, 1, 65535, false } },
+	};
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		struct net_spec spec;
+		assert_int_equal(parse_net(&spec, NULL, good[i].word, NULL, NULL), 0);
+		assert_int_equal(spec.kind, NET_PASST);
+		assert_int_equal(spec.port[0].host_ip, good[i].port.host_ip);
+		assert_int_equal(spec.port[0].host, good[i].port.host);
+		assert_int_equal(spec.port[0].guest, good[i].port.guest);
+		assert_int_equal(spec.port[0].udp, good[i].port.udp);
+		net_free(&spec);
+	}
+	assert_refused(NULL, "99999:80", NULL, "-p 99999:80: port 99999 is not between 1 and 65535");
+	assert_refused(NULL, "0:80", NULL, "-p 0:80: port 0 is not between 1 and 65535");
+	assert_refused(NULL, "x:80", NULL, "-p x:80: \"x\" is not a port number");
+	assert_refused(NULL, ":80", NULL, "-p :80: not [IP:]HOST:GUEST[/tcp|/udp]");
+	assert_refused(NULL, "1.2.3:80:80", NULL, "-p 1.2.3:80:80: \"1.2.3\" is not an IPv4 address");
+	assert_refused(NULL, "80:80/sctp", NULL, "-p 80:80/sctp: \"/sctp\" is neither /tcp nor /udp");
+}
+
+static void send_frame(int fd, const uint8_t *frame, size_t size)
+{
+	uint8_t head[4] = { 0, 0, (uint8_t)(size >> 8), (uint8_t)size };
+	assert_int_equal(write(fd, head, 4), 4);
+	assert_int_equal(write(fd, frame, size), size);
+}
+
+static void announcements_wake_nobody(void **state)
+{
+	uint8_t arp[42] = { [12] = 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1, [28] = 10, 0, 2, 15, [38] = 10, 0, 2, 15 }, ipv6[60] = { [12] = 0x86, 0xdd };
+	int pair[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_false(net_has_traffic(pair[1]));
+	send_frame(pair[0], arp, sizeof(arp));
+	send_frame(pair[0], ipv6, sizeof(ipv6));
+	assert_false(net_has_traffic(pair[1]));
+	arp[41] = 2; /* somebody else's address: a question that wants an answer */
+	send_frame(pair[0], ipv6, sizeof(ipv6));
+	send_frame(pair[0], arp, sizeof(arp));
+	assert_true(net_has_traffic(pair[1]));
+	/* and it is still there for passt, from its length on */
+	uint8_t bytes[64];
+	assert_int_equal(read(pair[1], bytes, sizeof(bytes)), 4 + sizeof(arp));
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* ---- the record ---- */
+
+static void ledger(void **state)
+{
+	struct lv_status status = { 0 };
+	struct ledger_line line[LV_STEPS];
+	uint64_t unaccounted;
+	for (int i = 0; i < LV_STEPS; i++)
+		status.ledger[i] = (struct lv_step_mark){ 1000 + 100u * (unsigned)i, (unsigned)i };
+	status.ledger[LV_STEP_LISTEN].ns = 0;
+	assert_int_equal(ledger_lines(&status, line, &unaccounted), LV_STEPS - 1);
+	assert_string_equal(line[0].step, "command");
+	assert_string_equal(line[8].step, "exit");
+	assert_int_equal(line[8].ns, 900);
+	assert_int_equal(line[8].delta, 200);
+	assert_int_equal(unaccounted, 0);
+	/* A step that was not marked leaves time that nobody explains; a guest that lies about time does not move others. */
+	status.ledger[LV_STEP_READY].ns = 0;
+	ledger_lines(&status, line, &unaccounted);
+	assert_int_equal(unaccounted, 200);
+	status.ledger[LV_STEP_READY].ns = 5;
+	assert_int_equal(ledger_lines(&status, line, &unaccounted), LV_STEPS - 2);
+	for (int i = 1; i < LV_STEPS - 2; i++)
+		assert_true(line[i].ns >= line[i - 1].ns);
+	memset(status.ledger, 0, sizeof(status.ledger));
+	assert_int_equal(ledger_lines(&status, line, &unaccounted), 0);
+}
+
+static void names_of_system_calls(void **state)
+{
+	char buffer[16];
+	assert_string_equal(syscall_name(57, buffer, sizeof(buffer)), "fork");
+	assert_string_equal(syscall_name(0, buffer, sizeof(buffer)), "read");
+	assert_string_equal(syscall_name(4000000000u, buffer, sizeof(buffer)), "#4000000000");
+}
+
+/* Whatever the guest wrote: no access outside the record, and readable text. */
+static void hostile_crash_records(void **state)
+{
+	struct lv_status *status = malloc(sizeof(*status));
+	unsigned seed = 1;
+	for (int round = 0; round < 200; round++) {
+		uint8_t *byte = (uint8_t *)status;
+		for (size_t i = 0; i < sizeof(*status); i++)
+			byte[i] = round == 0 ? 0xff : (uint8_t)((seed = seed * 1103515245u + 12345u) >> 16);
+		struct text out = { 0 };
+		crash_report(status, NULL, &out);
+		assert_non_null(strstr(out.data, "registers:"));
+		assert_null(strchr(out.data, 27));
+		text_free(&out);
+		json_decref(record_json(status));
+	}
+	free(status);
+}
+
+/* ---- the state directory ---- */
+
+static int setup(void **state)
+{
+	char template[] = "/tmp/test-cli-XXXXXX";
+	if (!mkdtemp(template))
+		return -1;
+	setenv("XDG_RUNTIME_DIR", template, 1);
+	setenv("LIGHTVM_LIBOS", "/dev/null", 1);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	return tree_remove(AT_FDCWD, getenv("XDG_RUNTIME_DIR"));
+}
+
+static int count(void *context, const char *id)
+{
+	++*(int *)context;
+	return 0;
+}
+
+static void make(const struct state *where, const char *id, const char *name, struct vm_dir *vm)
+{
+	struct error error = { 0 };
+	assert_int_equal(vm_create(where, id, vm, &error), 0);
+	assert_int_equal(vm_publish(where, vm, name, &error), 0);
+}
+
+static void vms(void **state)
+{
+	struct state where;
+	struct vm_dir one, two, found;
+	struct error error = { 0 };
+	int n = 0;
+	assert_int_equal(state_open(&where, false, &error), -ENOENT);
+	state_close(&where);
+	assert_int_equal(state_open(&where, true, &error), 0);
+	make(&where, "aaaaaaaaaa01", "web", &one);
+	make(&where, "aaaaaaaaaa02", NULL, &two);
+	state_each(&where, count, &n);
+	assert_int_equal(n, 2);
+
+	assert_int_equal(vm_find(&where, "web", &found, &error), 0);
+	assert_string_equal(found.id, "aaaaaaaaaa01");
+	assert_true(vm_alive(&found)); /* its lock is held, by us */
+	vm_close(&one);
+	assert_false(vm_alive(&found));
+	vm_close(&found);
+	assert_int_equal(vm_find(&where, "aaaaaaaaaa02", &found, &error), 0);
+	vm_close(&found);
+	assert_int_equal(vm_find(&where, "aaa", &found, &error), -EEXIST);
+	assert_string_equal(error.text, "\"aaa\" is the beginning of 2 ids; give more digits");
+	assert_int_equal(vm_find(&where, "../names", &found, &error), -ENOENT);
+	assert_string_equal(error.text, "there is no VM \"../names\"; \"lightvm ps -a\" lists them");
+	assert_int_equal(vm_find(&where, "", &found, &error), -ENOENT);
+
+	/* A name belongs to one VM until that is removed. */
+	struct vm_dir three;
+	assert_int_equal(vm_create(&where, "bbbbbbbbbb03", &three, &error), 0);
+	assert_int_equal(vm_publish(&where, &three, "web", &error), -EEXIST);
+	assert_string_equal(error.text, "the name \"web\" is taken by VM aaaaaaaaaa01; remove that one with: lightvm rm -f web");
+	assert_int_equal(vm_find(&where, "web", &found, &error), 0);
+	assert_int_equal(vm_remove(&where, &found, "web", &error), 0);
+	vm_close(&found);
+	assert_int_equal(vm_publish(&where, &three, "web", &error), 0);
+	assert_int_equal(vm_find(&where, "bb", &found, &error), 0);
+	vm_close(&found);
+	vm_close(&two);
+	vm_close(&three);
+	state_close(&where);
+}
+
+static void vm_names(void **state)
+{
+	assert_true(vm_name_valid("a") && vm_name_valid("web-1.example_x"));
+	assert_false(vm_name_valid("") || vm_name_valid(".x") || vm_name_valid("-x") || vm_name_valid("a/b") || vm_name_valid("a b"));
+	assert_false(vm_name_valid("0123456789012345678901234567890123456789012345678901234567890123"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(networks), cmocka_unit_test(ports), cmocka_unit_test(announcements_wake_nobody), cmocka_unit_test(ledger),
+		cmocka_unit_test(names_of_system_calls), cmocka_unit_test(hostile_crash_records), cmocka_unit_test(vms), cmocka_unit_test(vm_names),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
