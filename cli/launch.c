@@ -352,8 +352,8 @@ int launch_settle(struct launch *launch, struct error *error)
 		err = error_set(error, -errno, "cannot watch the monitor: %s", strerror(errno));
 	if (!err)
 		err = wait_begun(launch, watch, process, error);
-	if (!err)
-		err = net_wait(&launch->net, error);
+	if (!err && (err = net_wait(&launch->net, error)))
+		passt_failed(launch);
 	if (!err)
 		err = net_leave(&launch->config->net, launch->messages, &launch->net, error);
 	if (watch >= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tinyx/pack.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -9,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "abi/manifest.h"
@@ -21,6 +24,7 @@
 #define KEY_VERSION "lightvm-pack-4" /* a change of what is packed makes every cached image stale */
 #define SCRIPTS_MAX 4		     /* as the kernel: a script's interpreter may be a script */
 #define LINE_MAX_SCRIPT 256
+#define LEFTOVER_SECONDS 3600
 
 extern char **environ;
 
@@ -339,15 +343,43 @@ static int build_in(const char *dir, const struct plan *plan, char **fresh, char
 	return err;
 }
 
+static bool is_whole(const char *path)
+{
+	struct image image;
+	bool whole = !image_open(&image, path, NULL) && !image_verify(&image, path, NULL);
+	image_close(&image);
+	return whole;
+}
+
+/*
+ * An image of this content that is there already stays: index entries of other programs and options know it by its
+ * identity, and would have to be made anew.
+ */
 static int publish(const char *cache, char *fresh, const char *sha256, struct packed *packed, struct error *error)
 {
 	packed->path = alloc_format("%s/images/%s.lvm", cache, sha256);
-	if (chmod(fresh, 0444) || rename(fresh, packed->path)) {
+	if (is_whole(packed->path)) {
+		unlink(fresh);
+	} else if (chmod(fresh, 0444) || rename(fresh, packed->path)) {
 		unlink(fresh);
 		return error_set(error, -errno, "%s: %s", packed->path, strerror(errno));
 	}
 	packed->fd = open(packed->path, O_RDONLY | O_CLOEXEC);
 	return packed->fd < 0 ? error_set(error, -errno, "%s: %s", packed->path, strerror(errno)) : 0;
+}
+
+/* What a start that was killed while it packed has left. */
+static void sweep(const char *images)
+{
+	DIR *dir = opendir(images);
+	struct stat st;
+	if (!dir)
+		return;
+	for (struct dirent *entry; (entry = readdir(dir));)
+		if (text_starts(entry->d_name, ".stage-") && !fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
+		    time(NULL) - st.st_ctime > LEFTOVER_SECONDS)
+			tree_remove(dirfd(dir), entry->d_name);
+	closedir(dir);
 }
 
 static int pack_new(const char *cache, const char *key, const struct pack_request *request, struct packed *packed, struct error *error)
@@ -358,6 +390,8 @@ static int pack_new(const char *cache, const char *key, const struct pack_reques
 	int err = make_plan(request, &plan, packed, error);
 	if (!err && ((err = dir_make(images, 0700)) || (err = dir_make(index, 0700))))
 		error_set(error, err, "%s: %s", images, strerror(-err));
+	if (!err)
+		sweep(images);
 	if (!err)
 		err = build_in(images, &plan, &fresh, sha256, error);
 	if (!err)
