@@ -212,7 +212,7 @@ static int bell_exit(struct vm *vm, uint64_t offset)
 {
 	struct device_bell bell[LV_MAX_DEVICES];
 	unsigned count = devices_bells(&vm->devices, bell), index = offset / 4;
-	if (index >= count || offset != bell[index].offset)
+	if (index >= count || index >= LV_MAX_DEVICES || offset != bell[index].offset)
 		return RUNNING; /* a doorbell that nobody listens to */
 	ring_bells(vm, 1ull << index);
 	if (++vm->vcpu.bell_exits[index] == BUSY_BELL && kvm_add_bell(vm, &bell[index]) < 0)
