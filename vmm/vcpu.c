@@ -98,9 +98,11 @@ static void on_tick(void *context, uint32_t events)
 		return;
 	}
 	ring_bells(vm, ~0ull); /* the guest puts doorbells off; one that never comes back to ring them is heard all the same */
-	uint64_t next = vm->shared->next_event_ns;
-	if (vm->shared->want_preempt || (next && next <= now_ns()) || devices_find(&vm->devices, LV_DEV_NET))
+	const struct device *net = devices_find(&vm->devices, LV_DEV_NET);
+	uint64_t frames = net ? net->stats.requests[LV_NET_RX] : 0, next = vm->shared->next_event_ns;
+	if (vm->shared->want_preempt || (next && next <= now_ns()) || frames != vm->frames_seen)
 		vcpu_kick(vm);
+	vm->frames_seen = frames;
 }
 
 int vcpu_start(struct vm *vm)

@@ -56,6 +56,7 @@ struct vm {
 	struct control control;
 	struct status status;
 	struct loop_watch tick;
+	uint64_t frames_seen; /* received frames at the last tick */
 };
 
 /* ---- kvm.c: what is asked of /dev/kvm. 0 or a negative errno, with a message already logged ---- */
