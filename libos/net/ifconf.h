@@ -3,7 +3,7 @@
 #ifndef LV_NET_IFCONF_H
 #define LV_NET_IFCONF_H
 
-#include "libos/libos.h" /* and its visibility */
+#include <stdbool.h>
 
 struct netif;
 

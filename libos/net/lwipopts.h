@@ -109,7 +109,7 @@
 #include <stddef.h>
 struct tcp_pcb;
 uint32_t net_random(void);
-__attribute__((visibility("hidden"))) uint16_t net_checksum(const void *data, int len);
+uint16_t net_checksum(const void *data, int len);
 void *net_calloc(size_t count, size_t size);
 void *kmalloc(size_t size);
 void kfree(void *p);
