@@ -16,11 +16,12 @@
 #define LV_PDPT (LV_BASE + 0x1000)
 #define LV_PD (LV_BASE + 0x2000)    /* the first GiB of the window: LV_PT, then 2 MiB pages of RAM */
 #define LV_PT (LV_BASE + 0x3000)    /* the first 2 MiB of the window */
-#define LV_DESC (LV_BASE + 0x4000)  /* GDT, TSS, IDT */
+/* The first eight pages come with one fault on page-table KVM: what libos reads and writes at its start is among them. */
+#define LV_DEVICE (LV_BASE + 0x4000) /* struct lv_device_page; guest read-only */
 #define LV_STUBS (LV_BASE + 0x5000) /* trap stubs: the only code that runs at level 0 */
 #define LV_TRAP (LV_BASE + 0x6000)  /* where traps push their frame; guest-readable and -writable */
 #define LV_SHARED (LV_BASE + 0x7000) /* struct lv_shared; guest-readable and -writable */
-#define LV_DEVICE (LV_BASE + 0x8000) /* struct lv_device_page; guest read-only */
+#define LV_DESC (LV_BASE + 0x8000)  /* GDT, TSS, IDT; nobody reads it but the processor */
 #define LV_BELL (LV_BASE + 0xa000)  /* doorbells and hypercall register: virtual address ... */
 #define LV_BELL_GPA 0x6000000000ull /* ... and the guest-physical page behind it (MMIO, never RAM) */
 

@@ -50,7 +50,7 @@ struct vm {
 	struct lv_device_page *device_page;
 	volatile struct lv_shared *shared;
 	uint64_t trap_entry, syscall_entry, upcall_entry, entry, boot_stack, text_start, text_end, hot_end;
-	uint64_t data_start, data_end; /* libos' data segment */
+	uint64_t data_start, data_end, constants_start, constants_end; /* libos' other segments */
 	struct loop loop;
 	struct devices devices;
 	struct control control;

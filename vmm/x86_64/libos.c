@@ -76,7 +76,7 @@ static int check_header(struct vm *vm, const struct elf *elf)
 static int map_load(struct vm *vm, int fd, const struct elf_load *load)
 {
 	uint64_t start = load->vaddr & ~(LV_PAGE - 1), skew = load->vaddr - start;
-	bool hot = start < vm->hot_end && start >= LV_LIBOS; /* a copy of our own in part: see populate() */
+	bool hot = !(load->flags & 2); /* text and constants: a copy of our own in part, see populate() */
 	int prot = PROT_READ | (load->flags & 2 || hot ? PROT_WRITE : 0);
 	if (load->vaddr < LV_LIBOS || load->vaddr + load->memsz > LV_LIBOS_END)
 		return log_error("libos segment at %#llx lies outside its window", (unsigned long long)load->vaddr), -ENOEXEC;
@@ -115,6 +115,10 @@ static int map_libos(struct vm *vm, int fd)
 	for (int i = 0; result == 0 && i < elf.loads; i++)
 		if ((result = map_load(vm, fd, &elf.load[i])) == 0) {
 			protect_load(vm, &elf.load[i]);
+			if (elf.load[i].flags == 4) {
+				vm->constants_start = elf.load[i].vaddr;
+				vm->constants_end = elf.load[i].vaddr + elf.load[i].memsz;
+			}
 			if (elf.load[i].flags & 2) { /* buffers of libos' drivers may lie in its data */
 				vm->data_start = elf.load[i].vaddr;
 				vm->data_end = elf.load[i].vaddr + elf.load[i].memsz;
@@ -371,6 +375,7 @@ int libos_prepare(struct vm *vm)
 	populate(vm, LV_BASE, LV_BELL);
 	populate(vm, vm->data_start, vm->data_end);
 	populate(vm, LV_LIBOS, vm->hot_end);
+	populate(vm, vm->constants_start, vm->constants_end);
 	build_descriptors(vm);
 	build_stubs(vm);
 	int result = build_page_tables(vm);

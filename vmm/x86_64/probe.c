@@ -30,7 +30,7 @@ static const uint8_t entry[] = {0x8c, 0xc8,         /* mov %cs, %eax */
 static void build(uint8_t *memory)
 {
 	uint64_t *pml4 = (uint64_t *)memory, *pdpt = (uint64_t *)(memory + 0x1000), *pd = (uint64_t *)(memory + 0x2000);
-	uint64_t *pt = (uint64_t *)(memory + 0x3000), *gdt = (uint64_t *)(memory + 0x4000);
+	uint64_t *pt = (uint64_t *)(memory + 0x3000), *gdt = (uint64_t *)(memory + (LV_DESC - LV_BASE));
 	const uint64_t flags = LV_PTE_P | LV_PTE_W | LV_PTE_U;
 	pml4[0] = LV_PDPT | flags;
 	pdpt[LV_BASE >> 30 & 511] = LV_PD | flags;
