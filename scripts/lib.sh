@@ -41,7 +41,7 @@ missing_packages() {
 
 # Waits until a command succeeds: await SECONDS WHAT COMMAND... A time-out names what was awaited.
 await() {
-	local end=$((SECONDS + $1)) what=$2
+	local end=$((SECONDS + $1 * ${LV_TIME_FACTOR:-1})) what=$2
 	shift 2
 	[ -z "${LV_AWAIT_FILE:-}" ] || printf '%s\n' "$what" >"$LV_AWAIT_FILE"
 	until "$@" 2>/dev/null; do
