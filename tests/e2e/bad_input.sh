@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# rig
 # What users get wrong, each with its message: what was wrong, with which value, what to do.
 # timeout: 120
 . "$(dirname "$0")/lib.sh"

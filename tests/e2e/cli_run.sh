@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# rig
 # lightvm run in the foreground: streams, signals, exit status, environment, files, ports, memory.
 # timeout: 180
 . "$(dirname "$0")/lib.sh"

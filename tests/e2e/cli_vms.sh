@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# rig
 # VMs in the background: -d, ps, logs, console, stop, kill, rm, inspect, boot-time, wait; names, id prefixes, formats.
 # timeout: 180
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# rig
 # The report of a program that dies of a fault: what, where with symbol and offset, stack, registers, last console lines.
 # timeout: 60
 . "$(dirname "$0")/lib.sh"

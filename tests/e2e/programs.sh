@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# rig
 # The distribution's programs, unmodified, as a process and as a VM: the same output, the same exit status.
 # timeout: 240
 . "$(dirname "$0")/lib.sh"
