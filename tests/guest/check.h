@@ -62,10 +62,12 @@ static inline int64_t now_ms(void)
 /* A new empty directory, which becomes the working directory. */
 static inline void check_scratch(void)
 {
-	static char name[] = "/tmp/guest.XXXXXX";
+	static char name[256];
+	const char *parent = getenv("TMPDIR");
 
+	snprintf(name, sizeof(name), "%s/guest.XXXXXX", parent ? parent : "/tmp");
 	if (!mkdtemp(name) || chdir(name)) {
-		printf("FAIL no scratch directory under /tmp: %s\n", strerror(errno));
+		printf("FAIL no scratch directory %s: %s\n", name, strerror(errno));
 		exit(1);
 	}
 }
