@@ -16,6 +16,9 @@ enum lv_device_type { /* virtio device numbers where there is one */
 	LV_DEV_NET = 1,
 	LV_DEV_BLOCK = 2,
 	LV_DEV_CONSOLE = 3,
+	LV_DEV_RNG = 4,     /* these three: Linux guests only */
+	LV_DEV_BALLOON = 5,
+	LV_DEV_VSOCK = 19,
 };
 
 enum { /* queue numbers, by device */

@@ -45,6 +45,8 @@ struct device_config {
 	};
 };
 
+#define DEVICE_CONFIG_MAX 256
+
 struct device_ops {
 	enum lv_device_type type;
 	const char *name;
@@ -65,6 +67,15 @@ struct device_ops {
 	void (*pause)(struct device *device, bool on); /* stops (resumes) watching the host side; nothing is lost */
 	void (*reset)(struct device *device); /* forgets what is in flight; the rings are set up anew by the caller */
 	bool (*drain)(struct device *device); /* true when all that the guest sent has gone out */
+	/*
+	 * For transports that negotiate (virtio-mmio); NULL where a device is for the device page alone. offer: the device's
+	 * own feature bits (virtio 1.2, section 5; the transport adds VERSION_1, INDIRECT_DESC and EVENT_IDX). What the
+	 * driver took is in device->features before start is called. configuration: fills the device's configuration space,
+	 * of which DEVICE_CONFIG_MAX bytes are zeroed, and answers its size. configure: the driver wrote there.
+	 */
+	uint64_t (*offer)(const struct device *device);
+	unsigned (*configuration)(const struct device *device, uint8_t *space);
+	void (*configure)(struct device *device, unsigned offset, const uint8_t *bytes, unsigned len);
 	void (*free)(struct device *device);
 };
 extern const struct device_ops *const device_table[];
@@ -86,6 +97,9 @@ struct devices {
 	struct loop *loop;
 	const struct mem *mem;
 	volatile struct lv_shared *shared;
+	/* Tells the driver that used rings or (configuration) the configuration changed; NULL: by shared and wake. */
+	void (*interrupt)(void *context, struct device *device, bool configuration);
+	void *interrupt_context;
 	void (*wake)(void *context); /* makes the vCPU leave its WAIT; any thread, cheap when it does not wait */
 	void *wake_context;
 	/* private */
@@ -136,6 +150,8 @@ void device_kick(struct device *device);
 void device_push(struct device *device, unsigned queue, uint16_t head, uint32_t written);
 /* Publishes what was pushed to the queue and wakes the guest if it sleeps. */
 void device_publish(struct device *device, unsigned queue);
+/* The configuration space changed: the driver is told, if the transport can. */
+void device_reconfigured(struct device *device);
 /* queue_pop, with statistics; a broken ring stops the device. Answers 1 or 0. */
 int device_pop(struct device *device, unsigned queue, struct chain *chain);
 /* Stops the device for good: the guest broke a rule. The reason goes into the status record. */

@@ -24,6 +24,8 @@ void devices_init(struct devices *set, struct loop *loop)
 	set->loop = loop;
 	set->mem = NULL;
 	set->shared = NULL;
+	set->interrupt = NULL;
+	set->interrupt_context = NULL;
 	set->wake = NULL;
 	set->wake_context = NULL;
 	set->count = 0;
@@ -238,6 +240,11 @@ void device_publish(struct device *device, unsigned queue)
 
 	if (!queue_publish(&device->queue[queue]))
 		return;
+	if (set->interrupt) {
+		device->stats.wakes++;
+		set->interrupt(set->interrupt_context, device, false);
+		return;
+	}
 	/* The guest sets need_wake, then looks at its rings once more; we publish, then look at need_wake. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	set->shared->resched = 1;
@@ -245,6 +252,12 @@ void device_publish(struct device *device, unsigned queue)
 		return;
 	device->stats.wakes++;
 	set->wake(set->wake_context);
+}
+
+void device_reconfigured(struct device *device)
+{
+	if (device->set->interrupt)
+		device->set->interrupt(device->set->interrupt_context, device, true);
 }
 
 int device_pop(struct device *device, unsigned queue, struct chain *chain)
