@@ -42,7 +42,7 @@ static void check_chain(const struct queue *queue, const struct chain *chain)
 	check(bytes[0] == chain->read_len && bytes[1] == chain->write_len && bytes[0] + bytes[1] <= QUEUE_CHAIN_BYTES);
 }
 
-/* First byte: the queue's size. Second: how often the driver moves its index on. The rest: guest memory, rings first. */
+/* First byte: the queue's size, and above it how both sides suppress. Second: how often the driver moves its index on. The rest: guest memory, rings first. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -54,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2)
 		return 0;
-	entries = 1u << data[0] % 9;
+	entries = 1u << (data[0] & 0x3f) % 9;
 	rounds = data[1] % 8;
 	memset(ram, 0, RAM);
 	memcpy(ram, data + 2, size - 2 < RAM ? size - 2 : RAM);
@@ -62,6 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	mem_add(&mem, BASE + 2 * RAM, ROM, rom, false);
 	at = queue_layout(BASE, entries);
 	check(queue_init(&queue, &mem, &at, entries) == 0);
+	queue.interrupts = data[0] & 0x40;
+	queue.event_idx = data[0] & 0x80;
 	do {
 		uint16_t *index = (uint16_t *)(ram + (at.driver - BASE) + 2);
 

@@ -37,13 +37,25 @@ struct queue_layout queue_layout(gpa_t base, unsigned size)
 
 int queue_init(struct queue *queue, const struct mem *mem, const struct queue_layout *at, unsigned size)
 {
-	*queue = (struct queue){ .mem = mem, .size = size };
+	queue_reset(queue);
 	if (!size || size > QUEUE_MAX || (size & (size - 1)) || at->desc % 16 || at->driver % 2 || at->device % 4)
 		return -EINVAL;
+	queue->mem = mem;
+	queue->size = size;
 	queue->desc = mem_at(mem, at->desc, size * sizeof(struct vring_desc));
-	queue->avail = mem_at(mem, at->driver, sizeof(struct vring_avail) + size * sizeof(uint16_t));
-	queue->used = mem_at(mem, at->device, sizeof(struct vring_used) + size * sizeof(struct vring_used_elem));
-	return queue->desc && queue->avail && queue->used ? 0 : -EINVAL;
+	/* Each ring ends with the index that the other side may set for EVENT_IDX. */
+	queue->avail = mem_at(mem, at->driver, sizeof(struct vring_avail) + size * sizeof(uint16_t) + sizeof(uint16_t));
+	queue->used = mem_at(mem, at->device,
+			     sizeof(struct vring_used) + size * sizeof(struct vring_used_elem) + sizeof(uint16_t));
+	if (queue->desc && queue->avail && queue->used)
+		return 0;
+	queue_reset(queue);
+	return -EINVAL;
+}
+
+void queue_reset(struct queue *queue)
+{
+	*queue = (struct queue){ 0 };
 }
 
 static int queue_break(struct queue *queue, const char *reason)
@@ -132,6 +144,8 @@ int queue_pop(struct queue *queue, struct chain *chain)
 
 	if (queue->broken)
 		return -EPROTO;
+	if (!queue->size)
+		return 0;
 	waiting = (uint16_t)(__atomic_load_n(&queue->avail->idx, __ATOMIC_ACQUIRE) - queue->next_avail);
 	if (!waiting)
 		return 0;
@@ -156,36 +170,68 @@ void queue_unpop(struct queue *queue, unsigned n)
 
 void queue_push(struct queue *queue, uint16_t head, uint32_t written)
 {
-	struct vring_used_elem *element = &queue->used->ring[queue->next_used & (queue->size - 1)];
+	struct vring_used_elem *element;
 
+	if (!queue->size)
+		return;
+	element = &queue->used->ring[queue->next_used & (queue->size - 1)];
 	__atomic_store_n(&element->id, head, __ATOMIC_RELAXED);
 	__atomic_store_n(&element->len, written, __ATOMIC_RELAXED);
 	queue->next_used++;
 }
 
+/* The index after which the driver wants to be told, behind its ring. */
+static uint16_t used_event(const struct queue *queue)
+{
+	return READ_SHARED(queue->avail->ring[queue->size]);
+}
+
+static void set_avail_event(struct queue *queue, uint16_t index)
+{
+	__atomic_store_n((uint16_t *)&queue->used->ring[queue->size], index, __ATOMIC_RELAXED);
+}
+
+/* After the entries from old to queue->published became visible. */
+static bool wants_interrupt(const struct queue *queue, uint16_t old)
+{
+	/* Pairs with the driver's barrier between its wish and its look at the used index. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (queue->event_idx)
+		return vring_need_event(used_event(queue), queue->published, old);
+	return !(READ_SHARED(queue->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+}
+
 bool queue_publish(struct queue *queue)
 {
-	if (queue->next_used == READ_SHARED(queue->used->idx))
+	uint16_t old = queue->published;
+
+	if (queue->next_used == old)
 		return false;
-	__atomic_store_n(&queue->used->idx, queue->next_used, __ATOMIC_RELEASE);
-	return true;
+	queue->published = queue->next_used;
+	__atomic_store_n(&queue->used->idx, queue->published, __ATOMIC_RELEASE);
+	return !queue->interrupts || wants_interrupt(queue, old);
 }
 
 bool queue_ready(const struct queue *queue)
 {
-	return !queue->broken && __atomic_load_n(&queue->avail->idx, __ATOMIC_ACQUIRE) != queue->next_avail;
+	return queue->size && !queue->broken && __atomic_load_n(&queue->avail->idx, __ATOMIC_ACQUIRE) != queue->next_avail;
 }
 
 void queue_notify_off(struct queue *queue)
 {
-	if (!queue->quiet)
+	/* With EVENT_IDX there is nothing to say: the index at which to ring stays where it was, in the past. */
+	if (queue->size && !queue->quiet && !queue->event_idx)
 		__atomic_store_n(&queue->used->flags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
 	queue->quiet = true;
 }
 
 bool queue_notify_on(struct queue *queue)
 {
-	if (queue->quiet)
+	if (!queue->size)
+		return false;
+	if (queue->event_idx)
+		set_avail_event(queue, queue->next_avail);
+	else if (queue->quiet)
 		__atomic_store_n(&queue->used->flags, 0, __ATOMIC_RELAXED);
 	queue->quiet = false;
 	/* Pairs with the driver's barrier between its index and its look at the flag: one of the two sees the other. */

@@ -14,12 +14,17 @@
 #include "vmm/mem.h"
 
 #define QUEUE_MAX 256
-#define QUEUE_CHAIN_BYTES ((1u << 20) + (64u << 10)) /* most that one chain may carry */
+/*
+ * The most that one chain may carry: beyond any driver's request. Linux makes block requests of 1,280 KiB or what its user
+ * asks for, up to seg_max times size_max; network frames are 64 KiB and some headers.
+ */
+#define QUEUE_CHAIN_BYTES (32u << 20)
 
 struct vring_desc;
 struct vring_avail;
 struct vring_used;
 
+/* All zero: not set up. Nothing comes out of such a queue, and nothing happens to it. */
 struct queue {
 	const struct mem *mem;
 	const struct vring_desc *desc;
@@ -27,8 +32,12 @@ struct queue {
 	struct vring_used *used;
 	uint16_t size;
 	uint16_t next_avail; /* the next entry of the available ring to take */
-	uint16_t next_used;  /* the next entry of the used ring to fill; ahead of used->idx until queue_publish */
+	uint16_t next_used;  /* the next entry of the used ring to fill; ahead of published until queue_publish */
+	uint16_t published;  /* used->idx as we wrote it */
 	bool quiet;          /* the driver was told to ring no doorbell */
+	/* set by the transport after queue_init */
+	bool interrupts; /* it interrupts: the driver's wish not to be told is heeded */
+	bool event_idx;  /* VIRTIO_F_EVENT_IDX was agreed on: both wishes are indices (virtio 1.2, 2.7.7.2 and 2.7.10) */
 	const char *broken;  /* why the queue stopped; NULL: it works */
 };
 
@@ -51,6 +60,8 @@ struct queue_layout queue_layout(gpa_t base, unsigned size);
 
 /* size: a power of two of at most QUEUE_MAX. -EINVAL if it is not, or a ring is misaligned or not in guest RAM. */
 int queue_init(struct queue *queue, const struct mem *mem, const struct queue_layout *at, unsigned size);
+/* Not set up any more: guest memory is not touched again. Chains that the device still holds are forgotten by the device. */
+void queue_reset(struct queue *queue);
 
 /*
  * Takes the next chain: 1; 0 if there is none; -EPROTO if the driver broke a rule: queue->broken says which, and
@@ -63,13 +74,16 @@ void queue_unpop(struct queue *queue, unsigned n);
 
 /* Returns a chain with so many bytes written to it. The driver sees it after queue_publish. */
 void queue_push(struct queue *queue, uint16_t head, uint32_t written);
-/* True if there was anything to publish: then the driver may have to be woken. */
+/*
+ * True if the driver may have to be told: there was anything to publish and, where the transport interrupts, the driver did
+ * not ask to be left alone.
+ */
 bool queue_publish(struct queue *queue);
 
 /* True if a chain waits. Does not look inside. */
 bool queue_ready(const struct queue *queue);
 
-/* Doorbell suppression. notify_on answers true if chains came in the meantime: process again, no doorbell will tell. */
+/* Doorbell suppression, by flag or by index. notify_on answers true if chains came in the meantime: process again, no doorbell will tell. */
 void queue_notify_off(struct queue *queue);
 bool queue_notify_on(struct queue *queue);
 
