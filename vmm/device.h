@@ -46,6 +46,8 @@ struct device_config {
 };
 
 #define DEVICE_CONFIG_MAX 256
+/* More than the device page has room for (LV_MAX_QUEUES): devices that only Linux drives. Statistics end at LV_MAX_QUEUES. */
+#define DEVICE_MAX_QUEUES 16
 
 struct device_ops {
 	enum lv_device_type type;
@@ -53,10 +55,10 @@ struct device_ops {
 	const char *failure; /* what a user is told, before the reason, when init fails */
 	size_t size; /* of the device's structure, which begins with struct device */
 	unsigned queues;
-	uint16_t queue_size[LV_MAX_QUEUES];
+	uint16_t queue_size[DEVICE_MAX_QUEUES];
 	/* Takes the configuration; 0 or a negative errno. free() is called after a failure too. */
 	int (*init)(struct device *device, const struct device_config *config);
-	/* Fills entry->config; sets device->features. */
+	/* Fills entry->config; sets device->features. NULL: not for the device page. */
 	void (*describe)(struct device *device, struct lv_device *entry);
 	int (*start)(struct device *device); /* begins to watch the host side */
 	/*
@@ -86,7 +88,7 @@ struct device {
 	struct devices *set;
 	unsigned index;
 	struct loop_watch bell; /* one eventfd a device: its queues share a doorbell, so that a start registers few */
-	struct queue queue[LV_MAX_QUEUES];
+	struct queue queue[DEVICE_MAX_QUEUES];
 	uint64_t features;
 	struct lv_device *entry; /* in guest memory; written, never read */
 	struct lv_device_stats stats;

@@ -100,6 +100,8 @@ static int place_rings(struct device *device, struct lv_device *entry,
 	size_t bytes = 0;
 	gpa_t at;
 
+	if (!ops->describe || ops->queues > LV_MAX_QUEUES)
+		return -ENOTSUP; /* for Linux only */
 	for (unsigned i = 0; i < ops->queues; i++)
 		bytes += queue_bytes(ops->queue_size[i]);
 	at = alloc(context, bytes, QUEUE_ALIGN);
@@ -260,6 +262,12 @@ void device_reconfigured(struct device *device)
 		device->set->interrupt(device->set->interrupt_context, device, true);
 }
 
+static void count_bytes(struct device *device, unsigned queue, uint32_t bytes)
+{
+	if (queue < LV_MAX_QUEUES)
+		device->stats.bytes[queue] += bytes;
+}
+
 int device_pop(struct device *device, unsigned queue, struct chain *chain)
 {
 	int r = queue_pop(&device->queue[queue], chain);
@@ -268,14 +276,15 @@ int device_pop(struct device *device, unsigned queue, struct chain *chain)
 		device_break(device, device->queue[queue].broken);
 	if (r <= 0)
 		return 0;
-	device->stats.requests[queue]++;
-	device->stats.bytes[queue] += chain->read_len;
+	if (queue < LV_MAX_QUEUES)
+		device->stats.requests[queue]++;
+	count_bytes(device, queue, chain->read_len);
 	return 1;
 }
 
 void device_push(struct device *device, unsigned queue, uint16_t head, uint32_t written)
 {
-	device->stats.bytes[queue] += written;
+	count_bytes(device, queue, written);
 	queue_push(&device->queue[queue], head, written);
 }
 
