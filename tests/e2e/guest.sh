@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# rig
 # Every guest test program as a process and as a VM: the same lines, the same exit status.
 # timeout: 240
 . "$(dirname "$0")/lib.sh"
