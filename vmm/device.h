@@ -31,6 +31,8 @@ struct device_config {
 		struct {
 			int in, out, err; /* often the monitor's 0, 1, 2: never closed, never switched to non-blocking */
 			int log;          /* regular file, read-write, not O_APPEND: both output streams, bounded */
+			bool multiport;   /* for Linux: a terminal and the streams as ports */
+			bool terminal;    /* with multiport: in and out are the terminal; otherwise the streams */
 		} console;
 		struct {
 			int fd;
@@ -51,6 +53,7 @@ struct device_config {
 
 struct device_ops {
 	enum lv_device_type type;
+	bool (*accepts)(const struct device_config *config); /* of several of one type, the first that does; NULL: any */
 	const char *name;
 	const char *failure; /* what a user is told, before the reason, when init fails */
 	size_t size; /* of the device's structure, which begins with struct device */
@@ -81,7 +84,7 @@ struct device_ops {
 	void (*free)(struct device *device);
 };
 extern const struct device_ops *const device_table[];
-extern const struct device_ops console_ops, net_ops, block_ops;
+extern const struct device_ops console_ops, virtio_console_ops, net_ops, block_ops;
 
 struct device {
 	const struct device_ops *ops;
@@ -168,5 +171,7 @@ static inline bool device_broken(const struct device *device)
 int console_attach(struct device *console, int in, int out);
 /* Copies the last output, at most size bytes; answers how many. */
 unsigned console_tail(const struct device *console, char *tail, unsigned size);
+/* The terminal has another size now; the guest is told as its kind can be. -EINVAL for 0. */
+int console_resize(struct device *console, uint16_t rows, uint16_t columns);
 
 #endif

@@ -59,6 +59,40 @@ struct device *guest_add_device(struct guest *guest, const struct device_config 
 	return guest->devices.device[guest->devices.count - 1];
 }
 
+static void count_interrupt(void *context, struct device *device, bool configuration)
+{
+	struct guest *guest = context;
+
+	*(configuration ? &guest->reconfigurations : &guest->interrupts) += 1;
+}
+
+static void place_ring(struct guest *guest, struct device *device, unsigned i)
+{
+	unsigned size = device->ops->queue_size[i];
+	struct queue_layout layout = queue_layout(guest_alloc(guest, queue_bytes(size), QUEUE_ALIGN), size);
+
+	if (queue_init(&device->queue[i], &guest->mem, &layout, size))
+		abort();
+	device->queue[i].interrupts = true;
+	guest->ring[i] = (struct lv_queue){ layout.desc, layout.driver, layout.device, size, 0 };
+}
+
+struct device *guest_negotiate_device(struct guest *guest, const struct device_config *config, uint64_t features)
+{
+	struct device *device;
+	const char *error;
+
+	guest->devices.interrupt = count_interrupt;
+	guest->devices.interrupt_context = guest;
+	if (devices_add(&guest->devices, config, &error))
+		return NULL;
+	device = guest->devices.device[guest->devices.count - 1];
+	for (unsigned i = 0; i < device->ops->queues; i++)
+		place_ring(guest, device, i);
+	device->features = features & device->ops->offer(device);
+	return devices_start(&guest->devices) ? NULL : device;
+}
+
 void guest_settle(struct guest *guest)
 {
 	for (int i = 0; i < 20; i++)

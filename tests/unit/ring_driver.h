@@ -23,6 +23,8 @@ struct guest { /* a VM without a vCPU: memory, loop and devices, with the test i
 	struct loop loop;
 	struct devices devices;
 	unsigned wakes;
+	unsigned interrupts, reconfigurations; /* of devices with a transport that negotiates */
+	struct lv_queue ring[DEVICE_MAX_QUEUES];
 };
 
 struct driver {
@@ -39,6 +41,8 @@ gpa_t guest_alloc(void *guest, size_t size, size_t align); /* zeroed */
 void *guest_ptr(struct guest *guest, gpa_t gpa);
 /* Adds one device, places its rings and starts it. */
 struct device *guest_add_device(struct guest *guest, const struct device_config *config);
+/* The same as a driver that negotiates does it, and takes these of the features; the rings are in guest->ring. */
+struct device *guest_negotiate_device(struct guest *guest, const struct device_config *config, uint64_t features);
 /* Rings the bell of a device and lets the loop run until nothing happens for some milliseconds. */
 void guest_ring(struct guest *guest, struct device *device);
 void guest_settle(struct guest *guest);

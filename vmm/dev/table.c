@@ -7,15 +7,18 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-const struct device_ops *const device_table[] = { &console_ops, &net_ops, &block_ops, NULL };
+const struct device_ops *const device_table[] = { &virtio_console_ops, &console_ops, &net_ops, &block_ops, NULL };
 
 #define ROUNDS 8 /* of one queue, before other descriptors get their turn */
 
-static const struct device_ops *find_ops(enum lv_device_type type)
+static const struct device_ops *find_ops(const struct device_config *config)
 {
-	for (unsigned i = 0; device_table[i]; i++)
-		if (device_table[i]->type == type)
-			return device_table[i];
+	for (unsigned i = 0; device_table[i]; i++) {
+		const struct device_ops *ops = device_table[i];
+
+		if (ops->type == config->type && (!ops->accepts || ops->accepts(config)))
+			return ops;
+	}
 	return NULL;
 }
 
@@ -68,7 +71,7 @@ static void device_free(struct device *device)
 
 int devices_add(struct devices *set, const struct device_config *config, const char **error)
 {
-	const struct device_ops *ops = find_ops(config->type);
+	const struct device_ops *ops = find_ops(config);
 	struct device *device;
 	int r;
 

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/dev/streams.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CLIENT_PATIENCE 5000000000ull /* ns */
+#define NS_PER_S 1000000000ull
+
+static struct streams *streams_of(struct device *device)
+{
+	return (struct streams *)device;
+}
+
+/* ---- output ---- */
+
+static void tail_add(struct streams *streams, const char *data, size_t len)
+{
+	if (len > STREAM_TAIL) {
+		data += len - STREAM_TAIL;
+		len = STREAM_TAIL;
+	}
+	for (size_t i = 0; i < len; i++)
+		streams->tail[(streams->tail_end + i) % STREAM_TAIL] = data[i];
+	streams->tail_end += len;
+	if (streams->tail_end >= 2 * STREAM_TAIL) /* keeps its remainder and "is full" for ever */
+		streams->tail_end = STREAM_TAIL + streams->tail_end % STREAM_TAIL;
+}
+
+unsigned console_tail(const struct device *device, char *tail, unsigned size)
+{
+	const struct streams *streams = (const struct streams *)device;
+	unsigned n = streams->tail_end < STREAM_TAIL ? streams->tail_end : STREAM_TAIL;
+
+	n = n < size ? n : size;
+	for (unsigned i = 0; i < n; i++)
+		tail[i] = streams->tail[(streams->tail_end - n + i) % STREAM_TAIL];
+	return n;
+}
+
+/* Writes to one sink what it lacks of the chain. 0: it has all; -EAGAIN; or a negative errno: it is dead. */
+static int sink_feed(const struct output *output, const struct sink *sink, uint32_t *done)
+{
+	uint32_t start = 0;
+
+	for (unsigned i = 0; i < output->parts; start += output->part[i++].iov_len) {
+		const struct iovec *part = &output->part[i];
+
+		while (*done < start + part->iov_len) {
+			ssize_t n = sink_write(sink->fd, sink->kind, (char *)part->iov_base + (*done - start),
+					       start + part->iov_len - *done);
+
+			if (n == -EINTR)
+				continue;
+			if (n <= 0)
+				return n ? n : -EIO;
+			*done += n;
+		}
+	}
+	return 0;
+}
+
+static void output_die(struct streams *streams, struct output *output)
+{
+	loop_update(streams->device.set->loop, &output->sink.watch, 0);
+	output->sink.kind = SINK_NONE;
+	streams->ops->output_died(streams, output);
+}
+
+static void input_close(struct streams *streams, struct input *input)
+{
+	loop_update(streams->device.set->loop, &input->watch, 0);
+	if (input->fd >= 0)
+		close(input->fd);
+	input->fd = -1;
+}
+
+static void client_drop(struct streams *streams, struct client *client)
+{
+	if (client->sink.kind == SINK_NONE)
+		return;
+	loop_update(streams->device.set->loop, &client->sink.watch, 0);
+	input_close(streams, &client->input);
+	close(client->sink.fd);
+	client->sink.fd = -1;
+	client->sink.kind = SINK_NONE;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static bool feed_clients(struct streams *streams, struct output *output)
+{
+	struct loop *loop = streams->device.set->loop;
+	bool all = true;
+
+	for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
+		struct client *client = &streams->client[i];
+		int r = client->sink.kind == SINK_NONE ? 0 : sink_feed(output, &client->sink, &output->client_done[i]);
+
+		if (r == -EAGAIN)
+			all = false;
+		else if (r)
+			client_drop(streams, client);
+		if (client->sink.kind == SINK_NONE)
+			continue;
+		if (r == -EAGAIN && !client->sink.watch.armed) {
+			client->patience_ends = now_ns() + CLIENT_PATIENCE;
+			loop_timer_set(loop, &streams->patience, client->patience_ends);
+		}
+		loop_update(loop, &client->sink.watch, r == -EAGAIN ? EPOLLOUT : 0);
+	}
+	return all;
+}
+
+/* True if every sink has all of the chain. */
+static bool output_feed(struct streams *streams, struct output *output)
+{
+	int r = sink_feed(output, &output->sink, &output->done);
+	bool clients = feed_clients(streams, output);
+
+	if (r && r != -EAGAIN) {
+		output_die(streams, output);
+		r = 0;
+	}
+	if (output->sink.kind != SINK_NONE)
+		loop_update(streams->device.set->loop, &output->sink.watch, r == -EAGAIN ? EPOLLOUT : 0);
+	return !r && clients;
+}
+
+/* The log and the tail take a chain at once, when it is taken. */
+static bool output_take(struct streams *streams, struct output *output)
+{
+	struct chain *chain = &streams->device.set->chain;
+
+	if (!device_pop(&streams->device, output->queue, chain))
+		return false;
+	if (chain->readable > STREAM_OUT_SIZE) {
+		device_break(&streams->device, "console output in more parts than its queue has entries");
+		return false;
+	}
+	output->head = chain->head;
+	output->parts = chain->readable;
+	output->total = chain->read_len;
+	output->done = 0;
+	memset(output->client_done, 0, sizeof(output->client_done));
+	memcpy(output->part, chain->iov, chain->readable * sizeof(*chain->iov));
+	for (unsigned i = 0; i < output->parts; i++) {
+		tail_add(streams, output->part[i].iov_base, output->part[i].iov_len);
+		logfile_write(&streams->log, output->part[i].iov_base, output->part[i].iov_len);
+	}
+	return true;
+}
+
+bool streams_output(struct streams *streams, struct output *output)
+{
+	bool free = true;
+
+	for (unsigned n = 0; n < STREAM_OUT_SIZE && !streams->paused; n++) {
+		if (!output->busy)
+			output->busy = output_take(streams, output);
+		if (!output->busy)
+			break;
+		free = output_feed(streams, output);
+		if (!free)
+			break;
+		output->busy = false;
+		device_push(&streams->device, output->queue, output->head, 0);
+	}
+	device_publish(&streams->device, output->queue);
+	return free;
+}
+
+static void feed_again(struct streams *streams)
+{
+	for (unsigned i = 0; i < streams->outputs; i++)
+		if (streams->output[i].busy)
+			device_run(&streams->device, streams->output[i].queue);
+}
+
+static void sink_ready(void *context, uint32_t events)
+{
+	struct sink *sink = context;
+	struct streams *streams = sink->streams;
+
+	/* A client holds up one output, or several. */
+	loop_update(streams->device.set->loop, &sink->watch, 0);
+	feed_again(streams);
+}
+
+static void patience_over(void *context)
+{
+	struct streams *streams = context;
+	uint64_t now = now_ns();
+
+	for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
+		struct client *client = &streams->client[i];
+
+		if (!client->sink.watch.armed)
+			continue;
+		if (client->patience_ends <= now)
+			client_drop(streams, client);
+		else
+			loop_timer_set(streams->device.set->loop, &streams->patience, client->patience_ends);
+	}
+	feed_again(streams);
+}
+
+/* ---- input ---- */
+
+/* The newest client that brought a stdin, else the monitor's own; NULL if that is not meant for this queue. */
+static struct input *input_source(struct streams *streams)
+{
+	for (unsigned i = STREAM_CLIENTS; i-- > 0;)
+		if (streams->client[i].sink.kind != SINK_NONE && streams->client[i].input.fd >= 0)
+			return &streams->client[i].input;
+	return streams->own_input ? &streams->input : NULL;
+}
+
+bool streams_input_ended(struct streams *streams)
+{
+	const struct input *source = input_source(streams);
+
+	return source && (source->ended || source->fd < 0);
+}
+
+bool streams_watch_input(struct streams *streams, bool wanted)
+{
+	struct loop *loop = streams->device.set->loop;
+	struct input *source = input_source(streams);
+	bool watched = wanted && !streams->paused && source && !source->ended && source->fd >= 0;
+
+	if (streams->input.watch.armed && source != &streams->input)
+		loop_update(loop, &streams->input.watch, 0);
+	for (unsigned i = 0; i < STREAM_CLIENTS; i++)
+		if (streams->client[i].input.watch.armed && source != &streams->client[i].input)
+			loop_update(loop, &streams->client[i].input.watch, 0);
+	if (source)
+		loop_update(loop, &source->watch, watched ? EPOLLIN : 0);
+	return watched;
+}
+
+/* A client leaves the rest to whoever was stdin before it. */
+static void input_end(struct streams *streams, struct input *input)
+{
+	if (input != &streams->input) {
+		input_close(streams, input);
+		return;
+	}
+	input->ended = !isatty(input->fd);
+	streams->ops->input_ended(streams);
+}
+
+static void input_ready(void *context, uint32_t events)
+{
+	struct input *input = context;
+	struct streams *streams = input->streams;
+	struct chain *chain = &streams->device.set->chain;
+	unsigned queue = streams->input_queue;
+	ssize_t n;
+
+	if (!device_pop(&streams->device, queue, chain)) {
+		streams_watch_input(streams, false);
+		return;
+	}
+	n = readv(input->fd, chain_writable(chain), chain->writable);
+	if (n > 0) {
+		device_push(&streams->device, queue, chain->head, n);
+		device_publish(&streams->device, queue);
+	} else {
+		queue_unpop(&streams->device.queue[queue], 1);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		input_end(streams, input);
+	}
+	device_run(&streams->device, queue);
+}
+
+/* ---- life ---- */
+
+static void input_init(struct streams *streams, struct input *input, int fd)
+{
+	*input = (struct input){ .streams = streams, .fd = fd };
+	input->watch = (struct loop_watch){ .fd = fd, .ready = input_ready, .context = input };
+}
+
+static void sink_init(struct streams *streams, struct sink *sink, int fd)
+{
+	*sink = (struct sink){ .streams = streams, .fd = fd, .kind = sink_kind(fd) };
+	sink->watch = (struct loop_watch){ .fd = fd, .ready = sink_ready, .context = sink };
+}
+
+void streams_init(struct streams *streams, const struct stream_ops *ops, unsigned input_queue, int in, int log)
+{
+	streams->ops = ops;
+	streams->input_queue = input_queue;
+	streams->own_input = true;
+	input_init(streams, &streams->input, sink_kind(in) == SINK_NONE ? -1 : in);
+	for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
+		input_init(streams, &streams->client[i].input, -1);
+		sink_init(streams, &streams->client[i].sink, -1);
+	}
+	logfile_init(&streams->log, log);
+	streams->patience = (struct loop_timer){ .watch.fd = -1, .fire = patience_over, .context = streams };
+}
+
+struct output *streams_add_output(struct streams *streams, unsigned queue, int fd)
+{
+	struct output *output = &streams->output[streams->outputs++];
+
+	output->queue = queue;
+	sink_init(streams, &output->sink, fd);
+	return output;
+}
+
+struct output *streams_find_output(struct streams *streams, unsigned queue)
+{
+	for (unsigned i = 0; i < streams->outputs; i++)
+		if (streams->output[i].queue == queue)
+			return &streams->output[i];
+	return NULL;
+}
+
+void streams_fini(struct streams *streams)
+{
+	loop_timer_fini(streams->device.set->loop, &streams->patience);
+	for (unsigned i = 0; i < STREAM_CLIENTS; i++)
+		client_drop(streams, &streams->client[i]);
+	if (streams->log.fd >= 0)
+		close(streams->log.fd);
+}
+
+void streams_pause(struct streams *streams, bool on)
+{
+	struct device *device = &streams->device;
+
+	streams->paused = on;
+	if (on) {
+		streams_watch_input(streams, false);
+		for (unsigned i = 0; i < streams->outputs; i++)
+			loop_update(device->set->loop, &streams->output[i].sink.watch, 0);
+		for (unsigned i = 0; i < STREAM_CLIENTS; i++)
+			loop_update(device->set->loop, &streams->client[i].sink.watch, 0);
+		return;
+	}
+	for (unsigned i = 0; i < device->ops->queues; i++)
+		device_run(device, i);
+}
+
+void streams_reset(struct streams *streams)
+{
+	streams_watch_input(streams, false);
+	for (unsigned i = 0; i < streams->outputs; i++)
+		streams->output[i].busy = false;
+}
+
+bool streams_drain(struct streams *streams)
+{
+	bool done = true;
+
+	for (unsigned i = 0; i < streams->outputs; i++) {
+		struct output *output = &streams->output[i];
+
+		device_run(&streams->device, output->queue);
+		if (output->busy || queue_ready(&streams->device.queue[output->queue]))
+			done = false;
+	}
+	return done;
+}
+
+int console_attach(struct device *device, int in, int out)
+{
+	struct streams *streams = streams_of(device);
+
+	for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
+		struct client *client = &streams->client[i];
+
+		if (client->sink.kind != SINK_NONE)
+			continue;
+		sink_init(streams, &client->sink, out);
+		if (client->sink.kind == SINK_NONE)
+			return -EBADF;
+		/* It begins with the next chain: half of a chain would be half of a line. */
+		for (unsigned o = 0; o < streams->outputs; o++)
+			streams->output[o].client_done[i] = streams->output[o].total;
+		input_init(streams, &client->input, in);
+		device_run(device, streams->input_queue);
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+int console_resize(struct device *device, uint16_t rows, uint16_t columns)
+{
+	struct streams *streams = streams_of(device);
+
+	if (!rows || !columns)
+		return -EINVAL;
+	streams->ops->resize(streams, rows, columns);
+	return 0;
+}

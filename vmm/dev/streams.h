@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's side of a console, which the two kinds of console device share: the monitor's own descriptors, the log, the
+ * tail, and attached clients. A chain of output returns to the guest once all of them have it, so a blocked reader blocks
+ * the guest and no byte is lost or overtaken. Only a client that takes nothing for some seconds is dropped.
+ */
+#ifndef LV_VMM_DEV_STREAMS_H
+#define LV_VMM_DEV_STREAMS_H
+
+#include "vmm/device.h"
+#include "vmm/host/logfile.h"
+#include "vmm/host/sink.h"
+
+#define STREAM_CLIENTS 4
+#define STREAM_OUTPUTS 3
+#define STREAM_IN_SIZE 8   /* entries of an input queue */
+#define STREAM_OUT_SIZE 32 /* entries of an output queue */
+#define STREAM_TAIL 2048
+
+struct streams;
+
+struct sink { /* one place where output goes */
+	struct streams *streams;
+	int fd;
+	enum sink_kind kind;
+	struct loop_watch watch;
+};
+
+struct output { /* one queue of output */
+	unsigned queue;
+	struct sink sink;
+	bool busy; /* a chain was taken and has not reached every sink */
+	uint16_t head;
+	unsigned parts;
+	struct iovec part[STREAM_OUT_SIZE];
+	uint32_t total;
+	uint32_t done; /* bytes that sink took */
+	uint32_t client_done[STREAM_CLIENTS];
+};
+
+struct input {
+	struct streams *streams;
+	int fd; /* -1: none */
+	bool ended;
+	struct loop_watch watch;
+};
+
+struct client {
+	struct input input;
+	struct sink sink;       /* kind SINK_NONE: free */
+	uint64_t patience_ends; /* while it is blocked: monotonic ns */
+};
+
+struct stream_ops { /* where the two consoles differ */
+	/* The reader of an output has gone; what is written there vanishes from now on. */
+	void (*output_died)(struct streams *streams, struct output *output);
+	/* The monitor's own stdin reached its end (of a terminal: for now). A buffer waits in the input queue. */
+	void (*input_ended)(struct streams *streams);
+	void (*resize)(struct streams *streams, uint16_t rows, uint16_t columns);
+};
+
+/* The base of both console devices. */
+struct streams {
+	struct device device;
+	const struct stream_ops *ops;
+	bool paused;
+	bool own_input; /* the monitor's stdin may be read: it is meant for input_queue */
+	unsigned input_queue;
+	struct input input;
+	unsigned outputs;
+	struct output output[STREAM_OUTPUTS];
+	struct client client[STREAM_CLIENTS];
+	struct loop_timer patience;
+	struct logfile log;
+	unsigned tail_end; /* bytes ever written to tail */
+	char tail[STREAM_TAIL];
+};
+
+/* in and log: -1 for none; the log is owned from now on. Outputs are added next. */
+void streams_init(struct streams *streams, const struct stream_ops *ops, unsigned input_queue, int in, int log);
+struct output *streams_add_output(struct streams *streams, unsigned queue, int fd);
+void streams_fini(struct streams *streams);
+
+/* Moves what the output's queue holds to its sinks. False: one of them is blocked. */
+bool streams_output(struct streams *streams, struct output *output);
+struct output *streams_find_output(struct streams *streams, unsigned queue); /* or NULL */
+
+/* True: whoever is stdin now has nothing any more, and nobody will come but a client. */
+bool streams_input_ended(struct streams *streams);
+/* Watches the one descriptor that stdin comes from, if input is wanted. Answers whether it is watched. */
+bool streams_watch_input(struct streams *streams, bool wanted);
+
+void streams_pause(struct streams *streams, bool on);
+void streams_reset(struct streams *streams);
+/* True when all that the guest sent has gone out. */
+bool streams_drain(struct streams *streams);
+
+#endif
