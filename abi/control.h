@@ -32,7 +32,8 @@ enum lv_step { /* the boot ledger; index into lv_status.ledger */
 	LV_STEP_PROGRAM = 7,
 	LV_STEP_LISTEN = 8,
 	LV_STEP_EXIT = 9,
-	LV_STEPS = 10,
+	LV_STEP_INITCALL = 10, /* Linux guests: the kernel's first initcall; READY is then PID 1's first instruction */
+	LV_STEPS = 11,
 };
 struct lv_step_mark {
 	uint64_t ns;    /* CLOCK_MONOTONIC; 0: not reached */

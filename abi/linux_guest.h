@@ -16,6 +16,7 @@ enum lv_mark {
 	LV_MARK_INIT = 2,     /* PID 1's first instruction in main() */
 	LV_MARK_PROGRAM = 3,  /* just before the program's execve */
 	LV_MARK_LISTEN = 4,   /* the program's first listening socket, where that can be seen */
+	LV_MARK_PANIC = 5,    /* the kernel panics */
 };
 
 #endif

@@ -23,14 +23,6 @@
 #define MSR_SFMASK 0xc0000084
 #define MSR_TSC 0x10
 #define XCR0_AMX (3ull << 17) /* 8 KiB of state for every thread switch: not for tiny guests */
-#define CPUID_ENTRIES 192
-
-static int fail(const char *what)
-{
-	int error = errno;
-	log_error("%s: %s", what, strerror(error));
-	return -error;
-}
 
 int kvm_open(struct vm *vm)
 {
@@ -47,7 +39,7 @@ int kvm_open(struct vm *vm)
 	return -error;
 }
 
-int kvm_create(struct vm *vm)
+int kvm_create_vm(struct vm *vm)
 {
 	int version = ioctl(vm->kvm_fd, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION)
@@ -55,16 +47,25 @@ int kvm_create(struct vm *vm)
 	do
 		vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
 	while (vm->fd < 0 && errno == EINTR);
-	if (vm->fd < 0)
-		return fail("KVM_CREATE_VM");
-	vm->vcpu.fd = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
-	if (vm->vcpu.fd < 0)
-		return fail("KVM_CREATE_VCPU");
-	vm->vcpu.run_size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
-	vm->vcpu.run = mmap(NULL, vm->vcpu.run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu.fd, 0);
-	if (vm->vcpu.run == MAP_FAILED)
-		return fail("the vCPU's shared page");
+	return vm->fd < 0 ? log_errno("KVM_CREATE_VM") : 0;
+}
+
+int kvm_create_vcpu(struct vm *vm, unsigned id, int *fd, struct kvm_run **run)
+{
+	*fd = ioctl(vm->fd, KVM_CREATE_VCPU, id);
+	if (*fd < 0)
+		return log_errno("KVM_CREATE_VCPU");
+	void *map = mmap(NULL, ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+	if (map == MAP_FAILED)
+		return log_errno("the vCPU's shared page");
+	*run = map;
 	return 0;
+}
+
+int kvm_create(struct vm *vm)
+{
+	int result = kvm_create_vm(vm);
+	return result < 0 ? result : kvm_create_vcpu(vm, 0, &vm->vcpu.fd, &vm->vcpu.run);
 }
 
 int kvm_add_slot(struct vm *vm, gpa_t gpa, uint64_t len, void *hva, bool read_only)
@@ -72,7 +73,7 @@ int kvm_add_slot(struct vm *vm, gpa_t gpa, uint64_t len, void *hva, bool read_on
 	struct kvm_userspace_memory_region slot = {.slot = vm->slots, .guest_phys_addr = gpa, .memory_size = len,
 		.userspace_addr = (uintptr_t)hva, .flags = read_only ? KVM_MEM_READONLY : 0};
 	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-		return fail("KVM_SET_USER_MEMORY_REGION");
+		return log_errno("KVM_SET_USER_MEMORY_REGION");
 	vm->slots++;
 	return 0;
 }
@@ -80,7 +81,7 @@ int kvm_add_slot(struct vm *vm, gpa_t gpa, uint64_t len, void *hva, bool read_on
 int kvm_add_bell(struct vm *vm, const struct device_bell *bell)
 {
 	struct kvm_ioeventfd event = {.addr = LV_BELL_GPA + bell->offset, .len = 4, .fd = bell->fd};
-	return ioctl(vm->fd, KVM_IOEVENTFD, &event) < 0 ? fail("KVM_IOEVENTFD") : 0;
+	return ioctl(vm->fd, KVM_IOEVENTFD, &event) < 0 ? log_errno("KVM_IOEVENTFD") : 0;
 }
 
 /* What the processor and KVM offer: asked once a boot, since each CPUID costs 20-70 us where it is itself virtualised. */
@@ -128,7 +129,7 @@ static int ask_cpuid(const struct vm *vm, struct cpuid_cache *cache)
 	cache->magic = CPUID_CACHE_MAGIC;
 	cache->head.nent = CPUID_ENTRIES;
 	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &cache->head) < 0)
-		return fail("KVM_GET_SUPPORTED_CPUID");
+		return log_errno("KVM_GET_SUPPORTED_CPUID");
 	cache->xsave_size = xsave_size(cache_xcr0(cache));
 	cpuid_name_caches(cache->entry, cache->head.nent);
 	return 0;
@@ -154,23 +155,29 @@ int kvm_read_cpuid(struct vm *vm)
 		return result;
 	memcpy(cache.boot_id, boot_id, sizeof(boot_id));
 	if (boot_id[0] && pwrite(fd, &cache, sizeof(cache), 0) != sizeof(cache) && ftruncate(fd, 0) < 0)
-		return fail("the CPUID cache"); /* half a cache would be worse than none */
+		return log_errno("the CPUID cache"); /* half a cache would be worse than none */
 	vm->cpuid = &cache;
 	return 0;
+}
+
+unsigned kvm_cpuid(const struct vm *vm, struct kvm_cpuid_entry2 *entry)
+{
+	memcpy(entry, vm->cpuid->entry, vm->cpuid->head.nent * sizeof(*entry));
+	return vm->cpuid->head.nent;
 }
 
 static int set_cpuid(struct vm *vm, uint64_t *xcr0)
 {
 	const struct cpuid_cache *cache = vm->cpuid;
 	*xcr0 = cache_xcr0(cache);
-	return ioctl(vm->vcpu.fd, KVM_SET_CPUID2, &cache->head) < 0 ? fail("KVM_SET_CPUID2") : 0;
+	return ioctl(vm->vcpu.fd, KVM_SET_CPUID2, &cache->head) < 0 ? log_errno("KVM_SET_CPUID2") : 0;
 }
 
 static int set_xcr0(struct vm *vm, uint64_t xcr0)
 {
 	struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0] = {.xcr = 0, .value = xcr0}};
 	if (ioctl(vm->vcpu.fd, KVM_SET_XCRS, &xcrs) < 0)
-		return fail("KVM_SET_XCRS");
+		return log_errno("KVM_SET_XCRS");
 	if (vm->cpuid->xsave_size > LV_PAGE)
 		return log_error("this processor's vector state takes %u bytes; libos keeps a page for it", vm->cpuid->xsave_size), -ENOTSUP;
 	vm->device_page->xcr0 = xcr0;
@@ -199,14 +206,14 @@ static int set_msrs(struct vm *vm)
 		{.index = MSR_STAR, .data = (uint64_t)(LV_CS3 - 16) << 48 | (uint64_t)LV_CS0 << 32},
 		{.index = MSR_LSTAR, .data = vm->syscall_entry},
 		{.index = MSR_SFMASK, .data = 0x47700}}}; /* TF IF DF IOPL NT AC */
-	return ioctl(vm->vcpu.fd, KVM_SET_MSRS, &msrs) != 3 ? fail("KVM_SET_MSRS") : 0;
+	return ioctl(vm->vcpu.fd, KVM_SET_MSRS, &msrs) != 3 ? log_errno("KVM_SET_MSRS") : 0;
 }
 
 static int set_sregs(struct vm *vm)
 {
 	struct kvm_sregs s;
 	if (ioctl(vm->vcpu.fd, KVM_GET_SREGS, &s) < 0)
-		return fail("KVM_GET_SREGS");
+		return log_errno("KVM_GET_SREGS");
 	s.cr0 = CR0_START;
 	s.cr3 = LV_PML4;
 	s.cr4 = CR4_START;
@@ -217,7 +224,7 @@ static int set_sregs(struct vm *vm)
 	s.gdt = (struct kvm_dtable){.base = LV_DESC, .limit = LV_TR + 15};
 	s.idt = (struct kvm_dtable){.base = LV_DESC + 0x200, .limit = 32 * 16 - 1};
 	s.tr = (struct kvm_segment){.base = LV_DESC + 0x100, .limit = 103, .selector = LV_TR, .type = 11, .present = 1};
-	return ioctl(vm->vcpu.fd, KVM_SET_SREGS, &s) < 0 ? fail("KVM_SET_SREGS") : 0;
+	return ioctl(vm->vcpu.fd, KVM_SET_SREGS, &s) < 0 ? log_errno("KVM_SET_SREGS") : 0;
 }
 
 int kvm_set_start(struct vm *vm)
@@ -234,13 +241,13 @@ int kvm_set_start(struct vm *vm)
 		return result;
 	set_tsc(vm);
 	struct kvm_regs regs = {.rip = vm->entry, .rsp = vm->boot_stack, .rflags = LV_RFLAGS};
-	return ioctl(vm->vcpu.fd, KVM_SET_REGS, &regs) < 0 ? fail("KVM_SET_REGS") : 0;
+	return ioctl(vm->vcpu.fd, KVM_SET_REGS, &regs) < 0 ? log_errno("KVM_SET_REGS") : 0;
 }
 
 void kvm_close(struct vm *vm)
 {
-	if (vm->vcpu.run && vm->vcpu.run != MAP_FAILED)
-		munmap(vm->vcpu.run, vm->vcpu.run_size);
+	if (vm->vcpu.run)
+		munmap(vm->vcpu.run, ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0));
 	if (vm->vcpu.fd >= 0)
 		close(vm->vcpu.fd);
 	if (vm->fd >= 0)

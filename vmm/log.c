@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 int log_error(const char *format, ...)
@@ -19,4 +21,11 @@ int log_error(const char *format, ...)
 	if (write(2, line, n) < 0)
 		return -1; /* nowhere to say it */
 	return -1;
+}
+
+int log_errno(const char *what)
+{
+	int error = errno;
+	log_error("%s: %s", what, strerror(error));
+	return -error;
 }

@@ -6,4 +6,7 @@
 /* "lightvm-vmm: text\n". Returns -1, so that a caller can report and fail in one line. */
 int log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same for a call that failed: "lightvm-vmm: what: the error's text". Returns -errno. */
+int log_errno(const char *what);
+
 #endif

@@ -181,6 +181,16 @@ static bool turn(struct loop *loop, int timeout_ms)
 	return mine;
 }
 
+void loop_lock(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+}
+
+void loop_unlock(struct loop *loop)
+{
+	pthread_mutex_unlock(&loop->lock);
+}
+
 void loop_once(struct loop *loop, int timeout_ms)
 {
 	turn(loop, timeout_ms);

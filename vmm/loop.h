@@ -50,6 +50,10 @@ int loop_update(struct loop *loop, struct loop_watch *watch, uint32_t events);
 int loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline);
 void loop_timer_fini(struct loop *loop, struct loop_timer *timer);
 
+/* What lives in the loop may be touched by another thread in between; never for long, and never from a callback. */
+void loop_lock(struct loop *loop);
+void loop_unlock(struct loop *loop);
+
 /* Runs the loop in a thread of its own (all signals blocked, small stack). 0 or a negative errno. */
 int loop_start(struct loop *loop);
 /* One round: waits at most timeout_ms (-1: for ever), then calls what is ready. */

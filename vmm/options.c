@@ -68,6 +68,11 @@ static int open_file(const char *option, const char *value, int flags, int *fd)
 
 static int set_libos(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->libos_fd); }
 static int set_image(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->image_fd); }
+static int set_kernel(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->kernel_fd); }
+static int set_initrd(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->initrd_fd); }
+static int set_append(struct vm_config *c, const char *o, const char *v) { c->append = v; return 0; }
+static int set_serial(struct vm_config *c, const char *o, const char *v) { c->serial = true; return 0; }
+static int set_tty(struct vm_config *c, const char *o, const char *v) { c->tty = true; return 0; }
 static int set_control(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR, &c->control_fd); }
 static int set_status(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->status_fd); }
 static int set_log(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->log_fd); }
@@ -98,6 +103,15 @@ static int set_memory(struct vm_config *c, const char *o, const char *v)
 	if (c->memory < LEAST_MEMORY || c->memory > LV_RAM_MAX)
 		return log_error("--%s: %s is not between 4M and 64G", o, v);
 	return 0;
+}
+
+static int set_cpus(struct vm_config *c, const char *o, const char *v)
+{
+	uint64_t number;
+	if (parse_number(o, v, VM_MAX_CPUS, &number) < 0)
+		return -1;
+	c->cpus = number;
+	return number ? 0 : log_error("--%s: a VM has at least one", o);
 }
 
 static int set_env(struct vm_config *c, const char *o, const char *v)
@@ -239,6 +253,12 @@ static int set_disk(struct vm_config *c, const char *option, const char *value)
 static const struct option options[] = {
 	{"libos", "FILE", "the library OS", set_libos},
 	{"image", "FILE", "the EROFS image with the program and its files", set_image},
+	{"kernel", "FILE", "a Linux kernel instead of the library OS: an ELF vmlinux with a PVH entry, or a bzImage", set_kernel},
+	{"initrd", "FILE", "its initial RAM disk", set_initrd},
+	{"append", "TEXT", "its command line", set_append},
+	{"cpus", "N", "number of vCPUs, 1 to 32 (Linux guests; default 1)", set_cpus},
+	{"serial", NULL, "the guest's serial port is on descriptors 0 and 1, instead of the console (Linux guests)", set_serial},
+	{"tty", NULL, "the console is a terminal (Linux guests)", set_tty},
 	{"program", "PATH", "path of the program in the image (default: ARGV0)", set_program},
 	{"mem", "SIZE", "the most memory the guest may use (default 256M)", set_memory},
 	{"cwd", "DIR", "working directory of the program", set_cwd},
@@ -264,6 +284,7 @@ static const struct option options[] = {
 static void print_help(void)
 {
 	printf("usage: lightvm-vmm --libos FILE --image FILE [OPTIONS] -- ARGV0 [ARG...]\n"
+	       "       lightvm-vmm --kernel FILE [OPTIONS]\n"
 	       "Runs one program as one virtual machine. FILE is a path, or fd:N for an open descriptor.\n\n");
 	for (unsigned i = 0; i < OPTIONS; i++) {
 		char left[80];
@@ -301,12 +322,26 @@ static int parse_option(struct vm_config *config, int argc, char **argv, int *at
 	return option->set(config, option->name, value);
 }
 
+/* What a Linux guest runs comes from its disks: our PID 1 is told by its initial RAM disk. */
+static int check_linux(const struct vm_config *config)
+{
+	if (config->libos_fd >= 0 || config->image_fd >= 0)
+		return log_error("--kernel is for Linux guests, --libos and --image for the others (a Linux guest's image is a --disk)");
+	if (config->argc > 0 || config->program)
+		return log_error("a Linux guest is told by its initial RAM disk which program to run");
+	return 0;
+}
+
 static int check(struct vm_config *config)
 {
 	if (config->probe)
 		return 0;
+	if (config->kernel_fd >= 0)
+		return check_linux(config);
 	if (config->libos_fd < 0)
-		return log_error("--libos is missing");
+		return log_error("--libos is missing (or --kernel, for a Linux guest)");
+	if (config->initrd_fd >= 0 || config->append[0] || config->cpus > 1 || config->serial || config->tty)
+		return log_error("--initrd, --append, --cpus, --serial and --tty are for Linux guests (--kernel)");
 	if (config->image_fd < 0)
 		return log_error("--image is missing");
 	if (config->argc == 0 && config->program) { /* then its own name is its only argument */
@@ -328,7 +363,7 @@ static int check(struct vm_config *config)
 
 int options_parse(struct vm_config *config, int argc, char **argv)
 {
-	*config = (struct vm_config){.libos_fd = -1, .image_fd = -1, .cpuid_fd = -1, .control_fd = -1, .status_fd = -1, .log_fd = -1,
+	*config = (struct vm_config){.libos_fd = -1, .image_fd = -1, .kernel_fd = -1, .initrd_fd = -1, .append = "", .cpus = 1, .cpuid_fd = -1, .control_fd = -1, .status_fd = -1, .log_fd = -1,
 		.memory = DEFAULT_MEMORY, .cwd = "/", .hostname = "lightvm"};
 	int at = 1;
 	while (at < argc && strcmp(argv[at], "--") != 0) {

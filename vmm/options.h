@@ -9,10 +9,16 @@
 #include "vmm/device.h"
 
 #define VM_ENV_MAX 512
+#define VM_MAX_CPUS 32
 
 struct vm_config {
 	const char *name; /* for messages */
-	int libos_fd, image_fd;
+	int libos_fd, image_fd; /* a library-OS guest, ... */
+	int kernel_fd, initrd_fd; /* ... or a Linux guest; -1: none */
+	const char *append; /* the kernel's command line, before what the monitor adds */
+	unsigned cpus;
+	bool serial; /* the serial port is on 0 and 1 */
+	bool tty;    /* the console is a terminal */
 	int cpuid_fd; /* -1: none */
 	int control_fd, status_fd, log_fd; /* -1: none */
 	bool detached; /* the console is not on 0, 1, 2 */

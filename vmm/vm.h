@@ -19,11 +19,11 @@
 
 struct kvm_run;
 struct cpuid_cache;
+struct linux_guest;
 
 struct vcpu {
 	int fd;
 	struct kvm_run *run;
-	size_t run_size;
 	pthread_t thread;
 	atomic_uint wake_word; /* futex: 1 when there is a reason to leave WAIT */
 	atomic_bool waiting;   /* in WAIT, or about to be */
@@ -38,6 +38,7 @@ struct vm {
 	int kvm_fd, fd;
 	unsigned slots;
 	const struct cpuid_cache *cpuid;
+	struct linux_guest *linux_guest; /* NULL: a library-OS guest, which uses vcpu and what follows mem */
 	struct vcpu vcpu;
 	struct mem mem;
 	/* guest memory: the window from LV_BASE on, as far as ram_limit */
@@ -63,6 +64,10 @@ struct vm {
 int kvm_open(struct vm *vm);
 int kvm_read_cpuid(struct vm *vm); /* what the guest may use: from the cache file, or asked and kept there */
 int kvm_create(struct vm *vm); /* VM and vCPU */
+int kvm_create_vm(struct vm *vm);
+int kvm_create_vcpu(struct vm *vm, unsigned id, int *fd, struct kvm_run **run);
+struct kvm_cpuid_entry2;
+unsigned kvm_cpuid(const struct vm *vm, struct kvm_cpuid_entry2 *entry); /* copies CPUID_ENTRIES at most; answers how many */
 int kvm_add_slot(struct vm *vm, gpa_t gpa, uint64_t len, void *hva, bool read_only);
 int kvm_add_bell(struct vm *vm, const struct device_bell *bell);
 int kvm_set_start(struct vm *vm); /* CPUID, XCR0, MSRs and registers for the first instruction of libos */
@@ -85,5 +90,6 @@ void vcpu_kill(void *vm);
 
 /* ---- x86_64/probe.c: which kind of KVM is this? Runs code in scratch VMs ---- */
 int probe_print(void);
+int probe_kind(const struct vm *vm); /* 1: runs level-0 code natively; 0: by page tables; negative: a message is logged */
 
 #endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A Linux guest: guest memory from address 0, in-kernel interrupt controllers, virtio-mmio devices, a serial port, and
+ * as many vCPUs as were asked for. Needs a KVM that runs level-0 code natively.
+ *
+ * Guest-physical memory:
+ *   0x500        descriptor table of the 64-bit entry      0x9000..0xf000  its page tables (identity, 4 GiB)
+ *   0x6000       start information: hvm_start_info (PVH) or boot_params (bzImage)
+ *   0x20000      command line                              0x9fc00         MP table, up to 640 KiB
+ *   1 MiB ..     the kernel; the initial RAM disk at the end of memory below 3 GiB
+ *   0xd0000000   virtio-mmio, a page for each device       0xfec00000, 0xfee00000  IOAPIC, local APICs
+ *   4 GiB ..     memory beyond 3 GiB
+ */
+#ifndef LV_VMM_LINUX_GUEST_H
+#define LV_VMM_LINUX_GUEST_H
+
+#include <stdatomic.h>
+
+#include "parse/linux_kernel.h"
+#include "vmm/linux/serial.h"
+#include "vmm/virtio/mmio.h"
+#include "vmm/vm.h"
+
+#define GUEST_GDT 0x500
+#define GUEST_START_INFO 0x6000
+#define GUEST_PAGE_TABLES 0x9000
+#define GUEST_COMMAND_LINE 0x20000
+#define GUEST_COMMAND_MAX 0x10000
+#define GUEST_MP_TABLE 0x9fc00 /* the last KiB of base memory is one of the places where kernels look */
+#define GUEST_BASE_END 0xa0000
+#define GUEST_KERNEL 0x100000
+#define GUEST_GAP 0xc0000000ull     /* memory below it ... */
+#define GUEST_HIGH 0x100000000ull   /* ... goes on here */
+#define GUEST_VIRTIO 0xd0000000ull
+#define GUEST_VIRTIO_PAGE 0x1000
+#define GUEST_IOAPIC 0xfec00000
+#define GUEST_LAPIC 0xfee00000
+#define GUEST_SERIAL_IRQ 4
+#define GUEST_FIRST_IRQ 5
+#define GUEST_IRQS 24 /* inputs of the IOAPIC */
+
+#define GUEST_RUNNING (-1)
+
+struct linux_guest;
+
+struct linux_cpu {
+	struct linux_guest *guest;
+	unsigned index;
+	int fd;
+	struct kvm_run *run;
+	pthread_t thread;
+	bool started;
+};
+
+struct linux_guest {
+	struct vm *vm;
+	unsigned cpus;
+	struct linux_cpu cpu[VM_MAX_CPUS];
+	uint64_t memory, low_size; /* all, and what of it lies below the gap */
+	uint8_t *ram;              /* the host's view: low memory, then high memory */
+	struct kernel_image kernel;
+	gpa_t initrd;
+	uint64_t initrd_size;
+	char *command_line;
+	struct mmio_bus bus;
+	struct serial serial;
+	uint8_t keyboard_control, keyboard_data; /* what of the keyboard controller a kernel needs to reset the machine */
+	bool keyboard_full;
+	uint8_t keyboard_command;
+	atomic_int end;     /* GUEST_RUNNING, then the wait status that the VM ends with */
+	int program_status; /* what PID 1 reported; -1: nothing */
+};
+
+/* ---- machine.c: memory, interrupt controllers, vCPUs. 0 or a negative errno, with a message already logged ---- */
+int linux_build(struct linux_guest *guest, struct vm *vm);
+int linux_connect(struct linux_guest *guest); /* devices: addresses, interrupts, doorbells */
+
+/* ---- load.c: the kernel, its initial RAM disk and its command line come into memory ---- */
+int linux_load(struct linux_guest *guest);
+void *linux_at(const struct linux_guest *guest, gpa_t gpa, uint64_t len); /* NULL: not memory */
+
+/* ---- tables.c: what a kernel expects to find in memory ---- */
+void linux_write_tables(struct linux_guest *guest); /* start information, memory map, MP table, page tables */
+
+/* ---- cpu.c: what a vCPU is and where it starts ---- */
+int linux_cpu_set_start(struct linux_cpu *cpu);
+
+/* ---- cpuid.c: what KVM supports, without what a guest shall not use, and with what vCPU number index of cpus is ---- */
+struct kvm_cpuid2;
+void linux_filter_cpuid(struct kvm_cpuid2 *cpuid, unsigned room, unsigned index, unsigned cpus, uint32_t tsc_khz);
+
+/* ---- run.c ---- */
+int linux_run(struct linux_guest *guest); /* all vCPUs until the VM ends: its wait status, or a negative errno */
+void linux_end(struct linux_guest *guest, int wait_status); /* any thread; the first call counts */
+void linux_kill(void *guest);
+
+/* ---- ports.c: I/O ports besides the serial port's ---- */
+void linux_port_write(struct linux_guest *guest, uint16_t port, unsigned size, uint32_t value);
+uint32_t linux_port_read(struct linux_guest *guest, uint16_t port, unsigned size);
+/* The kernel said that it panicked; the first reason stays. */
+void linux_panicked(struct linux_guest *guest);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel, its initial RAM disk and its command line, from files that the user brings into guest memory. */
+#include "vmm/linux/guest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "abi/layout.h"
+#include "vmm/log.h"
+
+#define MIB (1ull << 20)
+
+void *linux_at(const struct linux_guest *guest, gpa_t gpa, uint64_t len)
+{
+	if (gpa >= GUEST_HIGH)
+		gpa = gpa - GUEST_HIGH + guest->low_size;
+	else if (gpa >= guest->low_size)
+		return NULL;
+	return gpa <= guest->memory && len <= guest->memory - gpa ? guest->ram + gpa : NULL;
+}
+
+static int read_into(void *to, uint64_t len, int fd, uint64_t offset, const char *what)
+{
+	while (len) {
+		ssize_t n = pread(fd, to, len, offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return log_error("%s: %s", what, n ? strerror(errno) : "the file became shorter while it was read"), -EIO;
+		to = (uint8_t *)to + n;
+		len -= n;
+		offset += n;
+	}
+	return 0;
+}
+
+static int file_size(int fd, const char *what, uint64_t *size)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return log_error("%s: %s", what, strerror(errno)), -EIO;
+	if (!S_ISREG(st.st_mode))
+		return log_error("%s: not a regular file", what), -EINVAL;
+	*size = st.st_size;
+	return 0;
+}
+
+/* ---- the kernel ---- */
+
+static int parse(struct linux_guest *guest, int fd, uint64_t size)
+{
+	const char *why = NULL;
+	/* An empty file cannot be mapped, and has nothing to read either. */
+	void *file = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+	if (file == MAP_FAILED)
+		return log_error("the kernel: %s", strerror(errno)), -errno;
+	int result = kernel_parse(&guest->kernel, file, size, &why);
+	if (result == 0 && guest->kernel.kind == KERNEL_BZIMAGE)
+		memcpy(linux_at(guest, GUEST_START_INFO + KERNEL_HEADER, guest->kernel.header_size), (char *)file + KERNEL_HEADER,
+		       guest->kernel.header_size);
+	if (file)
+		munmap(file, size);
+	return result < 0 ? log_error("--kernel: %s", why), result : 0;
+}
+
+static int load_kernel(struct linux_guest *guest)
+{
+	int fd = guest->vm->config->kernel_fd;
+	uint64_t size;
+	int result = file_size(fd, "--kernel", &size);
+	if (result == 0)
+		result = parse(guest, fd, size);
+	if (result < 0)
+		return result;
+	const struct kernel_image *kernel = &guest->kernel;
+	if (!linux_at(guest, kernel->low, kernel->high - kernel->low))
+		return log_error("the kernel takes the memory from %llu to %llu MiB, and the VM has %llu: give it more (--mem)",
+				 kernel->low / MIB + 0ull, (kernel->high + MIB - 1) / MIB + 0ull, guest->memory / MIB + 0ull), -ENOMEM;
+	for (int i = 0; result == 0 && i < kernel->loads; i++)
+		result = read_into(linux_at(guest, kernel->load[i].address, kernel->load[i].filesz), kernel->load[i].filesz, fd,
+				   kernel->load[i].offset, "--kernel");
+	return result;
+}
+
+/* ---- the initial RAM disk: at the end of low memory, out of the kernel's way ---- */
+
+static int load_initrd(struct linux_guest *guest)
+{
+	int fd = guest->vm->config->initrd_fd;
+	uint64_t size, end = guest->low_size - 1 < guest->kernel.initrd_max ? guest->low_size : guest->kernel.initrd_max + 1;
+	if (fd < 0)
+		return 0;
+	int result = file_size(fd, "--initrd", &size);
+	if (result < 0)
+		return result;
+	if (!size)
+		return log_error("--initrd: the file is empty"), -EINVAL;
+	if (size > end || ((end - size) & ~(LV_PAGE - 1)) < guest->kernel.high)
+		return log_error("the initial RAM disk takes %llu KiB, the kernel the memory up to %llu KiB, and the VM has %llu KiB: give it more (--mem)",
+				 (size + 1023) / 1024 + 0ull, guest->kernel.high / 1024 + 0ull, guest->memory / 1024 + 0ull), -ENOMEM;
+	guest->initrd = (end - size) & ~(LV_PAGE - 1);
+	guest->initrd_size = size;
+	return read_into(linux_at(guest, guest->initrd, size), size, fd, 0, "--initrd");
+}
+
+/* ---- the command line ---- */
+
+/* Devices are announced here: there is no bus that could be asked. */
+static int build_command_line(struct linux_guest *guest)
+{
+	const char *own = guest->vm->config->append;
+	size_t room = strlen(own) + 64 * (guest->bus.count + 1), len;
+	char *line = malloc(room);
+	if (!line)
+		return log_error("no memory for the command line"), -ENOMEM;
+	len = snprintf(line, room, "%s", own);
+	for (unsigned i = 0; i < guest->bus.count; i++)
+		len += snprintf(line + len, room - len, "%svirtio_mmio.device=4K@%#llx:%u", len ? " " : "",
+				GUEST_VIRTIO + i * GUEST_VIRTIO_PAGE, GUEST_FIRST_IRQ + i);
+	guest->command_line = line;
+	uint32_t most = guest->kernel.command_max < GUEST_COMMAND_MAX - 1 ? guest->kernel.command_max : GUEST_COMMAND_MAX - 1;
+	if (len > most)
+		return log_error("the command line has %zu characters; this kernel takes %u", len, most), -E2BIG;
+	memcpy(linux_at(guest, GUEST_COMMAND_LINE, len + 1), line, len + 1);
+	return 0;
+}
+
+int linux_load(struct linux_guest *guest)
+{
+	int result = load_kernel(guest);
+	if (result == 0)
+		result = load_initrd(guest);
+	return result == 0 ? build_command_line(guest) : result;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine of a Linux guest: memory, the interrupt controllers of the host's kernel, vCPUs, doorbells and interrupt lines. */
+#include "vmm/linux/guest.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "abi/layout.h"
+#include "vmm/log.h"
+
+#define HUGE (2ull << 20)
+#define TSS_ADDRESS 0xfffbd000ull /* three pages that VT-x wants below 4 GiB, away from everything else */
+#define IDENTITY_MAP_ADDRESS 0xfffbc000ull
+
+/* ---- memory ---- */
+
+static int add_memory(struct linux_guest *guest, gpa_t gpa, uint64_t len, uint8_t *hva)
+{
+	int result = mem_add(&guest->vm->mem, gpa, len, hva, true);
+	return result < 0 ? result : kvm_add_slot(guest->vm, gpa, len, hva, false);
+}
+
+static int build_memory(struct linux_guest *guest)
+{
+	struct vm *vm = guest->vm;
+	guest->memory = vm->config->memory & ~(LV_PAGE - 1);
+	guest->low_size = guest->memory < GUEST_GAP ? guest->memory : GUEST_GAP;
+	uint8_t *map = mmap(NULL, guest->memory + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED)
+		return log_error("no address space for %llu MiB of guest memory: %s", guest->memory >> 20 | 0ull, strerror(errno)), -ENOMEM;
+	guest->ram = (uint8_t *)(((uintptr_t)map + HUGE - 1) & ~(HUGE - 1)); /* so that the host can back 2 MiB with one page */
+	int result = add_memory(guest, 0, guest->low_size, guest->ram);
+	if (result == 0 && guest->memory > guest->low_size)
+		result = add_memory(guest, GUEST_HIGH, guest->memory - guest->low_size, guest->ram + guest->low_size);
+	vm->ram_size = vm->ram_limit = guest->memory;
+	return result;
+}
+
+/* ---- interrupt controllers and vCPUs ---- */
+
+static int build_irqchip(struct linux_guest *guest)
+{
+	int fd = guest->vm->fd;
+	uint64_t identity = IDENTITY_MAP_ADDRESS;
+	if (ioctl(fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 || ioctl(fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
+		return log_errno("pages for the processor's own use");
+	return ioctl(fd, KVM_CREATE_IRQCHIP, 0) < 0 ? log_errno("KVM_CREATE_IRQCHIP") : 0;
+}
+
+static int build_cpus(struct linux_guest *guest)
+{
+	guest->cpus = guest->vm->config->cpus;
+	for (unsigned i = 0; i < guest->cpus; i++) {
+		struct linux_cpu *cpu = &guest->cpu[i];
+		*cpu = (struct linux_cpu){.guest = guest, .index = i};
+		int result = kvm_create_vcpu(guest->vm, i, &cpu->fd, &cpu->run);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+static int start_cpus(struct linux_guest *guest)
+{
+	int result = 0;
+	for (unsigned i = 0; result == 0 && i < guest->cpus; i++)
+		result = linux_cpu_set_start(&guest->cpu[i]);
+	return result;
+}
+
+/* ---- devices ---- */
+
+static int add_irq(struct linux_guest *guest, unsigned irq, int *fd)
+{
+	*fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct kvm_irqfd line = {.fd = *fd, .gsi = irq};
+	if (*fd < 0 || ioctl(guest->vm->fd, KVM_IRQFD, &line) < 0)
+		return log_errno("an interrupt line (KVM_IRQFD)");
+	return 0;
+}
+
+static void on_panic(void *context)
+{
+	linux_panicked(context);
+}
+
+static int build_serial(struct linux_guest *guest)
+{
+	const struct vm_config *config = guest->vm->config;
+	int fd, result = add_irq(guest, GUEST_SERIAL_IRQ, &fd);
+	if (result < 0)
+		return result;
+	serial_init(&guest->serial, &guest->vm->loop, config->serial ? 0 : -1, config->serial ? 1 : -1, fd);
+	guest->serial.panicked = on_panic;
+	guest->serial.context = guest;
+	return 0;
+}
+
+int linux_connect(struct linux_guest *guest)
+{
+	struct device_bell bell[LV_MAX_DEVICES];
+	struct vm *vm = guest->vm;
+	unsigned count = devices_bells(&vm->devices, bell);
+	for (unsigned i = 0; i < count; i++) {
+		struct kvm_ioeventfd event = {.addr = GUEST_VIRTIO + i * GUEST_VIRTIO_PAGE + MMIO_NOTIFY, .len = 4, .fd = bell[i].fd};
+		if (ioctl(vm->fd, KVM_IOEVENTFD, &event) < 0)
+			return log_errno("a doorbell (KVM_IOEVENTFD)");
+	}
+	int result = serial_start(&guest->serial);
+	return result < 0 ? log_error("the serial port: %s", strerror(-result)), result : 0;
+}
+
+static int build_bus(struct linux_guest *guest)
+{
+	int irq_fd[LV_MAX_DEVICES], result = 0;
+	for (unsigned i = 0; result == 0 && i < guest->vm->devices.count; i++)
+		result = add_irq(guest, GUEST_FIRST_IRQ + i, &irq_fd[i]);
+	if (result == 0)
+		mmio_bus_init(&guest->bus, &guest->vm->devices, irq_fd);
+	return result;
+}
+
+int linux_build(struct linux_guest *guest, struct vm *vm)
+{
+	guest->vm = vm;
+	guest->program_status = -1;
+	atomic_init(&guest->end, GUEST_RUNNING);
+	int result = kvm_create_vm(vm);
+	if (result == 0)
+		result = build_irqchip(guest);
+	if (result == 0)
+		result = build_cpus(guest);
+	if (result < 0)
+		return result;
+	status_mark(&vm->status, LV_STEP_VM);
+	result = build_memory(guest);
+	if (result == 0)
+		result = build_bus(guest);
+	if (result == 0)
+		result = build_serial(guest);
+	if (result == 0)
+		result = linux_load(guest);
+	if (result < 0)
+		return result;
+	linux_write_tables(guest);
+	status_mark(&vm->status, LV_STEP_MEMORY);
+	return start_cpus(guest);
+}

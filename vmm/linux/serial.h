@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The first serial port of a PC, a 16550A (National Semiconductor PC16550D data sheet), for early messages and foreign
+ * kernels. A register access is an exit: the virtio console is the fast one. All calls with the loop's lock held.
+ */
+#ifndef LV_VMM_LINUX_SERIAL_H
+#define LV_VMM_LINUX_SERIAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/host/sink.h"
+#include "vmm/loop.h"
+
+#define SERIAL_PORT 0x3f8
+#define SERIAL_PORTS 8
+#define SERIAL_OUT 8192
+#define SERIAL_IN 64
+
+struct serial {
+	struct loop *loop;
+	int out_fd, in_fd; /* -1: output vanishes (but panics are seen), input never comes */
+	int irq_fd;        /* eventfd; owned by the caller */
+	enum sink_kind kind;
+	struct loop_watch out_watch, in_watch;
+	uint8_t interrupt_enable, line_control, modem_control, scratch, divisor[2];
+	bool fifo, transmit_empty_pending;
+	uint8_t out[SERIAL_OUT], in[SERIAL_IN];
+	unsigned out_count, in_count;
+	unsigned matched; /* characters of the panic message seen so far */
+	void (*panicked)(void *context);
+	void *context;
+};
+
+void serial_init(struct serial *serial, struct loop *loop, int in_fd, int out_fd, int irq_fd);
+int serial_start(struct serial *serial); /* begins to watch stdin; 0 or a negative errno */
+void serial_write(struct serial *serial, unsigned reg, uint8_t value);
+uint8_t serial_read(struct serial *serial, unsigned reg);
+/* True when everything that was printed has gone out, or cannot. */
+bool serial_drain(struct serial *serial);
+
+#endif
