@@ -7,6 +7,7 @@
  *   0x500        descriptor table of the 64-bit entry      0x9000..0xf000  its page tables (identity, 4 GiB)
  *   0x6000       start information: hvm_start_info (PVH) or boot_params (bzImage)
  *   0x20000      command line                              0x9fc00         MP table, up to 640 KiB
+ *   0xe0000      ACPI tables
  *   1 MiB ..     the kernel; the initial RAM disk at the end of memory below 3 GiB
  *   0xd0000000   virtio-mmio, a page for each device       0xfec00000, 0xfee00000  IOAPIC, local APICs
  *   4 GiB ..     memory beyond 3 GiB
@@ -27,6 +28,8 @@
 #define GUEST_COMMAND_LINE 0x20000
 #define GUEST_COMMAND_MAX 0x10000
 #define GUEST_MP_TABLE 0x9fc00 /* the last KiB of base memory is one of the places where kernels look */
+#define GUEST_ACPI 0xe0000     /* in the area that kernels search for the root pointer */
+#define GUEST_PM_PORT 0x600    /* ACPI's fixed registers: nothing ever happens in them */
 #define GUEST_BASE_END 0xa0000
 #define GUEST_KERNEL 0x100000
 #define GUEST_GAP 0xc0000000ull     /* memory below it ... */
@@ -67,6 +70,7 @@ struct linux_guest {
 	uint8_t keyboard_control, keyboard_data; /* what of the keyboard controller a kernel needs to reset the machine */
 	bool keyboard_full;
 	uint8_t keyboard_command;
+	uint16_t pm_enable;
 	atomic_int end;     /* GUEST_RUNNING, then the wait status that the VM ends with */
 	int program_status; /* what PID 1 reported; -1: nothing */
 };
@@ -80,7 +84,9 @@ int linux_load(struct linux_guest *guest);
 void *linux_at(const struct linux_guest *guest, gpa_t gpa, uint64_t len); /* NULL: not memory */
 
 /* ---- tables.c: what a kernel expects to find in memory ---- */
-void linux_write_tables(struct linux_guest *guest); /* start information, memory map, MP table, page tables */
+void linux_write_tables(struct linux_guest *guest); /* start information, memory map, MP table, ACPI, page tables */
+void linux_write_acpi(const struct linux_guest *guest); /* acpi.c */
+uint8_t linux_checksum(const void *data, size_t size); /* the byte that makes the sum of all zero */
 
 /* ---- cpu.c: what a vCPU is and where it starts ---- */
 int linux_cpu_set_start(struct linux_cpu *cpu);

@@ -22,6 +22,9 @@
 #define COMMAND_RESET 0xfe
 #define CONTROL_DISABLED 0x30 /* neither a keyboard nor a mouse is enabled */
 
+#define PM_ENABLE 2  /* of ACPI's fixed registers: remembers what was written, since kernels check that */
+#define PM_CONTROL 4
+
 static void keyboard_answer(struct linux_guest *guest, uint8_t data)
 {
 	guest->keyboard_data = data;
@@ -95,6 +98,9 @@ void linux_port_write(struct linux_guest *guest, uint16_t port, unsigned size, u
 			guest->keyboard_control = value;
 		guest->keyboard_command = 0;
 		return;
+	case GUEST_PM_PORT + PM_ENABLE:
+		guest->pm_enable = value;
+		return;
 	case LV_PORT_MARK:
 		mark(guest, value);
 		return;
@@ -107,6 +113,11 @@ void linux_port_write(struct linux_guest *guest, uint16_t port, unsigned size, u
 uint32_t linux_port_read(struct linux_guest *guest, uint16_t port, unsigned size)
 {
 	switch (port) {
+	case GUEST_PM_PORT + PM_ENABLE:
+		return guest->pm_enable;
+	case GUEST_PM_PORT:
+	case GUEST_PM_PORT + PM_CONTROL:
+		return 0;
 	case KEYBOARD_STATUS:
 		return STATUS_SYSTEM | (guest->keyboard_full ? STATUS_FULL : 0);
 	case KEYBOARD_DATA:

@@ -60,7 +60,7 @@ static void write_pvh(struct linux_guest *guest)
 		map[i] = (struct pvh_map_entry){region[i].address, region[i].size, region[i].type, 0};
 	*module = (struct pvh_module){.address = guest->initrd, .size = guest->initrd_size};
 	*info = (struct pvh_start_info){.magic = PVH_MAGIC, .version = 1, .modules = guest->initrd_size ? 1 : 0,
-		.module_list = PVH_MODULE, .command_line = GUEST_COMMAND_LINE, .map = PVH_MAP, .map_entries = count};
+		.module_list = PVH_MODULE, .command_line = GUEST_COMMAND_LINE, .rsdp = GUEST_ACPI, .map = PVH_MAP, .map_entries = count};
 }
 
 /* The setup header was copied from the kernel's file already; the rest of the page is zero. */
@@ -71,6 +71,7 @@ static void write_boot_params(struct linux_guest *guest)
 	params->e820_entries = list_regions(guest, region);
 	for (unsigned i = 0; i < params->e820_entries; i++)
 		params->e820_table[i] = (struct boot_e820_entry){region[i].address, region[i].size, region[i].type};
+	params->acpi_rsdp_addr = GUEST_ACPI;
 	params->hdr.type_of_loader = 0xff; /* none of the registered ones */
 	params->hdr.cmd_line_ptr = GUEST_COMMAND_LINE;
 	params->hdr.ramdisk_image = guest->initrd;
@@ -137,7 +138,7 @@ enum { MP_CPU = 0, MP_BUS = 1, MP_IOAPIC = 2, MP_INTERRUPT = 3, MP_LOCAL_INTERRU
 enum { MP_INT = 0, MP_NMI = 1, MP_EXTINT = 3 };
 #define APIC_VERSION 0x14
 
-static uint8_t checksum(const void *data, size_t size)
+uint8_t linux_checksum(const void *data, size_t size)
 {
 	uint8_t sum = 0;
 	for (size_t i = 0; i < size; i++)
@@ -181,14 +182,15 @@ static void write_mp_table(struct linux_guest *guest)
 	*header = (struct mp_header){.signature = {'P', 'C', 'M', 'P'}, .length = at - (uint8_t *)header, .version = 4,
 		.oem = {'L', 'I', 'G', 'H', 'T', 'V', 'M', ' '}, .product = {'V', 'M', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '},
 		.entries = entries, .lapic = GUEST_LAPIC};
-	header->checksum = checksum(header, header->length);
+	header->checksum = linux_checksum(header, header->length);
 	*pointer = (struct mp_pointer){.signature = {'_', 'M', 'P', '_'}, .table = GUEST_MP_TABLE + sizeof(*pointer), .length = 1, .version = 4};
-	pointer->checksum = checksum(pointer, sizeof(*pointer));
+	pointer->checksum = linux_checksum(pointer, sizeof(*pointer));
 }
 
 void linux_write_tables(struct linux_guest *guest)
 {
 	write_mp_table(guest);
+	linux_write_acpi(guest);
 	if (guest->kernel.kind == KERNEL_PVH) {
 		write_pvh(guest);
 		return;
