@@ -16,17 +16,38 @@
 
 #define OWN_ERROR 125 /* exit status when it was not the program that failed */
 
-static int add_devices(struct vm *vm)
+static int add_device(struct vm *vm, const struct device_config *device)
+{
+	const char *error = NULL;
+	int result = devices_add(&vm->devices, device, &error);
+	return result < 0 ? log_error("%s: %s", error, strerror(-result)) : 0;
+}
+
+static int add_console(struct vm *vm)
 {
 	const struct vm_config *config = vm->config;
-	const char *error = NULL;
 	bool quiet = config->detached || config->serial;
 	struct device_config console = {.type = LV_DEV_CONSOLE,
-		.console = {.in = quiet ? -1 : 0, .out = quiet ? -1 : 1, .err = quiet ? -1 : 2, .log = config->log_fd}};
-	int result = devices_add(&vm->devices, &console, &error);
-	for (unsigned i = 0; result == 0 && i < config->device_count; i++)
-		result = devices_add(&vm->devices, &config->device[i], &error);
-	return result < 0 ? log_error("%s: %s", error, strerror(-result)) : 0;
+		.console = {.in = quiet ? -1 : 0, .out = quiet ? -1 : 1, .err = quiet ? -1 : 2, .log = config->log_fd,
+			    .multiport = config->kernel_fd >= 0, .terminal = config->tty}};
+	return add_device(vm, &console);
+}
+
+/* A Linux guest finds the image on its first disk. */
+static int add_image(struct vm *vm)
+{
+	struct device_config image = {.type = LV_DEV_BLOCK, .block = {.fd = vm->config->image_fd, .read_only = true, .serial = "image"}};
+	return vm->config->kernel_fd < 0 || vm->config->image_fd < 0 ? 0 : add_device(vm, &image);
+}
+
+static int add_devices(struct vm *vm)
+{
+	int result = add_image(vm);
+	if (result == 0)
+		result = add_console(vm);
+	for (unsigned i = 0; result == 0 && i < vm->config->device_count; i++)
+		result = add_device(vm, &vm->config->device[i]);
+	return result;
 }
 
 /* A kernel is level-0 code: where KVM emulates that, an instruction takes 0.6 us, and a boot minutes. */

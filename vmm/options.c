@@ -252,7 +252,7 @@ static int set_disk(struct vm_config *c, const char *option, const char *value)
 
 static const struct option options[] = {
 	{"libos", "FILE", "the library OS", set_libos},
-	{"image", "FILE", "the EROFS image with the program and its files", set_image},
+	{"image", "FILE", "the EROFS image with the program and its files; a Linux guest's first disk", set_image},
 	{"kernel", "FILE", "a Linux kernel instead of the library OS: an ELF vmlinux with a PVH entry, or a bzImage", set_kernel},
 	{"initrd", "FILE", "its initial RAM disk", set_initrd},
 	{"append", "TEXT", "its command line", set_append},
@@ -325,8 +325,8 @@ static int parse_option(struct vm_config *config, int argc, char **argv, int *at
 /* What a Linux guest runs comes from its disks: our PID 1 is told by its initial RAM disk. */
 static int check_linux(const struct vm_config *config)
 {
-	if (config->libos_fd >= 0 || config->image_fd >= 0)
-		return log_error("--kernel is for Linux guests, --libos and --image for the others (a Linux guest's image is a --disk)");
+	if (config->libos_fd >= 0)
+		return log_error("--kernel is for Linux guests, --libos for the others: one of them");
 	if (config->argc > 0 || config->program)
 		return log_error("a Linux guest is told by its initial RAM disk which program to run");
 	return 0;

@@ -64,7 +64,6 @@ struct linux_guest {
 	struct kernel_image kernel;
 	gpa_t initrd;
 	uint64_t initrd_size;
-	char *command_line;
 	struct mmio_bus bus;
 	struct serial serial;
 	uint8_t keyboard_control, keyboard_data; /* what of the keyboard controller a kernel needs to reset the machine */

@@ -110,24 +110,34 @@ static int load_initrd(struct linux_guest *guest)
 
 /* ---- the command line ---- */
 
-/* Devices are announced here: there is no bus that could be asked. */
+/*
+ * How a guest of ours ends and where it speaks, then what the user wants, which may overrule that, then the devices: there
+ * is no bus that could be asked. Kernel messages go to a terminal only if that is the serial port.
+ */
+static const char *own_words(const struct vm_config *config)
+{
+	if (config->serial)
+		return "reboot=k panic=-1 console=ttyS0";
+	return config->tty ? "reboot=k panic=-1 quiet console=ttyS0" : "reboot=k panic=-1 quiet console=hvc0";
+}
+
 static int build_command_line(struct linux_guest *guest)
 {
-	const char *own = guest->vm->config->append;
-	size_t room = strlen(own) + 64 * (guest->bus.count + 1), len;
+	const struct vm_config *config = guest->vm->config;
+	size_t room = strlen(own_words(config)) + strlen(config->append) + 64 * (guest->bus.count + 1), len;
 	char *line = malloc(room);
 	if (!line)
 		return log_error("no memory for the command line"), -ENOMEM;
-	len = snprintf(line, room, "%s", own);
+	len = snprintf(line, room, "%s%s%s", own_words(config), config->append[0] ? " " : "", config->append);
 	for (unsigned i = 0; i < guest->bus.count; i++)
-		len += snprintf(line + len, room - len, "%svirtio_mmio.device=4K@%#llx:%u", len ? " " : "",
-				GUEST_VIRTIO + i * GUEST_VIRTIO_PAGE, GUEST_FIRST_IRQ + i);
-	guest->command_line = line;
+		len += snprintf(line + len, room - len, " virtio_mmio.device=4K@%#llx:%u", GUEST_VIRTIO + i * GUEST_VIRTIO_PAGE, GUEST_FIRST_IRQ + i);
 	uint32_t most = guest->kernel.command_max < GUEST_COMMAND_MAX - 1 ? guest->kernel.command_max : GUEST_COMMAND_MAX - 1;
 	if (len > most)
-		return log_error("the command line has %zu characters; this kernel takes %u", len, most), -E2BIG;
-	memcpy(linux_at(guest, GUEST_COMMAND_LINE, len + 1), line, len + 1);
-	return 0;
+		log_error("the kernel's command line has %zu characters; this kernel takes %u", len, most);
+	else
+		memcpy(linux_at(guest, GUEST_COMMAND_LINE, len + 1), line, len + 1);
+	free(line);
+	return len > most ? -E2BIG : 0;
 }
 
 int linux_load(struct linux_guest *guest)
