@@ -44,6 +44,11 @@ struct device_config {
 			bool read_only;
 			char serial[16];
 		} block;
+		struct {
+			int listener;  /* listening Unix stream socket, for those who connect to the guest; -1: none */
+			bool outgoing; /* the guest may connect to the sockets vsock_PORT in the working directory */
+			uint64_t cid;  /* the guest's address, 3 or more */
+		} vsock;
 	};
 };
 
@@ -84,7 +89,7 @@ struct device_ops {
 	void (*free)(struct device *device);
 };
 extern const struct device_ops *const device_table[];
-extern const struct device_ops console_ops, virtio_console_ops, net_ops, block_ops;
+extern const struct device_ops console_ops, virtio_console_ops, net_ops, block_ops, vsock_ops;
 
 struct device {
 	const struct device_ops *ops;

@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-const struct device_ops *const device_table[] = { &virtio_console_ops, &console_ops, &net_ops, &block_ops, NULL };
+const struct device_ops *const device_table[] = { &virtio_console_ops, &console_ops, &net_ops, &block_ops, &vsock_ops, NULL };
 
 #define ROUNDS 8 /* of one queue, before other descriptors get their turn */
 
