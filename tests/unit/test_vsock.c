@@ -677,13 +677,14 @@ static void test_device_reset(void **state)
 	struct fixture *f = *state;
 	int fd = open_from_host(f), late;
 
+	f->device->ops->pause(f->device, true);
 	f->device->ops->reset(f->device);
 	assert_true(client_ended(f, fd));
 	late = unix_socket("vsock", false);
 	client_says(late, "CONNECT 1234\n");
 	assert_int_equal(guest_got(f), 0);
 	/* and a driver that comes back finds whoever waits */
-	f->device->ops->start(f->device);
+	f->device->ops->pause(f->device, false);
 	assert_int_equal(guest_got(f), VIRTIO_VSOCK_OP_REQUEST);
 	close(fd);
 	close(late);

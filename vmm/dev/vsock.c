@@ -398,6 +398,7 @@ static void vsock_pause(struct device *device, bool on)
 	struct vsock *vsock = vsock_of(device);
 
 	vsock->paused = on;
+	vsock->running |= !on; /* a driver that came back after a reset */
 	if (device_broken(device)) {
 		vsock->replies = 0;
 		vsock_conn_free_all(vsock); /* their peers learn it */
