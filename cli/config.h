@@ -18,6 +18,7 @@
 struct config_disk {
 	const char *path;
 	bool read_only;
+	bool overlay; /* keeps what a Linux guest writes to its root */
 	int fd;
 };
 
@@ -35,6 +36,7 @@ struct vm_config { /* zero-initialised: empty; fds are set by config_init */
 	struct config_disk disk[CONFIG_DISKS];
 	size_t disks;
 	bool detached, remove;
+	bool terminal; /* Linux guests: the program gets a terminal of its own */
 	bool keeps_stdin; /* detached: input stays open for "lightvm console" */
 };
 

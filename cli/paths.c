@@ -46,3 +46,9 @@ char *paths_libos(struct error *error)
 	const char *given = getenv("LIGHTVM_LIBOS");
 	return given ? alloc_copy(given) : beside("../libexec/lightvm/libos.elf", "../libos/libos.elf", "the library OS", error);
 }
+
+char *paths_init(struct error *error)
+{
+	const char *given = getenv("LIGHTVM_INIT");
+	return given ? alloc_copy(given) : beside("../libexec/lightvm/init.cpio", "../guest/init.cpio", "the first program of Linux guests, init.cpio,", error);
+}

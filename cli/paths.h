@@ -9,5 +9,7 @@
 char *paths_monitor(struct error *error);
 /* $LIGHTVM_LIBOS, likewise. */
 char *paths_libos(struct error *error);
+/* $LIGHTVM_INIT, likewise: the initial RAM disk of Linux guests. */
+char *paths_init(struct error *error);
 
 #endif

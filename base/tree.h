@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file or a directory with all that is in it, as a stream of bytes: what "lightvm cp" sends through the agent. Names in it
+ * are single components, so a receiver never walks a path that the sender made, and it never follows a link: nothing
+ * is written outside of the directory that it was given. Owners are not sent; the receiver owns what it makes.
+ */
+#ifndef LV_BASE_TREE_H
+#define LV_BASE_TREE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define TREE_DEPTH 128 /* directories within each other */
+
+enum tree_type {
+	TREE_DIR = 1,   /* name; what follows up to its TREE_UP is in it */
+	TREE_UP = 2,
+	TREE_FILE = 3,  /* name, then size bytes */
+	TREE_LINK = 4,  /* name, then size bytes: where the symbolic link leads */
+	TREE_NOTE = 5,  /* size bytes of text: something that was left out, and why */
+	TREE_END = 6,
+};
+
+struct tree_entry { /* little-endian; name_size bytes of name follow, not terminated */
+	uint8_t type; /* enum tree_type */
+	uint8_t reserved;
+	uint16_t name_size; /* at most 255; 0 for the top, UP, NOTE and END */
+	uint32_t mode;      /* permissions */
+	uint64_t size;
+	uint64_t mtime_ns;
+};
+
+struct tree_report {
+	void (*note)(void *context, const char *text); /* a file that was left out; printable */
+	void *context;
+	uint64_t files, bytes;
+	char error[512]; /* what failed, with its name; after a negative result */
+};
+
+/* Sends what `name` in directory dir is (a link at the top is followed). 0 or a negative errno with report->error. */
+int tree_send(int fd, int dir, const char *name, struct tree_report *report);
+/*
+ * Receives one tree as `name` in directory dir: files replace files, directories are filled. Of the modes only those in
+ * mode_mask are taken. The stream is hostile. 0 or a negative errno with report->error; what came before it stays.
+ */
+int tree_receive(int fd, int dir, const char *name, mode_t mode_mask, struct tree_report *report);
+
+#endif

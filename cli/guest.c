@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "abi/guest_config.h"
+#include "base/file.h"
+#include "cli/paths.h"
+#include "tinyx/cpio.h"
+
+#define ARCHIVE_MAX (16u << 20)
+
+/* ---- records ---- */
+
+void guest_begin(struct text *out)
+{
+	struct lv_guest_config header = { .magic = LV_GUEST_CONFIG_MAGIC, .version = LV_GUEST_CONFIG_VERSION };
+	text_add(out, &header, sizeof(header));
+}
+
+void guest_record(struct text *out, uint32_t type, const void *data, size_t size)
+{
+	struct lv_guest_record record = { .type = type, .size = (uint32_t)size };
+	text_add(out, &record, sizeof(record));
+	text_add(out, data, size);
+	text_add(out, "\0\0\0", -size % 4);
+	((struct lv_guest_config *)out->data)->records++;
+}
+
+void guest_string(struct text *out, uint32_t type, const char *string)
+{
+	guest_record(out, type, string, strlen(string) + 1);
+}
+
+void guest_end(struct text *out)
+{
+	((struct lv_guest_config *)out->data)->size = (uint32_t)out->size;
+}
+
+/* ---- the VM's configuration ---- */
+
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+	return !fstat(a, &x) && !fstat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static void put_streams(const struct vm_config *config, struct text *out)
+{
+	struct lv_guest_streams streams = { 0 };
+	struct winsize size = { 0 };
+	if (config->terminal)
+		streams.flags |= LV_GUEST_TERMINAL;
+	/* One log for both, or one file: the order of what is written is worth more than two ways. */
+	if (config->detached || same_file(STDOUT_FILENO, STDERR_FILENO))
+		streams.flags |= LV_GUEST_STDERR_SAME;
+	if (config->detached && !config->keeps_stdin)
+		streams.flags |= LV_GUEST_NO_STDIN;
+	if (config->terminal && !config->detached && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size)) {
+		streams.rows = size.ws_row;
+		streams.columns = size.ws_col;
+	}
+	guest_record(out, LV_GUEST_STREAMS, &streams, sizeof(streams));
+}
+
+static void put_net(const struct net_spec *spec, struct text *out)
+{
+	struct lv_guest_net net = { .ip = spec->ip, .netmask = spec->mask, .gateway = spec->gateway, .dns = spec->dns, .mtu = spec->mtu };
+	if (spec->kind != NET_NONE)
+		guest_record(out, LV_GUEST_NET, &net, sizeof(net));
+}
+
+void guest_config_make(const struct vm_config *config, struct text *out)
+{
+	char user[32], overlay[] = "/dev/vdb";
+	guest_begin(out);
+	guest_string(out, LV_GUEST_PROGRAM, config->program);
+	for (size_t i = 0; i < config->args.count; i++)
+		guest_string(out, LV_GUEST_ARG, config->args.item[i]);
+	for (size_t i = 0; i < config->env.count; i++)
+		guest_string(out, LV_GUEST_ENV, config->env.item[i]);
+	guest_string(out, LV_GUEST_CWD, config->cwd);
+	guest_string(out, LV_GUEST_HOSTNAME, config->hostname);
+	snprintf(user, sizeof(user), "%u:%u", config->uid, config->gid);
+	if (config->uid || config->gid)
+		guest_string(out, LV_GUEST_USER, user);
+	put_streams(config, out);
+	put_net(&config->net, out);
+	/* Disks come after the image, which is vda. */
+	for (size_t i = 0; i < config->disks; i++) {
+		overlay[sizeof(overlay) - 2] = (char)('b' + i);
+		if (config->disk[i].overlay)
+			guest_string(out, LV_GUEST_OVERLAY, overlay);
+	}
+	guest_end(out);
+}
+
+/* ---- the initial RAM disk ---- */
+
+static int memory_file(const struct text *first, const struct text *second, struct error *error)
+{
+	int fd = memfd_create("initrd", MFD_CLOEXEC | MFD_ALLOW_SEALING), err = 0;
+	if (fd < 0)
+		return error_set(error, -errno, "initial RAM disk: %s", strerror(errno));
+	err = fd_write(fd, first->data, first->size);
+	if (!err)
+		err = fd_write(fd, second->data, second->size);
+	if (!err && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE))
+		err = -errno;
+	if (!err)
+		return fd;
+	close(fd);
+	return error_set(error, err, "initial RAM disk: %s", strerror(-err));
+}
+
+int guest_initrd(const struct vm_config *config, struct error *error)
+{
+	struct text init = { 0 }, bytes = { 0 }, archive = { 0 };
+	char *path = paths_init(error);
+	if (!path)
+		return -ENOENT;
+	int fd = -EFBIG, err = file_read(AT_FDCWD, path, ARCHIVE_MAX, &init.data, &init.size);
+	guest_config_make(config, &bytes);
+	cpio_add(&archive, LV_GUEST_CONFIG_PATH + 1, S_IFREG | 0400, 0, bytes.data, bytes.size);
+	cpio_end(&archive);
+	if (err)
+		fd = error_set(error, err, "%s: %s", path, strerror(-err));
+	else if (bytes.size > LV_GUEST_CONFIG_MAX)
+		error_set(error, fd, "arguments and environment take %zu bytes; a Linux guest can have %u", bytes.size, LV_GUEST_CONFIG_MAX);
+	else
+		fd = memory_file(&init, &archive, error);
+	text_free(&archive);
+	text_free(&bytes);
+	free(init.data);
+	free(path);
+	return fd;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PID 1 of a Linux guest: from the initial RAM disk to the image, its program, and the exit status. What fails is told on the
+ * console, and the VM ends with status 125; 126 and 127 are the program's own, as with containers.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest/mounts.h"
+#include "guest/net.h"
+#include "guest/report.h"
+#include "guest/supervise.h"
+
+#define STATUS(code) ((code) << 8) /* as waitpid(2) has it */
+
+/* The bytes belong to the configuration: its strings point into them. */
+static int read_config(struct guest_config *config)
+{
+	struct stat st;
+	const char *why = "";
+	unsigned record = 0;
+	char *bytes = NULL;
+	int fd = open(LV_GUEST_CONFIG_PATH, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return report_error("configuration", LV_GUEST_CONFIG_PATH, errno);
+	if (st.st_size <= LV_GUEST_CONFIG_MAX)
+		bytes = malloc((size_t)st.st_size + 1);
+	if (!bytes || read(fd, bytes, (size_t)st.st_size) != st.st_size)
+		return report_error("configuration", LV_GUEST_CONFIG_PATH, bytes ? EIO : ENOMEM);
+	close(fd);
+	int err = config_parse(config, bytes, (size_t)st.st_size, &why, &record);
+	return err ? report_error("configuration: " LV_GUEST_CONFIG_PATH " is not right:", why, 0), err : 0;
+}
+
+/* Numbers 0 to 2 must be taken, or a pipe would get one of them and be lost when a program is started. */
+static void hold_standard_descriptors(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
+static int prepare(struct guest_config *config)
+{
+	int err = mounts_early();
+	if (err)
+		return err;
+	hold_standard_descriptors();
+	err = read_config(config);
+	if (!err)
+		err = mounts_root(config);
+	if (!err)
+		err = mounts_enter();
+	if (err)
+		return err;
+	if (config->hostname && sethostname(config->hostname, strlen(config->hostname)))
+		report_error("host name", config->hostname, errno);
+	net_up(config);
+	return 0;
+}
+
+int main(void)
+{
+	static struct guest_config config;
+	static struct supervisor supervisor;
+	int status = STATUS(EXIT_SETUP);
+	if (getpid() != 1) {
+		report_error("this program starts a virtual machine; it runs as its first process only", NULL, 0);
+		return EXIT_SETUP;
+	}
+	report_mark(LV_MARK_INIT);
+	if (!prepare(&config)) {
+		if (!supervise_start(&supervisor, &config))
+			status = supervise_run(&supervisor);
+		supervise_finish(&supervisor);
+	}
+	report_exit(status);
+	return EXIT_SETUP; /* the kernel panics: it has nothing else to do without us */
+}

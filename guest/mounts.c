@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/mounts.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest/report.h"
+
+#define NEW "/new"
+
+static int mount_at(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
+{
+	char what[256];
+	if (!mount(source, target, type, flags, data))
+		return 0;
+	int err = errno;
+	snprintf(what, sizeof(what), "%s (%s) on %s", source, type ? type : "any file system", target);
+	return report_error("mount", what, err);
+}
+
+static int make_dir(const char *path, mode_t mode)
+{
+	return !mkdir(path, mode) || errno == EEXIST ? 0 : report_error("mkdir", path, errno);
+}
+
+int mounts_early(void)
+{
+	static const char *const table[][2] = { { "proc", "/proc" }, { "sysfs", "/sys" }, { "devtmpfs", "/dev" } };
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		make_dir(table[i][1], 0755);
+		/* A kernel with DEVTMPFS_MOUNT has done the last one itself. */
+		if (mount(table[i][0], table[i][1], table[i][0], MS_NOSUID, NULL) && errno != EBUSY)
+			return report_error("mount", table[i][1], errno);
+	}
+	return 0;
+}
+
+/* ---- the image ---- */
+
+static bool has_serial(const char *disk, const char *serial)
+{
+	char path[128], word[32] = "";
+	snprintf(path, sizeof(path), "/sys/block/%.64s/serial", disk);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ssize_t n = read(fd, word, sizeof(word) - 1);
+	close(fd);
+	if (n > 0)
+		word[n] = 0;
+	word[strcspn(word, "\n")] = 0;
+	return !strcmp(word, serial);
+}
+
+/* The disk that says it is the image; else the first one. */
+static void find_image(char *device, size_t room)
+{
+	DIR *dir = opendir("/sys/block");
+	snprintf(device, room, "/dev/vda");
+	if (has_serial("vda", LV_GUEST_IMAGE_SERIAL)) {
+		if (dir)
+			closedir(dir);
+		return;
+	}
+	for (struct dirent *entry; dir && (entry = readdir(dir));)
+		if (entry->d_name[0] != '.' && has_serial(entry->d_name, LV_GUEST_IMAGE_SERIAL))
+			snprintf(device, room, "/dev/%s", entry->d_name);
+	if (dir)
+		closedir(dir);
+}
+
+/* Tries every file system that lives on a disk: the kernel has few. EINVAL and EUCLEAN mean "not mine". */
+static int mount_any(const char *device, const char *target, unsigned long flags)
+{
+	char line[128];
+	int err = ENODEV;
+	FILE *file = fopen("/proc/filesystems", "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = 0;
+		if (line[0] != '\t') /* "nodev" */
+			continue;
+		if (!mount(device, target, line + 1, flags, NULL)) {
+			fclose(file);
+			return 0;
+		}
+		if (errno != EINVAL)
+			err = errno;
+		else if (err == ENODEV)
+			err = EINVAL;
+	}
+	if (file)
+		fclose(file);
+	return report_error(err == EINVAL ? "mount: no file system that this kernel knows is on" : "mount", device, err);
+}
+
+static int mount_image(const struct guest_config *config)
+{
+	char device[300];
+	if (config->image)
+		snprintf(device, sizeof(device), "%s", config->image);
+	else
+		find_image(device, sizeof(device));
+	if (!mount(device, "/image", "erofs", MS_RDONLY, NULL))
+		return 0;
+	if (errno == ENOENT || errno == ENXIO)
+		return report_error("mount: there is no image disk", device, errno);
+	return mount_any(device, "/image", MS_RDONLY);
+}
+
+/* The layer that takes writes: RAM, or a disk that keeps them. */
+static int mount_layer(const struct guest_config *config)
+{
+	int err = config->overlay ? mount_any(config->overlay, "/layer", MS_NOATIME) : mount_at("tmpfs", "/layer", "tmpfs", 0, "mode=755,size=80%");
+	if (!err)
+		err = make_dir("/layer/data", 0755);
+	return err ? err : make_dir("/layer/work", 0755);
+}
+
+/* ---- what every program expects ---- */
+
+static bool is_empty(const char *path)
+{
+	DIR *dir = opendir(path);
+	bool empty = true;
+	for (struct dirent *entry; dir && (entry = readdir(dir));)
+		empty = empty && entry->d_name[0] == '.' && (!entry->d_name[1] || (entry->d_name[1] == '.' && !entry->d_name[2]));
+	if (dir)
+		closedir(dir);
+	return dir && empty;
+}
+
+static int move_mounts(void)
+{
+	static const char *const dirs[] = { "/proc", "/sys", "/dev" };
+	char to[32];
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
+		snprintf(to, sizeof(to), NEW "%s", dirs[i]);
+		make_dir(to, 0755);
+		if (mount(dirs[i], to, NULL, MS_MOVE, NULL))
+			return report_error("mount: move to the new root", dirs[i], errno);
+	}
+	return 0;
+}
+
+/* What a kernel lacks here is missed by few programs: no reason not to start. */
+static void fill_dev(void)
+{
+	static const char *const links[][2] = { { "/proc/self/fd", NEW "/dev/fd" }, { "/proc/self/fd/0", NEW "/dev/stdin" },
+		{ "/proc/self/fd/1", NEW "/dev/stdout" }, { "/proc/self/fd/2", NEW "/dev/stderr" } };
+	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++)
+		(void)!symlink(links[i][0], links[i][1]);
+	mkdir(NEW "/dev/pts", 0755);
+	mkdir(NEW "/dev/shm", 01777);
+	if (!mount("devpts", NEW "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=620,ptmxmode=666,gid=5")) {
+		unlink(NEW "/dev/ptmx");
+		(void)!symlink("pts/ptmx", NEW "/dev/ptmx");
+	}
+	mount("tmpfs", NEW "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+}
+
+/* In RAM, unless the image has files there. */
+static int mount_scratch(const char *path, mode_t mode, const char *data)
+{
+	int err = make_dir(path, mode);
+	if (err || !is_empty(path))
+		return err;
+	return mount_at("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, data);
+}
+
+int mounts_root(const struct guest_config *config)
+{
+	int err = mount_image(config);
+	if (!err)
+		err = mount_layer(config);
+	if (!err)
+		err = mount_at("overlay", NEW, "overlay", 0, "lowerdir=/image,upperdir=/layer/data,workdir=/layer/work");
+	if (!err)
+		err = move_mounts();
+	if (err)
+		return err;
+	fill_dev();
+	err = mount_scratch(NEW "/tmp", 01777, "mode=1777");
+	return err ? err : mount_scratch(NEW "/run", 0755, "mode=755");
+}
+
+int mounts_enter(void)
+{
+	unlink("/init");
+	unlink(LV_GUEST_CONFIG_PATH);
+	if (chdir(NEW) || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
+		return report_error("switch to the root", NEW, errno);
+	return 0;
+}

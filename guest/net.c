@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <net/route.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest/dhcp.h"
+#include "guest/report.h"
+
+/* The first interface that is not loopback: a VM has one. */
+static int find_interface(int fd, struct ifreq *request)
+{
+	struct if_nameindex *list = if_nameindex();
+	int found = -ENODEV;
+	for (struct if_nameindex *item = list; item && item->if_name && found; item++) {
+		snprintf(request->ifr_name, sizeof(request->ifr_name), "%s", item->if_name);
+		/* Ethernet only: kernels bring tunnels that nobody asked for. */
+		if (!ioctl(fd, SIOCGIFHWADDR, request) && request->ifr_hwaddr.sa_family == 1)
+			found = 0;
+	}
+	if (list)
+		if_freenameindex(list);
+	return found;
+}
+
+static int interface_up(int fd, const char *name)
+{
+	struct ifreq request = { 0 };
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	if (ioctl(fd, SIOCGIFFLAGS, &request))
+		return -errno;
+	request.ifr_flags |= IFF_UP;
+	return ioctl(fd, SIOCSIFFLAGS, &request) ? -errno : 0;
+}
+
+static int set_address(int fd, const char *name, unsigned long what, uint32_t address)
+{
+	struct ifreq request = { 0 };
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = address };
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	memcpy(&request.ifr_addr, &in, sizeof(in));
+	return ioctl(fd, (int)what, &request) ? -errno : 0;
+}
+
+static int set_mtu(int fd, const char *name, uint32_t mtu)
+{
+	struct ifreq request = { .ifr_mtu = (int)mtu };
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	return ioctl(fd, SIOCSIFMTU, &request) ? -errno : 0;
+}
+
+static int add_route(int fd, uint32_t gateway)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET }, via = { .sin_family = AF_INET, .sin_addr.s_addr = gateway };
+	struct rtentry route = { .rt_flags = RTF_UP | RTF_GATEWAY };
+	memcpy(&route.rt_dst, &any, sizeof(any));
+	memcpy(&route.rt_genmask, &any, sizeof(any));
+	memcpy(&route.rt_gateway, &via, sizeof(via));
+	return ioctl(fd, SIOCADDRT, &route) && errno != EEXIST ? -errno : 0;
+}
+
+static void write_file(const char *path, const char *text, int flags)
+{
+	mkdir("/etc", 0755);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
+	if (fd < 0 && errno == EEXIST)
+		return;
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		report_error("write", path, errno);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* A link may lead to a resolver that does not run here; the file itself is what counts. */
+static void write_resolver(uint32_t dns)
+{
+	char text[64], word[INET_ADDRSTRLEN];
+	if (!dns)
+		return;
+	snprintf(text, sizeof(text), "nameserver %s\n", inet_ntop(AF_INET, &dns, word, sizeof(word)));
+	unlink("/etc/resolv.conf");
+	write_file("/etc/resolv.conf", text, O_TRUNC);
+}
+
+static int configure(int fd, const char *name, const struct lv_guest_net *net)
+{
+	int err = net->mtu ? set_mtu(fd, name, net->mtu) : 0;
+	if (!err)
+		err = set_address(fd, name, SIOCSIFADDR, net->ip);
+	if (!err && net->netmask)
+		err = set_address(fd, name, SIOCSIFNETMASK, net->netmask);
+	if (!err && net->gateway)
+		err = add_route(fd, net->gateway);
+	return err;
+}
+
+static int by_dhcp(const char *name, const uint8_t *mac, struct lv_guest_net *net)
+{
+	struct dhcp_lease lease = { 0 };
+	int err = dhcp_ask(name, mac, &lease);
+	if (err)
+		return err;
+	if (net->dns) /* what the user said goes first */
+		lease.net.dns = net->dns;
+	if (net->gateway)
+		lease.net.gateway = net->gateway;
+	if (net->mtu)
+		lease.net.mtu = net->mtu;
+	*net = lease.net;
+	return 0;
+}
+
+static void interface_configure(int fd, const struct guest_config *config)
+{
+	struct lv_guest_net net = config->net;
+	struct ifreq request = { 0 };
+	int err = find_interface(fd, &request);
+	if (err) {
+		report_error("network: there is no interface", NULL, err);
+		return;
+	}
+	const char *name = request.ifr_name, *step = "network: bring up";
+	char interface[IFNAMSIZ];
+	snprintf(interface, sizeof(interface), "%.15s", name);
+	err = interface_up(fd, interface);
+	if (!err && !net.ip) {
+		step = "network: no address by DHCP on";
+		err = by_dhcp(interface, (const uint8_t *)request.ifr_hwaddr.sa_data, &net);
+	}
+	if (!err) {
+		step = "network: configure";
+		err = configure(fd, interface, &net);
+	}
+	if (err)
+		report_error(step, interface, err);
+	write_resolver(net.dns);
+}
+
+void net_up(const struct guest_config *config)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		/* A kernel without a network is no fault where none was asked for. */
+		if (config->has_net)
+			report_error("network: this kernel has none", NULL, errno);
+		return;
+	}
+	int err = interface_up(fd, "lo");
+	if (err)
+		report_error("network: bring up", "lo", err);
+	write_file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n", O_EXCL);
+	if (config->has_net)
+		interface_configure(fd, config);
+	close(fd);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/io.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+
+#define PORTS (LV_PORT_EXIT + 4 - LV_PORT_MARK)
+
+static void port_write(unsigned short port, uint32_t value)
+{
+	__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+void report_mark(enum lv_mark mark)
+{
+	if (!ioperm(LV_PORT_MARK, PORTS, 1))
+		port_write(LV_PORT_MARK, mark);
+}
+
+void report_drop_ports(void)
+{
+	ioperm(LV_PORT_MARK, PORTS, 0);
+}
+
+int report_error(const char *step, const char *object, int err)
+{
+	char line[1024];
+	int number = abs(err);
+	int n = snprintf(line, sizeof(line), "lightvm-init: %s%s%s%s%s\n", step, object ? " " : "", object ? object : "", number ? ": " : "",
+			 number ? strerror(number) : "");
+	if (n >= (int)sizeof(line))
+		line[(n = sizeof(line)) - 1] = '\n';
+	(void)!write(STDERR_FILENO, line, (size_t)n);
+	return -number;
+}
+
+void report_exit(int wait_status)
+{
+	sync();
+	if (!ioperm(LV_PORT_MARK, PORTS, 1))
+		port_write(LV_PORT_EXIT, (uint32_t)wait_status);
+	reboot(RB_AUTOBOOT);
+}
