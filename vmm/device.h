@@ -39,10 +39,10 @@ struct device_config {
 			bool passt; /* stream socket with length-prefixed frames; otherwise a tap with IFF_NO_PI|IFF_VNET_HDR */
 			struct lv_net_config config; /* MAC, addresses, MTU: goes to the device page as it is */
 		} net;
-		struct {
+		struct device_block {
 			int fd; /* regular file or block device */
 			bool read_only;
-			char serial[16];
+			char serial[20]; /* zeroes at its end; the device page has room for 16 */
 		} block;
 		struct {
 			int listener;  /* listening Unix stream socket, for those who connect to the guest; -1: none */

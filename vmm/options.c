@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "abi/layout.h"
+#include "vmm/host/disk.h"
 #include "vmm/log.h"
 
 #define DEFAULT_MEMORY (256ull << 20)
@@ -226,6 +227,18 @@ static int set_net(struct vm_config *c, const char *option, const char *value)
 	return 0;
 }
 
+static int claim_disk(const char *file, const struct device_block *block)
+{
+	char message[512], path[64], name[256];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", block->fd);
+	ssize_t n = strncmp(file, "fd:", 3) == 0 ? readlink(path, name, sizeof(name) - 1) : -1;
+	if (n >= 0)
+		name[n] = 0;
+	if (disk_claim(block->fd, n < 0 ? file : name, block->read_only, message, sizeof(message)) < 0)
+		return log_error("--disk: %s", message);
+	return 0;
+}
+
 /* FILE|fd:N[,ro][,serial=S] */
 static int set_disk(struct vm_config *c, const char *option, const char *value)
 {
@@ -244,10 +257,13 @@ static int set_disk(struct vm_config *c, const char *option, const char *value)
 		else if (strncmp(key, "serial=", 7) == 0 && strlen(key + 7) <= sizeof(device->block.serial))
 			memcpy(device->block.serial, key + 7, strlen(key + 7));
 		else
-			return log_error("--disk: '%s' is neither ro nor serial=S of at most 16 characters", key);
+			return log_error("--disk: '%s' is neither ro nor serial=S of at most 20 characters", key);
 	}
-	return file ? open_file("disk", file, device->block.read_only ? O_RDONLY : O_RDWR, &device->block.fd)
-		    : log_error("--disk: no file");
+	if (!file)
+		return log_error("--disk: no file");
+	if (open_file("disk", file, device->block.read_only ? O_RDONLY : O_RDWR, &device->block.fd) < 0)
+		return -1;
+	return claim_disk(file, &device->block);
 }
 
 static const struct option options[] = {

@@ -6,14 +6,17 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/unit/ring_driver.h"
+#include "vmm/host/disk.h"
 
 #define SECTORS 128u
 
@@ -232,13 +235,192 @@ static void test_truncated_file(void **state)
 	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 1, 512, &used), VIRTIO_BLK_S_IOERR);
 }
 
+/* ---- what only Linux asks for ---- */
+
+static void test_offer(void **state)
+{
+	struct fixture *f = *state;
+	struct virtio_blk_config config;
+	uint8_t space[DEVICE_CONFIG_MAX] = { 0 };
+	uint64_t offer = f->block->ops->offer(f->block);
+
+	assert_int_equal(f->block->ops->configuration(f->block, space), sizeof(config));
+	memcpy(&config, space, sizeof(config));
+	assert_int_equal(config.capacity, SECTORS);
+	assert_true(config.seg_max && config.seg_max + 2 <= f->block->ops->queue_size[0]);
+	assert_true((uint64_t)config.seg_max * config.size_max < QUEUE_CHAIN_BYTES);
+	assert_true(offer >> VIRTIO_BLK_F_FLUSH & 1);
+	assert_true(offer >> VIRTIO_BLK_F_DISCARD & 1);
+	assert_false(offer >> VIRTIO_BLK_F_RO & 1);
+}
+
+static void test_offer_read_only(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t offer = f->block->ops->offer(f->block);
+
+	assert_true(offer >> VIRTIO_BLK_F_RO & 1);
+	assert_false(offer >> VIRTIO_BLK_F_DISCARD & 1);
+}
+
+/* Sends ranges; the answer. */
+static uint8_t discard(struct fixture *f, uint32_t type, const struct virtio_blk_discard_write_zeroes *range, unsigned count)
+{
+	uint32_t head, used;
+
+	memcpy(guest_ptr(&f->guest, f->data), range, count * sizeof(*range));
+	post(f, 0, type, 0, f->data, count * sizeof(*range), false);
+	guest_ring(&f->guest, f->block);
+	await_used(f, &head, &used);
+	assert_int_equal(used, 1);
+	return *(uint8_t *)guest_ptr(&f->guest, f->status);
+}
+
+static void fill_disk(struct fixture *f)
+{
+	uint8_t full[SECTORS * 512];
+
+	memset(full, 'x', sizeof(full));
+	assert_int_equal(pwrite(f->disk, full, sizeof(full), 0), sizeof(full));
+}
+
+static void expect_sectors(struct fixture *f, unsigned first, unsigned count, uint8_t byte)
+{
+	uint8_t got;
+
+	for (unsigned at = first * 512; at < (first + count) * 512; at++) {
+		assert_int_equal(pread(f->disk, &got, 1, at), 1);
+		assert_int_equal(got, byte);
+	}
+}
+
+static void test_discard(void **state)
+{
+	struct fixture *f = *state;
+	const struct virtio_blk_discard_write_zeroes two[] = { { 8, 16, 0 }, { 64, 8, 0 } };
+	struct stat before, after;
+
+	fill_disk(f);
+	assert_int_equal(fstat(f->disk, &before), 0);
+	assert_int_equal(discard(f, VIRTIO_BLK_T_DISCARD, two, 2), VIRTIO_BLK_S_OK);
+	assert_int_equal(fstat(f->disk, &after), 0);
+	assert_int_equal(before.st_blocks - after.st_blocks, 24);
+	assert_int_equal(before.st_size, after.st_size);
+	expect_sectors(f, 7, 1, 'x');
+	expect_sectors(f, 8, 16, 0);
+	expect_sectors(f, 24, 40, 'x');
+	expect_sectors(f, 64, 8, 0);
+}
+
+static void test_write_zeroes(void **state)
+{
+	struct fixture *f = *state;
+	const struct virtio_blk_discard_write_zeroes unmap = { 1, 3, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP }, keep = { 100, 8, 0 };
+	uint8_t verdict;
+
+	fill_disk(f);
+	assert_int_equal(discard(f, VIRTIO_BLK_T_WRITE_ZEROES, &unmap, 1), VIRTIO_BLK_S_OK);
+	expect_sectors(f, 1, 3, 0);
+	/* Some file systems cannot; then the driver hears just that, and writes zeroes itself. */
+	verdict = discard(f, VIRTIO_BLK_T_WRITE_ZEROES, &keep, 1);
+	assert_true(verdict == VIRTIO_BLK_S_OK || verdict == VIRTIO_BLK_S_UNSUPP);
+	expect_sectors(f, 100, 8, verdict == VIRTIO_BLK_S_OK ? 0 : 'x');
+}
+
+static void test_bad_discards(void **state)
+{
+	struct fixture *f = *state;
+	struct virtio_blk_discard_write_zeroes many[33] = { 0 };
+	const struct virtio_blk_discard_write_zeroes bad[] = {
+		{ SECTORS, 1, 0 }, { SECTORS - 1, 2, 0 }, { ~0ull, 1, 0 }, { 1, ~0u, 0 }, { ~0ull - 3, ~0u, 0 },
+	};
+	const struct virtio_blk_discard_write_zeroes flag = { 0, 1, 1 }, strange = { 0, 1, 2 }, nothing = { 5, 0, 0 };
+
+	fill_disk(f);
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(discard(f, VIRTIO_BLK_T_DISCARD, &bad[i], 1), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(discard(f, VIRTIO_BLK_T_DISCARD, many, 33), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(discard(f, VIRTIO_BLK_T_DISCARD, many, 32), VIRTIO_BLK_S_OK);
+	assert_int_equal(discard(f, VIRTIO_BLK_T_DISCARD, many, 0), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(discard(f, VIRTIO_BLK_T_DISCARD, &flag, 1), VIRTIO_BLK_S_UNSUPP);
+	assert_int_equal(discard(f, VIRTIO_BLK_T_WRITE_ZEROES, &strange, 1), VIRTIO_BLK_S_UNSUPP);
+	assert_int_equal(discard(f, VIRTIO_BLK_T_DISCARD, &nothing, 1), VIRTIO_BLK_S_OK);
+	expect_sectors(f, 0, SECTORS, 'x');
+	assert_int_equal(f->block->stats.needs_reset, 0);
+}
+
+static void test_discard_read_only(void **state)
+{
+	struct fixture *f = *state;
+	const struct virtio_blk_discard_write_zeroes range = { 0, 8, 0 };
+
+	fill_disk(f);
+	assert_int_equal(discard(f, VIRTIO_BLK_T_DISCARD, &range, 1), VIRTIO_BLK_S_UNSUPP);
+	expect_sectors(f, 0, 8, 'x');
+}
+
+/* ---- the file ---- */
+
+static void expect_claim(int fd, bool read_only, int result, const char *text)
+{
+	char message[512] = "";
+
+	assert_int_equal(disk_claim(fd, "a.img", read_only, message, sizeof(message)), result);
+	assert_string_equal(message, text);
+}
+
+static int temp_disk(char *name, off_t size)
+{
+	int fd = mkstemp(strcpy(name, "/tmp/lv-disk-XXXXXX"));
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	return fd;
+}
+
+static void test_claim(void **state)
+{
+	char name[32];
+	int first = temp_disk(name, 4096), second = open(name, O_RDWR | O_CLOEXEC), reader = open(name, O_RDONLY | O_CLOEXEC);
+
+	expect_claim(first, false, 0, "");
+	expect_claim(second, false, -EBUSY,
+		     "a.img is in use by another VM; a disk that is written to has one user (readers can share it: ,ro for all)");
+	expect_claim(reader, true, -EBUSY, "a.img is in use by a VM that writes to it");
+	close(first);
+	expect_claim(reader, true, 0, "");
+	expect_claim(second, true, 0, ""); /* readers share */
+	expect_claim(reader, false, -EACCES, "a.img is open for reading only; a disk that cannot be written to wants ,ro");
+	close(second);
+	close(reader);
+	unlink(name);
+}
+
+static void test_claim_size(void **state)
+{
+	char name[32];
+	int fd = temp_disk(name, 1000), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	expect_claim(fd, false, -EINVAL,
+		     "a.img is 1000 bytes long, which is not a multiple of 512: its last block is not whole (cut short? truncate -s %512 makes it whole)");
+	assert_int_equal(ftruncate(fd, 0), 0);
+	expect_claim(fd, false, -EINVAL, "a.img is empty");
+	expect_claim(null, false, -ENOTBLK, "a.img is neither a regular file nor a block device");
+	close(null);
+	close(fd);
+	unlink(name);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_config), TEST(test_write_read), TEST(test_range), TEST(test_unknown), TEST(test_id),
 		cmocka_unit_test_setup_teardown(test_read_only, setup_read_only, teardown), TEST(test_batches), TEST(test_drain),
-		TEST(test_no_status), TEST(test_no_header), TEST(test_truncated_file),
+		TEST(test_offer), TEST(test_discard),
+		TEST(test_write_zeroes), TEST(test_bad_discards), cmocka_unit_test(test_claim), cmocka_unit_test(test_claim_size),
+		cmocka_unit_test_setup_teardown(test_offer_read_only, setup_read_only, teardown),
+		cmocka_unit_test_setup_teardown(test_discard_read_only, setup_read_only, teardown), TEST(test_no_status), TEST(test_no_header), TEST(test_truncated_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

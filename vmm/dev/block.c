@@ -4,6 +4,8 @@
  * refuses one, they are done in place.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/virtio_blk.h>
 #include <stdlib.h>
@@ -15,10 +17,15 @@
 #include "vmm/device.h"
 #include "vmm/host/uring.h"
 
-#define QUEUE_SIZE 64
+#define QUEUE_SIZE 128
 #define SECTOR 512u
+#define SEGMENT_MAX (128u << 10) /* bytes; QUEUE_SIZE of them are below QUEUE_CHAIN_BYTES */
+#define RANGES 32u               /* that one discard may name */
+#define RANGE_MAX (1u << 22)     /* sectors of one: 2 GiB */
 
 static_assert(sizeof(struct virtio_blk_outhdr) == 16, "header of every request");
+static_assert(sizeof(struct virtio_blk_discard_write_zeroes) == 16, "a range to discard");
+static_assert(QUEUE_SIZE * SEGMENT_MAX < QUEUE_CHAIN_BYTES, "the longest request");
 
 struct request {
 	struct request *next_free;
@@ -26,6 +33,8 @@ struct request {
 	uint32_t written; /* bytes for the used element if all goes well: data and status */
 	uint32_t length;  /* of the data */
 	uint8_t *status;  /* in guest memory */
+	unsigned steps;   /* of a discard that have not come back */
+	uint8_t verdict;  /* VIRTIO_BLK_S_*, so far */
 	unsigned parts;
 	struct iovec part[QUEUE_SIZE];
 };
@@ -33,13 +42,14 @@ struct request {
 struct block {
 	struct device device;
 	int fd;
-	bool read_only, paused;
+	bool read_only, paused, discards;
 	uint64_t sectors;
-	char serial[16];
+	char serial[VIRTIO_BLK_ID_BYTES];
 	unsigned in_flight;
 	struct uring uring; /* fd -1: none */
 	struct loop_watch watch;
-	struct request *free;
+	struct request *free;    /* that were in use */
+	unsigned fresh;          /* the first that was not: pages that are never needed are never touched */
 	struct request *request; /* QUEUE_SIZE of them, made with the first request */
 };
 
@@ -49,6 +59,22 @@ static struct block *block_of(struct device *device)
 }
 
 /* ---- one request ---- */
+
+static bool have_request(const struct block *block)
+{
+	return block->free || block->fresh < QUEUE_SIZE;
+}
+
+static struct request *take_request(struct block *block)
+{
+	struct request *request = block->free;
+
+	block->in_flight++;
+	if (!request)
+		return &block->request[block->fresh++];
+	block->free = request->next_free;
+	return request;
+}
 
 /* Cuts n bytes off the front (copying them out) of count parts; answers whether they were there. */
 static bool take_front(struct iovec *part, unsigned count, void *to, size_t n)
@@ -89,9 +115,25 @@ static void request_done(struct block *block, struct request *request, uint8_t s
 	block->in_flight--;
 }
 
+static uint8_t verdict_of(int64_t error)
+{
+	return error == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
+}
+
+static void step_result(struct block *block, struct request *request, int64_t result)
+{
+	if (result < 0)
+		request->verdict = verdict_of(result);
+	if (--request->steps == 0)
+		request_done(block, request, request->verdict);
+}
+
 static void request_result(struct block *block, struct request *request, int64_t result)
 {
-	request_done(block, request, result == (int64_t)request->length ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR);
+	if (request->steps)
+		step_result(block, request, result);
+	else
+		request_done(block, request, result == (int64_t)request->length ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR);
 }
 
 static bool in_range(const struct block *block, uint64_t sector, uint32_t bytes)
@@ -144,6 +186,56 @@ static void flush(struct block *block, struct request *request)
 		request_result(block, request, fdatasync(block->fd));
 }
 
+/* Which way of fallocate(2) makes such a range; 0: none. */
+static int range_mode(uint32_t type, uint32_t flags)
+{
+	if (type == VIRTIO_BLK_T_DISCARD)
+		return flags ? 0 : FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	if (flags & ~VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP)
+		return 0;
+	return FALLOC_FL_KEEP_SIZE | (flags ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+}
+
+static uint8_t check_ranges(const struct block *block, uint32_t type, const struct virtio_blk_discard_write_zeroes *range, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (!range_mode(type, range[i].flags))
+			return VIRTIO_BLK_S_UNSUPP;
+		if (range[i].num_sectors > RANGE_MAX || range[i].sector > block->sectors ||
+		    range[i].num_sectors > block->sectors - range[i].sector)
+			return VIRTIO_BLK_S_IOERR;
+	}
+	return VIRTIO_BLK_S_OK;
+}
+
+static void allocate(struct block *block, struct request *request, int mode, uint64_t at, uint64_t len)
+{
+	if (uring_allocate(&block->uring, mode, at, len, request))
+		step_result(block, request, fallocate(block->fd, mode, at, len) < 0 ? -errno : 0);
+}
+
+static void discard(struct block *block, struct request *request, struct chain *chain, uint32_t type)
+{
+	struct virtio_blk_discard_write_zeroes range[RANGES];
+	unsigned count = chain->read_len / sizeof(*range);
+	uint8_t verdict = VIRTIO_BLK_S_IOERR;
+
+	if (!block->discards)
+		verdict = VIRTIO_BLK_S_UNSUPP;
+	else if (count && count <= RANGES && chain->read_len % sizeof(*range) == 0 &&
+		 take_front(chain->iov, chain->readable, range, chain->read_len))
+		verdict = check_ranges(block, type, range, count);
+	request->verdict = verdict;
+	request->steps = 1; /* ours: none of the others is the last while we make them */
+	for (unsigned i = 0; verdict == VIRTIO_BLK_S_OK && i < count; i++) {
+		if (!range[i].num_sectors)
+			continue;
+		request->steps++;
+		allocate(block, request, range_mode(type, range[i].flags), range[i].sector * SECTOR, (uint64_t)range[i].num_sectors * SECTOR);
+	}
+	step_result(block, request, 0);
+}
+
 static void get_id(struct block *block, struct request *request, struct chain *chain)
 {
 	char id[VIRTIO_BLK_ID_BYTES] = { 0 };
@@ -163,7 +255,7 @@ static void get_id(struct block *block, struct request *request, struct chain *c
 
 static const char *start_request(struct block *block, struct chain *chain)
 {
-	struct request *request = block->free;
+	struct request *request;
 	struct virtio_blk_outhdr header;
 	uint8_t *status = take_status(chain);
 
@@ -172,9 +264,9 @@ static const char *start_request(struct block *block, struct chain *chain)
 	if (!take_front(chain->iov, chain->readable, &header, sizeof(header)))
 		return "a block request without its header";
 	chain->read_len -= sizeof(header);
-	block->free = request->next_free;
-	block->in_flight++;
+	request = take_request(block);
 	request->head = chain->head;
+	request->steps = 0;
 	request->status = status;
 	request->written = 1;
 	if (header.type == VIRTIO_BLK_T_IN || header.type == VIRTIO_BLK_T_OUT)
@@ -183,6 +275,8 @@ static const char *start_request(struct block *block, struct chain *chain)
 		flush(block, request);
 	else if (header.type == VIRTIO_BLK_T_GET_ID)
 		get_id(block, request, chain);
+	else if (header.type == VIRTIO_BLK_T_DISCARD || header.type == VIRTIO_BLK_T_WRITE_ZEROES)
+		discard(block, request, chain, header.type);
 	else
 		request_done(block, request, VIRTIO_BLK_S_UNSUPP);
 	return NULL;
@@ -193,13 +287,8 @@ static const char *start_request(struct block *block, struct chain *chain)
 /* The table is made when the guest first uses the disk: an idle one costs nothing. */
 static bool requests_ready(struct block *block)
 {
-	if (block->request)
-		return true;
-	block->request = malloc(QUEUE_SIZE * sizeof(*block->request));
-	for (unsigned i = 0; block->request && i < QUEUE_SIZE; i++) {
-		block->request[i].next_free = block->free;
-		block->free = &block->request[i];
-	}
+	if (!block->request)
+		block->request = malloc(QUEUE_SIZE * sizeof(*block->request));
 	return block->request;
 }
 
@@ -210,7 +299,7 @@ static bool block_process(struct device *device, unsigned queue)
 
 	if (block->paused || !requests_ready(block))
 		return false;
-	for (unsigned n = 0; n < QUEUE_SIZE && block->free && device_pop(device, queue, chain); n++) {
+	for (unsigned n = 0; n < QUEUE_SIZE && have_request(block) && device_pop(device, queue, chain); n++) {
 		const char *fault = start_request(block, chain);
 
 		if (fault) {
@@ -220,7 +309,7 @@ static bool block_process(struct device *device, unsigned queue)
 	}
 	uring_submit(&block->uring);
 	device_publish(device, queue);
-	return block->free; /* with all in flight, a completion goes on */
+	return have_request(block); /* with all in flight, a completion goes on */
 }
 
 static void complete(void *context, void *cookie, int result)
@@ -252,6 +341,17 @@ static int find_size(int fd, uint64_t *bytes)
 	return S_ISREG(st.st_mode) ? 0 : -ENOTBLK;
 }
 
+/* Behind its end there is nothing to make a hole in, but a file system that cannot make any says so there too. */
+static bool can_discard(int fd, uint64_t bytes)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	/* The answer of a block device comes with the first request. */
+	return S_ISBLK(st.st_mode) || fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, bytes, 4096) == 0;
+}
+
 static int block_init(struct device *device, const struct device_config *config)
 {
 	struct block *block = block_of(device);
@@ -264,6 +364,7 @@ static int block_init(struct device *device, const struct device_config *config)
 	block->uring.fd = -1;
 	r = find_size(block->fd, &bytes);
 	block->sectors = bytes / SECTOR;
+	block->discards = !r && !block->read_only && can_discard(block->fd, bytes);
 	if (!r)
 		uring_init(&block->uring, block->fd, block->read_only, QUEUE_SIZE);
 	return r;
@@ -274,7 +375,34 @@ static void block_describe(struct device *device, struct lv_device *entry)
 	struct block *block = block_of(device);
 
 	entry->config.block = (struct lv_block_config){ .sectors = block->sectors, .read_only = block->read_only };
-	memcpy(entry->config.block.serial, block->serial, sizeof(block->serial));
+	memcpy(entry->config.block.serial, block->serial, sizeof(entry->config.block.serial));
+}
+
+static uint64_t block_offer(const struct device *device)
+{
+	const struct block *block = (const struct block *)device;
+	uint64_t features = 1ull << VIRTIO_BLK_F_SIZE_MAX | 1ull << VIRTIO_BLK_F_SEG_MAX | 1ull << VIRTIO_BLK_F_BLK_SIZE |
+			    1ull << VIRTIO_BLK_F_FLUSH;
+
+	if (block->read_only)
+		features |= 1ull << VIRTIO_BLK_F_RO;
+	if (block->discards)
+		features |= 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+	return features;
+}
+
+static unsigned block_configuration(const struct device *device, uint8_t *space)
+{
+	const struct block *block = (const struct block *)device;
+	struct virtio_blk_config config = { .capacity = block->sectors, .size_max = SEGMENT_MAX, .blk_size = SECTOR };
+
+	config.seg_max = QUEUE_SIZE - 2; /* beside header and status */
+	config.max_discard_sectors = config.max_write_zeroes_sectors = RANGE_MAX;
+	config.max_discard_seg = config.max_write_zeroes_seg = RANGES;
+	config.discard_sector_alignment = 1;
+	config.write_zeroes_may_unmap = 1;
+	memcpy(space, &config, sizeof(config));
+	return sizeof(config);
 }
 
 static int block_start(struct device *device)
@@ -340,5 +468,7 @@ const struct device_ops block_ops = {
 	.pause = block_pause,
 	.reset = block_reset,
 	.drain = block_drain,
+	.offer = block_offer,
+	.configuration = block_configuration,
 	.free = block_free,
 };

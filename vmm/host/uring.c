@@ -11,7 +11,7 @@ static void allow(struct io_uring_restriction *restriction, unsigned opcode, uns
 /* From the moment it is enabled the ring can do what is listed here, to the one registered file, and nothing else. */
 static int restrict_ring(struct io_uring *ring, bool read_only)
 {
-	struct io_uring_restriction list[4];
+	struct io_uring_restriction list[5];
 	unsigned n = 0;
 
 	allow(&list[n++], IORING_RESTRICTION_SQE_FLAGS_REQUIRED, IOSQE_FIXED_FILE);
@@ -19,6 +19,7 @@ static int restrict_ring(struct io_uring *ring, bool read_only)
 	if (!read_only) {
 		allow(&list[n++], IORING_RESTRICTION_SQE_OP, IORING_OP_WRITEV);
 		allow(&list[n++], IORING_RESTRICTION_SQE_OP, IORING_OP_FSYNC);
+		allow(&list[n++], IORING_RESTRICTION_SQE_OP, IORING_OP_FALLOCATE);
 	}
 	return io_uring_register_restrictions(ring, list, n);
 }
@@ -74,6 +75,18 @@ int uring_flush(struct uring *uring, void *cookie)
 	if (!sqe)
 		return -EAGAIN;
 	io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
+	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+	io_uring_sqe_set_data(sqe, cookie);
+	return 0;
+}
+
+int uring_allocate(struct uring *uring, int mode, uint64_t at, uint64_t len, void *cookie)
+{
+	struct io_uring_sqe *sqe = next_entry(uring);
+
+	if (!sqe)
+		return -EAGAIN;
+	io_uring_prep_fallocate(sqe, 0, mode, at, len);
 	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
 	io_uring_sqe_set_data(sqe, cookie);
 	return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One io_uring for one file. It is restricted when made: only reads, writes and syncs of that file can be submitted, so
+ * One io_uring for one file. It is restricted when made: only reads, writes, syncs and holes of that file can be submitted, so
  * that the seccomp filter's io_uring_enter opens no other door.
  */
 #ifndef LV_VMM_HOST_URING_H
@@ -25,6 +25,7 @@ void uring_fini(struct uring *uring);
 /* Prepare one operation; cookie comes back with its completion. 0; -EAGAIN: no ring or no room, do it yourself. */
 int uring_transfer(struct uring *uring, bool write, const struct iovec *iov, unsigned parts, uint64_t at, void *cookie);
 int uring_flush(struct uring *uring, void *cookie);
+int uring_allocate(struct uring *uring, int mode, uint64_t at, uint64_t len, void *cookie); /* as fallocate(2) */
 /* Hands all that was prepared to the kernel. */
 void uring_submit(struct uring *uring);
 /* Calls done for every completion; answers how many. */
