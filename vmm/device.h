@@ -41,6 +41,7 @@ struct device_config {
 		} net;
 		struct device_block {
 			int fd; /* regular file or block device */
+			int lock; /* holds the file's lock (vmm/host/disk.h): not touched, never closed */
 			bool read_only;
 			char serial[20]; /* zeroes at its end; the device page has room for 16 */
 		} block;

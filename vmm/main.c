@@ -196,10 +196,13 @@ static int run(struct vm *vm, const struct vm_config *config)
 /* Of what the parent left open, only that which the options name stays. */
 static int close_others(const struct vm_config *c)
 {
-	int keep[8 + LV_MAX_DEVICES] = {c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->cpuid_fd, c->control_fd, c->status_fd, c->log_fd};
+	int keep[8 + 2 * LV_MAX_DEVICES] = {c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->cpuid_fd, c->control_fd, c->status_fd, c->log_fd};
 	unsigned count = 8;
-	for (unsigned i = 0; i < c->device_count; i++)
+	for (unsigned i = 0; i < c->device_count; i++) {
 		keep[count++] = c->device[i].type == LV_DEV_NET ? c->device[i].net.fd : c->device[i].block.fd;
+		if (c->device[i].type == LV_DEV_BLOCK)
+			keep[count++] = c->device[i].block.lock;
+	}
 	int result = jail_keep_only(keep, count);
 	return result < 0 ? log_error("closing inherited descriptors: %s", strerror(-result)) : 0;
 }

@@ -227,14 +227,14 @@ static int set_net(struct vm_config *c, const char *option, const char *value)
 	return 0;
 }
 
-static int claim_disk(const char *file, const struct device_block *block)
+static int claim_disk(const char *file, struct device_block *block)
 {
 	char message[512], path[64], name[256];
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", block->fd);
 	ssize_t n = strncmp(file, "fd:", 3) == 0 ? readlink(path, name, sizeof(name) - 1) : -1;
 	if (n >= 0)
 		name[n] = 0;
-	if (disk_claim(block->fd, n < 0 ? file : name, block->read_only, message, sizeof(message)) < 0)
+	if (disk_claim(block->fd, n < 0 ? file : name, block->read_only, &block->lock, message, sizeof(message)) < 0)
 		return log_error("--disk: %s", message);
 	return 0;
 }
@@ -250,7 +250,7 @@ static int set_disk(struct vm_config *c, const char *option, const char *value)
 		return log_error("--disk: '%.64s...' is too long", value);
 	strcpy(text, value);
 	char *file = strtok_r(text, ",", &save);
-	*device = (struct device_config){.type = LV_DEV_BLOCK, .block = {.fd = -1}};
+	*device = (struct device_config){.type = LV_DEV_BLOCK, .block = {.fd = -1, .lock = -1}};
 	for (char *key; (key = strtok_r(NULL, ",", &save));) {
 		if (strcmp(key, "ro") == 0)
 			device->block.read_only = true;

@@ -361,12 +361,16 @@ static void test_discard_read_only(void **state)
 
 /* ---- the file ---- */
 
-static void expect_claim(int fd, bool read_only, int result, const char *text)
+/* The descriptor that holds the lock. */
+static int expect_claim(int fd, bool read_only, int result, const char *text)
 {
 	char message[512] = "";
+	int lock;
 
-	assert_int_equal(disk_claim(fd, "a.img", read_only, message, sizeof(message)), result);
+	assert_int_equal(disk_claim(fd, "a.img", read_only, &lock, message, sizeof(message)), result);
 	assert_string_equal(message, text);
+	assert_int_equal(lock >= 0, result == 0);
+	return lock;
 }
 
 static int temp_disk(char *name, off_t size)
@@ -381,17 +385,17 @@ static int temp_disk(char *name, off_t size)
 static void test_claim(void **state)
 {
 	char name[32];
-	int first = temp_disk(name, 4096), second = open(name, O_RDWR | O_CLOEXEC), reader = open(name, O_RDONLY | O_CLOEXEC);
+	int disk = temp_disk(name, 4096), reader = open(name, O_RDONLY | O_CLOEXEC), lock = expect_claim(disk, false, 0, "");
 
-	expect_claim(first, false, 0, "");
-	expect_claim(second, false, -EBUSY,
+	expect_claim(disk, false, -EBUSY,
 		     "a.img is in use by another VM; a disk that is written to has one user (readers can share it: ,ro for all)");
 	expect_claim(reader, true, -EBUSY, "a.img is in use by a VM that writes to it");
-	close(first);
-	expect_claim(reader, true, 0, "");
-	expect_claim(second, true, 0, ""); /* readers share */
+	close(lock);
+	lock = expect_claim(reader, true, 0, "");
+	close(expect_claim(disk, true, 0, "")); /* readers share */
 	expect_claim(reader, false, -EACCES, "a.img is open for reading only; a disk that cannot be written to wants ,ro");
-	close(second);
+	close(lock);
+	close(disk);
 	close(reader);
 	unlink(name);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define SECTOR 512
 
@@ -44,11 +45,20 @@ static int check_kind(const struct complaint *c, int fd)
 	return check_size(c, bytes);
 }
 
-static int lock(const struct complaint *c, int fd, bool read_only)
+static int lock_file(const struct complaint *c, int fd, bool read_only, int *lock)
 {
 	struct flock whole = { .l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	char path[64];
+	int err;
 
-	if (fcntl(fd, F_OFD_SETLK, &whole) == 0 || (errno != EAGAIN && errno != EACCES))
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	*lock = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (*lock < 0 || fcntl(*lock, F_OFD_SETLK, &whole) == 0)
+		return 0;
+	err = errno;
+	close(*lock);
+	*lock = -1;
+	if (err != EAGAIN && err != EACCES)
 		return 0;
 	snprintf(c->text, c->size,
 		 read_only ? "%s is in use by a VM that writes to it"
@@ -57,14 +67,15 @@ static int lock(const struct complaint *c, int fd, bool read_only)
 	return -EBUSY;
 }
 
-int disk_claim(int fd, const char *name, bool read_only, char *message, size_t size)
+int disk_claim(int fd, const char *name, bool read_only, int *lock, char *message, size_t size)
 {
 	const struct complaint c = { name, message, size };
 	int mode = fcntl(fd, F_GETFL), r = check_kind(&c, fd);
 
+	*lock = -1;
 	if (!r && !read_only && (mode & O_ACCMODE) == O_RDONLY) {
 		snprintf(message, size, "%s is open for reading only; a disk that cannot be written to wants ,ro", name);
 		r = -EACCES;
 	}
-	return r ? r : lock(&c, fd, read_only);
+	return r ? r : lock_file(&c, fd, read_only, lock);
 }
