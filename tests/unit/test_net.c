@@ -345,21 +345,129 @@ static void test_no_header(void **state)
 	assert_string_equal(f->net->stats.error, "a sent frame without its header");
 }
 
+/* ---- drivers that negotiate ---- */
+
+#define BIT(feature) (1ull << VIRTIO_NET_F_##feature)
+
+static int setup_linux(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct device_config config = { .type = LV_DEV_NET, .net = { .passt = true, .config = { .mtu = 1400, .mac = { 2, 1 } } } };
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	config.net.fd = pair[0];
+	f->peer = pair[1];
+	guest_init(&f->guest);
+	f->net = guest_negotiate_device(&f->guest, &config, BIT(MAC));
+	driver_init(&f->rx, &f->guest, &f->guest.ring[LV_NET_RX]);
+	driver_init(&f->tx, &f->guest, &f->guest.ring[LV_NET_TX]);
+	f->buffer = guest_alloc(&f->guest, 256 * BUFFER, 4096);
+	f->send = guest_alloc(&f->guest, 1 << 20, 4096);
+	*state = f;
+	return 0;
+}
+
+static uint16_t link_status(struct fixture *f)
+{
+	uint8_t space[DEVICE_CONFIG_MAX] = { 0 };
+	struct virtio_net_config config;
+
+	assert_int_equal(f->net->ops->configuration(f->net, space), 12);
+	memcpy(&config, space, sizeof(config));
+	assert_int_equal(config.mac[0], 2);
+	assert_int_equal(config.mtu, 1400);
+	assert_int_equal(config.max_virtqueue_pairs, 1);
+	return config.status;
+}
+
+static void test_linux_configuration(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(f->net->ops->offer(f->net), BIT(MAC) | BIT(STATUS) | BIT(MTU) | BIT(MRG_RXBUF));
+	assert_int_equal(link_status(f), VIRTIO_NET_S_LINK_UP);
+	post_buffers(f, 1);
+	close(f->peer);
+	guest_settle(&f->guest);
+	assert_int_equal(link_status(f), 0);
+	assert_int_equal(f->guest.reconfigurations, 1);
+	f->peer = -1;
+}
+
+/* Without MRG_RXBUF what does not fit into one buffer is lost; the next frame is not. */
+static void test_unmerged(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t frame[BUFFER];
+	uint32_t head, len;
+
+	post_buffers(f, 10);
+	peer_sends(f, frame, BUFFER);
+	peer_sends(f, frame, BUFFER - HEADER);
+	peer_sends(f, frame, 60);
+	guest_settle(&f->guest);
+	assert_int_equal(driver_used(&f->rx, &head, &len), 1);
+	assert_int_equal(len, BUFFER);
+	assert_int_equal(driver_used(&f->rx, &head, &len), 1);
+	assert_int_equal(len, HEADER + 60);
+	assert_int_equal(driver_used(&f->rx, &head, &len), 0);
+}
+
 /* ---- tap ---- */
+
+/* A tap of this machine, or -1 with the reason printed. */
+static int open_tap(void)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0 && ioctl(fd, TUNSETIFF, &ifr) == 0)
+		return fd;
+	print_message("no tap can be made here: %s\n", strerror(errno));
+	close(fd);
+	return -1;
+}
+
+static void test_linux_tap(void **state)
+{
+	static const struct { uint64_t took; uint8_t gso; bool fits; } cases[] = {
+		{ BIT(CSUM) | BIT(HOST_TSO4), VIRTIO_NET_HDR_GSO_TCPV4, true },
+		{ BIT(CSUM) | BIT(HOST_TSO6), VIRTIO_NET_HDR_GSO_TCPV6, true },
+		{ BIT(CSUM) | BIT(HOST_TSO4), VIRTIO_NET_HDR_GSO_TCPV6, false },
+		{ BIT(CSUM) | BIT(HOST_TSO4), VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN, false },
+		{ BIT(CSUM) | BIT(HOST_TSO4) | BIT(HOST_ECN), VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN, true },
+		{ BIT(CSUM) | BIT(HOST_TSO4) | BIT(HOST_TSO6), VIRTIO_NET_HDR_GSO_UDP, false },
+		{ BIT(HOST_TSO4), VIRTIO_NET_HDR_GSO_TCPV4, false },
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct device_config config = { .type = LV_DEV_NET, .net = { .fd = open_tap(), .config = { .mtu = 1500 } } };
+		struct virtio_net_hdr_v1 header = { .flags = 1, .csum_start = 4, .csum_offset = 4, .gso_type = cases[i].gso, .gso_size = 8 };
+		struct fixture f = { 0 };
+
+		if (config.net.fd < 0)
+			skip();
+		guest_init(&f.guest);
+		f.net = guest_negotiate_device(&f.guest, &config, cases[i].took);
+		assert_non_null(f.net);
+		assert_int_equal(f.net->features, cases[i].took);
+		driver_init(&f.tx, &f.guest, &f.guest.ring[LV_NET_TX]);
+		f.send = guest_alloc(&f.guest, 4096, 4096);
+		guest_sends(&f, &header, "fourteen bytes", 14);
+		assert_int_equal(f.net->stats.needs_reset, !cases[i].fits);
+		guest_fini(&f.guest);
+	}
+}
 
 static void test_tap(void **state)
 {
-	struct device_config config = { .type = LV_DEV_NET, .net = { .config = { .mtu = 1500 } } };
-	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	struct device_config config = { .type = LV_DEV_NET, .net = { .fd = open_tap(), .config = { .mtu = 1500 } } };
 	struct virtio_net_hdr_v1 header = { .flags = 1, .csum_start = 14, .csum_offset = 100 };
 	struct fixture f = { 0 };
 
-	config.net.fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-	if (config.net.fd < 0 || ioctl(config.net.fd, TUNSETIFF, &ifr) < 0) {
-		print_message("no tap can be made here: %s\n", strerror(errno));
-		close(config.net.fd);
+	if (config.net.fd < 0)
 		skip();
-	}
 	guest_init(&f.guest);
 	f.net = guest_add_device(&f.guest, &config);
 	assert_non_null(f.net);
@@ -388,7 +496,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_config), TEST(test_receive), TEST(test_receive_merged), TEST(test_receive_torn), TEST(test_receive_later),
 		TEST(test_few_buffers), TEST(test_too_few_buffers), TEST(test_receive_lies), TEST(test_peer_gone), TEST(test_buffer_too_small), TEST(test_send), TEST(test_send_blocked),
-		TEST(test_bad_headers), TEST(test_no_header), cmocka_unit_test(test_tap), cmocka_unit_test(test_not_a_tap),
+		TEST(test_bad_headers), TEST(test_no_header), cmocka_unit_test_setup_teardown(test_linux_configuration, setup_linux, teardown),
+		cmocka_unit_test_setup_teardown(test_unmerged, setup_linux, teardown), cmocka_unit_test(test_linux_tap), cmocka_unit_test(test_tap), cmocka_unit_test(test_not_a_tap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <linux/virtio_net.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -21,6 +22,9 @@
 #define BUFFER_MIN 64
 #define PATIENCE_NS 20000000 /* with a guest that has no room for a frame */
 #define FRAME_MAX (65535 + ETHERNET)
+#define BIT(feature) (1ull << VIRTIO_NET_F_##feature)
+/* What libos speaks of all this, and the device page has names for. */
+#define PAGE_FEATURES (LV_NET_F_CSUM | LV_NET_F_GUEST_CSUM | LV_NET_F_GUEST_TSO4 | LV_NET_F_HOST_TSO4 | LV_NET_F_MRG_RXBUF)
 
 static_assert(sizeof(struct virtio_net_hdr_v1) == 12, "header of every frame");
 
@@ -32,6 +36,7 @@ struct buffer { /* a receive buffer that the guest gave, not yet filled */
 struct net {
 	struct device device;
 	struct lv_net_config config;
+	uint64_t offered;
 	int fd; /* -1: the other side has gone */
 	bool paused;
 	bool tx_blocked;
@@ -61,6 +66,17 @@ static struct buffer *buffer_at(struct net *net, unsigned i)
 }
 
 /* ---- host to guest ---- */
+
+/* Without MRG_RXBUF a frame lies in one buffer, or nowhere. */
+static unsigned buffers_for_frame(const struct net *net)
+{
+	return net->device.features & BIT(MRG_RXBUF) || net->count < 2 ? net->count : 1;
+}
+
+static size_t room_for_frame(struct net *net)
+{
+	return buffers_for_frame(net) == net->count ? net->room : buffer_at(net, 0)->iov.iov_len;
+}
 
 /* Collects buffers for the largest frame, or all there are. False: nothing can be received now. */
 static bool refill(struct net *net)
@@ -125,11 +141,14 @@ static uint64_t now_ns(void)
 static void place_pending(struct net *net)
 {
 	size_t len = net->pending.len;
+	bool fits = len <= room_for_frame(net);
 
-	if (!len || len > net->room)
+	if (!len || (!fits && net->device.features & BIT(MRG_RXBUF)))
 		return;
-	scatter(net, net->pending.placed, net->pending.rest, len - net->pending.placed);
 	net->pending.len = 0;
+	if (!fits)
+		return; /* it never will: lost */
+	scatter(net, net->pending.placed, net->pending.rest, len - net->pending.placed);
 	deliver(net, len);
 }
 
@@ -154,18 +173,19 @@ static bool overflow_ready(struct net *net)
 static int receive_tap(struct net *net)
 {
 	struct iovec iov[QUEUE_SIZE + 1];
-	unsigned parts = net->count;
+	unsigned parts = buffers_for_frame(net);
+	size_t room = room_for_frame(net);
 	ssize_t n;
 
-	for (unsigned i = 0; i < net->count; i++)
+	for (unsigned i = 0; i < parts; i++)
 		iov[i] = buffer_at(net, i)->iov;
-	if (net->room < net->frame_max && overflow_ready(net))
+	if (room < net->frame_max && overflow_ready(net))
 		iov[parts++] = (struct iovec){ net->overflow, net->frame_max };
 	n = readv(net->fd, iov, parts);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? -EAGAIN : -errno;
-	if ((size_t)n > net->room)
-		set_pending(net, n, net->room, net->overflow);
+	if ((size_t)n > room)
+		set_pending(net, n, room, net->overflow);
 	else if ((size_t)n > HEADER)
 		deliver(net, n);
 	return 0;
@@ -204,6 +224,7 @@ static void link_down(struct net *net)
 	close(net->fd);
 	net->fd = -1;
 	net->tx_blocked = false;
+	device_reconfigured(&net->device);
 	strncpy(net->device.stats.error, "the host's end of the network has gone", sizeof(net->device.stats.error) - 1);
 	device_run(&net->device, LV_NET_TX);
 }
@@ -284,6 +305,14 @@ static bool take_header(struct chain *chain, struct virtio_net_hdr_v1 *header)
 	return got == HEADER;
 }
 
+static bool agreed(uint8_t gso_type, uint64_t features)
+{
+	uint8_t type = gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
+	uint64_t needed = type == VIRTIO_NET_HDR_GSO_TCPV4 ? BIT(HOST_TSO4) : type == VIRTIO_NET_HDR_GSO_TCPV6 ? BIT(HOST_TSO6) : 0;
+
+	return needed && features & needed && (type == gso_type || features & BIT(HOST_ECN));
+}
+
 /* What the guest asks of the host's offloads must be agreed on, and stay inside the frame. */
 static const char *header_fault(const struct virtio_net_hdr_v1 *header, uint64_t features, uint32_t len)
 {
@@ -292,11 +321,11 @@ static const char *header_fault(const struct virtio_net_hdr_v1 *header, uint64_t
 
 	if (header->flags & ~VIRTIO_NET_HDR_F_NEEDS_CSUM)
 		return "a sent frame has unknown header flags";
-	if (partial && (!(features & LV_NET_F_CSUM) || checksum_end > len))
+	if (partial && (!(features & BIT(CSUM)) || checksum_end > len))
 		return "a sent frame wants a checksum outside of itself, or one that was not agreed on";
 	if (header->gso_type == VIRTIO_NET_HDR_GSO_NONE)
 		return len > FRAME_MAX ? "a sent frame is too long" : NULL;
-	if (header->gso_type != VIRTIO_NET_HDR_GSO_TCPV4 || !(features & LV_NET_F_HOST_TSO4))
+	if (!agreed(header->gso_type, features))
 		return "a sent frame wants a segmentation that was not agreed on";
 	if (!partial || !header->gso_size || header->hdr_len > len || len > FRAME_MAX)
 		return "a sent frame wants an impossible segmentation";
@@ -381,7 +410,6 @@ static int init_passt(struct net *net, int fd)
 	if (!net->passt)
 		return -ENOMEM;
 	passt_init(net->passt, fd);
-	net->frame_max = HEADER + PASST_FRAME_MAX;
 	return 0;
 }
 
@@ -397,21 +425,54 @@ static int net_init(struct device *device, const struct device_config *config)
 	if (config->net.passt)
 		r = init_passt(net, net->fd);
 	else
-		r = tap_setup(net->fd, &device->features);
-	device->features |= LV_NET_F_MRG_RXBUF;
-	if (!net->passt)
-		net->frame_max = HEADER + ETHERNET + (device->features & LV_NET_F_GUEST_TSO4 ? 65535 : net->config.mtu);
+		r = tap_setup(net->fd, &net->offered);
+	net->offered |= BIT(MRG_RXBUF);
 	return r;
 }
 
 static void net_describe(struct device *device, struct lv_device *entry)
 {
 	entry->config.net = net_of(device)->config;
+	device->features = net_of(device)->offered & PAGE_FEATURES;
 }
 
+static uint64_t net_offer(const struct device *device)
+{
+	const struct net *net = (const struct net *)device;
+
+	return net->offered | BIT(MAC) | BIT(STATUS) | (net->config.mtu ? BIT(MTU) : 0);
+}
+
+static unsigned net_configuration(const struct device *device, uint8_t *space)
+{
+	const struct net *net = (const struct net *)device;
+	struct virtio_net_config config = { .status = net->fd >= 0 ? VIRTIO_NET_S_LINK_UP : 0, .max_virtqueue_pairs = 1,
+					    .mtu = net->config.mtu };
+
+	memcpy(config.mac, net->config.mac, sizeof(config.mac));
+	memcpy(space, &config, offsetof(struct virtio_net_config, speed));
+	return offsetof(struct virtio_net_config, speed);
+}
+
+/* By what the driver took. */
+static void set_features(struct net *net)
+{
+	uint64_t features = net->device.features;
+	bool segments = features & (BIT(GUEST_TSO4) | BIT(GUEST_TSO6)) && features & BIT(MRG_RXBUF);
+
+	if (!segments)
+		features &= ~(BIT(GUEST_TSO4) | BIT(GUEST_TSO6));
+	net->frame_max = HEADER + (net->passt ? PASST_FRAME_MAX : ETHERNET + (segments ? 65535u : net->config.mtu));
+	if (!net->passt && net->fd >= 0)
+		tap_set_offloads(net->fd, features);
+}
+
+/* The host is watched once the guest has buffers. */
 static int net_start(struct device *device)
 {
-	return 0; /* the host is watched once the guest has buffers */
+	net_of(device)->paused = false;
+	set_features(net_of(device));
+	return 0;
 }
 
 static bool net_process(struct device *device, unsigned queue)
@@ -424,6 +485,8 @@ static void net_pause(struct device *device, bool on)
 	struct net *net = net_of(device);
 
 	net->paused = on;
+	if (!on)
+		set_features(net); /* another driver may have come after a reset */
 	watch_host(net);
 	for (unsigned i = 0; !on && i < 2; i++)
 		device_run(device, i);
@@ -437,6 +500,8 @@ static void net_reset(struct device *device)
 	net->room = 0;
 	net->pending.len = 0;
 	net->tx_blocked = false;
+	free(net->overflow); /* the next driver's frames may be larger */
+	net->overflow = NULL;
 }
 
 /* What the guest sent before it ended, its last FIN and RST above all, still goes out, as far as the host takes it at once. */
@@ -477,5 +542,7 @@ const struct device_ops net_ops = {
 	.pause = net_pause,
 	.reset = net_reset,
 	.drain = net_drain,
+	.offer = net_offer,
+	.configuration = net_configuration,
 	.free = net_free,
 };

@@ -380,6 +380,7 @@ static unsigned vsock_configuration(const struct device *device, uint8_t *space)
 static int vsock_start(struct device *device)
 {
 	vsock_of(device)->running = true;
+	vsock_of(device)->paused = false;
 	vsock_listener_watch(vsock_of(device));
 	return 0;
 }

@@ -4,12 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 
-#include "abi/device_page.h"
-
 #define HEADER_SIZE 12 /* of struct virtio_net_hdr_v1 */
+#define BIT(feature) (1ull << VIRTIO_NET_F_##feature)
+#define RECEIVED (BIT(GUEST_CSUM) | BIT(GUEST_TSO4) | BIT(GUEST_TSO6) | BIT(GUEST_ECN))
 
 int tap_setup(int fd, uint64_t *features)
 {
@@ -22,8 +23,20 @@ int tap_setup(int fd, uint64_t *features)
 		return -EINVAL;
 	if (ioctl(fd, TUNSETVNETHDRSZ, &size) < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
-	*features = LV_NET_F_CSUM | LV_NET_F_HOST_TSO4;
-	if (ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4) == 0)
-		*features |= LV_NET_F_GUEST_CSUM | LV_NET_F_GUEST_TSO4;
+	*features = BIT(CSUM) | BIT(HOST_TSO4) | BIT(HOST_TSO6) | BIT(HOST_ECN);
+	if (tap_set_offloads(fd, RECEIVED) == 0)
+		*features |= RECEIVED;
 	return 0;
+}
+
+int tap_set_offloads(int fd, uint64_t features)
+{
+	unsigned offloads = 0;
+
+	/* Segments come with partial checksums: without those there are none. */
+	if (features & BIT(GUEST_CSUM))
+		offloads = TUN_F_CSUM | (features & BIT(GUEST_TSO4) ? TUN_F_TSO4 : 0) | (features & BIT(GUEST_TSO6) ? TUN_F_TSO6 : 0);
+	if (offloads & (TUN_F_TSO4 | TUN_F_TSO6) && features & BIT(GUEST_ECN))
+		offloads |= TUN_F_TSO_ECN;
+	return ioctl(fd, TUNSETOFFLOAD, offloads) < 0 ? -errno : 0;
 }

@@ -6,9 +6,12 @@
 #include <stdint.h>
 
 /*
- * Sets header size, offloads and non-blocking mode. *features: LV_NET_F_* that this tap can serve.
- * -EINVAL if it was not opened with IFF_TAP|IFF_NO_PI|IFF_VNET_HDR; or another negative errno.
+ * Sets header size and non-blocking mode, and asks for the offloads. *features: VIRTIO_NET_F_* (as a mask) that this tap can
+ * serve. -EINVAL if it was not opened with IFF_TAP|IFF_NO_PI|IFF_VNET_HDR; or another negative errno.
  */
 int tap_setup(int fd, uint64_t *features);
+
+/* What may arrive from now on is what the driver took: *_GUEST_* of the features. 0 or a negative errno. */
+int tap_set_offloads(int fd, uint64_t features);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -24,6 +25,7 @@ static const struct {
 	{ "KVM_GET_SREGS", KVM_GET_SREGS },
 	{ "KVM_SET_SREGS", KVM_SET_SREGS },
 	{ "KVM_SET_USER_MEMORY_REGION", KVM_SET_USER_MEMORY_REGION },
+	{ "TUNSETOFFLOAD", TUNSETOFFLOAD },
 	{ "TCGETS", TCGETS },
 	{ "TIOCGWINSZ", TIOCGWINSZ },
 	{ "AT_EMPTY_PATH", AT_EMPTY_PATH },
