@@ -90,9 +90,10 @@ static int connect_devices(struct vm *vm)
 static int drop_rights(const struct vm *vm)
 {
 	const char *step = NULL;
-	struct jail jail = {.full = vm->config->jail_full, .log_only = vm->config->jail_log};
+	struct jail jail = {.full = vm->config->jail_full, .log_only = vm->config->jail_log,
+			    .vsock = devices_find(&vm->devices, LV_DEV_VSOCK), .directory = vm->config->vsock_dir};
 	if (vm->config->jail_off)
-		return 0;
+		return jail.directory >= 0 && fchdir(jail.directory) < 0 ? log_error("--vsock: %s", strerror(errno)) : 0;
 	int result = jail_enter(&jail, &step);
 	return result < 0 ? log_error("dropping rights, step \"%s\": %s", step, strerror(-result)) : 0;
 }
@@ -196,10 +197,11 @@ static int run(struct vm *vm, const struct vm_config *config)
 /* Of what the parent left open, only that which the options name stays. */
 static int close_others(const struct vm_config *c)
 {
-	int keep[8 + 2 * LV_MAX_DEVICES] = {c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->cpuid_fd, c->control_fd, c->status_fd, c->log_fd};
-	unsigned count = 8;
+	int keep[9 + 2 * LV_MAX_DEVICES] = {c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->vsock_dir, c->cpuid_fd, c->control_fd, c->status_fd, c->log_fd};
+	unsigned count = 9;
 	for (unsigned i = 0; i < c->device_count; i++) {
-		keep[count++] = c->device[i].type == LV_DEV_NET ? c->device[i].net.fd : c->device[i].block.fd;
+		const struct device_config *d = &c->device[i];
+		keep[count++] = d->type == LV_DEV_NET ? d->net.fd : d->type == LV_DEV_VSOCK ? d->vsock.listener : d->block.fd;
 		if (c->device[i].type == LV_DEV_BLOCK)
 			keep[count++] = c->device[i].block.lock;
 	}

@@ -12,6 +12,7 @@
 
 #include "abi/layout.h"
 #include "vmm/host/disk.h"
+#include "vmm/host/vsock_unix.h"
 #include "vmm/log.h"
 
 #define DEFAULT_MEMORY (256ull << 20)
@@ -266,6 +267,65 @@ static int set_disk(struct vm_config *c, const char *option, const char *value)
 	return claim_disk(file, &device->block);
 }
 
+static int set_vsock_key(struct vm_config *c, struct device_config *device, const char *key)
+{
+	if (strncmp(key, "dir=", 4) == 0) {
+		if (open_file("vsock", key + 4, O_DIRECTORY | O_RDONLY, &c->vsock_dir) < 0)
+			return -1;
+	} else if (strncmp(key, "cid=", 4) == 0) {
+		if (parse_number("vsock", key + 4, UINT32_MAX - 1, &device->vsock.cid) < 0)
+			return -1;
+		if (device->vsock.cid < 3)
+			return log_error("--vsock: cid=%s: 0, 1 and 2 are taken by convention", key + 4);
+	} else {
+		return log_error("--vsock: '%s' is neither dir=DIR nor cid=N", key);
+	}
+	return 0;
+}
+
+/* DIR, where the monitor makes the socket "vsock"; or fd:N, a listening socket, and the directory with those of the host. */
+static int open_vsock(struct vm_config *c, struct device_config *device, const char *where)
+{
+	if (strncmp(where, "fd:", 3) == 0)
+		return open_file("vsock", where, 0, &device->vsock.listener);
+	if (open_file("vsock", where, O_DIRECTORY | O_RDONLY, &c->vsock_dir) < 0)
+		return -1;
+	device->vsock.listener = vsock_unix_listen(c->vsock_dir);
+	return device->vsock.listener < 0
+		       ? log_error("--vsock: %s/vsock: %s", where, strerror(-device->vsock.listener)) : 0;
+}
+
+static bool has_vsock(const struct vm_config *c)
+{
+	for (unsigned i = 0; i < c->device_count; i++)
+		if (c->device[i].type == LV_DEV_VSOCK)
+			return true;
+	return false;
+}
+
+/* DIR|fd:N[,dir=DIR][,cid=N] */
+static int set_vsock(struct vm_config *c, const char *option, const char *value)
+{
+	char text[4096], *save = NULL;
+	if (has_vsock(c))
+		return log_error("--vsock: a VM has one vsock device");
+	struct device_config *device = new_device(c, option);
+	if (!device)
+		return -1;
+	if (strlen(value) >= sizeof(text))
+		return log_error("--vsock: '%.64s...' is too long", value);
+	strcpy(text, value);
+	char *where = strtok_r(text, ",", &save);
+	*device = (struct device_config){.type = LV_DEV_VSOCK, .vsock = {.listener = -1, .cid = 3}};
+	if (!where || open_vsock(c, device, where) < 0)
+		return where ? -1 : log_error("--vsock: no directory");
+	for (char *key; (key = strtok_r(NULL, ",", &save));)
+		if (set_vsock_key(c, device, key) < 0)
+			return -1;
+	device->vsock.outgoing = c->vsock_dir >= 0;
+	return 0;
+}
+
 static const struct option options[] = {
 	{"libos", "FILE", "the library OS", set_libos},
 	{"image", "FILE", "the EROFS image with the program and its files; a Linux guest's first disk", set_image},
@@ -289,6 +349,7 @@ static const struct option options[] = {
 	{"detach-console", NULL, "the console is not on descriptors 0, 1 and 2", set_detached},
 	{"net", "tap:fd:N|passt:fd:N[,mac=,ip=,gw=,dns=,mtu=]", "a network device", set_net},
 	{"disk", "FILE[,ro][,serial=S]", "a block device; may be repeated", set_disk},
+	{"vsock", "DIR|fd:N[,dir=DIR][,cid=N]", "a vsock device: hosts connect to the socket DIR/vsock, the guest to DIR/vsock_PORT (Linux guests)", set_vsock},
 	{"start-ns", "NS", "CLOCK_MONOTONIC when the command started, for the boot ledger", set_start},
 	{"name", "NAME", "name of the VM in messages", set_name},
 	{"jail", "full|basic|log|off", "which rights are dropped (default basic; full adds namespaces and an empty root; log notes forbidden calls in the kernel's log)", set_jail},
@@ -358,6 +419,8 @@ static int check(struct vm_config *config)
 		return log_error("--libos is missing (or --kernel, for a Linux guest)");
 	if (config->initrd_fd >= 0 || config->append[0] || config->cpus > 1 || config->serial || config->tty)
 		return log_error("--initrd, --append, --cpus, --serial and --tty are for Linux guests (--kernel)");
+	if (has_vsock(config))
+		return log_error("--vsock is for Linux guests (--kernel)");
 	if (config->image_fd < 0)
 		return log_error("--image is missing");
 	if (config->argc == 0 && config->program) { /* then its own name is its only argument */
@@ -379,7 +442,7 @@ static int check(struct vm_config *config)
 
 int options_parse(struct vm_config *config, int argc, char **argv)
 {
-	*config = (struct vm_config){.libos_fd = -1, .image_fd = -1, .kernel_fd = -1, .initrd_fd = -1, .append = "", .cpus = 1, .cpuid_fd = -1, .control_fd = -1, .status_fd = -1, .log_fd = -1,
+	*config = (struct vm_config){.libos_fd = -1, .image_fd = -1, .kernel_fd = -1, .vsock_dir = -1, .initrd_fd = -1, .append = "", .cpus = 1, .cpuid_fd = -1, .control_fd = -1, .status_fd = -1, .log_fd = -1,
 		.memory = DEFAULT_MEMORY, .cwd = "/", .hostname = "lightvm"};
 	int at = 1;
 	while (at < argc && strcmp(argv[at], "--") != 0) {

@@ -19,6 +19,7 @@ struct vm_config {
 	unsigned cpus;
 	bool serial; /* the serial port is on 0 and 1 */
 	bool tty;    /* the console is a terminal */
+	int vsock_dir; /* the directory with the sockets that the guest may connect to; -1: none */
 	int cpuid_fd; /* -1: none */
 	int control_fd, status_fd, log_fd; /* -1: none */
 	bool detached; /* the console is not on 0, 1, 2 */

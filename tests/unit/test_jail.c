@@ -10,12 +10,16 @@
 #include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -190,9 +194,51 @@ static void test_empty_root(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* ---- with a vsock device ---- */
+
+static char vsock_dir[] = "/tmp/lv-jail-XXXXXX";
+
+static int connects(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "vsock_7" }, other = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	strcpy(other.sun_path, vsock_dir);
+	strcat(other.sun_path, "/vsock_7");
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) || shutdown(fd, SHUT_WR))
+		return 1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	return connect(fd, (struct sockaddr *)&other, sizeof(other)) == 0 ? 2 : 0;
+}
+
+static void test_vsock(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct jail jail = { .vsock = true };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), status;
+
+	assert_non_null(mkdtemp(vsock_dir));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/vsock_7", vsock_dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 5), 0);
+	jail.directory = open(vsock_dir, O_DIRECTORY | O_RDONLY);
+	assert_int_equal(WEXITSTATUS(run(&jail, connects)), 2); /* the basic jail hides no other names */
+	status = run(&jail, do_socket);
+	assert_true(WIFSIGNALED(status));
+	jail.full = true;
+	status = run(&jail, connects);
+	jail.directory = -1;
+	assert_true(status == 0 || WEXITSTATUS(status) == 99); /* 99: no namespaces can be made here */
+	assert_true(WEXITSTATUS(run(&jail, connects)) == (status ? 99 : 1));
+	unlink(address.sun_path);
+	rmdir(vsock_dir);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_vsock),
 		cmocka_unit_test(test_allowed), cmocka_unit_test(test_forbidden), cmocka_unit_test(test_log_only),
 		cmocka_unit_test(test_rights), cmocka_unit_test(test_descriptors), cmocka_unit_test(test_empty_root),
 	};

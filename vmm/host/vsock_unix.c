@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define BACKLOG 64
+
 /* ---- how connections begin ---- */
 
 /* "CONNECT port\n", and nothing else. */
@@ -54,6 +56,22 @@ int vsock_unix_welcome(int fd, uint32_t host_port)
 
 	/* The first that this socket is sent: it fits, or the client has gone. */
 	return send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) == len ? 0 : -EPIPE;
+}
+
+int vsock_unix_listen(int dir)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
+
+	if (fd < 0)
+		return -errno;
+	/* A path of any length fits that way. */
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/vsock", dir);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	r = -errno;
+	close(fd);
+	return r;
 }
 
 int vsock_unix_dial(uint32_t port)

@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+/* Makes the socket "vsock" in a directory and listens: a descriptor, or a negative errno (-EADDRINUSE: it is there). */
+int vsock_unix_listen(int dir);
+
 #define VSOCK_UNIX_LINE 32 /* the longest first line of a client, its end included */
 
 struct vsock_unix_line { /* all zero: nothing yet */

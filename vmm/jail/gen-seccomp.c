@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Build tool: compiles seccomp.list into the BPF program that jail.c loads, as a C array on standard output. */
+/*
+ * Build tool: compiles seccomp.list into the BPF program that jail.c loads, as a C array on standard output; and a second
+ * one, of the same and seccomp-vsock.list.
+ */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const struct {
@@ -28,6 +32,7 @@ static const struct {
 	{ "TUNSETOFFLOAD", TUNSETOFFLOAD },
 	{ "TCGETS", TCGETS },
 	{ "TIOCGWINSZ", TIOCGWINSZ },
+	{ "AF_UNIX", AF_UNIX },
 	{ "AT_EMPTY_PATH", AT_EMPTY_PATH },
 	{ "ENOSYS", ENOSYS },
 	{ "EPERM", EPERM },
@@ -123,7 +128,7 @@ static bool read_list(scmp_filter_ctx filter, const char *file)
 	return good;
 }
 
-static bool print_program(scmp_filter_ctx filter)
+static bool print_program(scmp_filter_ctx filter, const char *name)
 {
 	FILE *bpf = tmpfile();
 	struct sock_filter instruction;
@@ -134,8 +139,7 @@ static bool print_program(scmp_filter_ctx filter)
 		return false;
 	}
 	rewind(bpf);
-	printf("/* Made from seccomp.list by gen-seccomp. */\n#include <linux/filter.h>\n\n"
-	       "static const struct sock_filter seccomp_program[] = {\n");
+	printf("\nstatic const struct sock_filter %s[] = {\n", name);
 	while (fread(&instruction, sizeof(instruction), 1, bpf) == 1)
 		printf("\t{ 0x%02x, %u, %u, 0x%08x },\n", instruction.code, instruction.jt, instruction.jf, instruction.k);
 	printf("};\n");
@@ -143,18 +147,28 @@ static bool print_program(scmp_filter_ctx filter)
 	return fflush(stdout) == 0;
 }
 
-int main(int argc, char **argv)
+static bool compile(const char *name, char **list, int lists)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	bool good;
+	bool good = filter;
 
-	if (argc != 2 || !filter) {
-		fprintf(stderr, "usage: gen-seccomp LIST >HEADER\n");
+	/* The hottest calls first, the rest as a tree. */
+	if (good)
+		seccomp_syscall_priority(filter, SCMP_SYS(ioctl), 255);
+	good = good && seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) >= 0;
+	for (int i = 0; i < lists; i++)
+		good = good && read_list(filter, list[i]);
+	good = good && print_program(filter, name);
+	seccomp_release(filter);
+	return good;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3) {
+		fprintf(stderr, "usage: gen-seccomp LIST FURTHER-LIST >HEADER\n");
 		return 2;
 	}
-	/* The hottest calls first, the rest as a tree. */
-	seccomp_syscall_priority(filter, SCMP_SYS(ioctl), 255);
-	good = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) >= 0 && read_list(filter, argv[1]) && print_program(filter);
-	seccomp_release(filter);
-	return good ? 0 : 1;
+	printf("/* Made by gen-seccomp. */\n#include <linux/filter.h>\n");
+	return compile("seccomp_program", argv + 1, 1) && compile("seccomp_vsock_program", argv + 1, 2) ? 0 : 1;
 }

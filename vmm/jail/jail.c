@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/jail/jail.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
@@ -16,6 +17,7 @@
 #include "seccomp_program.h"
 
 #define DESCRIPTORS 64 /* the highest number plus one of those opened from now on: clients of the control socket */
+#define CONNECTIONS 256 /* and the streams of a vsock device */
 
 static int no_new_privileges(const struct jail *jail)
 {
@@ -79,9 +81,32 @@ int jail_keep_only(int *keep, unsigned count)
 /* No core of guest memory on the disk, no flood of descriptors. */
 static int set_limits(const struct jail *jail)
 {
-	const struct rlimit none = { 0, 0 }, few = { DESCRIPTORS, DESCRIPTORS };
+	const struct rlimit none = { 0, 0 };
+	rlim_t most = DESCRIPTORS + (jail->vsock ? CONNECTIONS : 0);
+	struct rlimit few;
 
+	if (getrlimit(RLIMIT_NOFILE, &few) < 0)
+		return -errno;
+	few.rlim_cur = few.rlim_max = few.rlim_max < most ? few.rlim_max : most;
 	return setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NOFILE, &few) < 0 ? -errno : 0;
+}
+
+static bool has_directory(const struct jail *jail)
+{
+	return jail->vsock && jail->directory >= 0;
+}
+
+static int enter_directory(const struct jail *jail)
+{
+	return has_directory(jail) && fchdir(jail->directory) < 0 ? -errno : 0;
+}
+
+/* Where the new root is mounted: nothing at all, or the directory whose sockets the guest may connect to. */
+static int mount_root(const struct jail *jail)
+{
+	if (has_directory(jail))
+		return mount(".", "/proc", NULL, MS_BIND, NULL);
+	return mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, "size=4k,nr_inodes=2");
 }
 
 /*
@@ -96,41 +121,46 @@ static int leave_namespaces(const struct jail *jail)
 		return 0;
 	if (unshare(flags) < 0 && (errno != EPERM || unshare(flags | CLONE_NEWUSER) < 0))
 		return -errno;
-	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, "size=4k,nr_inodes=2") < 0)
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount_root(jail) < 0)
 		return -errno;
 	return chdir("/proc") < 0 || chroot(".") < 0 ? -errno : 0;
 }
 
-static int load_filter(const struct sock_filter *program)
+static int load_filter(const struct sock_filter *program, size_t size)
 {
-	const struct sock_fprog load = { sizeof(seccomp_program) / sizeof(*seccomp_program), (struct sock_filter *)program };
+	const struct sock_fprog load = { size / sizeof(*program), (struct sock_filter *)program };
 
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &load) < 0 ? -errno : 0;
 }
 
 /* The same program, but what it would kill for is only noted in the kernel's log. */
-static int load_logging_filter(void)
+static int load_logging_filter(const struct sock_filter *program, size_t size)
 {
-	struct sock_filter copy[sizeof(seccomp_program) / sizeof(*seccomp_program)];
+	struct sock_filter copy[sizeof(seccomp_vsock_program) / sizeof(*seccomp_vsock_program)];
 
-	memcpy(copy, seccomp_program, sizeof(copy));
-	for (unsigned i = 0; i < sizeof(copy) / sizeof(*copy); i++)
+	memcpy(copy, program, size);
+	for (unsigned i = 0; i < size / sizeof(*copy); i++)
 		if (BPF_CLASS(copy[i].code) == BPF_RET && copy[i].k == SECCOMP_RET_KILL_PROCESS)
 			copy[i].k = SECCOMP_RET_LOG;
-	return load_filter(copy);
+	return load_filter(copy, size);
 }
 
 static int filter_calls(const struct jail *jail)
 {
-	return jail->log_only ? load_logging_filter() : load_filter(seccomp_program);
+	int (*load)(const struct sock_filter *program, size_t size) = jail->log_only ? load_logging_filter : load_filter;
+
+	return jail->vsock ? load(seccomp_vsock_program, sizeof(seccomp_vsock_program))
+			      : load(seccomp_program, sizeof(seccomp_program));
 }
+
+static_assert(sizeof(seccomp_program) <= sizeof(seccomp_vsock_program), "room for a copy of either");
 
 static const struct {
 	const char *name;
 	int (*take)(const struct jail *jail);
 } steps[] = {
 	{ "limits", set_limits },
+	{ "directory", enter_directory },
 	{ "namespaces", leave_namespaces },
 	{ "capabilities", drop_capabilities },
 	{ "no new privileges", no_new_privileges },

@@ -8,11 +8,14 @@
 struct jail {
 	bool full;      /* also namespaces, an empty root, an empty bounding set; needs the rights for it */
 	bool log_only;  /* debug: what the filter forbids is logged, not fatal */
+	bool vsock;     /* there is a vsock device */
+	int directory;  /* if vsock: with the sockets that its guest may connect to; becomes the working directory, and with
+			   full the root. -1: none */
 };
 
 /*
- * Called before any other thread exists: capabilities belong to threads, and later ones inherit. 0; or a negative errno, and *step names the step that failed ("limits", "namespaces",
- * "capabilities", "no new privileges", "filter").
+ * Called before any other thread exists: capabilities belong to threads, and later ones inherit. 0; or a negative errno, and *step names the step that failed ("limits", "directory",
+ * "namespaces", "capabilities", "no new privileges", "filter").
  */
 int jail_enter(const struct jail *jail, const char **step);
 
