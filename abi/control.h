@@ -50,6 +50,21 @@ struct lv_device_stats {
 	char error[80]; /* why needs_reset */
 };
 
+enum lv_balloon_stat { /* as virtio 1.2, section 5.5.6.3, numbers them */
+	LV_BALLOON_SWAP_IN = 0, LV_BALLOON_SWAP_OUT = 1, LV_BALLOON_MAJOR_FAULTS = 2, LV_BALLOON_MINOR_FAULTS = 3,
+	LV_BALLOON_FREE = 4, LV_BALLOON_TOTAL = 5, LV_BALLOON_AVAILABLE = 6, LV_BALLOON_CACHES = 7,
+	LV_BALLOON_HUGE_GOT = 8, LV_BALLOON_HUGE_FAILED = 9,
+	LV_BALLOON_STATS = 10,
+};
+struct lv_balloon {
+	uint32_t present; /* 1: the guest has a driver */
+	uint32_t reserved;
+	uint64_t target, actual; /* bytes asked for; bytes that the guest says it handed over */
+	uint64_t reported;       /* bytes of free pages that went back to the host, in all */
+	uint64_t stats_ns;       /* CLOCK_MONOTONIC when the guest told the following; 0: never */
+	uint64_t stat[LV_BALLOON_STATS]; /* bytes or counts, by enum lv_balloon_stat; UINT64_MAX: not told */
+};
+
 struct lv_status {
 	uint64_t magic;
 	uint32_t version; /* LV_ABI_VERSION */
@@ -70,6 +85,7 @@ struct lv_status {
 	uint32_t device_count;
 	uint32_t reserved;
 	struct lv_device_stats device[LV_MAX_DEVICES];
+	struct lv_balloon balloon; /* Linux guests */
 	struct lv_crash crash;
 	char error[256]; /* why the monitor ended the VM itself; empty otherwise */
 	uint32_t tail_size;
@@ -82,6 +98,8 @@ enum lv_control_op {
 	LV_CTL_SIGNAL = 2, /* arg: signal number for the program */
 	LV_CTL_KILL = 3,   /* end the VM at once; wait_status: SIGKILL */
 	LV_CTL_ATTACH = 4, /* SCM_RIGHTS: descriptor to read stdin from, descriptor to copy output to; until either closes */
+	LV_CTL_RESIZE = 5, /* arg: rows << 16 | columns of the terminal */
+	LV_CTL_BALLOON = 6, /* arg: bytes that the guest shall hand over; -1: only ask for its statistics and wait for them */
 };
 struct lv_control_request {
 	uint32_t magic;

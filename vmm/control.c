@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FDS 2 /* that come with a request */
+#define NS_PER_S 1000000000ull
+#define GUEST_PATIENCE (2 * NS_PER_S)
 
 struct message {
 	struct lv_control_request request;
@@ -29,6 +32,7 @@ static void client_close(struct control_client *client)
 	loop_update(client->control->loop, &client->watch, 0);
 	close(client->watch.fd);
 	client->watch.fd = -1;
+	client->asks = false;
 	watch_listen(client->control);
 }
 
@@ -77,6 +81,8 @@ static int64_t send_signal(struct control *control, int64_t number)
 
 	if (number < 1 || number > 32)
 		return -EINVAL;
+	if (!shared) /* Linux: its PID 1 is asked over vsock */
+		return -EOPNOTSUPP;
 	__atomic_fetch_or(&shared->signals, 1u << (number - 1), __ATOMIC_SEQ_CST);
 	shared->resched = 1;
 	if (control->signal)
@@ -100,7 +106,35 @@ static int64_t attach(struct control *control, struct message *message)
 	return r;
 }
 
-static int64_t handle(struct control *control, struct message *message)
+static int64_t resize(struct control *control, int64_t size)
+{
+	struct device *console = devices_find(control->devices, LV_DEV_CONSOLE);
+
+	if (!console)
+		return -ENODEV;
+	return size < 0 || size > UINT32_MAX ? -EINVAL : console_resize(console, size >> 16, size & 0xffff);
+}
+
+static int64_t balloon(struct control *control, struct control_client *client, int64_t bytes)
+{
+	struct device *balloon = devices_find(control->devices, LV_DEV_BALLOON);
+	struct timespec now;
+	int r;
+
+	if (!balloon || bytes < -1)
+		return balloon ? -EINVAL : -ENODEV;
+	if (bytes >= 0)
+		return balloon_set(balloon, bytes);
+	r = balloon_ask(balloon);
+	if (r)
+		return r;
+	client->asks = true;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	loop_timer_set(control->loop, &control->patience, now.tv_sec * NS_PER_S + now.tv_nsec + GUEST_PATIENCE);
+	return 0;
+}
+
+static int64_t handle(struct control *control, struct control_client *client, struct message *message)
 {
 	switch (message->request.op) {
 	case LV_CTL_STATUS:
@@ -110,6 +144,10 @@ static int64_t handle(struct control *control, struct message *message)
 		return send_signal(control, message->request.arg);
 	case LV_CTL_ATTACH:
 		return attach(control, message);
+	case LV_CTL_RESIZE:
+		return resize(control, message->request.arg);
+	case LV_CTL_BALLOON:
+		return balloon(control, client, message->request.arg);
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -123,6 +161,29 @@ static int answer(const struct control *control, int fd, int64_t result)
 	return send(fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(reply) ? 0 : -EPIPE;
 }
 
+static void answer_asking(struct control *control, int64_t result)
+{
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+		struct control_client *client = &control->client[i];
+
+		if (client->watch.fd < 0 || !client->asks)
+			continue;
+		client->asks = false;
+		if (answer(control, client->watch.fd, result) < 0)
+			client_close(client);
+	}
+}
+
+static void balloon_told(void *context)
+{
+	answer_asking(context, 0);
+}
+
+static void patience_over(void *context)
+{
+	answer_asking(context, -ETIMEDOUT);
+}
+
 static void client_ready(void *context, uint32_t events)
 {
 	struct control_client *client = context;
@@ -131,10 +192,10 @@ static void client_ready(void *context, uint32_t events)
 	int r = receive(client->watch.fd, &message);
 
 	if (r > 0) {
-		int64_t result = handle(control, &message);
+		int64_t result = handle(control, client, &message);
 
 		/* Who sends faster than it reads its answers is dropped too. */
-		r = answer(control, client->watch.fd, result);
+		r = client->asks ? 0 : answer(control, client->watch.fd, result);
 		if (message.request.op == LV_CTL_KILL) {
 			devices_abandon(control->devices);
 			if (control->kill)
@@ -165,6 +226,9 @@ void control_init(struct control *control, struct loop *loop, const struct statu
 {
 	*control = (struct control){ .loop = loop, .status = status, .devices = devices };
 	control->listen = (struct loop_watch){ .fd = listen_fd, .ready = listen_ready, .context = control };
+	control->patience = (struct loop_timer){ .watch.fd = -1, .fire = patience_over, .context = control };
+	devices->balloon_told = balloon_told;
+	devices->balloon_context = control;
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
 		struct control_client *client = &control->client[i];
 
@@ -180,6 +244,7 @@ int control_start(struct control *control)
 
 void control_fini(struct control *control)
 {
+	loop_timer_fini(control->loop, &control->patience);
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
 		if (control->client[i].watch.fd >= 0)
 			client_close(&control->client[i]);

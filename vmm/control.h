@@ -12,6 +12,7 @@
 struct control_client {
 	struct control *control;
 	struct loop_watch watch; /* fd -1: free */
+	bool asks;               /* for the balloon's statistics: is answered when they come */
 };
 
 struct control {
@@ -20,6 +21,7 @@ struct control {
 	struct devices *devices;
 	struct loop_watch listen;
 	struct control_client client[CONTROL_CLIENTS];
+	struct loop_timer patience; /* with guests that are asked */
 	/* set by the owner before control_start; called in the loop thread */
 	void (*signal)(void *context, int number); /* 1..32; the bit in lv_shared.signals is already set: wake or kick the vCPU */
 	void (*kill)(void *context);

@@ -90,7 +90,7 @@ struct device_ops {
 	void (*free)(struct device *device);
 };
 extern const struct device_ops *const device_table[];
-extern const struct device_ops console_ops, virtio_console_ops, net_ops, block_ops, vsock_ops;
+extern const struct device_ops console_ops, virtio_console_ops, net_ops, block_ops, vsock_ops, rng_ops, balloon_ops;
 
 struct device {
 	const struct device_ops *ops;
@@ -113,6 +113,8 @@ struct devices {
 	void *interrupt_context;
 	void (*wake)(void *context); /* makes the vCPU leave its WAIT; any thread, cheap when it does not wait */
 	void *wake_context;
+	void (*balloon_told)(void *context); /* the guest has told its statistics; NULL: nobody waits. In the loop thread */
+	void *balloon_context;
 	/* private */
 	unsigned count;
 	bool abandoned;
@@ -179,5 +181,12 @@ int console_attach(struct device *console, int in, int out);
 unsigned console_tail(const struct device *console, char *tail, unsigned size);
 /* The terminal has another size now; the guest is told as its kind can be. -EINVAL for 0. */
 int console_resize(struct device *console, uint16_t rows, uint16_t columns);
+
+/* ---- balloon. -ENOTCONN: the guest has no driver for it (yet) ---- */
+/* How many bytes the guest shall hand over; it does so in its own time. -ERANGE */
+int balloon_set(struct device *balloon, uint64_t bytes);
+/* Asks the guest for statistics: set->balloon_told is called when they come, which may be never. */
+int balloon_ask(struct device *balloon);
+void balloon_state(const struct device *balloon, struct lv_balloon *state);
 
 #endif

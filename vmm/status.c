@@ -74,7 +74,7 @@ static void collect_shared(const struct status *status, struct lv_status *out)
 
 void status_collect(const struct status *status, struct lv_status *out)
 {
-	const struct device *console;
+	const struct device *console, *balloon;
 
 	*out = status->record;
 	if (status->shared)
@@ -85,6 +85,9 @@ void status_collect(const struct status *status, struct lv_status *out)
 	console = devices_find(status->devices, LV_DEV_CONSOLE);
 	if (console)
 		out->tail_size = console_tail(console, out->tail, sizeof(out->tail));
+	balloon = devices_find(status->devices, LV_DEV_BALLOON);
+	if (balloon)
+		balloon_state(balloon, &out->balloon);
 }
 
 int status_write(struct status *status, enum lv_state state)

@@ -167,6 +167,12 @@ static void test_signal(void **state)
 	assert_int_equal(talk(f, fd, LV_CTL_SIGNAL, 0, NULL, 0), -EINVAL);
 	assert_int_equal(talk(f, fd, LV_CTL_SIGNAL, 33, NULL, 0), -EINVAL);
 	assert_int_equal(talk(f, fd, LV_CTL_SIGNAL, -1, NULL, 0), -EINVAL);
+	assert_int_equal(talk(f, fd, LV_CTL_RESIZE, 50 << 16 | 132, NULL, 0), 0);
+	assert_int_equal(f->guest.page.device[0].config.console.rows, 50);
+	assert_int_equal(f->guest.page.device[0].config.console.columns, 132);
+	assert_int_equal(talk(f, fd, LV_CTL_RESIZE, 50 << 16, NULL, 0), -EINVAL);
+	assert_int_equal(talk(f, fd, LV_CTL_RESIZE, -1, NULL, 0), -EINVAL);
+	assert_int_equal(talk(f, fd, LV_CTL_BALLOON, 4096, NULL, 0), -ENODEV);
 	assert_int_equal(f->guest.shared.signals, 1u << 14);
 	close(fd);
 }

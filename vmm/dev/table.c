@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-const struct device_ops *const device_table[] = { &virtio_console_ops, &console_ops, &net_ops, &block_ops, &vsock_ops, NULL };
+const struct device_ops *const device_table[] = { &virtio_console_ops, &console_ops, &net_ops, &block_ops, &vsock_ops, &rng_ops, &balloon_ops, NULL };
 
 #define ROUNDS 8 /* of one queue, before other descriptors get their turn */
 
@@ -31,6 +31,8 @@ void devices_init(struct devices *set, struct loop *loop)
 	set->interrupt_context = NULL;
 	set->wake = NULL;
 	set->wake_context = NULL;
+	set->balloon_told = NULL;
+	set->balloon_context = NULL;
 	set->count = 0;
 	set->abandoned = false;
 }

@@ -76,6 +76,7 @@ static struct vring_desc desc_read(const struct vring_desc *table, unsigned inde
 
 static int chain_add(struct queue *queue, struct chain *chain, const struct vring_desc *desc)
 {
+	uint32_t most = queue->chain_bytes ? queue->chain_bytes : QUEUE_CHAIN_BYTES;
 	bool write = desc->flags & VRING_DESC_F_WRITE;
 	void *base;
 
@@ -83,7 +84,7 @@ static int chain_add(struct queue *queue, struct chain *chain, const struct vrin
 		return 0;
 	if (!write && chain->writable)
 		return queue_break(queue, "a readable descriptor follows a writable one");
-	if (desc->len > QUEUE_CHAIN_BYTES - chain->read_len - chain->write_len)
+	if (desc->len > most - chain->read_len - chain->write_len)
 		return queue_break(queue, "a descriptor chain is longer than a device takes");
 	base = write ? mem_at(queue->mem, desc->addr, desc->len) : (void *)mem_at_ro(queue->mem, desc->addr, desc->len);
 	if (!base)

@@ -34,6 +34,7 @@ struct queue {
 	uint16_t next_avail; /* the next entry of the available ring to take */
 	uint16_t next_used;  /* the next entry of the used ring to fill; ahead of published until queue_publish */
 	uint16_t published;  /* used->idx as we wrote it */
+	uint32_t chain_bytes; /* the most that one chain may carry; 0: QUEUE_CHAIN_BYTES */
 	bool quiet;          /* the driver was told to ring no doorbell */
 	/* set by the transport after queue_init */
 	bool interrupts; /* it interrupts: the driver's wish not to be told is heeded */
