@@ -12,6 +12,7 @@ extern const struct verb verb_stop, verb_kill, verb_rm, verb_wait;   /* stop.c *
 extern const struct verb verb_inspect;                               /* inspect.c */
 extern const struct verb verb_boot_time;                             /* boot_time.c */
 extern const struct verb verb_image;                                 /* image.c */
+extern const struct verb verb_kernel;                                /* kernel.c */
 extern const struct verb verb_doctor;                                /* doctor.c */
 extern const struct verb verb_version, verb_completion, verb_man;    /* self.c */
 

@@ -120,6 +120,7 @@ static int completion(const struct context *context, void *options, struct opera
 		       "_lightvm_kind() {\n\tcase $1 in\n\twords) COMPREPLY=($(compgen -W \"$2\" -- \"$cur\")) ;;\n"
 		       "\tvm) COMPREPLY=($(compgen -W \"$(lightvm ps -aq 2>/dev/null) $(lightvm ps -a 2>/dev/null | awk 'NR > 1 && $2 != \"-\" { print $2 }')\" -- \"$cur\")) ;;\n"
 		       "\timage) COMPREPLY=($(compgen -W \"$(lightvm image ls -q 2>/dev/null)\" -- \"$cur\") $(compgen -f -- \"$cur\")) ;;\n"
+		       "\tkernel) COMPREPLY=($(compgen -W \"$(lightvm kernel ls -q 2>/dev/null) $2\" -- \"$cur\") $(compgen -f -- \"$cur\")) ;;\n"
 		       "\tfile) COMPREPLY=($(compgen -f -- \"$cur\") $(compgen -c -- \"$cur\")); compopt -o filenames ;;\n\tesac\n}\n"
 		       "_lightvm_value() {\n\tcase \"$1 $2\" in\n");
 	each_verb(verbs, "", value_cases, &out);

@@ -25,6 +25,9 @@ struct index_head { /* then, each ended by a zero byte: image name, key, program
 
 char *cache_dir(void)
 {
+	const char *given = getenv("LIGHTVM_CACHE");
+	if (given && given[0] == '/')
+		return alloc_copy(given);
 	const char *base = getenv("XDG_CACHE_HOME");
 	if (base && base[0] == '/')
 		return alloc_format("%s/lightvm", base);

@@ -22,7 +22,7 @@ struct packed { /* what a start needs to know of a packed program; fd -1: none *
 };
 #define PACKED_NONE ((struct packed){ .fd = -1 })
 
-/* "${XDG_CACHE_HOME:-~/.cache}/lightvm"; the caller's. Nothing is created. */
+/* $LIGHTVM_CACHE, or "${XDG_CACHE_HOME:-~/.cache}/lightvm"; the caller's. Nothing is created. */
 char *cache_dir(void);
 /* 0: found and unchanged, image open; -ENOENT: not there or stale. Costs one lstat a packed file. */
 int cache_find(const char *dir, const char *key, struct packed *packed);

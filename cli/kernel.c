@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lightvm kernel: building the kernels of Linux guests, and the cache of those that were built. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/number.h"
+#include "cli/all_verbs.h"
+#include "cli/describe.h"
+#include "tinyx/kernel.h"
+
+#define PROGRESS_MS 100
+#define PROGRESS_STEPS 200 /* where there is no terminal: a line for so many files */
+#define JOBS_MAX 256
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- build ---- */
+
+struct build_options {
+	const char *config, *source;
+	uint64_t jobs;
+	bool force, quiet;
+};
+
+#define AT(field) offsetof(struct build_options, field)
+static const struct option_spec build_options[] = {
+	{ "config", 0, OPTION_STRING, AT(config), "NAME|FILE", "base, general (the default), or a file of CONFIG_ lines", .words = NULL, .complete = "file" },
+	{ "source", 0, OPTION_STRING, AT(source), "FILE", "an archive of Linux' source (default: the newest /usr/src/linux-source-*.tar.xz)", .complete = "file" },
+	{ "jobs", 'j', OPTION_NUMBER, AT(jobs), "N", "how many compilers run at a time (default: one a processor)", .low = 1, .high = JOBS_MAX },
+	{ "force", 'f', OPTION_FLAG, AT(force), NULL, "build it although it is there" },
+	{ "quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "no progress" },
+	{ 0 },
+};
+
+struct progress {
+	const char *name;
+	bool terminal, quiet;
+	uint64_t begun, shown;
+	unsigned steps; /* when a line was printed last */
+	char phase[32];
+};
+
+static void show(struct progress *progress, const char *what, unsigned done, unsigned total)
+{
+	char share[48] = "";
+	if (total)
+		snprintf(share, sizeof(share), " %u of about %u", done, total);
+	uint64_t now = now_ms();
+	fprintf(stderr, "%s[%4" PRIu64 " s] kernel %s: %.60s%s%s", progress->terminal ? "\r\033[K" : "", (now - progress->begun) / 1000, progress->name, what, share,
+		progress->terminal ? "" : "\n");
+	progress->shown = now;
+	progress->steps = done;
+}
+
+/* A terminal gets one line that changes; a log gets few lines that stay. */
+static void on_progress(void *context, const char *what, unsigned done, unsigned total)
+{
+	struct progress *progress = context;
+	size_t n = strcspn(what, " ");
+	bool phase = strncmp(progress->phase, what, n) != 0;
+	if (progress->quiet)
+		return;
+	if (phase)
+		snprintf(progress->phase, sizeof(progress->phase), "%.*s", (int)n, what);
+	if (phase || (progress->terminal ? now_ms() - progress->shown >= PROGRESS_MS : done >= progress->steps + PROGRESS_STEPS))
+		show(progress, what, done, total);
+}
+
+static unsigned processors(void)
+{
+	cpu_set_t set;
+	return sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
+}
+
+static int report_built(const struct progress *progress, const char *directory, bool built, struct error *error)
+{
+	struct text out = { 0 };
+	if (progress->terminal)
+		fputs("\r\033[K", stderr);
+	if (!progress->quiet)
+		fprintf(stderr, "kernel %s: %s\n", progress->name, built ? "built" : "is there already");
+	text_format(&out, "%s\n", directory);
+	return text_print(&out);
+}
+
+static int build(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	const struct build_options *given = options;
+	struct kernel_config config;
+	char *directory = NULL;
+	int result = kernel_config_load(&config, given->config ? given->config : KERNEL_DEFAULT, error);
+	if (!result) {
+		struct progress progress = { .name = config.name, .terminal = isatty(STDERR_FILENO) && !given->quiet, .quiet = given->quiet, .begun = now_ms() };
+		struct kernel_request request = { .config = &config, .source = given->source, .jobs = given->jobs ? (unsigned)given->jobs : processors(),
+			.force = given->force, .progress = on_progress, .context = &progress };
+		result = kernel_build(&request, &directory, error);
+		if (result >= 0)
+			result = report_built(&progress, directory, result, error);
+		else if (progress.terminal)
+			fputs("\n", stderr);
+	}
+	free(directory);
+	kernel_config_free(&config);
+	return result;
+}
+
+static const struct verb verb_build = {
+	.name = "build",
+	.summary = "Build a kernel for Linux guests into the cache",
+	.text = "Builds from the distribution's kernel source (Debian: apt-get install linux-source-6.1) and prints the directory that holds the\n"
+		"result: vmlinux, bzImage, config and meta.json. What was built before from the same source and configuration is\n"
+		"not built again. A first build takes some minutes; a later one with a changed configuration compiles what changed.\n\n"
+		"general (the default) runs real applications; base is as small as runs a single program, without network. A\n"
+		"configuration file has lines CONFIG_NAME=VALUE and \"# CONFIG_NAME is not set\"; what it does not name is off; a line\n"
+		"\"#include general\" begins with that one. An option that Linux does not take is an error.",
+	.examples = "lightvm kernel build\nlightvm kernel build --config base\nlightvm kernel build --config mine.config && lightvm run --kernel mine ...",
+	.options = build_options,
+	.options_size = sizeof(struct build_options),
+	.run = build,
+};
+
+/* ---- ls ---- */
+
+struct list_options {
+	bool quiet;
+	const char *format;
+};
+
+#undef AT
+#define AT(field) offsetof(struct list_options, field)
+static const struct option_spec list_options[] = {
+	{ "quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "names only" },
+	{ "format", 0, OPTION_STRING, AT(format), "FORMAT", "table or json", .words = "table json" },
+	{ 0 },
+};
+
+struct listing {
+	struct text *table;
+	json_t *json;
+	bool quiet;
+};
+
+static json_t *kernel_json(const struct kernel *kernel)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I}", "name", kernel->name, "key", kernel->key, "release", kernel->release, "source",
+			 kernel->source, "directory", kernel->directory, "newest", kernel->newest, "vmlinux", (json_int_t)kernel->vmlinux, "bzimage",
+			 (json_int_t)kernel->bzimage, "built", (json_int_t)kernel->built);
+}
+
+static int list_one(void *context, const struct kernel *kernel)
+{
+	struct listing *listing = context;
+	char vmlinux[24], bzimage[24], built[32] = "-";
+	struct tm tm;
+	time_t when = (time_t)kernel->built;
+	/* An older build of a name is reached by its full name only. */
+	char *full = alloc_format(kernel->newest ? "%s" : "%s-%s", kernel->name, kernel->key);
+	if (kernel->built && localtime_r(&when, &tm))
+		strftime(built, sizeof(built), "%Y-%m-%d %H:%M", &tm);
+	if (listing->quiet)
+		text_format(listing->table, "%s\n", full);
+	else
+		text_format(listing->table, "%-24s  %-12s  %-20s  %7s  %7s  %s\n", full, kernel->key, kernel->release,
+			    size_print(kernel->vmlinux, vmlinux, sizeof(vmlinux)), size_print(kernel->bzimage, bzimage, sizeof(bzimage)), built);
+	json_array_append_new(listing->json, kernel_json(kernel));
+	free(full);
+	return 0;
+}
+
+static int list(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	const struct list_options *given = options;
+	struct text table = { 0 };
+	struct listing listing = { &table, json_array(), given->quiet };
+	if (!given->quiet)
+		text_format(&table, "%-24s  %-12s  %-20s  %7s  %7s  %s\n", "NAME", "KEY", "RELEASE", "VMLINUX", "BZIMAGE", "BUILT");
+	int err = kernel_each(list_one, &listing);
+	if (err)
+		error_set(error, err, "the kernel cache: %s", strerror(-err));
+	else if (given->format && !strcmp(given->format, "json"))
+		err = json_print(json_incref(listing.json));
+	else
+		err = text_print(&table);
+	json_decref(listing.json);
+	text_free(&table);
+	return err;
+}
+
+static const struct verb verb_list = {
+	.name = "ls",
+	.summary = "List the kernels that were built",
+	.options = list_options,
+	.options_size = sizeof(struct list_options),
+	.run = list,
+};
+
+/* ---- inspect ---- */
+
+static void add_config(json_t *object, const struct kernel *kernel)
+{
+	char *path = alloc_format("%s/config", kernel->directory), *data = NULL, *save = NULL;
+	size_t size;
+	json_t *set = json_array();
+	if (!file_read(AT_FDCWD, path, KERNEL_CONFIG_MAX, &data, &size))
+		for (char *line = strtok_r(data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+			if (text_starts(line, "CONFIG_"))
+				json_array_append_new(set, json_string(line));
+	json_object_set_new(object, "options", set);
+	free(data);
+	free(path);
+}
+
+static int inspect(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	json_t *array = json_array();
+	int err = 0;
+	for (int i = 0; i < operands.argc && !err; i++) {
+		struct kernel kernel;
+		err = kernel_find(operands.argv[i], &kernel, error);
+		if (err)
+			break;
+		json_t *object = kernel_json(&kernel);
+		add_config(object, &kernel);
+		json_array_append_new(array, object);
+		kernel_free(&kernel);
+	}
+	if (!err)
+		return json_print(array);
+	json_decref(array);
+	return err;
+}
+
+static const struct verb verb_kernel_inspect = {
+	.name = "inspect",
+	.operands = "KERNEL...",
+	.summary = "Tell all that is known of built kernels, with the options that are set, as JSON",
+	.complete = "kernel",
+	.min = 1,
+	.max = -1,
+	.run = inspect,
+};
+
+/* ---- rm ---- */
+
+struct remove_options {
+	bool trees;
+};
+
+static const struct option_spec remove_options[] = {
+	{ "trees", 0, OPTION_FLAG, offsetof(struct remove_options, trees), NULL,
+	  "also remove the unpacked source and object files, some 700 MB, with which the next build would be quick" },
+	{ 0 },
+};
+
+static int remove_kernels(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	const struct remove_options *given = options;
+	int status = 0;
+	if (!operands.argc && !given->trees)
+		return error_set(error, -EINVAL, "which kernel? \"lightvm kernel ls\" lists them");
+	for (int i = 0; i < operands.argc; i++) {
+		struct kernel kernel;
+		int err = kernel_find(operands.argv[i], &kernel, error);
+		if (!err)
+			err = kernel_remove(&kernel, error);
+		kernel_free(&kernel);
+		if (err) {
+			log_error("%s", error->text);
+			status = EXIT_OWN;
+		}
+	}
+	int err = given->trees ? kernel_remove_trees(error) : 0;
+	return err ? err : status;
+}
+
+static const struct verb verb_remove = {
+	.name = "rm",
+	.operands = "[KERNEL...]",
+	.summary = "Remove kernels from the cache",
+	.text = "VMs that run keep the kernel they were started with.",
+	.options = remove_options,
+	.options_size = sizeof(struct remove_options),
+	.complete = "kernel",
+	.max = -1,
+	.run = remove_kernels,
+};
+
+static const struct verb *const verbs_of_kernel[] = { &verb_build, &verb_list, &verb_kernel_inspect, &verb_remove, NULL };
+
+const struct verb verb_kernel = {
+	.name = "kernel",
+	.summary = "Build, list and remove the kernels of Linux guests",
+	.sub = verbs_of_kernel,
+};

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kernels for Linux guests: built from a source package into the user's cache, and kept there by name. In the cache's
+ * directory "kernel": NAME-KEY/ with vmlinux, bzImage, config and meta.json, which never changes after it has appeared;
+ * NAME, a link to the newest of that name; .source-*, .objects-*: what a later build can go on with.
+ */
+#ifndef LV_TINYX_KERNEL_H
+#define LV_TINYX_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+
+#define KERNEL_DEFAULT "general" /* what "--kernel linux" means */
+#define KERNEL_KEY 12		 /* hexadecimal digits that tell builds of one name apart */
+#define KERNEL_CONFIG_MAX (1u << 20)
+
+/* ---- configurations ---- */
+
+struct kernel_config { /* zero-initialised: none */
+	char *name;	   /* "general", or what a file is called without ".config" */
+	char *text;	   /* with what it includes put in front */
+};
+
+/*
+ * word: the name of a configuration that comes with lightvm, or a file. A line "#include NAME" in it puts that
+ * configuration in front. -ENOENT with a suggestion, -EINVAL with file and line.
+ */
+int kernel_config_load(struct kernel_config *config, const char *word, struct error *error);
+void kernel_config_free(struct kernel_config *config);
+/* The names that come with lightvm; NULL: no more. */
+const char *kernel_config_name(size_t i);
+/* What the text asks for, the last line of a name counts, and "result" (a .config) has not: one word each, "CONFIG_X". */
+void kernel_config_missing(const char *text, const char *result, struct strings *missing);
+
+/* ---- building ---- */
+
+struct kernel_request {
+	const struct kernel_config *config;
+	const char *source; /* linux-*.tar.xz; NULL: the newest in /usr/src */
+	unsigned jobs;
+	bool force; /* build although it is there */
+	/* What goes on, in words; done and total count steps, 0: not known. Called often. */
+	void (*progress)(void *context, const char *what, unsigned done, unsigned total);
+	void *context;
+};
+
+/* 1: built; 0: it was there already. *directory (the caller's) holds the result. Waits for another build of this user. */
+int kernel_build(const struct kernel_request *request, char **directory, struct error *error);
+
+/* ---- the cache ---- */
+
+struct kernel { /* zero-initialised: none */
+	char *name, *directory;
+	char key[KERNEL_KEY + 1];
+	char *release;		 /* "6.1.192-lightvm" */
+	char *source;		 /* file name of the source package */
+	uint64_t vmlinux, bzimage; /* bytes */
+	int64_t built;		 /* seconds since 1970 */
+	bool newest;		 /* the one that its name means */
+};
+
+/* "NAME" or "NAME-KEY". -ENOENT with a suggestion and the command that builds it. */
+int kernel_find(const char *word, struct kernel *kernel, struct error *error);
+/* Calls each for every kernel that is there, by name; kernel is freed afterwards. */
+int kernel_each(int (*each)(void *context, const struct kernel *kernel), void *context);
+/* Removes it; a name that meant it then means the newest one that is left, or nothing. */
+int kernel_remove(const struct kernel *kernel, struct error *error);
+/* Removes unpacked sources and object files. */
+int kernel_remove_trees(struct error *error);
+void kernel_free(struct kernel *kernel);
+/* The directory "kernel" in the cache; the caller's. */
+char *kernel_cache(void);
+
+/* ---- files that claim to be kernels ---- */
+
+enum kernel_kind { KERNEL_BZIMAGE, KERNEL_VMLINUX };
+
+/* Looks at the headers only; what is wrong is said with path. fd is not moved. */
+int kernel_check(int fd, const char *path, enum kernel_kind *kind, struct error *error);
+
+#endif

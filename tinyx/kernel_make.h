@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Running the tools that build a kernel, with their output turned into progress. */
+#ifndef LV_TINYX_KERNEL_MAKE_H
+#define LV_TINYX_KERNEL_MAKE_H
+
+#include "base/error.h"
+#include "tinyx/kernel.h"
+
+struct make {
+	char **argv;		/* argv[0]: looked for in PATH */
+	const char *title;	/* "compiling" */
+	const char *log;	/* all output is kept there; NULL: nowhere */
+	const struct kernel_request *request; /* progress goes there */
+};
+
+/* Waits for the end. A failure names the tool and what it complained of. */
+int make_run(const struct make *make, struct error *error);
+/* -ENOENT with a message that names every tool or header that is missing, and the command that installs them. */
+int make_check_tools(struct error *error);
+
+#endif
