@@ -40,6 +40,13 @@ static int add_image(struct vm *vm)
 	return vm->config->kernel_fd < 0 || vm->config->image_fd < 0 ? 0 : add_device(vm, &image);
 }
 
+/* What every Linux guest has: an idle one costs no more than a slot. */
+static int add_common(struct vm *vm)
+{
+	int result = add_device(vm, &(struct device_config){.type = LV_DEV_RNG});
+	return result < 0 ? result : add_device(vm, &(struct device_config){.type = LV_DEV_BALLOON});
+}
+
 static int add_devices(struct vm *vm)
 {
 	int result = add_image(vm);
@@ -47,7 +54,7 @@ static int add_devices(struct vm *vm)
 		result = add_console(vm);
 	for (unsigned i = 0; result == 0 && i < vm->config->device_count; i++)
 		result = add_device(vm, &vm->config->device[i]);
-	return result;
+	return result == 0 && vm->config->kernel_fd >= 0 ? add_common(vm) : result;
 }
 
 /* A kernel is level-0 code: where KVM emulates that, an instruction takes 0.6 us, and a boot minutes. */
