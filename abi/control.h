@@ -21,6 +21,11 @@ enum lv_state {
 	LV_STATE_EXITED = 2, /* the record is final */
 };
 
+enum lv_guest {
+	LV_GUEST_LIBOS = 0,
+	LV_GUEST_LINUX = 1,
+};
+
 enum lv_step { /* the boot ledger; index into lv_status.ledger */
 	LV_STEP_COMMAND = 0,  /* lightvm started */
 	LV_STEP_MONITOR = 1,  /* lightvm-vmm's main() */
@@ -83,7 +88,7 @@ struct lv_status {
 	char kvm_kind[16];    /* reserved for the self-test's word: "hardware", "page-table", or empty: not known */
 	struct lv_missing missing[LV_MISSING_SLOTS];
 	uint32_t device_count;
-	uint32_t reserved;
+	uint32_t guest; /* enum lv_guest */
 	struct lv_device_stats device[LV_MAX_DEVICES];
 	struct lv_balloon balloon; /* Linux guests */
 	struct lv_crash crash;

@@ -22,40 +22,52 @@ const char *syscall_name(uint32_t number, char *buffer, size_t room)
 	return buffer;
 }
 
+/* In the order in which a VM comes to them; linux_text: what the step is in a Linux guest, NULL if it has none. */
 static const struct {
-	const char *step, *text;
+	enum lv_step step;
+	const char *name, *libos_text, *linux_text;
 } steps[LV_STEPS] = {
-	{ "command", "lightvm started" },
-	{ "monitor", "lightvm-vmm started" },
-	{ "vm", "VM and vCPU created" },
-	{ "memory", "memory mapped, device page written" },
-	{ "run", "vCPU started" },
-	{ "libos", "first instruction of the library OS" },
-	{ "ready", "library OS initialised" },
-	{ "program", "program's first instruction" },
-	{ "listen", "program listens on a port" },
-	{ "exit", "program ended" },
+	{ LV_STEP_COMMAND, "command", "lightvm started", "lightvm started" },
+	{ LV_STEP_MONITOR, "monitor", "lightvm-vmm started", "lightvm-vmm started" },
+	{ LV_STEP_VM, "vm", "VM and vCPU created", "VM, interrupt controllers and vCPUs created" },
+	{ LV_STEP_MEMORY, "memory", "memory mapped, device page written", "kernel and initial RAM disk loaded" },
+	{ LV_STEP_RUN, "run", "vCPU started", "kernel's entry" },
+	{ LV_STEP_LIBOS, "libos", "first instruction of the library OS", NULL },
+	{ LV_STEP_INITCALL, "initcall", NULL, "kernel's first initcall" },
+	{ LV_STEP_READY, "ready", "library OS initialised", "first instruction of PID 1" },
+	{ LV_STEP_PROGRAM, "program", "program's first instruction", "program's execve" },
+	{ LV_STEP_LISTEN, "listen", "program listens on a port", "program listens on a port" },
+	{ LV_STEP_EXIT, "exit", "program ended", "VM ended" },
 };
+
+/* Not every guest tells of this step: a foreign kernel of none, a program that is no server not of its last. */
+static bool optional(enum lv_step step, bool on_linux)
+{
+	return step == LV_STEP_LISTEN || (on_linux && (step == LV_STEP_INITCALL || step == LV_STEP_READY || step == LV_STEP_PROGRAM));
+}
 
 int ledger_lines(const struct lv_status *status, struct ledger_line lines[LV_STEPS], uint64_t *unaccounted)
 {
-	uint64_t start = status->ledger[0].ns, before = start, last = start, covered = 0;
+	/* Started by hand, the monitor is the first. */
+	uint64_t start = status->ledger[status->ledger[LV_STEP_COMMAND].ns ? LV_STEP_COMMAND : LV_STEP_MONITOR].ns;
+	uint64_t before = start, covered = 0;
+	bool on_linux = status->guest == LV_GUEST_LINUX, known = true;
 	int count = 0;
-	if (!start) { /* the monitor was not started by lightvm */
-		start = before = last = status->ledger[LV_STEP_MONITOR].ns;
-	}
 	for (int i = 0; i < LV_STEPS; i++) {
-		uint64_t ns = status->ledger[i].ns;
-		last = ns > last ? ns : last;
-		if (!ns || ns < before)
+		const char *text = on_linux ? steps[i].linux_text : steps[i].libos_text;
+		const struct lv_step_mark *mark = &status->ledger[steps[i].step];
+		if (!text || (!mark->ns && optional(steps[i].step, on_linux)))
 			continue;
-		lines[count++] = (struct ledger_line){ steps[i].step, steps[i].text, ns - start, ns - before, status->ledger[i].exits };
-		/* A step is explained if the one before it was marked as well; listen is optional. */
-		bool known = i == 0 || status->ledger[i - 1].ns || (i == LV_STEP_EXIT && status->ledger[LV_STEP_PROGRAM].ns) || i == LV_STEP_MONITOR;
-		covered += known ? ns - before : 0;
-		before = ns;
+		if (!mark->ns || mark->ns < before) {
+			known = i == 0; /* the time until the next mark belongs to two steps: nobody knows how much to which */
+			continue;
+		}
+		lines[count++] = (struct ledger_line){ steps[i].name, text, mark->ns - start, mark->ns - before, mark->exits };
+		covered += known ? mark->ns - before : 0;
+		before = mark->ns;
+		known = true;
 	}
-	*unaccounted = last - start - covered;
+	*unaccounted = before - start - covered;
 	return count;
 }
 

@@ -348,6 +348,8 @@ static void report(const struct vm_dir *vm, const struct vm_config *config)
 		return;
 	if (status.crashed)
 		crash_report(&status, config->image, &out);
+	else if (status.state == LV_STATE_EXITED && status.error[0])
+		log_error("%.*s", (int)sizeof(status.error), status.error);
 	else if (out_of_memory(&status))
 		log_error("the VM ran out of memory: it used %s of %s; give more with --memory", size_print(status.memory_used, used, sizeof(used)),
 			  size_print(status.ram_limit, limit, sizeof(limit)));

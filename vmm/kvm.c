@@ -89,11 +89,11 @@ struct cpuid_cache {
 	uint64_t magic;
 	char boot_id[40];
 	uint32_t xsave_size;
-	uint32_t reserved;
+	uint32_t kind; /* of KVM: 1 + what probe_kind() answers; 0: nobody has asked yet */
 	struct kvm_cpuid2 head;
 	struct kvm_cpuid_entry2 entry[CPUID_ENTRIES];
 };
-#define CPUID_CACHE_MAGIC 0x33444955504343ull
+#define CPUID_CACHE_MAGIC 0x34444955504343ull
 
 static bool cache_valid(const struct cpuid_cache *cache, ssize_t n, const char *boot_id)
 {
@@ -158,6 +158,20 @@ int kvm_read_cpuid(struct vm *vm)
 		return log_errno("the CPUID cache"); /* half a cache would be worse than none */
 	vm->cpuid = &cache;
 	return 0;
+}
+
+/* The self-test takes two more VMs' worth of time, so its answer is kept too. */
+int kvm_kind(struct vm *vm)
+{
+	uint32_t kind = vm->cpuid->kind;
+	if (kind == 1 || kind == 2)
+		return kind - 1;
+	int answer = probe_kind(vm);
+	kind = answer + 1;
+	if (answer >= 0 && vm->config->cpuid_fd >= 0 &&
+	    pwrite(vm->config->cpuid_fd, &kind, sizeof(kind), offsetof(struct cpuid_cache, kind)) != sizeof(kind))
+		return log_errno("the CPUID cache");
+	return answer;
 }
 
 unsigned kvm_cpuid(const struct vm *vm, struct kvm_cpuid_entry2 *entry)

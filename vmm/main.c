@@ -58,9 +58,9 @@ static int add_devices(struct vm *vm)
 }
 
 /* A kernel is level-0 code: where KVM emulates that, an instruction takes 0.6 us, and a boot minutes. */
-static int check_kind(const struct vm *vm)
+static int check_kind(struct vm *vm)
 {
-	int kind = probe_kind(vm);
+	int kind = kvm_kind(vm);
 	if (kind == 0)
 		log_error("this machine's KVM works by page tables and would emulate a Linux kernel instruction by instruction: "
 			  "run the program on the library OS (--kernel libos), or use a machine with VT-x or AMD-V");
@@ -157,6 +157,7 @@ static void init(struct vm *vm, const struct vm_config *config)
 	if (config->kernel_fd < 0)
 		return;
 	static struct linux_guest guest;
+	vm->status.record.guest = LV_GUEST_LINUX;
 	vm->linux_guest = vm->control.context = &guest;
 	vm->control.signal = NULL; /* goes to PID 1 over vsock, from the command line */
 	vm->control.kill = linux_kill;

@@ -66,6 +66,7 @@ int kvm_read_cpuid(struct vm *vm); /* what the guest may use: from the cache fil
 int kvm_create(struct vm *vm); /* VM and vCPU */
 int kvm_create_vm(struct vm *vm);
 int kvm_create_vcpu(struct vm *vm, unsigned id, int *fd, struct kvm_run **run);
+int kvm_kind(struct vm *vm); /* as probe_kind(), from the cache file if it is known there */
 struct kvm_cpuid_entry2;
 unsigned kvm_cpuid(const struct vm *vm, struct kvm_cpuid_entry2 *entry); /* copies CPUID_ENTRIES at most; answers how many */
 int kvm_add_slot(struct vm *vm, gpa_t gpa, uint64_t len, void *hva, bool read_only);

@@ -301,4 +301,5 @@ void device_break(struct device *device, const char *reason)
 	strncpy(device->stats.error, reason, sizeof(device->stats.error) - 1);
 	loop_update(device->set->loop, &device->bell, 0);
 	device->ops->pause(device, true);
+	device_reconfigured(device);
 }

@@ -77,13 +77,13 @@ static void start(struct mmio_transport *t)
 		return;
 	t->running = true;
 	device->features = t->driver_features;
-	if (t->was_started)
-		device->ops->pause(device, false);
-	else
+	if (!t->was_started)
 		r = device->ops->start(device);
 	t->was_started = true;
-	if (!r)
+	if (!r) {
+		device->ops->pause(device, false); /* since the last reset, or since it broke before it ever ran */
 		r = loop_update(device->set->loop, &device->bell, EPOLLIN);
+	}
 	if (r)
 		device_break(device, "its host side cannot be watched");
 	device_kick(device); /* what the driver queued before is looked at now */
