@@ -113,13 +113,23 @@ json_t *json_field(const char *field, size_t room)
 
 static json_t *device_json(const struct lv_device_stats *device)
 {
-	static const char *const types[] = { "none", "net", "block", "console" };
-	static const char *const queues[][LV_MAX_QUEUES] = { { 0 }, { "rx", "tx" }, { "requests" }, { "stdin", "stdout", "stderr" } };
-	uint32_t type = device->type < 4 ? device->type : 0;
+	static const struct {
+		const char *name, *queue[LV_MAX_QUEUES];
+	} types[] = {
+		[LV_DEV_NONE] = { "unknown", { 0 } },
+		[LV_DEV_NET] = { "net", { "rx", "tx" } },
+		[LV_DEV_BLOCK] = { "block", { "requests" } },
+		[LV_DEV_CONSOLE] = { "console", { "stdin", "stdout", "stderr", "terminal" } },
+		[LV_DEV_RNG] = { "rng", { "requests" } },
+		[LV_DEV_BALLOON] = { "balloon", { "inflate", "deflate", "statistics", "reports" } },
+		[LV_DEV_VSOCK] = { "vsock", { "rx", "tx", "events" } },
+	};
+	uint32_t type = device->type < sizeof(types) / sizeof(*types) && types[device->type].name ? device->type : LV_DEV_NONE;
+	const char *const *queue = types[type].queue;
 	json_t *object = json_object(), *list = json_array();
-	json_object_set_new(object, "type", json_string(types[type]));
-	for (int i = 0; i < LV_MAX_QUEUES && queues[type][i]; i++)
-		json_array_append_new(list, json_pack("{s:s, s:I, s:I}", "queue", queues[type][i], "requests", (json_int_t)device->requests[i], "bytes",
+	json_object_set_new(object, "type", json_string(types[type].name));
+	for (int i = 0; i < LV_MAX_QUEUES && queue[i]; i++)
+		json_array_append_new(list, json_pack("{s:s, s:I, s:I}", "queue", queue[i], "requests", (json_int_t)device->requests[i], "bytes",
 						      (json_int_t)device->bytes[i]));
 	json_object_set_new(object, "queues", list);
 	json_object_set_new(object, "doorbells", json_integer((json_int_t)device->doorbells));
@@ -138,6 +148,36 @@ static json_t *devices_json(const struct lv_status *status)
 	return array;
 }
 
+/* As free(1), vmstat(8) and virsh call them; in the order of enum lv_balloon_stat. */
+static const struct {
+	const char *name;
+	bool count; /* of something; bytes otherwise */
+} balloon_stats[LV_BALLOON_STATS] = {
+	[LV_BALLOON_SWAP_IN] = { "swap_in", false }, [LV_BALLOON_SWAP_OUT] = { "swap_out", false },
+	[LV_BALLOON_MAJOR_FAULTS] = { "major_faults", true }, [LV_BALLOON_MINOR_FAULTS] = { "minor_faults", true },
+	[LV_BALLOON_FREE] = { "free", false }, [LV_BALLOON_TOTAL] = { "total", false }, [LV_BALLOON_AVAILABLE] = { "available", false },
+	[LV_BALLOON_CACHES] = { "caches", false }, [LV_BALLOON_HUGE_GOT] = { "huge_pages_got", true },
+	[LV_BALLOON_HUGE_FAILED] = { "huge_pages_failed", true },
+};
+
+bool balloon_is_count(const char *name)
+{
+	for (int i = 0; i < LV_BALLOON_STATS; i++)
+		if (!strcmp(balloon_stats[i].name, name))
+			return balloon_stats[i].count;
+	return false;
+}
+
+json_t *balloon_json(const struct lv_balloon *balloon)
+{
+	json_t *object = json_pack("{s:I, s:I, s:I}", "target", (json_int_t)balloon->target, "actual", (json_int_t)balloon->actual, "reported",
+				   (json_int_t)balloon->reported);
+	for (int i = 0; balloon->stats_ns && i < LV_BALLOON_STATS; i++)
+		if (balloon->stat[i] != UINT64_MAX)
+			json_object_set_new(object, balloon_stats[i].name, json_integer((json_int_t)balloon->stat[i]));
+	return object;
+}
+
 json_t *record_json(const struct lv_status *status)
 {
 	json_t *object = json_object();
@@ -154,6 +194,8 @@ json_t *record_json(const struct lv_status *status)
 				      (json_int_t)status->exits_signal, "waits", (json_int_t)status->waits));
 	json_object_set_new(object, "boot", ledger_json(status));
 	json_object_set_new(object, "devices", devices_json(status));
+	if (status->balloon.present)
+		json_object_set_new(object, "balloon", balloon_json(&status->balloon));
 	json_object_set_new(object, "missing_system_calls", missing_json(status));
 	if (status->error[0])
 		json_object_set_new(object, "error", json_field(status->error, sizeof(status->error)));

@@ -4,6 +4,7 @@
 #define LV_CLI_RECORD_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,5 +28,10 @@ const char *syscall_name(uint32_t number, char *buffer, size_t room);
 /* A text field of a record: at most room bytes, up to a zero byte; made readable if it is not UTF-8. */
 json_t *json_field(const char *field, size_t room);
 json_t *record_json(const struct lv_status *status);
+
+/* The balloon of a Linux guest: target, actual and reported (bytes), and what the guest told last. */
+json_t *balloon_json(const struct lv_balloon *balloon);
+/* Of the names in there: is it a count, not bytes? */
+bool balloon_is_count(const char *name);
 
 #endif

@@ -65,6 +65,7 @@ struct device_ops {
 	size_t size; /* of the device's structure, which begins with struct device */
 	unsigned queues;
 	uint16_t queue_size[DEVICE_MAX_QUEUES];
+	const uint8_t *stats_slot; /* queue i is counted in entry stats_slot[i] of the statistics, if there is one; NULL: in i */
 	/* Takes the configuration; 0 or a negative errno. free() is called after a failure too. */
 	int (*init)(struct device *device, const struct device_config *config);
 	/* Fills entry->config; sets device->features. NULL: not for the device page. */

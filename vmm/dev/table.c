@@ -267,10 +267,14 @@ void device_reconfigured(struct device *device)
 		device->set->interrupt(device->set->interrupt_context, device, true);
 }
 
-static void count_bytes(struct device *device, unsigned queue, uint32_t bytes)
+static void count(struct device *device, unsigned queue, unsigned requests, uint32_t bytes)
 {
-	if (queue < LV_MAX_QUEUES)
-		device->stats.bytes[queue] += bytes;
+	unsigned slot = device->ops->stats_slot ? device->ops->stats_slot[queue] : queue;
+
+	if (slot >= LV_MAX_QUEUES)
+		return;
+	device->stats.requests[slot] += requests;
+	device->stats.bytes[slot] += bytes;
 }
 
 int device_pop(struct device *device, unsigned queue, struct chain *chain)
@@ -281,15 +285,13 @@ int device_pop(struct device *device, unsigned queue, struct chain *chain)
 		device_break(device, device->queue[queue].broken);
 	if (r <= 0)
 		return 0;
-	if (queue < LV_MAX_QUEUES)
-		device->stats.requests[queue]++;
-	count_bytes(device, queue, chain->read_len);
+	count(device, queue, 1, chain->read_len);
 	return 1;
 }
 
 void device_push(struct device *device, unsigned queue, uint16_t head, uint32_t written)
 {
-	count_bytes(device, queue, written);
+	count(device, queue, 0, written);
 	queue_push(&device->queue[queue], head, written);
 }
 

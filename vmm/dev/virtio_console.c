@@ -389,6 +389,9 @@ static void console_free(struct device *device)
 	streams_fini((struct streams *)device);
 }
 
+/* stdin, stdout, stderr as with the library OS, then the terminal both ways. */
+static const uint8_t stats_slot[2 * PORTS + 2] = { 3, 3, LV_MAX_QUEUES, LV_MAX_QUEUES, 0, LV_MAX_QUEUES, LV_MAX_QUEUES, 1, LV_MAX_QUEUES, 2 };
+
 const struct device_ops virtio_console_ops = {
 	.type = LV_DEV_CONSOLE,
 	.accepts = accepts,
@@ -398,6 +401,7 @@ const struct device_ops virtio_console_ops = {
 	.queues = 2 * PORTS + 2,
 	/* Linux fills the even ones with a page each: no more than is used. */
 	.queue_size = { 4, STREAM_OUT_SIZE, CONTROL_SIZE, CONTROL_SIZE, STREAM_IN_SIZE, 2, 2, STREAM_OUT_SIZE, 2, STREAM_OUT_SIZE },
+	.stats_slot = stats_slot,
 	.init = console_init,
 	.start = console_start,
 	.process = console_process,
