@@ -184,6 +184,8 @@ static int get(struct tree *tree, void *data, size_t size)
 	int err = fd_read_exactly(tree->fd, data, size);
 	if (err == -ECONNRESET || err == -EPROTO)
 		return fail(tree, -EPROTO, "the other side ended in the middle");
+	if (err == -EAGAIN)
+		return fail(tree, -ETIMEDOUT, "the other side sent nothing for too long");
 	return err ? fail(tree, err, "the other side: %s", strerror(-err)) : 0;
 }
 

@@ -10,6 +10,8 @@ extern const struct verb verb_ps;                                    /* ps.c */
 extern const struct verb verb_logs, verb_console;                    /* logs.c */
 extern const struct verb verb_stop, verb_kill, verb_rm, verb_wait;   /* stop.c */
 extern const struct verb verb_balloon;                               /* balloon.c */
+extern const struct verb verb_exec;                                  /* exec.c */
+extern const struct verb verb_cp;                                    /* cp.c */
 extern const struct verb verb_inspect;                               /* inspect.c */
 extern const struct verb verb_boot_time;                             /* boot_time.c */
 extern const struct verb verb_image;                                 /* image.c */

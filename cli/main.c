@@ -9,8 +9,9 @@
 #include "cli/verb.h"
 
 const struct verb *const verbs[] = {
-	&verb_run, &verb_ps, &verb_logs, &verb_console, &verb_stop, &verb_kill, &verb_wait, &verb_rm, &verb_inspect, &verb_balloon, &verb_boot_time,
-	&verb_image, &verb_kernel, &verb_doctor, &verb_completion, &verb_version, &verb_man, NULL,
+	&verb_run, &verb_ps, &verb_logs, &verb_console, &verb_exec, &verb_cp, &verb_stop, &verb_kill, &verb_wait, &verb_rm,
+	&verb_inspect, &verb_balloon, &verb_boot_time, &verb_image, &verb_kernel, &verb_doctor, &verb_completion, &verb_version,
+	&verb_man, NULL,
 };
 
 int main(int argc, char **argv)

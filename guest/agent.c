@@ -131,14 +131,17 @@ static void pull(int fd, const void *body, size_t size)
 		tree_send(fd, AT_FDCWD, path, &report);
 }
 
-/* Into path if it is a directory, under the given name; else as path, whose directory must be there. */
+/* Into path if it is a directory, under the given name if there is one; else as path, whose directory must be there. */
 static int open_target(char *path, const char *given, char *name, size_t room)
 {
 	struct stat st;
-	bool is_dir = !stat(path, &st) && S_ISDIR(st.st_mode);
+	bool is_dir = *given && !stat(path, &st) && S_ISDIR(st.st_mode);
 	size_t len = strlen(path);
-	if (!is_dir && path[len - 1] == '/')
-		return -ENOTDIR;
+	if (!is_dir && len > 1 && path[len - 1] == '/') {
+		if (stat(path, &st))
+			return -errno;
+		path[--len] = 0;
+	}
 	char *slash = strrchr(path, '/');
 	snprintf(name, room, "%s", is_dir ? given : slash + 1);
 	if (!is_dir)

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/agent.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/frame.h"
+#include "cli/config.h"
+#include "cli/control.h"
+
+#define LINE 64 /* bytes of "OK port\n", and more */
+
+/* ---- the socket ---- */
+
+static struct sockaddr_un address_of(int vm_dir)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/vsock", vm_dir);
+	return address;
+}
+
+int agent_listen(int vm_dir)
+{
+	struct sockaddr_un address = address_of(vm_dir);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 64)) {
+		int err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int dial(int vm_dir)
+{
+	struct sockaddr_un address = address_of(vm_dir);
+	struct timeval patience = { .tv_sec = AGENT_ANSWER_MS / 1000 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err = fd < 0 ? -errno : 0;
+	if (!err && connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		err = -errno;
+	if (!err)
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (!err)
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (!err || fd < 0)
+		return err ? err : fd;
+	close(fd);
+	return err;
+}
+
+/* "OK hostport": byte by byte, since what follows belongs to the guest. -EAGAIN: the guest does not listen, or not yet. */
+static int read_welcome(int fd)
+{
+	char line[LINE];
+	size_t size = 0;
+	while (size < sizeof(line)) {
+		ssize_t n = recv(fd, line + size, 1, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n == 0 || errno == ECONNRESET ? -EAGAIN : errno == EAGAIN ? -ETIMEDOUT : -errno;
+		if (line[size++] == '\n')
+			return size > 3 && !memcmp(line, "OK ", 3) ? 0 : -EPROTO;
+	}
+	return -EPROTO;
+}
+
+/* One try. -EAGAIN: nobody listens there, or not yet. */
+static int connect_once(int vm_dir)
+{
+	char line[LINE];
+	int fd = dial(vm_dir), n = snprintf(line, sizeof(line), "CONNECT %d\n", LV_AGENT_PORT);
+	if (fd < 0)
+		return fd;
+	int err = send(fd, line, (size_t)n, MSG_NOSIGNAL) == n ? read_welcome(fd) : -EAGAIN;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+/* ---- waiting for a VM that starts ---- */
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool program_started(const struct vm_info *info)
+{
+	struct lv_status status;
+	return !vm_status(&info->dir, &status) && (status.ledger[LV_STEP_PROGRAM].ns || status.state == LV_STATE_EXITED);
+}
+
+/* The monitor writes its record when the program starts, and by then the agent listens. */
+static int connect_patiently(const struct vm_info *info)
+{
+	char path[64], events[512];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", info->dir.status);
+	int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), fd;
+	if (watch < 0 || inotify_add_watch(watch, path, IN_MODIFY) < 0) {
+		fd = -errno;
+		if (watch >= 0)
+			close(watch);
+		return fd;
+	}
+	int64_t end = now_ms() + AGENT_PATIENCE_MS, left;
+	bool started;
+	do {
+		/* Looked at before the try: who fails after the start will not succeed later. */
+		started = program_started(info);
+		fd = connect_once(info->dir.dir);
+		left = end - now_ms();
+		if (fd == -EAGAIN && !started && left > 0) {
+			struct pollfd wait = { .fd = watch, .events = POLLIN };
+			poll(&wait, 1, (int)left);
+			(void)!read(watch, events, sizeof(events));
+		}
+	} while (fd == -EAGAIN && !started && left > 0);
+	close(watch);
+	return fd == -EAGAIN && !started ? -ETIMEDOUT : fd;
+}
+
+/* ---- frames ---- */
+
+int agent_error(const void *body, size_t size, struct error *error)
+{
+	struct lv_agent_error head = { .error = EPROTO };
+	char text[512];
+	size_t n = 0;
+	if (size >= sizeof(head)) {
+		memcpy(&head, body, sizeof(head));
+		/* The guest's words: nothing in them may act on the terminal. */
+		for (const char *at = (const char *)body + sizeof(head); n < size - sizeof(head) && n < sizeof(text) - 1; n++)
+			text[n] = (unsigned char)at[n] < ' ' || at[n] == 0x7f ? '?' : at[n];
+	}
+	text[n] = 0;
+	return error_set(error, head.error > 0 && head.error < 4096 ? -head.error : -EIO, "%s", n ? text : "the agent gave no reason");
+}
+
+int agent_answer(int fd, struct lv_agent_frame *frame, void *body, struct error *error)
+{
+	int err = frame_receive(fd, frame, body, LV_AGENT_DATA_MAX);
+	if (err == -EAGAIN)
+		return error_set(error, -ETIMEDOUT, "the agent did not answer within %d s", AGENT_ANSWER_MS / 1000);
+	if (err)
+		return error_set(error, err, "the agent: %s", err == -ECONNRESET ? "the connection ended" : strerror(-err));
+	return frame->type == LV_AGENT_ERROR ? agent_error(body, frame->size, error) : 0;
+}
+
+static int greet(int fd, struct error *error)
+{
+	struct lv_agent_hello hello = { LV_AGENT_MAGIC, LV_AGENT_VERSION };
+	struct lv_agent_frame frame;
+	void *body = alloc_zero(LV_AGENT_DATA_MAX);
+	int err = frame_send(fd, LV_AGENT_HELLO, &hello, sizeof(hello));
+	if (err)
+		error_set(error, err, "the agent: %s", strerror(-err));
+	else
+		err = agent_answer(fd, &frame, body, error);
+	if (!err && (frame.type != LV_AGENT_HELLO || frame.size != sizeof(hello) || memcmp(body, &hello.magic, sizeof(hello.magic))))
+		err = error_set(error, -EPROTO, "what listens on port %d of the guest is not LightVM's agent", LV_AGENT_PORT);
+	free(body);
+	return err;
+}
+
+static int no_agent(const struct vm_info *info, int err, struct error *error)
+{
+	const char *id = info->dir.id;
+	if (err == -ENOENT)
+		return error_set(error, -EOPNOTSUPP, "VM %s runs on the library OS, one program and nothing beside it; start it with --kernel linux for this", id);
+	if (err == -ECONNREFUSED || !vm_alive(&info->dir))
+		return error_set(error, -ESRCH, "VM %s has ended", id);
+	if (err == -EAGAIN)
+		return error_set(error, -ENOTCONN, "VM %s has no agent: its kernel has no vsock, or its first program is not LightVM's", id);
+	if (err == -ETIMEDOUT)
+		return error_set(error, err, "the agent of VM %s did not answer within %d s", id, AGENT_PATIENCE_MS / 1000);
+	return error_set(error, err, "the agent of VM %s: %s", id, strerror(-err));
+}
+
+int agent_connect(const struct vm_info *info, struct error *error)
+{
+	if (!info->alive)
+		return error_set(error, -ESRCH, "VM %s has ended", info->dir.id);
+	int fd = connect_patiently(info), err;
+	if (fd < 0)
+		return no_agent(info, fd, error);
+	err = greet(fd, error);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+int agent_kill(int vm_dir, int number)
+{
+	struct lv_agent_frame frame;
+	struct error error = { 0 };
+	int32_t body = number;
+	char *answer = alloc_zero(LV_AGENT_DATA_MAX);
+	int fd = connect_once(vm_dir), err = fd < 0 ? fd : greet(fd, &error);
+	if (!err)
+		err = frame_send(fd, LV_AGENT_KILL, &body, sizeof(body));
+	if (!err)
+		err = agent_answer(fd, &frame, answer, &error);
+	/* The signal may have ended the VM, and the agent with it, before the answer. */
+	if (err == -ECONNRESET || err == -EPROTO)
+		err = 0;
+	free(answer);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client of the agent in a Linux guest (abi/agent.h), through the VM's vsock socket by Firecracker's convention. */
+#ifndef LV_CLI_AGENT_H
+#define LV_CLI_AGENT_H
+
+#include "abi/agent.h"
+#include "base/error.h"
+#include "cli/describe.h"
+
+#define AGENT_PATIENCE_MS 20000 /* for a VM that is still starting */
+#define AGENT_ANSWER_MS 5000    /* for one answer */
+
+/* The listening socket "vsock" in the VM's directory, for the monitor; a negative errno on failure. */
+int agent_listen(int vm_dir);
+/*
+ * A connection on which HELLO was said both ways; each read and write waits AGENT_ANSWER_MS. Waits for a VM that is still
+ * starting. A negative errno with a message: the VM has ended, is no Linux guest, or has no agent.
+ */
+int agent_connect(const struct vm_info *info, struct error *error);
+/* Reads one frame; an ERROR of the agent becomes the error. A negative errno with message. body: LV_AGENT_DATA_MAX bytes. */
+int agent_answer(int fd, struct lv_agent_frame *frame, void *body, struct error *error);
+/* An ERROR frame as an error: its own code, and its text made printable. */
+int agent_error(const void *body, size_t size, struct error *error);
+/* Sends a signal to the VM's program. Does not wait for a VM that is still starting: -EAGAIN. */
+int agent_kill(int vm_dir, int number);
+
+#endif

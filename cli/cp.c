@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lightvm cp: files and directories between the host and a Linux guest that runs. The guest is hostile: see base/tree.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/frame.h"
+#include "base/log.h"
+#include "base/tree.h"
+#include "cli/agent.h"
+#include "cli/all_verbs.h"
+
+#define PATIENCE_S 60 /* without a byte from the guest */
+#define HOST_MODES 0777 /* what a guest marks setuid is not so here */
+
+struct place { /* one side of the copy */
+	char *vm;   /* NULL: on the host */
+	char *path; /* absolute in a VM */
+	bool inside; /* "PATH/.": what is in the directory, not the directory */
+};
+
+/* ---- places ---- */
+
+static void strip_slashes(char *path)
+{
+	size_t len = strlen(path);
+	while (len > 1 && path[len - 1] == '/')
+		path[--len] = 0;
+}
+
+/* VM:PATH, or a path of the host: one with a slash before its first colon is the latter. */
+static void place_parse(struct place *place, const char *word)
+{
+	size_t len = strcspn(word, ":/");
+	*place = (struct place){ 0 };
+	if (word[len] == ':' && len) {
+		place->vm = alloc_format("%.*s", (int)len, word);
+		word += len + 1;
+	}
+	place->path = alloc_format("%s%s", place->vm && *word != '/' ? "/" : "", word);
+	if (text_ends(place->path, "/.")) {
+		place->inside = true;
+		place->path[strlen(place->path) - 1] = 0;
+		strip_slashes(place->path);
+	}
+}
+
+static void place_free(struct place *place)
+{
+	free(place->vm);
+	free(place->path);
+}
+
+/* What a copy of `from` is called in a directory; "" when it has no name of its own. The caller's. */
+static char *name_of(const struct place *from)
+{
+	char *copy = alloc_copy(from->path), *name;
+	strip_slashes(copy);
+	name = from->inside ? "" : basename(copy);
+	name = alloc_copy(!strcmp(name, "/") || !strcmp(name, ".") || !strcmp(name, "..") ? "" : name);
+	free(copy);
+	return name;
+}
+
+/* The directory that takes the copy, open, and what it is called there (the caller's). */
+static int open_target(const struct place *to, const char *given, char **name, struct error *error)
+{
+	struct stat st;
+	bool is_dir = !stat(to->path, &st) && S_ISDIR(st.st_mode) && *given;
+	size_t len = strlen(to->path);
+	char *copy = alloc_copy(to->path);
+	if (!is_dir && len && to->path[len - 1] == '/' && stat(to->path, &st)) {
+		free(copy);
+		return error_set(error, -errno, "%s: %s", to->path, strerror(errno));
+	}
+	strip_slashes(copy);
+	*name = alloc_copy(is_dir ? given : basename(copy));
+	free(copy);
+	copy = alloc_copy(to->path);
+	const char *dir = is_dir ? to->path : dirname(copy);
+	int fd = **name && strcmp(*name, "/") && strcmp(*name, ".") && strcmp(*name, "..") ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (fd < 0)
+		fd = error_set(error, errno ? -errno : -EINVAL, "%s: %s", dir, errno ? strerror(errno) : "give the copy a name");
+	free(copy);
+	return fd;
+}
+
+/* ---- copying ---- */
+
+struct notes {
+	unsigned count;
+};
+
+static void on_note(void *context, const char *text)
+{
+	struct notes *notes = context;
+	notes->count++;
+	log_warn("%s", text);
+}
+
+static void be_patient(int fd)
+{
+	struct timeval patience = { .tv_sec = PATIENCE_S };
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+}
+
+static int expect_ok(int fd, struct error *error)
+{
+	struct lv_agent_frame frame;
+	char *body = alloc_zero(LV_AGENT_DATA_MAX);
+	int err = agent_answer(fd, &frame, body, error);
+	if (!err && frame.type != LV_AGENT_OK)
+		err = error_set(error, -EPROTO, "the agent gave an answer of an unknown type (%u)", frame.type);
+	free(body);
+	return err;
+}
+
+static int pull(int fd, const struct place *from, const struct place *to, struct error *error)
+{
+	struct notes notes = { 0 };
+	struct tree_report report = { .note = on_note, .context = &notes };
+	char *given = name_of(from), *name = NULL;
+	int dir = open_target(to, given, &name, error), err = dir < 0 ? dir : 0;
+	if (!err && (err = frame_send(fd, LV_AGENT_PULL, from->path, strlen(from->path))))
+		error_set(error, err, "the agent: %s", strerror(-err));
+	if (!err)
+		err = expect_ok(fd, error);
+	if (!err && (err = tree_receive(fd, dir, name, HOST_MODES, &report)))
+		error_set(error, err, "%s", report.error);
+	if (!err && notes.count)
+		err = error_set(error, -EIO, "%u files were left out", notes.count);
+	if (dir >= 0)
+		close(dir);
+	free(given);
+	free(name);
+	return err;
+}
+
+static int ask_push(int fd, const struct place *to, const char *name, struct error *error)
+{
+	struct text request = { 0 };
+	struct lv_agent_push head = { .name_size = (uint32_t)strlen(name) };
+	text_add(&request, &head, sizeof(head));
+	text_put(&request, to->path);
+	text_put(&request, name);
+	int err = frame_send(fd, LV_AGENT_PUSH, request.data, request.size);
+	text_free(&request);
+	return err ? error_set(error, err, "the agent: %s", strerror(-err)) : expect_ok(fd, error);
+}
+
+static int push(int fd, const struct place *from, const struct place *to, struct error *error)
+{
+	struct notes notes = { 0 };
+	struct tree_report report = { .note = on_note, .context = &notes };
+	struct error reason = { 0 };
+	struct stat st;
+	char *name = name_of(from);
+	int err = stat(from->path, &st) ? error_set(error, -errno, "%s: %s", from->path, strerror(errno)) : ask_push(fd, to, name, error);
+	free(name);
+	if (err)
+		return err;
+	err = tree_send(fd, AT_FDCWD, from->path, &report);
+	/* A guest that cannot go on says why before it goes. */
+	int answer = expect_ok(fd, &reason);
+	if (answer && (!err || reason.code != -ECONNRESET))
+		return error_set(error, answer, "%s", reason.text);
+	return err ? error_set(error, err, "%s", report.error) : 0;
+}
+
+static int copy(const struct place *from, const struct place *to, struct error *error)
+{
+	const char *vm = from->vm ? from->vm : to->vm;
+	struct state state;
+	struct vm_info info = { .dir = VM_DIR_NONE };
+	int err = state_open(&state, false, error), fd = -1;
+	if (err == -ENOENT)
+		error_set(error, err, "there is no VM \"%s\"; \"lightvm ps -a\" lists them", vm);
+	if (!err)
+		err = vm_info_find(&state, vm, &info, error);
+	if (!err && (fd = agent_connect(&info, error)) < 0)
+		err = fd;
+	if (!err) {
+		be_patient(fd);
+		err = from->vm ? pull(fd, from, to, error) : push(fd, from, to, error);
+	}
+	if (fd >= 0)
+		close(fd);
+	vm_info_close(&info);
+	state_close(&state);
+	return err;
+}
+
+static int cp(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	struct place from, to;
+	int err;
+	place_parse(&from, operands.argv[0]);
+	place_parse(&to, operands.argv[1]);
+	if (!from.vm == !to.vm)
+		err = error_set(error, -EINVAL, from.vm ? "\"%s\" and \"%s\" are both in VMs: copy by way of the host"
+			: "neither \"%s\" nor \"%s\" is in a VM: one of them is VM:/PATH", operands.argv[0], operands.argv[1]);
+	else if (!*from.path || !*to.path)
+		err = error_set(error, -EINVAL, "a path is empty");
+	else
+		err = copy(&from, &to, error);
+	place_free(&from);
+	place_free(&to);
+	return err;
+}
+
+const struct verb verb_cp = {
+	.name = "cp",
+	.operands = "VM:/PATH HOSTPATH | HOSTPATH VM:/PATH",
+	.summary = "Copy files between the host and a virtual machine with a Linux kernel",
+	.text = "Copies a file, or a directory with all that is in it. If the target is a directory the copy is made in it, under its own\n"
+		"name; DIR/. as the source means what is in DIR. Modes and times are kept, owners are not: in the VM the copy is root's,\n"
+		"on the host yours. Symbolic links within a directory are copied as links; devices and sockets are left out, with a warning.\n\n"
+		"What comes from a VM is never written outside of the target, whatever the VM does. VMs on the library OS cannot do this.",
+	.examples = "lightvm cp web:/var/log/nginx ./logs\n"
+		    "lightvm cp site/. web:/srv",
+	.complete = "file",
+	.min = 2,
+	.max = 2,
+	.run = cp,
+};
