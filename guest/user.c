@@ -115,6 +115,8 @@ int user_find(struct user *user, const char *word, char *missing, size_t room)
 
 int user_become(const struct user *user)
 {
+	if (geteuid() && geteuid() == user->uid && getegid() == user->gid)
+		return 0; /* not in a VM: a test */
 	if (setgroups(user->groups, user->group) || setgid(user->gid) || setuid(user->uid))
 		return -errno;
 	return 0;
