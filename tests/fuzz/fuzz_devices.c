@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz-sources: vmm/virtio/queue.c vmm/mem.c vmm/loop.c vmm/dev/table.c vmm/dev/streams.c vmm/dev/console.c vmm/dev/virtio_console.c vmm/dev/net.c vmm/dev/block.c vmm/dev/vsock.c vmm/dev/vsock_conn.c vmm/host/vsock_unix.c vmm/host/sink.c vmm/host/logfile.c vmm/host/tap.c vmm/host/passt.c vmm/host/uring.c tests/unit/ring_driver.c */
+/* fuzz-sources: vmm/virtio/queue.c vmm/mem.c vmm/loop.c vmm/dev/table.c vmm/dev/streams.c vmm/dev/console.c vmm/dev/virtio_console.c vmm/dev/net.c vmm/dev/block.c vmm/dev/rng.c vmm/dev/balloon.c vmm/dev/vsock.c vmm/dev/vsock_conn.c vmm/host/sink.c vmm/host/logfile.c vmm/host/tap.c vmm/host/passt.c vmm/host/uring.c vmm/host/vsock_unix.c tests/unit/ring_driver.c */
 /* fuzz-libs: -l:liburing.a -lpthread */
 /*
- * All devices at once, with a guest whose rings, buffers and requests hold anything: no access outside its memory, no
- * endless loop, and a device that stops says why.
+ * Every device with a guest that sends garbage. The first byte chooses the device, the second its features; the rest is a
+ * program of small steps: chains of any shape and content, rings that are written over, configuration writes, resets,
+ * and bytes that come from the host's side. Checked: no access outside of the guest's memory, no endless loop, and a device
+ * that stops says why.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,74 +16,248 @@
 
 #include "tests/unit/ring_driver.h"
 
-#define DEVICES 3
+#define STEPS 64
+#define PARTS 8
+#define BUFFERS 16 /* of BUFFER bytes: addresses come from few values, so that contents meet requests */
+#define BUFFER 4096u
 
-static struct guest guest;
-static int peer; /* where passt would be */
+struct world {
+	struct guest guest;
+	struct device *device;
+	struct driver queue[DEVICE_MAX_QUEUES];
+	gpa_t buffer;
+	int peer; /* the host's side: where input comes from, or where passt would be */
+};
 
-static void add(const struct device_config *config)
+struct input {
+	const uint8_t *at, *end;
+};
+
+static uint8_t take(struct input *in)
 {
-	const char *error;
+	return in->at < in->end ? *in->at++ : 0;
+}
 
-	if (devices_add(&guest.devices, config, &error))
+static uint32_t take_word(struct input *in)
+{
+	uint32_t value = take(in);
+
+	value |= take(in) << 8;
+	value |= take(in) << 16;
+	return value | (uint32_t)take(in) << 24;
+}
+
+/* ---- the device ---- */
+
+static int open_disk(void)
+{
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, 65536))
+		abort();
+	return fd;
+}
+
+static struct device_config choose(uint8_t which, int fd)
+{
+	struct device_config console = { .type = LV_DEV_CONSOLE, .console = { fd, fd, fd, -1 } };
+	bool odd = which & 0x40;
+
+	switch (which % 7) {
+	case 0:
+		return console;
+	case 1:
+		console.console.multiport = true;
+		console.console.terminal = odd;
+		return console;
+	case 2:
+	case 3:
+		close(fd);
+		return (struct device_config){ .type = LV_DEV_BLOCK, .block = { .fd = open_disk(), .lock = -1, .read_only = odd } };
+	case 4:
+		return (struct device_config){ .type = LV_DEV_NET, .net = { .fd = fd, .passt = true } };
+	case 5:
+		close(fd);
+		return (struct device_config){ .type = LV_DEV_RNG };
+	default:
+		close(fd);
+		return (struct device_config){ .type = LV_DEV_BALLOON };
+	}
+}
+
+/* Library-OS devices find their rings in the page; the others are set up as a driver does it. */
+static void make_device(struct world *w, uint8_t which, uint8_t features)
+{
+	int pair[2];
+	struct device_config config;
+	bool page;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+		abort();
+	w->peer = pair[1];
+	config = choose(which, pair[0]);
+	page = (config.type == LV_DEV_CONSOLE && !config.console.multiport) || which & 0x80;
+	page = page && config.type != LV_DEV_RNG && config.type != LV_DEV_BALLOON && !config.console.multiport;
+	w->device = page ? guest_add_device(&w->guest, &config)
+			 : guest_negotiate_device(&w->guest, &config, features * 0x0101010101010101ull);
+	if (!w->device)
+		abort();
+	for (unsigned i = 0; i < w->device->ops->queues; i++) {
+		driver_init(&w->queue[i], &w->guest, page ? &w->guest.page.device[0].queue[i] : &w->guest.ring[i]);
+		w->device->queue[i].event_idx = !page && features & 1;
+	}
+	w->buffer = guest_alloc(&w->guest, BUFFERS * BUFFER, 4096);
+}
+
+/* ---- steps ---- */
+
+static struct driver *take_queue(struct world *w, struct input *in)
+{
+	return &w->queue[take(in) % w->device->ops->queues];
+}
+
+static struct part take_part(struct world *w, struct input *in)
+{
+	uint8_t shape = take(in);
+	struct part part = { w->buffer + (shape & 15) * BUFFER + take(in), take(in), shape & 0x40 };
+
+	if (shape & 0x10)
+		part.len *= 257; /* beyond its buffer */
+	if (shape & 0x20)
+		part.gpa = take_word(in);
+	return part;
+}
+
+static void post(struct world *w, struct input *in)
+{
+	struct driver *queue = take_queue(w, in);
+	struct part part[PARTS];
+	unsigned parts = take(in) % PARTS + 1;
+
+	for (unsigned i = 0; i < parts && i < queue->size; i++)
+		part[i] = take_part(w, in);
+	driver_post(queue, part, parts < queue->size ? parts : queue->size);
+}
+
+static void write_memory(struct world *w, struct input *in)
+{
+	uint8_t *to = guest_ptr(&w->guest, w->buffer + (take(in) & 15) * BUFFER + take(in));
+
+	for (unsigned n = take(in); n; n--)
+		*to++ = take(in);
+}
+
+static void write_rings(struct world *w, struct input *in)
+{
+	size_t rings = w->buffer - GUEST_BASE, at = take_word(in) % rings;
+
+	for (unsigned n = take(in) & 31; n && at < rings; n--, at++)
+		w->guest.ram[at] = take(in);
+}
+
+static void configure(struct world *w, struct input *in)
+{
+	uint8_t space[DEVICE_CONFIG_MAX] = { 0 }, bytes[8];
+	unsigned offset = take(in), len = 1u << (take(in) & 3);
+
+	for (unsigned i = 0; i < len; i++)
+		bytes[i] = take(in);
+	if (w->device->ops->configure && offset <= DEVICE_CONFIG_MAX - len)
+		w->device->ops->configure(w->device, offset, bytes, len);
+	if (w->device->ops->configuration && w->device->ops->configuration(w->device, space) > sizeof(space))
 		abort();
 }
 
-static void make_guest(void)
+/* As the transport does it; the rings stay where they are. */
+static void reset(struct world *w)
 {
-	int pair[2], disk = memfd_create("disk", MFD_CLOEXEC), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct device *device = w->device;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) || ftruncate(disk, 65536))
-		abort();
-	peer = pair[1];
-	guest_init(&guest);
-	add(&(struct device_config){ .type = LV_DEV_CONSOLE, .console = { null, null, null, -1 } });
-	add(&(struct device_config){ .type = LV_DEV_NET, .net = { .fd = pair[0], .passt = true } });
-	add(&(struct device_config){ .type = LV_DEV_BLOCK, .block = { .fd = disk } });
-	if (devices_describe(&guest.devices, &guest.page, guest_alloc, &guest) || devices_start(&guest.devices))
-		abort();
-	close(null);
+	if (device_broken(device))
+		return;
+	device->ops->pause(device, true);
+	device->ops->reset(device);
+	for (unsigned i = 0; i < device->ops->queues; i++) {
+		device->queue[i].next_avail = device->queue[i].next_used = device->queue[i].published = 0;
+		device->queue[i].broken = NULL;
+	}
+	device->ops->pause(device, false);
 }
 
-/* What fits is copied: descriptors with addresses that lead into guest memory make the search short. */
-static void fill(const uint8_t *data, size_t size)
+static void from_host(struct world *w, struct input *in)
 {
-	size_t rings = guest.next - GUEST_BASE;
+	uint8_t bytes[256];
+	unsigned n = take(in);
 
-	memcpy(guest.ram, data, size < rings ? size : rings);
-	if (size > rings)
-		memcpy(guest.ram + rings, data + rings, size - rings < 65536 ? size - rings : 65536);
+	for (unsigned i = 0; i < n; i++)
+		bytes[i] = take(in);
+	if (n ? send(w->peer, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 : shutdown(w->peer, SHUT_WR) < 0)
+		return; /* full, or ended before */
 }
 
-static void move_indices(uint8_t step)
+static void control(struct world *w, struct input *in)
 {
-	for (unsigned d = 0; d < DEVICES; d++)
-		for (unsigned q = 0; q < guest.page.device[d].queues; q++)
-			*(uint16_t *)guest_ptr(&guest, guest.page.device[d].queue[q].driver + 2) += step >> q & 1;
+	struct lv_balloon balloon;
+	uint32_t value = take_word(in);
+
+	if (w->device->ops->type == LV_DEV_CONSOLE)
+		console_resize(w->device, value >> 16, value);
+	if (w->device->ops->type != LV_DEV_BALLOON)
+		return;
+	if (value & 1)
+		balloon_set(w->device, value);
+	else
+		balloon_ask(w->device);
+	balloon_state(w->device, &balloon);
 }
 
-/* First byte: which indices move on in later rounds. Second: length of a frame that passt sends. The rest: guest memory. */
+static void step(struct world *w, struct input *in)
+{
+	switch (take(in) & 7) {
+	case 0:
+	case 1:
+		post(w, in);
+		return;
+	case 2:
+		write_memory(w, in);
+		return;
+	case 3:
+		write_rings(w, in);
+		return;
+	case 4:
+		configure(w, in);
+		return;
+	case 5:
+		from_host(w, in);
+		return;
+	case 6:
+		control(w, in);
+		return;
+	default:
+		if (take(in) & 1)
+			reset(w);
+		else
+			guest_ring(&w->guest, w->device);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	uint8_t frame[4 + 255] = { 0, 0, 0, 0 };
+	static struct world w;
+	struct input in = { data, data + size };
+	uint8_t which = take(&in), features = take(&in);
 
-	if (size < 2)
-		return 0;
-	make_guest();
-	frame[3] = data[1];
-	if (write(peer, frame, 4 + data[1]) < 0)
+	memset(&w, 0, sizeof(w));
+	guest_init(&w.guest);
+	make_device(&w, which, features);
+	for (unsigned i = 0; i < STEPS && in.at < in.end; i++)
+		step(&w, &in);
+	guest_ring(&w.guest, w.device);
+	if (device_broken(w.device) && !w.device->stats.error[0])
 		abort();
-	fill(data + 2, size - 2);
-	for (unsigned round = 0; round < 3; round++) {
-		for (unsigned d = 0; d < DEVICES; d++)
-			guest_ring(&guest, guest.devices.device[d]);
-		move_indices(data[0]);
-	}
-	for (unsigned d = 0; d < DEVICES; d++)
-		if (device_broken(guest.devices.device[d]) != (guest.devices.device[d]->stats.error[0] != 0) && d != 1)
-			abort();
-	guest_fini(&guest);
-	close(peer);
+	close(w.peer); /* nobody reads any more: what is left goes nowhere */
+	guest_settle(&w.guest);
+	guest_fini(&w.guest);
 	return 0;
 }
