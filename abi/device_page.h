@@ -112,7 +112,7 @@ struct lv_device_page {
 	uint32_t args_size; /* bytes, the last of them zero */
 	uint32_t argc, envc;
 	uint32_t uid, gid;
-	uint32_t reserved0;
+	uint32_t cpu_features; /* AT_HWCAP: EDX of CPUID leaf 1, which takes an exit to ask */
 	char program[256]; /* path of the program in the image */
 	char cwd[256];
 	char hostname[64];

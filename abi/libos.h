@@ -20,8 +20,9 @@ struct lv_libos_header {
 	uint64_t upcall_entry;  /* see lv_shared.upcall */
 	uint64_t syscall_entry; /* LSTAR */
 	uint64_t text_start, text_end; /* code of libos: no upcall is made while RIP is in here */
-	uint64_t hot_end; /* [text_start, here) runs at every start: worth having in memory before */
+	/* Worth having in memory before the start: [LV_LIBOS, hot_end), and from the boot stack's top page to hot_data_end. */
+	uint64_t hot_end, hot_data_end;
 };
-static_assert(sizeof(struct lv_libos_header) == 80, "libos header layout");
+static_assert(sizeof(struct lv_libos_header) == 88, "libos header layout");
 
 #endif

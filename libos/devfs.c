@@ -53,7 +53,7 @@ static int64_t stay_at_start(struct file *file, int64_t offset, int whence)
 /* A page of its own for every offset is what a private mapping of /dev/zero means; the fault handler copies this one. */
 static uint64_t zero_map_page(struct file *file, uint64_t offset, bool for_write)
 {
-	static char zeros[4096] __attribute__((aligned(4096)));
+	static char zeros[4096] SELDOM_USED __attribute__((aligned(4096)));
 	return for_write ? 0 : (uint64_t)zeros;
 }
 

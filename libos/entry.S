@@ -8,7 +8,7 @@
 	.section .header, "a"
 	.quad 0x736f62696c564c		/* struct lv_libos_header */
 	.long 1, 0
-	.quad libos_entry, boot_stack_top, trap_entry, upcall_entry, syscall_entry, __text_start, __text_end, __hot_end
+	.quad libos_entry, boot_stack_top, trap_entry, upcall_entry, syscall_entry, __text_start, __text_end, __hot_end, __hot_data_end
 
 	.section .text.entry, "ax"
 	.globl libos_entry
@@ -192,13 +192,14 @@ thread_start:
 	add $8, %rsp
 	jmp return_all
 
-	.section .bss.first, "aw", @nobits
-	.balign 4096
+	.section .bss.user, "aw", @nobits
+	.balign 8
 user_rcx: .skip 8
 user_r11: .skip 8
 user_rsp: .skip 8
 	.globl kstack_top
 kstack_top: .skip 8
+	.section .bss..stack, "aw", @nobits
 	.balign 4096
 boot_stack:
 	.skip 16384

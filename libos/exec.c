@@ -43,15 +43,6 @@ const char *exec_path(void)
 	return path_of_program;
 }
 
-/* AT_HWCAP is CPUID's word of old features. */
-static uint32_t cpu_features(void)
-{
-	uint32_t a = 1, b, c = 0, d;
-
-	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	return d;
-}
-
 static int fail(struct program *program, int error, const char *why)
 {
 	*program->why = why;
@@ -333,7 +324,7 @@ static void fill_auxv(struct auxv *auxv, const struct program *program, struct s
 	aux(auxv, AT_EGID, device_page->gid);
 	aux(auxv, AT_SECURE, 0);
 	aux(auxv, AT_RANDOM, push(stack, random, sizeof(random)));
-	aux(auxv, AT_HWCAP, cpu_features());
+	aux(auxv, AT_HWCAP, device_page->cpu_features);
 	aux(auxv, AT_HWCAP2, 0);
 	aux(auxv, AT_EXECFN, execfn);
 	aux(auxv, AT_PLATFORM, push_string(stack, "x86_64"));

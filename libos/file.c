@@ -328,7 +328,7 @@ SYSCALL(readahead)
 /* Straight from where the bytes lie, which for a file of the image is the image. */
 static int64_t send_regular(struct file *out, struct file *in, int64_t *from, size_t n, int64_t *to)
 {
-	static uint8_t zeros[4096];
+	static uint8_t zeros[4096] SELDOM_USED;
 	size_t done = 0;
 	while (done < n) {
 		const uint8_t *data;

@@ -160,7 +160,7 @@ static void save_vectors(struct thread *thread)
 
 static void load_vectors(struct thread *thread)
 {
-	static uint64_t initial[4096 / 8] __attribute__((aligned(64)));
+	static uint64_t initial[4096 / 8] SELDOM_USED __attribute__((aligned(64)));
 	void *state = thread->xsave;
 	if (!state) {
 		((uint16_t *)initial)[0] = 0x37f;       /* x87 control word */

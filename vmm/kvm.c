@@ -55,7 +55,8 @@ int kvm_create_vcpu(struct vm *vm, unsigned id, int *fd, struct kvm_run **run)
 	*fd = ioctl(vm->fd, KVM_CREATE_VCPU, id);
 	if (*fd < 0)
 		return log_errno("KVM_CREATE_VCPU");
-	void *map = mmap(NULL, ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+	vm->run_size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	void *map = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
 	if (map == MAP_FAILED)
 		return log_errno("the vCPU's shared page");
 	*run = map;
@@ -101,13 +102,19 @@ static bool cache_valid(const struct cpuid_cache *cache, ssize_t n, const char *
 	       cache->head.nent <= CPUID_ENTRIES;
 }
 
+static const struct kvm_cpuid_entry2 *find_leaf(const struct cpuid_cache *cache, uint32_t function)
+{
+	for (unsigned i = 0; i < cache->head.nent; i++)
+		if (cache->entry[i].function == function && cache->entry[i].index == 0)
+			return &cache->entry[i];
+	return NULL;
+}
+
 /* The guest may use what KVM supports; XCR0 is what leaf 0xd says of it. */
 static uint64_t cache_xcr0(const struct cpuid_cache *cache)
 {
-	for (unsigned i = 0; i < cache->head.nent; i++)
-		if (cache->entry[i].function == 0xd && cache->entry[i].index == 0)
-			return (cache->entry[i].eax | (uint64_t)cache->entry[i].edx << 32) & ~XCR0_AMX;
-	return 3;
+	const struct kvm_cpuid_entry2 *leaf = find_leaf(cache, 0xd);
+	return leaf ? (leaf->eax | (uint64_t)leaf->edx << 32) & ~XCR0_AMX : 3;
 }
 
 /* Bytes of the standard XSAVE layout. The processor's own sum counts what the host has enabled, AMX's 8 KiB too. */
@@ -196,6 +203,8 @@ static int set_xcr0(struct vm *vm, uint64_t xcr0)
 		return log_error("this processor's vector state takes %u bytes; libos keeps a page for it", vm->cpuid->xsave_size), -ENOTSUP;
 	vm->device_page->xcr0 = xcr0;
 	vm->device_page->xsave_size = vm->cpuid->xsave_size;
+	const struct kvm_cpuid_entry2 *features = find_leaf(vm->cpuid, 1);
+	vm->device_page->cpu_features = features ? features->edx : 0;
 	return 0;
 }
 
@@ -260,8 +269,10 @@ int kvm_set_start(struct vm *vm)
 
 void kvm_close(struct vm *vm)
 {
-	if (vm->vcpu.run)
-		munmap(vm->vcpu.run, ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0));
+	struct kvm_run *run = vm->vcpu.run;
+	vm->vcpu.run = NULL; /* a signal may still ask for a kick */
+	if (run)
+		munmap(run, vm->run_size);
 	if (vm->vcpu.fd >= 0)
 		close(vm->vcpu.fd);
 	if (vm->fd >= 0)

@@ -170,6 +170,7 @@ static int finish(struct vm *vm, int wait_status)
 	vm->status.record.wait_status = wait_status;
 	status_mark(&vm->status, LV_STEP_EXIT);
 	status_write(&vm->status, LV_STATE_EXITED);
+	kvm_close(vm); /* quicker than the end of the process, which has the kernel wait for one grace period more */
 	return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 

@@ -48,6 +48,8 @@ void vcpu_wake(void *context)
 void vcpu_kick(struct vm *vm)
 {
 	atomic_store(&vm->vcpu.kicked, true);
+	if (!vm->vcpu.run)
+		return; /* it is over */
 	vm->vcpu.run->immediate_exit = 1;
 	pthread_kill(vm->vcpu.thread, KICK_SIGNAL);
 }

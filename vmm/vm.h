@@ -36,6 +36,7 @@ struct vcpu {
 struct vm {
 	const struct vm_config *config;
 	int kvm_fd, fd;
+	size_t run_size; /* of each vCPU's struct kvm_run */
 	unsigned slots;
 	const struct cpuid_cache *cpuid;
 	struct linux_guest *linux_guest; /* NULL: a library-OS guest, which uses vcpu and what follows mem */
@@ -50,8 +51,7 @@ struct vm {
 	uint64_t boot_next; /* next free byte of the boot area, a guest address */
 	struct lv_device_page *device_page;
 	volatile struct lv_shared *shared;
-	uint64_t trap_entry, syscall_entry, upcall_entry, entry, boot_stack, text_start, text_end, hot_end;
-	uint64_t data_start, data_end, constants_start, constants_end; /* libos' other segments */
+	uint64_t trap_entry, syscall_entry, upcall_entry, entry, boot_stack, text_start, text_end, hot_end, hot_data_end;
 	struct loop loop;
 	struct devices devices;
 	struct control control;

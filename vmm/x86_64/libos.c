@@ -22,8 +22,8 @@
 #endif
 #define MIB (1024ull * 1024)
 #define HUGE (2 * MIB)
-#define HOT_HEAP (16 * LV_PAGE) /* what libos takes of its pool before the program starts */
-#define FIRST_RAM (32 * MIB) /* a slot of this size costs nothing; more is added when libos asks for it */
+#define HOT_HEAP (10 * LV_PAGE) /* what libos takes of its pool before the program starts */
+#define FIRST_RAM LV_RAM_SMALL /* KVM keeps 10 bytes for each page of a slot; more is added when libos asks for it */
 #define LEAF (LV_PTE_P | LV_PTE_U | LV_PTE_A)            /* accessed: lets page-table KVM map neighbours at once */
 #define LEAF_RW (LEAF | LV_PTE_W | LV_PTE_D | LV_PTE_NX)
 #define TABLE (LV_PTE_P | LV_PTE_W | LV_PTE_U | LV_PTE_A)
@@ -54,6 +54,11 @@ static int reserve_window(struct vm *vm)
 	return 0;
 }
 
+static bool inside_window(uint64_t address)
+{
+	return address > LV_LIBOS && address < LV_LIBOS_END;
+}
+
 static int check_header(struct vm *vm, const struct elf *elf)
 {
 	const struct lv_libos_header *h = (const void *)(elf->base + elf->load[0].offset);
@@ -68,7 +73,8 @@ static int check_header(struct vm *vm, const struct elf *elf)
 	vm->syscall_entry = h->syscall_entry;
 	vm->text_start = h->text_start;
 	vm->text_end = h->text_end;
-	vm->hot_end = h->hot_end > LV_LIBOS && h->hot_end < LV_LIBOS_END ? h->hot_end : LV_LIBOS;
+	vm->hot_end = inside_window(h->hot_end) ? h->hot_end : LV_LIBOS;
+	vm->hot_data_end = inside_window(h->hot_data_end) && h->hot_data_end > h->boot_stack ? h->hot_data_end : h->boot_stack;
 	return 0;
 }
 
@@ -115,15 +121,8 @@ static int map_libos(struct vm *vm, int fd)
 	for (int i = 0; result == 0 && i < elf.loads; i++)
 		if ((result = map_load(vm, fd, &elf.load[i])) == 0) {
 			protect_load(vm, &elf.load[i]);
-			if (elf.load[i].flags == 4) {
-				vm->constants_start = elf.load[i].vaddr;
-				vm->constants_end = elf.load[i].vaddr + elf.load[i].memsz;
-			}
-			if (elf.load[i].flags & 2) { /* buffers of libos' drivers may lie in its data */
-				vm->data_start = elf.load[i].vaddr;
-				vm->data_end = elf.load[i].vaddr + elf.load[i].memsz;
+			if (elf.load[i].flags & 2) /* buffers of libos' drivers may lie in its data */
 				result = mem_add(&vm->mem, elf.load[i].vaddr, elf.load[i].memsz, at(vm, elf.load[i].vaddr), true);
-			}
 		}
 	munmap(file, st.st_size);
 	return result;
@@ -362,20 +361,11 @@ static void populate(struct vm *vm, uint64_t start, uint64_t end)
 	madvise(at(vm, start), end - start, MADV_POPULATE_WRITE); /* an old kernel refuses: slower, not wrong */
 }
 
-/* Small programs stay in memory that the host gives page by page; what needs more is better served by large pages. */
-static void advise_large(struct vm *vm)
-{
-	if (vm->ram_size > LV_RAM_SMALL)
-		madvise(at(vm, LV_RAM + LV_RAM_SMALL), vm->ram_size - LV_RAM_SMALL, MADV_HUGEPAGE);
-}
-
 int libos_prepare(struct vm *vm)
 {
-	advise_large(vm);
 	populate(vm, LV_BASE, LV_BELL);
-	populate(vm, vm->data_start, vm->data_end);
 	populate(vm, LV_LIBOS, vm->hot_end);
-	populate(vm, vm->constants_start, vm->constants_end);
+	populate(vm, vm->boot_stack - LV_PAGE, vm->hot_data_end);
 	build_descriptors(vm);
 	build_stubs(vm);
 	int result = build_page_tables(vm);
