@@ -70,6 +70,9 @@ struct lv_console_config {
 	uint8_t reserved[16];
 };
 
+/* In features, set while the VM runs, with a wake-up: the guest broke a rule of a ring, the device answers nothing any more. */
+#define LV_DEVICE_NEEDS_RESET (1ull << 63)
+
 struct lv_device {
 	uint32_t type; /* enum lv_device_type */
 	uint32_t queues;

@@ -80,7 +80,7 @@ struct lv_shared {
 	/* monitor writes */
 	int64_t result; /* of the last hypercall */
 	uint64_t exits; /* to the monitor so far */
-	uint32_t resched; /* 1: look for events before going back to the program */
+	uint32_t resched; /* 1: look for events before going back to the program, and set it to 0: the sign that libos is alive */
 	uint32_t signals; /* bit n-1: signal n was sent from outside; the guest takes them with an atomic exchange */
 	struct { uint64_t rip, rflags, rsp; } upcall; /* the program's state when libos is entered at upcall_entry */
 	/* guest writes */

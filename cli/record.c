@@ -111,23 +111,35 @@ json_t *json_field(const char *field, size_t room)
 	return string;
 }
 
+static const struct device_words {
+	const char *name, *queue[LV_MAX_QUEUES];
+} device_words[] = {
+	[LV_DEV_NONE] = { "unknown", { 0 } },
+	[LV_DEV_NET] = { "net", { "rx", "tx" } },
+	[LV_DEV_BLOCK] = { "block", { "requests" } },
+	[LV_DEV_CONSOLE] = { "console", { "stdin", "stdout", "stderr", "terminal" } },
+	[LV_DEV_RNG] = { "rng", { "requests" } },
+	[LV_DEV_BALLOON] = { "balloon", { "inflate", "deflate", "statistics", "reports" } },
+	[LV_DEV_VSOCK] = { "vsock", { "rx", "tx", "events" } },
+};
+
+static const struct device_words *words_of(uint32_t type)
+{
+	bool known = type < sizeof(device_words) / sizeof(*device_words) && device_words[type].name;
+	return &device_words[known ? type : LV_DEV_NONE];
+}
+
+const char *device_name(uint32_t type)
+{
+	return words_of(type)->name;
+}
+
 static json_t *device_json(const struct lv_device_stats *device)
 {
-	static const struct {
-		const char *name, *queue[LV_MAX_QUEUES];
-	} types[] = {
-		[LV_DEV_NONE] = { "unknown", { 0 } },
-		[LV_DEV_NET] = { "net", { "rx", "tx" } },
-		[LV_DEV_BLOCK] = { "block", { "requests" } },
-		[LV_DEV_CONSOLE] = { "console", { "stdin", "stdout", "stderr", "terminal" } },
-		[LV_DEV_RNG] = { "rng", { "requests" } },
-		[LV_DEV_BALLOON] = { "balloon", { "inflate", "deflate", "statistics", "reports" } },
-		[LV_DEV_VSOCK] = { "vsock", { "rx", "tx", "events" } },
-	};
-	uint32_t type = device->type < sizeof(types) / sizeof(*types) && types[device->type].name ? device->type : LV_DEV_NONE;
-	const char *const *queue = types[type].queue;
+	const struct device_words *words = words_of(device->type);
+	const char *const *queue = words->queue;
 	json_t *object = json_object(), *list = json_array();
-	json_object_set_new(object, "type", json_string(types[type].name));
+	json_object_set_new(object, "type", json_string(words->name));
 	for (int i = 0; i < LV_MAX_QUEUES && queue[i]; i++)
 		json_array_append_new(list, json_pack("{s:s, s:I, s:I}", "queue", queue[i], "requests", (json_int_t)device->requests[i], "bytes",
 						      (json_int_t)device->bytes[i]));

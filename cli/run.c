@@ -16,6 +16,7 @@
 #include "cli/all_verbs.h"
 #include "cli/crash.h"
 #include "cli/launch.h"
+#include "cli/record.h"
 #include "tinyx/pack.h"
 
 #define ENV_FILE_MAX (1u << 20)
@@ -346,6 +347,10 @@ static void report(const struct vm_dir *vm, const struct vm_config *config)
 	char used[24], limit[24];
 	if (vm_status(vm, &status))
 		return;
+	for (uint32_t i = 0; i < status.device_count && i < LV_MAX_DEVICES; i++)
+		if (status.device[i].needs_reset)
+			log_warn("the %s device was stopped, as the guest broke a rule of its rings: %.*s", device_name(status.device[i].type),
+				 (int)sizeof(status.device[i].error), status.device[i].error);
 	if (status.crashed)
 		crash_report(&status, config->image, &out);
 	else if (status.state == LV_STATE_EXITED && status.error[0])

@@ -27,6 +27,7 @@ struct request {
 struct disk {
 	const struct lv_device *device;
 	struct ring ring;
+	bool dead;  /* the ring is broken, and who waited was told */
 	bool ready; /* the ring was initialised: at the first request, so that an unused disk costs nothing */
 	struct waitq wait;
 	char name[8];
@@ -47,6 +48,8 @@ static bool disk_poll(struct poller *poller)
 		request->done = true;
 		any = true;
 	}
+	if (!disk->dead && ring_broken(&disk->ring))
+		any = disk->dead = true;
 	if (any)
 		wake_all(&disk->wait, 0);
 	return any;
@@ -57,7 +60,7 @@ static void disk_prepare(struct disk *disk)
 	if (disk->ready)
 		return;
 	disk->ready = true;
-	ring_init(&disk->ring, &disk->device->queue[LV_BLOCK_REQUESTS]);
+	ring_init(&disk->ring, disk->device, LV_BLOCK_REQUESTS);
 	disk->poller.poll = disk_poll;
 	poller_add(&disk->poller);
 }
@@ -65,7 +68,7 @@ static void disk_prepare(struct disk *disk)
 /* A request must not be left behind in the ring, so signals do not end the wait: the device answers soon. */
 static void await(struct disk *disk, const bool *done)
 {
-	while (!*done)
+	while (!*done && !ring_broken(&disk->ring))
 		if (wait_on(&disk->wait, 0) == -EINTR && !pollers_run())
 			sched_yield_now();
 }
@@ -86,11 +89,17 @@ static int disk_submit(struct disk *disk, uint32_t type, uint64_t sector, void *
 	if (!len)
 		piece[1] = piece[2];
 	disk_prepare(disk);
-	while (ring_add(&disk->ring, piece, len ? 3 : 2, request) == -ENOSPC)
+	int result;
+	while ((result = ring_add(&disk->ring, piece, len ? 3 : 2, request)) == -ENOSPC)
 		wait_on(&disk->wait, 0);
+	if (result < 0) {
+		kfree(request);
+		return result;
+	}
 	ring_kick(&disk->ring);
-	while (!request->done)
-		await(disk, &request->done);
+	await(disk, &request->done);
+	if (!request->done)
+		return -EIO; /* a stopped device may still hold the request, which is lost with it */
 	uint8_t status = request->status;
 	kfree(request);
 	return status == STATUS_OK ? 0 : status == STATUS_UNSUPPORTED ? -EOPNOTSUPP : -EIO;

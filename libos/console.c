@@ -27,6 +27,7 @@ struct stream {
 	char *page; /* posted to the device, or holding [from, to) that was received */
 	uint32_t from, to;
 	bool posted, ended;
+	bool dead; /* the ring is broken, and who waited was told */
 };
 
 struct tx_header { /* in front of the bytes of a buffer that is on its way out */
@@ -87,9 +88,21 @@ static void post(struct stream *in)
 	}
 }
 
+/* Whoever waits for a ring that broke is to find that out. */
+static bool announce_death(struct stream *s)
+{
+	if (s->dead || !ring_broken(&s->ring))
+		return false;
+	s->dead = true;
+	wake_all(&s->waiting, EPOLLERR);
+	return true;
+}
+
 static bool console_poll(struct poller *poller)
 {
 	bool any = false;
+	for (int i = 0; i < 3; i++)
+		any |= announce_death(&stream[i]);
 	if (stream[0].file && receive(&stream[0])) {
 		wake_all(&stream[0].waiting, EPOLLIN);
 		any = true;
@@ -112,6 +125,8 @@ static int stdin_fill(struct file *file, struct stream *in, bool some_was_read)
 		post(in);
 		if (receive(in))
 			continue;
+		if (ring_broken(&in->ring))
+			return some_was_read ? 1 : -EIO;
 		/* What was read is enough, unless this is a file: its reads are only short at its end. */
 		if (some_was_read && !(in->flags & LV_STREAM_FILE))
 			return 1;
@@ -162,9 +177,10 @@ static int64_t send_some(struct stream *out, const char *bytes, size_t n)
 	header->order = order;
 	memcpy(header + 1, bytes, take);
 	struct ring_buffer buffer = {.data = header + 1, .len = take};
-	if (ring_add(&out->ring, &buffer, 1, header) < 0) {
+	int result = ring_add(&out->ring, &buffer, 1, header);
+	if (result < 0) {
 		page_free(header, order);
-		return -EAGAIN;
+		return result;
 	}
 	return take;
 }
@@ -172,6 +188,8 @@ static int64_t send_some(struct stream *out, const char *bytes, size_t n)
 static int wait_for_room(struct file *file, struct stream *out)
 {
 	while (out->ring.free_count == 0) {
+		if (ring_broken(&out->ring))
+			return -EIO;
 		ring_kick(&out->ring);
 		if (reclaim(out))
 			return 0;
@@ -227,6 +245,8 @@ static uint32_t stdin_poll(struct file *file, struct waitq **queue)
 	*queue = &in->waiting;
 	if (in->from < in->to)
 		return EPOLLIN | EPOLLRDNORM;
+	if (ring_broken(&in->ring))
+		return EPOLLIN | EPOLLRDNORM | EPOLLERR;
 	return in->ended || (in->flags & LV_STREAM_CLOSED) ? EPOLLIN | EPOLLRDNORM | EPOLLHUP : 0;
 }
 
@@ -235,6 +255,8 @@ static uint32_t output_poll(struct file *file, struct waitq **queue)
 	struct stream *out = file->private;
 	*queue = &out->waiting;
 	reclaim(out);
+	if (ring_broken(&out->ring))
+		return EPOLLOUT | EPOLLWRNORM | EPOLLERR;
 	return out->ring.free_count || (out->flags & LV_STREAM_CLOSED) ? EPOLLOUT | EPOLLWRNORM : 0;
 }
 
@@ -321,7 +343,7 @@ void console_init(void)
 	if (!device)
 		return; /* the program starts without open descriptors */
 	for (int i = 0; i < 3; i++) {
-		ring_init(&stream[i].ring, &device->queue[i]);
+		ring_init(&stream[i].ring, device, i);
 		stream[i].flags = device->config.console.stream[i];
 		/* Where stderr and stdout are one file on the host, one queue keeps the order of the program's writes. */
 		struct stream *carrier = stream[i].flags & LV_STREAM_SAME ? &stream[1] : &stream[i];

@@ -160,13 +160,20 @@ struct ring_buffer {
 	bool device_writes;
 };
 struct ring {
+	const struct lv_device *device;
 	const struct lv_queue *queue;
 	uint16_t free_head, free_count, last_used, size;
 	uint16_t fresh; /* descriptors from here on were never used */
-	void *cookie[256]; /* by head descriptor */
+	bool broken;    /* the ring holds what neither we nor the device can have put there */
+	void *cookie[256]; /* by head descriptor; NULL: not in the device's hands */
 };
-void ring_init(struct ring *ring, const struct lv_queue *queue);
-/* Puts a chain into the ring; -ENOSPC if there is no room. Does not ring the doorbell. */
+void ring_init(struct ring *ring, const struct lv_device *device, unsigned queue);
+/*
+ * True when the ring is of no more use: the device found a rule broken, or we did (the program can write to rings as
+ * libos can). Then nothing is added, nothing comes back, and what the device had is lost; pollers wake those who wait.
+ */
+bool ring_broken(const struct ring *ring);
+/* Puts a chain into the ring; -ENOSPC if there is no room, -EIO if it is broken. Does not ring the doorbell. cookie: not NULL */
 int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned count, void *cookie);
 /*
  * Tells the device of new buffers, unless it asked for no doorbells: at once, or, cheaper, together with the next

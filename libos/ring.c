@@ -21,28 +21,41 @@ static volatile struct avail *avail(const struct ring *ring) { return (volatile 
 static volatile struct used *used(const struct ring *ring) { return (volatile struct used *)ring->queue->device; }
 
 /* The free list is the order of the table as long as nothing was returned: an unused table stays untouched memory. */
-void ring_init(struct ring *ring, const struct lv_queue *queue)
+void ring_init(struct ring *ring, const struct lv_device *device, unsigned queue)
 {
-	ring->queue = queue;
-	ring->size = queue->size;
-	ring->free_count = queue->size;
+	ring->device = device;
+	ring->queue = &device->queue[queue];
+	ring->size = ring->queue->size;
+	ring->free_count = ring->size;
 	ring->free_head = 0;
 	ring->fresh = 0;
 	ring->last_used = 0;
 }
 
+bool ring_broken(const struct ring *ring)
+{
+	return ring->broken || (*(const volatile uint64_t *)&ring->device->features & LV_DEVICE_NEEDS_RESET);
+}
+
+/* The next free descriptor. Its link is as good as the table is: the caller looks at broken. */
 static uint16_t take_desc(struct ring *ring)
 {
 	ring->free_count--;
 	if (ring->fresh < ring->size)
 		return ring->fresh++;
 	uint16_t at = ring->free_head;
+	if (at >= ring->size) {
+		ring->broken = true;
+		return 0;
+	}
 	ring->free_head = descs(ring)[at].next;
 	return at;
 }
 
 int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned count, void *cookie)
 {
+	if (ring_broken(ring))
+		return -EIO;
 	if (count == 0 || count > ring->free_count)
 		return -ENOSPC;
 	uint16_t head = 0, previous = 0;
@@ -58,6 +71,8 @@ int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned coun
 		}
 		previous = at;
 	}
+	if (ring->broken)
+		return -EIO;
 	ring->cookie[head] = cookie;
 	uint16_t idx = avail(ring)->idx;
 	avail(ring)->ring[idx & (ring->size - 1)] = head;
@@ -106,26 +121,39 @@ uint64_t rings_take_bells(void)
 
 bool ring_has_used(const struct ring *ring)
 {
-	return __atomic_load_n(&used(ring)->idx, __ATOMIC_ACQUIRE) != ring->last_used;
+	return __atomic_load_n(&used(ring)->idx, __ATOMIC_ACQUIRE) != ring->last_used && !ring_broken(ring);
 }
 
+/* Back to the free list; false if the table does not hold such a chain. */
+static bool free_chain(struct ring *ring, uint16_t head)
+{
+	uint16_t tail = head, links = 1;
+	while (descs(ring)[tail].flags & DESC_NEXT) {
+		tail = descs(ring)[tail].next;
+		if (tail >= ring->size || ++links > ring->size - ring->free_count)
+			return false;
+	}
+	descs(ring)[tail].next = ring->free_head;
+	ring->free_head = head;
+	ring->free_count += links;
+	return true;
+}
+
+/* A used element that answers no chain of ours: somebody else wrote to the ring, and from here on nothing in it can be believed. */
 void *ring_get_used(struct ring *ring, uint32_t *len)
 {
 	if (!ring_has_used(ring))
 		return NULL;
 	struct used_elem elem = {used(ring)->ring[ring->last_used & (ring->size - 1)].id,
 				 used(ring)->ring[ring->last_used & (ring->size - 1)].len};
+	void *cookie = elem.id < ring->size ? ring->cookie[elem.id] : NULL;
+	if (!cookie || !free_chain(ring, elem.id)) {
+		ring->broken = true;
+		return NULL;
+	}
 	ring->last_used++;
-	ASSERT(elem.id < ring->size);
+	ring->cookie[elem.id] = NULL;
 	if (len)
 		*len = elem.len;
-	uint16_t tail = elem.id, links = 1;
-	while (descs(ring)[tail].flags & DESC_NEXT) {
-		tail = descs(ring)[tail].next;
-		ASSERT(++links <= ring->size);
-	}
-	descs(ring)[tail].next = ring->free_head;
-	ring->free_head = elem.id;
-	ring->free_count += links;
-	return ring->cookie[elem.id];
+	return cookie;
 }

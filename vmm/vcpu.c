@@ -20,6 +20,8 @@
 
 #define KICK_SIGNAL SIGUSR1
 #define TICK_NS 10000000 /* how long a program may compute before its other threads, timers and packets get a look */
+#define HEARTBEAT_NS 1000000000ull /* of processor time: so often libos is asked to look for events, if nothing else asks it */
+#define STUCK_NS 15000000000ull /* of processor time without an answer: libos is broken, and nothing but its end can be had from it */
 #define BUSY_BELL 64     /* exits for one doorbell before it becomes an ioeventfd */
 #define RUNNING (-1)     /* an answer of the exit handlers: go on */
 
@@ -86,6 +88,34 @@ static void ring_bells(struct vm *vm, uint64_t bells)
 				continue; /* the counter is full: it rings already */
 }
 
+static uint64_t cpu_ns(const struct vm *vm)
+{
+	struct timespec t;
+	if (clock_gettime(vm->vcpu.cpu_clock, &t) < 0)
+		return 0;
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+/*
+ * In the loop thread, at each tick: a program may have destroyed libos, of which it is a part, and a signal from outside would
+ * never arrive. libos answers by taking back resched; one that gives out memory is at work, too.
+ */
+static void check_heartbeat(struct vm *vm)
+{
+	struct heartbeat *beat = &vm->heartbeat;
+	uint64_t now = cpu_ns(vm), used = vm->shared->memory_used;
+	if (!vm->shared->resched || used != beat->memory_used)
+		beat->answered = now;
+	beat->memory_used = used;
+	if (now - beat->answered >= STUCK_NS)
+		atomic_store(&vm->vcpu.stuck, true);
+	else if (now - beat->asked < HEARTBEAT_NS)
+		return;
+	beat->asked = now;
+	vm->shared->resched = 1;
+	vcpu_kick(vm);
+}
+
 /* In the loop thread. An idle VM has no ticks: the first one that finds it waiting is its last until it runs again. */
 static void on_tick(void *context, uint32_t events)
 {
@@ -105,6 +135,7 @@ static void on_tick(void *context, uint32_t events)
 	if (vm->shared->want_preempt || (next && next <= now_ns()) || frames != vm->frames_seen)
 		vcpu_kick(vm);
 	vm->frames_seen = frames;
+	check_heartbeat(vm);
 }
 
 int vcpu_start(struct vm *vm)
@@ -112,6 +143,8 @@ int vcpu_start(struct vm *vm)
 	struct sigaction action = {.sa_handler = on_kick};
 	sigaction(KICK_SIGNAL, &action, NULL);
 	vm->vcpu.thread = pthread_self();
+	if (pthread_getcpuclockid(vm->vcpu.thread, &vm->vcpu.cpu_clock))
+		return log_error("the vCPU thread has no clock of its own"), -ENOTSUP;
 	vm->tick = (struct loop_watch){.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), .ready = on_tick, .context = vm};
 	if (vm->tick.fd < 0)
 		return log_error("timerfd: %s", strerror(errno)), -errno;
@@ -263,6 +296,8 @@ static int on_interrupted(struct vm *vm)
 	vm->status.record.exits_signal++;
 	if (atomic_load(&vm->vcpu.killed))
 		return SIGKILL;
+	if (atomic_load(&vm->vcpu.stuck))
+		return give_up(vm, "the library OS does not answer any more: the program has damaged it, or it hangs");
 	return atomic_exchange(&vm->vcpu.kicked, false) ? upcall(vm) : RUNNING;
 }
 

@@ -29,8 +29,15 @@ struct vcpu {
 	atomic_bool waiting;   /* in WAIT, or about to be */
 	atomic_bool kicked;    /* someone wants an upcall */
 	atomic_bool killed;    /* end the VM at once */
+	atomic_bool stuck;     /* libos has not answered for too long: end the VM with a report */
+	clockid_t cpu_clock;   /* processor time of the thread, the guest's included */
 	atomic_bool ticking;   /* the tick timer is armed */
 	uint32_t bell_exits[LV_MAX_DEVICES]; /* rings of a doorbell that left to us */
+};
+
+struct heartbeat { /* of libos; times in the vCPU's processor time, ns */
+	uint64_t asked, answered;
+	uint64_t memory_used; /* as the guest says */
 };
 
 struct vm {
@@ -57,6 +64,7 @@ struct vm {
 	struct control control;
 	struct status status;
 	struct loop_watch tick;
+	struct heartbeat heartbeat;
 	uint64_t frames_seen; /* received frames at the last tick */
 };
 

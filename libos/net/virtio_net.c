@@ -148,6 +148,8 @@ static bool has_room_in_front(struct pbuf *p)
 static err_t link_output(struct netif *netif, struct pbuf *p)
 {
 	struct ring *tx = &net->tx;
+	if (ring_broken(tx))
+		return ERR_IF;
 	if (tx->free_count < TX_PIECES + 1)
 		tx_reap();
 	if (tx->free_count < TX_PIECES + 1) {
@@ -189,7 +191,7 @@ bool virtio_net_busy(void)
 	if (!net)
 		return false;
 	tx_reap();
-	return net->tx.free_count < net->tx.size;
+	return net->tx.free_count < net->tx.size && !ring_broken(&net->tx);
 }
 
 /* ---- receiving ---- */
@@ -287,8 +289,8 @@ struct netif *virtio_net_open(void)
 	}
 	if (!net)
 		return NULL;
-	ring_init(&net->rx, &net->device->queue[LV_NET_RX]);
-	ring_init(&net->tx, &net->device->queue[LV_NET_TX]);
+	ring_init(&net->rx, net->device, LV_NET_RX);
+	ring_init(&net->tx, net->device, LV_NET_TX);
 	unsigned packet = agreed(LV_NET_F_GUEST_TSO4) ? 0xffff : net->device->config.net.mtu;
 	rx_buffer_start(&net->rx, agreed(LV_NET_F_MRG_RXBUF), packet + SIZEOF_ETH_HDR + sizeof(struct virtio_net_hdr));
 	netif_add(&net->netif, IP4_ADDR_ANY4, IP4_ADDR_ANY4, IP4_ADDR_ANY4, NULL, netif_setup, ethernet_input);

@@ -22,6 +22,11 @@
 struct attack {
 	const char *name;
 	void (*run)(void);
+	/*
+	 * Of a ring attack: the devices that it stops ("console block net"). NULL: none. "?": it is a race whether the monitor
+	 * sees a broken rule.
+	 */
+	const char *stops;
 };
 extern const struct attack ring_attacks[], call_attacks[], machine_attacks[]; /* each ends with a NULL name */
 

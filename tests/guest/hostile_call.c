@@ -187,9 +187,9 @@ static void random_calls(void)
 }
 
 const struct attack call_attacks[] = {
-	{"unknown-calls", unknown_calls}, {"grow-huge", grow_huge}, {"grow-often", grow_often}, {"release-foreign", release_foreign},
-	{"release-everything", release_everything}, {"crash-garbage", crash_garbage}, {"crash-unterminated", crash_unterminated},
-	{"crash-escapes", crash_escapes}, {"exit-garbage", exit_garbage}, {"shared-scribble", shared_scribble},
-	{"trap-scribble", trap_scribble}, {"ledger-garbage", ledger_garbage}, {"wait-odd", wait_odd}, {"listen-odd", listen_odd},
-	{"bell-sizes", bell_sizes}, {"random-calls", random_calls}, {NULL, NULL},
+	{"unknown-calls", unknown_calls, NULL}, {"grow-huge", grow_huge, NULL}, {"grow-often", grow_often, NULL}, {"release-foreign", release_foreign, NULL},
+	{"release-everything", release_everything, NULL}, {"crash-garbage", crash_garbage, NULL}, {"crash-unterminated", crash_unterminated, NULL},
+	{"crash-escapes", crash_escapes, NULL}, {"exit-garbage", exit_garbage, NULL}, {"shared-scribble", shared_scribble, NULL},
+	{"trap-scribble", trap_scribble, NULL}, {"ledger-garbage", ledger_garbage, NULL}, {"wait-odd", wait_odd, NULL}, {"listen-odd", listen_odd, NULL},
+	{"bell-sizes", bell_sizes, NULL}, {"random-calls", random_calls, NULL}, {NULL, NULL, NULL},
 };

@@ -232,15 +232,15 @@ static void never_end(void)
 }
 
 const struct attack machine_attacks[] = {
-	{"wipe-top", wipe_top}, {"wipe-window-only", wipe_window_only}, {"scribble-top", scribble_top},
-	{"map-monitor-pages", map_monitor_pages}, {"wipe-descriptors", wipe_descriptors},
-	{"scribble-descriptors", scribble_descriptors}, {"patch-stubs", patch_stubs}, {"spin-stubs", spin_stubs},
-	{"touch-nowhere", touch_nowhere}, {"run-nowhere", run_nowhere}, {"tables-in-mmio", tables_in_mmio},
-	{"bell-through-window", bell_through_window}, {"write-device-page", write_device_page},
-	{"write-libos-text", write_libos_text}, {"smash-libos", smash_libos}, {"smash-heap", smash_heap},
-	{"call-stubs", call_stubs}, {"call-libos", call_libos}, {"stack-nowhere", stack_nowhere},
-	{"stack-in-monitor", stack_in_monitor}, {"iret-odd", iret_odd}, {"load-selectors", load_selectors}, {"ports", ports},
-	{"port-string", port_string}, {"hypervisor-calls", hypervisor_calls}, {"privileged", privileged},
-	{"stop-interrupts", stop_interrupts}, {"flags-odd", flags_odd}, {"interrupts", interrupts}, {"never-end", never_end},
-	{NULL, NULL},
+	{"wipe-top", wipe_top, NULL}, {"wipe-window-only", wipe_window_only, NULL}, {"scribble-top", scribble_top, NULL},
+	{"map-monitor-pages", map_monitor_pages, NULL}, {"wipe-descriptors", wipe_descriptors, NULL},
+	{"scribble-descriptors", scribble_descriptors, NULL}, {"patch-stubs", patch_stubs, NULL}, {"spin-stubs", spin_stubs, NULL},
+	{"touch-nowhere", touch_nowhere, NULL}, {"run-nowhere", run_nowhere, NULL}, {"tables-in-mmio", tables_in_mmio, NULL},
+	{"bell-through-window", bell_through_window, NULL}, {"write-device-page", write_device_page, NULL},
+	{"write-libos-text", write_libos_text, NULL}, {"smash-libos", smash_libos, NULL}, {"smash-heap", smash_heap, NULL},
+	{"call-stubs", call_stubs, NULL}, {"call-libos", call_libos, NULL}, {"stack-nowhere", stack_nowhere, NULL},
+	{"stack-in-monitor", stack_in_monitor, NULL}, {"iret-odd", iret_odd, NULL}, {"load-selectors", load_selectors, NULL}, {"ports", ports, NULL},
+	{"port-string", port_string, NULL}, {"hypervisor-calls", hypervisor_calls, NULL}, {"privileged", privileged, NULL},
+	{"stop-interrupts", stop_interrupts, NULL}, {"flags-odd", flags_odd, NULL}, {"interrupts", interrupts, NULL}, {"never-end", never_end, NULL},
+	{NULL, NULL, NULL},
 };

@@ -256,12 +256,15 @@ static void bell_storm(void)
 		bell_write((uint32_t)(random_next() % 16) * 4, 0);
 }
 
+#define ALL "console block net"
+
 const struct attack ring_attacks[] = {
-	{"bad-head", bad_head}, {"bad-index", bad_index}, {"index-back", index_back}, {"bad-address", bad_address},
-	{"wrapping-address", wrapping_address}, {"beyond-end", beyond_end}, {"huge-length", huge_length}, {"no-length", no_length},
-	{"loop-of-one", loop_of_one}, {"long-loop", long_loop}, {"big-chain", big_chain}, {"bad-next", bad_next},
-	{"indirect", indirect}, {"wrong-direction", wrong_direction}, {"write-stubs", write_stubs},
-	{"write-device-page", write_device_page}, {"read-bell", read_bell}, {"write-image", write_image},
-	{"same-head-often", same_head_often}, {"used-scribble", used_scribble}, {"race", race}, {"scribble-all", scribble_all},
-	{"random-contents", random_contents}, {"bell-storm", bell_storm}, {NULL, NULL},
+	{"bad-head", bad_head, ALL}, {"bad-index", bad_index, ALL}, {"index-back", index_back, ALL}, {"bad-address", bad_address, ALL},
+	{"wrapping-address", wrapping_address, ALL}, {"beyond-end", beyond_end, ALL}, {"huge-length", huge_length, ALL},
+	{"no-length", no_length, "block net"}, {"loop-of-one", loop_of_one, ALL}, {"long-loop", long_loop, ALL}, {"big-chain", big_chain, "block net"},
+	{"bad-next", bad_next, ALL}, {"indirect", indirect, "block net"}, {"wrong-direction", wrong_direction, "block net"},
+	{"write-stubs", write_stubs, ALL}, {"write-device-page", write_device_page, ALL}, {"read-bell", read_bell, ALL},
+	{"write-image", write_image, ALL}, {"same-head-often", same_head_often, "?"}, {"used-scribble", used_scribble, "?"},
+	{"race", race, "?"}, {"scribble-all", scribble_all, ALL}, {"random-contents", random_contents, "?"},
+	{"bell-storm", bell_storm, NULL}, {NULL, NULL, NULL},
 };

@@ -278,7 +278,8 @@ int text_file_make(const char *path, const char *text, size_t n)
 
 #define WEAK __attribute__((weak))
 
-WEAK void ring_init(struct ring *ring, const struct lv_queue *queue) { }
+WEAK void ring_init(struct ring *ring, const struct lv_device *device, unsigned queue) { }
+WEAK bool ring_broken(const struct ring *ring) { return false; }
 WEAK int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned count, void *cookie) { return -ENOSPC; }
 WEAK void ring_kick(struct ring *ring) { }
 WEAK void ring_kick_later(struct ring *ring) { }

@@ -241,6 +241,19 @@ void device_run(struct device *device, unsigned queue)
 	device_kick(device); /* a guest that keeps us busy: others get their turn first */
 }
 
+/* The guest sets need_wake, then looks at its rings once more; we publish, then look at need_wake. */
+static void wake_guest(struct device *device)
+{
+	struct devices *set = device->set;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	set->shared->resched = 1;
+	if (!set->shared->need_wake)
+		return;
+	device->stats.wakes++;
+	set->wake(set->wake_context);
+}
+
 void device_publish(struct device *device, unsigned queue)
 {
 	struct devices *set = device->set;
@@ -252,13 +265,7 @@ void device_publish(struct device *device, unsigned queue)
 		set->interrupt(set->interrupt_context, device, false);
 		return;
 	}
-	/* The guest sets need_wake, then looks at its rings once more; we publish, then look at need_wake. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	set->shared->resched = 1;
-	if (!set->shared->need_wake)
-		return;
-	device->stats.wakes++;
-	set->wake(set->wake_context);
+	wake_guest(device);
 }
 
 void device_reconfigured(struct device *device)
@@ -304,4 +311,8 @@ void device_break(struct device *device, const char *reason)
 	loop_update(device->set->loop, &device->bell, 0);
 	device->ops->pause(device, true);
 	device_reconfigured(device);
+	if (!device->entry || !device->set->shared)
+		return;
+	__atomic_store_n(&device->entry->features, device->features | LV_DEVICE_NEEDS_RESET, __ATOMIC_RELEASE);
+	wake_guest(device);
 }
