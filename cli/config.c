@@ -22,7 +22,7 @@
 
 void config_init(struct vm_config *config)
 {
-	*config = (struct vm_config){ .image_fd = -1 };
+	*config = (struct vm_config){ .image_fd = -1, .guest = { .kernel_fd = -1, .initrd_fd = -1 } };
 	for (size_t i = 0; i < CONFIG_DISKS; i++)
 		config->disk[i].fd = -1;
 }
@@ -66,9 +66,18 @@ void config_free(struct vm_config *config)
 {
 	if (config->image_fd >= 0)
 		close(config->image_fd);
-	for (size_t i = 0; i < config->disks; i++)
+	if (config->guest.kernel_fd >= 0)
+		close(config->guest.kernel_fd);
+	if (config->guest.initrd_fd >= 0)
+		close(config->guest.initrd_fd);
+	for (size_t i = 0; i < config->disks; i++) {
 		if (config->disk[i].fd >= 0)
 			close(config->disk[i].fd);
+		free(config->disk[i].path);
+		free(config->disk[i].serial);
+	}
+	free(config->guest.kernel);
+	free(config->guest.kernel_path);
 	free(config->image);
 	free(config->program);
 	free(config->cwd);
@@ -93,8 +102,20 @@ static json_t *json_disks(const struct vm_config *config)
 {
 	json_t *array = json_array();
 	for (size_t i = 0; i < config->disks; i++)
-		json_array_append_new(array, json_pack("{s:s, s:b}", "path", config->disk[i].path, "read_only", config->disk[i].read_only));
+		json_array_append_new(array, json_pack("{s:o, s:b, s:s?}", "path", json_field(config->disk[i].path, PATH_MAX), "read_only",
+							  config->disk[i].read_only, "serial", config->disk[i].serial));
 	return array;
+}
+
+static json_t *json_linux(const struct config_guest *guest)
+{
+	json_t *object = json_object();
+	json_object_set_new(object, "kernel", json_field(guest->kernel_path, PATH_MAX));
+	json_object_set_new(object, "initrd", guest->initrd ? json_field(guest->initrd, PATH_MAX) : json_null());
+	json_object_set_new(object, "append", guest->append ? json_field(guest->append, strlen(guest->append)) : json_null());
+	json_object_set_new(object, "cpus", json_integer(guest->cpus));
+	json_object_set_new(object, "bare", json_boolean(guest->bare));
+	return object;
 }
 
 static json_t *to_json(const struct vm_config *config)
@@ -105,7 +126,7 @@ static json_t *to_json(const struct vm_config *config)
 	json_object_set_new(root, "id", json_string(config->id));
 	json_object_set_new(root, "name", config->name ? json_field(config->name, PATH_MAX) : json_null());
 	json_object_set_new(root, "created_ns", json_integer((json_int_t)now.tv_sec * 1000000000 + now.tv_nsec));
-	json_object_set_new(root, "image", json_field(config->image, PATH_MAX));
+	json_object_set_new(root, "image", config->image ? json_field(config->image, PATH_MAX) : json_null());
 	json_object_set_new(root, "program", json_field(config->program, PATH_MAX));
 	json_object_set_new(root, "args", json_strings(&config->args));
 	json_object_set_new(root, "env", json_strings(&config->env));
@@ -114,6 +135,9 @@ static json_t *to_json(const struct vm_config *config)
 	json_object_set_new(root, "uid", json_integer(config->uid));
 	json_object_set_new(root, "gid", json_integer(config->gid));
 	json_object_set_new(root, "memory", json_integer((json_int_t)config->memory));
+	json_object_set_new(root, "kernel", json_field(config->guest.kernel, PATH_MAX));
+	if (config->guest.is_linux)
+		json_object_set_new(root, "linux", json_linux(&config->guest));
 	json_object_set_new(root, "net", net_json(&config->net));
 	json_object_set_new(root, "disks", json_disks(config));
 	json_object_set_new(root, "detached", json_boolean(config->detached));

@@ -16,22 +16,34 @@
 #define CONFIG_DISKS 8
 
 struct config_disk {
-	const char *path;
+	char *path, *serial; /* serial NULL: none */
 	bool read_only;
 	bool overlay; /* keeps what a Linux guest writes to its root */
 	int fd;
+};
+
+struct config_guest { /* which kernel, and what only a Linux guest has */
+	bool is_linux;
+	bool bare;	    /* nothing of ours is in it: no PID 1, no agent; it speaks through a serial port */
+	char *kernel;	    /* "libos", the name of a built kernel, or a path as it was given */
+	char *kernel_path;  /* absolute; NULL: libos */
+	const char *initrd; /* NULL: ours, or none with bare */
+	const char *append; /* NULL: nothing */
+	int kernel_fd, initrd_fd; /* -1: none */
+	uint32_t cpus;
 };
 
 struct vm_config { /* zero-initialised: empty; fds are set by config_init */
 	char id[STATE_ID + 1];
 	const char *name; /* NULL: none */
 	int image_fd;
-	char *image;   /* path, for information */
+	char *image;   /* path, for information; NULL: there is none */
 	char *program; /* path in the image */
 	struct strings args, env;
 	char *cwd, *hostname;
 	uint32_t uid, gid;
 	uint64_t memory;
+	struct config_guest guest;
 	struct net_spec net;
 	struct config_disk disk[CONFIG_DISKS];
 	size_t disks;

@@ -19,12 +19,13 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "cli/control.h"
+#include "cli/guest.h"
 #include "cli/paths.h"
 #include "cli/spawn.h"
 #include "cli/verb.h"
 
 #define INTERRUPTS_TO_KILL 3 /* a user who presses Ctrl-C this often means it */
-#define KEEP_MAX 16
+#define KEEP_MAX 32
 #define SETTLE_MS 30000
 
 /* ---- the monitor's command line ---- */
@@ -53,36 +54,65 @@ static void add_devices(const struct launch *launch, struct strings *argv, int *
 		keep[(*count)++] = launch->net.fd;
 	}
 	for (size_t i = 0; i < config->disks; i++) {
-		add_pair(argv, "--disk", alloc_format("fd:%d%s", config->disk[i].fd, config->disk[i].read_only ? ",ro" : ""));
+		const struct config_disk *disk = &config->disk[i];
+		add_pair(argv, "--disk", alloc_format("fd:%d%s%s%s", disk->fd, disk->read_only ? ",ro" : "", disk->serial ? ",serial=" : "",
+						      disk->serial ? disk->serial : ""));
 		keep[(*count)++] = config->disk[i].fd;
 	}
 }
 
+/* The program, and what it is given: the library OS knows these from the monitor, our PID 1 from its archive. */
+static void add_program(const struct vm_config *config, char *libos, struct strings *argv)
+{
+	add_pair(argv, "--libos", libos);
+	add_pair(argv, "--program", alloc_copy(config->program));
+	add_pair(argv, "--cwd", alloc_copy(config->cwd));
+	add_pair(argv, "--hostname", alloc_copy(config->hostname));
+	if (config->uid)
+		add_pair(argv, "--uid", alloc_format("%u", config->uid));
+	if (config->gid)
+		add_pair(argv, "--gid", alloc_format("%u", config->gid));
+	for (size_t i = 0; i < config->env.count; i++)
+		add_pair(argv, "--env", alloc_copy(config->env.item[i]));
+}
+
+static void add_linux(const struct launch *launch, struct strings *argv, int *keep, size_t *count)
+{
+	const struct config_guest *guest = &launch->config->guest;
+	add_fd(argv, keep, count, "--kernel", guest->kernel_fd);
+	add_fd(argv, keep, count, "--initrd", guest->bare ? guest->initrd_fd : launch->initrd);
+	add_pair(argv, "--cpus", alloc_format("%u", guest->cpus));
+	if (guest->bare || guest->append)
+		add_pair(argv, "--append", alloc_format("%s%s%s", guest->bare ? "console=ttyS0" : "", guest->bare && guest->append ? " " : "",
+							guest->append ? guest->append : ""));
+	if (guest->bare)
+		strings_add(argv, "--serial");
+	else if (launch->config->terminal)
+		strings_add(argv, "--tty");
+}
+
+/* libos: taken, NULL for a Linux guest. */
 static void monitor_arguments(const struct launch *launch, char *libos, uint64_t start_ns, struct strings *argv, int *keep, size_t *count)
 {
 	const struct vm_config *config = launch->config;
 	strings_add(argv, "lightvm-vmm");
-	add_pair(argv, "--libos", libos);
+	if (libos)
+		add_program(config, libos, argv);
+	else
+		add_linux(launch, argv, keep, count);
 	add_fd(argv, keep, count, "--cpuid-cache", launch->cpuid);
 	add_fd(argv, keep, count, "--image", config->image_fd);
 	add_fd(argv, keep, count, "--status", launch->vm->status);
 	add_fd(argv, keep, count, "--control", launch->control);
 	add_fd(argv, keep, count, "--console-log", launch->log);
-	add_pair(argv, "--program", alloc_copy(config->program));
 	add_pair(argv, "--mem", alloc_format("%" PRIu64, config->memory));
-	add_pair(argv, "--cwd", alloc_copy(config->cwd));
-	add_pair(argv, "--hostname", alloc_copy(config->hostname));
 	add_pair(argv, "--start-ns", alloc_format("%" PRIu64, start_ns));
 	add_pair(argv, "--name", alloc_copy(config->name ? config->name : config->id));
-	if (config->uid)
-		add_pair(argv, "--uid", alloc_format("%u", config->uid));
-	if (config->gid)
-		add_pair(argv, "--gid", alloc_format("%u", config->gid));
 	if (config->detached && !config->keeps_stdin)
 		strings_add(argv, "--detach-console");
 	add_devices(launch, argv, keep, count);
-	for (size_t i = 0; i < config->env.count; i++)
-		add_pair(argv, "--env", alloc_copy(config->env.item[i]));
+	if (!libos)
+		return;
 	strings_add(argv, "--");
 	for (size_t i = 0; i < config->args.count; i++)
 		strings_add(argv, config->args.item[i]);
@@ -131,7 +161,8 @@ static int start_monitor(struct launch *launch, uint64_t start_ns, struct error 
 	struct strings argv = { 0 };
 	int keep[KEEP_MAX];
 	size_t count = 0;
-	char *libos = paths_libos(error), *monitor = libos ? paths_monitor(error) : NULL;
+	bool is_linux = launch->config->guest.is_linux;
+	char *libos = is_linux ? NULL : paths_libos(error), *monitor = is_linux || libos ? paths_monitor(error) : NULL;
 	if (!monitor) {
 		free(libos);
 		return -ENOENT;
@@ -164,12 +195,14 @@ static int start_monitor(struct launch *launch, uint64_t start_ns, struct error 
 
 int launch_start(struct launch *launch, const struct vm_config *config, struct vm_dir *vm, uint64_t start_ns, struct error *error)
 {
-	*launch = (struct launch){ .config = config, .vm = vm, .net = NET_LINK_NONE, .control = -1, .cpuid = -1, .log = -1, .messages = -1 };
+	*launch = (struct launch){ .config = config, .vm = vm, .net = NET_LINK_NONE, .control = -1, .initrd = -1, .cpuid = -1, .log = -1, .messages = -1 };
 	int err = net_check_ports(&config->net, error);
 	if (!err)
 		err = open_files(launch, error);
 	if (!err)
 		err = net_start(&config->net, launch->messages, &launch->net, error);
+	if (!err && config->guest.is_linux && !config->guest.bare)
+		err = (launch->initrd = guest_initrd(config, error)) < 0 ? launch->initrd : 0;
 	if (!err)
 		err = start_monitor(launch, start_ns, error);
 	return err;
@@ -178,7 +211,7 @@ int launch_start(struct launch *launch, const struct vm_config *config, struct v
 void launch_end(struct launch *launch)
 {
 	net_close(&launch->net);
-	int *fds[] = { &launch->control, &launch->cpuid, &launch->log, &launch->messages };
+	int *fds[] = { &launch->control, &launch->initrd, &launch->cpuid, &launch->log, &launch->messages };
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);

@@ -25,7 +25,7 @@ static const struct option_spec options[] = {
 	{ "all", 'a', OPTION_FLAG, AT(all), NULL, "also VMs that have ended" },
 	{ "quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "ids only" },
 	{ "format", 0, OPTION_STRING, AT(format), "FORMAT", "table or json", .words = "table json" },
-	{ "filter", 'f', OPTION_LIST, AT(filter), "KEY=VALUE", "only VMs with this state, name or program (state=exited); may be repeated, all must match" },
+	{ "filter", 'f', OPTION_LIST, AT(filter), "KEY=VALUE", "only VMs with this state, name, program or kernel (state=exited); may be repeated, all must match" },
 	{ 0 },
 };
 
@@ -42,10 +42,10 @@ struct listing {
 	size_t count;
 };
 
-static const char *program_base(const struct vm_info *info)
+static const char *base_of(const char *path)
 {
-	const char *program = config_string(info->config, "program"), *slash = strrchr(program, '/');
-	return slash ? slash + 1 : program;
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
 }
 
 static bool filter_matches(const struct vm_info *info, const char *filter)
@@ -57,6 +57,8 @@ static bool filter_matches(const struct vm_info *info, const char *filter)
 	value++;
 	if (!strncmp(filter, "state", key) && key == 5)
 		return !strcmp(vm_state_word(info->state), value);
+	if (!strncmp(filter, "kernel", key) && key == 6)
+		return !strcmp(config_string(info->config, "kernel"), value);
 	if (!strncmp(filter, "name", key) && key == 4)
 		return strstr(config_string(info->config, "name"), value) != NULL;
 	return !strncmp(filter, "program", key) && key == 7 && strstr(config_string(info->config, "program"), value) != NULL;
@@ -132,13 +134,13 @@ static char *ports_text(const json_t *config)
 
 static void print_table(const struct listing *listing, struct text *out)
 {
-	text_format(out, "%-12s  %-16s  %-16s  %-22s  %5s  %6s  %s\n", "ID", "NAME", "PROGRAM", "STATE", "AGE", "MEMORY", "PORTS");
+	text_format(out, "%-12s  %-16s  %-16s  %-12s  %-22s  %5s  %6s  %s\n", "ID", "NAME", "PROGRAM", "KERNEL", "STATE", "AGE", "MEMORY", "PORTS");
 	for (size_t i = 0; i < listing->count; i++) {
 		const struct row *row = &listing->row[i];
 		const char *name = config_string(row->info.config, "name");
 		char size[24], *how_old = age(row->created_ns), *ports = ports_text(row->info.config);
-		text_format(out, "%-12s  %-16s  %-16.16s  %-22s  %5s  %6s  %s\n", row->info.dir.id, *name ? name : "-", program_base(&row->info),
-			    row->state_text, how_old, size_print(row->info.status.memory_used, size, sizeof(size)), ports);
+		text_format(out, "%-12s  %-16s  %-16.16s  %-12.12s  %-22s  %5s  %6s  %s\n", row->info.dir.id, *name ? name : "-",
+			    base_of(config_string(row->info.config, "program")), base_of(config_string(row->info.config, "kernel")), row->state_text, how_old, size_print(row->info.status.memory_used, size, sizeof(size)), ports);
 		free(how_old);
 		free(ports);
 	}
@@ -151,6 +153,7 @@ static json_t *row_json(const struct row *row)
 	json_object_set_new(object, "id", json_string(info->dir.id));
 	json_object_set(object, "name", json_object_get(info->config, "name"));
 	json_object_set(object, "program", json_object_get(info->config, "program"));
+	json_object_set(object, "kernel", json_object_get(info->config, "kernel"));
 	json_object_set(object, "image", json_object_get(info->config, "image"));
 	json_object_set_new(object, "state", json_string(vm_state_word(info->state)));
 	json_object_set_new(object, "crashed", json_boolean(info->state == VM_CRASHED));
@@ -186,8 +189,8 @@ static int run(const struct context *context, void *opaque, struct operands oper
 	struct listing listing = { .state = &state, .given = opaque };
 	for (size_t i = 0; i < listing.given->filter.count; i++)
 		if (!text_starts(listing.given->filter.item[i], "state=") && !text_starts(listing.given->filter.item[i], "name=") &&
-		    !text_starts(listing.given->filter.item[i], "program="))
-			return error_set(error, -EINVAL, "--filter: \"%s\" is none of state=..., name=..., program=...", listing.given->filter.item[i]);
+		    !text_starts(listing.given->filter.item[i], "program=") && !text_starts(listing.given->filter.item[i], "kernel="))
+			return error_set(error, -EINVAL, "--filter: \"%s\" is none of state=..., name=..., program=..., kernel=...", listing.given->filter.item[i]);
 	int err = state_open(&state, false, error);
 	if (!err)
 		err = state_each(&state, add_row, &listing);

@@ -14,17 +14,19 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "cli/all_verbs.h"
+#include "cli/choose.h"
 #include "cli/crash.h"
 #include "cli/launch.h"
 #include "cli/record.h"
 #include "tinyx/pack.h"
 
 #define ENV_FILE_MAX (1u << 20)
+#define CPUS_MAX 32
 
 struct run_options {
 	bool detach, remove, tty, interactive, no_companions;
-	const char *name, *kernel, *env_file, *workdir, *user, *hostname, *net, *ip, *gateway, *dns, *mac;
-	uint64_t memory;
+	const char *name, *kernel, *env_file, *workdir, *user, *hostname, *net, *ip, *gateway, *dns, *mac, *initrd, *append;
+	uint64_t memory, cpus;
 	struct strings env, ports, volumes, disks;
 };
 
@@ -46,8 +48,11 @@ static const struct option_spec options[] = {
 	{ "gateway", 0, OPTION_STRING, AT(gateway), "ADDR", "its default gateway" },
 	{ "dns", 0, OPTION_STRING, AT(dns), "ADDR", "its name server" },
 	{ "mac", 0, OPTION_STRING, AT(mac), "MAC", "its hardware address (default: made from the id)" },
-	{ "disk", 0, OPTION_LIST, AT(disks), "FILE[:ro]", "give the VM a block device; may be repeated", .complete = "file" },
-	{ "kernel", 0, OPTION_STRING, AT(kernel), "KIND", "libos (the default); linux is not there yet", .words = "libos linux" },
+	{ "disk", 0, OPTION_LIST, AT(disks), "FILE[,ro][,overlay][,serial=S]", "give the VM a block device; may be repeated; on the one with \"overlay\" a Linux guest keeps what the program writes", .complete = "file" },
+	{ "kernel", 0, OPTION_STRING, AT(kernel), "KERNEL", "libos, linux (the kernel \"general\"), another one of \"lightvm kernel ls\", or the path of a bzImage or vmlinux (default: auto, libos for images that are known to run there, otherwise linux)", .complete = "kernel" },
+	{ "cpus", 0, OPTION_NUMBER, AT(cpus), "N", "Linux guests: number of vCPUs, 1 to 32 (default 1)", .low = 1, .high = CPUS_MAX },
+	{ "initrd", 0, OPTION_STRING, AT(initrd), "FILE", "Linux guests: an initial RAM disk in place of ours; the console is a serial port then", .complete = "file" },
+	{ "append", 0, OPTION_STRING, AT(append), "TEXT", "Linux guests: more for the kernel's command line", .complete = "none" },
 	{ "no-companions", 0, OPTION_FLAG, AT(no_companions), NULL, "pack the program and its libraries only, not the other files of its package" },
 	{ "tty", 't', OPTION_FLAG, AT(tty), NULL, "accepted for the habit: a terminal is passed through when there is one" },
 	{ "interactive", 'i', OPTION_FLAG, AT(interactive), NULL, "with -d: standard input stays open for \"lightvm console\"; in the foreground it is always passed through" },
@@ -154,22 +159,6 @@ static int set_user(struct vm_config *config, const char *word, struct error *er
 	return err;
 }
 
-static int add_disk(struct vm_config *config, const char *word, struct error *error)
-{
-	if (config->disks == CONFIG_DISKS)
-		return error_set(error, -E2BIG, "--disk: more than %d disks", CONFIG_DISKS);
-	struct config_disk *disk = &config->disk[config->disks++];
-	char *path = alloc_copy(word);
-	disk->read_only = text_ends(path, ":ro");
-	if (disk->read_only)
-		path[strlen(path) - 3] = 0;
-	disk->fd = open(path, (disk->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-	disk->path = word;
-	int err = disk->fd < 0 ? error_set(error, -errno, "--disk %s: %s", path, strerror(errno)) : 0;
-	free(path);
-	return err;
-}
-
 /* ---- what to run ---- */
 
 static char *absolute(const char *word, struct error *error)
@@ -236,7 +225,7 @@ static int verify_once(const struct image *image, const char *path, struct error
 }
 
 /* An image: checked as far as it can be at constant cost, and in full the first time this file is seen. */
-static int use_image(struct vm_config *config, const struct run_options *given, const char *path, struct error *error)
+static int use_image(struct vm_config *config, const struct run_options *given, const char *path, bool *on_libos, struct error *error)
 {
 	struct image image;
 	int err = image_open(&image, path, error);
@@ -261,6 +250,7 @@ static int use_image(struct vm_config *config, const struct run_options *given, 
 	config->uid = manifest->uid;
 	config->gid = manifest->gid;
 	config->memory = manifest->memory ? manifest->memory : CONFIG_MEMORY;
+	*on_libos = strings_have(&manifest->kernels, "libos");
 	image_close(&image);
 	return 0;
 }
@@ -294,16 +284,35 @@ static bool path_is_image(const char *path)
 	return is;
 }
 
-static int fill(struct vm_config *config, const struct run_options *given, struct operands operands, struct error *error)
+/* What to run, and whether it is known to run on the library OS. */
+static int find_source(struct vm_config *config, const struct run_options *given, struct operands operands, bool *on_libos, struct error *error)
 {
 	char *path = absolute(operands.argv[0], error);
 	if (!path)
 		return -ENOENT;
 	bool is_image = text_ends(path, ".lvm") || path_is_image(path);
-	int err = is_image ? use_image(config, given, path, error) : use_program(config, given, path, operands.argv[0], error);
+	*on_libos = true;
+	int err = is_image ? use_image(config, given, path, on_libos, error) : use_program(config, given, path, operands.argv[0], error);
 	free(path);
+	return err ? err : add_arguments(config, is_image, operands, error);
+}
+
+static int fill_kernel(struct vm_config *config, const struct run_options *given, struct operands operands, struct error *error)
+{
+	struct choose choose = { .kernel = given->kernel, .initrd = given->initrd, .append = given->append, .cpus = given->cpus, .bare = !operands.argc };
+	int err = choose.bare ? 0 : find_source(config, given, operands, &choose.known_on_libos, error);
 	if (!err)
-		err = add_arguments(config, is_image, operands, error);
+		err = choose_kernel(config, &choose, error);
+	if (!err && choose.bare) {
+		config->program = alloc_copy(config->guest.kernel);
+		config->memory = CONFIG_MEMORY;
+	}
+	return err;
+}
+
+static int fill(struct vm_config *config, const struct run_options *given, struct operands operands, struct error *error)
+{
+	int err = fill_kernel(config, given, operands, error);
 	if (err)
 		return err;
 	config->name = given->name;
@@ -321,10 +330,10 @@ static int fill(struct vm_config *config, const struct run_options *given, struc
 		config->hostname = alloc_copy(given->hostname ? given->hostname : config->id);
 	}
 	err = set_env(config, given, error);
-	if (!err && given->user)
+	if (!err && given->user && config->image)
 		err = set_user(config, given->user, error);
 	for (size_t i = 0; i < given->disks.count && !err; i++)
-		err = add_disk(config, given->disks.item[i], error);
+		err = choose_disk(config, given->disks.item[i], error);
 	struct net_request net = { given->net, given->ip, given->gateway, given->dns, given->mac, &given->ports, config->id };
 	if (!err)
 		err = net_parse(&config->net, &net, error);
@@ -419,8 +428,6 @@ static int run(const struct context *context, void *opaque, struct operands oper
 	config_init(&config);
 	if (given->name && !vm_name_valid(given->name))
 		return error_set(error, -EINVAL, "--name: \"%s\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"", given->name);
-	if (given->kernel && !strcmp(given->kernel, "linux"))
-		return error_set(error, -ENOSYS, "--kernel linux: Linux guests are not there yet in version %s; the library OS runs programs of one process", LIGHTVM_VERSION);
 	int status = vm_new_id(config.id, error);
 	if (!status)
 		status = fill(&config, given, operands, error);
@@ -438,7 +445,7 @@ static int run(const struct context *context, void *opaque, struct operands oper
 
 const struct verb verb_run = {
 	.name = "run",
-	.operands = "PROGRAM|IMAGE.lvm [ARG...]",
+	.operands = "[PROGRAM|IMAGE.lvm [ARG...]]",
 	.summary = "Run a program in a virtual machine of its own",
 	.text = "PROGRAM is an executable of this machine, static or dynamic, or a script. It is packed together with its\n"
 		"interpreter, libraries and the files of its package into an image, which is kept and used again until one of\n"
@@ -446,16 +453,20 @@ const struct verb verb_run = {
 		"arguments replace those of the manifest.\n\n"
 		"In the foreground standard input, output and error, signals and the exit status are passed through. The exit\n"
 		"status is the program's, 128+N if it died of signal N, and 125 if lightvm itself failed.\n\n"
+		"With --kernel linux the same image runs on a Linux kernel (made by \"lightvm kernel build\"): several processes, vCPUs and\n"
+		"terminals, where KVM runs kernels natively. A kernel with an initial RAM disk of its own, or with disks and no program\n"
+		"at all, is started as it is, and its serial port is what the terminal shows.\n\n"
 		"With the network kind passt the VM has the address 10.0.2.15; 10.0.2.2 is the host's own loopback, 10.0.2.3 its name\n"
 		"server. passt needs no rights; it is started when the program sends its first packet, or at once with -p. With tap and\n"
 		"bridge the VM asks by DHCP, or has the address that --ip gives it.",
 	.examples = "lightvm run ./server\n"
 		    "lightvm run --rm -v .:/work -w /work /usr/bin/python3 script.py\n"
+		    "lightvm run --kernel linux --cpus 2 -it /bin/bash\n"
+		    "lightvm run --kernel ./vmlinuz --initrd ./initrd.img --disk debian.img --append 'root=/dev/vda'\n"
 		    "lightvm run -d --name web -p 8080:80 /usr/sbin/nginx -g 'daemon off; master_process off;'",
 	.options = options,
 	.options_size = sizeof(struct run_options),
 	.complete = "file",
-	.min = 1,
 	.max = -1,
 	.first_ends = true,
 	.run = run,
