@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/number.h"
@@ -17,10 +18,36 @@
 
 /* ---- the end of a monitor ---- */
 
-/* A descriptor that becomes readable when the monitor ends; -ESRCH: it has ended. */
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The monitor's pid; 0: it has ended. A VM that just starts has none yet, but must not be taken for one that has ended. */
+static int monitor_pid(const struct vm_info *info, uint32_t *pid)
+{
+	struct lv_status status = info->status;
+	for (int64_t end = now_ms() + KILL_MS; !status.pid && vm_alive(&info->dir);) {
+		int64_t left = end - now_ms();
+		if (left <= 0)
+			return -ETIMEDOUT;
+		/* It answers once it runs; until its socket is there, and if it ends instead, we look again soon. */
+		if (control_status(info->dir.dir, (int)left, &status) && (vm_status(&info->dir, &status) || !status.pid))
+			poll(NULL, 0, 5);
+	}
+	*pid = status.pid;
+	return 0;
+}
+
+/* A descriptor that becomes readable when the monitor ends; -ESRCH: it has ended; -ETIMEDOUT: it does not come to life. */
 static int monitor_handle(const struct vm_info *info)
 {
-	int fd = info->status.pid ? (int)syscall(SYS_pidfd_open, (pid_t)info->status.pid, 0) : -ESRCH;
+	uint32_t pid;
+	if (monitor_pid(info, &pid))
+		return -ETIMEDOUT;
+	int fd = pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -ESRCH;
 	if (fd < 0)
 		return -ESRCH;
 	/* The number may belong to another process by now: only while the lock is held it is the monitor's. */
@@ -53,6 +80,8 @@ static int end_vm(const struct vm_info *info, int wait_ms, struct error *error)
 	int handle = info->alive ? monitor_handle(info) : -ESRCH, err = 0;
 	if (handle == -ESRCH)
 		return 0;
+	if (handle < 0)
+		return error_set(error, handle, "VM %s has been starting for longer than %d s; its start has to end first", info->dir.id, KILL_MS / 1000);
 	bool asked = wait_ms > 0 && !control_ask(info->dir.dir, LV_CTL_SIGNAL, SIGTERM, NULL);
 	if (!asked || !ended_within(handle, wait_ms))
 		err = end_now(info, handle, error);

@@ -47,6 +47,16 @@ check 'ps does not' bash -c '! "$1" ps | grep -q spinner' - "$lightvm"
 check 'rm' "$lightvm" rm spinner deaf polite
 check 'rm -f of a running VM' "$lightvm" rm -f first
 check 'it is gone' bash -c '! "$1" ps -a | grep -q first' - "$lightvm"
+# A VM that is removed while it starts: it runs no longer than its directory lives.
+left=0
+for i in 1 2 3 4 5; do
+	start "$lightvm" run -d --name "early$i" "${guest}waiter" up >/dev/null 2>&1
+	until "$lightvm" rm -f "early$i" 2>/dev/null; do kill -0 "$pid" 2>/dev/null || break; done
+	wait "$pid"
+	"$lightvm" rm -f "early$i" 2>/dev/null
+	left=$((left + $(pgrep -cf -- "--name early$i --detach")))
+done
+check 'rm -f of a starting VM leaves nothing that runs' test $left = 0
 "$lightvm" run -d --rm --name brief "$busybox" true >/dev/null
 check '--rm removes' await 10 'the end of "brief"' bash -c '! "$1" ps -a | grep -q brief' - "$lightvm"
 "$lightvm" run --name foreground "$busybox" sh -c 'echo out; echo err >&2; exit 6' >/dev/null 2>&1
