@@ -98,7 +98,7 @@ struct lv_device_page {
 	uint64_t ram_size;  /* bytes usable from LV_RAM on now; grows by the GROW hypercall */
 	uint64_t ram_limit; /* bytes it may grow to */
 	uint64_t heap_start; /* guest address: RAM from here on is free, and all zero */
-	uint64_t image_size; /* bytes of the image at LV_IMAGE; 0: none */
+	uint64_t image_size; /* bytes of the image at LV_IMAGE(image_size); 0: none */
 	/* time: ns = base + ((tsc - tsc_base) * tsc_mult >> 32), 128-bit product */
 	uint64_t tsc_hz;
 	uint64_t tsc_mult;

@@ -30,10 +30,15 @@
 #define LV_RAM (LV_BASE + 0x200000)    /* guest RAM: boot area (rings, arguments), then libos' page pool */
 #define LV_RAM_MAX (64ull << 30)
 #define LV_RAM_SMALL (6ull << 20) /* RAM up to here is backed page by page; beyond, by 2 MiB pages where the host has them */
-#define LV_IMAGE 0x5000000000ull       /* 320 GiB: the image file, read-only, identity-mapped */
-#define LV_IMAGE_MAX (64ull << 30)
 #define LV_STACK_TOP 0x3000000000ull   /* 192 GiB: the program's stack ends here, its mappings grow down from below it */
-#define LV_WINDOW_END 0x8000000000ull  /* 512 GiB: nothing of the program lies in [LV_BASE, here) */
+#define LV_WINDOW LV_STACK_TOP         /* nothing of the program lies in [here, LV_WINDOW_END) */
+#define LV_WINDOW_END 0x8000000000ull  /* 512 GiB */
+/*
+ * The image file, read-only, identity-mapped: right before LV_BASE, from a multiple of 2 MiB on, so that one memory slot
+ * holds all (making one takes the host's kernel a grace period).
+ */
+#define LV_IMAGE_MAX (LV_BASE - LV_WINDOW)
+#define LV_IMAGE(size) (LV_BASE - (((size) + 0x1fffffull) & ~0x1fffffull))
 
 /*
  * System-call patching (libos): "mov $nr,%eax; syscall" becomes "jmp *disp32", where disp32 lies in this table. Its

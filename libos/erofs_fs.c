@@ -119,7 +119,7 @@ struct inode *image_root(void)
 	uint64_t size = device_page->image_size;
 	if (!size)
 		return inode_new(&root_fs, S_IFDIR | 0755);
-	if (size > LV_IMAGE_MAX || erofs_open(&image, (const void *)LV_IMAGE, size) || image_get(image.root_nid, &root))
+	if (size > LV_IMAGE_MAX || erofs_open(&image, (const void *)LV_IMAGE(size), size) || image_get(image.root_nid, &root))
 		panic("the image of %lu bytes is not a file system libos can read", size);
 	if (!S_ISDIR(root->mode))
 		panic("the root of the image is not a directory");

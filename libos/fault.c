@@ -23,7 +23,7 @@
 
 static bool in_image(uint64_t page)
 {
-	return page >= LV_IMAGE && page < LV_IMAGE + LV_IMAGE_MAX;
+	return page >= LV_WINDOW && page < LV_BASE;
 }
 
 /* ---- anonymous memory ---- */

@@ -46,7 +46,7 @@ static uint32_t filled(const struct pipe *pipe)
 /* While a call waited, another thread may have unmapped its buffer. */
 static bool still_there(const void *buffer, size_t n, bool write)
 {
-	return (uint64_t)buffer - LV_BASE < LV_WINDOW_END - LV_BASE || user_ok(buffer, n, write);
+	return (uint64_t)buffer - LV_WINDOW < LV_WINDOW_END - LV_WINDOW || user_ok(buffer, n, write);
 }
 
 static size_t take(struct pipe *pipe, char *buffer, size_t n)

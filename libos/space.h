@@ -12,7 +12,7 @@
 
 #define SPACE_LOW 0x10000ull           /* nothing below: null pointers trap */
 #define SPACE_END 0x7ffffffff000ull
-#define SPACE_TOP 0x3000000000ull      /* where stack, libraries and mappings start, downwards */
+#define SPACE_TOP LV_STACK_TOP         /* where stack, libraries and mappings start, downwards */
 #define SPACE_PIE 0x2fc0000000ull      /* position-independent programs: in the same GiB, the heap above them */
 #define SPACE_TOP_FIXED 0x40000000ull  /* for programs linked at low addresses: in their own GiB */
 #define STACK_SIZE (8ull << 20)

@@ -148,7 +148,7 @@ static bool overlap(uint64_t start, uint64_t end, uint64_t low, uint64_t high)
 
 bool space_allows(uint64_t start, uint64_t end)
 {
-	if (start < SPACE_LOW || end > SPACE_END || start > end || overlap(start, end, LV_BASE, LV_WINDOW_END))
+	if (start < SPACE_LOW || end > SPACE_END || start > end || overlap(start, end, LV_WINDOW, LV_WINDOW_END))
 		return false;
 	return space.no_patches || !overlap(start, end, LV_PATCH_TABLE, LV_PATCH_TABLE + LV_PATCH_TABLE_SIZE);
 }
@@ -181,7 +181,6 @@ uint64_t space_find(uint64_t len, uint64_t align)
 	const struct { uint64_t low, high; } areas[] = {
 		{ LV_PATCH_TABLE + LV_PATCH_TABLE_SIZE, space.top },
 		{ LV_PATCH_TABLE + LV_PATCH_TABLE_SIZE, SPACE_TOP },
-		{ SPACE_TOP, LV_BASE },
 		{ LV_WINDOW_END, SPACE_END },
 	};
 

@@ -330,6 +330,8 @@ int vcpu_run(struct vm *vm)
 			status = on_exit_reason(vm);
 		else if (errno == EINTR || errno == EAGAIN)
 			status = on_interrupted(vm);
+		else if (errno == EFAULT)
+			status = give_up(vm, "the guest wrote to its image, or touched memory that it does not have");
 		else
 			return log_error("KVM_RUN: %s", strerror(errno)), -errno;
 		if (atomic_load(&vm->vcpu.killed))

@@ -6,7 +6,7 @@
 static bool is_ours(const void *p, size_t n)
 {
 	uint64_t start = (uint64_t)p;
-	return start >= LV_BASE && start + n <= LV_WINDOW_END;
+	return start >= LV_WINDOW && start + n <= LV_WINDOW_END;
 }
 
 void *message_piece(struct message *m, size_t want, size_t *got, bool write)

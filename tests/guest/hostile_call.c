@@ -40,7 +40,7 @@ static void release_foreign(void)
 	release(LV_RAM + 100, 4096);
 	release(LV_RAM, UINT64_MAX);
 	release(UINT64_MAX - 4095, 8192);
-	release(LV_IMAGE, 4096);
+	release(LV_IMAGE(devices->image_size), 4096);
 	release(LV_BELL_GPA, 4096);
 	release(LV_DEVICE, 4096);
 	release(0, 1ull << 40);

@@ -123,6 +123,16 @@ static void write_device_page(void)
 	*(volatile char *)LV_DEVICE = 0;
 }
 
+static void write_image(void)
+{
+	*map_gpa(LV_IMAGE(devices->image_size)) = 0;
+}
+
+static void write_behind_image(void)
+{
+	*map_gpa(LV_BASE - LV_PAGE) = 0;
+}
+
 static void write_libos_text(void)
 {
 	*(volatile char *)(LV_LIBOS + 4096) = 0;
@@ -237,6 +247,7 @@ const struct attack machine_attacks[] = {
 	{"scribble-descriptors", scribble_descriptors, NULL}, {"patch-stubs", patch_stubs, NULL}, {"spin-stubs", spin_stubs, NULL},
 	{"touch-nowhere", touch_nowhere, NULL}, {"run-nowhere", run_nowhere, NULL}, {"tables-in-mmio", tables_in_mmio, NULL},
 	{"bell-through-window", bell_through_window, NULL}, {"write-device-page", write_device_page, NULL},
+	{"write-image-page", write_image, NULL}, {"write-behind-image", write_behind_image, NULL},
 	{"write-libos-text", write_libos_text, NULL}, {"smash-libos", smash_libos, NULL}, {"smash-heap", smash_heap, NULL},
 	{"call-stubs", call_stubs, NULL}, {"call-libos", call_libos, NULL}, {"stack-nowhere", stack_nowhere, NULL},
 	{"stack-in-monitor", stack_in_monitor, NULL}, {"iret-odd", iret_odd, NULL}, {"load-selectors", load_selectors, NULL}, {"ports", ports, NULL},

@@ -169,7 +169,7 @@ static void read_bell(void)
 
 static void write_image(void)
 {
-	offer_one(LV_IMAGE, 4096, VRING_DESC_F_WRITE, 0);
+	offer_one(LV_IMAGE(devices->image_size), 4096, VRING_DESC_F_WRITE, 0);
 }
 
 static void same_head_often(void)

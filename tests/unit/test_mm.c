@@ -21,6 +21,7 @@ void *mmap(void *addr, size_t len, int prot, int flags, int fd, long offset);
 #define RAM_LIMIT (96ull << 20)
 #define HEAP_OFFSET 0x34800ull
 #define IMAGE_PAGES 64
+#define IMAGE LV_IMAGE(IMAGE_PAGES * LV_PAGE)
 
 static struct lv_device_page *page_of_devices;
 static uint64_t now, flushes, released;
@@ -91,7 +92,7 @@ void file_put(struct file *file)
 /* A file of the image: byte n of page p is p + 1, the last page is half full. */
 static uint64_t image_map_page(struct file *file, uint64_t offset, bool for_write)
 {
-	return offset < IMAGE_PAGES * LV_PAGE ? LV_IMAGE + offset : 0;
+	return offset < IMAGE_PAGES * LV_PAGE ? IMAGE + offset : 0;
 }
 
 /* A file of the RAM layer. */
@@ -179,10 +180,10 @@ static int set_up(void **state)
 {
 	int fixed = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE;
 	void *window = mmap((void *)LV_BASE, LV_RAM - LV_BASE + RAM_LIMIT, PROT_READ | PROT_WRITE, fixed, -1, 0);
-	char *image = mmap((void *)LV_IMAGE, IMAGE_PAGES * LV_PAGE, PROT_READ | PROT_WRITE, fixed, -1, 0);
+	char *image = mmap((void *)IMAGE, IMAGE_PAGES * LV_PAGE, PROT_READ | PROT_WRITE, fixed, -1, 0);
 
 	assert_ptr_equal(window, (void *)LV_BASE);
-	assert_ptr_equal(image, (void *)LV_IMAGE);
+	assert_ptr_equal(image, (void *)IMAGE);
 	for (uint64_t i = 0; i < IMAGE_PAGES; i++)
 		memset(image + i * LV_PAGE, i + 1, LV_PAGE);
 	memset(image + IMAGE_PAGES * LV_PAGE - LV_PAGE / 2, 0, LV_PAGE / 2);
@@ -388,7 +389,7 @@ static void test_map_refuses(void **state)
 	assert_int_equal(mm_map(0, RAM_LIMIT * 2, RW, ANON, NULL, 0, NULL), -ENOMEM);
 	assert_int_equal(mm_map(0, ~0ull, PROT_NONE, ANON, NULL, 0, NULL), -ENOMEM);
 	assert_int_equal(mm_map(LV_RAM, LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -ENOMEM);
-	assert_int_equal(mm_map(LV_BASE - LV_PAGE, 2 * LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -ENOMEM);
+	assert_int_equal(mm_map(LV_WINDOW - LV_PAGE, 2 * LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -ENOMEM);
 	assert_int_equal(mm_map(LV_PATCH_TABLE, LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -ENOMEM);
 	assert_int_equal(mm_map(0, LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -EPERM);
 	assert_int_equal(mm_map(0x100001, LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -EINVAL);
@@ -445,7 +446,7 @@ static void test_file_private(void **state)
 	assert_int_equal(poke(a + 5 * LV_PAGE, 200), 0);
 	assert_int_equal(peek(a + 5 * LV_PAGE), 200);
 	assert_int_equal(peek(a + 5 * LV_PAGE + 1), 6);
-	assert_int_equal(*(uint8_t *)(LV_IMAGE + 5 * LV_PAGE), 6); /* the image is untouched */
+	assert_int_equal(*(uint8_t *)(IMAGE + 5 * LV_PAGE), 6); /* the image is untouched */
 	assert_int_equal(peek(a + IMAGE_PAGES * LV_PAGE), -1000 + 2); /* SIGBUS: BUS_ADRERR */
 	assert_false(user_ok((void *)(a + (IMAGE_PAGES - 1) * LV_PAGE), 2 * LV_PAGE, false));
 	assert_int_equal(mm_protect(a, 8 * LV_PAGE, PROT_READ), 0);
@@ -454,7 +455,7 @@ static void test_file_private(void **state)
 	assert_int_equal(mm_protect(a, 8 * LV_PAGE, RW), 0);
 	assert_int_equal(file_refs, 2);
 	assert_int_equal(poke(a, 9), 0);
-	assert_int_equal(*(uint8_t *)LV_IMAGE, 1);
+	assert_int_equal(*(uint8_t *)IMAGE, 1);
 	assert_int_equal(mm_drop(a, a + 8 * LV_PAGE), 0);
 	assert_int_equal(peek(a), 1);
 	assert_int_equal(mm_unmap(a, (IMAGE_PAGES + 2) * LV_PAGE), 0);

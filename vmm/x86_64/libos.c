@@ -40,16 +40,32 @@ static uint64_t *table(const struct vm *vm, uint64_t address)
 
 /* ---- mapping ---- */
 
+static int measure_image(struct vm *vm, int fd)
+{
+	struct stat st;
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+		return log_error("the image is not a regular file, or empty"), -EINVAL;
+	if ((uint64_t)st.st_size > LV_IMAGE_MAX)
+		return log_error("the image has %lld bytes; the most is %llu", (long long)st.st_size, LV_IMAGE_MAX), -EFBIG;
+	vm->image_size = st.st_size;
+	return 0;
+}
+
+/* Room for the image, and behind it for the window; what the image leaves of its last 2 MiB stays out of reach. */
 static int reserve_window(struct vm *vm)
 {
+	size_t before = LV_BASE - LV_IMAGE(vm->image_size);
 	vm->ram_limit = (vm->config->memory + HUGE - 1) & ~(HUGE - 1);
 	vm->ram_size = vm->ram_limit < FIRST_RAM ? vm->ram_limit : FIRST_RAM;
 	vm->window_size = LV_RAM - LV_BASE + vm->ram_limit;
 	/* Aligned to 2 MiB, so that the host can back 2 MiB of the guest with one page. */
-	uint8_t *map = mmap(NULL, vm->window_size + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (map == MAP_FAILED)
+	uint8_t *map = mmap(NULL, before + vm->window_size + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	vm->image = (uint8_t *)(((uintptr_t)map + HUGE - 1) & ~(HUGE - 1));
+	vm->window = vm->image + before;
+	if (map == MAP_FAILED || mprotect(vm->window, vm->window_size, PROT_READ | PROT_WRITE) < 0)
 		return log_error("no address space for %llu MiB of guest memory: %s", (unsigned long long)(vm->ram_limit / MIB), strerror(errno)), -ENOMEM;
-	vm->window = (uint8_t *)(((uintptr_t)map + HUGE - 1) & ~(HUGE - 1));
 	vm->boot_next = LV_RAM;
 	return 0;
 }
@@ -128,36 +144,29 @@ static int map_libos(struct vm *vm, int fd)
 	return result;
 }
 
+/* Shared, so that all VMs have the page cache's pages. The guest cannot write them: neither mapping nor descriptor allow it. */
 static int map_image(struct vm *vm, int fd)
 {
-	struct stat st;
 	if (fd < 0)
 		return 0;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
-		return log_error("the image is not a regular file, or empty"), -EINVAL;
-	if ((uint64_t)st.st_size > LV_IMAGE_MAX)
-		return log_error("the image has %lld bytes; the most is %llu", (long long)st.st_size, LV_IMAGE_MAX), -EFBIG;
-	vm->image_size = st.st_size;
-	uint64_t len = (vm->image_size + LV_PAGE - 1) & ~(LV_PAGE - 1);
-	/* Shared: page-table KVM then maps what is in the page cache; the slot is read-only, and so is the descriptor. */
-	vm->image = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
-	if (vm->image == MAP_FAILED)
+	if (mmap(vm->image, vm->image_size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
 		return log_error("mapping the image: %s", strerror(errno)), -errno;
-	int result = mem_add(&vm->mem, LV_IMAGE, len, vm->image, false);
-	return result < 0 ? result : kvm_add_slot(vm, LV_IMAGE, len, vm->image, true);
+	return mem_add(&vm->mem, LV_IMAGE(vm->image_size), (vm->image_size + LV_PAGE - 1) & ~(LV_PAGE - 1), vm->image, false);
 }
 
 int libos_map(struct vm *vm, int libos_fd, int image_fd)
 {
-	int result = reserve_window(vm);
+	int result = measure_image(vm, image_fd);
+	if (result == 0)
+		result = reserve_window(vm);
+	if (result == 0)
+		result = map_image(vm, image_fd);
 	if (result == 0)
 		result = map_libos(vm, libos_fd);
 	if (result == 0)
 		result = mem_add(&vm->mem, LV_RAM, vm->ram_size, at(vm, LV_RAM), true);
 	if (result == 0)
-		result = kvm_add_slot(vm, LV_BASE, LV_RAM - LV_BASE + vm->ram_size, vm->window, false);
-	if (result == 0)
-		result = map_image(vm, image_fd);
+		result = kvm_add_slot(vm, LV_IMAGE(vm->image_size), vm->window - vm->image + LV_RAM - LV_BASE + vm->ram_size, vm->image, false);
 	vm->device_page = at(vm, LV_DEVICE);
 	vm->shared = at(vm, LV_SHARED);
 	return result;
@@ -216,7 +225,7 @@ static int build_page_tables(struct vm *vm)
 	for (size_t i = 0; i < sizeof(gib) / sizeof(gib[0]); i++)
 		table(vm, LV_PDPT)[gib[i] >> 30] = libos_alloc(vm, LV_PAGE, LV_PAGE) | TABLE;
 	int result = map_huge(vm, LV_RAM, vm->ram_limit, LEAF_RW, true);
-	return result < 0 ? result : map_huge(vm, LV_IMAGE, vm->image_size, LEAF | LV_PTE_NX, false);
+	return result < 0 ? result : map_huge(vm, LV_IMAGE(vm->image_size), vm->image_size, LEAF | LV_PTE_NX, false);
 }
 
 /* ---- descriptor tables and trap stubs ---- */
