@@ -2,6 +2,7 @@
 #include "cli/agent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,4 +225,11 @@ int agent_kill(int vm_dir, int number)
 	if (fd >= 0)
 		close(fd);
 	return err;
+}
+
+int vm_signal(int vm_dir, int number)
+{
+	if (faccessat(vm_dir, "vsock", F_OK, 0))
+		return control_ask(vm_dir, LV_CTL_SIGNAL, number, NULL);
+	return agent_kill(vm_dir, number);
 }

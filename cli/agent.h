@@ -21,7 +21,9 @@ int agent_connect(const struct vm_info *info, struct error *error);
 int agent_answer(int fd, struct lv_agent_frame *frame, void *body, struct error *error);
 /* An ERROR frame as an error: its own code, and its text made printable. */
 int agent_error(const void *body, size_t size, struct error *error);
-/* Sends a signal to the VM's program. Does not wait for a VM that is still starting: -EAGAIN. */
+/* Sends a signal to the VM's program by the agent. Does not wait for a VM that is still starting: -EAGAIN. */
 int agent_kill(int vm_dir, int number);
+/* Sends a signal to the VM's program, by whatever way this VM has. 0 or a negative errno. */
+int vm_signal(int vm_dir, int number);
 
 #endif

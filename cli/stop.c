@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/number.h"
+#include "cli/agent.h"
 #include "cli/all_verbs.h"
 #include "cli/control.h"
 #include "cli/describe.h"
@@ -82,7 +83,7 @@ static int end_vm(const struct vm_info *info, int wait_ms, struct error *error)
 		return 0;
 	if (handle < 0)
 		return error_set(error, handle, "VM %s has been starting for longer than %d s; its start has to end first", info->dir.id, KILL_MS / 1000);
-	bool asked = wait_ms > 0 && !control_ask(info->dir.dir, LV_CTL_SIGNAL, SIGTERM, NULL);
+	bool asked = wait_ms > 0 && !vm_signal(info->dir.dir, SIGTERM);
 	if (!asked || !ended_within(handle, wait_ms))
 		err = end_now(info, handle, error);
 	close(handle);
@@ -152,7 +153,7 @@ static int kill_one(const struct state *state, struct vm_info *info, void *conte
 		return error_set(error, -ESRCH, "VM %s has ended already", info->dir.id);
 	if (number == SIGKILL)
 		return end_vm(info, 0, error);
-	int err = control_ask(info->dir.dir, LV_CTL_SIGNAL, number, NULL);
+	int err = vm_signal(info->dir.dir, number);
 	return err ? error_set(error, err, "VM %s: %s: %s", info->dir.id, signal_name(number), strerror(-err)) : 0;
 }
 
