@@ -18,10 +18,12 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/number.h"
+#include "cli/agent.h"
 #include "cli/control.h"
 #include "cli/guest.h"
 #include "cli/paths.h"
 #include "cli/spawn.h"
+#include "cli/terminal.h"
 #include "cli/verb.h"
 
 #define INTERRUPTS_TO_KILL 3 /* a user who presses Ctrl-C this often means it */
@@ -85,6 +87,11 @@ static void add_linux(const struct launch *launch, struct strings *argv, int *ke
 	if (guest->bare || guest->append)
 		add_pair(argv, "--append", alloc_format("%s%s%s", guest->bare ? "console=ttyS0" : "", guest->bare && guest->append ? " " : "",
 							guest->append ? guest->append : ""));
+	if (launch->vsock >= 0) {
+		add_pair(argv, "--vsock", alloc_format("fd:%d,dir=fd:%d", launch->vsock, launch->vm->dir));
+		keep[(*count)++] = launch->vsock;
+		keep[(*count)++] = launch->vm->dir;
+	}
 	if (guest->bare)
 		strings_add(argv, "--serial");
 	else if (launch->config->terminal)
@@ -139,7 +146,12 @@ static int open_files(struct launch *launch, struct error *error)
 	/* Beside all VMs: what KVM offers is asked once a boot. Without it the monitor asks. */
 	launch->cpuid = openat(dir, "../../cpuid", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	launch->control = control_listen(dir);
-	return launch->control < 0 ? error_set(error, launch->control, "control socket: %s", strerror(-launch->control)) : 0;
+	if (launch->control < 0)
+		return error_set(error, launch->control, "control socket: %s", strerror(-launch->control));
+	if (!config->guest.is_linux || config->guest.bare)
+		return 0;
+	launch->vsock = agent_listen(dir);
+	return launch->vsock < 0 ? error_set(error, launch->vsock, "vsock socket: %s", strerror(-launch->vsock)) : 0;
 }
 
 /* A pipe that we hold open at both ends through one descriptor: it never ends, whoever attaches and leaves. */
@@ -187,6 +199,9 @@ static int start_monitor(struct launch *launch, uint64_t start_ns, struct error 
 	/* From now on only the monitor answers, and its end closes passt's socket too. */
 	close(launch->control);
 	launch->control = -1;
+	if (launch->vsock >= 0)
+		close(launch->vsock);
+	launch->vsock = -1;
 	if (launch->net.fd >= 0)
 		close(launch->net.fd);
 	launch->net.fd = -1;
@@ -195,7 +210,7 @@ static int start_monitor(struct launch *launch, uint64_t start_ns, struct error 
 
 int launch_start(struct launch *launch, const struct vm_config *config, struct vm_dir *vm, uint64_t start_ns, struct error *error)
 {
-	*launch = (struct launch){ .config = config, .vm = vm, .net = NET_LINK_NONE, .control = -1, .initrd = -1, .cpuid = -1, .log = -1, .messages = -1 };
+	*launch = (struct launch){ .config = config, .vm = vm, .net = NET_LINK_NONE, .control = -1, .vsock = -1, .initrd = -1, .cpuid = -1, .log = -1, .messages = -1 };
 	int err = net_check_ports(&config->net, error);
 	if (!err)
 		err = open_files(launch, error);
@@ -211,7 +226,7 @@ int launch_start(struct launch *launch, const struct vm_config *config, struct v
 void launch_end(struct launch *launch)
 {
 	net_close(&launch->net);
-	int *fds[] = { &launch->control, &launch->initrd, &launch->cpuid, &launch->log, &launch->messages };
+	int *fds[] = { &launch->control, &launch->vsock, &launch->initrd, &launch->cpuid, &launch->log, &launch->messages };
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);
@@ -234,19 +249,36 @@ void launch_hold_signals(void)
 	sigset_t set;
 	forwarded(&set);
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGWINCH);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 static void forward(const struct launch *launch, int number, int *interrupts)
 {
 	bool kill_now = number == SIGINT && ++*interrupts >= INTERRUPTS_TO_KILL;
-	int err = control_ask(launch->vm->dir, kill_now ? LV_CTL_KILL : LV_CTL_SIGNAL, number, NULL);
+	int dir = launch->vm->dir, err = kill_now ? control_ask(dir, LV_CTL_KILL, number, NULL) : vm_signal(dir, number);
 	if (err || kill_now) {
 		/* A monitor that does not answer is ended; one that was asked to end shows that by ending. */
 		log_debug("signal %d: %s", number, err ? strerror(-err) : "killed");
 		if (err != -ENOSYS && err)
 			kill(launch->monitor, SIGKILL);
 	}
+}
+
+/* The window of a VM's terminal is as large as ours. */
+static void resize(const struct launch *launch)
+{
+	uint16_t rows, columns;
+	if (launch->config->terminal && terminal_size(&rows, &columns))
+		control_ask(launch->vm->dir, LV_CTL_RESIZE, (int64_t)rows << 16 | columns, NULL);
+}
+
+static void on_signal(const struct launch *launch, int number, int *interrupts)
+{
+	if (number == SIGWINCH)
+		resize(launch);
+	else if (number != SIGCHLD)
+		forward(launch, number, interrupts);
 }
 
 /* Said once, with passt's own words if it has left any. */
@@ -316,6 +348,7 @@ int launch_wait(struct launch *launch, struct error *error)
 	sigset_t set;
 	forwarded(&set);
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGWINCH);
 	struct pollfd fds[] = { { .fd = signalfd(-1, &set, SFD_CLOEXEC), .events = POLLIN }, { .events = POLLIN } };
 	if (fds[0].fd < 0)
 		return error_set(error, -errno, "signalfd: %s", strerror(errno));
@@ -325,8 +358,8 @@ int launch_wait(struct launch *launch, struct error *error)
 			continue;
 		if (fds[1].revents)
 			on_packet(launch, fds[1].revents);
-		if (fds[0].revents && read(fds[0].fd, &info, sizeof(info)) == (ssize_t)sizeof(info) && info.ssi_signo != SIGCHLD)
-			forward(launch, (int)info.ssi_signo, &interrupts);
+		if (fds[0].revents && read(fds[0].fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+			on_signal(launch, (int)info.ssi_signo, &interrupts);
 	}
 	close(fds[0].fd);
 	launch->monitor = 0;

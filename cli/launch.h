@@ -11,6 +11,7 @@ struct launch { /* LAUNCH_NONE: nothing started */
 	struct vm_dir *vm;
 	struct net_link net;
 	int control; /* listening socket, until the monitor has it */
+	int vsock; /* Linux guests: listening socket, likewise; -1: none */
 	int initrd; /* Linux guests: our archive with the VM's configuration, -1: none */
 	int cpuid; /* the machine's CPUID cache */
 	int log, messages; /* console.log, monitor.log (detached), -1: none */

@@ -17,6 +17,7 @@
 #include "cli/choose.h"
 #include "cli/crash.h"
 #include "cli/launch.h"
+#include "cli/terminal.h"
 #include "cli/record.h"
 #include "tinyx/pack.h"
 
@@ -54,7 +55,7 @@ static const struct option_spec options[] = {
 	{ "initrd", 0, OPTION_STRING, AT(initrd), "FILE", "Linux guests: an initial RAM disk in place of ours; the console is a serial port then", .complete = "file" },
 	{ "append", 0, OPTION_STRING, AT(append), "TEXT", "Linux guests: more for the kernel's command line", .complete = "none" },
 	{ "no-companions", 0, OPTION_FLAG, AT(no_companions), NULL, "pack the program and its libraries only, not the other files of its package" },
-	{ "tty", 't', OPTION_FLAG, AT(tty), NULL, "accepted for the habit: a terminal is passed through when there is one" },
+	{ "tty", 't', OPTION_FLAG, AT(tty), NULL, "give the program of a Linux guest a terminal of its own, with job control and resizing; the library OS passes a terminal through when there is one" },
 	{ "interactive", 'i', OPTION_FLAG, AT(interactive), NULL, "with -d: standard input stays open for \"lightvm console\"; in the foreground it is always passed through" },
 	{ 0 },
 };
@@ -319,6 +320,9 @@ static int fill(struct vm_config *config, const struct run_options *given, struc
 	config->detached = given->detach;
 	config->remove = given->remove;
 	config->keeps_stdin = given->detach && given->interactive;
+	config->terminal = given->tty && config->guest.is_linux;
+	if (config->terminal && !config->detached && !isatty(STDIN_FILENO))
+		return error_set(error, -ENOTTY, "-t: standard input is not a terminal; leave -t out");
 	if (given->memory)
 		config->memory = given->memory;
 	if (given->workdir || !config->cwd) {
@@ -374,7 +378,13 @@ static void report(const struct vm_dir *vm, const struct vm_config *config)
 
 static int run_foreground(struct launch *launch, struct vm_dir *vm, const struct vm_config *config, struct error *error)
 {
-	int status = launch_wait(launch, error);
+	struct terminal terminal = { 0 };
+	int status = config->terminal ? terminal_enter(&terminal) : 0;
+	if (status)
+		error_set(error, status, "the terminal: %s", strerror(-status));
+	else
+		status = launch_wait(launch, error);
+	terminal_leave(&terminal);
 	report(vm, config);
 	return status;
 }

@@ -2,6 +2,7 @@
 #include "guest/report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,6 +11,10 @@
 #include <sys/reboot.h>
 #include <unistd.h>
 
+#include "abi/guest_config.h"
+#include "guest/ports.h"
+
+#define PORT_WAIT_MS 500 /* for the host to name its ports */
 #define PORTS (LV_PORT_EXIT + 4 - LV_PORT_MARK)
 
 static void port_write(unsigned short port, uint32_t value)
@@ -28,6 +33,16 @@ void report_drop_ports(void)
 	ioperm(LV_PORT_MARK, PORTS, 0);
 }
 
+/* The console may be only in the log; whoever waits for the program reads its standard error. Taken already: nothing is done. */
+static void tell_port(const char *line, size_t size)
+{
+	int fd = getpid() == 1 ? port_open(LV_GUEST_PORT_STDERR, O_WRONLY, PORT_WAIT_MS) : -ENODEV;
+	if (fd < 0)
+		return;
+	(void)!write(fd, line, size);
+	close(fd);
+}
+
 int report_error(const char *step, const char *object, int err)
 {
 	char line[1024];
@@ -37,6 +52,7 @@ int report_error(const char *step, const char *object, int err)
 	if (n >= (int)sizeof(line))
 		line[(n = sizeof(line)) - 1] = '\n';
 	(void)!write(STDERR_FILENO, line, (size_t)n);
+	tell_port(line, (size_t)n);
 	return -number;
 }
 

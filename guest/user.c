@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,8 +107,10 @@ int user_find(struct user *user, const char *word, char *missing, size_t room)
 	if (!group)
 		return *name ? group_walk(user, NULL, name) : 0;
 	if (!number_of(group, &number)) {
+		/* The user's own group, said in full by the command line, brings the others along. */
+		bool own = *name && user->gid == number;
 		user->gid = number;
-		return 0;
+		return own ? group_walk(user, NULL, name) : 0;
 	}
 	snprintf(missing, room, "group %s", group);
 	return group_walk(user, group, NULL);
