@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "abi/layout.h"
@@ -96,10 +97,20 @@ struct cpuid_cache {
 };
 #define CPUID_CACHE_MAGIC 0x34444955504343ull
 
-static bool cache_valid(const struct cpuid_cache *cache, ssize_t n, const char *boot_id)
+static bool cache_valid(const struct cpuid_cache *cache, const char *boot_id)
 {
-	return n == sizeof(*cache) && cache->magic == CPUID_CACHE_MAGIC && strcmp(cache->boot_id, boot_id) == 0 &&
+	return cache->magic == CPUID_CACHE_MAGIC && memcmp(cache->boot_id, boot_id, sizeof(cache->boot_id)) == 0 &&
 	       cache->head.nent <= CPUID_ENTRIES;
+}
+
+/* Mapped, so that all monitors share its pages. NULL: there is none yet, or it is damaged or from before this boot. */
+static const struct cpuid_cache *map_cache(int fd, const char *boot_id)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0 || st.st_size != sizeof(struct cpuid_cache))
+		return NULL;
+	const struct cpuid_cache *cache = mmap(NULL, sizeof(*cache), PROT_READ, MAP_PRIVATE, fd, 0);
+	return cache != MAP_FAILED && cache_valid(cache, boot_id) ? cache : NULL;
 }
 
 static const struct kvm_cpuid_entry2 *find_leaf(const struct cpuid_cache *cache, uint32_t function)
@@ -154,8 +165,9 @@ int kvm_read_cpuid(struct vm *vm)
 				boot_id[0] = 0;
 			close(boot);
 		}
-		if (boot_id[0] && cache_valid(&cache, pread(fd, &cache, sizeof(cache), 0), boot_id))
-			return vm->cpuid = &cache, 0;
+		vm->cpuid = boot_id[0] ? map_cache(fd, boot_id) : NULL;
+		if (vm->cpuid)
+			return 0;
 	}
 	int result = ask_cpuid(vm, &cache);
 	if (result < 0)
