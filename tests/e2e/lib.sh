@@ -4,6 +4,8 @@
 # "skip NAME - WHY" for each thing it checks; what else it prints is shown when something failed.
 # In the head of a test: "# timeout: SECONDS" (60), and "# alone" if nothing may run beside it.
 
+[ -z "${lv_lib:-}" ] || return 0 # a test that runs another one has it already
+lv_lib=1
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 set -uo pipefail
 
@@ -43,7 +45,8 @@ check() {
 # Runs something in the background that ends with the test; its pid is in $pid.
 start() { "$@" <&0 & pid=$!; background+=("$pid"); }
 
-run() { "$lightvm" run "$@"; }
+# LV_KERNEL_KIND: the kernel on which every VM of a test runs, instead of the one that lightvm chooses.
+run() { "$lightvm" run ${LV_KERNEL_KIND:+--kernel "$LV_KERNEL_KIND"} "$@"; }
 
 # same NAME [RUN-OPTION...] -- PROGRAM [ARG...]: stdout and exit status of the program as a VM are those as a process. Standard
 # input for both is $work/stdin, if there is one.

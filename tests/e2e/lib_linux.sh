@@ -9,7 +9,7 @@ linux_kernel=${LV_KERNEL:-$cache/kernel/general/vmlinux}
 need_linux() { # NAME
 	local why=''
 	[ "$("$monitor" --probe 2>&1)" != page-table ] || why='this KVM works by page tables; the rig runs it'
-	[ -z "$why" ] && [ ! -f "$linux_kernel" ] && why="no kernel: lightvm kernel build general"
+	[ -z "$why" ] && [ ! -f "$linux_kernel" ] && why="no kernel: run lightvm kernel build"
 	[ -n "$why" ] || return 0
 	skip "$1" "$why"
 	finish

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# rig
+# What a user can get wrong with Linux guests: each mistake is named, with the value and what to do.
+# timeout: 60
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib_linux.sh"
+hello=$build/apps/hello
+
+# ---- what the command line finds
+says 'an unknown kernel' 125 'there is no kernel "nonesuch"' run --kernel nonesuch "$hello"
+says 'a kernel that is nearly known' 125 'did you mean "linux"?' run --kernel linus "$hello"
+says 'a kernel that was not built' 125 'is not built yet; run: lightvm kernel build' env LIGHTVM_CACHE="$work/empty" "$lightvm" run --kernel linux "$hello"
+says 'base, not built' 125 'lightvm kernel build --config base' env LIGHTVM_CACHE="$work/empty" "$lightvm" run --kernel base "$hello"
+says 'a missing kernel file' 125 '/no/such/vmlinux: No such file or directory' run --kernel /no/such/vmlinux "$hello"
+says 'a directory' 125 '--kernel /tmp/.: not a file' run --kernel /tmp/. "$hello"
+says 'a text' 125 'not a kernel: neither a bzImage nor an ELF vmlinux' run --kernel "$top/README.md" "$hello"
+says 'a program' 125 'a program, not a kernel' run --kernel /bin/ls "$hello"
+printf '\037\213xxxx' >"$work/vmlinux.gz"
+says 'a packed kernel' 125 'a gzip file; unpack it first' run --kernel "$work/vmlinux.gz" "$hello"
+printf '\177ELF\001\001\001%0200d' 0 >"$work/vmlinux32"
+says 'a 32-bit kernel' 125 'a 32-bit kernel; VMs start 64-bit kernels only' run --kernel "$work/vmlinux32" "$hello"
+says 'more vCPUs than allowed' 125 '--cpus: 33 is out of range (1 to 32)' run --cpus 33 "$hello"
+says 'no vCPUs' 125 'out of range (1 to 32)' run --cpus 0 "$hello"
+says 'vCPUs on the library OS' 125 '--cpus is for Linux guests' run --kernel libos --cpus 2 "$hello"
+says 'an initial RAM disk on the library OS' 125 '--initrd is for Linux guests' run --kernel libos --initrd /bin/ls "$hello"
+says 'no program' 125 'which program or image?' run
+says 'no program for the library OS' 125 'which program?' run --kernel libos
+printf 'x%.0s' {1..1000} >"$work/short"
+says 'a disk whose last block is short' 125 '1000 bytes, is not a whole number of 512-byte blocks' run --disk "$work/short" "$hello"
+: >"$work/nothing"
+says 'an empty disk' 125 '0 bytes, is not a whole number of 512-byte blocks' run --disk "$work/nothing" "$hello"
+says 'a missing disk' 125 '/no/such/disk: No such file or directory' run --disk /no/such/disk "$hello"
+says 'a disk that is none' 125 'neither a file nor a block device' run --disk /dev/null "$hello"
+truncate -s 1M "$work/disk"
+says 'an unknown disk option' 125 '"rw" is none of ro, overlay and serial=S' run --disk "$work/disk,rw" "$hello"
+says 'a serial number that is too long' 125 'serial=123456789012345678901" is none of' run --disk "$work/disk,serial=123456789012345678901" "$hello"
+says 'an unknown configuration' 125 'did you mean "general"?' "$lightvm" kernel build --config generall
+printf 'CONFIG_A=y\nwhat\n' >"$work/bad.config"
+says 'a line that is no option' 125 'bad.config:2: "what" is neither CONFIG_NAME=VALUE nor a comment' "$lightvm" kernel build --config "$work/bad.config"
+says 'a missing source' 125 '/no/linux.tar.xz: No such file' "$lightvm" kernel build --source /no/linux.tar.xz
+says 'kernel inspect of what is not there' 125 'there is no kernel "zzzz"' "$lightvm" kernel inspect zzzz
+says 'kernel rm of nothing' 125 'which kernel?' "$lightvm" kernel rm
+check 'kernel ls of an empty cache' test "$(LIGHTVM_CACHE=$work/empty "$lightvm" kernel ls -q | wc -l)" = 0
+
+# ---- what only the monitor can see
+if [ "$("$monitor" --probe 2>&1)" = page-table ] && [ -f "$linux_kernel" ]; then
+	says 'page-table KVM says what to use instead' 125 '--kernel libos' run --kernel "$linux_kernel" "$hello"
+fi
+[ -f "$linux_kernel" ] || { skip 'the monitor' 'no kernel: run lightvm kernel build'; finish; }
+[ "$("$monitor" --probe 2>&1)" != page-table ] || finish
+says 'a kernel larger than the memory' 125 'give it more (--mem' run --kernel "$linux_kernel" -m 8M "$hello"
+truncate -s 60M "$work/initrd"
+says 'an initial RAM disk that does not fit' 125 'the initial RAM disk takes 61440 KiB' run --kernel "$linux_kernel" --initrd "$work/initrd" -m 64M "$hello"
+head -c 4096 "$linux_kernel" >"$work/cut"
+says 'a kernel that is cut off' 125 '--kernel' run --kernel "$work/cut" "$hello"
+says 'a command line that is too long' 125 'command line has' run --kernel "$linux_kernel" --append "$(printf 'x%.0s' {1..5000})" "$hello"
+finish
