@@ -23,7 +23,7 @@ linux_initrd() {
 	rm -rf "$root"
 	mkdir -p "$root"/{bin,dev,proc,sys,tmp}
 	cp /bin/busybox "$root/bin/busybox"
-	for name in sh mount ip echo cat sleep reboot; do ln -s busybox "$root/bin/$name"; done
+	for name in sh mount ip echo cat sleep reboot ping; do ln -s busybox "$root/bin/$name"; done
 	for program; do
 		name=$root/${program#*=} program=${program%%=*}
 		cp "$program" "$name"

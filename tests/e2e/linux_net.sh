@@ -41,8 +41,8 @@ stream() { # NAME [OPTION]
 }
 
 # ---- a tap
-# passt learns the address of the guest from what that sends: arp_notify.
-up='ip link set lo up; ip addr add 10.99.0.2/24 dev eth0; echo 1 >/proc/sys/net/ipv4/conf/all/arp_notify; ip link set eth0 up; cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu'
+
+up='ip link set lo up; ip addr add 10.99.0.2/24 dev eth0; ip link set eth0 up; cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu'
 guest tap=lvtest0 "$up"'; iperf3 -s --forceflush'
 await 10 'the tap' ip link show lvtest0
 ip addr add 10.99.0.1/24 dev lvtest0
@@ -58,7 +58,8 @@ wait "$pid"
 
 # ---- passt, which gives the address by DHCP; here it is known
 if command -v passt >/dev/null; then
-	guest passt=10.99.1.2 "${up//10.99.0.2/10.99.1.2}; ip route add default via 10.99.1.1; iperf3 -s -1 --forceflush" ,mtu=9000
+	# passt learns the guest's MAC address from the first frame of it, and sends to all until then, which Linux does not take.
+	guest passt=10.99.1.2 "${up//10.99.0.2/10.99.1.2}; ip route add default via 10.99.1.1; ping -c 1 -W 2 10.99.1.1; iperf3 -s -1 --forceflush" ,mtu=9000
 	check 'passt: iperf3 listens' await 40 'iperf3' grep -q "Server listening" "$work/out"
 	check 'passt: MTU' grep -q '^9000' "$work/out"
 	check 'passt: to the guest' timeout 40 iperf3 -c 127.0.0.1 -p 5299 -t 2 -J
