@@ -92,12 +92,29 @@ void crash_program(const struct regs *regs, int signo, uint64_t vector, uint64_t
 	__builtin_trap();
 }
 
+/* The words between RSP and the end of its page, or of the thread's stack, that lead into libos. */
+static uint32_t scan_own_stack(volatile struct lv_crash *crash, uint64_t sp)
+{
+	bool own = sp < kstack_top && kstack_top - sp <= 4096u << KSTACK_ORDER;
+	uint64_t end = own ? kstack_top : ALIGN_UP(sp + 1, 4096);
+	uint32_t frames = 0;
+	for (sp = ALIGN_DOWN(sp, 8); sp < end && frames < ARRAY_SIZE(crash->stack); sp += 8) {
+		uint64_t word = *(uint64_t *)sp;
+		if (word >= (uint64_t)__text_start && word < (uint64_t)__text_end)
+			crash->stack[frames++] = word;
+	}
+	return frames;
+}
+
 void panic(const char *format, ...)
 {
 	volatile struct lv_crash *crash = &shared_page->crash;
 	static bool again;
 	__builtin_va_list args;
 	char text[sizeof(crash->message)];
+	if (again) /* looking at the stack failed: what was found first is what matters */
+		hypercall(LV_HC_CRASH, SIGABRT);
+	again = true;
 	__builtin_va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	__builtin_va_end(args);
@@ -106,15 +123,7 @@ void panic(const char *format, ...)
 	crash->signal = SIGABRT;
 	crash->reg[16] = (uint64_t)__builtin_return_address(0);
 	crash->reg[7] = (uint64_t)__builtin_frame_address(0);
-	if (!again) { /* looking at the stack may fault */
-		again = true;
-		uint32_t frames = 0;
-		uint64_t *sp = (uint64_t *)ALIGN_DOWN(crash->reg[7], 8);
-		for (int i = 0; i < 512 && frames < ARRAY_SIZE(crash->stack) && (uint64_t)&sp[i] < kstack_top; i++)
-			if (sp[i] >= (uint64_t)__text_start && sp[i] < (uint64_t)__text_end)
-				crash->stack[frames++] = sp[i];
-		crash->frames = frames;
-	}
+	crash->frames = scan_own_stack(crash, crash->reg[7]);
 	hypercall(LV_HC_CRASH, SIGABRT);
 	__builtin_trap();
 }

@@ -43,7 +43,7 @@ static void page_fault(struct regs *regs, uint64_t error, uint64_t addr)
 		process_exit(SIGKILL);
 	}
 	if (from_libos(regs))
-		panic("page fault in libos: address %lx, error %lx, rip %lx", addr, error, regs->rip);
+		panic("page fault in libos: address %lx, error %lx, rip %lx, rsp %lx", addr, error, regs->rip, regs->rsp);
 	int signo = code < 0 ? SIGBUS : SIGSEGV;
 	signal_fault(regs, signo, code < 0 ? -code : code, addr, PAGE_FAULT, error, addr);
 }
@@ -82,7 +82,7 @@ void trap_dispatch(struct regs *regs, uint64_t vector, uint64_t error, uint64_t 
 	if (vector == PAGE_FAULT)
 		page_fault(regs, error, cr2);
 	else if (from_libos(regs))
-		panic("trap %lu in libos: error %lx, rip %lx", vector, error, regs->rip);
+		panic("trap %lu in libos: error %lx, rip %lx, rsp %lx", vector, error, regs->rip, regs->rsp);
 	else
 		fault_of_program(regs, vector, error, cr2);
 	if (!from_libos(regs))

@@ -273,6 +273,15 @@ static int on_mmio(struct vm *vm)
 	return give_up(vm, text);
 }
 
+/* The vCPU was stopped on its way into a trap: KVM delivers that first, from wherever RIP and RSP then point to. */
+static bool trap_underway(const struct vm *vm)
+{
+	struct kvm_vcpu_events events;
+	if (ioctl(vm->vcpu.fd, KVM_GET_VCPU_EVENTS, &events) < 0)
+		return false;
+	return events.exception.injected || events.exception.pending || events.interrupt.injected;
+}
+
 /* The program computes and somebody wants it interrupted: go on in libos, which finds where it was in the shared page. */
 static int upcall(struct vm *vm)
 {
@@ -280,6 +289,8 @@ static int upcall(struct vm *vm)
 	if (ioctl(vm->vcpu.fd, KVM_GET_REGS, &regs) < 0)
 		return give_up(vm, "KVM_GET_REGS failed");
 	vm->shared->resched = 1;
+	if (trap_underway(vm))
+		return RUNNING; /* libos looks at resched at the end of the trap */
 	if (regs.rip >> 30 == LV_BASE >> 30)
 		return RUNNING; /* in libos or a stub: it looks at resched on its way back */
 	vm->shared->upcall.rip = regs.rip;

@@ -252,6 +252,32 @@ static void check_many_faults(void)
 	handle(SIGSEGV, SIG_DFL, 0);
 }
 
+static void *spin_until_stop(void *unused)
+{
+	while (!stop)
+		;
+	return unused;
+}
+
+/* Faults while another thread wants the processor: what interrupts the program may find it on its way into a trap. */
+static void check_faults_preempted(void)
+{
+	pthread_t thread;
+
+	jumps = stop = 0;
+	handle(SIGSEGV, on_fault, 0);
+	pthread_create(&thread, NULL, spin_until_stop, NULL);
+	for (int64_t end = now_ms() + 1000; now_ms() < end;)
+		if (!sigsetjmp(out, 1))
+			*(volatile int *)8 = 1;
+		else
+			jumps++;
+	stop = 1;
+	pthread_join(thread, NULL);
+	CHECK(jumps > 100);
+	handle(SIGSEGV, SIG_DFL, 0);
+}
+
 /* ---- locks ---- */
 
 static void *die_holding(void *lock)
@@ -339,6 +365,7 @@ int main(void)
 	check_inherit();
 	check_context();
 	check_many_faults();
+	check_faults_preempted();
 	check_robust(PTHREAD_PRIO_NONE, "robust mutex");
 	check_robust(PTHREAD_PRIO_INHERIT, "robust mutex with priority inheritance");
 	check_pi();
