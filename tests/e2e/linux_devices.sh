@@ -97,6 +97,7 @@ check 'the file system is whole' fsck.ext4 -fn "$work/third"
 
 # ---- memory that the guest frees goes back to the host ----
 make_initrd "$work/initrd" <<-'TEST'
+	echo 5 >/sys/module/page_reporting/parameters/page_reporting_order # as our PID 1 does it
 	mount -o remount,size=90% /tmp
 	dd if=/dev/zero of=/tmp/big bs=1M count=60 2>/dev/null
 	echo 'memory is full' >$(port stdout)
