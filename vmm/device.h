@@ -24,6 +24,8 @@
 struct device;
 struct devices;
 
+#define NET_PAIRS_MAX 4
+
 /* What a VM is given, by type; descriptors are owned by the device from devices_add on, even if that fails. -1: none. */
 struct device_config {
 	enum lv_device_type type;
@@ -38,6 +40,8 @@ struct device_config {
 			int fd;
 			bool passt; /* stream socket with length-prefixed frames; otherwise a tap with IFF_NO_PI|IFF_VNET_HDR */
 			struct lv_net_config config; /* MAC, addresses, MTU: goes to the device page as it is */
+			unsigned more; /* further queues of the tap (IFF_MULTI_QUEUE), for Linux */
+			int more_fd[NET_PAIRS_MAX - 1];
 		} net;
 		struct device_block {
 			int fd; /* regular file or block device */
@@ -91,7 +95,7 @@ struct device_ops {
 	void (*free)(struct device *device);
 };
 extern const struct device_ops *const device_table[];
-extern const struct device_ops console_ops, virtio_console_ops, net_ops, block_ops, vsock_ops, rng_ops, balloon_ops;
+extern const struct device_ops console_ops, virtio_console_ops, net_ops, net_pairs_ops, block_ops, vsock_ops, rng_ops, balloon_ops;
 
 struct device {
 	const struct device_ops *ops;
@@ -168,6 +172,8 @@ void device_publish(struct device *device, unsigned queue);
 void device_reconfigured(struct device *device);
 /* queue_pop, with statistics; a broken ring stops the device. Answers 1 or 0. */
 int device_pop(struct device *device, unsigned queue, struct chain *chain);
+/* Gives the chain back that was popped last, untouched; read_len: what it had. */
+void device_unpop(struct device *device, unsigned queue, uint32_t read_len);
 /* Stops the device for good: the guest broke a rule. The reason goes into the status record. */
 void device_break(struct device *device, const char *reason);
 static inline bool device_broken(const struct device *device)

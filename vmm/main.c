@@ -206,13 +206,15 @@ static int run(struct vm *vm, const struct vm_config *config)
 /* Of what the parent left open, only that which the options name stays. */
 static int close_others(const struct vm_config *c)
 {
-	int keep[9 + 2 * LV_MAX_DEVICES] = {c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->vsock_dir, c->cpuid_fd, c->control_fd, c->status_fd, c->log_fd};
+	int keep[9 + NET_PAIRS_MAX * LV_MAX_DEVICES] = {c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->vsock_dir, c->cpuid_fd, c->control_fd, c->status_fd, c->log_fd};
 	unsigned count = 9;
 	for (unsigned i = 0; i < c->device_count; i++) {
 		const struct device_config *d = &c->device[i];
 		keep[count++] = d->type == LV_DEV_NET ? d->net.fd : d->type == LV_DEV_VSOCK ? d->vsock.listener : d->block.fd;
-		if (c->device[i].type == LV_DEV_BLOCK)
-			keep[count++] = c->device[i].block.lock;
+		if (d->type == LV_DEV_BLOCK)
+			keep[count++] = d->block.lock;
+		for (unsigned j = 0; d->type == LV_DEV_NET && j < d->net.more; j++)
+			keep[count++] = d->net.more_fd[j];
 	}
 	int result = jail_keep_only(keep, count);
 	return result < 0 ? log_error("closing inherited descriptors: %s", strerror(-result)) : 0;

@@ -200,7 +200,15 @@ static int set_net_key(struct lv_net_config *net, char *key)
 	return result < 0 || mtu >= 576 ? result : log_error("--net: mtu=%s is less than 576", value);
 }
 
-/* tap:fd:N[,key=value...] or passt:fd:N[,...] */
+/* A further queue of the tap. */
+static int add_queue(struct device_config *device, const char *value)
+{
+	if (device->net.passt || device->net.more == NET_PAIRS_MAX - 1)
+		return log_error("--net: %s: %s", value, device->net.passt ? "passt has one queue" : "a tap has at most 4 queues");
+	return open_file("net", value, 0, &device->net.more_fd[device->net.more++]);
+}
+
+/* tap:fd:N[,fd:M...][,key=value...] or passt:fd:N[,...] */
 static int set_net(struct vm_config *c, const char *option, const char *value)
 {
 	char text[256], *save = NULL;
@@ -223,7 +231,7 @@ static int set_net(struct vm_config *c, const char *option, const char *value)
 	if (open_file("net", backend, 0, &device->net.fd) < 0)
 		return -1;
 	for (char *key; (key = strtok_r(NULL, ",", &save));)
-		if (set_net_key(&device->net.config, key) < 0)
+		if ((strncmp(key, "fd:", 3) == 0 ? add_queue(device, key) : set_net_key(&device->net.config, key)) < 0)
 			return -1;
 	return 0;
 }
@@ -347,7 +355,7 @@ static const struct option options[] = {
 	{"status", "FILE", "the status record is kept here", set_status},
 	{"cpuid-cache", "FILE", "keep the answer of KVM_GET_SUPPORTED_CPUID here until the next boot (one per machine, private to the user)", set_cpuid},
 	{"detach-console", NULL, "the console is not on descriptors 0, 1 and 2", set_detached},
-	{"net", "tap:fd:N|passt:fd:N[,mac=,ip=,gw=,dns=,mtu=]", "a network device", set_net},
+	{"net", "tap:fd:N[,fd:N...]|passt:fd:N[,mac=,ip=,gw=,dns=,mtu=]", "a network device", set_net},
 	{"disk", "FILE[,ro][,serial=S]", "a block device; may be repeated", set_disk},
 	{"vsock", "DIR|fd:N[,dir=DIR][,cid=N]", "a vsock device: hosts connect to the socket DIR/vsock, the guest to DIR/vsock_PORT (Linux guests)", set_vsock},
 	{"start-ns", "NS", "CLOCK_MONOTONIC when the command started, for the boot ledger", set_start},
@@ -419,6 +427,9 @@ static int check(struct vm_config *config)
 		return log_error("--libos is missing (or --kernel, for a Linux guest)");
 	if (config->initrd_fd >= 0 || config->append[0] || config->cpus > 1 || config->serial || config->tty)
 		return log_error("--initrd, --append, --cpus, --serial and --tty are for Linux guests (--kernel)");
+	for (unsigned i = 0; i < config->device_count; i++)
+		if (config->device[i].type == LV_DEV_NET && config->device[i].net.more)
+			return log_error("--net: several queues are for Linux guests (--kernel)");
 	if (has_vsock(config))
 		return log_error("--vsock is for Linux guests (--kernel)");
 	if (config->image_fd < 0)

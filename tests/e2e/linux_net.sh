@@ -17,6 +17,8 @@ if kind == "tap":
     fcntl.ioctl(fd, 0x400454ca, struct.pack("16sH22x", what.encode(), 0x5002))  # TUNSETIFF: TAP, NO_PI, VNET_HDR
 else:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
+    for end in ours, theirs: # passt drops what does not fit
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
     subprocess.Popen(["passt", "-f", "-q", "-4", "-a", what, "-n", "255.255.255.0", "-g", "10.99.1.1", "-t", "5299:5201",
                       "-F", str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
     fd = ours.detach()

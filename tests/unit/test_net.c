@@ -460,6 +460,98 @@ static void test_linux_tap(void **state)
 	}
 }
 
+/* ---- several queues ---- */
+
+#define CONTROL 4 /* behind two pairs */
+
+/* A tap with two queues; false: none can be made here. */
+static bool open_queues(struct device_config *config)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE };
+	int fd[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		fd[i] = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+		if (fd[i] < 0 || ioctl(fd[i], TUNSETIFF, &ifr) < 0) {
+			print_message("no tap can be made here: %s\n", strerror(errno));
+			close(fd[i]);
+			return false;
+		}
+	}
+	*config = (struct device_config){ .type = LV_DEV_NET,
+					  .net = { .fd = fd[0], .more = 1, .more_fd = { fd[1] }, .config = { .mtu = 1500 } } };
+	return true;
+}
+
+/* The driver's command, and the answer. */
+static int ask(struct fixture *f, struct driver *control, uint8_t class, uint8_t cmd, uint16_t pairs)
+{
+	struct part part[] = { { f->send, 2, false }, { f->send + 2, 2, false }, { f->send + 4, 1, true } };
+	uint8_t *at = guest_ptr(&f->guest, f->send);
+	uint32_t head, len;
+
+	at[0] = class;
+	at[1] = cmd;
+	memcpy(at + 2, &pairs, 2);
+	at[4] = 99;
+	driver_post(control, part, 3);
+	guest_ring(&f->guest, f->net);
+	assert_int_equal(driver_used(control, &head, &len), 1);
+	assert_int_equal(len, 1);
+	return at[4];
+}
+
+static void test_queues(void **state)
+{
+	struct device_config config;
+	struct fixture f = { 0 };
+	struct driver control;
+	uint8_t space[DEVICE_CONFIG_MAX] = { 0 };
+
+	if (!open_queues(&config))
+		skip();
+	guest_init(&f.guest);
+	f.net = guest_negotiate_device(&f.guest, &config, ~0ull);
+	assert_non_null(f.net);
+	assert_int_equal(f.net->features & (BIT(MQ) | BIT(CTRL_VQ)), BIT(MQ) | BIT(CTRL_VQ));
+	f.net->ops->configuration(f.net, space);
+	assert_int_equal(space[8], 2);
+	f.send = guest_alloc(&f.guest, 4096, 4096);
+	driver_init(&control, &f.guest, &f.guest.ring[CONTROL]);
+	assert_int_equal(ask(&f, &control, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 2), VIRTIO_NET_OK);
+	assert_int_equal(ask(&f, &control, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 1), VIRTIO_NET_OK);
+	assert_int_equal(ask(&f, &control, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 0), VIRTIO_NET_ERR);
+	assert_int_equal(ask(&f, &control, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 3), VIRTIO_NET_ERR);
+	assert_int_equal(ask(&f, &control, VIRTIO_NET_CTRL_MQ, 1, 2), VIRTIO_NET_ERR);
+	assert_int_equal(ask(&f, &control, VIRTIO_NET_CTRL_RX, 0, 1), VIRTIO_NET_ERR);
+	driver_post(&control, &(struct part){ f.send, 4, false }, 1);
+	guest_ring(&f.guest, f.net);
+	assert_string_equal(f.net->stats.error, "a network command without room for its answer");
+	guest_fini(&f.guest);
+}
+
+/* Frames go out by either queue, and without MQ the driver's third queue is the control queue. */
+static void test_queues_unused(void **state)
+{
+	struct device_config config;
+	struct fixture f = { 0 };
+	struct virtio_net_hdr_v1 header = { 0 };
+	struct driver control;
+
+	if (!open_queues(&config))
+		skip();
+	guest_init(&f.guest);
+	f.net = guest_negotiate_device(&f.guest, &config, BIT(CTRL_VQ));
+	f.send = guest_alloc(&f.guest, 4096, 4096);
+	driver_init(&control, &f.guest, &f.guest.ring[2]);
+	assert_int_equal(ask(&f, &control, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 2), VIRTIO_NET_ERR);
+	driver_init(&f.tx, &f.guest, &f.guest.ring[3]);
+	guest_sends(&f, &header, "fourteen bytes", 14);
+	assert_int_equal(f.net->stats.requests[LV_NET_TX], 1);
+	assert_false(device_broken(f.net));
+	guest_fini(&f.guest);
+}
+
 static void test_tap(void **state)
 {
 	struct device_config config = { .type = LV_DEV_NET, .net = { .fd = open_tap(), .config = { .mtu = 1500 } } };
@@ -497,7 +589,7 @@ int main(void)
 		TEST(test_config), TEST(test_receive), TEST(test_receive_merged), TEST(test_receive_torn), TEST(test_receive_later),
 		TEST(test_few_buffers), TEST(test_too_few_buffers), TEST(test_receive_lies), TEST(test_peer_gone), TEST(test_buffer_too_small), TEST(test_send), TEST(test_send_blocked),
 		TEST(test_bad_headers), TEST(test_no_header), cmocka_unit_test_setup_teardown(test_linux_configuration, setup_linux, teardown),
-		cmocka_unit_test_setup_teardown(test_unmerged, setup_linux, teardown), cmocka_unit_test(test_linux_tap), cmocka_unit_test(test_tap), cmocka_unit_test(test_not_a_tap),
+		cmocka_unit_test_setup_teardown(test_unmerged, setup_linux, teardown), cmocka_unit_test(test_linux_tap), cmocka_unit_test(test_queues), cmocka_unit_test(test_queues_unused), cmocka_unit_test(test_tap), cmocka_unit_test(test_not_a_tap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-const struct device_ops *const device_table[] = { &virtio_console_ops, &console_ops, &net_ops, &block_ops, &vsock_ops, &rng_ops, &balloon_ops, NULL };
+const struct device_ops *const device_table[] = { &virtio_console_ops, &console_ops, &net_pairs_ops, &net_ops, &block_ops, &vsock_ops, &rng_ops, &balloon_ops, NULL };
 
 #define ROUNDS 8 /* of one queue, before other descriptors get their turn */
 
@@ -274,7 +274,7 @@ void device_reconfigured(struct device *device)
 		device->set->interrupt(device->set->interrupt_context, device, true);
 }
 
-static void count(struct device *device, unsigned queue, unsigned requests, uint32_t bytes)
+static void count(struct device *device, unsigned queue, int requests, int64_t bytes)
 {
 	unsigned slot = device->ops->stats_slot ? device->ops->stats_slot[queue] : queue;
 
@@ -294,6 +294,12 @@ int device_pop(struct device *device, unsigned queue, struct chain *chain)
 		return 0;
 	count(device, queue, 1, chain->read_len);
 	return 1;
+}
+
+void device_unpop(struct device *device, unsigned queue, uint32_t read_len)
+{
+	queue_unpop(&device->queue[queue], 1);
+	count(device, queue, -1, -(int64_t)read_len);
 }
 
 void device_push(struct device *device, unsigned queue, uint16_t head, uint32_t written)

@@ -154,12 +154,6 @@ static bool take_buffer(struct vsock *vsock, struct chain *chain)
 	return false;
 }
 
-static void give_buffer_back(struct vsock *vsock)
-{
-	queue_unpop(&vsock->device.queue[VSOCK_RX], 1);
-	vsock->device.stats.requests[VSOCK_RX]--;
-}
-
 static bool rx_process(struct vsock *vsock)
 {
 	struct chain *chain = &vsock->device.set->chain;
@@ -178,7 +172,7 @@ static bool rx_process(struct vsock *vsock)
 		n++;
 	}
 	if (have)
-		give_buffer_back(vsock);
+		device_unpop(&vsock->device, VSOCK_RX, 0);
 	device_publish(&vsock->device, VSOCK_RX);
 	if (vsock->stalled && vsock->replies < VSOCK_REPLIES && !device_broken(&vsock->device))
 		device_kick(&vsock->device);

@@ -40,3 +40,10 @@ int tap_set_offloads(int fd, uint64_t features)
 		offloads |= TUN_F_TSO_ECN;
 	return ioctl(fd, TUNSETOFFLOAD, offloads) < 0 ? -errno : 0;
 }
+
+int tap_attach(int fd, bool on)
+{
+	struct ifreq ifr = { .ifr_flags = on ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE };
+
+	return ioctl(fd, TUNSETQUEUE, &ifr) < 0 ? -errno : 0;
+}

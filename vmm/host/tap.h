@@ -3,6 +3,7 @@
 #ifndef LV_VMM_HOST_TAP_H
 #define LV_VMM_HOST_TAP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -13,5 +14,8 @@ int tap_setup(int fd, uint64_t *features);
 
 /* What may arrive from now on is what the driver took: *_GUEST_* of the features. 0 or a negative errno. */
 int tap_set_offloads(int fd, uint64_t features);
+
+/* Of a tap with several queues: whether frames come to this one. 0 or a negative errno. */
+int tap_attach(int fd, bool on);
 
 #endif
