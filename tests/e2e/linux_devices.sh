@@ -126,4 +126,29 @@ fi
 echo >&3
 exec 3>&-
 wait "$pid"
+
+# ---- the balloon, by the command line ----
+run -d --name tied -m 96M --kernel linux --disk "$work/second" "$(command -v busybox)" sleep 600 >/dev/null || not_ok 'a VM with a balloon' 'does not start'
+number() { "$lightvm" balloon --format json tied | jq ".$1 // -1"; }
+tells() { [ "$(number "$1")" "$2" "$3" ]; }
+await 20 'the guest to tell its memory' tells total -gt 60000000
+check 'a guest tells its memory' tells free -gt 10000000
+check 'inspect knows it too' sh -c "'$lightvm' inspect tied | jq -e '.[0].record.balloon.available > 0'"
+check 'take memory' "$lightvm" balloon tied 32M
+check 'the guest hands it over' await 20 'the balloon to have 32 MiB' tells actual -eq 33554432
+check 'and has less' tells free -lt 60000000
+check 'give it back' "$lightvm" balloon tied 0
+check 'the guest takes it' await 20 'the balloon to be empty' tells actual -eq 0
+refused() { # NAME PATTERN COMMAND...
+	local name=$1 pattern=$2
+	shift 2
+	if "$@" >"$work/refused" 2>&1; then not_ok "$name" 'was accepted'; elif grep -q "$pattern" "$work/refused"; then ok "$name"; else not_ok "$name" "$(cat "$work/refused")"; fi
+}
+refused 'more than there is' '96M is all the memory of VM' "$lightvm" balloon tied 96M
+refused 'no size' '"much" is not a size' "$lightvm" balloon tied much
+refused 'a disk that is in use' "$work/second is in use by another VM" run --kernel linux --disk "$work/second" "$(command -v busybox)" true
+refused 'readers neither' "$work/second is in use by a VM that writes to it" run --kernel linux --disk "$work/second,ro" "$(command -v busybox)" true
+check 'its end' "$lightvm" kill tied
+truncate -s 1000 "$work/odd"
+refused 'a disk with half a block' '1000 bytes, is not a whole number of 512-byte blocks' run --kernel linux --disk "$work/odd" "$(command -v busybox)" true
 finish
