@@ -30,10 +30,10 @@ def ours(part):
 
 
 def qemu(part):
-    command = ["qemu-system-x86_64", "-M", "microvm,acpi=off,pit=off,pic=off,rtc=off", "-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults",
+    command = ["qemu-system-x86_64", "-M", "microvm,acpi=off,pit=off,pic=off,rtc=off", "-accel", "kvm", "-cpu", "host,-xsave", "-m", "256", "-nodefaults",
                "-no-user-config", "-nographic", "-no-reboot", "-serial", "stdio", "-kernel", kernel, "-initrd", work + "/initrd",
                "-append", "console=ttyS0 quiet reboot=t panic=-1 bench=" + part]
-    if part == "disk":  # Linux finds the last of the command line first
+    if part == "disk":
         command += ["-drive", "if=none,id=b,format=raw,aio=io_uring,file=" + DISK, "-device", "virtio-blk-device,drive=b"]
     elif part == "net":
         command += ["-netdev", "tap,id=n,script=no,downscript=no,vhost=off,ifname=" + TAP, "-device", "virtio-net-device,netdev=n"]
@@ -68,9 +68,14 @@ class Guest:
         sys.exit("the guest never said %s, but: %s" % (word, seen[-20:]))
 
 
+def fio(line, field):
+    fields = line.split(";")
+    return float(fields[field]) if len(fields) > field else sys.exit("fio said: " + line)
+
+
 def disk(who):
     with Guest(who, "disk") as guest:
-        return {"read": float(guest.line("READ;").split(";")[8]), "write": float(guest.line("WRITE;").split(";")[49])}
+        return {"read": fio(guest.line("READ;"), 8), "write": fio(guest.line("WRITE;"), 49)}
 
 
 def stream(*options):

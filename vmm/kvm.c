@@ -199,6 +199,11 @@ unsigned kvm_cpuid(const struct vm *vm, struct kvm_cpuid_entry2 *entry)
 	return vm->cpuid->head.nent;
 }
 
+uint64_t kvm_xcr0(const struct vm *vm)
+{
+	return cache_xcr0(vm->cpuid);
+}
+
 static int set_cpuid(struct vm *vm, uint64_t *xcr0)
 {
 	const struct cpuid_cache *cache = vm->cpuid;

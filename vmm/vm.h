@@ -74,6 +74,7 @@ int kvm_read_cpuid(struct vm *vm); /* what the guest may use: from the cache fil
 int kvm_create(struct vm *vm); /* VM and vCPU */
 int kvm_create_vm(struct vm *vm);
 int kvm_create_vcpu(struct vm *vm, unsigned id, int *fd, struct kvm_run **run);
+uint64_t kvm_xcr0(const struct vm *vm); /* the state components that a guest may use */
 int kvm_kind(struct vm *vm); /* as probe_kind(), from the cache file if it is known there */
 struct kvm_cpuid_entry2;
 unsigned kvm_cpuid(const struct vm *vm, struct kvm_cpuid_entry2 *entry); /* copies CPUID_ENTRIES at most; answers how many */

@@ -30,6 +30,16 @@ static int set_own_cpuid(struct linux_cpu *cpu)
 	return ioctl(cpu->fd, KVM_SET_CPUID2, &cpuid.head) < 0 ? log_errno("KVM_SET_CPUID2") : 0;
 }
 
+/*
+ * All state components on from the start, although a processor begins with the x87's alone: the kernel enables them itself, but
+ * an AMD-V that does not intercept XSETBV (QEMU's emulated one) leaves KVM, and with it CPUID leaf 0xd, ignorant of that.
+ */
+static int set_xcr0(struct linux_cpu *cpu)
+{
+	struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0] = {.xcr = 0, .value = kvm_xcr0(cpu->guest->vm)}};
+	return ioctl(cpu->fd, KVM_SET_XCRS, &xcrs) < 0 ? log_errno("KVM_SET_XCRS") : 0;
+}
+
 /* Virtual wire mode, as firmware leaves it: the old interrupt controller reaches the first processor through LINT0. */
 static int set_lapic(struct linux_cpu *cpu)
 {
@@ -74,6 +84,8 @@ static int set_regs(struct linux_cpu *cpu)
 int linux_cpu_set_start(struct linux_cpu *cpu)
 {
 	int result = set_own_cpuid(cpu);
+	if (result == 0)
+		result = set_xcr0(cpu);
 	if (result == 0)
 		result = set_lapic(cpu);
 	if (result == 0 && cpu->index == 0)

@@ -68,6 +68,25 @@ static int parse(struct linux_guest *guest, int fd, uint64_t size)
 	return result < 0 ? log_error("--kernel: %s", why), result : 0;
 }
 
+/*
+ * The whole pages of a segment that lie in the file as they shall lie in memory become the file's own: nothing is copied until the
+ * guest writes, and what it only reads is shared with all other VMs of this kernel. Answers how many bytes that were; 0 is no error.
+ */
+static uint64_t map_pages(uint8_t *to, const struct kernel_load *load, int fd)
+{
+	uint64_t len = load->filesz & ~(LV_PAGE - 1);
+	if (!len || (load->address | load->offset) % LV_PAGE)
+		return 0;
+	return mmap(to, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, load->offset) == MAP_FAILED ? 0 : len;
+}
+
+static int load_segment(const struct linux_guest *guest, const struct kernel_load *load, int fd)
+{
+	uint8_t *to = linux_at(guest, load->address, load->filesz);
+	uint64_t mapped = map_pages(to, load, fd);
+	return read_into(to + mapped, load->filesz - mapped, fd, load->offset + mapped, "--kernel");
+}
+
 static int load_kernel(struct linux_guest *guest)
 {
 	int fd = guest->vm->config->kernel_fd;
@@ -82,8 +101,7 @@ static int load_kernel(struct linux_guest *guest)
 		return log_error("the kernel takes the memory from %llu to %llu MiB, and the VM has %llu: give it more (--mem)",
 				 kernel->low / MIB + 0ull, (kernel->high + MIB - 1) / MIB + 0ull, guest->memory / MIB + 0ull), -ENOMEM;
 	for (int i = 0; result == 0 && i < kernel->loads; i++)
-		result = read_into(linux_at(guest, kernel->load[i].address, kernel->load[i].filesz), kernel->load[i].filesz, fd,
-				   kernel->load[i].offset, "--kernel");
+		result = load_segment(guest, &kernel->load[i], fd);
 	return result;
 }
 
