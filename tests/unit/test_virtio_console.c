@@ -380,8 +380,8 @@ static void test_resize(void **state)
 	heard = expect(f, 0, VIRTIO_CONSOLE_RESIZE, 1);
 	assert_int_equal(heard.more_size, 4);
 	memcpy(size, heard.more, 4);
-	assert_int_equal(size[0], 24);
-	assert_int_equal(size[1], 80);
+	assert_int_equal(size[0], 80);
+	assert_int_equal(size[1], 24);
 	assert_int_equal(console_resize(f->console, 0, 80), -EINVAL);
 }
 

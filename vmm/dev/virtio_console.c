@@ -79,8 +79,8 @@ static bool multiport(const struct console *console)
 
 static struct message message_make(const struct console *console, unsigned id, unsigned what)
 {
-	/* Not as in section 5.3.6.2.2, which puts columns first: Linux reads rows first. */
-	uint16_t size[2] = { console->rows, console->columns };
+	/* As in section 5.3.6.2. Linux before 6.15, unless its distribution took the repair, reads rows first. */
+	uint16_t size[2] = { console->columns, console->rows };
 	struct message message = { .head = { .id = id, .value = 1 }, .size = sizeof(message.head) };
 
 	switch (what) {
