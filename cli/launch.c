@@ -51,9 +51,11 @@ static void add_devices(const struct launch *launch, struct strings *argv, int *
 	const struct vm_config *config = launch->config;
 	if (launch->net.fd >= 0) {
 		struct text net = { 0 };
-		net_argument(&config->net, launch->net.fd, &net);
+		net_argument(&config->net, &launch->net, &net);
 		add_pair(argv, "--net", net.data);
 		keep[(*count)++] = launch->net.fd;
+		for (unsigned i = 0; i < launch->net.mores; i++)
+			keep[(*count)++] = launch->net.more[i];
 	}
 	for (size_t i = 0; i < config->disks; i++) {
 		const struct config_disk *disk = &config->disk[i];
@@ -205,6 +207,8 @@ static int start_monitor(struct launch *launch, uint64_t start_ns, struct error 
 	if (launch->net.fd >= 0)
 		close(launch->net.fd);
 	launch->net.fd = -1;
+	while (launch->net.mores)
+		close(launch->net.more[--launch->net.mores]);
 	return 0;
 }
 

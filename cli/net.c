@@ -81,6 +81,21 @@ static int parse_ports(struct net_spec *spec, const struct strings *words, struc
 	return 0;
 }
 
+/* NAME[,queues=N] */
+static int parse_name(struct net_spec *spec, const char *word, const char *text, struct error *error)
+{
+	const char *comma = strchr(text, ',');
+	spec->name = alloc_format("%.*s", comma ? (int)(comma - text) : (int)strlen(text), text);
+	if (!comma)
+		return 0;
+	if (!text_starts(comma + 1, "queues=") || strlen(comma) != strlen(",queues=N"))
+		return error_set(error, -EINVAL, "--net %s: \"%s\" is not queues=1 to queues=%d", word, comma + 1, NET_QUEUES);
+	spec->queues = (unsigned)(comma[strlen(",queues=")] - '0');
+	if (spec->queues < 1 || spec->queues > NET_QUEUES)
+		return error_set(error, -EINVAL, "--net %s: \"%s\" is not queues=1 to queues=%d", word, comma + 1, NET_QUEUES);
+	return 0;
+}
+
 static int parse_kind(struct net_spec *spec, const char *word, struct error *error)
 {
 	if (!word) {
@@ -92,9 +107,11 @@ static int parse_kind(struct net_spec *spec, const char *word, struct error *err
 		return 0;
 	}
 	spec->kind = text_starts(word, "bridge:") ? NET_BRIDGE : NET_TAP;
-	spec->name = strchr(word, ':') ? strchr(word, ':') + 1 : "";
 	if (!text_starts(word, "bridge:") && !text_starts(word, "tap:"))
 		return error_set(error, -EINVAL, "--net %s: none of none, passt, tap:NAME, bridge:NAME", word);
+	int err = parse_name(spec, word, strchr(word, ':') + 1, error);
+	if (err)
+		return err;
 	if (!*spec->name || strlen(spec->name) >= IFNAMSIZ || strchr(spec->name, '/'))
 		return error_set(error, -EINVAL, "--net %s: \"%s\" is not an interface name of 1 to %d characters", word, spec->name, IFNAMSIZ - 1);
 	return 0;
@@ -124,7 +141,7 @@ static void mac_from_id(uint8_t mac[6], const char *id)
 
 int net_parse(struct net_spec *spec, const struct net_request *request, struct error *error)
 {
-	*spec = (struct net_spec){ .mtu = 1500 };
+	*spec = (struct net_spec){ .mtu = 1500, .queues = 1 };
 	mac_from_id(spec->mac, request->id);
 	int err = parse_ports(spec, request->ports, error);
 	if (!err)
@@ -147,6 +164,7 @@ int net_parse(struct net_spec *spec, const struct net_request *request, struct e
 void net_free(struct net_spec *spec)
 {
 	free(spec->port);
+	free(spec->name);
 	*spec = (struct net_spec){ 0 };
 }
 
@@ -190,9 +208,7 @@ int net_start(const struct net_spec *spec, int log_fd, struct net_link *link, st
 	}
 	if (spec->kind == NET_NONE)
 		return 0;
-	int fd = tap_open(spec->kind == NET_TAP ? spec->name : NULL, spec->kind == NET_BRIDGE ? spec->name : NULL, error);
-	link->fd = fd;
-	return fd < 0 ? fd : 0;
+	return tap_open(spec->kind == NET_TAP ? spec->name : NULL, spec->kind == NET_BRIDGE ? spec->name : NULL, spec->queues, link, error);
 }
 
 int net_wait(struct net_link *link, struct error *error)
@@ -279,6 +295,8 @@ void net_close(struct net_link *link)
 			close(*fds[i]);
 		*fds[i] = -1;
 	}
+	while (link->mores)
+		close(link->more[--link->mores]);
 }
 
 static void put_ip(struct text *out, const char *key, uint32_t ip)
@@ -288,10 +306,12 @@ static void put_ip(struct text *out, const char *key, uint32_t ip)
 		text_format(out, ",%s=%s", key, inet_ntop(AF_INET, &ip, word, sizeof(word)));
 }
 
-void net_argument(const struct net_spec *spec, int fd, struct text *out)
+void net_argument(const struct net_spec *spec, const struct net_link *link, struct text *out)
 {
-	text_format(out, "%s:fd:%d,mac=%02x:%02x:%02x:%02x:%02x:%02x,mtu=%u", spec->kind == NET_PASST ? "passt" : "tap", fd, spec->mac[0],
-		    spec->mac[1], spec->mac[2], spec->mac[3], spec->mac[4], spec->mac[5], spec->mtu);
+	text_format(out, "%s:fd:%d", spec->kind == NET_PASST ? "passt" : "tap", link->fd);
+	for (unsigned i = 0; i < link->mores; i++)
+		text_format(out, ",fd:%d", link->more[i]);
+	text_format(out, ",mac=%02x:%02x:%02x:%02x:%02x:%02x,mtu=%u", spec->mac[0], spec->mac[1], spec->mac[2], spec->mac[3], spec->mac[4], spec->mac[5], spec->mtu);
 	put_ip(out, "ip", spec->ip);
 	if (spec->ip)
 		text_format(out, "/%d", __builtin_popcount(spec->mask));

@@ -21,7 +21,8 @@ struct net_port { /* host order, but for the address */
 
 struct net_spec {
 	enum net_kind kind;
-	const char *name; /* of the tap device or the bridge */
+	char *name; /* of the tap device or the bridge */
+	unsigned queues; /* of the tap: 1 to NET_QUEUES */
 	struct net_port *port;
 	size_t ports;
 	uint32_t ip, mask, gateway, dns; /* network order; ip 0: by DHCP */
@@ -35,8 +36,12 @@ struct net_request { /* as on the command line; NULL: not given */
 	const char *id; /* of the VM: its MAC address follows from it */
 };
 
+#define NET_QUEUES 4
+
 struct net_link { /* the host's end; fd -1: none */
 	int fd;         /* for the monitor: tap, or connected stream socket */
+	int more[NET_QUEUES - 1]; /* the tap's further queues */
+	unsigned mores;
 	pid_t passt;    /* 0: none, or not yet */
 	int peer;       /* passt's end of the socket while it is not started: readable once the guest sends; -1: none */
 	int ready;      /* passt: readable when it serves (its pid), end of file when it failed; -1: none */
@@ -66,7 +71,7 @@ int net_wake(const struct net_spec *spec, int log_fd, struct net_link *link, str
 int net_leave(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
 void net_close(struct net_link *link);
 /* The value of the monitor's --net for link->fd as number fd. */
-void net_argument(const struct net_spec *spec, int fd, struct text *out);
+void net_argument(const struct net_spec *spec, const struct net_link *link, struct text *out);
 json_t *net_json(const struct net_spec *spec);
 
 /* passt.c, tap.c: the two ways to a link */
@@ -75,6 +80,6 @@ int passt_connect(struct net_link *link, struct error *error);
 int passt_start(const struct net_spec *spec, int log_fd, struct net_link *link, bool wait, struct error *error);
 /* Becomes passt; returns only on failure. */
 void passt_become(const struct net_spec *spec, int peer);
-int tap_open(const char *name, const char *bridge, struct error *error);
+int tap_open(const char *name, const char *bridge, unsigned queues, struct net_link *link, struct error *error);
 
 #endif

@@ -21,13 +21,17 @@ static int no_rights(const char *name, struct error *error)
 			 name, name);
 }
 
-static int attach(int fd, struct ifreq *request, struct error *error)
+/* queues: several descriptors can be one device; all of them must say so. */
+static int attach(int fd, struct ifreq *request, bool queues, struct error *error)
 {
 	int header = VNET_HEADER;
-	request->ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+	request->ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (queues ? IFF_MULTI_QUEUE : 0));
 	if (ioctl(fd, TUNSETIFF, request)) {
 		if (errno == EPERM || errno == EACCES)
 			return no_rights(request->ifr_name, error);
+		if (errno == EINVAL && if_nametoindex(request->ifr_name))
+			return error_set(error, -EINVAL, "--net: tap device %s was made %s multi_queue; %s", request->ifr_name,
+					 queues ? "without" : "with", queues ? "leave queues= out, or make it anew" : "say queues=2, 3 or 4");
 		return error_set(error, -errno, "--net: tap device %s: %s", request->ifr_name,
 				 errno == EBUSY ? "another VM uses it" : strerror(errno));
 	}
@@ -66,25 +70,45 @@ static int join_bridge(int control, const char *tap, const char *bridge, struct 
 	return error_set(error, -errno, "--net bridge:%s: %s", bridge, strerror(errno));
 }
 
-int tap_open(const char *name, const char *bridge, struct error *error)
+static int open_queue(struct ifreq *request, bool queues, struct error *error)
+{
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return error_set(error, -errno, "/dev/net/tun: %s; run: sudo modprobe tun", strerror(errno));
+	int err = attach(fd, request, queues, error);
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
+static int open_more(struct ifreq *request, unsigned count, struct net_link *link, struct error *error)
+{
+	while (link->mores < count) {
+		int fd = open_queue(request, true, error);
+		if (fd < 0)
+			return fd;
+		link->more[link->mores++] = fd;
+	}
+	return 0;
+}
+
+int tap_open(const char *name, const char *bridge, unsigned queues, struct net_link *link, struct error *error)
 {
 	struct ifreq request = { 0 };
 	if (bridge && !if_nametoindex(bridge))
 		return error_set(error, -ENODEV, "--net bridge:%s: there is no such bridge; make it with: sudo ip link add %s type bridge", bridge, bridge);
 	strcpy(request.ifr_name, name ? name : "lvm%d"); /* the kernel fills in a free number */
-	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return error_set(error, -errno, "/dev/net/tun: %s; run: sudo modprobe tun", strerror(errno));
+	link->fd = open_queue(&request, queues > 1, error);
+	if (link->fd < 0)
+		return link->fd;
+	int err = open_more(&request, queues - 1, link, error);
 	int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int err = attach(fd, &request, error);
 	if (!err && bridge)
 		err = join_bridge(control, request.ifr_name, bridge, error);
 	if (!err)
 		err = bring_up(control, &request, error);
 	close(control);
-	if (err) {
-		close(fd);
-		return err;
-	}
-	return fd;
+	if (err)
+		net_close(link);
+	return err;
 }

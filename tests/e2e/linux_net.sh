@@ -12,24 +12,27 @@ need_linux net
 cat >"$work/attach.py" <<'PYTHON'
 import fcntl, os, socket, struct, subprocess, sys
 kind, what = sys.argv[1].split("=")
-if kind == "tap":
-    fd = os.open("/dev/net/tun", os.O_RDWR)
-    fcntl.ioctl(fd, 0x400454ca, struct.pack("16sH22x", what.encode(), 0x5002))  # TUNSETIFF: TAP, NO_PI, VNET_HDR
+if kind == "tap": # NAME or NAME,QUEUES
+    name, queues = (what + ",1").split(",")[:2]
+    fds = [os.open("/dev/net/tun", os.O_RDWR) for _ in range(int(queues))]
+    for fd in fds:  # TUNSETIFF: TAP, NO_PI, VNET_HDR, and MULTI_QUEUE
+        fcntl.ioctl(fd, 0x400454ca, struct.pack("16sH22x", name.encode(), 0x5002 | (0x100 if len(fds) > 1 else 0)))
 else:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     for end in ours, theirs: # passt drops what does not fit
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
     subprocess.Popen(["passt", "-f", "-q", "-4", "-a", what, "-n", "255.255.255.0", "-g", "10.99.1.1", "-t", "5299:5201",
                       "-F", str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-    fd = ours.detach()
-os.set_inheritable(fd, True)
-os.execv(sys.argv[2], [arg.replace("NET", "%s:fd:%d" % (kind, fd)) for arg in sys.argv[2:]])
+    fds = [ours.detach()]
+for fd in fds:
+    os.set_inheritable(fd, True)
+os.execv(sys.argv[2], [arg.replace("NET", kind + ":" + ",".join("fd:%d" % fd for fd in fds)) for arg in sys.argv[2:]])
 PYTHON
 
 # guest HOW SCRIPT [NET-OPTIONS]
 guest() {
 	linux_initrd "$work/initrd" "$2" /usr/bin/iperf3=bin/iperf3
-	start python3 "$work/attach.py" "$1" "$monitor" --kernel "$linux_kernel" --initrd "$work/initrd" --mem 192M --serial \
+	start python3 "$work/attach.py" "$1" "$monitor" --kernel "$linux_kernel" --initrd "$work/initrd" --mem 192M --serial --cpus 2 \
 		--append 'console=ttyS0' --net "NET,mac=02:00:00:00:00:07${3:-}" >"$work/out" 2>&1
 }
 rate() { jq -r '.end | "\(.sum_received.bits_per_second / 1e6 | floor) Mbit/s"' "$work/json"; }
@@ -44,7 +47,7 @@ stream() { # NAME [OPTION]
 
 # ---- a tap
 
-up='ip link set lo up; ip addr add 10.99.0.2/24 dev eth0; ip link set eth0 up; cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu'
+up='ip link set lo up; ip addr add 10.99.0.2/24 dev eth0; ip link set eth0 up; echo 4096 131072 262144 >/proc/sys/net/ipv4/tcp_rmem; cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu'
 guest tap=lvtest0 "$up"'; iperf3 -s --forceflush'
 await 10 'the tap' ip link show lvtest0
 ip addr add 10.99.0.1/24 dev lvtest0
@@ -55,6 +58,18 @@ check 'a tap: MAC address' grep -q '^02:00:00:00:00:07' "$work/out"
 check 'a tap: MTU' grep -q '^1500' "$work/out"
 stream 'a tap: to the guest'
 stream 'a tap: from the guest' -R
+kill "$pid"
+wait "$pid"
+
+# ---- a tap with two queues
+guest tap=lvtest1,2 "$up"'; ls /sys/class/net/eth0/queues; iperf3 -s --forceflush'
+await 10 'the tap' ip link show lvtest1
+ip addr add 10.99.0.1/24 dev lvtest1
+ip link set lvtest1 up
+check 'two queues: iperf3 listens' await 40 'iperf3' grep -q "Server listening" "$work/out"
+check 'two queues: Linux uses both' grep -q 'tx-1' "$work/out"
+stream 'two queues: to the guest' -P 4
+stream 'two queues: from the guest' -P 4 -R
 kill "$pid"
 wait "$pid"
 

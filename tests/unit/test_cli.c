@@ -38,7 +38,11 @@ static void assert_argument(const char *net, const char *port, const char *ip, c
 	struct error error = { 0 };
 	struct text out = { 0 };
 	assert_int_equal(parse_net(&spec, net, port, ip, &error), 0);
-	net_argument(&spec, 7, &out);
+	struct net_link link = NET_LINK_NONE;
+	link.fd = 7;
+	for (unsigned i = 1; i < spec.queues; i++)
+		link.more[link.mores++] = 7 + (int)i;
+	net_argument(&spec, &link, &out);
 	assert_string_equal(out.data, want);
 	text_free(&out);
 	net_free(&spec);
@@ -58,6 +62,10 @@ static void networks(void **state)
 	assert_argument(NULL, NULL, NULL, "passt:fd:7,mac=02:23:45:67:89:ab,mtu=65520,ip=10.0.2.15/24,gw=10.0.2.2,dns=10.0.2.3");
 	assert_argument("tap:lvm0", NULL, NULL, "tap:fd:7,mac=02:23:45:67:89:ab,mtu=1500");
 	assert_argument("bridge:br0", NULL, "10.1.2.3/16", "tap:fd:7,mac=02:23:45:67:89:ab,mtu=1500,ip=10.1.2.3/16");
+	assert_argument("tap:lvm0,queues=3", NULL, NULL, "tap:fd:7,fd:8,fd:9,mac=02:23:45:67:89:ab,mtu=1500");
+	assert_refused("tap:lvm0,queues=5", NULL, NULL, "--net tap:lvm0,queues=5: \"queues=5\" is not queues=1 to queues=4");
+	assert_refused("tap:lvm0,queues=", NULL, NULL, "--net tap:lvm0,queues=: \"queues=\" is not queues=1 to queues=4");
+	assert_refused("tap:lvm0,speed=9", NULL, NULL, "--net tap:lvm0,speed=9: \"speed=9\" is not queues=1 to queues=4");
 	assert_refused("tap:", NULL, NULL, "--net tap:: \"\" is not an interface name of 1 to 15 characters");
 	assert_refused("tap:0123456789abcdef", NULL, NULL, "--net tap:0123456789abcdef: \"0123456789abcdef\" is not an interface name of 1 to 15 characters");
 	assert_refused("wifi", NULL, NULL, "--net wifi: none of none, passt, tap:NAME, bridge:NAME");
