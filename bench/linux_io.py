@@ -79,8 +79,11 @@ def disk(who):
 
 
 def stream(*options):
-    answer = subprocess.run(["iperf3", "-c", "192.0.2.2", "-t", "3", "-J", *options], stdout=subprocess.PIPE, timeout=LIMIT)
-    return json.loads(answer.stdout)["end"]["sum_received"]["bits_per_second"] / 1e6
+    answer = subprocess.run(["iperf3", "-c", "10.99.0.2", "-t", "3", "-J", *options], stdout=subprocess.PIPE, timeout=LIMIT)
+    told = json.loads(answer.stdout)
+    if "sum_received" not in told["end"]:
+        sys.exit("iperf3: %s" % told.get("error"))
+    return told["end"]["sum_received"]["bits_per_second"] / 1e6
 
 
 def net(who):
@@ -132,7 +135,7 @@ def vsock(who):
 
 os.truncate(os.open(DISK, os.O_RDWR | os.O_CREAT, 0o600), 256 << 20)
 subprocess.run(["modprobe", "vhost_vsock"], check=True)
-subprocess.run("ip tuntap add %s mode tap vnet_hdr; ip addr add 192.0.2.1/24 dev %s; ip link set %s up" % (TAP, TAP, TAP), shell=True, check=True)
+subprocess.run("ip tuntap add %s mode tap vnet_hdr; ip addr add 10.99.0.1/24 dev %s; ip link set %s up" % (TAP, TAP, TAP), shell=True, check=True)
 samples = {"ours": {}, "qemu": {}}
 for _ in range(runs):
     for measure in (disk, net, vsock):
