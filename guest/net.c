@@ -91,6 +91,21 @@ static void write_resolver(uint32_t dns)
 	write_file("/etc/resolv.conf", text, O_TRUNC);
 }
 
+/*
+ * The kernel says by ARP who it is when an interface with an address comes up: passt and bridges then know where to send
+ * what comes from outside, although the guest has sent nothing yet.
+ */
+static void announce_when_up(const char *name)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/arp_notify", name);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		report_error("network: announce", path, errno);
+	if (fd >= 0)
+		close(fd);
+}
+
 static int configure(int fd, const char *name, const struct lv_guest_net *net)
 {
 	int err = net->mtu ? set_mtu(fd, name, net->mtu) : 0;
@@ -98,6 +113,8 @@ static int configure(int fd, const char *name, const struct lv_guest_net *net)
 		err = set_address(fd, name, SIOCSIFADDR, net->ip);
 	if (!err && net->netmask)
 		err = set_address(fd, name, SIOCSIFNETMASK, net->netmask);
+	if (!err)
+		err = interface_up(fd, name);
 	if (!err && net->gateway)
 		err = add_route(fd, net->gateway);
 	return err;
@@ -131,7 +148,9 @@ static void interface_configure(int fd, const struct guest_config *config)
 	const char *name = request.ifr_name, *step = "network: bring up";
 	char interface[IFNAMSIZ];
 	snprintf(interface, sizeof(interface), "%.15s", name);
-	err = interface_up(fd, interface);
+	announce_when_up(interface);
+	if (!net.ip)
+		err = interface_up(fd, interface);
 	if (!err && !net.ip) {
 		step = "network: no address by DHCP on";
 		err = by_dhcp(interface, (const uint8_t *)request.ifr_hwaddr.sa_data, &net);
