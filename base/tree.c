@@ -39,7 +39,7 @@ static int __attribute__((format(printf, 3, 4))) fail(struct tree *tree, int err
 static const char *shown(const char *name, char *buffer, size_t room)
 {
 	size_t i = 0;
-	for (; name[i] && i < room - 1; i++)
+	for (; i < room - 1 && name[i]; i++)
 		buffer[i] = (unsigned char)name[i] < ' ' || name[i] == 0x7f ? '?' : name[i];
 	buffer[i] = 0;
 	return buffer;

@@ -129,7 +129,7 @@ int guest_initrd(const struct vm_config *config, struct error *error)
 		return -ENOENT;
 	int fd = -EFBIG, err = file_read(AT_FDCWD, path, ARCHIVE_MAX, &init.data, &init.size);
 	guest_config_make(config, &bytes);
-	cpio_add(&archive, LV_GUEST_CONFIG_PATH + 1, S_IFREG | 0400, 0, bytes.data, bytes.size);
+	cpio_add(&archive, &LV_GUEST_CONFIG_PATH[1], S_IFREG | 0400, 0, bytes.data, bytes.size);
 	cpio_end(&archive);
 	if (err)
 		fd = error_set(error, err, "%s: %s", path, strerror(-err));

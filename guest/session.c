@@ -275,7 +275,7 @@ void session_run(int fd, const struct agent_world *world, const void *bytes, siz
 	struct guest_config asked;
 	struct session *session = calloc(1, sizeof(*session));
 	const char *why = "";
-	unsigned record;
+	unsigned record = 0;
 	int result = 0;
 	signal(SIGPIPE, SIG_IGN);
 	if (!session || config_parse(&asked, bytes, size, &why, &record)) {

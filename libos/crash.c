@@ -47,7 +47,7 @@ static uint32_t scan_stack(volatile struct lv_crash *crash, uint64_t sp)
 static void copy_text(volatile char *to, size_t size, const char *from)
 {
 	size_t i = 0;
-	for (; from[i] && i < size - 1; i++)
+	for (; i < size - 1 && from[i]; i++)
 		to[i] = from[i];
 	to[i] = 0;
 }

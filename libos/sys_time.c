@@ -7,7 +7,7 @@
 #define TICK_NS (NS_PER_S / 100) /* of times(2) */
 
 /* Clocks of one thread or process, as pthread_getcpuclockid makes them: ~id << 3, 4: thread, 2: run time. */
-#define CPU_CLOCK_ID(clock) (~((clock) >> 3))
+#define CPU_CLOCK_ID(clock) ((int)(~(unsigned)(clock) >> 3))
 #define CPU_CLOCK_THREAD 4
 #define CPU_CLOCK_KIND 3
 

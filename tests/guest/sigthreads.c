@@ -264,7 +264,8 @@ static void check_faults_preempted(void)
 {
 	pthread_t thread;
 
-	jumps = stop = 0;
+	jumps = 0;
+	stop = 0;
 	handle(SIGSEGV, on_fault, 0);
 	pthread_create(&thread, NULL, spin_until_stop, NULL);
 	for (int64_t end = now_ms() + 1000; now_ms() < end;)

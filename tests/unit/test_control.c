@@ -46,7 +46,7 @@ static void on_kill(void *context)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	const struct device_config config = { .type = LV_DEV_CONSOLE, .console = { -1, -1, -1, -1 } };
+	const struct device_config config = { .type = LV_DEV_CONSOLE, .console = { -1, -1, -1, -1, false, false } };
 	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	guest_init(&f->guest);
