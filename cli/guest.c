@@ -73,7 +73,8 @@ static void put_streams(const struct vm_config *config, struct text *out)
 
 static void put_net(const struct net_spec *spec, struct text *out)
 {
-	struct lv_guest_net net = { .ip = spec->ip, .netmask = spec->mask, .gateway = spec->gateway, .dns = spec->dns, .mtu = spec->mtu };
+	struct lv_guest_net net = { .ip = spec->ip, .netmask = spec->mask, .gateway = spec->gateway, .dns = spec->dns, .mtu = spec->mtu,
+				    .flags = spec->kind == NET_PASST ? LV_GUEST_NET_PASST : 0 };
 	if (spec->kind != NET_NONE)
 		guest_record(out, LV_GUEST_NET, &net, sizeof(net));
 }

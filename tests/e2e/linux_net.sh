@@ -29,10 +29,10 @@ for fd in fds:
 os.execv(sys.argv[2], [arg.replace("NET", kind + ":" + ",".join("fd:%d" % fd for fd in fds)) for arg in sys.argv[2:]])
 PYTHON
 
-# guest HOW SCRIPT [NET-OPTIONS]
+# guest HOW SCRIPT [NET-OPTIONS [CPUS]]
 guest() {
 	linux_initrd "$work/initrd" "$2" /usr/bin/iperf3=bin/iperf3
-	start python3 "$work/attach.py" "$1" "$monitor" --kernel "$linux_kernel" --initrd "$work/initrd" --mem 192M --serial --cpus 2 \
+	start python3 "$work/attach.py" "$1" "$monitor" --kernel "$linux_kernel" --initrd "$work/initrd" --mem 192M --serial --cpus "${4:-1}" \
 		--append 'console=ttyS0' --net "NET,mac=02:00:00:00:00:07${3:-}" >"$work/out" 2>&1
 }
 rate() { jq -r '.end | "\(.sum_received.bits_per_second / 1e6 | floor) Mbit/s"' "$work/json"; }
@@ -62,7 +62,7 @@ kill "$pid"
 wait "$pid"
 
 # ---- a tap with two queues
-guest tap=lvtest1,2 "$up"'; ls /sys/class/net/eth0/queues; iperf3 -s --forceflush'
+guest tap=lvtest1,2 "$up"'; ls /sys/class/net/eth0/queues; iperf3 -s --forceflush' '' 2
 await 10 'the tap' ip link show lvtest1
 ip addr add 10.99.0.1/24 dev lvtest1
 ip link set lvtest1 up
