@@ -207,24 +207,35 @@ int agent_connect(const struct vm_info *info, struct error *error)
 	return err;
 }
 
-int agent_kill(int vm_dir, int number)
+/* One request whose answer is OK. */
+static int ask(int vm_dir, enum lv_agent_type type, const void *body, size_t size)
 {
 	struct lv_agent_frame frame;
 	struct error error = { 0 };
-	int32_t body = number;
 	char *answer = alloc_zero(LV_AGENT_DATA_MAX);
 	int fd = connect_once(vm_dir), err = fd < 0 ? fd : greet(fd, &error);
 	if (!err)
-		err = frame_send(fd, LV_AGENT_KILL, &body, sizeof(body));
+		err = frame_send(fd, type, body, size);
 	if (!err)
 		err = agent_answer(fd, &frame, answer, &error);
-	/* The signal may have ended the VM, and the agent with it, before the answer. */
-	if (err == -ECONNRESET || err == -EPROTO)
-		err = 0;
 	free(answer);
 	if (fd >= 0)
 		close(fd);
 	return err;
+}
+
+int agent_kill(int vm_dir, int number)
+{
+	int32_t body = number;
+	int err = ask(vm_dir, LV_AGENT_KILL, &body, sizeof(body));
+	/* The signal may have ended the VM, and the agent with it, before the answer. */
+	return err == -ECONNRESET || err == -EPROTO ? 0 : err;
+}
+
+int agent_resize(int vm_dir, uint16_t rows, uint16_t columns)
+{
+	struct lv_agent_size size = { rows, columns };
+	return ask(vm_dir, LV_AGENT_RESIZE, &size, sizeof(size));
 }
 
 int vm_signal(int vm_dir, int number)

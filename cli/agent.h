@@ -23,6 +23,8 @@ int agent_answer(int fd, struct lv_agent_frame *frame, void *body, struct error 
 int agent_error(const void *body, size_t size, struct error *error);
 /* Sends a signal to the VM's program by the agent. Does not wait for a VM that is still starting: -EAGAIN. */
 int agent_kill(int vm_dir, int number);
+/* The size of the VM's terminal, likewise. */
+int agent_resize(int vm_dir, uint16_t rows, uint16_t columns);
 /* Sends a signal to the VM's program, by whatever way this VM has. 0 or a negative errno. */
 int vm_signal(int vm_dir, int number);
 

@@ -269,11 +269,13 @@ static void forward(const struct launch *launch, int number, int *interrupts)
 	}
 }
 
-/* The window of a VM's terminal is as large as ours. */
+/* The window of a VM's terminal is as large as ours. By the agent where there is one: kernels disagree on the console's message. */
 static void resize(const struct launch *launch)
 {
 	uint16_t rows, columns;
-	if (launch->config->terminal && terminal_size(&rows, &columns))
+	if (!launch->config->terminal || !terminal_size(&rows, &columns))
+		return;
+	if (agent_resize(launch->vm->dir, rows, columns))
 		control_ask(launch->vm->dir, LV_CTL_RESIZE, (int64_t)rows << 16 | columns, NULL);
 }
 

@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# rig
+# PID 1 of Linux guests and its agent: run, run -t, exec, cp, stop, signals, and what goes wrong.
+# timeout: 110
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib_linux.sh"
+need_linux linux_exec
+busybox=$(command -v busybox)
+linux() { "$lightvm" run --kernel linux --net none "$@"; }
+
+# gives NAME STATUS STDOUT COMMAND...: exit status and standard output are these.
+gives() {
+	local name=$1 want=$2 text=$3 got status=0
+	shift 3
+	got=$("$@" 2>"$work/err" </dev/null) || status=$?
+	if [ "$got" = "$text" ] && [ $status = "$want" ]; then ok "$name"; else
+		printf 'status %s, got: %s\n' "$status" "$got"
+		cat "$work/err"
+		not_ok "$name" "not status $want with '$text'"
+	fi
+}
+
+# ---- streams and ends of the program
+head -c 1000000 /dev/urandom >"$work/random"
+linux "$busybox" sh -c 'cat; echo wrong >&2; exit 7' <"$work/random" >"$work/copy" 2>"$work/err"
+check 'exit status 7' test $? = 7
+check '1 MB through stdin and stdout' cmp "$work/random" "$work/copy"
+check 'stderr is apart' test "$(cat "$work/err")" = wrong
+linux "$busybox" sh -c 'for i in 1 2 3; do echo o$i; echo e$i >&2; done; kill -9 $$' >"$work/both" 2>&1
+check 'exit status 137 of SIGKILL' test $? = 137
+check 'the order of stdout and stderr in one file' test "$(head -n 6 "$work/both" | tr '\n' ' ')" = 'o1 e1 o2 e2 o3 e3 '
+gives 'environment, directory, user, host name, overlay' 0 $'b /tmp 33:44 box\nnew' linux -e A=b -w /tmp -u 33:44 --hostname box \
+	"$busybox" sh -c 'echo $A $PWD $(id -u):$(id -g) $(hostname); echo new >/tmp/x; cat /tmp/x'
+
+# ---- a VM in the background
+mkdir -p "$work/tree/sub"
+echo content >"$work/tree/sub/file"
+ln -s ../../../../etc/passwd "$work/tree/link"
+linux -d --name vm "$busybox" sh -c 'trap "echo asked; exit 3" TERM; trap "echo usr1" USR1; echo up; while :; do sleep 1 & wait $!; done' >"$work/id" 2>"$work/err"
+check 'run -d' test $? = 0
+gives 'exec' 4 'VM started' "$lightvm" exec vm busybox sh -c 'echo VM started; exit 4'
+gives 'exec: environment, directory and user' 0 'v /tmp 5' "$lightvm" exec -e W=v -w /tmp -u 5 vm busybox sh -c 'echo $W $PWD $(id -u)'
+got=$("$lightvm" exec -i vm busybox sha256sum <"$work/random" 2>"$work/err")
+check 'exec -i: 1 MB of input' test "$got" = "$(sha256sum <"$work/random")"
+says 'exec: no such program' 127 'execute nothing-like-it: No such file or directory' "$lightvm" exec vm nothing-like-it
+says 'exec: not executable' 126 'execute /etc/hosts: Permission denied' "$lightvm" exec vm /etc/hosts
+says 'exec: no such user' 126 'the image has no user nobody-here' "$lightvm" exec -u nobody-here vm busybox true
+says 'exec: no such directory' 126 'working directory /nowhere: No such file' "$lightvm" exec -w /nowhere vm busybox true
+says 'exec -t without a terminal' 125 'standard input is not a terminal' "$lightvm" exec -it vm sh
+says 'exec: no such VM' 125 'there is no VM "nobody"' "$lightvm" exec nobody true
+
+check 'cp into the VM' "$lightvm" cp "$work/tree" vm:/tmp/there
+gives 'cp: files and links arrive' 0 $'content\n../../../../etc/passwd' "$lightvm" exec vm busybox sh -c 'cat /tmp/there/sub/file; readlink /tmp/there/link'
+check 'cp out of the VM' "$lightvm" cp vm:/tmp/there "$work/back"
+check 'cp: the same tree comes back' diff -r --no-dereference "$work/tree" "$work/back"
+check 'cp: a file into a directory' "$lightvm" cp vm:/etc/hosts "$work/back"
+check 'cp: it has its name' test -f "$work/back/hosts"
+says 'cp: no such file' 125 '/no/file: No such file or directory' "$lightvm" cp vm:/no/file "$work"
+says 'cp: a device' 125 '/dev/null: neither a file nor a directory' "$lightvm" cp vm:/dev/null "$work"
+says 'cp: no such directory in the VM' 125 '/no/dir/x: No such file or directory' "$lightvm" cp "$work/err" vm:/no/dir/x
+says 'cp: no VM named' 125 'one of them is VM:/PATH' "$lightvm" cp /etc/hosts "$work"
+
+start "$lightvm" exec vm busybox sh -c 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 1 & wait $!; done' >"$work/out" 2>"$work/err"
+check 'exec: signals (start)' await 20 'the line "ready"' grep -q ready "$work/out"
+kill -INT "$pid"
+wait "$pid"
+check 'exec: a signal to the command reaches the program' test "$? $(tail -n 1 "$work/out")" = '9 caught'
+check 'kill -s USR1' "$lightvm" kill -s USR1 vm
+logged() { "$lightvm" logs vm 2>&1 | grep -qx "$1"; }
+check 'the program caught it' await 20 'usr1 in the log' logged usr1
+check 'stop' "$lightvm" stop vm
+gives 'stop asked the program' 0 3 "$lightvm" wait vm
+check 'the log has its last words' logged asked
+says 'exec in a VM that has ended' 125 'has ended' "$lightvm" exec vm busybox true
+
+# ---- terminals
+cat >"$work/terminal.py" <<'PYTHON'
+import fcntl, os, pty, select, signal, struct, sys, termios, time
+limit = time.time() + 60 * int(os.environ.get("LV_TIME_FACTOR", "1"))
+def resize(fd, rows, columns):
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+master, slave = pty.openpty()
+resize(slave, 30, 90)
+pid = os.fork()
+if pid == 0:
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    for fd in 0, 1, 2:
+        os.dup2(slave, fd)
+    os.execvp(sys.argv[1], sys.argv[1:])
+seen = b""
+def until(word):
+    global seen
+    while word not in seen:
+        ready, _, _ = select.select([master], [], [], max(0, limit - time.time()))
+        if not ready:
+            print("waited for", word, "and saw", seen); os.kill(pid, signal.SIGKILL); sys.exit(1)
+        try:
+            chunk = os.read(master, 4096)
+        except OSError:
+            chunk = b""
+        if not chunk:
+            print("the end came before", word, "after", seen); sys.exit(1)
+        seen += chunk
+    seen = seen[seen.index(word) + len(word):]
+def say(text):
+    os.write(master, text.encode())
+until(b"# ")
+say("stty size; tty\n"); until(b"30 90"); until(b"/dev/"); until(b"# ")
+resize(master, 40, 100); os.kill(pid, signal.SIGWINCH)
+# The size travels by itself: asked until it is there.
+say("until stty size | grep -q '^40 100$'; do sleep 0.1; done; echo resi''zed\n"); until(b"resized"); until(b"# ")
+# A line that begins with "go" comes from the program itself: by then it is in the foreground.
+say("sh -c 'echo; echo g\"\"o; exec sleep 1000'\n"); until(b"\ngo"); say("\x03"); until(b"# ")
+say("echo int=$?\n"); until(b"int=130"); until(b"# ")
+say("sh -c 'echo; echo g\"\"o; exec sleep 1000'\n"); until(b"\ngo"); say("\x1a"); until(b"Stopped"); until(b"# ")
+say("kill -9 %1; wait; jobs; exit 6\n")
+signal.alarm(max(1, int(limit - time.time())))
+_, status = os.waitpid(pid, 0)
+after = termios.tcgetattr(slave)
+if os.waitstatus_to_exitcode(status) != 6:
+    print("exit status", status); sys.exit(1)
+if not after[3] & termios.ICANON or not after[3] & termios.ECHO:
+    print("the terminal was left raw"); sys.exit(1)
+PYTHON
+check 'run -it: a terminal, its size, Ctrl-C, job control' python3 "$work/terminal.py" "$lightvm" run --kernel linux --net none --rm -it -e 'PS1=# ' "$busybox" sh
+linux -d --name term "$busybox" sleep 1000 >"$work/id" 2>"$work/err"
+check 'exec -it: a terminal, its size, Ctrl-C, job control' python3 "$work/terminal.py" "$lightvm" exec -it -e 'PS1=# ' term busybox sh
+check 'the VM goes on after exec' "$lightvm" exec term busybox true
+check 'kill ends it' "$lightvm" kill term
+says 'run -t without a terminal' 125 'standard input is not a terminal' linux -it "$busybox" sh
+
+# ---- the library OS runs one program
+"$lightvm" run -d --name lib "$busybox" sleep 1000 >"$work/id" 2>"$work/err"
+says 'exec on the library OS' 125 'runs on the library OS' "$lightvm" exec lib true
+says 'cp on the library OS' 125 'runs on the library OS' "$lightvm" cp lib:/etc/passwd "$work"
+finish
