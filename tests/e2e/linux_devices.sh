@@ -130,7 +130,7 @@ wait "$pid"
 # ---- the balloon, by the command line ----
 run -d --name tied -m 96M --kernel linux --disk "$work/second" "$(command -v busybox)" sleep 600 >/dev/null || not_ok 'a VM with a balloon' 'does not start'
 number() { "$lightvm" balloon --format json tied | jq ".$1 // -1"; }
-tells() { [ "$(number "$1")" "$2" "$3" ]; }
+tells() { test "$(number "$1")" "$2" "$3"; }
 await 20 'the guest to tell its memory' tells total -gt 60000000
 check 'a guest tells its memory' tells free -gt 10000000
 check 'inspect knows it too' sh -c "'$lightvm' inspect tied | jq -e '.[0].record.balloon.available > 0'"
