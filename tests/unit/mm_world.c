@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/mm_world.h"
+
+/* <sys/mman.h> does not go together with the kernel's headers. */
+void *mmap(void *addr, size_t len, int prot, int flags, int fd, long offset);
+
+struct lv_device_page *page_of_devices;
+uint64_t flushes, released;
+uint64_t now;
+jmp_buf *expect_panic;
+
+/* ---- what the rest of libos would be ---- */
+
+void panic(const char *format, ...)
+{
+	va_list args;
+
+	if (expect_panic)
+		longjmp(*expect_panic, 1);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	abort();
+}
+
+int64_t hypercall(enum lv_hypercall number, uint64_t a0)
+{
+	if (number == LV_HC_GROW) {
+		if (page_of_devices->ram_size + a0 > RAM_LIMIT)
+			return -ENOMEM;
+		page_of_devices->ram_size += a0;
+		return 0;
+	}
+	if (number == LV_HC_FETCH) {
+		if (shared_page->arg[1])
+			memcpy((void *)a0, (void *)shared_page->arg[1], shared_page->arg[2]);
+		return 0;
+	}
+	assert_int_equal(number, LV_HC_RELEASE);
+	assert_true(a0 <= LV_RELEASE_SLOTS);
+	for (uint64_t i = 0; i < a0; i++) {
+		memset((void *)shared_page->release[i].gpa, 0, shared_page->release[i].len);
+		released += shared_page->release[i].len;
+	}
+	return 0;
+}
+
+uint64_t clock_monotonic(void)
+{
+	return now += 1000000;
+}
+
+void tlb_flush(void)
+{
+	flushes++;
+}
+
+void mm_code_changed(uint64_t start, uint64_t end)
+{
+}
+
+int file_refs = 1;
+
+void file_get(struct file *file)
+{
+	file_refs++;
+}
+
+void file_put(struct file *file)
+{
+	file_refs--;
+}
+
+/* A file of the image: byte n of page p is p + 1, the last page is half full. */
+static uint64_t image_map_page(struct file *file, uint64_t offset, bool for_write)
+{
+	return offset < IMAGE_PAGES * LV_PAGE ? IMAGE + offset : 0;
+}
+
+/* A file of the RAM layer. */
+char *ram_pages;
+static uint64_t ram_map_page(struct file *file, uint64_t offset, bool for_write)
+{
+	return offset < 4 * LV_PAGE ? (uint64_t)ram_pages + offset : 0;
+}
+
+static const struct file_ops image_ops = { .kind = "image", .map_page = image_map_page };
+static const struct file_ops ram_ops = { .kind = "ram", .map_page = ram_map_page };
+struct file image_file = { .ops = &image_ops, .refs = 1, .flags = O_RDONLY };
+struct file ram_file = { .ops = &ram_ops, .refs = 1, .flags = O_RDWR };
+
+/* ---- the processor ---- */
+
+const uint64_t *walk_entry(uint64_t va, unsigned *level)
+{
+	uint64_t *table = (uint64_t *)LV_PML4;
+
+	for (*level = 3;; --*level) {
+		uint64_t *entry = &table[va >> (12 + 9 * *level) & 511];
+
+		if (!(*entry & LV_PTE_P) || *level == 0 || (*level == 1 && *entry & LV_PTE_PS))
+			return entry;
+		table = (uint64_t *)(*entry & LV_PTE_ADDR);
+	}
+}
+
+/* 0, or what mm_fault() said. */
+static int access_byte(uint64_t va, uint8_t *byte, bool write)
+{
+	for (int tries = 0; tries < 3; tries++) {
+		unsigned level;
+		uint64_t entry = *walk_entry(va, &level);
+		uint64_t mask = (LV_PAGE << (9 * level)) - 1;
+		uint8_t *at = (uint8_t *)((entry & LV_PTE_ADDR & ~mask) + (va & mask));
+		int r;
+
+		if (entry & LV_PTE_P && (!write || entry & LV_PTE_W)) {
+			assert_true(entry & LV_PTE_U && entry & LV_PTE_A);
+			if (write)
+				*at = *byte;
+			else
+				*byte = *at;
+			return 0;
+		}
+		r = mm_fault(va, 4 | (write ? 2 : 0) | (entry & LV_PTE_P));
+		if (r)
+			return r;
+	}
+	fail_msg("the fault at %lx comes again and again", va);
+	return -1;
+}
+
+int peek(uint64_t va)
+{
+	uint8_t byte = 0;
+	int r = access_byte(va, &byte, false);
+
+	return r ? -1000 - r : byte;
+}
+
+int poke(uint64_t va, uint8_t byte)
+{
+	return access_byte(va, &byte, true);
+}
+
+/* ---- what tests ask ---- */
+
+void check_sorted(void)
+{
+	for (int i = 0; i < space.count; i++) {
+		assert_true(space.vma[i]->start < space.vma[i]->end);
+		assert_true(i == 0 || space.vma[i - 1]->end <= space.vma[i]->start);
+	}
+}
+
+uint64_t used(void)
+{
+	return page_total_bytes() - page_free_bytes();
+}
+
+int world_set_up(void **state)
+{
+	int fixed = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE;
+	void *window = mmap((void *)LV_BASE, LV_RAM - LV_BASE + RAM_LIMIT, PROT_READ | PROT_WRITE, fixed, -1, 0);
+	char *image = mmap((void *)IMAGE, IMAGE_PAGES * LV_PAGE, PROT_READ | PROT_WRITE, fixed, -1, 0);
+
+	assert_ptr_equal(window, (void *)LV_BASE);
+	assert_ptr_equal(image, (void *)IMAGE);
+	for (uint64_t i = 0; i < IMAGE_PAGES; i++)
+		memset(image + i * LV_PAGE, i + 1, LV_PAGE);
+	memset(image + IMAGE_PAGES * LV_PAGE - LV_PAGE / 2, 0, LV_PAGE / 2);
+	page_of_devices = (struct lv_device_page *)LV_DEVICE;
+	page_of_devices->ram_size = RAM_START;
+	page_of_devices->ram_limit = RAM_LIMIT;
+	page_of_devices->heap_start = LV_RAM + HEAP_OFFSET;
+	*(uint64_t *)LV_PML4 = LV_PDPT | LV_PTE_P | LV_PTE_W | LV_PTE_U | LV_PTE_A;
+	mm_init();
+	ram_pages = page_alloc_zeroed(2);
+	return 0;
+}
+
+uint64_t map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags)
+{
+	int64_t r = mm_map(addr, len, prot, flags, NULL, 0, NULL);
+
+	assert_true(r > 0);
+	return r;
+}
