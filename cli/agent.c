@@ -207,20 +207,39 @@ int agent_connect(const struct vm_info *info, struct error *error)
 	return err;
 }
 
-/* One request whose answer is OK. */
-static int ask(int vm_dir, enum lv_agent_type type, const void *body, size_t size)
+/* One request with one answer: its frame, and its body in answer (LV_AGENT_DATA_MAX bytes). */
+static int ask_for(int vm_dir, enum lv_agent_type type, const void *body, size_t size, struct lv_agent_frame *frame, void *answer)
 {
-	struct lv_agent_frame frame;
 	struct error error = { 0 };
-	char *answer = alloc_zero(LV_AGENT_DATA_MAX);
 	int fd = connect_once(vm_dir), err = fd < 0 ? fd : greet(fd, &error);
 	if (!err)
 		err = frame_send(fd, type, body, size);
 	if (!err)
-		err = agent_answer(fd, &frame, answer, &error);
-	free(answer);
+		err = agent_answer(fd, frame, answer, &error);
 	if (fd >= 0)
 		close(fd);
+	return err;
+}
+
+static int ask(int vm_dir, enum lv_agent_type type, const void *body, size_t size)
+{
+	struct lv_agent_frame frame;
+	char *answer = alloc_zero(LV_AGENT_DATA_MAX);
+	int err = ask_for(vm_dir, type, body, size, &frame, answer);
+	free(answer);
+	return err;
+}
+
+int agent_resources(int vm_dir, struct lv_agent_resources *resources)
+{
+	struct lv_agent_frame frame;
+	char *answer = alloc_zero(LV_AGENT_DATA_MAX);
+	int err = ask_for(vm_dir, LV_AGENT_RESOURCES, "", 0, &frame, answer);
+	if (!err && (frame.type != LV_AGENT_RESOURCES || frame.size != sizeof(*resources)))
+		err = -EPROTO;
+	if (!err)
+		memcpy(resources, answer, sizeof(*resources));
+	free(answer);
 	return err;
 }
 

@@ -25,6 +25,8 @@ int agent_error(const void *body, size_t size, struct error *error);
 int agent_kill(int vm_dir, int number);
 /* The size of the VM's terminal, likewise. */
 int agent_resize(int vm_dir, uint16_t rows, uint16_t columns);
+/* What the guest says that it uses; -EPROTO: its answer makes no sense. */
+int agent_resources(int vm_dir, struct lv_agent_resources *resources);
 /* Sends a signal to the VM's program, by whatever way this VM has. 0 or a negative errno. */
 int vm_signal(int vm_dir, int number);
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lightvm inspect, boot-time: what is known of a VM. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "cli/agent.h"
 #include "cli/all_verbs.h"
 #include "cli/config.h"
 #include "cli/control.h"
@@ -28,6 +31,19 @@ static void add_text(json_t *object, const char *key, struct text *text)
 	text_free(text);
 }
 
+/* A Linux guest's own words: null where it has no agent, or none that answers. */
+static json_t *guest_json(const struct vm_info *info)
+{
+	struct lv_agent_resources r;
+	if (!info->alive || faccessat(info->dir.dir, "vsock", F_OK, 0) || agent_resources(info->dir.dir, &r))
+		return json_null();
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:[f, f, f]}", "uptime_ns", (json_int_t)r.uptime_ns, "memory_total",
+			 (json_int_t)r.memory_total, "memory_free", (json_int_t)r.memory_free, "memory_available", (json_int_t)r.memory_available,
+			 "memory_cached", (json_int_t)r.memory_cached, "cpu_busy_ns", (json_int_t)r.cpu_busy_ns, "cpu_idle_ns",
+			 (json_int_t)r.cpu_idle_ns, "processes", (int)r.processes, "processors", (int)r.processors, "load", r.load[0] / 100.0,
+			 r.load[1] / 100.0, r.load[2] / 100.0);
+}
+
 static json_t *info_json(struct vm_info *info)
 {
 	json_t *object = json_object();
@@ -42,6 +58,7 @@ static json_t *info_json(struct vm_info *info)
 	json_object_set_new(object, "exit_status", info->exit_code < 0 ? json_null() : json_integer(info->exit_code));
 	json_object_set(object, "config", info->config);
 	json_object_set_new(object, "record", record_json(&info->status));
+	json_object_set_new(object, "guest", guest_json(info));
 	if (info->status.crashed) {
 		crash_report(&info->status, config_string(info->config, "image"), &report);
 		add_text(object, "crash", &report);
@@ -74,7 +91,8 @@ const struct verb verb_inspect = {
 	.operands = "VM...",
 	.summary = "Tell all that is known of virtual machines, as JSON",
 	.text = "A list with one object a VM: its configuration, the monitor's record (memory, VM exits, boot ledger, devices, system\n"
-		"calls that the library OS does not have), the crash report if there is one, and the last output.",
+		"calls that the library OS does not have), what a Linux guest says that it uses, the crash report if there is one, and the\n"
+		"last output.",
 	.complete = "vm",
 	.min = 1,
 	.max = -1,

@@ -170,9 +170,11 @@ static void push(int fd, const char *body, size_t size)
 	char *whole = strdup(path);
 	int dir = open_target(path, given, name, sizeof(name));
 	if (dir < 0) {
-		frame_send_error(fd, -dir, "%s: %s", whole, dir == -EINVAL ? "has no name" : strerror(-dir));
+		frame_send_error(fd, -dir, "%s: %s", whole ? whole : path, dir == -EINVAL ? "has no name" : strerror(-dir));
+		free(whole);
 		return;
 	}
+	free(whole);
 	if (frame_send(fd, LV_AGENT_OK, NULL, 0))
 		return;
 	int err = tree_receive(fd, dir, name, 07777, &report);

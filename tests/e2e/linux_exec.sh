@@ -43,6 +43,7 @@ gives 'exec' 4 'VM started' "$lightvm" exec vm busybox sh -c 'echo VM started; e
 gives 'exec: environment, directory and user' 0 'v /tmp 5' "$lightvm" exec -e W=v -w /tmp -u 5 vm busybox sh -c 'echo $W $PWD $(id -u)'
 got=$("$lightvm" exec -i vm busybox sha256sum <"$work/random" 2>"$work/err")
 check 'exec -i: 1 MB of input' test "$got" = "$(sha256sum <"$work/random")"
+check 'inspect tells what the guest uses' jq -e '.[0].guest | .memory_total > .memory_free and .processes > 1' <("$lightvm" inspect vm)
 says 'exec: no such program' 127 'execute nothing-like-it: No such file or directory' "$lightvm" exec vm nothing-like-it
 says 'exec: not executable' 126 'execute /etc/hosts: Permission denied' "$lightvm" exec vm /etc/hosts
 says 'exec: no such user' 126 'the image has no user nobody-here' "$lightvm" exec -u nobody-here vm busybox true
