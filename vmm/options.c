@@ -299,8 +299,9 @@ static int open_vsock(struct vm_config *c, struct device_config *device, const c
 	if (open_file("vsock", where, O_DIRECTORY | O_RDONLY, &c->vsock_dir) < 0)
 		return -1;
 	device->vsock.listener = vsock_unix_listen(c->vsock_dir);
-	return device->vsock.listener < 0
-		       ? log_error("--vsock: %s/vsock: %s", where, strerror(-device->vsock.listener)) : 0;
+	if (device->vsock.listener == -EADDRINUSE)
+		return log_error("--vsock: %s/vsock is there already; remove it if no VM uses it", where);
+	return device->vsock.listener < 0 ? log_error("--vsock: %s/vsock: %s", where, strerror(-device->vsock.listener)) : 0;
 }
 
 static bool has_vsock(const struct vm_config *c)

@@ -24,6 +24,23 @@ says 'more vCPUs than allowed' 125 '--cpus: 33 is out of range (1 to 32)' run --
 says 'no vCPUs' 125 'out of range (1 to 32)' run --cpus 0 "$hello"
 says 'vCPUs on the library OS' 125 '--cpus is for Linux guests' run --kernel libos --cpus 2 "$hello"
 says 'an initial RAM disk on the library OS' 125 '--initrd is for Linux guests' run --kernel libos --initrd /bin/ls "$hello"
+
+# The monitor's own options, before it looks at anything else.
+monitor=$build/vmm/lightvm-vmm
+mkdir "$work/sockets"
+says 'a vsock directory that is missing' 125 '--vsock: /no/such/directory: No such file or directory' "$monitor" --kernel /dev/null --vsock /no/such/directory
+says 'a vsock descriptor that is not open' 125 '--vsock: descriptor 99 is not open' "$monitor" --kernel /dev/null --vsock fd:99
+says 'a vsock address that is taken' 125 '--vsock: cid=2: 0, 1 and 2 are taken by convention' "$monitor" --kernel /dev/null --vsock fd:0,cid=2
+says 'an unknown vsock key' 125 "--vsock: 'x=1' is neither dir=DIR nor cid=N" "$monitor" --kernel /dev/null --vsock fd:0,x=1
+says 'two vsock devices' 125 '--vsock: a VM has one vsock device' "$monitor" --kernel /dev/null --vsock fd:0 --vsock fd:0
+says 'vsock on the library OS' 125 '--vsock is for Linux guests (--kernel)' "$monitor" --libos /dev/null --image /dev/null --vsock fd:0 -- x
+touch "$work/sockets/vsock"
+says 'a vsock socket that is there already' 125 'sockets/vsock is there already; remove it if no VM uses it' "$monitor" --kernel /dev/null --vsock "$work/sockets"
+says 'a vsock descriptor that is no socket' 125 'vsock device (it wants a listening Unix stream socket)' "$monitor" --kernel "$build/tests/guest/guest_hostile_mmio" --vsock fd:0
+says 'more queues than a tap has' 125 'a tap has at most 4 queues' "$monitor" --kernel /dev/null --net tap:fd:0,fd:0,fd:0,fd:0,fd:0
+says 'several queues of passt' 125 'passt has one queue' "$monitor" --kernel /dev/null --net passt:fd:0,fd:0
+says 'several queues on the library OS' 125 'several queues are for Linux guests' "$monitor" --libos /dev/null --image /dev/null --net tap:fd:0,fd:0 -- x
+
 says 'no program' 125 'which program or image?' run
 says 'no program for the library OS' 125 'which program?' run --kernel libos
 printf 'x%.0s' {1..1000} >"$work/short"
