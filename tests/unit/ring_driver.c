@@ -141,8 +141,10 @@ uint16_t driver_post(struct driver *driver, const struct part *part, unsigned pa
 
 void driver_publish(struct driver *driver, uint16_t head)
 {
-	driver->avail->ring[driver->avail->idx % driver->size] = head;
-	driver->avail->idx++;
+	uint16_t idx = driver->avail->idx;
+
+	driver->avail->ring[idx % driver->size] = head;
+	__atomic_store_n(&driver->avail->idx, (uint16_t)(idx + 1), __ATOMIC_RELEASE); /* the device may look from another thread */
 }
 
 int driver_used(struct driver *driver, uint32_t *head, uint32_t *len)
