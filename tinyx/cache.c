@@ -8,13 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
+#include "base/number.h"
 
 #define INDEX_MAGIC 0x3178646e49564cull /* "LVIndx1" */
 #define INDEX_MAX (64u << 20)
 #define IMAGE_SUFFIX ".lvm"
+#define CACHE_LIMIT (8ull << 30)
+#define USE_SECONDS 3600 /* so exactly a use is noted: not every start has to write */
 
 struct index_head { /* then, each ended by a zero byte: image name, key, program, args; then records */
 	uint64_t magic;
@@ -122,19 +127,26 @@ static int read_index(const char *dir, const char *key, const char *data, size_t
 	return records_fresh(&cursor, head.records) ? open_image(dir, image, head.image_fingerprint, packed) : -ENOENT;
 }
 
+/* The time of an index file is that of the last use of its image: the image's own times are part of its fingerprint. */
+static void note_use(const char *path)
+{
+	struct stat st;
+	if (!stat(path, &st) && time(NULL) - st.st_mtime > USE_SECONDS)
+		utimensat(AT_FDCWD, path, NULL, 0);
+}
+
 int cache_find(const char *dir, const char *key, struct packed *packed)
 {
-	char *path = index_path(dir, key), *data;
+	char *path = index_path(dir, key), *data = NULL;
 	size_t size;
 	*packed = PACKED_NONE;
-	int err = file_read(AT_FDCWD, path, INDEX_MAX, &data, &size) ? -ENOENT : 0;
-	free(path);
-	if (err)
-		return err;
-	err = read_index(dir, key, data, size, packed);
-	free(data);
+	int err = file_read(AT_FDCWD, path, INDEX_MAX, &data, &size) ? -ENOENT : read_index(dir, key, data, size, packed);
 	if (err)
 		packed_free(packed);
+	else
+		note_use(path);
+	free(data);
+	free(path);
 	return err;
 }
 
@@ -236,4 +248,98 @@ void cache_forget(const char *dir, const char *sha256)
 		if (entry->d_name[0] != '.' && forgets(dirfd(stream), entry->d_name, sha256))
 			unlinkat(dirfd(stream), entry->d_name, 0);
 	closedir(stream);
+}
+
+/* ---- the cache's size ---- */
+
+struct cached {
+	char name[IMAGE_HEX + sizeof(IMAGE_SUFFIX)];
+	uint64_t size;
+	time_t used;
+};
+
+struct cached_list {
+	struct cached *item;
+	size_t count;
+	uint64_t bytes;
+};
+
+static void each_file(const char *dir, const char *part, void (*each)(struct cached_list *list, int at, const char *name), struct cached_list *list)
+{
+	char *path = alloc_format("%s/%s", dir, part);
+	DIR *stream = opendir(path);
+	free(path);
+	for (struct dirent *entry; stream && (entry = readdir(stream));)
+		if (entry->d_name[0] != '.')
+			each(list, dirfd(stream), entry->d_name);
+	if (stream)
+		closedir(stream);
+}
+
+static void add_image(struct cached_list *list, int at, const char *name)
+{
+	struct stat st;
+	if (strlen(name) != IMAGE_HEX + sizeof(IMAGE_SUFFIX) - 1 || fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+		return;
+	list->item = alloc_again(list->item, (list->count + 1) * sizeof(*list->item));
+	struct cached *image = &list->item[list->count++];
+	strcpy(image->name, name);
+	image->size = (uint64_t)st.st_size;
+	image->used = st.st_mtime;
+	list->bytes += image->size;
+}
+
+static void add_use(struct cached_list *list, int at, const char *name)
+{
+	char head[sizeof(struct index_head) + sizeof(list->item->name)] = "";
+	struct stat st;
+	int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC); /* notes are links, and are passed over */
+	bool whole = fd >= 0 && read(fd, head, sizeof(head)) == (ssize_t)sizeof(head) && !fstat(fd, &st);
+	if (fd >= 0)
+		close(fd);
+	for (size_t i = 0; whole && i < list->count; i++)
+		if (!strncmp(head + sizeof(struct index_head), list->item[i].name, sizeof(list->item[i].name)) && st.st_mtime > list->item[i].used)
+			list->item[i].used = st.st_mtime;
+}
+
+/* The one that was used longest ago, or NULL if only keep is left. */
+static struct cached *oldest(const struct cached_list *list, const char *keep)
+{
+	struct cached *found = NULL;
+	for (size_t i = 0; i < list->count; i++)
+		if (list->item[i].size && strcmp(list->item[i].name, keep) && (!found || list->item[i].used < found->used))
+			found = &list->item[i];
+	return found;
+}
+
+uint64_t cache_limit(void)
+{
+	const char *given = getenv("LIGHTVM_CACHE_SIZE");
+	uint64_t limit;
+	if (!given || !*given)
+		return CACHE_LIMIT;
+	if (!size_parse(given, &limit))
+		return limit;
+	log_warn("LIGHTVM_CACHE_SIZE: \"%s\" is not a size like 20G; the image cache keeps 8G", given);
+	return CACHE_LIMIT;
+}
+
+void cache_trim(const char *dir, const char *keep, uint64_t limit)
+{
+	struct cached_list list = { 0 };
+	bool any = false;
+	each_file(dir, "images", add_image, &list);
+	if (list.bytes > limit)
+		each_file(dir, "index", add_use, &list);
+	for (struct cached *image; list.bytes > limit && (image = oldest(&list, keep)); any = true) {
+		char *path = alloc_format("%s/images/%s", dir, image->name);
+		log_info("the image cache is full: %s is removed", path);
+		unlink(path);
+		free(path);
+		list.bytes -= image->size;
+		image->size = 0;
+	}
+	free(list.item);
+	if (any)
+		cache_forget(dir, NULL);
 }

@@ -36,6 +36,13 @@ int cache_verified(const char *dir, const struct image *image);
 void cache_note_verified(const char *dir, const struct image *image);
 /* Removes index entries and verification notes whose image is gone; those of image sha256 if not NULL. */
 void cache_forget(const char *dir, const char *sha256);
+/*
+ * Removes the images whose last use is longest ago (to the hour), with what the index says of them, until those left have at most
+ * limit bytes. keep, a name in images/, stays. VMs that run from a removed image are not disturbed.
+ */
+void cache_trim(const char *dir, const char *keep, uint64_t limit);
+/* LIGHTVM_CACHE_SIZE ("20G"), or 8 GiB. */
+uint64_t cache_limit(void);
 void packed_free(struct packed *packed);
 
 #endif

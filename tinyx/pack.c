@@ -398,6 +398,8 @@ static int pack_new(const char *cache, const char *key, const struct pack_reques
 		err = publish(cache, fresh, sha256, packed, error);
 	if (!err)
 		err = cache_store(cache, key, packed, &plan, error);
+	if (!err)
+		cache_trim(cache, strrchr(packed->path, '/') + 1, cache_limit());
 	free(fresh);
 	free(images);
 	free(index);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -291,6 +292,72 @@ static void cache_notices_changes(void **state)
 	free(dir), free(volume), free(first), free(second), free(changed), free(grown), free(more), free(made), free(repaired);
 }
 
+static void set_time(const char *path, time_t seconds)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = seconds } };
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* Times of the index, of which each names one image: all old but the one that is used. */
+static void age_index(const char *cache)
+{
+	char *path = alloc_format("%s/index", cache);
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	for (struct dirent *entry; (entry = readdir(dir));) {
+		char *file = alloc_format("%s/%s", path, entry->d_name);
+		if (entry->d_name[0] != '.')
+			set_time(file, 1000);
+		free(file);
+	}
+	closedir(dir);
+	free(path);
+}
+
+static void cache_is_bounded(void **state)
+{
+	need_mkfs();
+	char *cache = cache_dir(), *dir = at("bounded"), *volume = alloc_format("%s:/b", dir);
+	mkdir(dir, 0755);
+	char *path[3];
+	for (int i = 0; i < 3; i++) {
+		char text[2] = { (char)('a' + i), 0 };
+		put("bounded/file", text, 0644);
+		path[i] = packed_path("/bin/true", volume);
+		set_time(path[i], 1000 + i);
+		free(volume);
+		volume = alloc_format("%s:/b%d", dir, i); /* another key: the first entries stay in the index */
+	}
+	age_index(cache);
+	/* Nothing happens below the limit. */
+	cache_trim(cache, strrchr(path[2], '/') + 1, 1ull << 40);
+	assert_int_equal(access(path[0], R_OK), 0);
+	/* Room for one: the one that is kept stays whatever its age, the others go, and so does what the index says of them. */
+	struct stat st;
+	assert_int_equal(stat(path[1], &st), 0);
+	cache_trim(cache, strrchr(path[0], '/') + 1, (uint64_t)st.st_size + 1);
+	assert_int_equal(access(path[0], R_OK), 0);
+	assert_int_equal(access(path[1], R_OK), -1);
+	assert_int_equal(access(path[2], R_OK), -1);
+	/* What was used counts, not what was made: the older image was just started from. */
+	put("bounded/file", "a", 0644);
+	char *again = packed_path("/bin/true", volume), *other = alloc_format("%s:/other", dir), *last = packed_path("/bin/true", other);
+	age_index(cache);
+	set_time(last, 2000);
+	free(packed_path("/bin/true", volume));
+	assert_int_equal(stat(again, &st), 0);
+	cache_trim(cache, "", (uint64_t)st.st_size + 1);
+	assert_int_equal(access(again, R_OK), 0);
+	assert_int_equal(access(last, R_OK), -1);
+	setenv("LIGHTVM_CACHE_SIZE", "3M", 1);
+	assert_int_equal(cache_limit(), 3 << 20);
+	unsetenv("LIGHTVM_CACHE_SIZE");
+	assert_int_equal(cache_limit(), 8ull << 30);
+	for (int i = 0; i < 3; i++)
+		free(path[i]);
+	free(cache), free(dir), free(volume), free(again), free(other), free(last);
+}
+
 static void scripts(void **state)
 {
 	need_mkfs();
@@ -332,7 +399,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(manifests), cmocka_unit_test(paths), cmocka_unit_test(plan_follows_links),
 		cmocka_unit_test(plan_names_what_is_missing), cmocka_unit_test(programs), cmocka_unit_test(libraries_of_a_program),
-		cmocka_unit_test(images), cmocka_unit_test(cache_notices_changes), cmocka_unit_test(scripts), cmocka_unit_test(volumes),
+		cmocka_unit_test(images), cmocka_unit_test(cache_notices_changes), cmocka_unit_test(cache_is_bounded), cmocka_unit_test(scripts), cmocka_unit_test(volumes),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
