@@ -394,12 +394,25 @@ static void close_listener(struct tcp_socket *t)
 	}
 }
 
+/* SO_LINGER: close() takes until the peer has all, or until the time is over; what is left then is still sent. */
+static void linger(struct tcp_socket *t)
+{
+	uint64_t end = clock_monotonic() + t->s.linger_seconds * NS_PER_S;
+	t->cork = false;
+	tcp_socket_changed(t);
+	while (t->pcb && (t->pcb->unsent || t->pcb->unacked))
+		if (wait_on(&t->s.wait, end))
+			return;
+}
+
 static void tcp_close_socket(struct socket *s)
 {
 	struct tcp_socket *t = of(s);
-	struct tcp_pcb *pcb = t->pcb;
 	net_busy();
 	close_listener(t);
+	if (s->linger_on && s->linger_seconds > 0 && t->state == TCP_CONNECTED)
+		linger(t);
+	struct tcp_pcb *pcb = t->pcb;
 	if (pcb && s->linger_on && s->linger_seconds == 0 && pcb->state != LISTEN) {
 		drop(t);
 		return;

@@ -289,6 +289,40 @@ static void check_messages(void)
 	close(two);
 }
 
+static void *read_after_100_ms(void *fd)
+{
+	nanosleep(&(struct timespec){0, 100000000}, NULL);
+	while (read((int)(long)fd, buffer, sizeof(buffer)) > 0)
+		;
+	return NULL;
+}
+
+/* close() waits for a peer that reads, and no longer than was said for one that does not. */
+static void check_linger(bool reads)
+{
+	struct sockaddr_in a;
+	struct linger one = {.l_onoff = 1, .l_linger = reads ? 20 : 1};
+	int server = listener(&a), fd = socket(AF_INET, SOCK_STREAM, 0), peer = -1;
+	static const char zeroes[65536];
+	pthread_t reader;
+
+	CHECK(connect(fd, ADDRESS(a)) == 0 && (peer = accept(server, NULL, NULL)) >= 0);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (write(fd, zeroes, sizeof(zeroes)) > 0)
+		;
+	CHECK(errno == EAGAIN && setsockopt(fd, SOL_SOCKET, SO_LINGER, &one, sizeof(one)) == 0);
+	if (reads)
+		pthread_create(&reader, NULL, read_after_100_ms, (void *)(long)peer);
+	int64_t start = now_ms();
+	IS(close(fd), 0);
+	int64_t took = now_ms() - start;
+	CHECK(reads ? took >= 90 && took < 15000 : took >= 900);
+	if (reads)
+		pthread_join(reader, NULL);
+	close(peer);
+	close(server);
+}
+
 static void check_errors(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0), value;
@@ -318,6 +352,8 @@ int main(void)
 	check_unix();
 	check_unix_named();
 	check_messages();
+	check_linger(true);
+	check_linger(false);
 	check_errors();
 	return check_end();
 }
