@@ -3,7 +3,7 @@
  * Times the monitor from just before its exec to the program's entry (the guest's own mark in the boot ledger):
  *   boots [-n RUNS] [-l LABEL] [-k] MONITOR OPTION...
  * One VM after the other, each to its end; the ledger comes from the status file. With -k ("keep") every VM stays, so
- * that each starts beside more idle ones; the ledger comes from the control socket, and the change of MemAvailable and
+ * that each starts beside more idle ones (the one before has come to rest first); the ledger comes from the control socket, and the change of MemAvailable and
  * the times of the first and the last VMs are told as well.
  */
 #include <errno.h>
@@ -27,6 +27,7 @@ extern char **environ;
 #define LIMIT_NS 30000000000ull
 /* What ended processes held comes back bit by bit: settled is when a quarter of a second brings less than 1 MiB. */
 #define SETTLE_NS 250000000ull
+#define IDLE_NS 5000000ull /* a VM that ran for none of it is idle */
 #define SETTLE_KIB 1024
 #define SETTLE_MOST 40
 
@@ -142,6 +143,31 @@ static int control_pair(int *client)
 	return server;
 }
 
+/* Processor time of a process' first thread, which runs the vCPU. */
+static uint64_t used_ns(pid_t pid)
+{
+	char path[40];
+	unsigned long long ns = 0;
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+	FILE *file = fopen(path, "r");
+	if (file && fscanf(file, "%llu", &ns) != 1)
+		ns = 0;
+	if (file)
+		fclose(file);
+	return ns;
+}
+
+/* The next VM is to start beside idle ones: a program that has begun may have work for many milliseconds. */
+static void await_idle(pid_t pid)
+{
+	uint64_t before, now = used_ns(pid), end = now_ns() + LIMIT_NS;
+	do {
+		before = now;
+		nap(IDLE_NS);
+		now = used_ns(pid);
+	} while (now != before && now_ns() < end);
+}
+
 static uint64_t boot_and_keep(char **option, int options)
 {
 	char value[24];
@@ -158,6 +184,7 @@ static uint64_t boot_and_keep(char **option, int options)
 		nap(200000);
 	}
 	close(client);
+	await_idle(monitor[started - 1]);
 	return entry - began;
 }
 

@@ -9,6 +9,10 @@ boots=$build/bench/boots
 vmm=$build/vmm/lightvm-vmm
 libos=$build/libos/libos.elf
 
+# Real-time priority, where it is allowed: what else the machine does is not measured with it.
+calm=()
+! chrt -r 10 true 2>/dev/null || calm=(chrt -r 10)
+
 # One row of the table: figure FILE NAME VALUE BOUND, where BOUND is "<= NUMBER", ">= NUMBER" or "" (no promise), then UNIT.
 figure() {
 	local file=$1 name=$2 value=$3 bound=$4 unit=$5 met=''
