@@ -53,7 +53,7 @@ struct lv_guest_streams {
 };
 static_assert(sizeof(struct lv_guest_streams) == 8, "guest streams layout");
 
-#define LV_GUEST_NET_PASST 1u /* the other end is passt: it drops what its socket cannot hold, and has to be greeted first */
+#define LV_GUEST_NET_PASST 1u /* the other end is passt: it drops what its socket cannot hold */
 struct lv_guest_net {
 	uint32_t ip, netmask, gateway, dns; /* ip 0: ask by DHCP; the others 0: none, or as DHCP says */
 	uint16_t mtu;                       /* 0: the device's own */

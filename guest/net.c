@@ -106,22 +106,15 @@ static void announce_when_up(const char *name)
 		close(fd);
 }
 
-/*
- * passt sends to all until it has seen a frame of ours, and Linux takes no TCP that was sent to all: so it gets one, that nobody
- * reads. And what its socket cannot hold it drops, to send it again after a second: a window that is small enough is ten times
- * faster.
- */
-static void suit_passt(int fd, uint32_t gateway)
+/* What passt's socket cannot hold it drops, to send it again after a second: a window that is small enough is ten times faster. */
+static void suit_passt(void)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = gateway, .sin_port = htons(9) };
 	static const char window[] = "4096 131072 262144\n";
 	int file = open("/proc/sys/net/ipv4/tcp_rmem", O_WRONLY | O_CLOEXEC);
-	if (file >= 0 && write(file, window, sizeof(window) - 1) < 0)
-		report_error("write", "tcp_rmem", errno);
+	if (file < 0 || write(file, window, sizeof(window) - 1) < 0)
+		report_error("network: TCP's window", "tcp_rmem", errno);
 	if (file >= 0)
 		close(file);
-	if (gateway && sendto(fd, "", 1, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to)) < 0)
-		report_error("network", "first frame", errno);
 }
 
 static int configure(int fd, const char *name, const struct lv_guest_net *net)
@@ -136,7 +129,7 @@ static int configure(int fd, const char *name, const struct lv_guest_net *net)
 	if (!err && net->gateway)
 		err = add_route(fd, net->gateway);
 	if (!err && net->flags & LV_GUEST_NET_PASST)
-		suit_passt(fd, net->gateway);
+		suit_passt();
 	return err;
 }
 
