@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What runs in a Linux guest, tried as ordinary processes: configuration, DHCP messages, trees, sessions of the agent. */
+/* What runs in a Linux guest, tried as ordinary processes: configuration, DHCP messages, sessions of the agent. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,9 +29,8 @@
 #include "guest/config.h"
 #include "guest/dhcp.h"
 #include "guest/pump.h"
+#include "tests/unit/scratch.h"
 #include "tinyx/cpio.h"
-
-#define PATIENCE_S 20
 
 /* ---- configuration ---- */
 
@@ -172,196 +171,6 @@ static void dhcp_messages(void **state)
 	message[242] = 255; /* an option that is longer than the message */
 	assert_int_equal(dhcp_parse(message, size, 0x12345678, mac, &lease), -EPROTO);
 	assert_int_equal(dhcp_build(message, DHCP_DISCOVER, 1, mac, NULL), 300);
-}
-
-/* ---- trees ---- */
-
-static char *scratch(void)
-{
-	char *path = alloc_copy("/tmp/lightvm-test-XXXXXX");
-	assert_non_null(mkdtemp(path));
-	return path;
-}
-
-static void sockets(int pair[2])
-{
-	struct timeval patience = { .tv_sec = PATIENCE_S };
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	for (int i = 0; i < 2; i++)
-		setsockopt(pair[i], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-}
-
-static void put_file(int dir, const char *name, const char *text, mode_t mode)
-{
-	assert_int_equal(file_write(dir, name, text, strlen(text), mode), 0);
-	assert_int_equal(fchmodat(dir, name, mode, 0), 0);
-}
-
-static void expect_file(int dir, const char *name, const char *text)
-{
-	char *data;
-	size_t size;
-	assert_int_equal(file_read(dir, name, 1 << 20, &data, &size), 0);
-	assert_string_equal(data, text);
-	free(data);
-}
-
-static void count_note(void *context, const char *text)
-{
-	++*(int *)context;
-}
-
-static void tree_there(void **state)
-{
-	char *path = scratch();
-	int dir = open(path, O_RDONLY | O_DIRECTORY), pair[2], notes = 0;
-	struct stat st;
-	sockets(pair);
-	mkdirat(dir, "a", 0755);
-	mkdirat(dir, "a/sub", 0750);
-	put_file(dir, "a/x", "some text", 0640);
-	put_file(dir, "a/sub/suid", "", 04755);
-	assert_int_equal(symlinkat("../../etc/passwd", dir, "a/sub/link"), 0);
-	assert_int_equal(mkfifoat(dir, "a/fifo", 0600), 0);
-	pid_t pid = fork();
-	if (!pid) {
-		struct tree_report report = { 0 };
-		_exit(tree_send(pair[0], dir, "a", &report) != 0);
-	}
-	struct tree_report report = { .note = count_note, .context = &notes };
-	assert_int_equal(tree_receive(pair[1], dir, "b", 0777, &report), 0);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	expect_file(dir, "b/x", "some text");
-	assert_int_equal(notes, 1);
-	assert_int_equal(report.files, 2);
-	assert_int_equal(fstatat(dir, "b/sub/suid", &st, 0), 0);
-	assert_int_equal(st.st_mode & 07777, 0755);
-	assert_int_equal(fstatat(dir, "b/sub", &st, 0), 0);
-	assert_int_equal(st.st_mode & 07777, 0750);
-	assert_int_equal(fstatat(dir, "b/sub/link", &st, AT_SYMLINK_NOFOLLOW), 0);
-	assert_true(S_ISLNK(st.st_mode));
-	assert_int_equal(tree_remove(AT_FDCWD, path), 0);
-	close(dir);
-	close(pair[0]);
-	close(pair[1]);
-	free(path);
-}
-
-static void put_entry(struct text *out, uint8_t type, const char *name, size_t name_size, uint64_t size)
-{
-	struct tree_entry entry = { .type = type, .name_size = (uint16_t)name_size, .size = size, .mode = 0755 };
-	text_add(out, &entry, sizeof(entry));
-	text_add(out, name, name_size < 256 ? name_size : 0);
-}
-
-/* A stream by a hostile sender: refused with these words, and nothing appears beside the target. */
-static void hostile(const struct text *stream, const char *words)
-{
-	char *path = scratch(), *inner = alloc_format("%s/inner", path);
-	struct tree_report report = { 0 };
-	int pair[2];
-	sockets(pair);
-	assert_int_equal(mkdir(inner, 0755), 0);
-	int dir = open(inner, O_RDONLY | O_DIRECTORY), outside = open(path, O_RDONLY | O_DIRECTORY);
-	assert_int_equal(fd_write(pair[0], stream->data, stream->size), 0);
-	close(pair[0]);
-	assert_true(tree_receive(pair[1], dir, "top", 0777, &report) < 0);
-	if (!strstr(report.error, words))
-		fail_msg("\"%s\" does not say \"%s\"", report.error, words);
-	assert_int_equal(faccessat(outside, "evil", F_OK, AT_SYMLINK_NOFOLLOW), -1);
-	tree_remove(AT_FDCWD, path);
-	close(dir);
-	close(outside);
-	close(pair[1]);
-	free(inner);
-	free(path);
-}
-
-static void one_name(const char *name, size_t size, const char *words)
-{
-	struct text stream = { 0 };
-	put_entry(&stream, TREE_DIR, "", 0, 0);
-	put_entry(&stream, TREE_FILE, name, size, 4);
-	text_put(&stream, "evil");
-	hostile(&stream, words);
-	text_free(&stream);
-}
-
-static void hostile_trees(void **state)
-{
-	struct text stream = { 0 };
-	one_name("..", 2, "would leave the directory");
-	one_name(".", 1, "would leave the directory");
-	one_name("", 0, "would leave the directory");
-	one_name("../evil", 7, "would leave the directory");
-	one_name("/evil", 5, "would leave the directory");
-	one_name("a\0b", 3, "would leave the directory");
-	one_name("x", 300, "a name of 300 bytes");
-
-	/* A link out of the directory, then a directory of the same name to walk through it. */
-	put_entry(&stream, TREE_DIR, "", 0, 0);
-	put_entry(&stream, TREE_LINK, "l", 1, 5);
-	text_put(&stream, "../..");
-	put_entry(&stream, TREE_DIR, "l", 1, 0);
-	put_entry(&stream, TREE_FILE, "evil", 4, 0);
-	hostile(&stream, "is no directory");
-	text_free(&stream);
-
-	put_entry(&stream, TREE_LINK, "", 0, 4);
-	text_put(&stream, "evil");
-	hostile(&stream, "a symbolic link where");
-	text_free(&stream);
-	put_entry(&stream, TREE_UP, "", 0, 0);
-	hostile(&stream, "left a directory");
-	text_free(&stream);
-	put_entry(&stream, TREE_FILE, "", 0, 0);
-	put_entry(&stream, TREE_FILE, "", 0, 0);
-	hostile(&stream, "more than one tree");
-	text_free(&stream);
-	put_entry(&stream, TREE_DIR, "", 0, 0);
-	put_entry(&stream, TREE_END, "", 0, 0);
-	hostile(&stream, "ended within a directory");
-	text_free(&stream);
-	put_entry(&stream, TREE_FILE, "", 0, 1u << 30);
-	hostile(&stream, "ended in the middle");
-	text_free(&stream);
-	put_entry(&stream, TREE_NOTE, "", 0, 1u << 30);
-	hostile(&stream, "a text of");
-	text_free(&stream);
-	put_entry(&stream, 99, "", 0, 0);
-	hostile(&stream, "unknown type");
-	text_free(&stream);
-	put_entry(&stream, TREE_END, "", 0, 0);
-	hostile(&stream, "sent nothing");
-	text_free(&stream);
-	for (int i = 0; i <= TREE_DEPTH; i++)
-		put_entry(&stream, TREE_DIR, "d", i > 0, 0);
-	hostile(&stream, "deeper than");
-	text_free(&stream);
-}
-
-static void links_are_replaced(void **state)
-{
-	char *path = scratch();
-	struct text stream = { 0 };
-	struct tree_report report = { 0 };
-	int dir = open(path, O_RDONLY | O_DIRECTORY), pair[2];
-	sockets(pair);
-	put_file(dir, "victim", "untouched", 0600);
-	assert_int_equal(symlinkat("victim", dir, "top"), 0);
-	put_entry(&stream, TREE_FILE, "", 0, 3);
-	text_put(&stream, "new");
-	put_entry(&stream, TREE_END, "", 0, 0);
-	assert_int_equal(fd_write(pair[0], stream.data, stream.size), 0);
-	assert_int_equal(tree_receive(pair[1], dir, "top", 0777, &report), 0);
-	expect_file(dir, "victim", "untouched");
-	expect_file(dir, "top", "new");
-	tree_remove(AT_FDCWD, path);
-	close(dir);
-	close(pair[0]);
-	close(pair[1]);
-	text_free(&stream);
-	free(path);
 }
 
 /* ---- the agent ---- */
@@ -708,7 +517,6 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_configuration), cmocka_unit_test(damaged_configurations), cmocka_unit_test(dhcp_messages),
-		cmocka_unit_test(tree_there), cmocka_unit_test(hostile_trees), cmocka_unit_test(links_are_replaced),
 		cmocka_unit_test(exec_output_and_status), cmocka_unit_test(exec_input), cmocka_unit_test(exec_signal),
 		cmocka_unit_test(exec_terminal), cmocka_unit_test(exec_not_found), cmocka_unit_test(exec_too_much_input),
 		cmocka_unit_test(bad_requests), cmocka_unit_test(kill_and_resources), cmocka_unit_test(push_and_pull),
