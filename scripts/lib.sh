@@ -61,3 +61,17 @@ find_rig_kernel() {
 	rig_release=${rig_kernel##*/vmlinuz-}
 	[ -n "$rig_kernel" ] && [ -r "$rig_kernel" ]
 }
+
+# The initial RAM disk that the distribution makes for that kernel. Sets rig_initrd.
+find_rig_initrd() {
+	find_rig_kernel || return 1
+	rig_initrd=/boot/initrd.img-$rig_release
+	[ -r "$rig_initrd" ] || rig_initrd=$cache/rig-initrd/initrd.img-$rig_release
+	[ -r "$rig_initrd" ]
+}
+
+# A disk image with a Debian of debootstrap's, as scripts/setup --test made it. Sets debian_root.
+find_debian_root() {
+	debian_root=$cache/debian-root/bookworm-1.img
+	[ -r "$debian_root" ]
+}
