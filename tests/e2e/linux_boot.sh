@@ -35,6 +35,18 @@ check '  is called one' test "$(reason 'triple fault')" = 'triple fault'
 vm 134 'a panic' --kernel "$linux_kernel" --append '-- panic'
 check '  is called one' test "$(reason 'kernel panicked')" = 'kernel panicked'
 
+# As many devices as there can be: the interrupts of the last ones lie beyond those of an old PC.
+linux_initrd "$work/initrd" 'for disk in /dev/vd?; do dd if=$disk bs=512 count=1 2>/dev/null; done'
+disks=()
+for i in $(seq 13); do
+	printf 'disk %02d says hello\n' "$i" >"$work/disk$i"
+	truncate -s 64K "$work/disk$i"
+	disks+=(--disk "$work/disk$i,ro")
+done
+vm 0 '16 devices' --kernel "$linux_kernel" "${disks[@]}"
+check '  13 disks read' test "$(grep -ac 'says hello' "$work/out")" = 13
+says 'a 17th device' 125 'more' "$monitor" --kernel "$linux_kernel" "${disks[@]}" --disk "$work/disk1,ro"
+
 says 'not a kernel' 125 'neither an ELF file nor a bzImage' "$monitor" --kernel "$top/README.md"
 : >"$work/empty"
 says 'an empty file' 125 'an empty file' "$monitor" --kernel "$work/empty"
