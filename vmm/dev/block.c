@@ -292,6 +292,11 @@ static bool requests_ready(struct block *block)
 	return block->request;
 }
 
+static void complete(void *context, void *cookie, int result)
+{
+	request_result(context, cookie, result);
+}
+
 static bool block_process(struct device *device, unsigned queue)
 {
 	struct block *block = block_of(device);
@@ -308,13 +313,9 @@ static bool block_process(struct device *device, unsigned queue)
 		}
 	}
 	uring_submit(&block->uring);
+	uring_reap(&block->uring, complete, block); /* what the page cache had is done by now */
 	device_publish(device, queue);
 	return have_request(block); /* with all in flight, a completion goes on */
-}
-
-static void complete(void *context, void *cookie, int result)
-{
-	request_result(context, cookie, result);
 }
 
 static void uring_ready(void *context, uint32_t events)
