@@ -125,7 +125,7 @@ static const struct verb verb_build = {
 	.text = "Builds from the distribution's kernel source (Debian: apt-get install linux-source-6.1) and prints the directory that holds the\n"
 		"result: vmlinux, bzImage, config and meta.json. What was built before from the same source and configuration is\n"
 		"not built again. A first build takes some minutes; a later one with a changed configuration compiles what changed.\n\n"
-		"general (the default) runs real applications; base is as small as runs a single program, without network. A\n"
+		"general (the default) runs real applications; base is the smallest that runs a single program, without network. A\n"
 		"configuration file has lines CONFIG_NAME=VALUE and \"# CONFIG_NAME is not set\"; what it does not name is off; a line\n"
 		"\"#include general\" begins with that one. An option that Linux does not take is an error.",
 	.examples = "lightvm kernel build\nlightvm kernel build --config base\nlightvm kernel build --config mine.config && lightvm run --kernel mine ...",
