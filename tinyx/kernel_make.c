@@ -72,7 +72,9 @@ static void take_line(struct output *output, const char *line)
 	if (step) {
 		char *what = alloc_format("%s %s", output->make->title, step);
 		output->steps++;
-		request->progress(request->context, what, output->steps, output->total > output->steps ? output->total : output->steps);
+		if (output->total && output->total < output->steps)
+			output->total = output->steps; /* it was an estimate */
+		request->progress(request->context, what, output->steps, output->total);
 		free(what);
 		return;
 	}

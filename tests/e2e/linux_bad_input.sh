@@ -59,6 +59,12 @@ says 'a missing source' 125 '/no/linux.tar.xz: No such file' "$lightvm" kernel b
 says 'kernel inspect of what is not there' 125 'there is no kernel "zzzz"' "$lightvm" kernel inspect zzzz
 says 'kernel rm of nothing' 125 'which kernel?' "$lightvm" kernel rm
 check 'kernel ls of an empty cache' test "$(LIGHTVM_CACHE=$work/empty "$lightvm" kernel ls -q | wc -l)" = 0
+if ls /usr/src/linux-source-*.tar.xz >/dev/null 2>&1 && [ -z "${LV_RIG:-}" ]; then # emulated, it would take a minute
+	printf '#include base\nCONFIG_NOSUCH=y\n# CONFIG_EPOLL is not set\nCONFIG_IPV6=y\n' >"$work/lightvm-test.config"
+	says 'options that Linux does not take' 125 'does not take 2 of its options' "$lightvm" kernel build --config "$work/lightvm-test.config"
+	check 'they are named' grep -q 'CONFIG_NOSUCH CONFIG_IPV6$' "$work/says.err"
+	rm -rf "$cache"/kernel/.objects-lightvm-test-*
+fi
 
 # ---- what only the monitor can see
 if [ "$("$monitor" --probe 2>&1)" = page-table ] && [ -f "$linux_kernel" ]; then
