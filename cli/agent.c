@@ -159,7 +159,8 @@ int agent_answer(int fd, struct lv_agent_frame *frame, void *body, struct error 
 	if (err == -EAGAIN)
 		return error_set(error, -ETIMEDOUT, "the agent did not answer within %d s", AGENT_ANSWER_MS / 1000);
 	if (err)
-		return error_set(error, err, "the agent: %s", err == -ECONNRESET ? "the connection ended" : strerror(-err));
+		return error_set(error, err, "the agent: %s", err == -ECONNRESET ? "the connection ended" : err == -EPROTO ? "it ended in the middle of a frame"
+			: err == -EMSGSIZE ? "it sent a frame that is too long" : strerror(-err));
 	return frame->type == LV_AGENT_ERROR ? agent_error(body, frame->size, error) : 0;
 }
 

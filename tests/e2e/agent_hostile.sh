@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# exec and cp against an agent that lies: a process in the place of the VM, since the command line only sees a socket.
+# timeout: 60
+. "$(dirname "$0")/lib.sh"
+
+id=0123456789ab
+vm=$XDG_RUNTIME_DIR/lightvm/vms/$id
+mkdir -p "$XDG_RUNTIME_DIR/lightvm/names" "$vm"
+echo '{"id": "0123456789ab", "program": "/bin/x"}' >"$vm/config.json"
+: >"$vm/status"
+cat >"$work/agent.py" <<'PYTHON'
+import fcntl, os, socket, struct, sys
+vm = sys.argv[1]
+lock = open(vm + "/status", "r+")
+fcntl.flock(lock, fcntl.LOCK_EX)  # as a monitor does while it lives
+server = socket.socket(socket.AF_UNIX)
+os.chdir(vm)
+server.bind("vsock")
+server.listen(8)
+def frame(kind, body=b"", size=None):
+    return struct.pack("<II", kind, len(body) if size is None else size) + body
+def entry(kind, name=b"", body=b"", size=None):
+    return struct.pack("<BBHIQQ", kind, 0, len(name), 0o4755, len(body) if size is None else size, 1 << 63) + name + body
+HELLO, OK, ERROR, STDOUT, CREDIT, EXIT = 1, 32, 33, 34, 36, 37
+hello = frame(HELLO, struct.pack("<II", 0x4741564c, 1))
+answers = {
+    "not-hello": b"SSH-2.0-OpenSSH\r\n" * 9,
+    "other-magic": frame(HELLO, struct.pack("<II", 7, 1)),
+    "huge": hello + frame(STDOUT, b"", 0xffffffff),
+    "credit": hello + frame(CREDIT, struct.pack("<I", 0x7fffffff)),
+    "exit": hello + frame(EXIT, struct.pack("<I", 0x12345678)),
+    "unknown": hello + frame(99),
+    "error": hello + frame(ERROR, struct.pack("<i", 13) + b"no \x1b]0;evil\x07 way\n"),
+    "error-code": hello + frame(ERROR, struct.pack("<i", -2147483648) + b"strange"),
+    "cut": hello + frame(STDOUT, b"abc")[:-1],
+    "output": hello + frame(STDOUT, b"out\n") + frame(EXIT, struct.pack("<I", 3 << 8)),
+    "stall": hello + frame(STDOUT, b"started\n") + frame(STDOUT, b"x", 1000),
+    "up": hello + frame(OK) + entry(1) + entry(3, b"../evil", b"evil") + entry(6),
+    "link": hello + frame(OK) + entry(1) + entry(4, b"l", b"..") + entry(1, b"l") + entry(3, b"evil", b"evil") + entry(2) + entry(2) + entry(6),
+    "top-link": hello + frame(OK) + entry(4, b"", b"/etc/passwd") + entry(6),
+    "suid": hello + frame(OK) + entry(3, b"", b"#!/bin/sh\n") + entry(6),
+    "note": hello + frame(OK) + entry(1) + entry(5, b"", b"\x1b[31mred: left out") + entry(2) + entry(6),
+    "no-tree": hello + frame(OK) + frame(STDOUT, b"x" * 100),
+}
+def take(peer):  # a frame of the client; less if it goes
+    head = peer.recv(8, socket.MSG_WAITALL)
+    if len(head) == 8:
+        peer.recv(struct.unpack("<II", head)[1], socket.MSG_WAITALL)
+print("ready", flush=True)
+while True:
+    peer, _ = server.accept()
+    line = peer.makefile("rb", buffering=0).readline()
+    assert line == b"CONNECT 19542\n", line
+    peer.sendall(b"OK 1073741824\n")
+    name = open(os.environ["CASE"]).read().strip()
+    try:
+        take(peer)
+        peer.sendall(answers[name])
+        take(peer)
+        while name == "stall" and peer.recv(65536):
+            pass
+    except OSError:
+        pass
+    peer.close()
+PYTHON
+start env CASE="$work/case" python3 "$work/agent.py" "$vm" >"$work/agent.out" 2>"$work/agent.err"
+await 10 'the hostile agent' grep -q ready "$work/agent.out" || { cat "$work/agent.err"; not_ok 'the hostile agent' 'does not start'; finish; }
+
+# tells CASE STATUS TEXT COMMAND...
+tells() {
+	local case=$1
+	shift
+	echo "$case" >"$work/case"
+	says "exec: $case" "$1" "$2" timeout 20 "$lightvm" exec "$id" x
+}
+tells not-hello 125 'the agent: it sent a frame that is too long'
+tells other-magic 125 "is not LightVM's agent"
+tells huge 125 'sent a frame of 4294967295 bytes'
+tells credit 125 'took more input than it was given'
+tells exit 125 'an exit status that is none'
+tells unknown 125 'of an unknown type (99)'
+tells error 125 'no ?]0;evil? way'
+tells error-code 125 strange
+tells cut 125 'the VM ended, or its agent did'
+echo output >"$work/case"
+"$lightvm" exec "$id" x >"$work/out" 2>"$work/err"
+check 'exec: an agent that keeps the rules' test "$? $(cat "$work/out")" = '3 out'
+
+echo stall >"$work/case"
+start env --default-signal=INT "$lightvm" exec "$id" x >"$work/out" 2>"$work/err"
+check 'exec: a guest that stops in the middle of a frame (start)' await 10 'its output' grep -q started "$work/out"
+taken() { ! [ -d "/proc/$pid" ] || grep -q '^ShdPnd:[[:space:]]*0*$' "/proc/$pid/status"; }
+for _ in 1 2 3; do kill -INT "$pid"; await 5 'the signal to be taken' taken; done
+wait "$pid"
+check 'exec: it does not hold Ctrl-C up' test $? = 125
+
+copies() { # CASE STATUS TEXT
+	echo "$1" >"$work/case"
+	rm -rf "$work/target"
+	mkdir "$work/target"
+	says "cp: $1" "$2" "$3" timeout 20 "$lightvm" cp "$id:/x" "$work/target/copy"
+	check "cp: $1 leaves nothing outside" test ! -e "$work/evil" -a ! -e "$work/target/evil"
+}
+copies up 125 'would leave the directory'
+copies link 125 'is no directory'
+copies top-link 125 'a symbolic link where'
+copies no-tree 125 'the other side sent'
+copies note 125 '?[31mred: left out'
+echo suid >"$work/case"
+check 'cp: a set-user-ID file' "$lightvm" cp "$id:/x" "$work/suid"
+check 'cp: is none here' test "$(stat -c %a "$work/suid")" = 755
+finish
