@@ -21,6 +21,8 @@ gives() {
 	fi
 }
 
+check 'PID 1 takes at most 150 KiB' test "$(stat -c %s "$build/guest/init")" -le 153600
+
 # ---- streams and ends of the program
 head -c 1000000 /dev/urandom >"$work/random"
 linux "$busybox" sh -c 'cat; echo wrong >&2; exit 7' <"$work/random" >"$work/copy" 2>"$work/err"
