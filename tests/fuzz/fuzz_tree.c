@@ -21,14 +21,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MUST(x) ((x) ? (void)0 : abort())
 
+static char scratch[] = "/tmp/lightvm-fuzz-XXXXXX";
+
+static void clean_up(void)
+{
+	tree_remove(AT_FDCWD, scratch);
+}
+
 static char *parent(void)
 {
-	static char path[] = "/tmp/lightvm-fuzz-XXXXXX";
 	static int made;
 	if (!made)
-		MUST(mkdtemp(path));
+		MUST(mkdtemp(scratch) && !atexit(clean_up));
 	made = 1;
-	return path;
+	return scratch;
 }
 
 /* Beside the target directory nothing has appeared. */
