@@ -17,6 +17,7 @@
 #define PFNS_MAX 16384u    /* of one chain; what is beyond stays where it is */
 #define REPORT_MAX (1u << 30) /* bytes of one report: Linux sends up to 32 blocks of 4 MiB */
 #define REPORT_SIZE 64     /* Linux wants at least 32 */
+#define CHAINS 4           /* in one go: unmapping takes its time, and others want their turn */
 #define STATS_MAX 32u      /* entries of one answer that are read */
 #define NS_PER_S 1000000000ull
 
@@ -217,7 +218,7 @@ static bool balloon_process(struct device *device, unsigned queue)
 		return true;
 	}
 	device->queue[queue].chain_bytes = REPORT_MAX;
-	for (unsigned n = 0; n < device->ops->queue_size[queue] && device_pop(device, queue, chain); n++) {
+	for (unsigned n = 0; n < CHAINS && device_pop(device, queue, chain); n++) {
 		handle(balloon, queue, chain);
 		device_push(device, queue, chain->head, 0);
 	}
