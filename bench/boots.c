@@ -12,6 +12,7 @@
 #include <spawn.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -28,6 +29,7 @@ extern char **environ;
 /* What ended processes held comes back bit by bit: settled is when a quarter of a second brings less than 1 MiB. */
 #define SETTLE_NS 250000000ull
 #define IDLE_NS 5000000ull /* a VM that ran for none of it is idle */
+#define TOUCHED_KIB 3072 /* for each VM */
 #define SETTLE_KIB 1024
 #define SETTLE_MOST 40
 
@@ -208,9 +210,25 @@ static void run_to_end(const char *label, int runs, char **option, int options)
 	stats_print(label, sample, runs);
 }
 
+/*
+ * A machine that is itself virtual may get its memory page by page, when it first touches it: 11 us instead of 1.4 were seen.
+ * What the VMs will need is touched before, so that the last ones do not pay for that, and the first ones not.
+ */
+static void touch_memory(uint64_t kib)
+{
+	uint64_t most = mem_available_kib() / 2, size = (kib < most ? kib : most) << 10;
+	volatile char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return;
+	for (uint64_t at = 0; at < size; at += sysconf(_SC_PAGESIZE))
+		memory[at] = 1;
+	munmap((void *)memory, size);
+}
+
 static void run_and_keep(const char *label, int runs, char **option, int options)
 {
 	boot_and_keep(option, options); /* files into the page cache; it stays, uncounted */
+	touch_memory((uint64_t)runs * TOUCHED_KIB);
 	uint64_t before = settled_kib();
 	for (int i = 0; i < runs; i++)
 		sample[i] = in_order[i] = boot_and_keep(option, options);
