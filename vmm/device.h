@@ -168,6 +168,8 @@ void device_kick(struct device *device);
 void device_push(struct device *device, unsigned queue, uint16_t head, uint32_t written);
 /* Publishes what was pushed to the queue and wakes the guest if it sleeps. */
 void device_publish(struct device *device, unsigned queue);
+/* The same for all queues, with one interrupt. */
+void device_publish_all(struct device *device);
 /* The configuration space changed: the driver is told, if the transport can. */
 void device_reconfigured(struct device *device);
 /* queue_pop, with statistics; a broken ring stops the device. Answers 1 or 0. */

@@ -414,6 +414,32 @@ static void test_patience(void **state)
 	close(asking);
 }
 
+/* The guest hears that its packets were taken with the next one for it, or when many were, or after a while. */
+static void test_news_of_sent(void **state)
+{
+	struct fixture *f = *state;
+	int fd = open_from_host(f);
+	unsigned interrupts;
+
+	guest_says(f, VIRTIO_VSOCK_OP_RW, "ping", 4);
+	assert_true(client_gets(f, fd, "ping"));
+	interrupts = f->guest.interrupts;
+	client_says(fd, "pong");
+	assert_int_equal(guest_got(f), VIRTIO_VSOCK_OP_RW);
+	assert_int_equal(f->tx.used->idx, 2);
+	assert_int_equal(f->guest.interrupts, interrupts + 1);
+
+	guest_says(f, VIRTIO_VSOCK_OP_RW, "ping", 4);
+	for (unsigned i = 0; i < 100 && f->tx.used->idx == 2; i++)
+		loop_once(&f->guest.loop, 100);
+	assert_int_equal(f->tx.used->idx, 3);
+
+	for (unsigned i = 0; i < 64; i++)
+		guest_says(f, VIRTIO_VSOCK_OP_CREDIT_UPDATE, NULL, 0);
+	assert_true(f->tx.used->idx > 3);
+	close(fd);
+}
+
 /* ---- credit ---- */
 
 static void test_credit_to_guest(void **state)
@@ -849,7 +875,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_configuration), TEST(test_not_a_listener), TEST(test_from_host), TEST(test_line_in_pieces),
 		TEST(test_bad_lines), TEST(test_guest_refuses), TEST(test_client_gives_up), TEST(test_from_guest),
-		TEST(test_nobody_listens), TEST(test_outgoing_forbidden), TEST(test_table_full), TEST(test_patience),
+		TEST(test_nobody_listens), TEST(test_outgoing_forbidden), TEST(test_table_full), TEST(test_patience), TEST(test_news_of_sent),
 		TEST(test_credit_to_guest), TEST(test_credit_asked_for), TEST(test_slow_host), TEST(test_beyond_credit),
 		TEST(test_no_buffers), TEST(test_host_half_close), TEST(test_host_closes), TEST(test_host_closes_later),
 		TEST(test_guest_half_close), TEST(test_guest_stops_receiving), TEST(test_guest_leaves),

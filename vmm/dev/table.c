@@ -254,18 +254,32 @@ static void wake_guest(struct device *device)
 	set->wake(set->wake_context);
 }
 
-void device_publish(struct device *device, unsigned queue)
+static void tell(struct device *device)
 {
 	struct devices *set = device->set;
 
-	if (!queue_publish(&device->queue[queue]))
-		return;
-	if (set->interrupt) {
-		device->stats.wakes++;
-		set->interrupt(set->interrupt_context, device, false);
+	if (!set->interrupt) {
+		wake_guest(device);
 		return;
 	}
-	wake_guest(device);
+	device->stats.wakes++;
+	set->interrupt(set->interrupt_context, device, false);
+}
+
+void device_publish(struct device *device, unsigned queue)
+{
+	if (queue_publish(&device->queue[queue]))
+		tell(device);
+}
+
+void device_publish_all(struct device *device)
+{
+	bool wanted = false;
+
+	for (unsigned i = 0; i < device->ops->queues; i++)
+		wanted |= queue_publish(&device->queue[i]);
+	if (wanted)
+		tell(device);
 }
 
 void device_reconfigured(struct device *device)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/dev/vsock.h"
@@ -15,6 +16,7 @@
 #define QUEUE_SIZE 256
 #define HEADER ((uint32_t)sizeof(struct virtio_vsock_hdr))
 #define PACKET_MAX (64u << 10)
+#define REPORT_NS 5000000 /* until the guest hears that a packet was taken, if it hears nothing else */
 #define F_STREAM 0 /* bit of the feature; the kernel's header lacks its name */
 
 static_assert(sizeof(struct virtio_vsock_hdr) == 44, "header of every packet");
@@ -22,6 +24,14 @@ static_assert(sizeof(struct virtio_vsock_hdr) == 44, "header of every packet");
 static struct vsock *vsock_of(struct device *device)
 {
 	return (struct vsock *)device;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
 /* ---- to the guest ---- */
@@ -173,7 +183,8 @@ static bool rx_process(struct vsock *vsock)
 	}
 	if (have)
 		device_unpop(&vsock->device, VSOCK_RX, 0);
-	device_publish(&vsock->device, VSOCK_RX);
+	if (queue_unpublished(&vsock->device.queue[VSOCK_RX]))
+		device_publish_all(&vsock->device);
 	if (vsock->stalled && vsock->replies < VSOCK_REPLIES && !device_broken(&vsock->device))
 		device_kick(&vsock->device);
 	return something_to_say(vsock);
@@ -306,6 +317,30 @@ static bool split_packet(struct chain *chain, struct virtio_vsock_hdr *header)
 	return true;
 }
 
+/*
+ * Nobody waits for the news that a packet was taken; an answer is what the guest is waiting for. So the news goes with the
+ * next packet for the guest, by one interrupt; alone if there are many of them, or after a while.
+ */
+static void report_sent(struct vsock *vsock)
+{
+	struct queue *queue = &vsock->device.queue[VSOCK_TX];
+
+	if (queue_unpublished(queue) >= queue->size / 4 || vsock->stalled || vsock->paused) {
+		device_publish(&vsock->device, VSOCK_TX);
+	} else if (queue_unpublished(queue) && !vsock->owes) {
+		vsock->owes = true;
+		loop_timer_set(vsock->device.set->loop, &vsock->owing, now_ns() + REPORT_NS);
+	}
+}
+
+static void owing_over(void *context)
+{
+	struct vsock *vsock = context;
+
+	vsock->owes = false;
+	device_publish(&vsock->device, VSOCK_TX);
+}
+
 static bool tx_process(struct vsock *vsock)
 {
 	struct chain *chain = &vsock->device.set->chain;
@@ -322,11 +357,13 @@ static bool tx_process(struct vsock *vsock)
 		take_packet(vsock, &header, chain);
 		device_push(&vsock->device, VSOCK_TX, chain->head, 0);
 	}
-	device_publish(&vsock->device, VSOCK_TX);
+	if (!device_broken(&vsock->device) && !vsock->paused) {
+		device_run(&vsock->device, VSOCK_RX);
+		vsock->stalled = vsock->replies == VSOCK_REPLIES;
+	}
+	report_sent(vsock);
 	if (device_broken(&vsock->device) || vsock->paused)
 		return false;
-	device_run(&vsock->device, VSOCK_RX);
-	vsock->stalled = vsock->replies == VSOCK_REPLIES;
 	return !vsock->stalled;
 }
 
@@ -351,6 +388,7 @@ static int vsock_init(struct device *device, const struct device_config *config)
 	vsock->outgoing = config->vsock.outgoing;
 	vsock->listener = (struct loop_watch){ .fd = config->vsock.listener, .ready = vsock_accept, .context = vsock };
 	vsock->timer = (struct loop_timer){ .watch.fd = -1, .fire = vsock_alarm, .context = vsock };
+	vsock->owing = (struct loop_timer){ .watch.fd = -1, .fire = owing_over, .context = vsock };
 	if (vsock->listener.fd < 0)
 		return 0;
 	if (flags < 0 || !listens(vsock->listener.fd))
@@ -428,6 +466,7 @@ static void vsock_free(struct device *device)
 
 	vsock_reset(device);
 	loop_timer_fini(device->set->loop, &vsock->timer);
+	loop_timer_fini(device->set->loop, &vsock->owing);
 	if (vsock->listener.fd >= 0)
 		close(vsock->listener.fd);
 }

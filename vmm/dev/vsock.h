@@ -58,6 +58,8 @@ struct vsock {
 	bool no_descriptors; /* accept failed: the listener is left alone until the alarm */
 	struct loop_watch listener;
 	struct loop_timer timer;
+	struct loop_timer owing; /* what was sent is reported by then */
+	bool owes;               /* it is armed */
 	uint64_t alarm; /* what timer is set to */
 	struct vsock_conn *all, *bucket[VSOCK_BUCKETS];
 	struct vsock_conn *first_ready, *last_ready;

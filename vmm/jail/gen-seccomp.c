@@ -23,6 +23,7 @@ static const struct {
 	unsigned long value;
 } symbols[] = {
 	{ "KVM_RUN", KVM_RUN },
+	{ "KVM_IRQ_LINE", KVM_IRQ_LINE },
 	{ "KVM_IOEVENTFD", KVM_IOEVENTFD },
 	{ "KVM_GET_REGS", KVM_GET_REGS },
 	{ "KVM_SET_REGS", KVM_SET_REGS },

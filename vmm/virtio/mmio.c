@@ -28,15 +28,18 @@ static void interrupt(void *context, struct device *device, bool configuration)
 	if (configuration)
 		t->generation++;
 	atomic_fetch_or(&t->interrupt, configuration ? INTERRUPT_CONFIG : INTERRUPT_QUEUE);
-	if (write(t->irq_fd, &(uint64_t){ 1 }, 8) < 0)
+	if (bus->raise)
+		bus->raise(bus->raise_context, device->index);
+	else if (write(t->irq_fd, &(uint64_t){ 1 }, 8) < 0)
 		return; /* the counter is full: the interrupt comes anyway */
 }
 
 void mmio_bus_init(struct mmio_bus *bus, struct devices *set, const int *irq_fd)
 {
 	bus->count = set->count;
+	bus->raise = NULL;
 	for (unsigned i = 0; i < set->count; i++)
-		bus->transport[i] = (struct mmio_transport){ .device = set->device[i], .irq_fd = irq_fd[i] };
+		bus->transport[i] = (struct mmio_transport){ .device = set->device[i], .irq_fd = irq_fd ? irq_fd[i] : -1 };
 	set->interrupt = interrupt;
 	set->interrupt_context = bus;
 }

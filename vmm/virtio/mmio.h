@@ -30,12 +30,14 @@ struct mmio_transport {
 
 struct mmio_bus {
 	unsigned count;
+	void (*raise)(void *context, unsigned index); /* interrupts for a device; NULL: by its irq_fd */
+	void *raise_context;
 	struct mmio_transport transport[LV_MAX_DEVICES];
 };
 
 /*
  * One transport for each device of the set; interrupts of the set go through the bus from now on. irq_fd: an eventfd a
- * device, owned by the caller.
+ * device, owned by the caller; NULL if raise is set afterwards.
  */
 void mmio_bus_init(struct mmio_bus *bus, struct devices *set, const int *irq_fd);
 

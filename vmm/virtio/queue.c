@@ -213,6 +213,11 @@ bool queue_publish(struct queue *queue)
 	return !queue->interrupts || wants_interrupt(queue, old);
 }
 
+uint16_t queue_unpublished(const struct queue *queue)
+{
+	return queue->next_used - queue->published;
+}
+
 bool queue_ready(const struct queue *queue)
 {
 	return queue->size && !queue->broken && __atomic_load_n(&queue->avail->idx, __ATOMIC_ACQUIRE) != queue->next_avail;

@@ -81,6 +81,9 @@ void queue_push(struct queue *queue, uint16_t head, uint32_t written);
  */
 bool queue_publish(struct queue *queue);
 
+/* Chains that were pushed since. */
+uint16_t queue_unpublished(const struct queue *queue);
+
 /* True if a chain waits. Does not look inside. */
 bool queue_ready(const struct queue *queue);
 
