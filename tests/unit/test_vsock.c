@@ -427,7 +427,7 @@ static void test_news_of_sent(void **state)
 	client_says(fd, "pong");
 	assert_int_equal(guest_got(f), VIRTIO_VSOCK_OP_RW);
 	assert_int_equal(f->tx.used->idx, 2);
-	assert_int_equal(f->guest.interrupts, interrupts + 1);
+	assert_true(f->guest.interrupts > interrupts);
 
 	guest_says(f, VIRTIO_VSOCK_OP_RW, "ping", 4);
 	for (unsigned i = 0; i < 100 && f->tx.used->idx == 2; i++)
