@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # rig
 # Sameness: every program of programs.sh, from the same images, on Linux instead of the library OS.
-# timeout: 120
+# timeout: 160
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_linux.sh"
 need_linux programs
