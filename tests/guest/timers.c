@@ -11,7 +11,7 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-static volatile int count, last_code, last_value, last_overrun;
+static volatile int count, last_code, last_value, most_overrun;
 static volatile pid_t taken_by;
 static volatile int thread_calls;
 
@@ -21,7 +21,8 @@ static void on_timer(int signo, siginfo_t *info, void *context)
 	count++;
 	last_code = info->si_code;
 	last_value = info->si_value.sival_int;
-	last_overrun = info->si_overrun;
+	if (info->si_overrun > most_overrun)
+		most_overrun = info->si_overrun; /* a second one may follow at once on a busy machine */
 	taken_by = (pid_t)syscall(SYS_gettid);
 }
 
@@ -82,9 +83,9 @@ static void check_overrun(void)
 	timer_create(CLOCK_MONOTONIC, &event, &timer);
 	timer_settime(timer, 0, &spec, NULL);
 	nanosleep(&(struct timespec){0, 50000000}, NULL);
-	count = 0;
+	count = most_overrun = 0;
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
-	CHECK(count >= 1 && last_overrun >= 20 && timer_getoverrun(timer) >= 0);
+	CHECK(count >= 1 && most_overrun >= 20 && timer_getoverrun(timer) >= 0);
 	timer_delete(timer);
 }
 
