@@ -82,13 +82,16 @@ static void always_remove(struct loop *loop, struct loop_watch *watch)
 
 static int unwatch(struct loop *loop, struct loop_watch *watch)
 {
+	int r = 0;
+
 	forget_batch(loop, watch);
 	watch->armed = watch->events = 0;
 	if (watch->always)
 		always_remove(loop, watch);
 	else if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL) < 0)
-		return -errno;
-	return 0;
+		r = -errno;
+	__atomic_store_n(&loop->drops, loop->drops + 1, __ATOMIC_RELEASE);
+	return r;
 }
 
 int loop_update(struct loop *loop, struct loop_watch *watch, uint32_t events)
@@ -170,11 +173,15 @@ static void dispatch(struct loop *loop, struct epoll_event *batch, int count)
 static bool turn(struct loop *loop, int timeout_ms)
 {
 	struct epoll_event batch[LOOP_BATCH];
+	unsigned drops = __atomic_load_n(&loop->drops, __ATOMIC_ACQUIRE);
 	int n = epoll_wait(loop->epoll_fd, batch, LOOP_BATCH, loop->always ? 0 : timeout_ms);
 	bool mine;
 
 	pthread_mutex_lock(&loop->lock);
 	mine = pthread_equal(loop->owner, pthread_self());
+	/* While we waited for the lock its holder dropped a watch, which may be gone by now: asked again, when nobody can. */
+	if (mine && drops != loop->drops)
+		n = epoll_wait(loop->epoll_fd, batch, LOOP_BATCH, 0);
 	if (mine)
 		dispatch(loop, batch, n > 0 ? n : 0);
 	pthread_mutex_unlock(&loop->lock);

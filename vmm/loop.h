@@ -34,6 +34,7 @@ struct loop {
 	struct loop_watch *always;
 	struct epoll_event *batch; /* of the round that runs now */
 	int batch_count;
+	unsigned drops; /* watches that were dropped, ever */
 	pthread_mutex_t lock; /* held while callbacks run */
 	pthread_t thread, owner; /* owner: the one thread that may call them */
 	bool started;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What several threads of the monitor do at the same time, under ThreadSanitizer: the device loop serves a disk of a Linux guest
- * while two vCPUs read and write registers, acknowledge interrupts and ring, and a third thread asks for the status.
+ * while two vCPUs read and write registers, acknowledge interrupts and ring, and a third thread asks for the status; watches
+ * are dropped while the loop has news of them.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,6 +24,7 @@
 #include "vmm/virtio/mmio.h"
 
 #define REQUESTS 300
+#define DROPS 300
 #define QUEUE_SIZE 8
 #define READY (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
 
@@ -123,6 +125,43 @@ static void requests_while_others_look(void **state)
 	close(world.irq);
 }
 
+struct dropped {
+	bool gone; /* under the loop's lock */
+	unsigned late;
+};
+
+static void count_late(void *context, uint32_t events)
+{
+	struct dropped *dropped = context;
+
+	dropped->late += dropped->gone;
+}
+
+/* As when a guest resets its vsock device: the loop has fetched an event and waits for the lock, and its watch goes. */
+static void dropped_watch_is_never_called(void **state)
+{
+	static struct dropped dropped;
+	static struct loop loop;
+	struct loop_watch watch = { .fd = eventfd(1, EFD_NONBLOCK), .ready = count_late, .context = &dropped };
+
+	assert_int_equal(loop_init(&loop), 0);
+	assert_int_equal(loop_start(&loop), 0);
+	for (unsigned i = 0; i < DROPS; i++) {
+		loop_lock(&loop);
+		dropped.gone = false;
+		assert_int_equal(loop_update(&loop, &watch, EPOLLIN), 0);
+		loop_unlock(&loop);
+		usleep(10); /* for the loop to get busy with it */
+		loop_lock(&loop);
+		assert_int_equal(loop_update(&loop, &watch, 0), 0);
+		dropped.gone = true;
+		loop_unlock(&loop);
+	}
+	loop_fini(&loop);
+	assert_int_equal(dropped.late, 0);
+	close(watch.fd);
+}
+
 /* The sanitizer of this compiler finds no room for its tables where the kernel spreads addresses widely. */
 static void without_randomisation(char **argv)
 {
@@ -134,7 +173,7 @@ static void without_randomisation(char **argv)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(requests_while_others_look) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(requests_while_others_look), cmocka_unit_test(dropped_watch_is_never_called) };
 
 	without_randomisation(argv);
 	alarm(120);
