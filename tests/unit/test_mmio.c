@@ -147,6 +147,21 @@ static void by_the_book(void **state)
 	assert_int_equal(get(f, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
 }
 
+/* A queue with something in it, but no driver that runs: the end of the VM does not wait for it. */
+static void end_without_driver(void **state)
+{
+	struct fixture *f = *state;
+
+	bring_up(f);
+	negotiate(f, 1ull << VIRTIO_F_VERSION_1); /* begins with a reset */
+	place_queue(f, 8);
+	driver_init(&f->driver, &f->guest,
+		    &(struct lv_queue){ .desc = f->at.desc, .driver = f->at.driver, .device = f->at.device, .size = 8 });
+	driver_post(&f->driver, &(struct part){ guest_alloc(&f->guest, 4096, 4096), 16, false }, 1);
+	devices_finish(&f->guest.devices);
+	assert_int_equal(f->driver.used->idx, 0);
+}
+
 static void again_after_reset(void **state)
 {
 	struct fixture *f = *state;
@@ -237,6 +252,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(identity, setup, teardown), cmocka_unit_test_setup_teardown(by_the_book, setup, teardown),
+		cmocka_unit_test_setup_teardown(end_without_driver, setup, teardown),
 		cmocka_unit_test_setup_teardown(again_after_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(features_that_were_not_offered, setup, teardown),
 		cmocka_unit_test_setup_teardown(ring_outside_of_memory, setup, teardown),

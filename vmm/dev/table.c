@@ -165,13 +165,19 @@ int devices_start(struct devices *set)
 	return 0;
 }
 
+/* What lies in the rings of a device that no driver runs (not yet, or no more since its reset) is never looked at. */
+static bool runs(const struct device *device)
+{
+	return device->bell.events && !device_broken(device);
+}
+
 static bool drained(void *context)
 {
 	struct devices *set = context;
 	bool all = true;
 
 	for (unsigned i = 0; i < set->count && !set->abandoned; i++)
-		if (!device_broken(set->device[i]) && !set->device[i]->ops->drain(set->device[i]))
+		if (runs(set->device[i]) && !set->device[i]->ops->drain(set->device[i]))
 			all = false;
 	return all;
 }
