@@ -94,11 +94,14 @@ int uring_allocate(struct uring *uring, int mode, uint64_t at, uint64_t len, voi
 
 void uring_submit(struct uring *uring)
 {
+	int n;
+
 	if (!uring->queued)
 		return;
-	/* Interrupted or short of memory: the kernel took none, and the next submit takes them. */
-	if (io_uring_submit(&uring->ring) >= 0)
-		uring->queued = 0;
+	/* Interrupted or short of memory: the kernel took some or none, and the next submit takes the others. */
+	n = io_uring_submit(&uring->ring);
+	if (n > 0)
+		uring->queued -= (unsigned)n < uring->queued ? (unsigned)n : uring->queued;
 }
 
 unsigned uring_reap(struct uring *uring, void (*done)(void *context, void *cookie, int result), void *context)
@@ -120,6 +123,14 @@ unsigned uring_reap(struct uring *uring, void (*done)(void *context, void *cooki
 int uring_wait(struct uring *uring)
 {
 	struct io_uring_cqe *cqe;
+	int r;
 
-	return uring->fd < 0 ? -EBADF : io_uring_wait_cqe(&uring->ring, &cqe);
+	if (uring->fd < 0)
+		return -EBADF;
+	/* A process that is stopped and goes on is interrupted too; what is in flight still writes to the caller's memory. */
+	do {
+		uring_submit(uring);
+		r = io_uring_wait_cqe(&uring->ring, &cqe);
+	} while (r == -EINTR);
+	return r;
 }

@@ -30,7 +30,7 @@ int uring_allocate(struct uring *uring, int mode, uint64_t at, uint64_t len, voi
 void uring_submit(struct uring *uring);
 /* Calls done for every completion; answers how many. */
 unsigned uring_reap(struct uring *uring, void (*done)(void *context, void *cookie, int result), void *context);
-/* Waits for at least one completion. 0 or a negative errno. */
+/* Submits what was not taken yet and waits for at least one completion. 0 or a negative errno. */
 int uring_wait(struct uring *uring);
 
 #endif
