@@ -171,7 +171,10 @@ int linux_run(struct linux_guest *guest)
 		return result;
 	status_mark(&guest->vm->status, LV_STEP_RUN);
 	run_cpu(&guest->cpu[0]);
-	for (unsigned i = 1; i < guest->cpus; i++)
+	for (unsigned i = 1; i < guest->cpus; i++) {
+		/* Whoever ended the VM may not have known of a thread that just started. */
+		pthread_kill(guest->cpu[i].thread, KICK_SIGNAL);
 		pthread_join(guest->cpu[i].thread, NULL);
+	}
 	return atomic_load(&guest->end);
 }
