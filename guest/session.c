@@ -19,6 +19,7 @@
 #include "guest/agent.h"
 #include "guest/program.h"
 
+#define DRAIN_READS 64 /* after the program's end: more than any pipe holds; who still writes would keep us for ever */
 #define END_OF_INPUT "\004" /* what a terminal takes for the end of file */
 
 struct session {
@@ -247,7 +248,7 @@ static void drain(struct session *session)
 	int err = 0;
 	struct { int *fd; enum lv_agent_type type; } stream[] = { { &session->out, LV_AGENT_STDOUT }, { &session->err, LV_AGENT_STDERR } };
 	for (int i = 0; i < 2; i++)
-		while (*stream[i].fd >= 0 && !err) {
+		for (int n = 0; n < DRAIN_READS && *stream[i].fd >= 0 && !err; n++) {
 			errno = 0;
 			if (!pass_output(session, *stream[i].fd, stream[i].type, &err) || errno == EAGAIN)
 				close_fd(stream[i].fd);
