@@ -163,10 +163,17 @@ static void init(struct vm *vm, const struct vm_config *config)
 	vm->control.kill = linux_kill;
 }
 
+static bool serial_is_out(void *context)
+{
+	struct vm *vm = context;
+	return vm->devices.abandoned || !vm->linux_guest || serial_drain(&vm->linux_guest->serial);
+}
+
 /* What the program left, told as waitpid would; our own failure if it never came to that. */
 static int finish(struct vm *vm, int wait_status)
 {
 	devices_finish(&vm->devices);
+	loop_finish(&vm->loop, serial_is_out, vm);
 	vm->status.record.wait_status = wait_status;
 	status_mark(&vm->status, LV_STEP_EXIT);
 	status_write(&vm->status, LV_STATE_EXITED);

@@ -149,6 +149,7 @@ void serial_write(struct serial *serial, unsigned reg, uint8_t value)
 		serial->fifo = value & UART_FCR_ENABLE_FIFO;
 		if (value & UART_FCR_CLEAR_RCVR)
 			serial->in_count = 0;
+		watch(serial); /* there is room again */
 		return;
 	case UART_LCR:
 		serial->line_control = value;
