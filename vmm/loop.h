@@ -44,7 +44,7 @@ struct loop {
 int loop_init(struct loop *loop);
 void loop_fini(struct loop *loop);
 
-/* Applies watch->events (0: forgets the descriptor). 0 or a negative errno. In the loop thread, or before loop_start. */
+/* Applies watch->events (0: forgets the descriptor). 0 or a negative errno. In the loop thread, before loop_start, or under loop_lock. */
 int loop_update(struct loop *loop, struct loop_watch *watch, uint32_t events);
 
 /* deadline: CLOCK_MONOTONIC in ns; 0 disarms. The first call makes the timerfd. As loop_update. */
