@@ -131,7 +131,8 @@ static int connect_patiently(const struct vm_info *info)
 			poll(&wait, 1, (int)left);
 			(void)!read(watch, events, sizeof(events));
 		}
-	} while (fd == -EAGAIN && !started && left > 0);
+		/* A guest that has no driver yet does not even refuse: the time for one answer is not that for a start. */
+	} while ((fd == -EAGAIN || fd == -ETIMEDOUT) && !started && left > 0);
 	close(watch);
 	return fd == -EAGAIN && !started ? -ETIMEDOUT : fd;
 }
