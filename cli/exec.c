@@ -172,7 +172,8 @@ static int pass_signal(struct session *session, struct error *error)
 	int32_t number = (int32_t)info.ssi_signo;
 	if (number == SIGWINCH)
 		return terminal_size(&size.rows, &size.columns) ? frame_send(session->fd, LV_AGENT_RESIZE, &size, sizeof(size)) : 0;
-	if (number == SIGINT && ++session->interrupts >= INTERRUPTS_TO_LEAVE)
+	/* With a terminal, Ctrl-C is the program's: whoever sends us signals instead, more than once, wants us to end. */
+	if (number != SIGUSR1 && number != SIGUSR2 && ++session->interrupts >= INTERRUPTS_TO_LEAVE)
 		return error_set(error, -EINTR, "interrupted %d times; what was started may go on in the VM", INTERRUPTS_TO_LEAVE);
 	return frame_send(session->fd, LV_AGENT_SIGNAL, &number, sizeof(number));
 }

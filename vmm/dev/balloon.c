@@ -14,7 +14,7 @@
 
 #define PAGE 4096ull       /* the unit of page numbers, whatever the guest's pages are */
 #define PFNS 256u          /* that are looked at in one go */
-#define PFNS_MAX 16384u    /* of one chain; what is beyond stays where it is */
+#define PFNS_MAX 1024u     /* of one chain (Linux sends 256); what is beyond stays where it is, and no bell takes long */
 #define REPORT_MAX (1u << 30) /* bytes of one report: Linux sends up to 32 blocks of 4 MiB */
 #define REPORT_SIZE 64     /* Linux wants at least 32 */
 #define CHAINS 4           /* in one go: unmapping takes its time, and others want their turn */

@@ -17,11 +17,11 @@
 
 void *linux_at(const struct linux_guest *guest, gpa_t gpa, uint64_t len)
 {
-	if (gpa >= GUEST_HIGH)
-		gpa = gpa - GUEST_HIGH + guest->low_size;
-	else if (gpa >= guest->low_size)
+	bool high = gpa >= GUEST_HIGH;
+	uint64_t offset = high ? gpa - GUEST_HIGH : gpa, size = high ? guest->memory - guest->low_size : guest->low_size;
+	if (offset > size || len > size - offset) /* also what would run on into the gap */
 		return NULL;
-	return gpa <= guest->memory && len <= guest->memory - gpa ? guest->ram + gpa : NULL;
+	return guest->ram + (high ? guest->low_size : 0) + offset;
 }
 
 static int read_into(void *to, uint64_t len, int fd, uint64_t offset, const char *what)
