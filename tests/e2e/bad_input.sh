@@ -82,7 +82,7 @@ if [ "$(id -u)" = 0 ]; then
 	if setpriv --reuid=65534 --regid=65534 --clear-groups test ! -r "$work/secret" && setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$lightvm"; then
 		mkdir -p "$work/nobody"
 		chown 65534 "$work/nobody"
-		nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups env XDG_RUNTIME_DIR="$work/nobody" HOME="$work/nobody" XDG_CACHE_HOME="$work/nobody" "$lightvm")
+		nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups env -u LIGHTVM_CACHE XDG_RUNTIME_DIR="$work/nobody" HOME="$work/nobody" XDG_CACHE_HOME="$work/nobody" "$lightvm")
 		bad 'an unreadable file' 'secret.*ermission' "${nobody[@]}" run "$work/secret"
 		bad 'no right to use /dev/kvm' '/dev/kvm.*(ermission|right|usermod)' "${nobody[@]}" run "$static"
 	else
