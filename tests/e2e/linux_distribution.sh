@@ -14,7 +14,7 @@ boots() {
 	shift
 	cp --sparse=always "$debian_root" "$work/disk"
 	mkfifo "$work/in"
-	start "$lightvm" run --name guest -m 512M --disk "$work/disk" "$@" <>"$work/in" >"$work/out" 2>&1
+	start "$lightvm" run --rm --name guest -m 512M --disk "$work/disk" "$@" <>"$work/in" >"$work/out" 2>&1
 	check "$name: the login prompt" await 40 'the login prompt' grep -q 'guest login:' "$work/out"
 	"$lightvm" kill guest >"$work/kill" 2>&1
 	wait "$pid" || status=$?

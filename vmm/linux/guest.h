@@ -70,6 +70,7 @@ struct linux_guest {
 	bool keyboard_full;
 	uint8_t keyboard_command;
 	uint16_t pm_enable;
+	atomic_uint enders; /* threads that are in linux_end() */
 	atomic_int end;     /* GUEST_RUNNING, then the wait status that the VM ends with */
 	int program_status; /* what PID 1 reported; -1: nothing */
 };

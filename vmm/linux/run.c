@@ -18,14 +18,15 @@
 void linux_end(struct linux_guest *guest, int wait_status)
 {
 	int running = GUEST_RUNNING;
-	if (!atomic_compare_exchange_strong(&guest->end, &running, wait_status))
-		return;
-	for (unsigned i = 0; i < guest->cpus; i++) {
+	atomic_fetch_add(&guest->enders, 1);
+	bool first = atomic_compare_exchange_strong(&guest->end, &running, wait_status);
+	for (unsigned i = 0; first && i < guest->cpus; i++) {
 		struct linux_cpu *cpu = &guest->cpu[i];
 		cpu->run->immediate_exit = 1; /* covers the moment before KVM_RUN; the signal the time after */
 		if (cpu->started)
 			pthread_kill(cpu->thread, KICK_SIGNAL);
 	}
+	atomic_fetch_sub(&guest->enders, 1);
 }
 
 void linux_kill(void *context)
@@ -171,6 +172,8 @@ int linux_run(struct linux_guest *guest)
 		return result;
 	status_mark(&guest->vm->status, LV_STEP_RUN);
 	run_cpu(&guest->cpu[0]);
+	while (atomic_load(&guest->enders)) /* who kicks the threads must not meet one that is joined already; some instructions */
+		__builtin_ia32_pause();
 	for (unsigned i = 1; i < guest->cpus; i++) {
 		/* Whoever ended the VM may not have known of a thread that just started. */
 		pthread_kill(guest->cpu[i].thread, KICK_SIGNAL);
