@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # rig
 # A guest that writes garbage to every register and ring of every device: the monitor lives, its memory stays bounded, and it
-# tells which devices need a reset. LV_HOSTILE_SECONDS (20): how long.
-# timeout: 100
+# tells which devices need a reset. LV_HOSTILE_SECONDS (60): how long.
+# timeout: 160
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_linux.sh"
 linux_kernel=$build/tests/guest/guest_hostile_mmio
 need_linux hostile
-seconds=${LV_HOSTILE_SECONDS:-20}
+seconds=${LV_HOSTILE_SECONDS:-60}
 
 mkdir "$work/vm"
 truncate -s 1M "$work/disk"
@@ -58,7 +58,10 @@ done
 wait "$pid"
 status=$?
 tr -cd '\11\12\40-\176' <"$work/out" | tail -n 5
-check 'the monitor ends as the guest wants it' test $status = 0
+strings -n 12 "$work/status" | head -n 5
+# What its devices wrote at its random wishes may have hit its own code: then it ends by a triple fault, which is its affair.
+ended_by_guest() { [ $status = 0 ] || { [ $status = 134 ] && grep -aq 'triple fault' "$work/status"; }; }
+check 'the monitor ends as the guest wants it' ended_by_guest
 check 'the guest came to its end' grep -aq 'accesses' "$work/out"
 echo "at most $most KiB of its own memory, that of the guest (32 MiB) included"
 check 'its memory is bounded' test "$most" -lt $((48 << 10))
