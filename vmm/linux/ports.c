@@ -102,7 +102,8 @@ void linux_port_write(struct linux_guest *guest, uint16_t port, unsigned size, u
 		guest->pm_enable = value;
 		return;
 	case LV_PORT_MARK:
-		mark(guest, value);
+		if (size == 4)
+			mark(guest, value);
 		return;
 	case LV_PORT_EXIT:
 		if (size == 4 && is_wait_status(value))
