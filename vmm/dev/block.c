@@ -76,22 +76,6 @@ static struct request *take_request(struct block *block)
 	return request;
 }
 
-/* Cuts n bytes off the front (copying them out) of count parts; answers whether they were there. */
-static bool take_front(struct iovec *part, unsigned count, void *to, size_t n)
-{
-	size_t got = 0;
-
-	for (unsigned i = 0; i < count && got < n; i++) {
-		size_t take = part[i].iov_len < n - got ? part[i].iov_len : n - got;
-
-		memcpy((char *)to + got, part[i].iov_base, take);
-		part[i].iov_base = (char *)part[i].iov_base + take;
-		part[i].iov_len -= take;
-		got += take;
-	}
-	return got == n;
-}
-
 /* The status is the last byte that the device may write. */
 static uint8_t *take_status(struct chain *chain)
 {
@@ -223,7 +207,7 @@ static void discard(struct block *block, struct request *request, struct chain *
 	if (!block->discards)
 		verdict = VIRTIO_BLK_S_UNSUPP;
 	else if (count && count <= RANGES && chain->read_len % sizeof(*range) == 0 &&
-		 take_front(chain->iov, chain->readable, range, chain->read_len))
+		 chain_take(chain, range, chain->read_len))
 		verdict = check_ranges(block, type, range, count);
 	request->verdict = verdict;
 	request->steps = 1; /* ours: none of the others is the last while we make them */
@@ -261,9 +245,8 @@ static const char *start_request(struct block *block, struct chain *chain)
 
 	if (!status)
 		return "a block request without room for its status";
-	if (!take_front(chain->iov, chain->readable, &header, sizeof(header)))
+	if (!chain_take(chain, &header, sizeof(header)))
 		return "a block request without its header";
-	chain->read_len -= sizeof(header);
 	request = take_request(block);
 	request->head = chain->head;
 	request->steps = 0;

@@ -256,24 +256,6 @@ static void patience_over(void *context)
 
 /* ---- guest to host ---- */
 
-/* Takes the header off the front of the chain; what is left is the frame. */
-static bool take_header(struct chain *chain, struct virtio_net_hdr_v1 *header)
-{
-	size_t got = 0;
-
-	for (unsigned i = 0; i < chain->readable && got < NET_HEADER; i++) {
-		struct iovec *part = &chain->iov[i];
-		size_t n = part->iov_len < NET_HEADER - got ? part->iov_len : NET_HEADER - got;
-
-		memcpy((char *)header + got, part->iov_base, n);
-		part->iov_base = (char *)part->iov_base + n;
-		part->iov_len -= n;
-		got += n;
-	}
-	chain->read_len -= got;
-	return got == NET_HEADER;
-}
-
 static bool agreed(uint8_t gso_type, uint64_t features)
 {
 	uint8_t type = gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
@@ -315,7 +297,7 @@ static int send_tap(struct net_pair *pair, struct virtio_net_hdr_v1 *header, con
 static int send_frame(struct net_pair *pair, struct chain *chain)
 {
 	struct virtio_net_hdr_v1 header;
-	const char *fault = take_header(chain, &header) ? header_fault(&header, pair->device->features, chain->read_len)
+	const char *fault = chain_take(chain, &header, NET_HEADER) ? header_fault(&header, pair->device->features, chain->read_len)
 							: "a sent frame without its header";
 
 	if (fault) {

@@ -296,18 +296,9 @@ static void take_packet(struct vsock *vsock, const struct virtio_vsock_hdr *head
 /* Cuts the header off the front of the chain, and the rest to the length that it states. */
 static bool split_packet(struct chain *chain, struct virtio_vsock_hdr *header)
 {
-	uint32_t got = 0, left;
+	uint32_t left;
 
-	for (unsigned i = 0; i < chain->readable && got < HEADER; i++) {
-		struct iovec *part = &chain->iov[i];
-		uint32_t n = part->iov_len < HEADER - got ? part->iov_len : HEADER - got;
-
-		memcpy((char *)header + got, part->iov_base, n);
-		part->iov_base = (char *)part->iov_base + n;
-		part->iov_len -= n;
-		got += n;
-	}
-	if (got < HEADER || header->len > chain->read_len - HEADER)
+	if (!chain_take(chain, header, HEADER) || header->len > chain->read_len)
 		return false;
 	left = chain->read_len = header->len;
 	for (unsigned i = 0; i < chain->readable; i++) {

@@ -164,6 +164,23 @@ int queue_pop(struct queue *queue, struct chain *chain)
 	return 1;
 }
 
+bool chain_take(struct chain *chain, void *to, size_t n)
+{
+	size_t got = 0;
+
+	for (unsigned i = 0; i < chain->readable && got < n; i++) {
+		struct iovec *part = &chain->iov[i];
+		size_t take = part->iov_len < n - got ? part->iov_len : n - got;
+
+		memcpy((char *)to + got, part->iov_base, take);
+		part->iov_base = (char *)part->iov_base + take;
+		part->iov_len -= take;
+		got += take;
+	}
+	chain->read_len -= got;
+	return got == n;
+}
+
 void queue_unpop(struct queue *queue, unsigned n)
 {
 	queue->next_avail -= n;

@@ -70,6 +70,9 @@ void queue_reset(struct queue *queue);
  */
 int queue_pop(struct queue *queue, struct chain *chain);
 
+/* Cuts the first n readable bytes off the chain, copying them out; answers whether there were so many. */
+bool chain_take(struct chain *chain, void *to, size_t n);
+
 /* Gives the last n popped chains back to the available ring, untouched. */
 void queue_unpop(struct queue *queue, unsigned n);
 
