@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/fuzz/input.h"
 #include "tests/unit/ring_driver.h"
 
 #define STEPS 64
@@ -28,24 +29,6 @@ struct world {
 	gpa_t buffer;
 	int peer; /* the host's side: where input comes from, or where passt would be */
 };
-
-struct input {
-	const uint8_t *at, *end;
-};
-
-static uint8_t take(struct input *in)
-{
-	return in->at < in->end ? *in->at++ : 0;
-}
-
-static uint32_t take_word(struct input *in)
-{
-	uint32_t value = take(in);
-
-	value |= take(in) << 8;
-	value |= take(in) << 16;
-	return value | (uint32_t)take(in) << 24;
-}
 
 /* ---- the device ---- */
 

@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tests/fuzz/input.h"
 #include "tests/unit/ring_driver.h"
 #include "vmm/virtio/mmio.h"
 
@@ -32,24 +33,6 @@ struct world {
 	int peer[2];      /* the console's and the network's other ends */
 	gpa_t area;
 };
-
-struct input {
-	const uint8_t *at, *end;
-};
-
-static uint8_t take(struct input *in)
-{
-	return in->at < in->end ? *in->at++ : 0;
-}
-
-static uint32_t take_word(struct input *in)
-{
-	uint32_t value = take(in);
-
-	value |= take(in) << 8;
-	value |= take(in) << 16;
-	return value | (uint32_t)take(in) << 24;
-}
 
 /* ---- the machine ---- */
 
