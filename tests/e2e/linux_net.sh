@@ -39,7 +39,7 @@ rate() { jq -r '.end | "\(.sum_received.bits_per_second / 1e6 | floor) Mbit/s"' 
 stream() { # NAME [OPTION]
 	local name=$1
 	shift
-	check "$name" timeout 40 iperf3 -c 10.99.0.2 -n 2M -J "$@" # an amount, not a time: it is slow where it is emulated
+	check "$name" timeout 40 iperf3 -c 10.99.0.2 -n 8M -J "$@" # an amount, not a time: it is slow where it is emulated
 	cp "$work/check.out" "$work/json"
 	rate
 	check "$name: bytes arrive" jq -e '.end.sum_received.bytes > 1e6' "$work/json"
