@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Brings the stack up, polls it, and gives lwIP what it asks of a system: time, randomness, memory, sums. */
-#include "libos/boot.h"
-#include "libos/file.h"
-#include "libos/libos.h"
+#include "libos/core/boot.h"
+#include "libos/fs/file.h"
+#include "libos/core/libos.h"
 #include "libos/net/hooks.h"
 #include "libos/net/net.h"
 #include "libos/net/net_config.h"

@@ -3,7 +3,7 @@
 #ifndef LV_NET_NET_H
 #define LV_NET_NET_H
 
-#include "libos/libos.h"
+#include "libos/core/libos.h"
 
 struct netif;
 

@@ -2,7 +2,7 @@
 /* What the network keeps in the file tree: Unix sockets bound to paths (the inode points at the socket), small files. */
 #include "libos/net/unix.h"
 #include "libos/net/text_file.h"
-#include "libos/vfs.h"
+#include "libos/fs/vfs.h"
 
 int unix_path_make(const char *path, struct unix_socket *u, struct inode **inode)
 {

@@ -2,7 +2,7 @@
 /* Sockets as files: what is the same for every family. */
 #include "libos/net/socket.h"
 #include "libos/net/net.h"
-#include "libos/thread.h"
+#include "libos/proc/thread.h"
 
 #define SIGPIPE 13
 #define SI_USER 0

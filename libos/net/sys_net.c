@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The system calls of sockets: descriptors and the program's memory are looked after here, the families do the rest. */
 #include "libos/net/socket.h"
-#include "libos/thread.h"
+#include "libos/proc/thread.h"
 
 #define X(name) SYSCALL(name);
-#include "libos/syscalls_net.h"
+#include "libos/net/syscalls.list"
 #undef X
 
 #define MAX_VECTOR 1024

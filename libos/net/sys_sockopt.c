@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* setsockopt and getsockopt; SOL_SOCKET is done here, the rest by the families. */
 #include "libos/net/socket.h"
-#include "libos/thread.h"
+#include "libos/proc/thread.h"
 
 #define X(name) SYSCALL(name);
-#include "libos/syscalls_net.h"
+#include "libos/net/syscalls.list"
 #undef X
 
 enum { LINUX_SO_RCVTIMEO = 20, LINUX_SO_SNDTIMEO = 21, LINUX_SO_RCVTIMEO_NEW = 66, LINUX_SO_SNDTIMEO_NEW = 67 };

@@ -4,7 +4,7 @@
  * up, so: TCP ticks while a connection waits for something, the protocols below it tick until some time after the last
  * activity, DHCP while it has a lease to keep. Missed ticks of a pause are counted before the stack is used again.
  */
-#include "libos/libos.h"
+#include "libos/core/libos.h"
 #include "libos/net/net.h"
 #include "libos/net/unreachable.h"
 

@@ -4,7 +4,7 @@
  * many connections would see that as a refusal. RFC 1122 (4.2.2.13) allows to accept it when its sequence number is
  * beyond the old connection's, so the old one is forgotten before lwIP sees the packet.
  */
-#include "libos/libos.h"
+#include "libos/core/libos.h"
 #include "libos/net/hooks.h"
 #include "libos/net/unreachable.h"
 

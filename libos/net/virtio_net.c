@@ -4,7 +4,7 @@
  * sockets read in place, and sent from the pbufs in which TCP built them. A doorbell costs a trip to the host, so it
  * is rung when the scheduler runs out of work, or when half of the ring is full.
  */
-#include "libos/libos.h"
+#include "libos/core/libos.h"
 #include "libos/net/net.h"
 #include "libos/net/tcp_segment.h"
 #include "libos/net/virtio_net.h"

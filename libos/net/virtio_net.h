@@ -3,7 +3,7 @@
 #ifndef LV_NET_VIRTIO_NET_H
 #define LV_NET_VIRTIO_NET_H
 
-#include "libos/libos.h"
+#include "libos/core/libos.h"
 
 #include "lwip/pbuf.h"
 

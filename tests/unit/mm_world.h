@@ -6,9 +6,9 @@
 #ifndef TESTS_UNIT_MM_WORLD_H
 #define TESTS_UNIT_MM_WORLD_H
 
-#include "libos/page.h"
-#include "libos/pagetable.h"
-#include "libos/space.h"
+#include "libos/mm/page.h"
+#include "libos/mm/pagetable.h"
+#include "libos/mm/space.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

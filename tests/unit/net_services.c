@@ -5,12 +5,12 @@
  */
 #include "tests/unit/net_services.h"
 
-#include "libos/file.h"
-#include "libos/libos.h"
-#include "libos/linux.h"
+#include "libos/fs/file.h"
+#include "libos/core/libos.h"
+#include "libos/core/linux.h"
 #include "libos/net/text_file.h"
 #include "libos/net/unix.h"
-#include "libos/thread.h"
+#include "libos/proc/thread.h"
 
 void *malloc(size_t size);
 void *calloc(size_t count, size_t size);

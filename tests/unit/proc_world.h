@@ -8,7 +8,7 @@
 
 #include <setjmp.h>
 
-#include "libos/proc.h"
+#include "libos/proc/proc.h"
 
 extern struct thread world_thread[3]; /* tid 1, 2 and 3; 1 is current */
 extern struct regs world_regs;

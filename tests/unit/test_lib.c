@@ -22,9 +22,9 @@
 #define strchr lv_strchr
 #define snprintf lv_snprintf
 #define vsnprintf lv_vsnprintf
-#include "libos/lib.c"
-#include "libos/random.c"
-#include "libos/time.c"
+#include "libos/core/lib.c"
+#include "libos/core/random.c"
+#include "libos/core/time.c"
 #undef memcpy
 #undef memmove
 #undef memset

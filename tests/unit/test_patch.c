@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which system-call sites libos may turn into jumps (libos/patch_plan.c): real sequences of the C libraries, and look-alikes. */
-#include "libos/patch.h"
+/* Which system-call sites libos may turn into jumps (libos/core/patch_plan.c): real sequences of the C libraries, and look-alikes. */
+#include "libos/core/patch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

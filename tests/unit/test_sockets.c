@@ -2,9 +2,9 @@
 /* Sockets of libos over lwIP's loopback interface, run on the host. */
 #include "tests/unit/net_services.h"
 
-#include "libos/boot.h"
-#include "libos/file.h"
-#include "libos/libos.h"
+#include "libos/core/boot.h"
+#include "libos/fs/file.h"
+#include "libos/core/libos.h"
 #include "libos/net/linux_net.h"
 #include "libos/net/net.h"
 
@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #define X(name) SYSCALL(name);
-#include "libos/syscalls_net.h"
+#include "libos/net/syscalls.list"
 #undef X
 
 #define CALL(name, ...) sys_##name((const long[6]){__VA_ARGS__})

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the first instruction to the program's: the parts in the order in which they need each other. */
+#include "libos/core/boot.h"
+#include "libos/core/core.h"
+#include "libos/core/libos.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/thread.h"
+
+static void check_device_page(void)
+{
+	if (device_page->magic != LV_DEVICE_MAGIC)
+		panic("the device page is not one: magic %lx", device_page->magic);
+	if (device_page->abi_version != 1 || device_page->size != sizeof(struct lv_device_page))
+		panic("device page of version %u and %u bytes: this libos was built for another monitor", device_page->abi_version,
+		      device_page->size);
+}
+
+/* The program starts with nothing in its registers but where it is and its stack. */
+static void __attribute__((noreturn)) enter_program(uint64_t entry, uint64_t stack)
+{
+	struct regs *regs = current->regs;
+	*regs = (struct regs){.rip = entry, .cs = LV_CS3, .rflags = 0x202, .rsp = stack, .ss = LV_SS3};
+	ledger_mark(LV_LEDGER_PROGRAM);
+	__asm__ volatile("mov %0, %%rsp; jmp return_all" : : "r"(regs));
+	__builtin_unreachable();
+}
+
+void libos_main(void)
+{
+	ledger_mark(LV_LEDGER_LIBOS);
+	check_device_page();
+	sched_init();
+	mm_init();
+	vfs_init();
+	console_init();
+	block_init();
+	net_init();
+	ledger_mark(LV_LEDGER_READY);
+
+	uint64_t entry, stack;
+	const char *why = NULL;
+	int result = exec_load(&entry, &stack, &why);
+	if (result < 0) {
+		char text[512];
+		snprintf(text, sizeof(text), "lightvm: %s: %s (error %d)\n", device_page->program, why ? why : "cannot be loaded", -result);
+		console_note(text);
+		vm_exit((result == -2 ? 127 : 126) << 8);
+	}
+	enter_program(entry, stack);
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who runs next, and what happens when nobody can: the rings are looked at, and then the vCPU waits in the monitor. */
+#include "libos/core/core.h"
+#include "libos/fs/file.h"
+#include "libos/core/libos.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/thread.h"
+
+#include <linux/errno.h>
+
+#define SPIN_NS 20000        /* as much as a trip to the monitor costs */
+#define SHORT_WAIT_NS 100000 /* a wait in the monitor that would have been spared, or nearly */
+
+static struct thread *run_first, *run_last;
+static struct poller *pollers;
+
+void waitq_add(struct waitq *queue, struct waiter *waiter)
+{
+	waiter->queue = queue;
+	waiter->next = NULL;
+	waiter->prev = queue->last;
+	if (queue->last)
+		queue->last->next = waiter;
+	else
+		queue->first = waiter;
+	queue->last = waiter;
+}
+
+void waitq_remove(struct waiter *waiter)
+{
+	struct waitq *queue = waiter->queue;
+	if (!queue)
+		return;
+	if (waiter->prev)
+		waiter->prev->next = waiter->next;
+	else
+		queue->first = waiter->next;
+	if (waiter->next)
+		waiter->next->prev = waiter->prev;
+	else
+		queue->last = waiter->prev;
+	waiter->queue = NULL;
+}
+
+/* A waiter may remove itself while it is woken, no other one. */
+int wake_many(struct waitq *queue, int most, uint32_t events)
+{
+	int woken = 0;
+	for (struct waiter *waiter = queue->first, *next; waiter && woken < most; waiter = next) {
+		next = waiter->next;
+		woken += waiter->wake(waiter, events);
+	}
+	return woken;
+}
+
+static bool wake_waiting_thread(struct waiter *waiter, uint32_t events)
+{
+	struct thread *thread = waiter->thread;
+	waitq_remove(waiter);
+	thread_wake(thread);
+	return true;
+}
+
+static void run_append(struct thread *thread)
+{
+	thread->run_next = NULL;
+	if (run_first)
+		run_last->run_next = thread;
+	else
+		run_first = thread;
+	run_last = thread;
+	shared_page->want_preempt = 1;
+}
+
+static struct thread *run_take(void)
+{
+	struct thread *thread = run_first;
+	if (thread) {
+		run_first = thread->run_next;
+		shared_page->want_preempt = run_first != NULL;
+	}
+	return thread;
+}
+
+void thread_wake(struct thread *thread)
+{
+	if (thread->state != THREAD_WAITING)
+		return;
+	thread->state = THREAD_RUNNABLE;
+	thread->woken = true;
+	run_append(thread);
+}
+
+void poller_add(struct poller *poller)
+{
+	poller->next = pollers;
+	pollers = poller;
+}
+
+bool pollers_run(void)
+{
+	bool any = false;
+	for (struct poller *poller = pollers; poller; poller = poller->next)
+		any |= poller->poll(poller);
+	return any;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
+static uint64_t next_deadline(void)
+{
+	uint64_t next = timers_next();
+	for (struct poller *poller = pollers; poller; poller = poller->next)
+		if (poller->deadline)
+			next = earlier(poller->deadline(poller), next);
+	return next;
+}
+
+void events_poll(void)
+{
+	pollers_run();
+	timers_run();
+	if (shared_page->signals)
+		signal_poll_outside();
+}
+
+static void account(struct thread *from, struct thread *to)
+{
+	uint64_t now = clock_monotonic();
+	from->cpu_ns += now - from->last_start;
+	to->last_start = now;
+}
+
+/* True: something came to do. The device loop sees need_wake unset, and saves itself the waking. */
+static bool spin(void)
+{
+	uint64_t end = clock_monotonic() + SPIN_NS;
+	rings_flush();
+	while (!run_first && clock_monotonic() < end) {
+		events_poll();
+		__builtin_ia32_pause();
+	}
+	return run_first;
+}
+
+/*
+ * Nobody can run. Look once more after need_wake is set (the monitor looks at it after it has published), and then wait
+ * there. After a short wait the next one begins with a spin: who answers a client in turns has work again very soon.
+ */
+static void idle(void)
+{
+	static bool was_short;
+	if (was_short && spin())
+		return;
+	uint64_t start = clock_monotonic();
+	shared_page->need_wake = 1;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	events_poll();
+	if (!run_first && !page_release_idle()) {
+		shared_page->arg[1] = rings_take_bells();
+		account(current, current);
+		hypercall(LV_HC_WAIT, next_deadline());
+		current->last_start = clock_monotonic(); /* nobody's processor time */
+		was_short = current->last_start - start < SHORT_WAIT_NS;
+	}
+	shared_page->need_wake = 0;
+}
+
+static void save_vectors(struct thread *thread)
+{
+	if (!thread->xsave)
+		thread->xsave = page_alloc_zeroed(0);
+	if (!thread->xsave)
+		panic("no memory for a thread's vector registers");
+	__asm__ volatile("xsave64 (%0)" : : "r"(thread->xsave), "a"(-1), "d"(-1) : "memory");
+}
+
+static void load_vectors(struct thread *thread)
+{
+	static uint64_t initial[4096 / 8] SELDOM_USED __attribute__((aligned(64)));
+	void *state = thread->xsave;
+	if (!state) {
+		((uint16_t *)initial)[0] = 0x37f;       /* x87 control word */
+		((uint32_t *)initial)[6] = 0x1f80;      /* MXCSR */
+		state = initial;
+	}
+	__asm__ volatile("xrstor64 (%0)" : : "r"(state), "a"(-1), "d"(-1) : "memory");
+}
+
+static void switch_to(struct thread *next)
+{
+	struct thread *previous = current;
+	if (next == previous)
+		return;
+	account(previous, next);
+	if (previous->state != THREAD_DEAD) {
+		save_vectors(previous);
+		__asm__ volatile("rdfsbase %0" : "=r"(previous->fs_base));
+		__asm__ volatile("rdgsbase %0" : "=r"(previous->gs_base));
+	}
+	load_vectors(next);
+	__asm__ volatile("wrfsbase %0" : : "r"(next->fs_base));
+	__asm__ volatile("wrgsbase %0" : : "r"(next->gs_base));
+	current = next;
+	kstack_top = next->stack_top;
+	switch_stacks(&previous->sp, next->sp);
+}
+
+/* Gives the processor to the next runnable thread; the current one runs again when it is at the head of the queue. */
+static void schedule(void)
+{
+	struct thread *next;
+	events_poll();
+	while (!(next = run_take()))
+		idle();
+	switch_to(next);
+	thread_reap();
+}
+
+void thread_started(void)
+{
+	thread_reap();
+	return_work(current->regs);
+}
+
+void sched_leave(void)
+{
+	schedule();
+	panic("a dead thread runs again");
+}
+
+void sched_add(struct thread *thread)
+{
+	thread->state = THREAD_RUNNABLE;
+	run_append(thread);
+}
+
+void sched_yield_now(void)
+{
+	events_poll();
+	if (!run_first)
+		return;
+	run_append(current);
+	schedule();
+}
+
+static void on_timeout(struct timer *timer)
+{
+	struct thread *thread = container_of(timer, struct thread, timeout);
+	thread->timed_out = true;
+	thread_wake(thread);
+}
+
+int wait_here(uint64_t deadline)
+{
+	if (signal_pending())
+		return -EINTR;
+	if (deadline && deadline <= clock_monotonic())
+		return -ETIMEDOUT;
+	current->timed_out = false;
+	current->woken = false;
+	current->state = THREAD_WAITING;
+	current->timeout.fire = on_timeout;
+	if (deadline)
+		timer_set(&current->timeout, deadline);
+	schedule();
+	if (deadline)
+		timer_cancel(&current->timeout);
+	return current->timed_out ? -ETIMEDOUT : 0;
+}
+
+int wait_on(struct waitq *queue, uint64_t deadline)
+{
+	struct waiter waiter = {.wake = wake_waiting_thread, .thread = current};
+	waitq_add(queue, &waiter);
+	int result = wait_here(deadline);
+	waitq_remove(&waiter);
+	return result;
+}
+
+void return_work(struct regs *regs)
+{
+	if (shared_page->resched) {
+		shared_page->resched = 0;
+		events_poll();
+		rings_flush();
+		if (run_first)
+			sched_yield_now();
+	}
+	if (shared_page->signals)
+		signal_poll_outside();
+	if (signal_pending() || current->sig_restore_mask || wants_restart(regs->rax))
+		signal_deliver(regs);
+	uint64_t next = next_deadline();
+	if (shared_page->next_event_ns != next)
+		shared_page->next_event_ns = next;
+}

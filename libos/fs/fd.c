@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Descriptors: small numbers for open files. */
+#include "libos/proc/thread.h"
+#include "libos/fs/vfs.h"
+
+#define FD_MOST (1 << 20) /* RLIMIT_NOFILE */
+#define FIRST_SLOTS 64
+
+static struct fd_info first_table[FIRST_SLOTS];
+static struct {
+	struct fd_info *slot; /* NULL: first_table */
+	int slots;
+	int free_hint; /* no free descriptor below this one */
+	int highest;   /* one more than the highest open descriptor */
+} table;
+
+static struct fd_info *slots(void)
+{
+	return table.slot ? table.slot : first_table;
+}
+
+static int slot_count(void)
+{
+	return table.slot ? table.slots : FIRST_SLOTS;
+}
+
+static int table_grow(int need)
+{
+	if (need > FD_MOST)
+		return -EMFILE;
+	int count = slot_count();
+	while (count < need)
+		count *= 2;
+	struct fd_info *new = kzalloc((size_t)count * sizeof(*new));
+	if (!new)
+		return -ENOMEM;
+	memcpy(new, slots(), (size_t)slot_count() * sizeof(*new));
+	kfree(table.slot);
+	table.slot = new;
+	table.slots = count;
+	return 0;
+}
+
+struct file *file_new(const struct file_ops *ops, uint32_t flags, void *private)
+{
+	struct file *file = kzalloc(sizeof(*file));
+	if (!file)
+		return NULL;
+	file->ops = ops;
+	file->refs = 1;
+	file->flags = flags;
+	file->private = private;
+	return file;
+}
+
+void file_get(struct file *file)
+{
+	file->refs++;
+}
+
+void file_put(struct file *file)
+{
+	if (--file->refs)
+		return;
+	if (file->watchers)
+		epoll_forget(file);
+	if (file->ops->release)
+		file->ops->release(file);
+	if (file->dentry)
+		dentry_put(file->dentry);
+	if (file->inode)
+		inode_put(file->inode);
+	kfree(file);
+}
+
+struct file *fd_get(int fd)
+{
+	return fd >= 0 && fd < slot_count() ? slots()[fd].file : NULL;
+}
+
+int fd_take(int fd, struct file **file)
+{
+	*file = fd_get(fd);
+	if (!*file)
+		return -EBADF;
+	file_get(*file);
+	return 0;
+}
+
+bool fd_is_cloexec(int fd)
+{
+	return fd_get(fd) && slots()[fd].cloexec;
+}
+
+int fd_count(void)
+{
+	return table.highest;
+}
+
+static void slot_set(int fd, struct file *file, bool cloexec)
+{
+	slots()[fd] = (struct fd_info){ .file = file, .cloexec = cloexec };
+	if (fd >= table.highest)
+		table.highest = fd + 1;
+}
+
+int fd_install(struct file *file, int lowest, bool cloexec)
+{
+	int fd = MAX(lowest, table.free_hint);
+	while (fd < table.highest && slots()[fd].file)
+		fd++;
+	int r = (uint64_t)fd >= process_limit(RLIMIT_NOFILE) ? -EMFILE : fd >= slot_count() ? table_grow(fd + 1) : 0;
+	if (r) {
+		file_put(file);
+		return r;
+	}
+	slot_set(fd, file, cloexec);
+	if (lowest <= table.free_hint)
+		table.free_hint = fd + 1;
+	return fd;
+}
+
+/* Empties the slot first: what releasing a file does may look at the table. */
+int fd_close(int fd)
+{
+	struct file *file = fd_get(fd);
+	if (!file)
+		return -EBADF;
+	slots()[fd] = (struct fd_info){ 0 };
+	if (fd < table.free_hint)
+		table.free_hint = fd;
+	while (table.highest && !slots()[table.highest - 1].file)
+		table.highest--;
+	file_put(file);
+	return 0;
+}
+
+/* ---- system calls ---- */
+
+SYSCALL(close)
+{
+	return fd_close((int)a[0]);
+}
+
+SYSCALL(close_range)
+{
+	uint32_t first = (uint32_t)a[0], last = (uint32_t)a[1], flags = (uint32_t)a[2];
+	if (first > last || (flags & ~(LINUX_CLOSE_RANGE_UNSHARE | LINUX_CLOSE_RANGE_CLOEXEC)))
+		return -EINVAL;
+	for (uint32_t fd = first; fd <= last && fd < (uint32_t)table.highest; fd++) {
+		if (!(flags & LINUX_CLOSE_RANGE_CLOEXEC))
+			fd_close((int)fd);
+		else if (fd_get((int)fd))
+			slots()[fd].cloexec = true;
+	}
+	return 0;
+}
+
+SYSCALL(dup)
+{
+	struct file *file = fd_get((int)a[0]);
+	if (!file)
+		return -EBADF;
+	file_get(file);
+	return fd_install(file, 0, false);
+}
+
+static long dup_to(int old, int new, bool cloexec)
+{
+	struct file *file = fd_get(old);
+	if (!file || new < 0 || new >= FD_MOST || (uint64_t)new >= process_limit(RLIMIT_NOFILE))
+		return -EBADF;
+	if (new >= slot_count()) {
+		int r = table_grow(new + 1);
+		if (r)
+			return r == -EMFILE ? -EBADF : r;
+	}
+	file_get(file);
+	fd_close(new);
+	slot_set(new, file, cloexec);
+	return new;
+}
+
+SYSCALL(dup2)
+{
+	int old = (int)a[0], new = (int)a[1];
+	if (old == new)
+		return fd_get(old) ? new : -EBADF;
+	return dup_to(old, new, false);
+}
+
+SYSCALL(dup3)
+{
+	if (a[0] == a[1] || (a[2] & ~(long)O_CLOEXEC))
+		return -EINVAL;
+	return dup_to((int)a[0], (int)a[1], a[2] & O_CLOEXEC);
+}
+
+/* ---- fcntl ---- */
+
+#define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC)
+
+/* One process: nobody else ever holds a lock. */
+static long lock_query(struct flock *lock)
+{
+	if (!user_ok(lock, sizeof(*lock), true))
+		return -EFAULT;
+	lock->l_type = F_UNLCK;
+	return 0;
+}
+
+static long seals(struct file *file, int command, uint32_t add)
+{
+	struct inode *inode = file->inode;
+	if (!inode || inode->fs != &memory_fs)
+		return -EINVAL;
+	if (command == F_GET_SEALS)
+		return inode->seals & 0xffff;
+	if ((file->flags & O_ACCMODE) == O_RDONLY || (inode->seals & F_SEAL_SEAL))
+		return -EPERM;
+	if (add & ~(uint32_t)(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+		return -EINVAL;
+	inode->seals |= add;
+	return 0;
+}
+
+static long fcntl_flags(struct file *file, long arg)
+{
+	file->flags = (file->flags & ~(uint32_t)SETTABLE_FLAGS) | ((uint32_t)arg & SETTABLE_FLAGS);
+	return 0;
+}
+
+static long fcntl_of(struct file *file, int fd, int command, long arg)
+{
+	switch (command) {
+	case F_DUPFD:
+	case F_DUPFD_CLOEXEC:
+		if (arg < 0 || arg >= FD_MOST || (uint64_t)arg >= process_limit(RLIMIT_NOFILE))
+			return -EINVAL;
+		file_get(file);
+		return fd_install(file, (int)arg, command == F_DUPFD_CLOEXEC);
+	case F_GETFD:
+		return slots()[fd].cloexec ? FD_CLOEXEC : 0;
+	case F_SETFD:
+		slots()[fd].cloexec = arg & FD_CLOEXEC;
+		return 0;
+	case F_GETFL:
+		return file->flags;
+	case F_SETFL:
+		return fcntl_flags(file, arg);
+	case F_SETLK:
+	case F_SETLKW:
+	case F_OFD_SETLK:
+	case F_OFD_SETLKW:
+		return user_ok((void *)arg, sizeof(struct flock), false) ? 0 : -EFAULT;
+	case F_GETLK:
+	case F_OFD_GETLK:
+		return lock_query((struct flock *)arg);
+	case F_ADD_SEALS:
+	case F_GET_SEALS:
+		return seals(file, command, (uint32_t)arg);
+	case F_GETPIPE_SZ:
+	case F_SETPIPE_SZ:
+		return file->ops->kind && !strcmp(file->ops->kind, "pipe") ? 65536 : -EBADF;
+	case F_GETOWN:
+	case F_SETOWN:
+	case F_SETSIG:
+	case F_GETSIG:
+	case F_NOTIFY:
+		return 0;
+	case F_GETLEASE:
+		return F_UNLCK;
+	}
+	return -EINVAL;
+}
+
+SYSCALL(fcntl)
+{
+	struct file *file = fd_get((int)a[0]);
+	return file ? fcntl_of(file, (int)a[0], (int)a[1], a[2]) : -EBADF;
+}
+
+SYSCALL(flock)
+{
+	return fd_get((int)a[0]) ? 0 : -EBADF;
+}
+
+SYSCALL(ioctl)
+{
+	struct file *file = fd_get((int)a[0]);
+	uint32_t request = (uint32_t)a[1];
+	if (!file || (file->flags & O_PATH))
+		return -EBADF;
+	switch (request) {
+	case LINUX_FIOCLEX:
+	case LINUX_FIONCLEX:
+		slots()[a[0]].cloexec = request == LINUX_FIOCLEX;
+		return 0;
+	case LINUX_FIONBIO:
+		if (!user_ok((void *)a[2], sizeof(int), false))
+			return -EFAULT;
+		file->flags = *(const int *)a[2] ? file->flags | O_NONBLOCK : file->flags & ~(uint32_t)O_NONBLOCK;
+		break; /* sockets may want to know */
+	case LINUX_FIONREAD:
+		if (!file->inode || !S_ISREG(file->inode->mode) || file->ops->ioctl)
+			break;
+		if (!user_ok((void *)a[2], sizeof(int), true))
+			return -EFAULT;
+		*(int *)a[2] = (int)((int64_t)file->inode->size - file->position);
+		return 0;
+	}
+	file_get(file);
+	long r = file->ops->ioctl ? file->ops->ioctl(file, request, (unsigned long)a[2]) : -ENOTTY;
+	file_put(file);
+	return request == LINUX_FIONBIO ? 0 : r;
+}

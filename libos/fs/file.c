@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading and writing open files of any kind. */
+#include "libos/fs/vfs.h"
+
+#define MOST_AT_ONCE 0x7ffff000ul /* as Linux limits one call */
+#define FEW_VECTORS 8
+
+/* The file behind fd with a reference, if it may be read (written). */
+static int take_readable(long fd, struct file **file)
+{
+	int r = fd_take((int)fd, file);
+	if (!r && (((*file)->flags & O_ACCMODE) == O_WRONLY || ((*file)->flags & O_PATH))) {
+		file_put(*file);
+		r = -EBADF;
+	}
+	return r;
+}
+
+static int take_writable(long fd, struct file **file)
+{
+	int r = fd_take((int)fd, file);
+	if (!r && (((*file)->flags & O_ACCMODE) == O_RDONLY || ((*file)->flags & O_PATH))) {
+		file_put(*file);
+		r = -EBADF;
+	}
+	return r;
+}
+
+static int64_t read_into(struct file *file, void *buffer, size_t n, int64_t *position)
+{
+	if (!file->ops->read)
+		return file->ops->readdir || file->ops == &dir_ops ? -EISDIR : -EINVAL;
+	return file->ops->read(file, buffer, n, position);
+}
+
+static int64_t write_from(struct file *file, const void *buffer, size_t n, int64_t *position)
+{
+	return file->ops->write ? file->ops->write(file, buffer, n, position) : -EINVAL;
+}
+
+SYSCALL(read)
+{
+	struct file *file;
+	size_t n = MIN((size_t)a[2], MOST_AT_ONCE);
+	int64_t r = take_readable(a[0], &file);
+	if (r)
+		return r;
+	r = user_ok((void *)a[1], n, true) ? read_into(file, (void *)a[1], n, &file->position) : -EFAULT;
+	file_put(file);
+	return r;
+}
+
+SYSCALL(write)
+{
+	struct file *file;
+	size_t n = MIN((size_t)a[2], MOST_AT_ONCE);
+	int64_t r = take_writable(a[0], &file);
+	if (r)
+		return r;
+	r = user_ok((const void *)a[1], n, false) ? write_from(file, (const void *)a[1], n, &file->position) : -EFAULT;
+	file_put(file);
+	return r;
+}
+
+static int check_position(const struct file *file, int64_t position)
+{
+	return position < 0 ? -EINVAL : !file->ops->seek ? -ESPIPE : 0;
+}
+
+SYSCALL(pread64)
+{
+	struct file *file;
+	size_t n = MIN((size_t)a[2], MOST_AT_ONCE);
+	int64_t position = a[3], r = take_readable(a[0], &file);
+	if (r)
+		return r;
+	r = check_position(file, position);
+	if (!r)
+		r = user_ok((void *)a[1], n, true) ? read_into(file, (void *)a[1], n, &position) : -EFAULT;
+	file_put(file);
+	return r;
+}
+
+SYSCALL(pwrite64)
+{
+	struct file *file;
+	size_t n = MIN((size_t)a[2], MOST_AT_ONCE);
+	int64_t position = a[3], r = take_writable(a[0], &file);
+	if (r)
+		return r;
+	r = check_position(file, position);
+	if (!r)
+		r = user_ok((const void *)a[1], n, false) ? write_from(file, (const void *)a[1], n, &position) : -EFAULT;
+	file_put(file);
+	return r;
+}
+
+/* ---- vectors ---- */
+
+struct vectors {
+	struct iovec few[FEW_VECTORS], *vector;
+	int count;
+};
+
+static int64_t vectors_check(struct vectors *v, bool into)
+{
+	size_t total = 0;
+	for (int i = 0; i < v->count; i++) {
+		struct iovec *piece = &v->vector[i];
+		if ((int64_t)piece->iov_len < 0)
+			return -EINVAL;
+		piece->iov_len = MIN(piece->iov_len, MOST_AT_ONCE - total);
+		total += piece->iov_len;
+		if (!user_ok(piece->iov_base, piece->iov_len, into))
+			return -EFAULT;
+	}
+	return (int64_t)total;
+}
+
+static void vectors_free(struct vectors *v)
+{
+	if (v->vector != v->few)
+		kfree(v->vector);
+}
+
+static int vectors_take(struct vectors *v, const struct iovec *from, uint64_t count, bool into)
+{
+	v->vector = v->few;
+	v->count = (int)count;
+	if (count > UIO_MAXIOV)
+		return -EINVAL;
+	if (!user_ok(from, count * sizeof(*from), false))
+		return -EFAULT;
+	if (count > FEW_VECTORS && !(v->vector = kmalloc(count * sizeof(*from)))) {
+		v->vector = v->few;
+		return -ENOMEM;
+	}
+	memcpy(v->vector, from, count * sizeof(*from));
+	int64_t r = vectors_check(v, into);
+	if (r < 0)
+		vectors_free(v);
+	return r < 0 ? (int)r : 0;
+}
+
+static int64_t each_piece(struct file *file, const struct vectors *v, bool into, int64_t *position)
+{
+	int64_t done = 0;
+	for (int i = 0; i < v->count; i++) {
+		const struct iovec *piece = &v->vector[i];
+		if (!piece->iov_len)
+			continue;
+		int64_t r = into ? read_into(file, piece->iov_base, piece->iov_len, position) :
+			write_from(file, piece->iov_base, piece->iov_len, position);
+		if (r < 0)
+			return done ? done : r;
+		done += r;
+		if ((size_t)r < piece->iov_len)
+			break;
+		/* What came so far is an answer; never wait for more. */
+		struct waitq *queue;
+		if (into && i + 1 < v->count && !file->ops->seek && file->ops->poll && !(file->ops->poll(file, &queue) & EPOLLIN))
+			break;
+	}
+	return done;
+}
+
+/* position NULL: the file's own. */
+static int64_t vector_io(long fd, const void *from, uint64_t count, int64_t *position, bool into, int flags)
+{
+	struct file *file;
+	struct vectors v;
+	int64_t r = into ? take_readable(fd, &file) : take_writable(fd, &file);
+	if (r)
+		return r;
+	r = position ? check_position(file, *position) : 0;
+	if (!r && (flags & ~(int)LINUX_RWF_SUPPORTED))
+		r = -EOPNOTSUPP;
+	if (!r)
+		r = vectors_take(&v, from, count, into);
+	if (!r) {
+		int64_t (*whole)(struct file *, const struct iovec *, int) = into ? file->ops->readv : file->ops->writev;
+		int64_t end = file->inode ? (int64_t)file->inode->size : 0;
+		if (whole)
+			r = whole(file, v.vector, v.count);
+		else if (flags & LINUX_RWF_APPEND)
+			r = each_piece(file, &v, into, &end);
+		else
+			r = each_piece(file, &v, into, position ? position : &file->position);
+		vectors_free(&v);
+	}
+	file_put(file);
+	return r;
+}
+
+SYSCALL(readv)
+{
+	return vector_io(a[0], (void *)a[1], (uint64_t)a[2], NULL, true, 0);
+}
+
+SYSCALL(writev)
+{
+	return vector_io(a[0], (void *)a[1], (uint64_t)a[2], NULL, false, 0);
+}
+
+SYSCALL(preadv)
+{
+	int64_t position = a[3];
+	return vector_io(a[0], (void *)a[1], (uint64_t)a[2], &position, true, 0);
+}
+
+SYSCALL(pwritev)
+{
+	int64_t position = a[3];
+	return vector_io(a[0], (void *)a[1], (uint64_t)a[2], &position, false, 0);
+}
+
+SYSCALL(preadv2)
+{
+	int64_t position = a[3];
+	return vector_io(a[0], (void *)a[1], (uint64_t)a[2], position == -1 ? NULL : &position, true, (int)a[5]);
+}
+
+SYSCALL(pwritev2)
+{
+	int64_t position = a[3];
+	return vector_io(a[0], (void *)a[1], (uint64_t)a[2], position == -1 ? NULL : &position, false, (int)a[5]);
+}
+
+/* ---- position and size ---- */
+
+SYSCALL(lseek)
+{
+	struct file *file = fd_get((int)a[0]);
+	if (!file || (file->flags & O_PATH))
+		return -EBADF;
+	return file->ops->seek ? file->ops->seek(file, a[1], (int)a[2]) : -ESPIPE;
+}
+
+SYSCALL(ftruncate)
+{
+	struct file *file = fd_get((int)a[0]);
+	if (!file || (file->flags & O_PATH))
+		return -EBADF;
+	if (a[1] < 0 || !file->ops->truncate || (file->flags & O_ACCMODE) == O_RDONLY)
+		return -EINVAL;
+	return file->ops->truncate(file, (uint64_t)a[1]);
+}
+
+SYSCALL(truncate)
+{
+	struct walk walk;
+	int r = path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
+	if (r)
+		return r;
+	const struct inode *inode = walk.dentry ? walk.dentry->inode : walk.file->inode;
+	if (a[1] < 0 || !inode || (!S_ISREG(inode->mode) && !S_ISDIR(inode->mode)))
+		r = -EINVAL;
+	else if (S_ISDIR(inode->mode))
+		r = -EISDIR;
+	else if (!(r = inode_permission(inode, LINUX_W_OK)))
+		r = inode->fs->read_only ? -EROFS : inode_truncate((struct inode *)inode, (uint64_t)a[1]);
+	walk_done(&walk);
+	return r;
+}
+
+SYSCALL(fallocate)
+{
+	struct file *file = fd_get((int)a[0]);
+	if (!file || (file->flags & O_PATH) || (file->flags & O_ACCMODE) == O_RDONLY)
+		return -EBADF;
+	if (a[2] < 0 || a[3] <= 0)
+		return -EINVAL;
+	if (file->ops != &regular_ops)
+		return file->inode && S_ISDIR(file->inode->mode) ? -EISDIR : file->ops->seek ? -ENODEV : -ESPIPE;
+	return inode_fallocate(file->inode, (int)a[1], (uint64_t)a[2], (uint64_t)a[3]);
+}
+
+/* Everything is in RAM: there is nothing to wait for. */
+SYSCALL(fsync)
+{
+	struct file *file = fd_get((int)a[0]);
+	if (!file || (file->flags & O_PATH))
+		return -EBADF;
+	if (file->ops->sync)
+		return file->ops->sync(file);
+	return file->inode || file->ops->seek ? 0 : -EINVAL;
+}
+
+SYSCALL(fdatasync)
+{
+	return sys_fsync(a);
+}
+
+SYSCALL(syncfs)
+{
+	return fd_get((int)a[0]) ? 0 : -EBADF;
+}
+
+SYSCALL(sync_file_range)
+{
+	return sys_fsync(a);
+}
+
+SYSCALL(sync)
+{
+	return 0;
+}
+
+SYSCALL(fadvise64)
+{
+	struct file *file = fd_get((int)a[0]);
+	if (!file)
+		return -EBADF;
+	return !file->ops->seek ? -ESPIPE : a[3] < 0 || a[3] > 5 ? -EINVAL : 0;
+}
+
+SYSCALL(readahead)
+{
+	struct file *file = fd_get((int)a[0]);
+	return file ? (file->ops == &regular_ops ? 0 : -EINVAL) : -EBADF;
+}
+
+/* ---- from file to file ---- */
+
+#define BOUNCE_ORDER 4
+#define BOUNCE (4096ul << BOUNCE_ORDER)
+
+/* Straight from where the bytes lie, which for a file of the image is the image. */
+static int64_t send_regular(struct file *out, struct file *in, int64_t *from, size_t n, int64_t *to)
+{
+	static uint8_t zeros[4096] SELDOM_USED;
+	size_t done = 0;
+	while (done < n) {
+		const uint8_t *data;
+		size_t run;
+		int64_t r = inode_run(in->inode, (uint64_t)*from, &data, &run);
+		if (r || !run)
+			return done ? (int64_t)done : r;
+		run = MIN(MIN(run, n - done), data ? (1ul << 20) : sizeof(zeros));
+		r = write_from(out, data ? data : zeros, run, to);
+		if (r < 0)
+			return done ? (int64_t)done : r;
+		*from += r;
+		done += (size_t)r;
+		if ((size_t)r < run)
+			break;
+	}
+	return (int64_t)done;
+}
+
+/* What was read and cannot be written would be lost: so only as much is read as is sure to be asked for once more. */
+static int64_t send_stream(struct file *out, struct file *in, int64_t *from, size_t n, int64_t *to)
+{
+	char *bounce = page_alloc(BOUNCE_ORDER);
+	if (!bounce)
+		return -ENOMEM;
+	int64_t done = 0, r = read_into(in, bounce, MIN(n, BOUNCE), from);
+	while (r > 0 && done < r) {
+		int64_t w = write_from(out, bounce + done, (size_t)(r - done), to);
+		if (w < 0)
+			break;
+		done += w;
+	}
+	page_free(bounce, BOUNCE_ORDER);
+	return r > 0 ? done : r;
+}
+
+static int64_t send(struct file *out, struct file *in, int64_t *from, size_t n, int64_t *to)
+{
+	n = MIN(n, MOST_AT_ONCE);
+	return in->ops == &regular_ops ? send_regular(out, in, from, n, to) : send_stream(out, in, from, n, to);
+}
+
+/* Both ends open for what is asked of them, each with a reference. */
+static int take_pair(long in_fd, long out_fd, struct file **in, struct file **out)
+{
+	int r = take_readable(in_fd, in);
+	if (r)
+		return r;
+	r = take_writable(out_fd, out);
+	if (r)
+		file_put(*in);
+	return r;
+}
+
+SYSCALL(sendfile)
+{
+	struct file *in, *out;
+	int64_t *offset = (int64_t *)a[2];
+	int64_t r = take_pair(a[1], a[0], &in, &out);
+	if (r)
+		return r;
+	if (offset && !user_ok(offset, sizeof(*offset), true)) {
+		r = -EFAULT;
+	} else {
+		int64_t from = offset ? *offset : in->position;
+		r = from < 0 ? -EINVAL : offset && !in->ops->seek ? -ESPIPE : send(out, in, &from, (size_t)a[3], &out->position);
+		if (!offset)
+			in->position = from;
+		else if (user_ok(offset, sizeof(*offset), true))
+			*offset = from;
+	}
+	file_put(in);
+	file_put(out);
+	return r;
+}
+
+SYSCALL(copy_file_range)
+{
+	struct file *in, *out;
+	int64_t *in_offset = (int64_t *)a[1], *out_offset = (int64_t *)a[3];
+	int64_t r = take_pair(a[0], a[2], &in, &out);
+	if (r)
+		return r;
+	if ((in_offset && !user_ok(in_offset, 8, true)) || (out_offset && !user_ok(out_offset, 8, true))) {
+		r = -EFAULT;
+	} else if (in->ops != &regular_ops || out->ops != &regular_ops || a[5]) {
+		r = -EINVAL;
+	} else {
+		int64_t *from = in_offset ? in_offset : &in->position, *to = out_offset ? out_offset : &out->position;
+		uint64_t n = (uint64_t)a[4];
+		if (*from < 0 || *to < 0 || (in->inode == out->inode && (uint64_t)*from < (uint64_t)*to + n && (uint64_t)*to < (uint64_t)*from + n))
+			r = -EINVAL;
+		else
+			r = send(out, in, from, n, to);
+	}
+	file_put(in);
+	file_put(out);
+	return r;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a name in the tree to an open file, and new names. */
+#include "libos/fs/vfs.h"
+
+/* A place in the tree that cannot be read: O_PATH. */
+static const struct file_ops path_ops = { .kind = "path" };
+
+static int open_special(struct inode *inode, struct file *file)
+{
+	switch (inode->mode & S_IFMT) {
+	case S_IFREG:
+		file->ops = &regular_ops;
+		return 0;
+	case S_IFDIR:
+		file->ops = &dir_ops;
+		return 0;
+	case S_IFIFO:
+		return pipe_open_fifo(inode, file);
+	case S_IFCHR:
+	case S_IFBLK:
+		return devfs_open_node(inode, file);
+	}
+	return -ENXIO;
+}
+
+static int check_access(const struct inode *inode, uint32_t flags)
+{
+	static const int masks[4] = { LINUX_R_OK, LINUX_W_OK, LINUX_R_OK | LINUX_W_OK, LINUX_R_OK | LINUX_W_OK };
+	int mask = masks[flags & O_ACCMODE];
+	if (S_ISLNK(inode->mode))
+		return -ELOOP;
+	if (S_ISDIR(inode->mode) && ((mask & LINUX_W_OK) || (flags & O_CREAT)))
+		return -EISDIR;
+	return inode_permission(inode, mask);
+}
+
+#define KEPT_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DSYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | \
+		    O_NOATIME | O_PATH | __O_SYNC | __O_TMPFILE)
+
+int vfs_open_inode(struct inode *inode, struct dentry *dentry, uint32_t flags, struct file **out)
+{
+	struct file *file = file_new(&path_ops, (flags & KEPT_FLAGS) | O_LARGEFILE, NULL);
+	if (!file)
+		return -ENOMEM;
+	inode_get(inode);
+	file->inode = inode;
+	if (dentry) {
+		dentry_get(dentry);
+		file->dentry = dentry;
+	}
+	int r = 0;
+	if (!(flags & O_PATH))
+		r = inode->ops && inode->ops->open ? inode->ops->open(inode, file) : open_special(inode, file);
+	if (r) {
+		file->ops = &path_ops;
+		file_put(file);
+		return r;
+	}
+	*out = file;
+	return 0;
+}
+
+int vfs_open(struct dentry *dentry, uint32_t flags, struct file **file)
+{
+	struct inode *inode = dentry->inode;
+	if ((flags & O_DIRECTORY) && !S_ISDIR(inode->mode))
+		return -ENOTDIR;
+	int r = flags & O_PATH ? 0 : check_access(inode, flags);
+	if (!r && (flags & O_TRUNC) && !(flags & O_PATH) && S_ISREG(inode->mode) && (flags & O_ACCMODE) != O_RDONLY && !inode->fs->read_only &&
+	    inode->size)
+		r = inode_truncate(inode, 0);
+	return r ? r : vfs_open_inode(inode, dentry, flags, file);
+}
+
+int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode **made)
+{
+	struct inode *dir = dentry->parent ? dentry->parent->inode : NULL;
+	if (dentry->inode)
+		return -EEXIST;
+	if (!dir || dir->fs->read_only)
+		return dir && !dir->fs->remembered ? -ENOENT : -EROFS;
+	if (dentry->parent->parent && !dentry->parent->hashed)
+		return -ENOENT; /* the directory was removed meanwhile */
+	int r = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
+	if (r)
+		return r;
+	struct inode *inode = inode_new(dir->fs, mode);
+	if (!inode)
+		return -ENOMEM;
+	inode->rdev = rdev;
+	if (dir->mode & S_ISGID) {
+		inode->gid = dir->gid;
+		if (S_ISDIR(mode))
+			inode->mode |= S_ISGID;
+	}
+	dentry_attach(dentry, inode);
+	if (S_ISDIR(mode))
+		dir->nlink++;
+	inode_touch(dir, TOUCH_MTIME | TOUCH_CTIME);
+	*made = inode;
+	return 0;
+}
+
+int vfs_mknod_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev, struct inode **inode)
+{
+	struct walk walk;
+	int r = path_at(dirfd, path, WALK_CREATE, &walk);
+	if (r)
+		return r;
+	if (walk.file || walk.dentry->inode)
+		r = -EEXIST;
+	else if (walk.slash && !S_ISDIR(mode))
+		r = -ENOENT;
+	else
+		r = vfs_create(walk.dentry, mode, rdev, inode);
+	if (!r)
+		inode_get(*inode);
+	walk_done(&walk);
+	return r;
+}
+
+/* ---- open(2) ---- */
+
+static int open_temporary(struct dentry *dir, uint32_t flags, uint32_t mode, struct file **file)
+{
+	if (!dir->inode || !S_ISDIR(dir->inode->mode))
+		return -ENOTDIR;
+	if ((flags & O_ACCMODE) == O_RDONLY)
+		return -EINVAL;
+	if (dir->inode->fs->read_only)
+		return -EOPNOTSUPP;
+	struct inode *inode = inode_new(dir->inode->fs, S_IFREG | mode);
+	if (!inode)
+		return -ENOMEM;
+	inode->nlink = 0;
+	int r = vfs_open_inode(inode, NULL, flags & ~(uint32_t)(O_DIRECTORY | __O_TMPFILE), file);
+	inode_put(inode);
+	return r;
+}
+
+static int open_new(struct walk *walk, uint32_t flags, uint32_t mode, struct file **file)
+{
+	struct inode *inode;
+	if (walk->slash)
+		return -EISDIR;
+	int r = vfs_create(walk->dentry, S_IFREG | mode, 0, &inode);
+	return r ? r : vfs_open_inode(inode, walk->dentry, flags, file); /* the mode does not bind who creates */
+}
+
+static int open_walked(struct walk *walk, uint32_t flags, uint32_t mode, struct file **file)
+{
+	if (walk->file) { /* by /proc/self/fd, something that cannot be opened a second time */
+		if (walk->file->ops->kind && !strcmp(walk->file->ops->kind, "socket"))
+			return -ENXIO;
+		file_get(walk->file);
+		*file = walk->file;
+		return 0;
+	}
+	if ((flags & O_TMPFILE) == O_TMPFILE)
+		return open_temporary(walk->dentry, flags, mode, file);
+	if (!walk->dentry->inode)
+		return open_new(walk, flags, mode, file);
+	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		return -EEXIST;
+	return vfs_open(walk->dentry, flags, file);
+}
+
+static unsigned walk_flags(uint32_t flags)
+{
+	bool exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+	return (flags & O_NOFOLLOW) || exclusive ? ((flags & O_CREAT) ? WALK_CREATE : 0) :
+		WALK_FOLLOW | ((flags & O_CREAT) ? WALK_CREATE : 0);
+}
+
+static long open_at(int dirfd, const char *path, uint32_t flags, uint32_t mode)
+{
+	struct walk walk;
+	struct file *file;
+	if (flags & O_PATH)
+		flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	if ((flags & O_CREAT) && (flags & O_DIRECTORY))
+		return -EINVAL;
+	int r = path_at(dirfd, path, walk_flags(flags), &walk);
+	if (r)
+		return r;
+	r = open_walked(&walk, flags, mode & 07777 & ~path_umask(), &file);
+	walk_done(&walk);
+	return r ? r : fd_install(file, 0, flags & O_CLOEXEC);
+}
+
+SYSCALL(open)
+{
+	return open_at(AT_FDCWD, (const char *)a[0], (uint32_t)a[1], (uint32_t)a[2]);
+}
+
+SYSCALL(openat)
+{
+	return open_at((int)a[0], (const char *)a[1], (uint32_t)a[2], (uint32_t)a[3]);
+}
+
+SYSCALL(openat2)
+{
+	struct { uint64_t flags, mode, resolve; } how = { 0 };
+	size_t size = (size_t)a[3];
+	if (size < sizeof(how))
+		return -EINVAL;
+	if (!user_ok((void *)a[2], size, false))
+		return -EFAULT;
+	memcpy(&how, (void *)a[2], sizeof(how));
+	if (how.resolve)
+		return -ENOSYS; /* glibc does not need it, and half of it would be worse */
+	return open_at((int)a[0], (const char *)a[1], (uint32_t)how.flags, (uint32_t)how.mode);
+}
+
+SYSCALL(creat)
+{
+	return open_at(AT_FDCWD, (const char *)a[0], O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)a[1]);
+}
+
+int file_open_kernel(const char *path, struct file **file)
+{
+	struct walk walk;
+	int r = path_walk(path_root(), path, strlen(path), WALK_FOLLOW, &walk);
+	if (r)
+		return r;
+	r = walk.dentry ? vfs_open(walk.dentry, O_RDONLY, file) : -ENXIO;
+	walk_done(&walk);
+	return r;
+}
+
+/* The console is a terminal, or to the program one end of a pipe. */
+static const char *kind_of(struct file *file, const struct stat *st)
+{
+	const char *kind = file->ops->kind ? file->ops->kind : "file";
+	return !strcmp(kind, "console") && S_ISFIFO(st->st_mode) ? "pipe" : kind;
+}
+
+const char *file_path(const struct file *file, char *buffer, size_t size)
+{
+	struct stat st = { 0 };
+	char *path = file->dentry ? dentry_path(file->dentry, path_root(), buffer, size) : NULL;
+	if (path)
+		return path;
+	file_stat((struct file *)file, &st);
+	const char *kind = kind_of((struct file *)file, &st);
+	if (file->inode && file->inode->fs == &memory_fs)
+		snprintf(buffer, size, "/memfd:%s (deleted)", file->inode->target ? file->inode->target : "");
+	else if (!strcmp(kind, "console"))
+		snprintf(buffer, size, "/dev/console");
+	else if (!strcmp(kind, "pipe") || !strcmp(kind, "socket"))
+		snprintf(buffer, size, "%s:[%lu]", kind, st.st_ino);
+	else
+		snprintf(buffer, size, "anon_inode:[%s]", kind);
+	return buffer;
+}
+
+SYSCALL(memfd_create)
+{
+	int64_t len = user_strlen((const char *)a[0], 250);
+	if (len < 0)
+		return len == -ENAMETOOLONG ? -EINVAL : len;
+	if (a[1] & ~(long)(MFD_CLOEXEC | MFD_ALLOW_SEALING))
+		return -EINVAL;
+	struct inode *inode = inode_new(&memory_fs, S_IFREG | 0777);
+	struct file *file;
+	if (!inode)
+		return -ENOMEM;
+	inode->nlink = 0;
+	inode->seals = a[1] & MFD_ALLOW_SEALING ? 0 : F_SEAL_SEAL;
+	inode->target = kstrdup((const char *)a[0]);
+	int r = vfs_open_inode(inode, NULL, O_RDWR, &file);
+	inode_put(inode);
+	return r ? r : fd_install(file, 0, a[1] & MFD_CLOEXEC);
+}

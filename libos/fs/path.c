@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a path to a name in the tree (path_resolution(7)). */
+#include "libos/fs/vfs.h"
+
+#define LINKS_MOST 40
+
+static struct {
+	struct dentry *root, *cwd;
+	uint32_t umask;
+} here = { .umask = 022 };
+
+struct dentry *path_root(void)
+{
+	return here.root;
+}
+
+struct dentry *path_cwd(void)
+{
+	return here.cwd;
+}
+
+uint32_t path_umask(void)
+{
+	return here.umask;
+}
+
+static void replace(struct dentry **place, struct dentry *dentry)
+{
+	struct dentry *old = *place;
+	dentry_get(dentry);
+	*place = dentry;
+	if (old)
+		dentry_put(old);
+}
+
+void path_set_cwd(struct dentry *dentry)
+{
+	replace(&here.cwd, dentry);
+}
+
+void path_set_root(struct dentry *dentry)
+{
+	replace(&here.root, dentry);
+}
+
+void walk_done(struct walk *walk)
+{
+	if (walk->dentry)
+		dentry_put(walk->dentry);
+	if (walk->file)
+		file_put(walk->file);
+	*walk = (struct walk){ 0 };
+}
+
+/* What is left of a path: first the given string, after a symbolic link an allocated one. */
+struct rest {
+	const char *at, *end;
+	char *owned;
+	int links;
+};
+
+static void skip_slashes(struct rest *rest)
+{
+	while (rest->at < rest->end && *rest->at == '/')
+		rest->at++;
+}
+
+static int64_t link_target(struct inode *link, char *buffer, size_t size)
+{
+	if (link->ops && link->ops->readlink)
+		return link->ops->readlink(link, buffer, size);
+	size_t len = MIN(strlen(link->target), size);
+	memcpy(buffer, link->target, len);
+	return (int64_t)len;
+}
+
+/* Puts the target of a link in front of the rest. */
+static int enter_link(struct inode *link, struct rest *rest)
+{
+	if (++rest->links > LINKS_MOST)
+		return -ELOOP;
+	size_t left = (size_t)(rest->end - rest->at);
+	char *text = kmalloc(PATH_MAX + left + 1);
+	if (!text)
+		return -ENOMEM;
+	int64_t len = link_target(link, text, PATH_MAX - 1);
+	if (len <= 0 || len >= PATH_MAX - 1) {
+		kfree(text);
+		return len < 0 ? (int)len : len ? -ENAMETOOLONG : -ENOENT;
+	}
+	if (left) /* the slashes between were skipped already */
+		text[len++] = '/';
+	memcpy(text + len, rest->at, left);
+	kfree(rest->owned);
+	rest->owned = text;
+	rest->at = text;
+	rest->end = text + len + left;
+	return 0;
+}
+
+static void step_to(struct walk *walk, struct dentry *dentry)
+{
+	dentry_put(walk->dentry);
+	walk->dentry = dentry;
+}
+
+static void step_up(struct walk *walk)
+{
+	struct dentry *parent = walk->dentry->parent;
+	if (walk->dentry == here.root || !parent)
+		return;
+	dentry_get(parent);
+	step_to(walk, parent);
+}
+
+/* A link was found at child, in the directory where the walk stands. */
+static int follow(struct walk *walk, struct dentry *child, struct rest *rest)
+{
+	struct inode *inode = child->inode;
+	int r = 0;
+	if (inode->ops && inode->ops->follow) {
+		struct dentry *target = inode->ops->follow(inode, &walk->file);
+		if (!target && !walk->file)
+			r = -ENOENT;
+		else if (target)
+			step_to(walk, target);
+		dentry_put(child);
+		if (!r && walk->file && rest->at < rest->end)
+			r = -ENOTDIR;
+		return r;
+	}
+	r = enter_link(inode, rest);
+	dentry_put(child);
+	if (!r && *rest->at == '/') {
+		dentry_get(here.root);
+		step_to(walk, here.root);
+	}
+	return r;
+}
+
+/* One name: walk->dentry is the directory it is in. */
+static int step(struct walk *walk, struct rest *rest, unsigned flags)
+{
+	const char *name = rest->at;
+	while (rest->at < rest->end && *rest->at != '/')
+		rest->at++;
+	size_t len = (size_t)(rest->at - name);
+	walk->slash = rest->at < rest->end;
+	skip_slashes(rest);
+	bool last = rest->at == rest->end;
+	struct inode *dir = walk->dentry->inode;
+	if (!dir || !S_ISDIR(dir->mode))
+		return dir ? -ENOTDIR : -ENOENT;
+	if (len > NAME_MAX)
+		return -ENAMETOOLONG;
+	int r = inode_permission(dir, LINUX_X_OK);
+	if (r)
+		return r;
+	if (len == 1 && name[0] == '.')
+		return 0;
+	if (len == 2 && name[0] == '.' && name[1] == '.') {
+		step_up(walk);
+		return 0;
+	}
+	struct dentry *child;
+	r = dentry_lookup(walk->dentry, name, len, &child);
+	if (r)
+		return r;
+	if (child->inode && S_ISLNK(child->inode->mode) && (!last || walk->slash || (flags & WALK_FOLLOW)))
+		return follow(walk, child, rest);
+	step_to(walk, child);
+	return child->inode || (last && (flags & WALK_CREATE)) ? 0 : -ENOENT;
+}
+
+int path_walk(struct dentry *start, const char *path, size_t len, unsigned flags, struct walk *walk)
+{
+	struct rest rest = { .at = path, .end = path + len };
+	*walk = (struct walk){ .dentry = len && path[0] == '/' ? here.root : start };
+	dentry_get(walk->dentry);
+	int r = len || (flags & WALK_EMPTY) ? 0 : -ENOENT;
+	skip_slashes(&rest);
+	while (!r && rest.at < rest.end) {
+		r = step(walk, &rest, flags);
+		if (!r)
+			skip_slashes(&rest);
+	}
+	kfree(rest.owned);
+	if (!r && walk->slash && !walk->file && walk->dentry->inode && !S_ISDIR(walk->dentry->inode->mode))
+		r = -ENOTDIR;
+	if (!r && walk->file && walk->dentry) {
+		dentry_put(walk->dentry);
+		walk->dentry = NULL;
+	}
+	if (r)
+		walk_done(walk);
+	return r;
+}
+
+/* Where a relative path starts: a directory's dentry, or the open file itself if it has no name. */
+static int start_of(int dirfd, struct dentry **start, struct file **file)
+{
+	*file = NULL;
+	if (dirfd == AT_FDCWD) {
+		*start = here.cwd;
+		return 0;
+	}
+	struct file *dir = fd_get(dirfd);
+	if (!dir)
+		return -EBADF;
+	*start = dir->dentry;
+	*file = dir;
+	return 0;
+}
+
+int path_at(int dirfd, const char *path, unsigned flags, struct walk *walk)
+{
+	*walk = (struct walk){ 0 };
+	int64_t len = user_strlen(path, PATH_MAX);
+	if (len < 0)
+		return (int)len;
+	struct dentry *start = here.root;
+	struct file *file = NULL;
+	int r = len && path[0] == '/' ? 0 : start_of(dirfd, &start, &file);
+	if (r)
+		return r;
+	if (!len && (flags & WALK_EMPTY) && file) {
+		file_get(file);
+		walk->file = file;
+		return 0;
+	}
+	return start ? path_walk(start, path, (size_t)len, flags, walk) : len ? -ENOTDIR : -ENOENT;
+}
+
+/* ---- system calls ---- */
+
+static int go_to(struct dentry *dentry)
+{
+	if (!dentry || !dentry->inode || !S_ISDIR(dentry->inode->mode))
+		return -ENOTDIR;
+	int r = inode_permission(dentry->inode, LINUX_X_OK);
+	if (!r)
+		path_set_cwd(dentry);
+	return r;
+}
+
+SYSCALL(chdir)
+{
+	struct walk walk;
+	int r = path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
+	if (r)
+		return r;
+	r = go_to(walk.dentry);
+	walk_done(&walk);
+	return r;
+}
+
+SYSCALL(fchdir)
+{
+	struct file *file = fd_get((int)a[0]);
+	return file ? go_to(file->dentry) : -EBADF;
+}
+
+SYSCALL(chroot)
+{
+	struct walk walk;
+	int r = path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
+	if (r)
+		return r;
+	if (!walk.dentry || !S_ISDIR(walk.dentry->inode->mode))
+		r = -ENOTDIR;
+	else if (device_page->uid)
+		r = -EPERM;
+	else
+		path_set_root(walk.dentry);
+	walk_done(&walk);
+	return r;
+}
+
+SYSCALL(getcwd)
+{
+	char *buffer = (char *)a[0];
+	size_t size = (size_t)a[1];
+	char *text = kmalloc(PATH_MAX);
+	if (!text)
+		return -ENOMEM;
+	char *path = dentry_path(here.cwd, here.root, text, PATH_MAX);
+	long r = path ? text + PATH_MAX - path : -ENAMETOOLONG;
+	if (r > 0 && here.cwd->parent && !here.cwd->hashed && here.cwd->inode->fs->remembered)
+		r = -ENOENT;
+	else if (r > 0 && (size_t)r > size)
+		r = -ERANGE;
+	else if (r > 0 && !user_ok(buffer, (size_t)r, true))
+		r = -EFAULT;
+	else if (r > 0)
+		memcpy(buffer, path, (size_t)r);
+	kfree(text);
+	return r;
+}
+
+SYSCALL(umask)
+{
+	uint32_t old = here.umask;
+	here.umask = (uint32_t)a[0] & 0777;
+	return old;
+}

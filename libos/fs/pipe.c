@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pipes and FIFOs (pipe(7)): 64 KiB, writes of up to 4096 bytes are not torn apart. */
+#include "libos/proc/proc.h"
+#include "libos/fs/vfs.h"
+
+#define PIPE_PAGES 16u
+#define PIPE_SIZE (PIPE_PAGES * 4096u)
+#define ATOMIC 4096u
+
+struct pipe {
+	char *page[PIPE_PAGES]; /* come when they are first written */
+	uint32_t from, to;      /* bytes taken and put so far, modulo 2^32 */
+	uint32_t readers, writers;             /* open files of each kind */
+	uint32_t readers_ever, writers_ever;   /* a FIFO's open waits until the other side changes */
+	struct waitq readable, writable, opened;
+	uint64_t ino, made;
+	struct inode *fifo; /* NULL: made by pipe(2) */
+};
+
+static struct pipe *pipe_new(void)
+{
+	static uint64_t last_ino = 100;
+	struct pipe *pipe = kzalloc(sizeof(*pipe));
+	if (!pipe)
+		return NULL;
+	pipe->ino = ++last_ino;
+	pipe->made = clock_realtime();
+	return pipe;
+}
+
+static void pipe_free(struct pipe *pipe)
+{
+	for (unsigned i = 0; i < PIPE_PAGES; i++)
+		if (pipe->page[i])
+			page_free(pipe->page[i], 0);
+	if (pipe->fifo)
+		pipe->fifo->private = NULL;
+	kfree(pipe);
+}
+
+static uint32_t filled(const struct pipe *pipe)
+{
+	return pipe->to - pipe->from;
+}
+
+/* While a call waited, another thread may have unmapped its buffer. */
+static bool still_there(const void *buffer, size_t n, bool write)
+{
+	return (uint64_t)buffer - LV_WINDOW < LV_WINDOW_END - LV_WINDOW || user_ok(buffer, n, write);
+}
+
+static size_t take(struct pipe *pipe, char *buffer, size_t n)
+{
+	size_t done = 0;
+	n = MIN(n, filled(pipe));
+	while (done < n) {
+		uint32_t at = pipe->from % PIPE_SIZE;
+		size_t part = MIN(n - done, 4096 - at % 4096);
+		memcpy(buffer + done, pipe->page[at / 4096] + at % 4096, part);
+		pipe->from += (uint32_t)part;
+		done += part;
+	}
+	if (!filled(pipe)) /* small messages stay in the first page */
+		pipe->from = pipe->to = 0;
+	return done;
+}
+
+static size_t put(struct pipe *pipe, const char *buffer, size_t n)
+{
+	size_t done = 0;
+	n = MIN(n, PIPE_SIZE - filled(pipe));
+	while (done < n) {
+		uint32_t at = pipe->to % PIPE_SIZE;
+		size_t part = MIN(n - done, 4096 - at % 4096);
+		char **page = &pipe->page[at / 4096];
+		if (!*page && !(*page = page_alloc(0)))
+			break;
+		memcpy(*page + at % 4096, buffer + done, part);
+		pipe->to += (uint32_t)part;
+		done += part;
+	}
+	return done;
+}
+
+static int64_t pipe_read(struct file *file, void *buffer, size_t n, int64_t *position)
+{
+	struct pipe *pipe = file->private;
+	if (!n)
+		return 0;
+	while (!filled(pipe)) {
+		if (!pipe->writers)
+			return 0;
+		if (file->flags & O_NONBLOCK)
+			return -EAGAIN;
+		int r = wait_on(&pipe->readable, 0);
+		if (r)
+			return r == -EINTR ? -ERESTARTSYS : r;
+		if (!still_there(buffer, n, true))
+			return -EFAULT;
+	}
+	size_t done = take(pipe, buffer, n);
+	wake_all(&pipe->writable, EPOLLOUT | EPOLLWRNORM);
+	return (int64_t)done;
+}
+
+static int64_t broken(void)
+{
+	struct siginfo_k info = { .code = SI_USER, .kill = { .pid = process_id(), .uid = credentials()->uid } };
+	signal_send(current, SIGPIPE, &info);
+	return -EPIPE;
+}
+
+static int64_t pipe_write(struct file *file, const void *buffer, size_t n, int64_t *position)
+{
+	struct pipe *pipe = file->private;
+	size_t done = 0;
+	while (done < n || !n) {
+		if (!pipe->readers)
+			return done ? (int64_t)done : broken();
+		uint32_t room = PIPE_SIZE - filled(pipe);
+		if (!n)
+			return 0;
+		if (n <= ATOMIC ? room >= n : room > 0) {
+			size_t part = put(pipe, (const char *)buffer + done, n - done);
+			if (!part)
+				return done ? (int64_t)done : -ENOMEM;
+			done += part;
+			wake_all(&pipe->readable, EPOLLIN | EPOLLRDNORM);
+			continue;
+		}
+		if (file->flags & O_NONBLOCK)
+			return done ? (int64_t)done : -EAGAIN;
+		int r = wait_on(&pipe->writable, 0);
+		if (r)
+			return done ? (int64_t)done : r == -EINTR ? -ERESTARTSYS : r;
+		if (!still_there(buffer, n, false))
+			return done ? (int64_t)done : -EFAULT;
+	}
+	return (int64_t)done;
+}
+
+static uint32_t pipe_poll_read(struct file *file, struct waitq **queue)
+{
+	struct pipe *pipe = file->private;
+	*queue = &pipe->readable;
+	return (filled(pipe) ? EPOLLIN | EPOLLRDNORM : 0) | (!pipe->writers && pipe->writers_ever ? EPOLLHUP : 0);
+}
+
+static uint32_t pipe_poll_write(struct file *file, struct waitq **queue)
+{
+	struct pipe *pipe = file->private;
+	*queue = &pipe->writable;
+	return (PIPE_SIZE - filled(pipe) >= ATOMIC ? EPOLLOUT | EPOLLWRNORM : 0) | (!pipe->readers ? EPOLLERR : 0);
+}
+
+static uint32_t pipe_poll_both(struct file *file, struct waitq **queue)
+{
+	uint32_t events = pipe_poll_write(file, queue);
+	return events | pipe_poll_read(file, queue);
+}
+
+static long pipe_ioctl(struct file *file, unsigned request, unsigned long arg)
+{
+	int count = (int)filled(file->private);
+	return request == LINUX_FIONREAD ? user_write((void *)arg, &count, sizeof(count)) : -ENOTTY;
+}
+
+static int pipe_stat(struct file *file, struct stat *st)
+{
+	const struct pipe *pipe = file->private;
+	memset(st, 0, sizeof(*st));
+	if (file->inode) {
+		inode_stat(file->inode, st);
+		return 0;
+	}
+	st->st_dev = LINUX_DEV(0, 13);
+	st->st_ino = pipe->ino;
+	st->st_nlink = 1;
+	st->st_mode = S_IFIFO | 0600;
+	st->st_uid = device_page->uid;
+	st->st_gid = device_page->gid;
+	st->st_blksize = 4096;
+	st->st_atime = st->st_mtime = st->st_ctime = pipe->made / NS_PER_S;
+	st->st_atime_nsec = st->st_mtime_nsec = st->st_ctime_nsec = pipe->made % NS_PER_S;
+	return 0;
+}
+
+static void pipe_release(struct file *file)
+{
+	struct pipe *pipe = file->private;
+	uint32_t mode = file->flags & O_ACCMODE;
+	if (mode != O_WRONLY && --pipe->readers == 0)
+		wake_all(&pipe->writable, EPOLLERR | EPOLLOUT | EPOLLWRNORM);
+	if (mode != O_RDONLY && --pipe->writers == 0)
+		wake_all(&pipe->readable, EPOLLHUP);
+	if (!pipe->readers && !pipe->writers)
+		pipe_free(pipe);
+}
+
+static const struct file_ops read_ops = { .kind = "pipe", .read = pipe_read, .poll = pipe_poll_read, .ioctl = pipe_ioctl,
+	.stat = pipe_stat, .release = pipe_release };
+static const struct file_ops write_ops = { .kind = "pipe", .write = pipe_write, .poll = pipe_poll_write, .ioctl = pipe_ioctl,
+	.stat = pipe_stat, .release = pipe_release };
+static const struct file_ops both_ops = { .kind = "pipe", .read = pipe_read, .write = pipe_write, .poll = pipe_poll_both,
+	.ioctl = pipe_ioctl, .stat = pipe_stat, .release = pipe_release };
+
+static void pipe_open(struct pipe *pipe, struct file *file)
+{
+	uint32_t mode = file->flags & O_ACCMODE;
+	file->private = pipe;
+	file->ops = mode == O_RDONLY ? &read_ops : mode == O_WRONLY ? &write_ops : &both_ops;
+	if (mode != O_WRONLY) {
+		pipe->readers++;
+		pipe->readers_ever++;
+	}
+	if (mode != O_RDONLY) {
+		pipe->writers++;
+		pipe->writers_ever++;
+	}
+	wake_all(&pipe->opened, 0);
+}
+
+/* ---- FIFOs: opening waits for the other side (fifo(7)) ---- */
+
+static int wait_for_peer(struct pipe *pipe, const uint32_t *ever)
+{
+	uint32_t before = *ever;
+	while (*ever == before) {
+		int r = wait_on(&pipe->opened, 0);
+		if (r)
+			return r == -EINTR ? -ERESTARTSYS : r;
+	}
+	return 0;
+}
+
+int pipe_open_fifo(struct inode *inode, struct file *file)
+{
+	struct pipe *pipe = inode->private;
+	uint32_t mode = file->flags & O_ACCMODE;
+	if (mode == O_WRONLY && (file->flags & O_NONBLOCK) && (!pipe || !pipe->readers))
+		return -ENXIO;
+	if (!pipe) {
+		pipe = pipe_new();
+		if (!pipe)
+			return -ENOMEM;
+		pipe->fifo = inode;
+		inode->private = pipe;
+	}
+	pipe_open(pipe, file);
+	int r = 0;
+	if (mode == O_RDONLY && !pipe->writers && !(file->flags & O_NONBLOCK))
+		r = wait_for_peer(pipe, &pipe->writers_ever);
+	if (mode == O_WRONLY && !pipe->readers)
+		r = wait_for_peer(pipe, &pipe->readers_ever);
+	if (r)
+		pipe_release(file);
+	return r;
+}
+
+/* ---- system calls ---- */
+
+static struct file *pipe_end(struct pipe *pipe, uint32_t flags)
+{
+	struct file *file = file_new(NULL, flags, NULL);
+	if (file)
+		pipe_open(pipe, file);
+	return file;
+}
+
+static long pipe_pair(int *fds, uint32_t flags)
+{
+	if (flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
+		return -EINVAL;
+	if (!user_ok(fds, 2 * sizeof(*fds), true))
+		return -EFAULT;
+	struct pipe *pipe = pipe_new();
+	if (!pipe)
+		return -ENOMEM;
+	struct file *in = pipe_end(pipe, O_RDONLY | (flags & O_NONBLOCK));
+	if (!in) {
+		pipe_free(pipe);
+		return -ENOMEM;
+	}
+	struct file *out = pipe_end(pipe, O_WRONLY | (flags & O_NONBLOCK));
+	if (!out) {
+		file_put(in);
+		return -ENOMEM;
+	}
+	int in_fd = fd_install(in, 0, flags & O_CLOEXEC);
+	if (in_fd < 0) {
+		file_put(out);
+		return in_fd;
+	}
+	int out_fd = fd_install(out, 0, flags & O_CLOEXEC);
+	if (out_fd < 0) {
+		fd_close(in_fd);
+		return out_fd;
+	}
+	fds[0] = in_fd;
+	fds[1] = out_fd;
+	return 0;
+}
+
+SYSCALL(pipe)
+{
+	return pipe_pair((int *)a[0], 0);
+}
+
+SYSCALL(pipe2)
+{
+	return pipe_pair((int *)a[0], (uint32_t)a[1]);
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* poll and select: wait until one of some files is ready. */
+#include "libos/proc/proc.h"
+#include "libos/fs/vfs.h"
+
+#define FEW 8
+#define MOST_FILES (1u << 20)
+#define ALWAYS (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM)
+#define SELECT_IN (POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR)
+#define SELECT_OUT (POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR)
+#define SELECT_EXCEPT POLLPRI
+
+struct entry {
+	struct waiter waiter;
+	struct file *file; /* NULL: not open, or not asked for */
+	uint32_t want, got;
+	bool hit; /* its queue was woken */
+};
+
+struct entries {
+	struct entry few[FEW], *entry;
+	uint32_t count;
+};
+
+static bool on_wake(struct waiter *waiter, uint32_t events)
+{
+	struct entry *entry = container_of(waiter, struct entry, waiter);
+	entry->hit = true;
+	thread_wake(waiter->thread);
+	return true;
+}
+
+static int entries_new(struct entries *e, uint32_t count)
+{
+	e->entry = e->few;
+	e->count = count;
+	if (count > FEW)
+		e->entry = kmalloc(count * sizeof(*e->entry));
+	if (!e->entry)
+		return -ENOMEM;
+	memset(e->entry, 0, count * sizeof(*e->entry));
+	return 0;
+}
+
+static void entries_free(struct entries *e)
+{
+	for (uint32_t i = 0; i < e->count; i++) {
+		waitq_remove(&e->entry[i].waiter);
+		if (e->entry[i].file)
+			file_put(e->entry[i].file);
+	}
+	if (e->entry != e->few)
+		kfree(e->entry);
+}
+
+static void entry_set(struct entry *entry, struct file *file, uint32_t want)
+{
+	file_get(file);
+	entry->file = file;
+	entry->want = want;
+}
+
+/* Looks at one file; queues for it as well if it is not ready and the call may have to wait. */
+static bool look(struct entry *entry, bool queue)
+{
+	struct waitq *where = NULL;
+	struct file *file = entry->file;
+	entry->hit = false;
+	entry->got = (file->ops->poll ? file->ops->poll(file, &where) : ALWAYS) & entry->want;
+	if (!entry->got && queue && where) {
+		entry->waiter.wake = on_wake;
+		entry->waiter.thread = current;
+		waitq_add(where, &entry->waiter);
+	}
+	return entry->got;
+}
+
+static uint32_t look_at_all(struct entries *e, bool queue)
+{
+	uint32_t ready = 0;
+	for (uint32_t i = 0; i < e->count; i++)
+		if (e->entry[i].file)
+			ready += look(&e->entry[i], queue && !ready);
+		else
+			ready += e->entry[i].got != 0;
+	return ready;
+}
+
+static bool look_again(struct entries *e, uint32_t *ready)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < e->count; i++) {
+		if (!e->entry[i].hit)
+			continue;
+		any = true;
+		*ready += look(&e->entry[i], false);
+	}
+	return any;
+}
+
+/* The number of files that are ready, 0 after the deadline (0: never; 1: at once), or -EINTR. */
+static long wait_for_any(struct entries *e, uint64_t deadline)
+{
+	uint32_t ready = look_at_all(e, deadline != 1);
+	int r = 0;
+	while (!ready && deadline != 1 && !r) {
+		if (look_again(e, &ready))
+			continue;
+		r = wait_here(deadline);
+		look_again(e, &ready);
+	}
+	return ready ? (long)ready : r == -EINTR ? -EINTR : 0;
+}
+
+/* ---- time-outs ---- */
+
+/* A time-out in ns as a deadline of wait_for_any. */
+static uint64_t deadline_in(uint64_t ns)
+{
+	return ns ? deadline_after(clock_monotonic(), ns) : 1;
+}
+
+static int deadline_from(const struct timespec *user, uint64_t *deadline)
+{
+	uint64_t ns;
+	*deadline = 0;
+	int r = user ? user_read_time(user, &ns) : 0;
+	if (!r && user)
+		*deadline = deadline_in(ns);
+	return r;
+}
+
+static uint64_t time_left(uint64_t deadline)
+{
+	uint64_t now = clock_monotonic();
+	return deadline > now ? deadline - now : 0;
+}
+
+static int mask_from(const uint64_t *user, size_t size)
+{
+	uint64_t mask;
+	if (!user)
+		return 0;
+	if (size != sizeof(mask))
+		return -EINVAL;
+	if (user_read(&mask, user, sizeof(mask)))
+		return -EFAULT;
+	signal_mask_temporarily(mask);
+	return 0;
+}
+
+/* ---- poll ---- */
+
+static void poll_fill(struct entries *e, const struct pollfd *fds)
+{
+	for (uint32_t i = 0; i < e->count; i++) {
+		struct file *file = fd_get(fds[i].fd);
+		if (file && !(file->flags & O_PATH))
+			entry_set(&e->entry[i], file, (uint16_t)fds[i].events | POLLERR | POLLHUP);
+		else if (fds[i].fd >= 0)
+			e->entry[i].got = POLLNVAL;
+	}
+}
+
+static long poll_until(struct pollfd *fds, uint64_t count, uint64_t deadline)
+{
+	struct entries e;
+	if (count > MOST_FILES)
+		return -EINVAL;
+	if (!user_ok(fds, count * sizeof(*fds), true))
+		return -EFAULT;
+	int r = entries_new(&e, (uint32_t)count);
+	if (r)
+		return r;
+	poll_fill(&e, fds);
+	long ready = wait_for_any(&e, deadline);
+	if (!user_ok(fds, count * sizeof(*fds), true))
+		ready = -EFAULT;
+	for (uint32_t i = 0; ready >= 0 && i < count; i++)
+		fds[i].revents = (short)e.entry[i].got;
+	entries_free(&e);
+	return ready;
+}
+
+SYSCALL(poll)
+{
+	int ms = (int)a[2];
+	return poll_until((struct pollfd *)a[0], (uint32_t)a[1], ms < 0 ? 0 : deadline_in((uint64_t)ms * 1000000));
+}
+
+SYSCALL(ppoll)
+{
+	uint64_t deadline;
+	struct timespec *timeout = (struct timespec *)a[2];
+	long r = deadline_from(timeout, &deadline);
+	if (!r)
+		r = mask_from((const uint64_t *)a[3], (size_t)a[4]);
+	if (r)
+		return r;
+	r = poll_until((struct pollfd *)a[0], (uint32_t)a[1], deadline);
+	if (timeout)
+		user_write_time(timeout, time_left(deadline));
+	return r;
+}
+
+/* ---- select ---- */
+
+struct sets {
+	uint64_t *set[3]; /* of the program: in, out, except; NULL: none */
+	uint32_t words;
+};
+
+static const uint32_t select_events[3] = { SELECT_IN, SELECT_OUT, SELECT_EXCEPT };
+
+static bool sets_ok(const struct sets *s)
+{
+	for (int i = 0; i < 3; i++)
+		if (s->set[i] && !user_ok(s->set[i], s->words * sizeof(uint64_t), true))
+			return false;
+	return true;
+}
+
+static bool asked(const struct sets *s, int which, uint32_t fd)
+{
+	return s->set[which] && (s->set[which][fd / 64] >> (fd % 64) & 1);
+}
+
+static int select_fill(struct entries *e, const struct sets *s)
+{
+	for (uint32_t fd = 0; fd < e->count; fd++) {
+		uint32_t want = 0;
+		for (int i = 0; i < 3; i++)
+			want |= asked(s, i, fd) ? select_events[i] : 0;
+		if (!want)
+			continue;
+		struct file *file = fd_get((int)fd);
+		if (!file)
+			return -EBADF;
+		entry_set(&e->entry[fd], file, want);
+	}
+	return 0;
+}
+
+/* Writes the answer over the question; counts bits, not files. */
+static long select_answer(const struct entries *e, const struct sets *s)
+{
+	long bits = 0;
+	for (int i = 0; i < 3; i++) {
+		for (uint32_t fd = 0; s->set[i] && fd < e->count; fd++) {
+			if (!asked(s, i, fd))
+				continue;
+			if (e->entry[fd].got & select_events[i])
+				bits++;
+			else
+				s->set[i][fd / 64] &= ~(1ull << (fd % 64));
+		}
+	}
+	return bits;
+}
+
+static long select_until(uint32_t count, uint64_t *in, uint64_t *out, uint64_t *except, uint64_t deadline)
+{
+	struct entries e;
+	struct sets s = { .set = { in, out, except } };
+	if ((int)count < 0)
+		return -EINVAL;
+	count = MIN(count, (uint32_t)ALIGN_UP(MAX(fd_count(), 1024), 64));
+	s.words = (count + 63) / 64;
+	if (!sets_ok(&s))
+		return -EFAULT;
+	long r = entries_new(&e, count);
+	if (r)
+		return r;
+	r = select_fill(&e, &s);
+	if (!r)
+		r = wait_for_any(&e, deadline);
+	if (r >= 0)
+		r = sets_ok(&s) ? select_answer(&e, &s) : -EFAULT;
+	entries_free(&e);
+	return r;
+}
+
+SYSCALL(select)
+{
+	struct timeval *user = (struct timeval *)a[4], time;
+	uint64_t deadline = 0;
+	if (user && user_read(&time, user, sizeof(time)))
+		return -EFAULT;
+	if (user && (time.tv_sec < 0 || time.tv_usec < 0))
+		return -EINVAL;
+	if (user)
+		deadline = deadline_in((uint64_t)MIN(time.tv_sec, 1l << 32) * NS_PER_S + (uint64_t)MIN(time.tv_usec, 1l << 40) * 1000);
+	long r = select_until((uint32_t)a[0], (uint64_t *)a[1], (uint64_t *)a[2], (uint64_t *)a[3], deadline);
+	if (user) {
+		uint64_t left = time_left(deadline);
+		time = (struct timeval){ .tv_sec = (long)(left / NS_PER_S), .tv_usec = (long)(left % NS_PER_S / 1000) };
+		user_write(user, &time, sizeof(time));
+	}
+	return r;
+}
+
+SYSCALL(pselect6)
+{
+	uint64_t deadline;
+	struct timespec *timeout = (struct timespec *)a[4];
+	struct { const uint64_t *mask; size_t size; } arg = { 0 };
+	long r = deadline_from(timeout, &deadline);
+	if (!r && a[5])
+		r = user_read(&arg, (void *)a[5], sizeof(arg));
+	if (!r)
+		r = mask_from(arg.mask, arg.size);
+	if (r)
+		return r;
+	r = select_until((uint32_t)a[0], (uint64_t *)a[1], (uint64_t *)a[2], (uint64_t *)a[3], deadline);
+	if (timeout)
+		user_write_time(timeout, time_left(deadline));
+	return r;
+}

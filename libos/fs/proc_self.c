@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What /proc says of the process, its threads and its descriptors (proc(5)). */
+#include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
+#include "libos/fs/procfs.h"
+
+/* ---- numbers ---- */
+
+int proc_next_process(int from)
+{
+	return from <= process_id() ? process_id() : -1;
+}
+
+static int next_thread(int from)
+{
+	int best = -1;
+	for (const struct thread *thread = threads; thread; thread = thread->next)
+		if (thread->tid >= from && thread->state != THREAD_DEAD && (best < 0 || thread->tid < best))
+			best = thread->tid;
+	return best;
+}
+
+static int next_fd(int from)
+{
+	for (int fd = from; fd < fd_count(); fd++)
+		if (fd_get(fd))
+			return fd;
+	return -1;
+}
+
+/* ---- links ---- */
+
+static int64_t dentry_target(const struct dentry *dentry, char *buffer, size_t size)
+{
+	char *path = dentry_path(dentry, path_root(), buffer, size);
+	if (!path)
+		return -ENAMETOOLONG;
+	size_t len = strlen(path);
+	memmove(buffer, path, len + 1);
+	return (int64_t)len;
+}
+
+static struct dentry *with_reference(struct dentry *dentry)
+{
+	dentry_get(dentry);
+	return dentry;
+}
+
+static int64_t cwd_target(int key, char *buffer, size_t size)
+{
+	return dentry_target(path_cwd(), buffer, size);
+}
+
+static struct dentry *cwd_follow(int key, struct file **file)
+{
+	return with_reference(path_cwd());
+}
+
+static int64_t root_target(int key, char *buffer, size_t size)
+{
+	return dentry_target(path_root(), buffer, size);
+}
+
+static struct dentry *root_follow(int key, struct file **file)
+{
+	return with_reference(path_root());
+}
+
+static int64_t exe_target(int key, char *buffer, size_t size)
+{
+	size_t len = strlen(exec_path());
+	if (len >= size)
+		return -ENAMETOOLONG;
+	memcpy(buffer, exec_path(), len + 1);
+	return (int64_t)len;
+}
+
+static struct dentry *exe_follow(int key, struct file **file)
+{
+	struct walk walk;
+	return path_walk(path_root(), exec_path(), strlen(exec_path()), WALK_FOLLOW, &walk) ? NULL : walk.dentry;
+}
+
+static int64_t fd_target(int key, char *buffer, size_t size)
+{
+	struct file *file = fd_get(key);
+	if (!file)
+		return -ENOENT;
+	const char *path = file_path(file, buffer, size);
+	size_t len = strlen(path);
+	memmove(buffer, path, len + 1);
+	return (int64_t)len;
+}
+
+static struct dentry *fd_follow(int key, struct file **file)
+{
+	struct file *open = fd_get(key);
+	if (!open)
+		return NULL;
+	if (open->dentry && open->dentry->inode)
+		return with_reference(open->dentry);
+	file_get(open);
+	*file = open;
+	return NULL;
+}
+
+int64_t proc_task_target(int key, char *buffer, size_t size)
+{
+	return snprintf(buffer, size, "%d/task/%d", process_id(), current_tid());
+}
+
+int64_t proc_self_target(int key, char *buffer, size_t size)
+{
+	return snprintf(buffer, size, "%d", process_id());
+}
+
+int64_t proc_mounts_target(int key, char *buffer, size_t size)
+{
+	return snprintf(buffer, size, "self/mounts");
+}
+
+int64_t proc_net_target(int key, char *buffer, size_t size)
+{
+	return snprintf(buffer, size, "self/net");
+}
+
+/* ---- memory ---- */
+
+static void show_region(struct text *text, const struct vma *vma)
+{
+	struct stat st = { 0 };
+	char path[512], line[128];
+	const char *name = vma->name ? vma->name : "";
+	if (vma->file) {
+		file_stat(vma->file, &st);
+		name = file_path(vma->file, path, sizeof(path));
+	}
+	int n = snprintf(line, sizeof(line), "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", vma->start, vma->end,
+			 vma->prot & PROT_READ ? 'r' : '-', vma->prot & PROT_WRITE ? 'w' : '-', vma->prot & PROT_EXEC ? 'x' : '-',
+			 vma->flags & MAP_SHARED ? 's' : 'p', vma->file ? vma->offset : 0, LINUX_MAJOR(st.st_dev), LINUX_MINOR(st.st_dev),
+			 st.st_ino);
+	text_bytes(text, line, (size_t)n);
+	for (; *name && n < 73; n++)
+		text_bytes(text, " ", 1);
+	text_add(text, "%s\n", name);
+}
+
+static void show_maps(struct text *text, int key)
+{
+	for (struct vma *vma = mm_first(); vma; vma = mm_next(vma))
+		show_region(text, vma);
+}
+
+struct sizes { /* in bytes */
+	uint64_t all, data, stack, text, resident;
+};
+
+static struct sizes memory_sizes(void)
+{
+	struct sizes s = { .resident = page_total_bytes() - page_free_bytes() };
+	for (struct vma *vma = mm_first(); vma; vma = mm_next(vma)) {
+		uint64_t size = vma->end - vma->start;
+		s.all += size;
+		if (vma->name && !strcmp(vma->name, "[stack]"))
+			s.stack += size;
+		else if (vma->prot & PROT_EXEC)
+			s.text += size;
+		else if (vma->prot & PROT_WRITE)
+			s.data += size;
+	}
+	s.resident = MIN(s.resident, s.all);
+	return s;
+}
+
+static void show_statm(struct text *text, int key)
+{
+	struct sizes s = memory_sizes();
+	text_add(text, "%lu %lu %lu %lu 0 %lu 0\n", s.all / 4096, s.resident / 4096, 0ul, s.text / 4096, (s.data + s.stack) / 4096);
+}
+
+/* ---- state ---- */
+
+static const struct thread *thread_of(int key)
+{
+	const struct thread *thread = thread_find(key);
+	return thread ? thread : current;
+}
+
+static char state_of(const struct thread *thread)
+{
+	return thread == current || thread->state == THREAD_RUNNABLE ? 'R' : 'S';
+}
+
+static void show_signals(struct text *text, const struct thread *thread)
+{
+	uint64_t ignored = 0, caught = 0;
+	for (int signo = 1; signo <= SIG_MAX; signo++) {
+		uint64_t handler = signal_action_get(signo).handler;
+		ignored |= handler == 1 ? SIG_BIT(signo) : 0;
+		caught |= handler > 1 ? SIG_BIT(signo) : 0;
+	}
+	text_add(text, "SigQ:\t0/64\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
+		 thread->sig_pending, 0ul, thread->sig_blocked, ignored, caught);
+}
+
+static void show_status(struct text *text, int key)
+{
+	const struct thread *thread = thread_of(key);
+	const struct credentials *ids = credentials();
+	struct sizes s = memory_sizes();
+	text_add(text, "Name:\t%s\nUmask:\t0%03o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t0\nTracerPid:\t0\n", thread->name,
+		 path_umask(), state_of(thread) == 'R' ? "R (running)" : "S (sleeping)", process_id(), thread->tid);
+	text_add(text, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%d\nGroups:\t%u \n", ids->uid, ids->euid, ids->suid, ids->fsuid,
+		 ids->gid, ids->egid, ids->sgid, ids->fsgid, (int)ALIGN_UP(MAX(fd_count(), 64), 64), ids->gid);
+	text_add(text, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t       0 kB\nVmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", s.all / 1024, s.all / 1024,
+		 s.resident / 1024, s.resident / 1024);
+	text_add(text, "VmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\nVmSwap:\t       0 kB\nThreads:\t%d\n", s.data / 1024, s.stack / 1024,
+		 s.text / 1024, thread_count);
+	show_signals(text, thread);
+	uint64_t all = ids->euid ? 0 : 0x1ffffffffff;
+	text_add(text, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n", 0ul, all, all, all, 0ul);
+	text_add(text, "NoNewPrivs:\t0\nSeccomp:\t0\nCpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n"
+		 "voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n");
+}
+
+/* One line of 52 numbers; what means nothing here is 0. */
+static void show_stat_of(struct text *text, const struct thread *thread, uint64_t cpu_ns)
+{
+	struct sizes s = memory_sizes();
+	text_add(text, "%d (%s) %c 0 %d %d 0 -1 4194304 0 0 0 0 %lu 0 0 0 20 0 %d 0 0 %lu %lu 18446744073709551615 ", thread->tid, thread->name,
+		 state_of(thread), process_id(), process_id(), cpu_ns / 10000000, thread_count, s.all, s.resident / 4096);
+	text_add(text, "0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
+}
+
+static void show_stat(struct text *text, int key)
+{
+	show_stat_of(text, thread_of(key), process_cpu_ns());
+}
+
+static void show_task_stat(struct text *text, int key)
+{
+	show_stat_of(text, thread_of(key), thread_cpu_ns(thread_of(key)));
+}
+
+static void show_comm(struct text *text, int key)
+{
+	text_add(text, "%s\n", thread_of(key)->name);
+}
+
+static int64_t write_comm(int key, const char *bytes, size_t n)
+{
+	struct thread *thread = thread_find(key);
+	size_t len = MIN(n, sizeof(thread->name) - 1);
+	if (!thread)
+		return -ESRCH;
+	while (len && bytes[len - 1] == '\n')
+		len--;
+	memset(thread->name, 0, sizeof(thread->name));
+	memcpy(thread->name, bytes, len);
+	return (int64_t)n;
+}
+
+/* ---- arguments ---- */
+
+static size_t arguments_end(void)
+{
+	const char *args = (const char *)device_page->args;
+	size_t at = 0;
+	for (uint32_t i = 0; i < device_page->argc && at < device_page->args_size; i++)
+		at += strnlen(args + at, device_page->args_size - at) + 1;
+	return MIN(at, device_page->args_size);
+}
+
+static void show_cmdline(struct text *text, int key)
+{
+	text_bytes(text, (const void *)device_page->args, arguments_end());
+}
+
+static void show_environ(struct text *text, int key)
+{
+	size_t start = arguments_end();
+	text_bytes(text, (const char *)device_page->args + start, device_page->args_size - start);
+}
+
+/* ---- the rest ---- */
+
+static void limit_value(struct text *text, uint64_t value)
+{
+	if (value == RLIM64_INFINITY)
+		text_add(text, "unlimited            ");
+	else
+		text_add(text, "%-20lu ", value);
+}
+
+static void show_limits(struct text *text, int key)
+{
+	static const struct { int resource; const char *name, *unit; } limits[] = {
+		{ RLIMIT_CPU, "Max cpu time", "seconds" }, { RLIMIT_FSIZE, "Max file size", "bytes" }, { RLIMIT_DATA, "Max data size", "bytes" },
+		{ RLIMIT_STACK, "Max stack size", "bytes" }, { RLIMIT_CORE, "Max core file size", "bytes" },
+		{ RLIMIT_RSS, "Max resident set", "bytes" }, { RLIMIT_NPROC, "Max processes", "processes" },
+		{ RLIMIT_NOFILE, "Max open files", "files" }, { RLIMIT_MEMLOCK, "Max locked memory", "bytes" },
+		{ RLIMIT_AS, "Max address space", "bytes" }, { RLIMIT_LOCKS, "Max file locks", "locks" },
+		{ RLIMIT_SIGPENDING, "Max pending signals", "signals" }, { RLIMIT_MSGQUEUE, "Max msgqueue size", "bytes" },
+		{ RLIMIT_NICE, "Max nice priority", "" }, { RLIMIT_RTPRIO, "Max realtime priority", "" },
+		{ RLIMIT_RTTIME, "Max realtime timeout", "us" },
+	};
+	text_add(text, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		text_add(text, "%-25s ", limits[i].name);
+		limit_value(text, process_limit(limits[i].resource));
+		limit_value(text, process_limit_hard(limits[i].resource));
+		text_add(text, "%-10s\n", limits[i].unit);
+	}
+}
+
+static void show_mounts(struct text *text, int key)
+{
+	text_add(text, "overlay / overlay rw,relatime 0 0\ndevtmpfs /dev devtmpfs rw,nosuid,relatime 0 0\n"
+		 "proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0\nsysfs /sys sysfs ro,nosuid,nodev,noexec,relatime 0 0\n");
+}
+
+static void show_mountinfo(struct text *text, int key)
+{
+	text_add(text, "21 0 0:21 / / rw,relatime - overlay overlay rw\n22 21 0:5 / /dev rw,nosuid,relatime - devtmpfs devtmpfs rw\n"
+		 "23 21 0:20 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw\n"
+		 "24 21 0:19 / /sys ro,nosuid,nodev,noexec,relatime - sysfs sysfs ro\n");
+}
+
+static void show_cgroup(struct text *text, int key)
+{
+	text_add(text, "0::/\n");
+}
+
+static void show_zero(struct text *text, int key)
+{
+	text_add(text, "0\n");
+}
+
+static int64_t write_ignored(int key, const char *bytes, size_t n)
+{
+	return (int64_t)n;
+}
+
+static void show_fdinfo(struct text *text, int key)
+{
+	const struct file *file = fd_get(key);
+	if (file)
+		text_add(text, "pos:\t%ld\nflags:\t0%o\nmnt_id:\t21\n", file->position, file->flags | (fd_is_cloexec(key) ? O_CLOEXEC : 0));
+}
+
+#define DIR_(name_, children_) { .name = name_, .mode = S_IFDIR | 0555, .children = children_ }
+#define FILE_(name_, show_) { .name = name_, .mode = S_IFREG | 0444, .show = show_ }
+#define LINK_(name_, target_, follow_) { .name = name_, .mode = S_IFLNK | 0777, .target = target_, .follow = follow_ }
+
+static const struct node fd_link = { .name = "fd", .mode = S_IFLNK | 0700, .target = fd_target, .follow = fd_follow };
+static const struct node fd_info = { .name = "fdinfo", .mode = S_IFREG | 0444, .show = show_fdinfo };
+static const struct node net_files[] = { { 0 } };
+
+#define COMMON                                                                                                              \
+	FILE_("cmdline", show_cmdline), FILE_("environ", show_environ), FILE_("maps", show_maps), FILE_("status", show_status), \
+	FILE_("statm", show_statm), FILE_("limits", show_limits), FILE_("mounts", show_mounts), FILE_("mountinfo", show_mountinfo), \
+	FILE_("cgroup", show_cgroup), LINK_("exe", exe_target, exe_follow), LINK_("cwd", cwd_target, cwd_follow), \
+	LINK_("root", root_target, root_follow), DIR_("net", net_files), \
+	{ .name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .write = write_comm }, \
+	{ .name = "oom_score_adj", .mode = S_IFREG | 0644, .show = show_zero, .write = write_ignored }, \
+	{ .name = "fd", .mode = S_IFDIR | 0500, .numbered = &fd_link, .next = next_fd }, \
+	{ .name = "fdinfo", .mode = S_IFDIR | 0555, .numbered = &fd_info, .next = next_fd }
+
+static const struct node task_files[] = { COMMON, FILE_("stat", show_task_stat), { 0 } };
+static const struct node task_dir = { .name = "task", .mode = S_IFDIR | 0555, .children = task_files };
+static const struct node process_files[] = {
+	COMMON, FILE_("stat", show_stat), FILE_("oom_score", show_zero),
+	{ .name = "task", .mode = S_IFDIR | 0555, .numbered = &task_dir, .next = next_thread },
+	{ 0 },
+};
+const struct node proc_process = { .name = "process", .mode = S_IFDIR | 0555, .children = process_files };

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names made, removed and moved. */
+#include "libos/fs/vfs.h"
+
+static long make_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev)
+{
+	struct inode *inode;
+	int r = vfs_mknod_at(dirfd, path, mode, rdev, &inode);
+	if (!r)
+		inode_put(inode);
+	return r;
+}
+
+SYSCALL(mkdir)
+{
+	return make_at(AT_FDCWD, (const char *)a[0], S_IFDIR | ((uint32_t)a[1] & 01777 & ~path_umask()), 0);
+}
+
+SYSCALL(mkdirat)
+{
+	return make_at((int)a[0], (const char *)a[1], S_IFDIR | ((uint32_t)a[2] & 01777 & ~path_umask()), 0);
+}
+
+static long mknod_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev)
+{
+	uint32_t type = mode & S_IFMT;
+	if (type == S_IFDIR)
+		return -EPERM;
+	if (type && type != S_IFREG && type != S_IFIFO && type != S_IFSOCK && type != S_IFCHR && type != S_IFBLK)
+		return -EINVAL;
+	if ((type == S_IFCHR || type == S_IFBLK) && device_page->uid)
+		return -EPERM;
+	return make_at(dirfd, path, (type ? type : S_IFREG) | (mode & 07777 & ~path_umask()), rdev);
+}
+
+SYSCALL(mknod)
+{
+	return mknod_at(AT_FDCWD, (const char *)a[0], (uint32_t)a[1], (uint64_t)a[2]);
+}
+
+SYSCALL(mknodat)
+{
+	return mknod_at((int)a[0], (const char *)a[1], (uint32_t)a[2], (uint64_t)a[3]);
+}
+
+static long symlink_at(const char *target, int dirfd, const char *path)
+{
+	struct inode *inode;
+	int64_t len = user_strlen(target, PATH_MAX);
+	if (len <= 0)
+		return len ? len : -ENOENT;
+	char *copy = kstrdup(target);
+	if (!copy)
+		return -ENOMEM;
+	int r = vfs_mknod_at(dirfd, path, S_IFLNK | 0777, 0, &inode);
+	if (r) {
+		kfree(copy);
+		return r;
+	}
+	inode->target = copy;
+	inode->size = (uint64_t)len;
+	inode_put(inode);
+	return 0;
+}
+
+SYSCALL(symlink)
+{
+	return symlink_at((const char *)a[0], AT_FDCWD, (const char *)a[1]);
+}
+
+SYSCALL(symlinkat)
+{
+	return symlink_at((const char *)a[0], (int)a[1], (const char *)a[2]);
+}
+
+/* ---- removal ---- */
+
+/* May this name be taken away from its directory? (the sticky bit: only by the owner) */
+static int removable(const struct dentry *dentry)
+{
+	const struct inode *dir = dentry->parent ? dentry->parent->inode : NULL;
+	if (!dir || dentry == path_root())
+		return -EBUSY;
+	if (dir->fs->read_only)
+		return dir->fs->remembered ? -EROFS : -EPERM;
+	if (!dentry->hashed)
+		return -ENOENT;
+	if (dentry->inode && dentry->inode->fs != dir->fs)
+		return -EBUSY; /* the root of another file system */
+	int r = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
+	if (!r && device_page->uid && (dir->mode & S_ISVTX) && dir->uid != device_page->uid && dentry->inode &&
+	    dentry->inode->uid != device_page->uid)
+		r = -EPERM;
+	return r;
+}
+
+static int remove_name(struct dentry *dentry)
+{
+	struct inode *inode = dentry->inode, *dir = dentry->parent->inode;
+	int r = dentry_detach(dentry);
+	if (r)
+		return r;
+	if (S_ISDIR(inode->mode)) {
+		dentry_forget_children(dentry);
+		inode->nlink = 0;
+		dir->nlink--;
+	} else if (inode->nlink) {
+		inode->nlink--;
+	}
+	inode_touch(inode, TOUCH_CTIME);
+	inode_touch(dir, TOUCH_MTIME | TOUCH_CTIME);
+	return 0;
+}
+
+static int check_rmdir(struct dentry *dentry)
+{
+	if (!S_ISDIR(dentry->inode->mode))
+		return -ENOTDIR;
+	int r = removable(dentry);
+	if (r)
+		return r;
+	r = dir_is_empty(dentry);
+	return r < 0 ? r : r ? 0 : -ENOTEMPTY;
+}
+
+static int check_unlink(struct dentry *dentry)
+{
+	return S_ISDIR(dentry->inode->mode) ? -EISDIR : removable(dentry);
+}
+
+/* The last name of a path in the program's memory, which was found valid: "." and ".." cannot be removed or renamed. */
+static int last_is_dots(const char *path)
+{
+	size_t len = strlen(path), start;
+	while (len && path[len - 1] == '/')
+		len--;
+	for (start = len; start && path[start - 1] != '/'; start--)
+		;
+	if (len - start == 1 && path[start] == '.')
+		return 1;
+	return len - start == 2 && path[start] == '.' && path[start + 1] == '.' ? 2 : 0;
+}
+
+static long remove_at(int dirfd, const char *path, bool dir)
+{
+	struct walk walk;
+	int r = path_at(dirfd, path, 0, &walk);
+	if (r)
+		return r;
+	int dots = last_is_dots(path);
+	if (!walk.dentry)
+		r = -EPERM;
+	else if (dots)
+		r = !dir ? -EISDIR : dots == 1 ? -EINVAL : -ENOTEMPTY;
+	else
+		r = dir ? check_rmdir(walk.dentry) : check_unlink(walk.dentry);
+	if (!r)
+		r = remove_name(walk.dentry);
+	walk_done(&walk);
+	return r;
+}
+
+SYSCALL(unlink)
+{
+	return remove_at(AT_FDCWD, (const char *)a[0], false);
+}
+
+SYSCALL(rmdir)
+{
+	return remove_at(AT_FDCWD, (const char *)a[0], true);
+}
+
+SYSCALL(unlinkat)
+{
+	if (a[2] & ~(long)AT_REMOVEDIR)
+		return -EINVAL;
+	return remove_at((int)a[0], (const char *)a[1], a[2] & AT_REMOVEDIR);
+}
+
+/* ---- hard links ---- */
+
+static int link_to(struct inode *inode, struct walk *to)
+{
+	if (to->file || to->dentry->inode)
+		return -EEXIST;
+	if (to->slash)
+		return -ENOENT;
+	struct inode *dir = to->dentry->parent->inode;
+	if (S_ISDIR(inode->mode))
+		return -EPERM;
+	if (inode->fs != dir->fs)
+		return -EXDEV;
+	if (dir->fs->read_only)
+		return -EROFS;
+	int r = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
+	if (r)
+		return r;
+	inode_get(inode);
+	inode->nlink++;
+	dentry_attach(to->dentry, inode);
+	inode_touch(inode, TOUCH_CTIME);
+	inode_touch(dir, TOUCH_MTIME | TOUCH_CTIME);
+	return 0;
+}
+
+static long link_at(int from_fd, const char *from_path, int to_fd, const char *to_path, int flags)
+{
+	struct walk from, to;
+	if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
+	int r = path_at(from_fd, from_path, (flags & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0), &from);
+	if (r)
+		return r;
+	struct inode *inode = from.file ? from.file->inode : from.dentry->inode;
+	r = inode ? path_at(to_fd, to_path, WALK_CREATE, &to) : -EXDEV;
+	if (!r) {
+		r = link_to(inode, &to);
+		walk_done(&to);
+	}
+	walk_done(&from);
+	return r;
+}
+
+SYSCALL(link)
+{
+	return link_at(AT_FDCWD, (const char *)a[0], AT_FDCWD, (const char *)a[1], 0);
+}
+
+SYSCALL(linkat)
+{
+	return link_at((int)a[0], (const char *)a[1], (int)a[2], (const char *)a[3], (int)a[4]);
+}
+
+/* ---- rename ---- */
+
+static bool is_dir(const struct dentry *dentry)
+{
+	return dentry->inode && S_ISDIR(dentry->inode->mode);
+}
+
+static int check_replaced(struct dentry *from, struct dentry *to)
+{
+	if (is_dir(from) && !is_dir(to))
+		return -ENOTDIR;
+	if (is_dir(to))
+		return is_dir(from) ? check_rmdir(to) : -EISDIR;
+	return removable(to);
+}
+
+/* A directory that moves to another one takes its ".." along. */
+static void move_link_count(const struct dentry *what, struct inode *from, struct inode *to)
+{
+	if (!is_dir(what) || from == to)
+		return;
+	from->nlink--;
+	to->nlink++;
+}
+
+static int rename_over(struct dentry *from, struct dentry *to)
+{
+	struct inode *from_dir = from->parent->inode, *to_dir = to->parent->inode;
+	int r = 0;
+	if (to->inode) {
+		r = check_replaced(from, to);
+		if (!r)
+			r = remove_name(to);
+	}
+	if (!r)
+		r = dentry_move(from, to);
+	if (r)
+		return r;
+	move_link_count(from, from_dir, to_dir);
+	inode_touch(from_dir, TOUCH_MTIME | TOUCH_CTIME);
+	inode_touch(to_dir, TOUCH_MTIME | TOUCH_CTIME);
+	inode_touch(from->inode, TOUCH_CTIME);
+	return 0;
+}
+
+static int rename_swap(struct dentry *from, struct dentry *to)
+{
+	struct inode *from_dir = from->parent->inode, *to_dir = to->parent->inode;
+	if (!to->inode)
+		return -ENOENT;
+	if (dentry_is_below(from->parent, to))
+		return -EINVAL;
+	int r = removable(to);
+	if (!r)
+		r = dentry_exchange(from, to);
+	if (r)
+		return r;
+	move_link_count(from, from_dir, to_dir);
+	move_link_count(to, to_dir, from_dir);
+	inode_touch(from_dir, TOUCH_MTIME | TOUCH_CTIME);
+	inode_touch(to_dir, TOUCH_MTIME | TOUCH_CTIME);
+	return 0;
+}
+
+static int rename_walked(struct walk *from, struct walk *to, uint32_t flags)
+{
+	if (!from->dentry || !to->dentry)
+		return -EXDEV;
+	struct dentry *a = from->dentry, *b = to->dentry;
+	int r = removable(a);
+	if (r)
+		return r;
+	if (!b->parent)
+		return -EBUSY;
+	if (b->inode && (flags & LINUX_RENAME_NOREPLACE))
+		return -EEXIST;
+	if (a->parent->inode->fs != b->parent->inode->fs)
+		return -EXDEV;
+	if (b->parent->parent && !b->parent->hashed)
+		return -ENOENT;
+	if (!is_dir(a) && (from->slash || to->slash) && !is_dir(b))
+		return -ENOTDIR;
+	if (dentry_is_below(b->parent, a))
+		return -EINVAL;
+	r = inode_permission(b->parent->inode, LINUX_W_OK | LINUX_X_OK);
+	if (r || (a->inode == b->inode && !(flags & LINUX_RENAME_EXCHANGE)))
+		return r;
+	if (flags & LINUX_RENAME_EXCHANGE)
+		return rename_swap(a, b);
+	return b->inode && dentry_is_below(a->parent, b) ? -ENOTEMPTY : rename_over(a, b);
+}
+
+static long rename_at(int from_fd, const char *from_path, int to_fd, const char *to_path, uint32_t flags)
+{
+	struct walk from, to;
+	if ((flags & ~(LINUX_RENAME_NOREPLACE | LINUX_RENAME_EXCHANGE)) || flags == (LINUX_RENAME_NOREPLACE | LINUX_RENAME_EXCHANGE))
+		return -EINVAL;
+	int r = path_at(from_fd, from_path, 0, &from);
+	if (r)
+		return r;
+	r = path_at(to_fd, to_path, WALK_CREATE, &to);
+	if (!r) {
+		r = last_is_dots(from_path) || last_is_dots(to_path) ? -EBUSY : rename_walked(&from, &to, flags);
+		walk_done(&to);
+	}
+	walk_done(&from);
+	return r;
+}
+
+SYSCALL(rename)
+{
+	return rename_at(AT_FDCWD, (const char *)a[0], AT_FDCWD, (const char *)a[1], 0);
+}
+
+SYSCALL(renameat)
+{
+	return rename_at((int)a[0], (const char *)a[1], (int)a[2], (const char *)a[3], 0);
+}
+
+SYSCALL(renameat2)
+{
+	return rename_at((int)a[0], (const char *)a[1], (int)a[2], (const char *)a[3], (uint32_t)a[4]);
+}

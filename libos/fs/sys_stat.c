@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Questions about files, and changes of their attributes. */
+#include "libos/fs/vfs.h"
+
+static int walked_stat(const struct walk *walk, struct stat *st)
+{
+	if (walk->file)
+		return file_stat(walk->file, st);
+	inode_stat(walk->dentry->inode, st);
+	return 0;
+}
+
+static unsigned follow_unless(bool no_follow)
+{
+	return no_follow ? 0 : WALK_FOLLOW;
+}
+
+static unsigned at_flags(int flags)
+{
+	return follow_unless(flags & AT_SYMLINK_NOFOLLOW) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
+}
+
+static int stat_at(int dirfd, const char *path, unsigned flags, struct stat *st)
+{
+	struct walk walk;
+	int r = path_at(dirfd, path, flags, &walk);
+	if (r)
+		return r;
+	r = walked_stat(&walk, st);
+	walk_done(&walk);
+	return r;
+}
+
+static long stat_to_user(int dirfd, const char *path, unsigned flags, struct stat *to)
+{
+	struct stat st;
+	int r = stat_at(dirfd, path, flags, &st);
+	if (r)
+		return r;
+	if (!user_ok(to, sizeof(*to), true))
+		return -EFAULT;
+	*to = st;
+	return 0;
+}
+
+SYSCALL(stat)
+{
+	return stat_to_user(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, (struct stat *)a[1]);
+}
+
+SYSCALL(lstat)
+{
+	return stat_to_user(AT_FDCWD, (const char *)a[0], 0, (struct stat *)a[1]);
+}
+
+SYSCALL(newfstatat)
+{
+	return stat_to_user((int)a[0], (const char *)a[1], at_flags((int)a[3]), (struct stat *)a[2]);
+}
+
+SYSCALL(fstat)
+{
+	struct file *file = fd_get((int)a[0]);
+	struct stat *st = (struct stat *)a[1];
+	if (!file)
+		return -EBADF;
+	return user_ok(st, sizeof(*st), true) ? file_stat(file, st) : -EFAULT;
+}
+
+static struct statx_timestamp statx_time(uint64_t seconds, uint64_t ns)
+{
+	return (struct statx_timestamp){ .tv_sec = (int64_t)seconds, .tv_nsec = (uint32_t)ns };
+}
+
+SYSCALL(statx)
+{
+	struct statx *to = (struct statx *)a[4];
+	struct stat st;
+	if (a[3] & STATX__RESERVED)
+		return -EINVAL;
+	int r = stat_at((int)a[0], (const char *)a[1], at_flags((int)a[2]), &st);
+	if (r)
+		return r;
+	if (!user_ok(to, sizeof(*to), true))
+		return -EFAULT;
+	*to = (struct statx){
+		.stx_mask = STATX_BASIC_STATS, .stx_blksize = (uint32_t)st.st_blksize, .stx_nlink = (uint32_t)st.st_nlink,
+		.stx_uid = st.st_uid, .stx_gid = st.st_gid, .stx_mode = (uint16_t)st.st_mode, .stx_ino = st.st_ino,
+		.stx_size = (uint64_t)st.st_size, .stx_blocks = (uint64_t)st.st_blocks,
+		.stx_atime = statx_time(st.st_atime, st.st_atime_nsec), .stx_mtime = statx_time(st.st_mtime, st.st_mtime_nsec),
+		.stx_ctime = statx_time(st.st_ctime, st.st_ctime_nsec),
+		.stx_rdev_major = LINUX_MAJOR(st.st_rdev), .stx_rdev_minor = LINUX_MINOR(st.st_rdev),
+		.stx_dev_major = LINUX_MAJOR(st.st_dev), .stx_dev_minor = LINUX_MINOR(st.st_dev),
+	};
+	return 0;
+}
+
+static long access_at(int dirfd, const char *path, int mask, unsigned flags)
+{
+	struct walk walk;
+	if (mask & ~7)
+		return -EINVAL;
+	int r = path_at(dirfd, path, flags, &walk);
+	if (r)
+		return r;
+	const struct inode *inode = walk.file ? walk.file->inode : walk.dentry->inode;
+	if (inode && mask)
+		r = inode_permission(inode, mask);
+	if (!r && inode && (mask & LINUX_W_OK) && inode->fs->read_only && (S_ISREG(inode->mode) || S_ISDIR(inode->mode)) && S_ISDIR(inode->mode))
+		r = -EROFS;
+	walk_done(&walk);
+	return r;
+}
+
+SYSCALL(access)
+{
+	return access_at(AT_FDCWD, (const char *)a[0], (int)a[1], WALK_FOLLOW);
+}
+
+SYSCALL(faccessat)
+{
+	return access_at((int)a[0], (const char *)a[1], (int)a[2], WALK_FOLLOW);
+}
+
+SYSCALL(faccessat2)
+{
+	if (a[3] & ~(long)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | 0x200 /* AT_EACCESS */))
+		return -EINVAL;
+	return access_at((int)a[0], (const char *)a[1], (int)a[2], at_flags((int)a[3]));
+}
+
+static long readlink_of(struct inode *inode, char *buffer, int64_t size)
+{
+	char *text = kmalloc(PATH_MAX);
+	if (!text)
+		return -ENOMEM;
+	int64_t len;
+	if (inode->ops && inode->ops->readlink) {
+		len = inode->ops->readlink(inode, text, PATH_MAX);
+	} else {
+		len = (int64_t)strlen(inode->target);
+		memcpy(text, inode->target, (size_t)len);
+	}
+	len = MIN(len, size);
+	if (len > 0)
+		memcpy(buffer, text, (size_t)len);
+	kfree(text);
+	return len;
+}
+
+static long readlink_at(int dirfd, const char *path, char *buffer, int64_t size)
+{
+	struct walk walk;
+	if (size <= 0)
+		return -EINVAL;
+	long r = path_at(dirfd, path, WALK_EMPTY, &walk);
+	if (r)
+		return r;
+	struct inode *inode = walk.file ? walk.file->inode : walk.dentry->inode;
+	if (!inode || !S_ISLNK(inode->mode))
+		r = walk.file ? -ENOENT : -EINVAL;
+	else
+		r = user_ok(buffer, (size_t)MIN(size, PATH_MAX), true) ? readlink_of(inode, buffer, size) : -EFAULT;
+	walk_done(&walk);
+	return r;
+}
+
+SYSCALL(readlink)
+{
+	return readlink_at(AT_FDCWD, (const char *)a[0], (char *)a[1], (int)a[2]);
+}
+
+SYSCALL(readlinkat)
+{
+	return readlink_at((int)a[0], (const char *)a[1], (char *)a[2], (int)a[3]);
+}
+
+/* ---- attributes ---- */
+
+static int change_allowed(const struct inode *inode)
+{
+	if (!inode)
+		return -EINVAL;
+	if (inode->fs->read_only)
+		return -EPERM;
+	return device_page->uid && inode->uid != device_page->uid ? -EPERM : 0;
+}
+
+static long chmod_inode(struct inode *inode, uint32_t mode)
+{
+	int r = change_allowed(inode);
+	if (r)
+		return r;
+	if (S_ISLNK(inode->mode))
+		return -EOPNOTSUPP;
+	inode->mode = (inode->mode & S_IFMT) | (mode & 07777);
+	inode_touch(inode, TOUCH_CTIME);
+	return 0;
+}
+
+static long chown_inode(struct inode *inode, uint32_t uid, uint32_t gid)
+{
+	int r = change_allowed(inode);
+	if (r)
+		return r;
+	if (uid != UINT32_MAX)
+		inode->uid = uid;
+	if (gid != UINT32_MAX)
+		inode->gid = gid;
+	if (!S_ISDIR(inode->mode) && (inode->mode & 0111))
+		inode->mode &= ~(uint32_t)(S_ISUID | S_ISGID);
+	inode_touch(inode, TOUCH_CTIME);
+	return 0;
+}
+
+static struct inode *walked_inode(const struct walk *walk)
+{
+	return walk->file ? walk->file->inode : walk->dentry->inode;
+}
+
+static long chmod_at(int dirfd, const char *path, uint32_t mode, unsigned flags)
+{
+	struct walk walk;
+	long r = path_at(dirfd, path, flags, &walk);
+	if (r)
+		return r;
+	r = chmod_inode(walked_inode(&walk), mode);
+	walk_done(&walk);
+	return r;
+}
+
+static long chown_at(int dirfd, const char *path, uint32_t uid, uint32_t gid, unsigned flags)
+{
+	struct walk walk;
+	long r = path_at(dirfd, path, flags, &walk);
+	if (r)
+		return r;
+	r = chown_inode(walked_inode(&walk), uid, gid);
+	walk_done(&walk);
+	return r;
+}
+
+SYSCALL(chmod)
+{
+	return chmod_at(AT_FDCWD, (const char *)a[0], (uint32_t)a[1], WALK_FOLLOW);
+}
+
+SYSCALL(fchmodat)
+{
+	return chmod_at((int)a[0], (const char *)a[1], (uint32_t)a[2], WALK_FOLLOW);
+}
+
+SYSCALL(fchmod)
+{
+	struct file *file = fd_get((int)a[0]);
+	return !file || (file->flags & O_PATH) ? -EBADF : chmod_inode(file->inode, (uint32_t)a[1]);
+}
+
+SYSCALL(chown)
+{
+	return chown_at(AT_FDCWD, (const char *)a[0], (uint32_t)a[1], (uint32_t)a[2], WALK_FOLLOW);
+}
+
+SYSCALL(lchown)
+{
+	return chown_at(AT_FDCWD, (const char *)a[0], (uint32_t)a[1], (uint32_t)a[2], 0);
+}
+
+SYSCALL(fchownat)
+{
+	return chown_at((int)a[0], (const char *)a[1], (uint32_t)a[2], (uint32_t)a[3], at_flags((int)a[4]));
+}
+
+SYSCALL(fchown)
+{
+	struct file *file = fd_get((int)a[0]);
+	return !file || (file->flags & O_PATH) ? -EBADF : chown_inode(file->inode, (uint32_t)a[1], (uint32_t)a[2]);
+}
+
+/* ---- times ---- */
+
+static int one_time(const struct timespec *ts, uint64_t *time)
+{
+	if (ts->tv_nsec == LINUX_UTIME_OMIT)
+		return 0;
+	if (ts->tv_nsec == LINUX_UTIME_NOW)
+		*time = clock_realtime();
+	else if (ts->tv_nsec < 0 || ts->tv_nsec >= (long)NS_PER_S)
+		return -EINVAL;
+	else
+		*time = (uint64_t)ts->tv_sec * NS_PER_S + (uint64_t)ts->tv_nsec;
+	return 0;
+}
+
+static long set_times(struct inode *inode, const struct timespec ts[2])
+{
+	int r = change_allowed(inode);
+	uint64_t atime = r ? 0 : inode->atime, mtime = r ? 0 : inode->mtime;
+	if (!r)
+		r = one_time(&ts[0], &atime);
+	if (!r)
+		r = one_time(&ts[1], &mtime);
+	if (r)
+		return r;
+	inode->atime = atime;
+	inode->mtime = mtime;
+	inode_touch(inode, TOUCH_CTIME);
+	return 0;
+}
+
+static long times_at(int dirfd, const char *path, const struct timespec ts[2], unsigned flags)
+{
+	struct walk walk;
+	if (!path) { /* futimens */
+		struct file *file = fd_get(dirfd);
+		return file ? set_times(file->inode, ts) : -EBADF;
+	}
+	long r = path_at(dirfd, path, flags, &walk);
+	if (r)
+		return r;
+	r = set_times(walked_inode(&walk), ts);
+	walk_done(&walk);
+	return r;
+}
+
+static const struct timespec both_now[2] = { { .tv_nsec = LINUX_UTIME_NOW }, { .tv_nsec = LINUX_UTIME_NOW } };
+
+SYSCALL(utimensat)
+{
+	const struct timespec *user = (const struct timespec *)a[2];
+	if (user && !user_ok(user, 2 * sizeof(*user), false))
+		return -EFAULT;
+	return times_at((int)a[0], (const char *)a[1], user ? user : both_now, at_flags((int)a[3]));
+}
+
+static long times_us(int dirfd, const char *path, const struct timeval *user)
+{
+	if (!user)
+		return times_at(dirfd, path, both_now, WALK_FOLLOW);
+	if (!user_ok(user, 2 * sizeof(*user), false))
+		return -EFAULT;
+	struct timespec ts[2];
+	for (int i = 0; i < 2; i++) {
+		if (user[i].tv_usec < 0 || user[i].tv_usec >= 1000000)
+			return -EINVAL;
+		ts[i] = (struct timespec){ .tv_sec = user[i].tv_sec, .tv_nsec = user[i].tv_usec * 1000 };
+	}
+	return times_at(dirfd, path, ts, WALK_FOLLOW);
+}
+
+SYSCALL(utimes)
+{
+	return times_us(AT_FDCWD, (const char *)a[0], (const struct timeval *)a[1]);
+}
+
+SYSCALL(futimesat)
+{
+	return times_us((int)a[0], (const char *)a[1], (const struct timeval *)a[2]);
+}
+
+SYSCALL(utime)
+{
+	const long *user = (const long *)a[1];
+	if (!user)
+		return times_at(AT_FDCWD, (const char *)a[0], both_now, WALK_FOLLOW);
+	if (!user_ok(user, 16, false))
+		return -EFAULT;
+	struct timespec ts[2] = { { .tv_sec = user[0] }, { .tv_sec = user[1] } };
+	return times_at(AT_FDCWD, (const char *)a[0], ts, WALK_FOLLOW);
+}
+
+/* ---- file systems ---- */
+
+static long statfs_inode(const struct inode *inode, struct statfs *to)
+{
+	const struct fs *fs = inode ? inode->fs : &memory_fs;
+	if (!user_ok(to, sizeof(*to), true))
+		return -EFAULT;
+	*to = (struct statfs){ .f_type = fs->magic, .f_bsize = 4096, .f_frsize = 4096, .f_namelen = NAME_MAX, .f_flags = 0x20 };
+	if (fs->remembered) {
+		to->f_blocks = (page_total_bytes() + ALIGN_UP(device_page->image_size, 4096)) / 4096;
+		to->f_bfree = to->f_bavail = page_free_bytes() / 4096;
+		to->f_files = to->f_ffree = page_free_bytes() / 1024;
+	}
+	return 0;
+}
+
+SYSCALL(statfs)
+{
+	struct walk walk;
+	long r = path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
+	if (r)
+		return r;
+	r = statfs_inode(walked_inode(&walk), (struct statfs *)a[1]);
+	walk_done(&walk);
+	return r;
+}
+
+SYSCALL(fstatfs)
+{
+	struct file *file = fd_get((int)a[0]);
+	return file ? statfs_inode(file->inode, (struct statfs *)a[1]) : -EBADF;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Timers as files: timerfd_create(2). A periodic one fires once, and counts the periods when it is read. */
+#include "libos/proc/proc.h"
+#include "libos/fs/vfs.h"
+
+struct timer_file {
+	struct timer timer;
+	int clock;
+	uint64_t deadline; /* monotonic; 0: disarmed */
+	uint64_t interval; /* ns; 0: once */
+	bool expired;      /* and not read since */
+	struct waitq waiting;
+};
+
+static void on_fire(struct timer *timer)
+{
+	struct timer_file *t = container_of(timer, struct timer_file, timer);
+	t->expired = true;
+	wake_all(&t->waiting, EPOLLIN | EPOLLRDNORM);
+}
+
+static void arm(struct timer_file *t, uint64_t deadline)
+{
+	t->deadline = deadline;
+	t->timer.fire = on_fire;
+	timer_set(&t->timer, deadline);
+}
+
+/* How often it expired until now; starts the next period. */
+static uint64_t take_ticks(struct timer_file *t)
+{
+	uint64_t ticks = 1;
+	t->expired = false;
+	if (t->interval) {
+		uint64_t now = clock_monotonic();
+		if (now > t->deadline)
+			ticks += (now - t->deadline) / t->interval;
+		arm(t, deadline_after(t->deadline, ticks * t->interval));
+	} else {
+		t->deadline = 0;
+	}
+	return ticks;
+}
+
+static int64_t timer_read(struct file *file, void *buffer, size_t n, int64_t *position)
+{
+	struct timer_file *t = file->private;
+	if (n < sizeof(uint64_t))
+		return -EINVAL;
+	while (!t->expired) {
+		if (file->flags & O_NONBLOCK)
+			return -EAGAIN;
+		int r = wait_on(&t->waiting, 0);
+		if (r)
+			return r == -EINTR ? -ERESTARTSYS : r;
+	}
+	uint64_t ticks = take_ticks(t);
+	return user_write(buffer, &ticks, sizeof(ticks)) ? -EFAULT : (int64_t)sizeof(ticks);
+}
+
+static uint32_t timer_poll(struct file *file, struct waitq **queue)
+{
+	struct timer_file *t = file->private;
+	*queue = &t->waiting;
+	return t->expired ? EPOLLIN | EPOLLRDNORM : 0;
+}
+
+static void timer_release(struct file *file)
+{
+	struct timer_file *t = file->private;
+	timer_cancel(&t->timer);
+	kfree(t);
+}
+
+static const struct file_ops timer_ops = { .kind = "timerfd", .read = timer_read, .poll = timer_poll, .release = timer_release };
+
+SYSCALL(timerfd_create)
+{
+	int clock = (int)a[0];
+	uint32_t flags = (uint32_t)a[1];
+	if (flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK))
+		return -EINVAL;
+	if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME && clock != CLOCK_REALTIME_ALARM &&
+	    clock != CLOCK_BOOTTIME_ALARM)
+		return -EINVAL;
+	struct timer_file *t = kzalloc(sizeof(*t));
+	struct file *file = t ? file_new(&timer_ops, O_RDWR | (flags & O_NONBLOCK), t) : NULL;
+	if (!file) {
+		kfree(t);
+		return -ENOMEM;
+	}
+	t->clock = clock;
+	return fd_install(file, 0, flags & O_CLOEXEC);
+}
+
+static int timer_of(long fd, struct timer_file **t)
+{
+	struct file *file = fd_get((int)fd);
+	if (!file)
+		return -EBADF;
+	if (file->ops != &timer_ops)
+		return -EINVAL;
+	*t = file->private;
+	return 0;
+}
+
+static void show(struct timer_file *t, struct itimerspec *to)
+{
+	uint64_t now = clock_monotonic(), left = 0;
+	if (t->deadline && t->interval && t->deadline <= now)
+		left = t->interval - (now - t->deadline) % t->interval;
+	else if (t->deadline > now)
+		left = t->deadline - now;
+	to->it_value = time_from_ns(left);
+	to->it_interval = time_from_ns(t->interval);
+}
+
+SYSCALL(timerfd_gettime)
+{
+	struct timer_file *t;
+	struct itimerspec old;
+	int r = timer_of(a[0], &t);
+	if (r)
+		return r;
+	show(t, &old);
+	return user_write((void *)a[1], &old, sizeof(old));
+}
+
+SYSCALL(timerfd_settime)
+{
+	struct timer_file *t;
+	struct itimerspec old;
+	const struct itimerspec *new = (const struct itimerspec *)a[2];
+	uint64_t value, interval;
+	if (a[1] & ~(long)(LINUX_TFD_TIMER_ABSTIME | LINUX_TFD_TIMER_CANCEL_ON_SET))
+		return -EINVAL;
+	int r = user_read_time(&new->it_value, &value);
+	if (!r)
+		r = user_read_time(&new->it_interval, &interval);
+	if (!r)
+		r = timer_of(a[0], &t);
+	if (r)
+		return r;
+	show(t, &old);
+	timer_cancel(&t->timer);
+	t->expired = false;
+	t->interval = interval;
+	t->deadline = 0;
+	if (value)
+		arm(t, a[1] & LINUX_TFD_TIMER_ABSTIME ? deadline_at(t->clock, value) : deadline_after(clock_monotonic(), value));
+	return a[3] ? user_write((void *)a[3], &old, sizeof(old)) : 0;
+}

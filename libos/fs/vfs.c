@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inodes: what a file is, apart from its names. And how the tree begins. */
+#include "libos/fs/vfs.h"
+
+#include "libos/proc/thread.h"
+
+const struct fs root_fs = { .name = "overlay", .dev = LINUX_DEV(0, 21), .magic = 0x794c7630, .remembered = true };
+const struct fs memory_fs = { .name = "tmpfs", .dev = LINUX_DEV(0, 1), .magic = 0x01021994, .remembered = true };
+
+static uint64_t last_ino = 1ull << 32; /* above those of the image */
+
+static void now_all(struct inode *inode)
+{
+	inode->atime = inode->mtime = inode->ctime = clock_realtime();
+}
+
+struct inode *inode_new(const struct fs *fs, uint32_t mode)
+{
+	struct inode *inode = kzalloc(sizeof(*inode));
+	if (!inode)
+		return NULL;
+	inode->fs = fs;
+	inode->refs = 1;
+	inode->mode = mode;
+	inode->nlink = S_ISDIR(mode) ? 2 : 1;
+	inode->uid = device_page->uid;
+	inode->gid = device_page->gid;
+	inode->ino = ++last_ino;
+	inode->dirty = true;
+	now_all(inode);
+	return inode;
+}
+
+void inode_get(struct inode *inode)
+{
+	inode->refs++;
+}
+
+void inode_put(struct inode *inode)
+{
+	if (--inode->refs)
+		return;
+	if (inode->lower && !image_inode_drop(inode))
+		return;
+	if (inode->ops && inode->ops->free)
+		inode->ops->free(inode);
+	store_cut(&inode->pages, 0, UINT64_MAX);
+	kfree(inode->target);
+	kfree(inode);
+}
+
+void inode_touch(struct inode *inode, int what)
+{
+	uint64_t now = clock_realtime();
+	inode->dirty = true;
+	if (what & TOUCH_ATIME)
+		inode->atime = now;
+	if (what & TOUCH_MTIME)
+		inode->mtime = now;
+	if (what & TOUCH_CTIME)
+		inode->ctime = now;
+}
+
+static uint64_t blocks_of(const struct inode *inode)
+{
+	uint64_t bytes = inode->pages.count * 4096;
+	if (inode->lower && inode->lower_size > bytes)
+		bytes = inode->lower_size;
+	return ALIGN_UP(bytes, 4096) / 512;
+}
+
+void inode_stat(const struct inode *inode, struct stat *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->st_dev = inode->fs->dev;
+	st->st_ino = inode->ino;
+	st->st_nlink = inode->nlink;
+	st->st_mode = inode->mode;
+	st->st_uid = inode->uid;
+	st->st_gid = inode->gid;
+	st->st_rdev = inode->rdev;
+	st->st_size = (long)inode->size;
+	st->st_blksize = 4096;
+	st->st_blocks = (long)blocks_of(inode);
+	st->st_atime = inode->atime / NS_PER_S;
+	st->st_atime_nsec = inode->atime % NS_PER_S;
+	st->st_mtime = inode->mtime / NS_PER_S;
+	st->st_mtime_nsec = inode->mtime % NS_PER_S;
+	st->st_ctime = inode->ctime / NS_PER_S;
+	st->st_ctime_nsec = inode->ctime % NS_PER_S;
+}
+
+int inode_permission(const struct inode *inode, int mask)
+{
+	uint32_t mode = inode->mode;
+	if (device_page->uid == 0) /* the superuser may do all but execute what nobody may */
+		return (mask & LINUX_X_OK) && !S_ISDIR(mode) && !(mode & 0111) ? -EACCES : 0;
+	if (inode->uid == device_page->uid)
+		mode >>= 6;
+	else if (inode->gid == device_page->gid)
+		mode >>= 3;
+	return (mask & ~mode & 7) ? -EACCES : 0;
+}
+
+int file_stat(struct file *file, struct stat *st)
+{
+	if (file->ops->stat)
+		return file->ops->stat(file, st);
+	memset(st, 0, sizeof(*st));
+	if (file->inode) {
+		inode_stat(file->inode, st);
+		return 0;
+	}
+	st->st_dev = LINUX_DEV(0, 14); /* all anonymous files share one inode, as on Linux */
+	st->st_ino = 1;
+	st->st_nlink = 1;
+	st->st_mode = 0600;
+	st->st_blksize = 4096;
+	return 0;
+}
+
+/* A directory of the root: over what the image may have there if it is another file system, else only if missing. */
+static void root_dir(const char *name, struct inode *over, uint32_t mode)
+{
+	struct dentry *dentry;
+	size_t len = strlen(name);
+	if (dentry_lookup(path_root(), name, len, &dentry))
+		panic("no memory for the root directory");
+	if (over && dentry->inode) {
+		dentry_detach(dentry);
+		dentry_put(dentry);
+		dentry_lookup(path_root(), name, len, &dentry);
+	}
+	if (!dentry->inode) {
+		struct inode *inode = over ? over : inode_new(&root_fs, S_IFDIR | mode);
+		if (!inode)
+			panic("no memory for /%s", name);
+		dentry_attach(dentry, inode);
+		path_root()->inode->nlink++;
+	}
+	dentry_put(dentry);
+}
+
+static void start_in(const char *path)
+{
+	struct walk walk;
+	if (!path[0] || path_walk(path_root(), path, strlen(path), WALK_FOLLOW, &walk))
+		return;
+	if (walk.dentry && S_ISDIR(walk.dentry->inode->mode))
+		path_set_cwd(walk.dentry);
+	walk_done(&walk);
+}
+
+void vfs_init(void)
+{
+	struct inode *root = image_root();
+	struct dentry *dentry = root ? dentry_root(root) : NULL;
+	if (!dentry)
+		panic("no memory for the root directory");
+	path_set_root(dentry);
+	path_set_cwd(dentry);
+	root_dir("dev", devfs_root(), 0755);
+	root_dir("proc", procfs_root(), 0555);
+	root_dir("sys", sysfs_root(), 0555);
+	root_dir("tmp", NULL, S_ISVTX | 0777);
+	start_in(device_page->cwd);
+}

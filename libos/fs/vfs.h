@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The file tree. Every directory is a set of remembered names (dentries) in front of an optional backing: the EROFS
+ * image, the device list, /proc. A name that was made, renamed or deleted here is "dirty" and hides the backing's; so
+ * nothing is ever copied to change a directory, and of a file only the pages that are written are.
+ *
+ * References: a dentry holds its parent and its inode; open files hold both. "get" answers a new reference.
+ */
+#ifndef LV_LIBOS_VFS_H
+#define LV_LIBOS_VFS_H
+
+#include "libos/fs/file.h"
+#include "libos/core/libos.h"
+#include "libos/core/linux.h"
+
+struct erofs_inode;
+
+struct fs { /* one kind of file system, one st_dev */
+	const char *name;  /* as in /proc/mounts */
+	uint64_t dev;
+	uint32_t magic;    /* statfs.f_type */
+	bool remembered;   /* look-ups are kept (not in /proc, where names come and go) */
+	bool read_only;    /* no names can be made or removed */
+};
+
+struct vfs_entry { /* a name in a backing */
+	const char *name;
+	size_t len;
+	uint64_t ino;
+	uint8_t type; /* LINUX_DT_* */
+};
+
+struct inode_ops { /* NULL members: what the RAM layer does */
+	int (*lookup)(struct inode *dir, const char *name, size_t len, struct inode **found); /* 0 and a reference, or -ENOENT ... */
+	int (*list)(struct inode *dir, uint64_t *cursor, struct vfs_entry *entry); /* 1, 0 at the end, -errno; without . and .. */
+	int64_t (*readlink)(struct inode *link, char *buffer, size_t size); /* length */
+	struct dentry *(*follow)(struct inode *link, struct file **file); /* a link to an open thing: its dentry, else *file; both get */
+	int (*open)(struct inode *inode, struct file *file); /* sets ops and private of the file */
+	void (*free)(struct inode *inode);
+};
+
+/* Pages by index: the first few directly, the others in a tree of 512-way nodes. Holes are NULL. */
+#define STORE_DIRECT 4
+struct page_store {
+	void *direct[STORE_DIRECT];
+	void **root;
+	unsigned height;
+	uint64_t count; /* pages present */
+};
+
+struct inode {
+	struct inode *hash_next; /* image inodes by nid */
+	const struct fs *fs;
+	const struct inode_ops *ops; /* NULL: all in RAM */
+	uint32_t refs;
+	uint32_t mode, uid, gid, nlink;
+	uint32_t seals;
+	bool dirty; /* attributes or data differ from the backing: must be kept */
+	uint64_t rdev, ino, size;
+	uint64_t atime, mtime, ctime; /* ns since the epoch */
+	struct page_store pages;      /* regular files */
+	const struct erofs_inode *lower; /* data under the pages, or NULL */
+	uint64_t lower_size;          /* how much of it still counts */
+	char *target;                 /* of a symbolic link in RAM */
+	void *private;                /* device, pipe of a FIFO, bound socket ... */
+};
+
+struct dentry {
+	struct dentry *hash_next;
+	struct dentry *parent; /* NULL: the root */
+	struct dentry *children, *next, *prev; /* remembered names of a directory */
+	struct dentry *lru_next, *lru_prev;
+	struct inode *inode;   /* NULL: there is no such file */
+	uint32_t refs, hash;
+	bool hashed; /* found by look-ups; false: deleted, or never remembered */
+	bool dirty;  /* not as the backing has it */
+	bool backed; /* the backing has this name */
+	uint8_t name_len;
+	char *name;  /* terminated; inline_name, or allocated after a rename */
+	char inline_name[];
+};
+
+/* ---- vfs.c: inodes ---- */
+void vfs_init(void);
+struct inode *inode_new(const struct fs *fs, uint32_t mode); /* refs 1, nlink 1, this moment, the program's user; NULL: no memory */
+void inode_get(struct inode *inode);
+void inode_put(struct inode *inode);
+#define TOUCH_ATIME 1
+#define TOUCH_MTIME 2
+#define TOUCH_CTIME 4
+void inode_touch(struct inode *inode, int what);
+void inode_stat(const struct inode *inode, struct stat *st);
+int inode_permission(const struct inode *inode, int mask); /* LINUX_R_OK ...: 0 or -EACCES */
+int file_stat(struct file *file, struct stat *st);
+extern const struct fs root_fs, memory_fs; /* the image with RAM over it; memfd */
+
+/* ---- erofs_fs.c: the image as a backing ---- */
+struct inode *image_root(void); /* the root directory of the image, or an empty one when there is no (valid) image */
+int image_map(const struct erofs_inode *lower, uint64_t offset, const uint8_t **data, size_t *len); /* as erofs_map */
+bool image_inode_drop(struct inode *inode); /* the last reference went: true if it may be freed */
+
+/* ---- dentry.c ---- */
+uint32_t dentry_hash(const struct dentry *parent, const char *name, size_t len);
+struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len); /* remembered only; borrowed */
+int dentry_lookup(struct dentry *parent, const char *name, size_t len, struct dentry **found); /* may be one without an inode; get */
+struct dentry *dentry_root(struct inode *inode); /* takes the reference */
+void dentry_get(struct dentry *dentry);
+void dentry_put(struct dentry *dentry);
+void dentry_attach(struct dentry *dentry, struct inode *inode); /* a file appears at an empty name; takes the reference */
+int dentry_detach(struct dentry *dentry); /* the name disappears; its inode stays with the dentry until the last put. -ENOMEM */
+void dentry_forget_children(struct dentry *dir); /* of a directory that was removed: the deletions inside */
+int dentry_move(struct dentry *from, struct dentry *to); /* from takes the place of to (which must have been detached, or be empty) */
+int dentry_exchange(struct dentry *a, struct dentry *b);
+bool dentry_is_below(const struct dentry *dentry, const struct dentry *above); /* or the same */
+/* Writes the path from root; the start within buffer, or NULL: too long. Names that are gone end in " (deleted)". */
+char *dentry_path(const struct dentry *dentry, const struct dentry *root, char *buffer, size_t size);
+
+/* ---- path.c ---- */
+#define WALK_FOLLOW 1u  /* a symbolic link at the end, too */
+#define WALK_CREATE 2u  /* the last name need not exist: then the dentry has no inode */
+#define WALK_EMPTY 4u   /* AT_EMPTY_PATH */
+struct walk {
+	struct dentry *dentry; /* get; NULL when file is set */
+	struct file *file;     /* get: the path named an open thing without a name, by /proc/self/fd */
+	bool slash;            /* the path ended in a slash */
+};
+int path_walk(struct dentry *start, const char *path, size_t len, unsigned flags, struct walk *walk);
+int path_at(int dirfd, const char *path, unsigned flags, struct walk *walk); /* path in the program's memory */
+void walk_done(struct walk *walk);
+struct dentry *path_root(void); /* borrowed */
+struct dentry *path_cwd(void);
+void path_set_cwd(struct dentry *dentry);  /* get */
+void path_set_root(struct dentry *dentry);
+uint32_t path_umask(void);
+
+/* ---- open.c ---- */
+int vfs_open(struct dentry *dentry, uint32_t flags, struct file **file);
+int vfs_open_inode(struct inode *inode, struct dentry *dentry, uint32_t flags, struct file **file);
+int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode **inode); /* at an empty name; borrowed */
+/* Makes an inode of this type at a path of the program (bind of a Unix socket): 0 and a reference to it, or -errno. */
+int vfs_mknod_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev, struct inode **inode);
+
+/* ---- store.c ---- */
+void **store_slot(struct page_store *store, uint64_t index, bool make); /* NULL: absent, or no memory */
+uint64_t store_next(const struct page_store *store, uint64_t index);    /* the first page present from index on, or UINT64_MAX */
+void store_cut(struct page_store *store, uint64_t from, uint64_t to);   /* frees pages [from, to) */
+
+/* ---- regular.c: files with contents ---- */
+extern const struct file_ops regular_ops;
+/* The longest run of bytes at offset that lie together: data NULL for a hole; len 0 at the end. */
+int inode_run(struct inode *inode, uint64_t offset, const uint8_t **data, size_t *len);
+int64_t inode_read(struct inode *inode, uint64_t offset, void *buffer, size_t n);
+int64_t inode_write(struct inode *inode, uint64_t offset, const void *buffer, size_t n);
+int inode_truncate(struct inode *inode, uint64_t size);
+int inode_fallocate(struct inode *inode, int mode, uint64_t offset, uint64_t len);
+
+/* ---- dir.c ---- */
+extern const struct file_ops dir_ops;
+int dir_is_empty(struct dentry *dir); /* 1, 0 or -errno */
+
+/* ---- devfs.c ---- */
+/* Adds /dev/name (a string that stays); mode with S_IFCHR or S_IFBLK. 0 or -ENOMEM. */
+int devfs_register(const char *name, const struct file_ops *ops, uint32_t mode, void *private);
+struct inode *devfs_root(void);
+int devfs_open_node(struct inode *inode, struct file *file);
+
+/* ---- procfs.c ---- */
+struct inode *procfs_root(void);
+struct inode *sysfs_root(void);
+
+/* ---- pipe.c ---- */
+int pipe_open_fifo(struct inode *inode, struct file *file);
+
+/* ---- epoll.c ---- */
+void epoll_forget(struct file *file); /* the file is about to go */
+
+/* ---- fd.c ---- */
+struct fd_info { struct file *file; bool cloexec; };
+int fd_count(void); /* one more than the highest open descriptor */
+bool fd_is_cloexec(int fd);
+int fd_take(int dirfd, struct file **file); /* -EBADF or 0 and a reference */
+
+#endif

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How pages get into the program's tables. A fault costs a round trip to the host (80 us on page-table KVM), an entry
+ * for fresh memory that is never touched costs nothing: so every fault brings in a whole neighbourhood, and mappings
+ * get the entries that they will need when they are made.
+ */
+#include "libos/mm/page.h"
+#include "libos/mm/pagetable.h"
+#include "libos/mm/space.h"
+
+#include <asm-generic/siginfo.h>
+#include <linux/elf.h>
+
+#define FAULT_WRITE 2u
+#define FAULT_EXEC 16u
+#define LARGE_AFTER (512ull << 10) /* a region that brought in so much gets 2 MiB pages */
+#define FIRST_PAGES (2 * CHUNK)    /* of a new anonymous region, at once */
+#define COPY_FIRST (256ull << 10)  /* private data segments up to this size are copied at once */
+#define COPY_AROUND (128ull << 10) /* of larger ones, around a write */
+#define FILE_FIRST (8ull << 20)    /* of a file's pages that are in place already */
+#define FILE_AROUND (256ull << 10)
+#define LAST_PAGES (256ull << 10)
+
+static bool in_image(uint64_t page)
+{
+	return page >= LV_WINDOW && page < LV_BASE;
+}
+
+/* ---- anonymous memory ---- */
+
+/* Memory is getting scarce: bring in only what is needed. */
+static bool scarce(void)
+{
+	return page_free_bytes() < page_total_bytes() / 8;
+}
+
+/* The last pages are for libos itself: it must be able to say that memory is used up, and to finish what it does. */
+static bool exhausted(void)
+{
+	return page_free_bytes() < MIN(page_total_bytes() / 64, LAST_PAGES);
+}
+
+static bool map_run(uint64_t *entry, unsigned count, uint64_t bits, bool soon)
+{
+	char *page = soon ? page_alloc_run_soon(count) : page_alloc_run_zeroed(count);
+
+	if (!page)
+		return false;
+	for (unsigned i = 0; i < count; i++)
+		entry[i] = (uint64_t)page + i * LV_PAGE + bits;
+	return true;
+}
+
+static unsigned run_length(const uint64_t *entry, unsigned most)
+{
+	unsigned count = 0;
+
+	while (count < most && entry[count] == 0)
+		count++;
+	return count;
+}
+
+/*
+ * Fresh pages for what is not mapped in the range, which will all be written soon or perhaps never; false: out of
+ * memory before all of it was mapped.
+ */
+static bool map_anonymous(struct vma *vma, uint64_t start, uint64_t end, bool soon)
+{
+	uint64_t bits = pt_bits(vma->prot), va = start;
+
+	while (va < end) {
+		uint64_t *entry = pt_make(va);
+		unsigned most = MIN((ALIGN_DOWN(va, HUGE_PAGE) + HUGE_PAGE - va) / LV_PAGE, (end - va) / LV_PAGE), count;
+
+		if (!entry)
+			return false;
+		count = run_length(entry, most);
+		if (count && !map_run(entry, count, bits, soon))
+			return false;
+		vma->faulted += count * LV_PAGE;
+		va += MAX(count, 1u) * LV_PAGE;
+	}
+	return true;
+}
+
+static bool map_large(struct vma *vma, uint64_t addr)
+{
+	uint64_t start = ALIGN_DOWN(addr, HUGE_PAGE), *entry;
+	void *page;
+
+	if (start < vma->start || start + HUGE_PAGE > vma->end || scarce())
+		return false;
+	entry = pt_make_huge(start);
+	page = entry ? page_alloc_zeroed(9) : NULL;
+	if (!page)
+		return false;
+	*entry = (uint64_t)page | pt_bits(vma->prot) | LV_PTE_PS;
+	vma->faulted += HUGE_PAGE;
+	return true;
+}
+
+static int fault_anonymous(struct vma *vma, uint64_t addr)
+{
+	bool grows = vma->faulted >= LARGE_AFTER / 2;
+	uint64_t size = grows ? 4 * CHUNK : CHUNK;
+	uint64_t start = MAX(ALIGN_DOWN(addr, size), vma->start), end = MIN(ALIGN_DOWN(addr, size) + size, vma->end);
+	uint64_t page = ALIGN_DOWN(addr, LV_PAGE);
+
+	if (vma->faulted >= LARGE_AFTER && map_large(vma, addr))
+		return 0;
+	if (!scarce() && map_anonymous(vma, start, end, grows))
+		return 0;
+	return !exhausted() && map_anonymous(vma, page, page + LV_PAGE, false) ? 0 : -ENOMEM;
+}
+
+/* ---- files ---- */
+
+static uint64_t file_page(const struct vma *vma, uint64_t va, bool for_write)
+{
+	return vma->file->ops->map_page(vma->file, vma->offset + (va - vma->start), for_write);
+}
+
+/* Gives the entry a page of its own with these contents. */
+static int own_copy(struct vma *vma, uint64_t *entry, uint64_t from)
+{
+	void *page = exhausted() ? NULL : page_alloc(0);
+
+	if (!page)
+		return -ENOMEM;
+	memcpy(page, (const void *)from, LV_PAGE);
+	*entry = (uint64_t)page | pt_bits(vma->prot);
+	vma->faulted += LV_PAGE;
+	return 0;
+}
+
+static void map_in_place(struct vma *vma, uint64_t *entry, uint64_t page)
+{
+	*entry = page | (pt_bits(vma->prot) & ~(LV_PTE_W | LV_PTE_D)) | PTE_BORROWED;
+}
+
+/* Entries in [start, end), all in one table, that would be copied from pages of the image that lie in a row: how many from the first on. */
+static unsigned copy_run(const struct vma *vma, const uint64_t *entry, uint64_t start, uint64_t end, uint64_t *from)
+{
+	unsigned count = 0;
+
+	for (uint64_t va = start; va < end; va += LV_PAGE, count++) {
+		uint64_t old = entry[count], page = old ? old & LV_PTE_ADDR : file_page(vma, va, false);
+
+		if ((old && !(old & PTE_BORROWED)) || !in_image(page) || (count && page != *from + count * LV_PAGE))
+			break;
+		if (count == 0)
+			*from = page;
+	}
+	return count;
+}
+
+/* The program's own copies of the pages of [start, end) that lie in the image and are not copied yet. */
+static bool copy_pages(struct vma *vma, uint64_t start, uint64_t end)
+{
+	for (uint64_t va = start; va < end;) {
+		uint64_t *entry = pt_make(va), from = 0, stop = MIN(end, ALIGN_DOWN(va, HUGE_PAGE) + HUGE_PAGE);
+		unsigned count = entry ? copy_run(vma, entry, va, stop, &from) : 0;
+		char *page = count ? page_alloc_run(count) : NULL;
+
+		if (!entry || (count && !page))
+			return false;
+		if (count)
+			page_fetch(page, (const void *)from, count);
+		for (unsigned i = 0; i < count; i++)
+			entry[i] = ((uint64_t)page + i * LV_PAGE) | pt_bits(vma->prot);
+		va += MAX(count, 1u) * LV_PAGE;
+	}
+	return true;
+}
+
+static int fault_shared(struct vma *vma, uint64_t va, bool write)
+{
+	uint64_t page = file_page(vma, va, write), *entry;
+
+	if (!page)
+		return -BUS_ADRERR;
+	entry = pt_make(va);
+	if (!entry)
+		return -ENOMEM;
+	if (write)
+		*entry = page | pt_bits(vma->prot) | PTE_BORROWED;
+	else
+		map_in_place(vma, entry, page);
+	return 0;
+}
+
+/* Entries for the pages of [start, end) that lie in the image and are not mapped yet. */
+static void map_image_pages(struct vma *vma, uint64_t start, uint64_t end)
+{
+	uint64_t *entry = NULL;
+
+	for (uint64_t va = start; va < end; va += LV_PAGE) {
+		uint64_t page = file_page(vma, va, false);
+
+		if (!page)
+			return;
+		if (!in_image(page)) {
+			entry = NULL;
+			continue;
+		}
+		entry = entry && va % HUGE_PAGE ? entry + 1 : pt_make(va);
+		if (!entry)
+			return;
+		if (*entry == 0)
+			map_in_place(vma, entry, page);
+	}
+}
+
+/* A write to what was mapped in place: its neighbours will be written, too (relocations, data). */
+static int fault_copy(struct vma *vma, uint64_t va, uint64_t *entry)
+{
+	uint64_t start = MAX(ALIGN_DOWN(va, COPY_AROUND), vma->start), end = MIN(ALIGN_DOWN(va, COPY_AROUND) + COPY_AROUND, vma->end);
+
+	if (scarce() || !in_image(*entry & LV_PTE_ADDR) || !copy_pages(vma, start, end))
+		return *entry & PTE_BORROWED ? own_copy(vma, entry, *entry & LV_PTE_ADDR) : 0;
+	/* No flush: an old entry of a neighbour shows the same bytes, and does not let them be written. */
+	return 0;
+}
+
+static int fault_private(struct vma *vma, uint64_t va, bool write)
+{
+	uint64_t page = file_page(vma, va, false), *entry = pt_make(va);
+
+	if (!entry)
+		return -ENOMEM;
+	if (*entry)
+		return fault_copy(vma, va, entry);
+	if (!page)
+		return -BUS_ADRERR;
+	if (write || !in_image(page))
+		return own_copy(vma, entry, page);
+	map_image_pages(vma, MAX(ALIGN_DOWN(va, FILE_AROUND), vma->start), MIN(ALIGN_DOWN(va, FILE_AROUND) + FILE_AROUND, vma->end));
+	return 0;
+}
+
+/* ---- the fault handler ---- */
+
+static bool allowed(const struct vma *vma, uint64_t error)
+{
+	if (error & FAULT_WRITE)
+		return vma->prot & PROT_WRITE;
+	if (error & FAULT_EXEC)
+		return vma->prot & PROT_EXEC;
+	return vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+/* The tables already allow it: the processor had an old entry, which the fault itself dropped. */
+static bool spurious(const uint64_t *entry, uint64_t error)
+{
+	if (!entry || !(*entry & LV_PTE_P))
+		return false;
+	if (error & FAULT_WRITE && !(*entry & LV_PTE_W))
+		return false;
+	return !(error & FAULT_EXEC) || !(*entry & LV_PTE_NX);
+}
+
+int mm_fault(uint64_t addr, uint64_t error)
+{
+	static uint64_t last_spurious;
+	struct vma *vma = mm_find(addr);
+	uint64_t va = ALIGN_DOWN(addr, LV_PAGE), *entry;
+	bool write = error & FAULT_WRITE, huge;
+
+	if (!vma)
+		return SEGV_MAPERR;
+	if (!allowed(vma, error))
+		return SEGV_ACCERR;
+	entry = pt_find(va, &huge);
+	if (spurious(entry, error)) {
+		if (last_spurious == addr)
+			tlb_flush();
+		last_spurious = addr;
+		return 0;
+	}
+	if (!vma->file)
+		return fault_anonymous(vma, addr);
+	return vma->flags & MAP_SHARED ? fault_shared(vma, va, write) : fault_private(vma, va, write);
+}
+
+/* ---- ahead of faults ---- */
+
+static void populate_anonymous(struct vma *vma, uint64_t start, uint64_t end)
+{
+	if (!(vma->prot & PROT_WRITE) || scarce())
+		return;
+	if (end - start > FIRST_PAGES) {
+		if (vma->flags & (MAP_STACK | MAP_GROWSDOWN))
+			start = end - CHUNK;
+		else
+			end = start + FIRST_PAGES;
+	}
+	map_anonymous(vma, start, end, false);
+}
+
+/*
+ * A dynamic linker maps a whole library by the rights of its first segment, and the others over it. What it will replace
+ * need not be mapped now, and flushed from the TLB then: the end of the first segment, if this looks like a library.
+ */
+static uint64_t first_segment(const struct vma *vma, uint64_t end)
+{
+	uint64_t page = vma->offset == 0 && vma->prot == PROT_READ ? file_page(vma, vma->start, false) : 0;
+	const Elf64_Ehdr *header = (const Elf64_Ehdr *)page;
+	const Elf64_Phdr *segment = (const Elf64_Phdr *)(header + 1);
+
+	if (!page || !in_image(page) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_phoff != sizeof(*header))
+		return end;
+	for (unsigned i = 0; i < MIN(header->e_phnum, 32); i++)
+		if (segment[i].p_type == PT_LOAD && segment[i].p_filesz < end - vma->start)
+			return segment[i].p_offset == 0 ? vma->start + ALIGN_UP(segment[i].p_filesz, LV_PAGE) : end;
+	return end;
+}
+
+void vma_populate_first(struct vma *vma, uint64_t start, uint64_t end)
+{
+	if (!(vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
+		return;
+	if (!vma->file)
+		populate_anonymous(vma, start, end);
+	else if (vma->flags & MAP_SHARED)
+		return;
+	else if (vma->prot & PROT_WRITE && end - start <= COPY_FIRST && !scarce())
+		copy_pages(vma, start, end);
+	else
+		map_image_pages(vma, start, MIN(first_segment(vma, end), start + FILE_FIRST));
+}
+
+void vma_populate(struct vma *vma, uint64_t start, uint64_t end)
+{
+	uint64_t error = vma->prot & PROT_WRITE ? FAULT_WRITE : 0;
+
+	if (!(vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
+		return;
+	for (uint64_t va = start; va < end; va += LV_PAGE) {
+		bool huge;
+		uint64_t *entry = pt_find(va, &huge);
+
+		if (!(entry && *entry) && mm_fault(va, error))
+			return;
+	}
+}
+
+void *vma_own_page(uint64_t va)
+{
+	struct vma *vma = mm_find(va);
+	bool huge;
+	uint64_t *entry = pt_find(va, &huge);
+
+	if (!vma || huge)
+		return NULL;
+	if (!(entry && *entry)) {
+		if (vma->file ? fault_private(vma, ALIGN_DOWN(va, LV_PAGE), true) : fault_anonymous(vma, va))
+			return NULL;
+		entry = pt_find(va, &huge);
+	}
+	if (*entry & PTE_BORROWED && own_copy(vma, entry, *entry & LV_PTE_ADDR))
+		return NULL;
+	return (void *)((*entry & LV_PTE_ADDR) + va % LV_PAGE);
+}
+
+/* ---- what system calls may touch ---- */
+
+/* Pages of files may be missing for good: past the end. */
+static bool file_pages_there(struct vma *vma, uint64_t start, uint64_t end, bool write)
+{
+	for (uint64_t va = ALIGN_DOWN(start, LV_PAGE); va < end; va += LV_PAGE) {
+		uint64_t error = write ? FAULT_WRITE : 0;
+		bool huge;
+		uint64_t *entry = pt_find(va, &huge);
+
+		if (!spurious(entry, error) && mm_fault(va, error))
+			return false;
+	}
+	return true;
+}
+
+bool user_ok(const void *p, size_t n, bool write)
+{
+	uint64_t at = (uint64_t)p, end = at + n;
+
+	if (n == 0)
+		return true;
+	if (end < at)
+		return false;
+	while (at < end) {
+		struct vma *vma = mm_find(at);
+
+		if (!vma || !allowed(vma, write ? FAULT_WRITE : 0))
+			return false;
+		if (vma->file && !file_pages_there(vma, at, MIN(end, vma->end), write))
+			return false;
+		at = vma->end;
+	}
+	return true;
+}
+
+int64_t user_strlen(const char *s, size_t max)
+{
+	size_t n = 0;
+
+	while (n < max) {
+		size_t in_page = MIN(LV_PAGE - (uint64_t)(s + n) % LV_PAGE, max - n), found;
+
+		if (!user_ok(s + n, 1, false))
+			return -EFAULT;
+		found = strnlen(s + n, in_page);
+		n += found;
+		if (found < in_page)
+			return n;
+	}
+	return -ENAMETOOLONG;
+}

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operations on the address space: each changes the regions first, then the entries, and flushes the TLB once if it must. */
+#include "libos/mm/page.h"
+#include "libos/mm/pagetable.h"
+#include "libos/mm/space.h"
+
+#define KEPT_FLAGS (MAP_TYPE | MAP_ANONYMOUS | MAP_STACK | MAP_GROWSDOWN | MAP_NORESERVE)
+#define ACCESS (PROT_READ | PROT_WRITE | PROT_EXEC)
+
+void mm_init(void)
+{
+	space.top = SPACE_TOP;
+}
+
+/* Makes [start, end) a range of whole regions. */
+static int isolate(uint64_t start, uint64_t end)
+{
+	int r = vma_split(start);
+
+	return r ? r : vma_split(end);
+}
+
+bool mm_covered(uint64_t start, uint64_t end)
+{
+	int index = vma_index(start);
+
+	for (; start < end; index++) {
+		if (index == space.count || space.vma[index]->start > start)
+			return false;
+		start = space.vma[index]->end;
+	}
+	return true;
+}
+
+static bool bad_range(uint64_t addr, uint64_t len)
+{
+	return addr % LV_PAGE || len > SPACE_END || addr > SPACE_END - len;
+}
+
+/* Drops the entries of a range; with tables, also the tables that are empty then. */
+static int drop_pages(uint64_t start, uint64_t end, bool tables)
+{
+	bool flush;
+
+	if (!pt_split(start) || !pt_split(end))
+		return -ENOMEM;
+	flush = pt_clear(start, end);
+	if ((tables && pt_trim(ALIGN_DOWN(start, HUGE_PAGE), ALIGN_UP(end, HUGE_PAGE))) || flush)
+		tlb_flush();
+	return 0;
+}
+
+static int unmap(uint64_t start, uint64_t end, bool tables)
+{
+	int r = vma_free_range(start, end) ? 0 : isolate(start, end), index = vma_index(start);
+
+	if (r || vma_free_range(start, end))
+		return r;
+	r = drop_pages(start, end, tables);
+	while (!r && index < space.count && space.vma[index]->start < end) {
+		if (space.vma[index]->prot & PROT_EXEC)
+			mm_code_changed(space.vma[index]->start, space.vma[index]->end);
+		vma_remove(index);
+	}
+	return r;
+}
+
+int mm_unmap(uint64_t addr, uint64_t len)
+{
+	if (len == 0 || bad_range(addr, ALIGN_UP(len, LV_PAGE)))
+		return -EINVAL;
+	return unmap(addr, addr + ALIGN_UP(len, LV_PAGE), true);
+}
+
+/* ---- mmap ---- */
+
+static int check_map(uint64_t len, uint32_t prot, uint32_t flags, struct file *file, uint64_t offset)
+{
+	uint32_t type = flags & MAP_TYPE;
+
+	if (len == 0 || offset % LV_PAGE)
+		return -EINVAL;
+	if (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE)
+		return -EINVAL;
+	if (len > SPACE_END || ALIGN_UP(len, LV_PAGE) > SPACE_END)
+		return -ENOMEM;
+	if (file && offset + len < offset)
+		return -EOVERFLOW;
+	if (file && !file->ops->map_page)
+		return -ENODEV;
+	/* What can never be had is refused now; the rest is given out page by page. */
+	if (!file && prot & PROT_WRITE && !(flags & MAP_NORESERVE) && len > page_total_bytes())
+		return -ENOMEM;
+	return 0;
+}
+
+static int64_t choose_fixed(uint64_t addr, uint64_t len, uint32_t flags)
+{
+	if (addr % LV_PAGE)
+		return -EINVAL;
+	if (bad_range(addr, len))
+		return -ENOMEM;
+	if (addr < SPACE_LOW)
+		return -EPERM;
+	if (!space_allows(addr, addr + len))
+		return -ENOMEM;
+	if (flags & MAP_FIXED_NOREPLACE)
+		return vma_free_range(addr, addr + len) ? (int64_t)addr : -EEXIST;
+	return addr;
+}
+
+static int64_t choose_any(uint64_t hint, uint64_t len, uint64_t align)
+{
+	uint64_t start;
+
+	hint = ALIGN_DOWN(hint, LV_PAGE);
+	if (hint && !bad_range(hint, len) && space_allows(hint, hint + len) && vma_free_range(hint, hint + len))
+		return hint;
+	start = space_find(len, align);
+	if (!start && align > LV_PAGE)
+		start = space_find(len, LV_PAGE);
+	return start ? (int64_t)start : -ENOMEM;
+}
+
+int64_t mm_map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags, struct file *file, uint64_t offset, const char *name)
+{
+	int r = check_map(len, prot, flags, file, offset);
+	struct vma model = { 0 }, *vma;
+	int64_t start;
+
+	if (r)
+		return r;
+	len = ALIGN_UP(len, LV_PAGE);
+	/* Whole 2 MiB pages need aligned regions. */
+	start = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? choose_fixed(addr, len, flags)
+	        : choose_any(addr, len, !file && len >= HUGE_PAGE ? HUGE_PAGE : LV_PAGE);
+	if (start < 0)
+		return start;
+	r = unmap(start, start + len, false);
+	if (r)
+		return r;
+	model.start = start;
+	model.end = start + len;
+	model.prot = prot & ACCESS;
+	model.flags = flags & KEPT_FLAGS;
+	if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE)
+		model.flags = (model.flags & ~MAP_TYPE) | MAP_SHARED;
+	model.file = file;
+	model.offset = file ? offset : 0;
+	model.name = name;
+	vma = vma_add(&model);
+	if (!vma)
+		return -ENOMEM;
+	vma_populate_first(vma, start, start + len);
+	if (flags & (MAP_POPULATE | MAP_LOCKED))
+		vma_populate(vma, start, start + len);
+	vma_join(vma_index(start));
+	return start;
+}
+
+/* ---- mprotect ---- */
+
+struct protect {
+	uint64_t bits;
+	bool flush;
+};
+
+static void protect_entry(void *context, uint64_t va, uint64_t *entry, uint64_t size)
+{
+	struct protect *protect = context;
+	uint64_t bits = protect->bits, old = *entry;
+
+	/* Pages of others become writable by a fault, which copies them or asks the file. */
+	if (old & PTE_BORROWED)
+		bits &= ~(LV_PTE_W | LV_PTE_D);
+	*entry = (old & (LV_PTE_ADDR | PTE_BORROWED)) | bits | (size > LV_PAGE ? LV_PTE_PS : 0);
+	if (old & LV_PTE_P && (old & ~bits & (LV_PTE_P | LV_PTE_W) || ~old & bits & LV_PTE_NX))
+		protect->flush = true;
+}
+
+static int protect_vma(struct vma *vma, uint32_t prot)
+{
+	struct protect protect = { .bits = pt_bits(prot) };
+	bool was_reserved = !(vma->prot & ACCESS);
+
+	vma->prot = prot;
+	if (!pt_walk(vma->start, vma->end, protect_entry, &protect))
+		return -ENOMEM;
+	if (protect.flush)
+		tlb_flush();
+	if (was_reserved && !vma->file)
+		vma_populate_first(vma, vma->start, vma->end);
+	return 0;
+}
+
+static bool may_protect(const struct vma *vma, uint32_t prot)
+{
+	uint32_t mode = vma->file ? vma->file->flags & O_ACCMODE : O_RDWR;
+
+	return !(vma->flags & MAP_SHARED && prot & PROT_WRITE && mode != O_RDWR);
+}
+
+int mm_protect(uint64_t addr, uint64_t len, uint32_t prot)
+{
+	uint64_t end = addr + ALIGN_UP(len, LV_PAGE);
+	int r;
+
+	prot &= ACCESS;
+	if (addr % LV_PAGE)
+		return -EINVAL;
+	if (len == 0)
+		return 0;
+	if (bad_range(addr, ALIGN_UP(len, LV_PAGE)) || !mm_covered(addr, end))
+		return -ENOMEM;
+	r = isolate(addr, end);
+	for (int i = vma_index(addr); !r && i < space.count && space.vma[i]->start < end; i++) {
+		struct vma *vma = space.vma[i];
+
+		if (vma->prot == prot)
+			continue;
+		r = may_protect(vma, prot) ? protect_vma(vma, prot) : -EACCES;
+	}
+	/* Join from the end of the range down, while the indices below stay right. */
+	for (int i = MIN(vma_index(end - 1), space.count - 1); i >= 0 && space.vma[i]->end >= addr; i--)
+		vma_join(i);
+	return r;
+}
+
+/* ---- mremap ---- */
+
+static void prepare_move(void *context, uint64_t va, uint64_t *entry, uint64_t size)
+{
+	int64_t *shift = context;
+
+	if (*shift && size == LV_PAGE && !pt_make(va + *shift))
+		*shift = 0;
+}
+
+static void move_entry(void *context, uint64_t va, uint64_t *entry, uint64_t size)
+{
+	uint64_t to = va + *(int64_t *)context, *target = size == LV_PAGE ? pt_make(to) : pt_make_huge(to);
+
+	*target = *entry;
+	*entry = 0;
+}
+
+static void split_entry(void *context, uint64_t va, uint64_t *entry, uint64_t size)
+{
+	if (size > LV_PAGE && !pt_split(va + LV_PAGE))
+		*(bool *)context = false;
+}
+
+static void check_target(void *context, uint64_t va, uint64_t *entry, uint64_t size)
+{
+	int64_t *shift = context;
+
+	if (size > LV_PAGE && !pt_make_huge(va + *shift))
+		*shift = 0;
+}
+
+/* A 2 MiB page can only move as such to where nothing is, not even a table, at a multiple of 2 MiB. */
+static bool make_movable(uint64_t start, uint64_t end, int64_t shift)
+{
+	int64_t whole = shift % (int64_t)HUGE_PAGE ? 0 : shift;
+	bool done = true;
+
+	if (!pt_split(start) || !pt_split(end))
+		return false;
+	if (whole)
+		pt_walk(start, end, check_target, &whole);
+	if (!whole)
+		pt_walk(start, end, split_entry, &done);
+	return done;
+}
+
+static int move_pages(uint64_t start, uint64_t end, int64_t shift)
+{
+	int64_t made = shift;
+
+	if (!make_movable(start, end, shift) || !pt_walk(start, end, prepare_move, &made) || !made)
+		return -ENOMEM;
+	pt_walk(start, end, move_entry, &shift);
+	tlb_flush();
+	return 0;
+}
+
+/* The region [old, old + old_len) becomes one of new_len bytes at to, which is free. */
+static int64_t move_vma(uint64_t old, uint64_t old_len, uint64_t to, uint64_t new_len)
+{
+	struct vma model, *vma;
+	int r = isolate(old, old + old_len);
+
+	if (r)
+		return r;
+	model = *mm_find(old);
+	model.start = to;
+	model.end = to + new_len;
+	vma = vma_add(&model);
+	if (!vma)
+		return -ENOMEM;
+	r = move_pages(old, old + old_len, to - old);
+	if (r) {
+		vma_remove(vma_index(to));
+		return r;
+	}
+	vma_remove(vma_index(old));
+	pt_trim(ALIGN_DOWN(old, HUGE_PAGE), ALIGN_UP(old + old_len, HUGE_PAGE));
+	tlb_flush();
+	vma_join(vma_index(to));
+	return to;
+}
+
+static bool can_grow(const struct vma *vma, uint64_t end, uint64_t new_end)
+{
+	return vma->end == end && new_end > end && space_allows(end, new_end) && vma_free_range(end, new_end);
+}
+
+static int64_t remap_move(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flags, uint64_t to)
+{
+	int r;
+
+	if (flags & MREMAP_FIXED) {
+		if (to % LV_PAGE || bad_range(to, new_len) || !space_allows(to, to + new_len))
+			return -EINVAL;
+		if (to < old + old_len && old < to + new_len)
+			return -EINVAL;
+		r = mm_unmap(to, new_len);
+		if (r)
+			return r;
+	} else {
+		to = space_find(new_len, new_len >= HUGE_PAGE ? HUGE_PAGE : LV_PAGE);
+		if (!to)
+			return -ENOMEM;
+	}
+	if (new_len < old_len) {
+		r = mm_unmap(old + new_len, old_len - new_len);
+		if (r)
+			return r;
+		old_len = new_len;
+	}
+	return move_vma(old, old_len, to, new_len);
+}
+
+int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flags, uint64_t to)
+{
+	struct vma *vma;
+	int r;
+
+	old_len = ALIGN_UP(old_len, LV_PAGE);
+	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED) || (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)))
+		return -EINVAL;
+	if (old % LV_PAGE || new_len == 0 || old_len == 0 || new_len > SPACE_END || bad_range(old, old_len))
+		return -EINVAL;
+	new_len = ALIGN_UP(new_len, LV_PAGE);
+	vma = mm_find(old);
+	if (!vma || old + old_len > vma->end)
+		return -EFAULT;
+	if (flags & MREMAP_FIXED)
+		return remap_move(old, old_len, new_len, flags, to);
+	if (new_len <= old_len) {
+		r = new_len < old_len ? mm_unmap(old + new_len, old_len - new_len) : 0;
+		return r ? r : (int64_t)old;
+	}
+	if (!vma->file && new_len > page_total_bytes() && !(vma->flags & MAP_NORESERVE))
+		return -ENOMEM;
+	if (can_grow(vma, old + old_len, old + new_len)) {
+		vma->end = old + new_len;
+		vma_join(vma_index(old));
+		return old;
+	}
+	return flags & MREMAP_MAYMOVE ? remap_move(old, old_len, new_len, flags, 0) : -ENOMEM;
+}
+
+/* ---- madvise, brk ---- */
+
+int mm_drop(uint64_t start, uint64_t end)
+{
+	bool hole = !mm_covered(start, end);
+	int r = 0;
+
+	for (int i = vma_index(start); !r && i < space.count && space.vma[i]->start < end; i++) {
+		struct vma *vma = space.vma[i];
+
+		r = drop_pages(MAX(start, vma->start), MIN(end, vma->end), false);
+		vma->faulted = 0;
+	}
+	return r ? r : hole ? -ENOMEM : 0;
+}
+
+void mm_set_brk(uint64_t start)
+{
+	space.brk_start = space.brk = start;
+}
+
+uint64_t mm_brk(uint64_t end)
+{
+	uint64_t old = ALIGN_UP(space.brk, LV_PAGE), new = ALIGN_UP(end, LV_PAGE);
+
+	if (end < space.brk_start || end > SPACE_END)
+		return space.brk;
+	if (new < old && mm_unmap(new, old - new))
+		return space.brk;
+	if (new > old) {
+		if (new - space.brk_start > page_total_bytes())
+			return space.brk;
+		if (mm_map(old, new - old, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, NULL, 0, "[heap]") < 0)
+			return space.brk;
+	}
+	return space.brk = end;
+}
+
+void mm_file_cut(struct inode *inode, uint64_t from)
+{
+	for (int i = 0; i < space.count; i++) {
+		struct vma *vma = space.vma[i];
+		uint64_t skip;
+
+		if (!vma->file || vma->file->inode != inode || !(vma->flags & MAP_SHARED))
+			continue;
+		skip = from > vma->offset ? ALIGN_DOWN(from - vma->offset, LV_PAGE) : 0;
+		if (skip < vma->end - vma->start)
+			drop_pages(vma->start + skip, vma->end, false);
+	}
+}

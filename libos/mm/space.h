@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the memory manager: the sorted regions (vma.c), their pages (fault.c), and what system calls need (mm.c). */
+#ifndef LV_LIBOS_SPACE_H
+#define LV_LIBOS_SPACE_H
+
+#include "libos/fs/file.h"
+#include "libos/mm/mm.h"
+
+#include <asm/errno.h>
+#include <linux/fcntl.h>
+#include <linux/mman.h>
+
+#define SPACE_LOW 0x10000ull           /* nothing below: null pointers trap */
+#define SPACE_END 0x7ffffffff000ull
+#define SPACE_TOP LV_STACK_TOP         /* where stack, libraries and mappings start, downwards */
+#define SPACE_PIE 0x2fc0000000ull      /* position-independent programs: in the same GiB, the heap above them */
+#define SPACE_TOP_FIXED 0x40000000ull  /* for programs linked at low addresses: in their own GiB */
+#define STACK_SIZE (8ull << 20)
+#define CHUNK (64ull << 10)
+
+struct space {
+	struct vma **vma; /* sorted by address */
+	int count, capacity;
+	struct vma *last; /* the last one found */
+	uint64_t top;     /* search for room starts here */
+	uint64_t brk_start, brk;
+	bool no_patches;  /* the program itself occupies the patch table */
+};
+extern struct space space;
+
+/* ---- vma.c ---- */
+/* Index of the first region that ends above addr; space.count if there is none. */
+int vma_index(uint64_t addr);
+/* Makes addr a border between regions, if it lies inside one. 0 or -ENOMEM. */
+int vma_split(uint64_t addr);
+/* Adds a region where there is none; takes a reference to its file. NULL: out of memory. */
+struct vma *vma_add(const struct vma *model);
+void vma_remove(int index);
+/* Joins the region at index with its neighbours where they are alike; the one that is left there now. */
+struct vma *vma_join(int index);
+bool vma_free_range(uint64_t start, uint64_t end); /* no region in it */
+/* May the program have anything in the range? */
+bool space_allows(uint64_t start, uint64_t end);
+/* A free range, highest first, aligned; 0: none. */
+uint64_t space_find(uint64_t len, uint64_t align);
+
+/* ---- fault.c ---- */
+/* Writes the entries that will be needed soon, so that they do not fault one by one. */
+void vma_populate_first(struct vma *vma, uint64_t start, uint64_t end);
+/* All of the range now, as MAP_POPULATE asks. */
+void vma_populate(struct vma *vma, uint64_t start, uint64_t end);
+/* The program's page at va, to be written by libos: its identity address, or NULL. The page is its own afterwards. */
+void *vma_own_page(uint64_t va);
+
+/* ---- mm.c ---- */
+int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flags, uint64_t new_addr);
+/* Drops the pages of a range; the regions stay. */
+int mm_drop(uint64_t start, uint64_t end);
+uint64_t mm_brk(uint64_t end);
+bool mm_covered(uint64_t start, uint64_t end); /* regions without a hole */
+
+/* ---- patch.c ---- */
+void mm_code_changed(uint64_t start, uint64_t end); /* executable memory was unmapped or replaced */
+
+#endif

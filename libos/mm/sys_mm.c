@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The system calls of memory: checks of arguments as Linux makes them; the work is done in mm.c. */
+#include "libos/mm/pagetable.h"
+#include "libos/mm/space.h"
+
+#define X(name) SYSCALL(name);
+#include "libos/mm/syscalls.list"
+#undef X
+
+/* The end of a range given by page-aligned start and a length; 0: it is not one. */
+static uint64_t range_end(uint64_t start, uint64_t len)
+{
+	uint64_t end = start + ALIGN_UP(len, LV_PAGE);
+
+	return start % LV_PAGE || len > SPACE_END || end > SPACE_END || end < start ? 0 : end;
+}
+
+/* May this descriptor be mapped so? */
+static int check_file(const struct file *file, uint32_t prot, uint32_t flags)
+{
+	uint32_t mode = file->flags & O_ACCMODE;
+
+	if (mode == O_WRONLY || file->flags & O_PATH)
+		return -EACCES;
+	if (flags & MAP_SHARED && !(flags & MAP_PRIVATE) && prot & PROT_WRITE && mode != O_RDWR)
+		return -EACCES;
+	return 0;
+}
+
+SYSCALL(mmap)
+{
+	uint64_t addr = a[0], len = a[1], offset = a[5];
+	uint32_t prot = a[2], flags = a[3];
+	struct file *file = NULL;
+
+	if (!(flags & MAP_ANONYMOUS)) {
+		int r;
+
+		file = fd_get((int)a[4]);
+		if (!file)
+			return -EBADF;
+		r = check_file(file, prot, flags);
+		if (r)
+			return r;
+	}
+	return mm_map(addr, len, prot, flags, file, offset, NULL);
+}
+
+SYSCALL(munmap)
+{
+	return mm_unmap(a[0], a[1]);
+}
+
+SYSCALL(mprotect)
+{
+	if (a[2] & ~(long)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP))
+		return -EINVAL;
+	return mm_protect(a[0], a[1], a[2]);
+}
+
+SYSCALL(mremap)
+{
+	return mm_remap(a[0], a[1], a[2], a[3], a[4]);
+}
+
+SYSCALL(brk)
+{
+	return mm_brk(a[0]);
+}
+
+static bool advice_known(int advice)
+{
+	switch (advice) {
+	case MADV_NORMAL: case MADV_RANDOM: case MADV_SEQUENTIAL: case MADV_WILLNEED: case MADV_COLD: case MADV_PAGEOUT:
+	case MADV_DONTFORK: case MADV_DOFORK: case MADV_MERGEABLE: case MADV_UNMERGEABLE: case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE: case MADV_DONTDUMP: case MADV_DODUMP: case MADV_WIPEONFORK: case MADV_KEEPONFORK:
+		return true;
+	default:
+		return false;
+	}
+}
+
+SYSCALL(madvise)
+{
+	uint64_t start = a[0], len = a[1], end = range_end(start, len);
+	int advice = a[2];
+
+	if (!end && (start || len))
+		return -EINVAL;
+	switch (advice) {
+	case MADV_FREE:
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+		return len ? mm_drop(start, end) : 0;
+	case MADV_POPULATE_READ:
+	case MADV_POPULATE_WRITE:
+		for (struct vma *vma = mm_find(start); vma && vma->start < end; vma = mm_next(vma))
+			vma_populate(vma, MAX(start, vma->start), MIN(end, vma->end));
+		break;
+	default:
+		if (!advice_known(advice))
+			return -EINVAL;
+	}
+	return mm_covered(start, end) ? 0 : -ENOMEM;
+}
+
+SYSCALL(msync)
+{
+	uint64_t end = range_end(a[0], a[1]);
+	int flags = a[2];
+
+	if (flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC) || (flags & MS_ASYNC && flags & MS_SYNC))
+		return -EINVAL;
+	if (!end && (a[0] || a[1]))
+		return -EINVAL;
+	/* Shared pages are the file's own: there is nothing to write back. */
+	return mm_covered(a[0], end) ? 0 : -ENOMEM;
+}
+
+SYSCALL(mincore)
+{
+	uint64_t start = a[0], end = range_end(start, a[1]);
+	uint8_t *vector = (uint8_t *)a[2];
+
+	if (start % LV_PAGE)
+		return -EINVAL;
+	if (!end || !mm_covered(start, end))
+		return -ENOMEM;
+	if (!user_ok(vector, (end - start) / LV_PAGE, true))
+		return -EFAULT;
+	for (uint64_t va = start; va < end; va += LV_PAGE) {
+		bool huge;
+		const uint64_t *entry = pt_find(va, &huge);
+
+		*vector++ = entry && *entry != 0;
+	}
+	return 0;
+}
+
+/* Memory is never swapped, so all of it is locked. */
+static long lock(uint64_t start, uint64_t len)
+{
+	uint64_t low = ALIGN_DOWN(start, LV_PAGE), end = range_end(low, len + (start - low));
+
+	return end && mm_covered(low, end) ? 0 : -ENOMEM;
+}
+
+SYSCALL(mlock)
+{
+	return lock(a[0], a[1]);
+}
+
+SYSCALL(mlock2)
+{
+	return a[2] & ~(long)MLOCK_ONFAULT ? -EINVAL : lock(a[0], a[1]);
+}
+
+SYSCALL(munlock)
+{
+	return lock(a[0], a[1]);
+}
+
+SYSCALL(mlockall)
+{
+	return a[0] == 0 || a[0] & ~(long)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) ? -EINVAL : 0;
+}
+
+SYSCALL(munlockall)
+{
+	return 0;
+}

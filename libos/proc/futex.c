@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Futexes: waiters by address, in a small hash table. Nothing else runs between the look at the program's word and the
+ * queueing, so the operations are atomic without locks. The futex of a shared mapping is found by its address, too:
+ * there is one process.
+ */
+#include "libos/proc/proc.h"
+
+#include <linux/futex.h>
+
+#define BUCKETS 64
+#define ROBUST_MAX 2048 /* entries followed: the list is the program's and may be a ring */
+#define MATCH_ANY FUTEX_BITSET_MATCH_ANY
+
+struct futex_waiter { /* on the waiting thread's stack */
+	struct futex_waiter *next;
+	struct thread *thread;
+	uint64_t addr;
+	uint32_t bitset;
+	bool woken;
+};
+
+static struct futex_waiter *buckets[BUCKETS]; /* each oldest first */
+
+static struct futex_waiter **bucket(uint64_t addr)
+{
+	return &buckets[(addr >> 2 ^ addr >> 12) % BUCKETS];
+}
+
+static void append(struct futex_waiter *waiter)
+{
+	struct futex_waiter **at = bucket(waiter->addr);
+
+	while (*at)
+		at = &(*at)->next;
+	waiter->next = NULL;
+	*at = waiter;
+}
+
+static void unlink(struct futex_waiter *waiter)
+{
+	for (struct futex_waiter **at = bucket(waiter->addr); *at; at = &(*at)->next) {
+		if (*at != waiter)
+			continue;
+		*at = waiter->next;
+		return;
+	}
+}
+
+static struct futex_waiter *find(uint64_t addr, uint32_t bitset)
+{
+	struct futex_waiter *waiter = *bucket(addr);
+
+	while (waiter && (waiter->addr != addr || !(waiter->bitset & bitset)))
+		waiter = waiter->next;
+	return waiter;
+}
+
+static void wake(struct futex_waiter *waiter)
+{
+	unlink(waiter);
+	waiter->woken = true;
+	thread_wake(waiter->thread);
+}
+
+static long wake_matching(uint64_t addr, int most, uint32_t bitset)
+{
+	struct futex_waiter *waiter;
+	long woken = 0;
+
+	for (; woken < most && (waiter = find(addr, bitset)); woken++)
+		wake(waiter);
+	return woken;
+}
+
+long futex_wake_addr(uint64_t addr, int most)
+{
+	return wake_matching(addr, most, MATCH_ANY);
+}
+
+/* Queues the current thread until it is woken: 0, -ETIMEDOUT, or -EINTR. */
+static int wait_queued(uint64_t addr, uint32_t bitset, uint64_t deadline)
+{
+	struct futex_waiter waiter = { .thread = current, .addr = addr, .bitset = bitset };
+	int result = 0;
+
+	append(&waiter);
+	while (!waiter.woken && !result)
+		result = wait_here(deadline);
+	if (waiter.woken) /* perhaps at the same time as the deadline passed: the wake-up must not get lost */
+		return 0;
+	unlink(&waiter);
+	return result;
+}
+
+static bool word_ok(uint64_t addr)
+{
+	return user_ok((void *)addr, sizeof(uint32_t), true) || user_ok((void *)addr, sizeof(uint32_t), false);
+}
+
+static long futex_wait(uint64_t addr, uint32_t value, uint32_t bitset, uint64_t deadline)
+{
+	if (!bitset)
+		return -EINVAL;
+	if (*(volatile uint32_t *)addr != value)
+		return -EAGAIN;
+	int result = wait_queued(addr, bitset, deadline);
+
+	return result != -EINTR ? result : deadline ? -ERESTART_RESTARTBLOCK : -ERESTARTSYS;
+}
+
+static long requeue(uint64_t from, int wakes, int moves, uint64_t to)
+{
+	struct futex_waiter *waiter;
+	long woken, moved = 0;
+
+	if (wakes < 0 || moves < 0)
+		return -EINVAL;
+	woken = wake_matching(from, wakes, MATCH_ANY);
+	for (; from != to && moved < moves && (waiter = find(from, MATCH_ANY)); moved++) {
+		unlink(waiter);
+		waiter->addr = to;
+		append(waiter);
+	}
+	return woken + moved;
+}
+
+/* FUTEX_WAKE_OP: what the second word becomes, and whether what it was fulfils the comparison. */
+static int operate(uint32_t *word, uint32_t encoded, bool *fulfilled)
+{
+	int op = (int)(encoded >> 28 & 7), comparison = (int)(encoded >> 24 & 15);
+	int argument = (int)(encoded << 8) >> 20, operand = (int)(encoded << 20) >> 20;
+	int old = (int)*word, new;
+
+	if (encoded >> 31 & 1)
+		argument = (int)(1u << (argument & 31));
+	switch (op) {
+	case FUTEX_OP_SET: new = argument; break;
+	case FUTEX_OP_ADD: new = (int)((uint32_t)old + (uint32_t)argument); break;
+	case FUTEX_OP_OR: new = old | argument; break;
+	case FUTEX_OP_ANDN: new = old & ~argument; break;
+	case FUTEX_OP_XOR: new = old ^ argument; break;
+	default: return -ENOSYS;
+	}
+	switch (comparison) {
+	case FUTEX_OP_CMP_EQ: *fulfilled = old == operand; break;
+	case FUTEX_OP_CMP_NE: *fulfilled = old != operand; break;
+	case FUTEX_OP_CMP_LT: *fulfilled = old < operand; break;
+	case FUTEX_OP_CMP_LE: *fulfilled = old <= operand; break;
+	case FUTEX_OP_CMP_GT: *fulfilled = old > operand; break;
+	case FUTEX_OP_CMP_GE: *fulfilled = old >= operand; break;
+	default: return -ENOSYS;
+	}
+	*word = (uint32_t)new;
+	return 0;
+}
+
+static long wake_op(uint64_t first, int most_first, uint64_t second, int most_second, uint32_t encoded)
+{
+	bool fulfilled;
+	int error = operate((uint32_t *)second, encoded, &fulfilled);
+
+	if (error)
+		return error;
+	long woken = wake_matching(first, most_first, MATCH_ANY);
+
+	return fulfilled ? woken + wake_matching(second, most_second, MATCH_ANY) : woken;
+}
+
+/* ---- priority inheritance: on one processor without priorities, a lock that the releaser hands to the longest waiter ---- */
+
+static long pi_lock(uint64_t addr, uint64_t deadline, bool try_only)
+{
+	uint32_t *word = (uint32_t *)addr, owner = *word & FUTEX_TID_MASK;
+	uint32_t me = (uint32_t)current->tid;
+
+	if (!owner) {
+		*word = me | (*word & FUTEX_OWNER_DIED) | (find(addr, MATCH_ANY) ? FUTEX_WAITERS : 0);
+		return 0;
+	}
+	if (owner == me)
+		return -EDEADLK;
+	if (try_only)
+		return -EAGAIN;
+	if (!thread_find((int)owner))
+		return -ESRCH;
+	*word |= FUTEX_WAITERS;
+	int result = wait_queued(addr, MATCH_ANY, deadline);
+
+	return result == -EINTR ? -ERESTARTNOINTR : result;
+}
+
+static void pi_hand_over(uint64_t addr, uint32_t flags)
+{
+	struct futex_waiter *next = find(addr, MATCH_ANY);
+
+	if (!next) {
+		*(uint32_t *)addr = flags;
+		return;
+	}
+	wake(next);
+	*(uint32_t *)addr = (uint32_t)next->thread->tid | flags | (find(addr, MATCH_ANY) ? FUTEX_WAITERS : 0);
+}
+
+static long pi_unlock(uint64_t addr)
+{
+	if ((*(uint32_t *)addr & FUTEX_TID_MASK) != (uint32_t)current->tid)
+		return -EPERM;
+	pi_hand_over(addr, 0);
+	return 0;
+}
+
+/* ---- the system call ---- */
+
+static bool has_timeout(int command)
+{
+	return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2;
+}
+
+/* Relative for FUTEX_WAIT, else absolute, on the clock that the operation names. */
+static int read_deadline(int op, const void *user, uint64_t *deadline)
+{
+	int command = op & FUTEX_CMD_MASK;
+	uint64_t ns;
+
+	*deadline = 0;
+	if (!user || !has_timeout(command))
+		return 0;
+	int error = user_read_time(user, &ns);
+
+	if (error)
+		return error;
+	if (command == FUTEX_WAIT)
+		*deadline = deadline_after(clock_monotonic(), ns);
+	else
+		*deadline = deadline_at(command == FUTEX_LOCK_PI || (op & FUTEX_CLOCK_REALTIME) ? CLOCK_REALTIME : CLOCK_MONOTONIC, ns);
+	return 0;
+}
+
+static bool uses_second(int command)
+{
+	return command == FUTEX_REQUEUE || command == FUTEX_CMP_REQUEUE || command == FUTEX_WAKE_OP;
+}
+
+SYSCALL(futex)
+{
+	uint64_t addr = (uint64_t)a[0], second = (uint64_t)a[4], deadline;
+	int op = (int)a[1], command = op & FUTEX_CMD_MASK, most = (int)a[2], most_second = (int)a[3];
+
+	if ((addr & 3) || (uses_second(command) && (second & 3)))
+		return -EINVAL;
+	if (command != FUTEX_WAKE && command != FUTEX_WAKE_BITSET && !word_ok(addr))
+		return -EFAULT;
+	if (uses_second(command) && !user_ok((void *)second, sizeof(uint32_t), true))
+		return -EFAULT;
+	int error = read_deadline(op, (const void *)a[3], &deadline);
+
+	if (error)
+		return error;
+	switch (command) {
+	case FUTEX_WAIT:
+		return futex_wait(addr, (uint32_t)a[2], MATCH_ANY, deadline);
+	case FUTEX_WAIT_BITSET:
+		return futex_wait(addr, (uint32_t)a[2], (uint32_t)a[5], deadline);
+	case FUTEX_WAKE: /* at least one, whatever is asked for, as on Linux */
+		return wake_matching(addr, MAX(most, 1), MATCH_ANY);
+	case FUTEX_WAKE_BITSET:
+		return a[5] ? wake_matching(addr, MAX(most, 1), (uint32_t)a[5]) : -EINVAL;
+	case FUTEX_REQUEUE:
+		return requeue(addr, most, most_second, second);
+	case FUTEX_CMP_REQUEUE:
+		return *(volatile uint32_t *)addr != (uint32_t)a[5] ? -EAGAIN : requeue(addr, most, most_second, second);
+	case FUTEX_WAKE_OP:
+		return wake_op(addr, most, second, most_second, (uint32_t)a[5]);
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
+		return pi_lock(addr, deadline, false);
+	case FUTEX_TRYLOCK_PI:
+		return pi_lock(addr, 0, true);
+	case FUTEX_UNLOCK_PI:
+		return pi_unlock(addr);
+	}
+	return -ENOSYS;
+}
+
+/* ---- the end of a thread ---- */
+
+SYSCALL(set_robust_list)
+{
+	if ((size_t)a[1] != sizeof(struct robust_list_head))
+		return -EINVAL;
+	current->robust_list = (uint64_t)a[0];
+	return 0;
+}
+
+SYSCALL(get_robust_list)
+{
+	struct thread *thread = a[0] ? thread_find((int)a[0]) : current;
+	size_t size = sizeof(struct robust_list_head);
+
+	if (!thread)
+		return -ESRCH;
+	if (user_write((void *)a[2], &size, sizeof(size)))
+		return -EFAULT;
+	return user_write((void *)a[1], &thread->robust_list, sizeof(thread->robust_list));
+}
+
+/* A lock whose holder ended: the next one who takes it is told. */
+static void owner_died(struct thread *thread, uint64_t addr, bool pi)
+{
+	if ((addr & 3) || !user_ok((void *)addr, sizeof(uint32_t), true))
+		return;
+	uint32_t word = *(volatile uint32_t *)addr;
+
+	if ((word & FUTEX_TID_MASK) != (uint32_t)thread->tid)
+		return;
+	if (pi) {
+		pi_hand_over(addr, FUTEX_OWNER_DIED);
+		return;
+	}
+	*(volatile uint32_t *)addr = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+	if (word & FUTEX_WAITERS)
+		futex_wake_addr(addr, 1);
+}
+
+/* The low bit of a link says that its lock inherits priorities. */
+static void walk_robust_list(struct thread *thread)
+{
+	struct robust_list_head head;
+	uint64_t entry, next;
+
+	if (!thread->robust_list || user_read(&head, (void *)thread->robust_list, sizeof(head)))
+		return;
+	entry = (uint64_t)head.list.next;
+	for (int i = 0; i < ROBUST_MAX && (entry & ~1ull) != thread->robust_list; i++, entry = next) {
+		if (user_read(&next, (void *)(entry & ~1ull), sizeof(next)))
+			return;
+		if (entry != (uint64_t)head.list_op_pending)
+			owner_died(thread, (entry & ~1ull) + (uint64_t)head.futex_offset, entry & 1);
+	}
+	entry = (uint64_t)head.list_op_pending;
+	if (entry)
+		owner_died(thread, (entry & ~1ull) + (uint64_t)head.futex_offset, entry & 1);
+}
+
+void futex_thread_exit(struct thread *thread)
+{
+	cpu_time_thread_ends(thread);
+	signal_thread_exit(thread);
+	walk_robust_list(thread);
+	if (!thread->clear_child_tid || !user_ok((void *)thread->clear_child_tid, sizeof(uint32_t), true))
+		return;
+	*(volatile uint32_t *)thread->clear_child_tid = 0;
+	futex_wake_addr(thread->clear_child_tid, 1);
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Signals: which wait for whom, who takes them, and what they do when nobody handles them. */
+#include "libos/proc/proc.h"
+
+#define HANDLER_DEFAULT 0ull
+#define HANDLER_IGNORE 1ull
+#define UNBLOCKABLE (SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP))
+/*
+ * The terminal's stop signals do nothing by default: the program is alone in its session, and Linux lets nobody stop
+ * a process group that no shell could wake again. SIGSTOP itself stops.
+ */
+#define IGNORED_BY_DEFAULT \
+	(SIG_BIT(SIGCHLD) | SIG_BIT(SIGCONT) | SIG_BIT(SIGURG) | SIG_BIT(SIGWINCH) | SIG_BIT(SIGTSTP) | SIG_BIT(SIGTTIN) | SIG_BIT(SIGTTOU))
+#define SYNCHRONOUS \
+	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGFPE) | SIG_BIT(SIGSYS))
+
+static struct {
+	struct sigaction_k action[SIG_MAX + 1];
+	uint64_t pending;
+	struct sig_entry *queue; /* oldest first */
+	bool stopped;            /* SIGSTOP, until SIGCONT */
+	struct waitq stop_queue;
+} process;
+
+struct waitq signal_queue;
+
+struct sigaction_k signal_action_get(int signo)
+{
+	return process.action[signo];
+}
+
+static bool ignored(int signo)
+{
+	uint64_t handler = process.action[signo].handler;
+
+	return handler == HANDLER_IGNORE || (handler == HANDLER_DEFAULT && (IGNORED_BY_DEFAULT & SIG_BIT(signo)));
+}
+
+static void flush(uint64_t *pending, struct sig_entry **queue, uint64_t set)
+{
+	*pending &= ~set;
+	for (struct sig_entry **at = queue; *at;) {
+		struct sig_entry *entry = *at;
+
+		if (!(SIG_BIT(entry->info.signo) & set)) {
+			at = &entry->next;
+			continue;
+		}
+		*at = entry->next;
+		kfree(entry);
+	}
+}
+
+static void flush_everywhere(uint64_t set)
+{
+	flush(&process.pending, &process.queue, set);
+	for (struct thread *thread = threads; thread; thread = thread->next)
+		flush(&thread->sig_pending, &thread->sig_queue, set);
+}
+
+void signal_action_set(int signo, const struct sigaction_k *action)
+{
+	process.action[signo] = *action;
+	process.action[signo].mask &= ~UNBLOCKABLE;
+	if (ignored(signo))
+		flush_everywhere(SIG_BIT(signo));
+}
+
+void signal_block(uint64_t mask)
+{
+	current->sig_blocked = mask & ~UNBLOCKABLE;
+}
+
+void signal_mask_temporarily(uint64_t mask)
+{
+	if (!current->sig_restore_mask)
+		current->sig_saved_mask = current->sig_blocked;
+	current->sig_restore_mask = true;
+	signal_block(mask);
+}
+
+uint64_t signal_pending_set(void)
+{
+	return current->sig_pending | process.pending;
+}
+
+bool signal_pending(void)
+{
+	if (current->sig_parked)
+		return false;
+	return process.stopped || (signal_pending_set() & ~current->sig_blocked);
+}
+
+/* ---- sending ---- */
+
+/* Appends to a queue. A plain signal that waits already is not queued twice. */
+static int enqueue(uint64_t *pending, struct sig_entry **queue, int signo, const struct siginfo_k *info)
+{
+	struct sig_entry **at = queue, *entry;
+	int count = 0;
+
+	if (signo < SIGRTMIN && (*pending & SIG_BIT(signo)))
+		return 0;
+	for (; *at; at = &(*at)->next)
+		count += (*at)->info.signo == signo;
+	if (count >= SIG_QUEUE_MAX)
+		return -EAGAIN;
+	*pending |= SIG_BIT(signo);
+	entry = kmalloc(sizeof(*entry));
+	if (!entry)
+		return 0; /* the signal arrives, its information is lost, as on Linux */
+	*entry = (struct sig_entry){ .info = *info };
+	entry->info.signo = signo;
+	*at = entry;
+	return 0;
+}
+
+static bool wants(const struct thread *thread, int signo)
+{
+	return thread->state != THREAD_DEAD && !(thread->sig_blocked & SIG_BIT(signo));
+}
+
+/* The first thread takes what it does not block, as on Linux. */
+static struct thread *choose(int signo)
+{
+	struct thread *first = thread_find(process_id());
+
+	if (first && wants(first, signo))
+		return first;
+	for (struct thread *thread = threads; thread; thread = thread->next)
+		if (wants(thread, signo))
+			return thread;
+	return NULL;
+}
+
+static void resume_stopped(void)
+{
+	process.stopped = false;
+	wake_all(&process.stop_queue, 0);
+}
+
+int signal_post(struct thread *thread, int signo, const struct siginfo_k *info)
+{
+	const struct siginfo_k from_self = { .code = SI_USER, .kill = { .pid = process_id(), .uid = credentials()->uid } };
+	struct thread *taker = thread ? thread : choose(signo);
+	int result;
+
+	if (!info)
+		info = &from_self;
+	if (signo == SIGKILL)
+		process_exit(SIGKILL);
+	if (signo == SIGCONT) {
+		flush_everywhere(SIG_BIT(SIGSTOP));
+		resume_stopped();
+	} else if (signo == SIGSTOP) {
+		flush_everywhere(SIG_BIT(SIGCONT));
+	}
+	if (ignored(signo) && taker && wants(taker, signo))
+		return 0;
+	if (thread)
+		result = enqueue(&thread->sig_pending, &thread->sig_queue, signo, info);
+	else
+		result = enqueue(&process.pending, &process.queue, signo, info);
+	if (taker && wants(taker, signo) && !taker->sig_parked)
+		thread_wake(taker);
+	wake_all(&signal_queue, EPOLLIN);
+	return result;
+}
+
+void signal_send(struct thread *thread, int signo, const struct siginfo_k *info)
+{
+	(void)signal_post(thread, signo, info);
+}
+
+void signal_poll_outside(void)
+{
+	struct siginfo_k info = { .code = SI_USER };
+	uint32_t bits = __atomic_exchange_n(&shared_page->signals, 0, __ATOMIC_ACQ_REL);
+
+	for (; bits; bits &= bits - 1)
+		signal_send(NULL, __builtin_ctz(bits) + 1, &info);
+}
+
+void signal_fault(struct regs *regs, int signo, int code, uint64_t addr, uint64_t vector, uint64_t error, uint64_t cr2)
+{
+	struct siginfo_k info = { .signo = signo, .code = code, .fault.addr = addr };
+
+	current->trap_vector = vector;
+	current->trap_error = error;
+	current->trap_cr2 = cr2;
+	if (process.action[signo].handler <= HANDLER_IGNORE || (current->sig_blocked & SIG_BIT(signo)))
+		crash_program(regs, signo, vector, error, cr2);
+	signal_send(current, signo, &info);
+}
+
+void signal_thread_exit(struct thread *thread)
+{
+	flush(&thread->sig_pending, &thread->sig_queue, ~0ull);
+	/* A signal of the process that woke this thread must not be forgotten: somebody else takes it. */
+	for (uint64_t left = process.pending; left; left &= left - 1) {
+		struct thread *other = choose(__builtin_ctzll(left) + 1);
+
+		if (other && other != thread)
+			thread_wake(other);
+	}
+}
+
+/* ---- taking ---- */
+
+/* Removes the oldest entry of the signal from a queue that has it pending. */
+static void dequeue(uint64_t *pending, struct sig_entry **queue, int signo, struct siginfo_k *info)
+{
+	bool found = false, more = false;
+
+	*info = (struct siginfo_k){ .signo = signo, .code = SI_USER };
+	for (struct sig_entry **at = queue; *at;) {
+		struct sig_entry *entry = *at;
+
+		if (entry->info.signo == signo && found) {
+			more = true;
+			break;
+		}
+		if (entry->info.signo != signo) {
+			at = &entry->next;
+			continue;
+		}
+		found = true;
+		*info = entry->info;
+		*at = entry->next;
+		kfree(entry);
+	}
+	if (!more)
+		*pending &= ~SIG_BIT(signo);
+	if (info->code == SI_TIMER)
+		posix_timer_delivered(info);
+}
+
+static int lowest(uint64_t set)
+{
+	if (set & SYNCHRONOUS)
+		set &= SYNCHRONOUS;
+	return set ? __builtin_ctzll(set) + 1 : 0;
+}
+
+int signal_take(uint64_t mask, struct siginfo_k *info)
+{
+	int signo = lowest(current->sig_pending & mask);
+
+	if (signo) {
+		dequeue(&current->sig_pending, &current->sig_queue, signo, info);
+		return signo;
+	}
+	signo = lowest(process.pending & mask);
+	if (signo)
+		dequeue(&process.pending, &process.queue, signo, info);
+	return signo;
+}
+
+struct sig_entry *signal_find_timer(int timer_id)
+{
+	struct sig_entry *entry;
+
+	for (entry = process.queue; entry; entry = entry->next)
+		if (entry->info.code == SI_TIMER && entry->info.timer.timer_id == timer_id)
+			return entry;
+	for (struct thread *thread = threads; thread; thread = thread->next)
+		for (entry = thread->sig_queue; entry; entry = entry->next)
+			if (entry->info.code == SI_TIMER && entry->info.timer.timer_id == timer_id)
+				return entry;
+	return NULL;
+}
+
+/* ---- delivery ---- */
+
+static void park_while_stopped(void)
+{
+	current->sig_parked = true;
+	while (process.stopped)
+		wait_on(&process.stop_queue, 0);
+	current->sig_parked = false;
+}
+
+/* What becomes of a system call that a signal interrupted; action is NULL if no handler runs. */
+static void settle_restart(struct regs *regs, const struct sigaction_k *action)
+{
+	bool interrupted;
+
+	if ((int64_t)regs->orig_rax < 0)
+		return;
+	switch (-(int64_t)regs->rax) {
+	case ERESTARTSYS:
+		interrupted = action && !(action->flags & SA_RESTART);
+		break;
+	case ERESTARTNOINTR:
+		interrupted = false;
+		break;
+	case ERESTARTNOHAND:
+	case ERESTART_RESTARTBLOCK:
+		interrupted = action != NULL;
+		break;
+	default:
+		return;
+	}
+	if (interrupted) {
+		regs->rax = (uint64_t)-EINTR;
+	} else { /* also true for a patched call: its last two bytes are a syscall instruction */
+		regs->rax = regs->orig_rax;
+		regs->rip -= 2;
+	}
+	regs->orig_rax = (uint64_t)-1;
+}
+
+static void default_action(const struct siginfo_k *info)
+{
+	if (info->signo == SIGSTOP)
+		process.stopped = true;
+	else
+		process_exit(info->signo);
+}
+
+static void enter_handler(struct regs *regs, struct siginfo_k *info)
+{
+	struct sigaction_k action = process.action[info->signo];
+	uint64_t mask = current->sig_restore_mask ? current->sig_saved_mask : current->sig_blocked;
+
+	settle_restart(regs, &action);
+	if (!sigframe_push(regs, &action, info, mask)) {
+		if (info->signo == SIGSEGV)
+			crash_program(regs, SIGSEGV, current->trap_vector, current->trap_error, current->trap_cr2);
+		signal_fault(regs, SIGSEGV, SI_KERNEL, 0, 14, 6, regs->rsp);
+		return;
+	}
+	current->sig_restore_mask = false;
+	current->restore_all = true;
+	signal_block(current->sig_blocked | action.mask | (action.flags & SA_NODEFER ? 0 : SIG_BIT(info->signo)));
+	if (action.flags & SA_RESETHAND)
+		process.action[info->signo].handler = HANDLER_DEFAULT;
+}
+
+void signal_deliver(struct regs *regs)
+{
+	struct siginfo_k info;
+
+	for (;;) {
+		park_while_stopped();
+		if (!signal_take(~current->sig_blocked, &info))
+			break;
+		if (ignored(info.signo))
+			continue;
+		if (process.action[info.signo].handler == HANDLER_DEFAULT)
+			default_action(&info);
+		else
+			enter_handler(regs, &info);
+	}
+	settle_restart(regs, NULL);
+	if (current->sig_restore_mask) {
+		current->sig_restore_mask = false;
+		signal_block(current->sig_saved_mask);
+	}
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The system calls about signals. There is one process: it may signal itself and nobody else. */
+#include "libos/proc/proc.h"
+
+static bool valid(int signo)
+{
+	return signo >= 1 && signo <= SIG_MAX;
+}
+
+SYSCALL(rt_sigaction)
+{
+	int signo = (int)a[0];
+	struct sigaction_k action, old;
+
+	if (a[3] != sizeof(uint64_t) || !valid(signo))
+		return -EINVAL;
+	old = signal_action_get(signo);
+	if (a[1]) {
+		if (signo == SIGKILL || signo == SIGSTOP)
+			return -EINVAL;
+		if (user_read(&action, (const void *)a[1], sizeof(action)))
+			return -EFAULT;
+	}
+	if (a[2] && user_write((void *)a[2], &old, sizeof(old)))
+		return -EFAULT;
+	if (a[1])
+		signal_action_set(signo, &action);
+	return 0;
+}
+
+static int change_mask(int how, uint64_t set)
+{
+	uint64_t old = current->sig_blocked;
+
+	switch (how) {
+	case SIG_BLOCK:
+		signal_block(old | set);
+		return 0;
+	case SIG_UNBLOCK:
+		signal_block(old & ~set);
+		return 0;
+	case SIG_SETMASK:
+		signal_block(set);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+SYSCALL(rt_sigprocmask)
+{
+	uint64_t set, old = current->sig_blocked;
+
+	if (a[3] != sizeof(set))
+		return -EINVAL;
+	if (a[1]) {
+		if (user_read(&set, (const void *)a[1], sizeof(set)))
+			return -EFAULT;
+		int error = change_mask((int)a[0], set);
+
+		if (error)
+			return error;
+	}
+	return a[2] ? user_write((void *)a[2], &old, sizeof(old)) : 0;
+}
+
+SYSCALL(rt_sigpending)
+{
+	uint64_t set = signal_pending_set() & current->sig_blocked;
+
+	if ((size_t)a[1] > sizeof(set))
+		return -EINVAL;
+	return user_write((void *)a[0], &set, (size_t)a[1]);
+}
+
+static long wait_for_handler(void)
+{
+	while (wait_here(0) != -EINTR)
+		;
+	return -ERESTARTNOHAND;
+}
+
+SYSCALL(pause)
+{
+	return wait_for_handler();
+}
+
+SYSCALL(rt_sigsuspend)
+{
+	uint64_t mask;
+
+	if (a[1] != sizeof(mask))
+		return -EINVAL;
+	if (user_read(&mask, (const void *)a[0], sizeof(mask)))
+		return -EFAULT;
+	signal_mask_temporarily(mask);
+	return wait_for_handler();
+}
+
+SYSCALL(rt_sigtimedwait)
+{
+	struct siginfo_k info;
+	uint64_t set, ns, deadline = 0;
+	int result = 0, signo;
+
+	if (a[3] != sizeof(set))
+		return -EINVAL;
+	if (user_read(&set, (const void *)a[0], sizeof(set)))
+		return -EFAULT;
+	set &= ~(SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP));
+	if (a[2]) {
+		result = user_read_time((const void *)a[2], &ns);
+		if (result)
+			return result;
+		deadline = deadline_after(clock_monotonic(), ns);
+	}
+	while (!(signo = signal_take(set, &info))) {
+		if (result)
+			return result == -ETIMEDOUT ? -EAGAIN : result;
+		result = wait_on(&signal_queue, deadline);
+	}
+	if (a[1] && user_write((void *)a[1], &info, sizeof(info)))
+		return -EFAULT;
+	return signo;
+}
+
+SYSCALL(sigaltstack)
+{
+	stack_t stack, old = altstack_get(current->regs->rsp);
+	int result = 0;
+
+	if (a[0]) {
+		if (user_read(&stack, (const void *)a[0], sizeof(stack)))
+			return -EFAULT;
+		result = altstack_set(&stack);
+	}
+	if (!result && a[1])
+		result = user_write((void *)a[1], &old, sizeof(old));
+	return result;
+}
+
+/* ---- sending ---- */
+
+static bool is_self(int pid)
+{
+	return pid == process_id() || pid == 0 || pid == -process_id();
+}
+
+/* kill(-1, ...) goes to every process but the caller: there is none. */
+SYSCALL(kill)
+{
+	int pid = (int)a[0], signo = (int)a[1];
+	struct siginfo_k info = { .code = SI_USER, .kill = { .pid = process_id(), .uid = credentials()->uid } };
+
+	if (signo && !valid(signo))
+		return -EINVAL;
+	if (!is_self(pid))
+		return -ESRCH;
+	return signo ? signal_post(NULL, signo, &info) : 0;
+}
+
+static long send_to_thread(int pid, int tid, int signo, const struct siginfo_k *info)
+{
+	struct thread *thread = tid > 0 ? thread_find(tid) : NULL;
+
+	if (tid <= 0 || (signo && !valid(signo)))
+		return -EINVAL;
+	if (!thread || (pid && pid != process_id()))
+		return -ESRCH;
+	return signo ? signal_post(thread, signo, info) : 0;
+}
+
+static long kill_thread(int pid, int tid, int signo)
+{
+	struct siginfo_k info = { .code = SI_TKILL, .kill = { .pid = process_id(), .uid = credentials()->uid } };
+
+	return send_to_thread(pid, tid, signo, &info);
+}
+
+SYSCALL(tkill)
+{
+	return kill_thread(0, (int)a[0], (int)a[1]);
+}
+
+SYSCALL(tgkill)
+{
+	return (int)a[0] > 0 ? kill_thread((int)a[0], (int)a[1], (int)a[2]) : -EINVAL;
+}
+
+SYSCALL(rt_sigqueueinfo)
+{
+	int signo = (int)a[1];
+	struct siginfo_k info;
+
+	if (user_read(&info, (const void *)a[2], sizeof(info)))
+		return -EFAULT;
+	if (signo && !valid(signo))
+		return -EINVAL;
+	if ((int)a[0] != process_id())
+		return -ESRCH;
+	return signo ? signal_post(NULL, signo, &info) : 0;
+}
+
+SYSCALL(rt_tgsigqueueinfo)
+{
+	struct siginfo_k info;
+
+	if (user_read(&info, (const void *)a[3], sizeof(info)))
+		return -EFAULT;
+	return (int)a[0] > 0 ? send_to_thread((int)a[0], (int)a[1], (int)a[2], &info) : -EINVAL;
+}
