@@ -9,9 +9,9 @@
 #include "base/number.h"
 #include "base/text.h"
 #include "cli/all_verbs.h"
-#include "cli/control.h"
-#include "cli/describe.h"
-#include "cli/record.h"
+#include "node/monitor_control.h"
+#include "node/vm_info.h"
+#include "node/record.h"
 
 struct balloon_options {
 	const char *format;

@@ -13,7 +13,7 @@
 #include "base/frame.h"
 #include "base/log.h"
 #include "base/tree.h"
-#include "cli/agent.h"
+#include "node/agent_client.h"
 #include "cli/all_verbs.h"
 
 #define PATIENCE_S 60 /* without a byte from the guest */

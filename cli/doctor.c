@@ -17,10 +17,10 @@
 
 #include "base/file.h"
 #include "cli/all_verbs.h"
-#include "cli/describe.h"
-#include "cli/paths.h"
-#include "cli/spawn.h"
-#include "cli/state.h"
+#include "node/vm_info.h"
+#include "node/node_paths.h"
+#include "base/spawn.h"
+#include "node/state.h"
 #include "tinyx/cache.h"
 
 enum level { FINE, NOTE, NEEDED };

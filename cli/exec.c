@@ -15,9 +15,9 @@
 #include "base/frame.h"
 #include "base/log.h"
 #include "base/number.h"
-#include "cli/agent.h"
+#include "node/agent_client.h"
 #include "cli/all_verbs.h"
-#include "cli/guest.h"
+#include "node/guest_initrd.h"
 #include "cli/terminal.h"
 
 #define INTERRUPTS_TO_LEAVE 3

@@ -7,13 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/agent.h"
+#include "node/agent_client.h"
 #include "cli/all_verbs.h"
-#include "cli/config.h"
-#include "cli/control.h"
-#include "cli/crash.h"
-#include "cli/describe.h"
-#include "cli/record.h"
+#include "node/vm_config.h"
+#include "node/monitor_control.h"
+#include "node/crash_report.h"
+#include "node/vm_info.h"
+#include "node/record.h"
 
 /* A living monitor knows more than it has written to the file. */
 static void refresh(struct vm_info *info)

@@ -12,10 +12,10 @@
 
 #include "base/file.h"
 #include "cli/all_verbs.h"
-#include "cli/config.h"
-#include "cli/control.h"
-#include "cli/crash.h"
-#include "cli/describe.h"
+#include "node/vm_config.h"
+#include "node/monitor_control.h"
+#include "node/crash_report.h"
+#include "node/vm_info.h"
 
 #define CHUNK 65536
 #define ALL UINT64_MAX

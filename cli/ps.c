@@ -8,9 +8,9 @@
 
 #include "base/number.h"
 #include "cli/all_verbs.h"
-#include "cli/config.h"
-#include "cli/control.h"
-#include "cli/describe.h"
+#include "node/vm_config.h"
+#include "node/monitor_control.h"
+#include "node/vm_info.h"
 
 #define PATIENCE_MS 200
 

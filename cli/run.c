@@ -14,11 +14,11 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "cli/all_verbs.h"
-#include "cli/choose.h"
-#include "cli/crash.h"
-#include "cli/launch.h"
+#include "node/choose.h"
+#include "node/crash_report.h"
+#include "node/launch.h"
 #include "cli/terminal.h"
-#include "cli/record.h"
+#include "node/record.h"
 #include "tinyx/pack.h"
 
 #define ENV_FILE_MAX (1u << 20)

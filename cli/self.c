@@ -10,7 +10,7 @@
 #include "abi/libos.h"
 #include "base/file.h"
 #include "cli/all_verbs.h"
-#include "cli/describe.h"
+#include "node/vm_info.h"
 
 /* ---- version ---- */
 

@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "base/number.h"
-#include "cli/agent.h"
+#include "node/agent_client.h"
 #include "cli/all_verbs.h"
-#include "cli/control.h"
-#include "cli/describe.h"
+#include "node/monitor_control.h"
+#include "node/vm_info.h"
 
 #define KILL_MS 5000
 

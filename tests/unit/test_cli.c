@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "cli/crash.h"
-#include "cli/net.h"
-#include "cli/record.h"
-#include "cli/state.h"
+#include "node/crash_report.h"
+#include "node/link.h"
+#include "node/record.h"
+#include "node/state.h"
 
 /* ---- network ---- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting other programs: by vfork, since a copied address space would cost more than all the rest of a start. */
-#ifndef LV_CLI_SPAWN_H
-#define LV_CLI_SPAWN_H
+#ifndef LV_BASE_SPAWN_H
+#define LV_BASE_SPAWN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * as long as it lives), control (socket), console.log, monitor.log; names/NAME is a link to the directory. A directory
  * appears whole, by rename. Nothing here locks or reads another VM, except listing and the lookup of an id prefix.
  */
-#ifndef LV_CLI_STATE_H
-#define LV_CLI_STATE_H
+#ifndef LV_NODE_STATE_H
+#define LV_NODE_STATE_H
 
 #include <stdbool.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One VM as the listing verbs see it: its configuration, its record, and what both mean together. */
-#ifndef LV_CLI_DESCRIBE_H
-#define LV_CLI_DESCRIBE_H
+#ifndef LV_NODE_VM_INFO_H
+#define LV_NODE_VM_INFO_H
 
 #include <jansson.h>
 
-#include "cli/state.h"
+#include "node/state.h"
 
 enum vm_state { VM_STARTING, VM_RUNNING, VM_EXITED, VM_CRASHED, VM_DEAD };
 

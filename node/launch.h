@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a validated configuration to a running monitor, and to its end. */
-#ifndef LV_CLI_LAUNCH_H
-#define LV_CLI_LAUNCH_H
+#ifndef LV_NODE_LAUNCH_H
+#define LV_NODE_LAUNCH_H
 
-#include "cli/config.h"
-#include "cli/state.h"
+#include "node/vm_config.h"
+#include "node/state.h"
 
 struct launch { /* LAUNCH_NONE: nothing started */
 	const struct vm_config *config;

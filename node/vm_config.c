@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/config.h"
+#include "node/vm_config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "abi/layout.h"
 #include "base/file.h"
 #include "base/number.h"
-#include "cli/record.h"
+#include "node/record.h"
 
 #define MEMORY_LEAST (4ull << 20)
 #define ENV_MAX 512

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/net.h"
-#include "cli/spawn.h"
+#include "node/link.h"
+#include "base/spawn.h"
 
 #define GATEWAY_MAC "52:55:0a:00:02:02"
 

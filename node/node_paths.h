@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where lightvm's other parts are installed, or lie in a build tree. */
-#ifndef LV_CLI_PATHS_H
-#define LV_CLI_PATHS_H
+#ifndef LV_NODE_NODE_PATHS_H
+#define LV_NODE_NODE_PATHS_H
 
 #include "base/error.h"
 

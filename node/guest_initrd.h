@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a Linux guest is told: the configuration of PID 1 (abi/guest_config.h), and the initial RAM disk that carries it. */
-#ifndef LV_CLI_GUEST_H
-#define LV_CLI_GUEST_H
+#ifndef LV_NODE_GUEST_INITRD_H
+#define LV_NODE_GUEST_INITRD_H
 
 #include "base/text.h"
-#include "cli/config.h"
+#include "node/vm_config.h"
 
 /* Parts of a configuration, for EXEC requests too: begin, records, end. */
 void guest_begin(struct text *out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/guest.h"
+#include "node/guest_initrd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 
 #include "abi/guest_config.h"
 #include "base/file.h"
-#include "cli/paths.h"
+#include "node/node_paths.h"
 #include "tinyx/cpio.h"
 
 #define ARCHIVE_MAX (16u << 20)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/describe.h"
+#include "node/vm_info.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "base/number.h"
-#include "cli/config.h"
+#include "node/vm_config.h"
 #include "cli/verb.h"
 
 static void judge(struct vm_info *info)

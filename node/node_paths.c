@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/paths.h"
+#include "node/node_paths.h"
 
 #include <errno.h>
 #include <limits.h>

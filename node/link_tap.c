@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "cli/net.h"
+#include "node/link.h"
 
 #define VNET_HEADER 12 /* struct virtio_net_hdr_v1 */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/control.h"
+#include "node/monitor_control.h"
 
 #include <errno.h>
 #include <stdio.h>

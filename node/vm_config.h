@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One VM as asked for: filled from command line and image manifest, validated, then applied and kept as config.json. */
-#ifndef LV_CLI_CONFIG_H
-#define LV_CLI_CONFIG_H
+#ifndef LV_NODE_VM_CONFIG_H
+#define LV_NODE_VM_CONFIG_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "cli/net.h"
-#include "cli/state.h"
+#include "node/link.h"
+#include "node/state.h"
 
 #define CONFIG_MEMORY (256ull << 20) /* unless told otherwise; a limit, not a cost */
 #define CONFIG_DISKS 8

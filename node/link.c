@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/net.h"
+#include "node/link.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/state.h"
+#include "node/state.h"
 
 #include <ctype.h>
 #include <dirent.h>

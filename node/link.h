@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The network of a VM: what the user asked for, and the host's end of it. */
-#ifndef LV_CLI_NET_H
-#define LV_CLI_NET_H
+#ifndef LV_NODE_LINK_H
+#define LV_NODE_LINK_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -74,7 +74,7 @@ void net_close(struct net_link *link);
 void net_argument(const struct net_spec *spec, const struct net_link *link, struct text *out);
 json_t *net_json(const struct net_spec *spec);
 
-/* passt.c, tap.c: the two ways to a link */
+/* link_passt.c, link_tap.c: the two ways to a link */
 int passt_connect(struct net_link *link, struct error *error);
 /* Gives link->peer to a new passt; with wait link->ready tells when it serves. */
 int passt_start(const struct net_spec *spec, int log_fd, struct net_link *link, bool wait, struct error *error);

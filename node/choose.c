@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/choose.h"
+#include "node/choose.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/agent.h"
+#include "node/agent_client.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +16,8 @@
 
 #include "base/file.h"
 #include "base/frame.h"
-#include "cli/config.h"
-#include "cli/control.h"
+#include "node/vm_config.h"
+#include "node/monitor_control.h"
 
 #define LINE 64 /* bytes of "OK port\n", and more */
 

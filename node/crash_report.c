@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/crash.h"
+#include "node/crash_report.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,7 +10,7 @@
 #include "abi/layout.h"
 #include "base/file.h"
 #include "base/number.h"
-#include "cli/paths.h"
+#include "node/node_paths.h"
 #include "parse/elf.h"
 #include "tinyx/image.h"
 

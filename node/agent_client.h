@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client of the agent in a Linux guest (abi/agent.h), through the VM's vsock socket by Firecracker's convention. */
-#ifndef LV_CLI_AGENT_H
-#define LV_CLI_AGENT_H
+#ifndef LV_NODE_AGENT_CLIENT_H
+#define LV_NODE_AGENT_CLIENT_H
 
 #include "abi/agent.h"
 #include "base/error.h"
-#include "cli/describe.h"
+#include "node/vm_info.h"
 
 #define AGENT_PATIENCE_MS 20000 /* for a VM that is still starting */
 #define AGENT_ANSWER_MS 5000    /* for one answer */

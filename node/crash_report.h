@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The report of a guest that died of a fault: what, where, stack, registers, last output. */
-#ifndef LV_CLI_CRASH_H
-#define LV_CLI_CRASH_H
+#ifndef LV_NODE_CRASH_REPORT_H
+#define LV_NODE_CRASH_REPORT_H
 
 #include "abi/control.h"
 #include "base/text.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client of a monitor's control socket (abi/control.h). */
-#ifndef LV_CLI_CONTROL_H
-#define LV_CLI_CONTROL_H
+#ifndef LV_NODE_MONITOR_CONTROL_H
+#define LV_NODE_MONITOR_CONTROL_H
 
 #include "abi/control.h"
 #include "base/error.h"

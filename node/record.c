@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/record.h"
+#include "node/record.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "base/text.h"
 
 static const char *const syscall_names[] = {
-#include "cli/syscall_names.inc" /* made from the kernel's header at build time */
+#include "node/syscall_names.inc" /* made from the kernel's header at build time */
 };
 
 const char *syscall_name(uint32_t number, char *buffer, size_t room)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/launch.h"
+#include "node/launch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,11 +18,11 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/number.h"
-#include "cli/agent.h"
-#include "cli/control.h"
-#include "cli/guest.h"
-#include "cli/paths.h"
-#include "cli/spawn.h"
+#include "node/agent_client.h"
+#include "node/monitor_control.h"
+#include "node/guest_initrd.h"
+#include "node/node_paths.h"
+#include "base/spawn.h"
 #include "cli/terminal.h"
 #include "cli/verb.h"
 

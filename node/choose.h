@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which kernel a VM gets: the library OS, a Linux kernel from the cache, or one that the user brings. */
-#ifndef LV_CLI_CHOOSE_H
-#define LV_CLI_CHOOSE_H
+#ifndef LV_NODE_CHOOSE_H
+#define LV_NODE_CHOOSE_H
 
-#include "cli/config.h"
+#include "node/vm_config.h"
 
 struct choose { /* what the user said; NULL, 0: nothing */
 	const char *kernel; /* "auto", "libos", "linux", a name or a path */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The status record in words: boot ledger, missing system calls, devices. */
-#ifndef LV_CLI_RECORD_H
-#define LV_CLI_RECORD_H
+#ifndef LV_NODE_RECORD_H
+#define LV_NODE_RECORD_H
 
 #include <jansson.h>
 #include <stdbool.h>
