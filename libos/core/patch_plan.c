@@ -30,25 +30,46 @@ static unsigned operand_length(const uint8_t *at, const uint8_t *end)
 	return 1 + (rm == 4) + mod;
 }
 
-/* Length of an instruction that means the same anywhere and leaves the stack pointer alone; 0: another kind. */
+/* Is the register RAX (AH has 4, without REX), with this bit of REX before its three? */
+static bool is_rax(unsigned reg, bool extended)
+{
+	return !extended && (reg == 0 || reg == 4);
+}
+
+/*
+ * Length of an instruction that means the same anywhere and leaves RAX and the stack pointer alone; 0: another kind.
+ * RAX must keep the number that an instruction before this one loaded.
+ */
 static unsigned movable(const uint8_t *at, const uint8_t *end)
 {
 	const uint8_t *start = at;
-	unsigned operand, immediate = 0;
+	unsigned operand, immediate = 0, rex = 0;
 
-	if (at < end && (*at & 0xf0) == 0x40) /* REX */
-		at++;
+	if (at < end && (*at & 0xf0) == 0x40)
+		rex = *at++;
 	if (end - at < 2)
 		return 0;
 	if ((*at & 0xf8) == 0xb8) /* mov $imm32,%reg; with REX.W it is longer */
-		return at > start && start[0] & 8 ? 0 : at + 5 - start;
+		return rex & 8 || is_rax(*at & 7, rex & 1) ? 0 : at + 5 - start;
 	switch (*at++) {
-	case 0x31: case 0x33: case 0x89: case 0x8b: case 0x8d: case 0x85: case 0x21: case 0x09: case 0x01: case 0x29:
+	case 0x33: case 0x8b: case 0x8d: /* to the register */
+		if (is_rax(*at >> 3 & 7, rex & 4))
+			return 0;
+		break;
+	case 0x85: /* test: to none */
+		break;
+	case 0x31: case 0x89: case 0x21: case 0x09: case 0x01: case 0x29: /* to the operand */
+		if (*at >> 6 == 3 && is_rax(*at & 7, rex & 1))
+			return 0;
 		break;
 	case 0x80: case 0x83:
+		if (*at >> 6 == 3 && is_rax(*at & 7, rex & 1))
+			return 0;
 		immediate = 1;
 		break;
 	case 0x81:
+		if (*at >> 6 == 3 && is_rax(*at & 7, rex & 1))
+			return 0;
 		immediate = 4;
 		break;
 	default:
@@ -76,16 +97,22 @@ static void set(struct patch *patch, unsigned before, bool jumped_over)
 	*patch = (struct patch){ .before = before, .displaced = before - 2, .jumped_over = jumped_over };
 }
 
+/* A byte that, before b8, may make another instruction of it: with REX, "mov $nr,%eax" is "mov $nr,%r8d" or takes eight bytes. */
+static bool may_be_prefix(uint8_t byte)
+{
+	return (byte & 0xf0) == 0x40 || byte == 0x66 || byte == 0x67 || byte == 0x0f || (byte >= 0xf0 && byte <= 0xf3);
+}
+
 /* mov $nr,%eax, then at most a few others; text ends behind the SYSCALL. */
 static bool plan_number(struct patch *patch, const uint8_t *text, size_t size, uint32_t nr)
 {
 	const uint8_t *end = text + size;
 
 	/* Seven bytes reach up to the end of the SYSCALL; eight would leave half of it. */
-	for (unsigned before = PATCH_JUMP; before <= size; before += before == PATCH_JUMP ? 2 : 1) {
+	for (unsigned before = PATCH_JUMP; before < size; before += before == PATCH_JUMP ? 2 : 1) {
 		const uint8_t *at = end - before;
 
-		if (*at != 0xb8 || (uint32_t)read32(at + 1) != nr || !all_movable(at + 5, end - 2))
+		if (*at != 0xb8 || may_be_prefix(at[-1]) || (uint32_t)read32(at + 1) != nr || !all_movable(at + 5, end - 2))
 			continue;
 		set(patch, before, before != PATCH_JUMP);
 		return true;

@@ -35,14 +35,14 @@ static void test_between(void **state)
 	struct patch p;
 
 	/* mov $202,%eax; xor $0x81,%sil */
-	assert_true(PLAN(202, &p, 0xb8, 0xca, 0, 0, 0, 0x40, 0x80, 0xf6, 0x81, 0x0f, 0x05));
+	assert_true(PLAN(202, &p, 0xc3, 0xb8, 0xca, 0, 0, 0, 0x40, 0x80, 0xf6, 0x81, 0x0f, 0x05));
 	assert_int_equal(p.before, 11);
 	assert_true(p.jumped_over);
 	/* mov $257,%eax; mov %rdi,%rsi; mov $-100,%edi */
 	assert_true(PLAN(257, &p, 0x90, 0xb8, 1, 1, 0, 0, 0x48, 0x89, 0xfe, 0xbf, 0x9c, 0xff, 0xff, 0xff, 0x0f, 0x05));
 	assert_int_equal(p.before, 15);
 	/* mov 0x10(%rsp),%rdi; mov 8(%r8),%esi between */
-	assert_true(PLAN(9, &p, 0xb8, 9, 0, 0, 0, 0x48, 0x8b, 0x7c, 0x24, 0x10, 0x41, 0x8b, 0x70, 0x08, 0x0f, 0x05));
+	assert_true(PLAN(9, &p, 0xc3, 0xb8, 9, 0, 0, 0, 0x48, 0x8b, 0x7c, 0x24, 0x10, 0x41, 0x8b, 0x70, 0x08, 0x0f, 0x05));
 	/* %rip-relative, a jump, a call, a push: none of them can move */
 	assert_false(PLAN(9, &p, 0xb8, 9, 0, 0, 0, 0x48, 0x8b, 0x3d, 1, 2, 3, 4, 0x0f, 0x05));
 	assert_false(PLAN(9, &p, 0xb8, 9, 0, 0, 0, 0x74, 0x02, 0x31, 0xff, 0x0f, 0x05));
@@ -50,6 +50,25 @@ static void test_between(void **state)
 	assert_false(PLAN(9, &p, 0xb8, 9, 0, 0, 0, 0x50, 0x31, 0xff, 0x0f, 0x05));
 	/* one byte between: the jump would end in the middle of the SYSCALL */
 	assert_false(PLAN(9, &p, 0xb8, 9, 0, 0, 0, 0x90, 0x0f, 0x05));
+}
+
+/* The number may have come from elsewhere all the same. */
+static void test_other_register(void **state)
+{
+	struct patch p;
+
+	/* mov $202,%r8d; mov $1,%edx; mov %r8,%rax: musl's futex wake */
+	assert_false(PLAN(202, &p, 0x90, 0x41, 0xb8, 0xca, 0, 0, 0, 0xba, 1, 0, 0, 0, 0x4c, 0x89, 0xc0, 0x0f, 0x05));
+	assert_false(PLAN(202, &p, 0x90, 0x41, 0xb8, 0xca, 0, 0, 0, 0x31, 0xd2, 0x0f, 0x05)); /* and EAX has it by chance */
+	assert_false(PLAN(202, &p, 0x90, 0x41, 0xb8, 0xca, 0, 0, 0, 0x0f, 0x05));
+	assert_false(PLAN(0xca, &p, 0xb8, 0xca, 0, 0, 0, 0x0f, 0x05)); /* what is before is not seen */
+	/* mov $202,%eax; then something else into EAX */
+	assert_false(PLAN(202, &p, 0x90, 0xb8, 0xca, 0, 0, 0, 0x4c, 0x89, 0xc0, 0x0f, 0x05));       /* mov %r8,%rax */
+	assert_false(PLAN(202, &p, 0x90, 0xb8, 0xca, 0, 0, 0, 0x8b, 0x44, 0x24, 0x08, 0x0f, 0x05)); /* mov 8(%rsp),%eax */
+	assert_false(PLAN(202, &p, 0x90, 0xb8, 0xca, 0, 0, 0, 0x83, 0xc0, 0x01, 0x0f, 0x05));       /* add $1,%eax */
+	assert_false(PLAN(202, &p, 0x90, 0xb8, 0xca, 0, 0, 0, 0x80, 0xcc, 0x01, 0x0f, 0x05));       /* or $1,%ah */
+	/* mov %eax,%r8d reads it only */
+	assert_true(PLAN(202, &p, 0x90, 0xb8, 0xca, 0, 0, 0, 0x41, 0x89, 0xc0, 0x0f, 0x05));
 }
 
 static void test_read(void **state)
@@ -114,7 +133,8 @@ static void test_any_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_number), cmocka_unit_test(test_between), cmocka_unit_test(test_read),
+		cmocka_unit_test(test_number), cmocka_unit_test(test_between), cmocka_unit_test(test_other_register),
+		cmocka_unit_test(test_read),
 		cmocka_unit_test(test_targets), cmocka_unit_test(test_any_bytes),
 	};
 
