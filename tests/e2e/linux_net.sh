@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # rig
-# Network of a Linux guest: a tap with its offloads, and passt; iperf3 both ways.
+# Network of a Linux guest: a tap with its offloads, and passt; iperf3 both ways, a server that speaks first.
 # timeout: 110
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_linux.sh"
@@ -21,7 +21,7 @@ else:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     for end in ours, theirs: # passt drops what does not fit
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
-    subprocess.Popen(["passt", "-f", "-q", "-4", "-a", what, "-n", "255.255.255.0", "-g", "10.99.1.1", "-t", "5299:5201",
+    subprocess.Popen(["passt", "-f", "-q", "-4", "-a", what, "-n", "255.255.255.0", "-g", "10.99.1.1", "-t", "5299:5201,5225:2525",
                       "-F", str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
     fds = [ours.detach()]
 for fd in fds:
@@ -29,9 +29,11 @@ for fd in fds:
 os.execv(sys.argv[2], [arg.replace("NET", kind + ":" + ",".join("fd:%d" % fd for fd in fds)) for arg in sys.argv[2:]])
 PYTHON
 
+gcc -O1 -o "$work/greeter" "$top/tests/data/greeter.c" || { not_ok 'the server that speaks first' 'is not compiled'; finish; }
+
 # guest HOW SCRIPT [NET-OPTIONS [CPUS]]
 guest() {
-	linux_initrd "$work/initrd" "$2" /usr/bin/iperf3=bin/iperf3
+	linux_initrd "$work/initrd" "$2" /usr/bin/iperf3=bin/iperf3 "$work/greeter=bin/greeter"
 	start python3 "$work/attach.py" "$1" "$monitor" --kernel "$linux_kernel" --initrd "$work/initrd" --mem 192M --serial --cpus "${4:-1}" \
 		--append 'console=ttyS0' --net "NET,mac=02:00:00:00:00:07${3:-}" >"$work/out" 2>&1
 }
@@ -48,7 +50,7 @@ stream() { # NAME [OPTION]
 # ---- a tap
 
 up='ip link set lo up; ip addr add 10.99.0.2/24 dev eth0; ip link set eth0 up; echo 4096 131072 262144 >/proc/sys/net/ipv4/tcp_rmem; cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu'
-guest tap=lvtest0 "$up"'; iperf3 -s --forceflush'
+guest tap=lvtest0 "$up"'; greeter & iperf3 -s --forceflush'
 await 10 'the tap' ip link show lvtest0
 ip addr add 10.99.0.1/24 dev lvtest0
 ip addr add fd99::1/64 dev lvtest0
@@ -56,6 +58,7 @@ ip link set lvtest0 up
 check 'a tap: iperf3 listens' await 40 'iperf3' grep -q "Server listening" "$work/out"
 check 'a tap: MAC address' grep -q '^02:00:00:00:00:07' "$work/out"
 check 'a tap: MTU' grep -q '^1500' "$work/out"
+check 'a tap: a server that speaks first' python3 "$top/tests/data/greeted.py" 10.99.0.2 2525 3
 stream 'a tap: to the guest'
 stream 'a tap: from the guest' -R
 kill "$pid"
@@ -76,9 +79,10 @@ wait "$pid"
 # ---- passt, which gives the address by DHCP; here it is known
 if command -v passt >/dev/null; then
 	# passt learns the guest's MAC address from the first frame of it, and sends to all until then, which Linux does not take.
-	guest passt=10.99.1.2 "${up//10.99.0.2/10.99.1.2}; ip route add default via 10.99.1.1; ping -c 1 -W 2 10.99.1.1; iperf3 -s -1 --forceflush" ,mtu=9000
+	guest passt=10.99.1.2 "${up//10.99.0.2/10.99.1.2}; ip route add default via 10.99.1.1; ping -c 1 -W 2 10.99.1.1; greeter & iperf3 -s -1 --forceflush" ,mtu=9000
 	check 'passt: iperf3 listens' await 40 'iperf3' grep -q "Server listening" "$work/out"
 	check 'passt: MTU' grep -q '^9000' "$work/out"
+	check 'passt: a server that speaks first' python3 "$top/tests/data/greeted.py" 127.0.0.1 5225 3
 	check 'passt: to the guest' timeout 40 iperf3 -c 127.0.0.1 -p 5299 -t 2 -J
 	cp "$work/check.out" "$work/json"
 	rate

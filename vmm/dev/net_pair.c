@@ -337,6 +337,8 @@ bool net_pair_send(struct net_pair *pair)
 	net_pair_watch(pair);
 	if (r && r != -EAGAIN)
 		link_down(pair);
+	if (frames_wait(pair)) /* what was sent has been answered in passt's place */
+		device_run(pair->device, rx_of(pair));
 	return !pair->tx_blocked;
 }
 

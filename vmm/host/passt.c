@@ -11,6 +11,7 @@ void passt_init(struct passt *passt, int fd)
 	passt->fd = fd;
 	passt->in_from = passt->in_to = 0;
 	passt->out_from = passt->out_to = 0;
+	passt_ack_init(&passt->ack);
 }
 
 /* Moves what is left to the front once the rest of the buffer could not hold a whole frame. */
@@ -54,13 +55,15 @@ static int whole_frame(const struct passt *passt)
 
 bool passt_waiting(const struct passt *passt)
 {
-	return whole_frame(passt) != -EAGAIN;
+	return passt_ack_waits(&passt->ack) || whole_frame(passt) != -EAGAIN;
 }
 
 int passt_receive(struct passt *passt, const uint8_t **frame)
 {
-	int len;
+	int len = passt_ack_take(&passt->ack, frame);
 
+	if (len)
+		return len;
 	while ((len = whole_frame(passt)) == -EAGAIN) {
 		int r = fill(passt);
 
@@ -71,6 +74,7 @@ int passt_receive(struct passt *passt, const uint8_t **frame)
 		return len;
 	*frame = passt->in + passt->in_from + sizeof(uint32_t);
 	passt->in_from += sizeof(uint32_t) + len;
+	passt_ack_heard(&passt->ack, *frame, len);
 	return len;
 }
 
@@ -105,6 +109,7 @@ int passt_send(struct passt *passt, const struct iovec *iov, unsigned parts, siz
 		return errno == EINTR ? -EAGAIN : -errno;
 	if ((size_t)n < len + sizeof(prefix))
 		keep_rest(passt, all, parts + 1, n);
+	passt_ack_sent(&passt->ack, iov, parts, len);
 	return 0;
 }
 

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "vmm/host/passt_ack.h"
+
 #define PASST_FRAME_MAX (65535 + 14)
 #define PASST_FRAME_MIN 14
 #define PASST_BATCH 64 /* parts of a frame */
@@ -19,6 +21,7 @@ struct passt {
 	int fd;
 	size_t in_from, in_to;   /* received, not yet taken: in[in_from..in_to) */
 	size_t out_from, out_to; /* the rest of a frame that did not fit into the socket */
+	struct passt_ack ack;
 	uint8_t in[2 * (PASST_FRAME_MAX + 4)];
 	uint8_t out[PASST_FRAME_MAX + 4];
 };
@@ -28,7 +31,8 @@ void passt_init(struct passt *passt, int fd);
 
 /*
  * The next whole frame: its length, and *frame (valid until the next call); -EAGAIN if none is there yet; -EPIPE if passt
- * has gone; -EPROTO for an impossible length. After the last two the stream is unusable.
+ * has gone; -EPROTO for an impossible length. After the last two the stream is unusable. What is answered in passt's place
+ * (passt_ack.h) comes first.
  */
 int passt_receive(struct passt *passt, const uint8_t **frame);
 

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* passt's stream with the test as passt: what is acknowledged in its place, and what is not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm/host/passt.h"
+
+#define SYN 2
+#define RST 4
+#define PSH 8
+#define ACK 16
+
+struct fixture {
+	struct passt passt;
+	int peer;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = malloc(sizeof(*f));
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	passt_init(&f->passt, pair[0]);
+	f->peer = pair[1];
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	close(f->passt.fd);
+	close(f->peer);
+	free(f);
+	return 0;
+}
+
+struct frame {
+	uint8_t bytes[200];
+	size_t len;
+};
+
+static void add(struct frame *frame, const void *bytes, size_t len)
+{
+	memcpy(frame->bytes + frame->len, bytes, len);
+	frame->len += len;
+}
+#define ADD(frame, ...) add(frame, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
+
+/* From the guest, 10.0.2.15:2525 at 02:..:01, to 192.168.0.9:40000 behind the gateway at 02:..:fe. scale -1: no such option. */
+static struct frame segment4(uint8_t flags, int scale)
+{
+	struct frame frame = { .len = 0 };
+
+	ADD(&frame, 2, 0, 0, 0, 0, 0xfe, 2, 0, 0, 0, 0, 1, 8, 0);
+	ADD(&frame, 0x45, 0, 0, scale < 0 ? 40 : 48, 1, 2, 0x40, 0, 64, 6, 0, 0, 10, 0, 2, 15, 192, 168, 0, 9);
+	ADD(&frame, 2525 >> 8, 2525 & 255, 40000 >> 8, 40000 & 255, 0x01, 0xff, 0xff, 0xff, 0xfe, 0, 0, 7);
+	ADD(&frame, (scale < 0 ? 5 : 7) << 4, flags, 0x10, 0, 0, 0, 0, 0);
+	if (scale >= 0)
+		ADD(&frame, 1, 1, 1, 3, 3, scale, 0, 0); /* three fillers, the scale, the end */
+	return frame;
+}
+
+static struct frame segment6(uint8_t flags)
+{
+	struct frame frame = { .len = 0 };
+
+	ADD(&frame, 2, 0, 0, 0, 0, 0xfe, 2, 0, 0, 0, 0, 1, 0x86, 0xdd);
+	ADD(&frame, 0x60, 0, 0, 0, 0, 20, 6, 64);
+	ADD(&frame, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 15);
+	ADD(&frame, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xab, 0xcd, 0, 9);
+	ADD(&frame, 0, 22, 0x9c, 0x40, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 5, 5 << 4, flags, 0x10, 0, 0, 0, 0, 0);
+	return frame;
+}
+
+static void sends(struct fixture *f, const struct frame *frame)
+{
+	/* In parts of odd sizes, as a guest may. */
+	struct iovec iov[] = { { (void *)frame->bytes, 0 }, { (void *)frame->bytes, 13 }, { (void *)(frame->bytes + 13), 24 },
+			       { (void *)(frame->bytes + 37), frame->len - 37 } };
+	uint8_t drain[256];
+
+	assert_int_equal(passt_send(&f->passt, iov, 4, frame->len), 0);
+	assert_int_equal(read(f->peer, drain, sizeof(drain)), frame->len + 4);
+	assert_memory_equal(drain + 4, frame->bytes, frame->len);
+}
+
+static void peer_sends(struct fixture *f, const struct frame *frame)
+{
+	uint32_t prefix = htonl(frame->len);
+	const uint8_t *got;
+
+	assert_int_equal(write(f->peer, &prefix, 4), 4);
+	assert_int_equal(write(f->peer, frame->bytes, frame->len), frame->len);
+	assert_int_equal(passt_receive(&f->passt, &got), frame->len);
+	assert_memory_equal(got, frame->bytes, frame->len);
+}
+
+static void nothing_comes(struct fixture *f)
+{
+	const uint8_t *frame;
+
+	assert_false(passt_waiting(&f->passt));
+	assert_int_equal(passt_receive(&f->passt, &frame), -EAGAIN);
+}
+
+/* As the receiver checks it: the sum over pseudo header and segment is all ones. */
+static uint16_t sum(const uint8_t *bytes, size_t len, uint32_t start)
+{
+	for (size_t i = 0; i < len; i++)
+		start += i % 2 ? bytes[i] : bytes[i] << 8;
+	while (start >> 16)
+		start = (start & 0xffff) + (start >> 16);
+	return start;
+}
+
+static void test_v4(void **state)
+{
+	struct fixture *f = *state;
+	struct frame sent = segment4(SYN | ACK, 7);
+	const uint8_t expected_tcp[] = { 40000 >> 8, 40000 & 255, 2525 >> 8, 2525 & 255, 0xfe, 0, 0, 7, 0x02, 0, 0, 0, 0x50, ACK, 0, 128 };
+	const uint8_t *got;
+
+	sends(f, &sent);
+	assert_true(passt_waiting(&f->passt));
+	assert_int_equal(passt_receive(&f->passt, &got), 54);
+	assert_memory_equal(got, sent.bytes + 6, 6);
+	assert_memory_equal(got + 6, sent.bytes, 6);
+	assert_memory_equal(got + 14 + 12, ((const uint8_t[]){ 192, 168, 0, 9, 10, 0, 2, 15 }), 8);
+	assert_int_equal(got[17], 40);
+	assert_int_equal(sum(got + 14, 20, 0), 0xffff);
+	assert_memory_equal(got + 34, expected_tcp, sizeof(expected_tcp));
+	assert_int_equal(sum(got + 26, 28, 6 + 20), 0xffff);
+	nothing_comes(f);
+}
+
+/* The guest's number is the last one there is: what follows is 0. */
+static void test_v6(void **state)
+{
+	struct fixture *f = *state;
+	struct frame sent = segment6(SYN | ACK);
+	const uint8_t expected_tcp[] = { 0x9c, 0x40, 0, 22, 0, 0, 0, 5, 0, 0, 0, 0, 0x50, ACK, 0x40, 0 };
+	const uint8_t *got;
+
+	sends(f, &sent);
+	assert_int_equal(passt_receive(&f->passt, &got), 74);
+	assert_int_equal(got[14], 0x60);
+	assert_int_equal(got[19], 20);
+	assert_int_equal(got[20], 6);
+	assert_memory_equal(got + 14 + 8, sent.bytes + 14 + 24, 16);
+	assert_memory_equal(got + 14 + 24, sent.bytes + 14 + 8, 16);
+	assert_memory_equal(got + 54, expected_tcp, sizeof(expected_tcp));
+	assert_int_equal(sum(got + 22, 52, 6 + 20), 0xffff);
+	nothing_comes(f);
+}
+
+static unsigned window_of_answer(struct fixture *f, int guest_scale)
+{
+	struct frame sent = segment4(SYN | ACK, guest_scale);
+	const uint8_t *got;
+
+	sends(f, &sent);
+	assert_int_equal(passt_receive(&f->passt, &got), 54);
+	return got[48] << 8 | got[49];
+}
+
+/* The window is 16 KiB as the peer's own SYN scales it; not scaled at all where the guest did not agree. */
+static void test_window(void **state)
+{
+	struct fixture *f = *state;
+	struct frame syn = segment4(SYN, 3);
+
+	peer_sends(f, &syn);
+	assert_int_equal(window_of_answer(f, 7), 16384 >> 3);
+	syn = segment4(SYN, 14);
+	peer_sends(f, &syn);
+	assert_int_equal(window_of_answer(f, 2), 1);
+	syn = segment4(SYN, 99); /* RFC 7323: as 14 */
+	peer_sends(f, &syn);
+	assert_int_equal(window_of_answer(f, 2), 1);
+	syn = segment4(SYN, -1);
+	peer_sends(f, &syn);
+	assert_int_equal(window_of_answer(f, 0), 16384);
+	assert_int_equal(window_of_answer(f, -1), 16384);
+}
+
+static void test_not_answered(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t flags[] = { SYN, ACK, PSH | ACK, RST | ACK, SYN | ACK | RST, SYN | ACK | 1 };
+	struct frame frame;
+
+	for (unsigned i = 0; i < sizeof(flags); i++) {
+		frame = segment4(flags[i], 7);
+		sends(f, &frame);
+		frame = segment6(flags[i]);
+		sends(f, &frame);
+	}
+	frame = segment4(SYN | ACK, 7);
+	frame.bytes[20] = 0x20; /* more fragments */
+	sends(f, &frame);
+	frame.bytes[20] = 0;
+	frame.bytes[23] = 17; /* UDP */
+	sends(f, &frame);
+	frame = segment4(SYN | ACK, 7);
+	frame.bytes[46] = 0xf0; /* options beyond the frame */
+	sends(f, &frame);
+	frame = segment4(SYN | ACK, -1);
+	frame.bytes[14] = 0x4f; /* an IP header beyond it */
+	sends(f, &frame);
+	nothing_comes(f);
+}
+
+/* Every cut of a SYN,ACK: nothing is read beyond it. */
+static void test_cut(void **state)
+{
+	struct fixture *f = *state;
+	const uint8_t *got;
+	int r;
+
+	for (size_t len = 38; len < segment4(0, 7).len; len++) {
+		struct frame frame = segment4(SYN | ACK, 7);
+
+		frame.len = len;
+		sends(f, &frame);
+		r = passt_receive(&f->passt, &got);
+		assert_true(r == -EAGAIN);
+	}
+}
+
+/* More of them than have room are left out: the first come, whole, in order, and the stream goes on. */
+static void test_many(void **state)
+{
+	struct fixture *f = *state;
+	struct frame frame;
+	const uint8_t *got;
+
+	for (unsigned i = 0; i < PASST_ACKS + 10; i++) {
+		frame = segment4(SYN | ACK, 7);
+		frame.bytes[37] = i; /* client's port */
+		sends(f, &frame);
+	}
+	for (unsigned i = 0; i < PASST_ACKS; i++) {
+		assert_int_equal(passt_receive(&f->passt, &got), 54);
+		assert_int_equal(got[35], i);
+	}
+	nothing_comes(f);
+	frame = segment4(PSH | ACK, -1);
+	peer_sends(f, &frame);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_v4, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_v6, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_window, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_answered, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

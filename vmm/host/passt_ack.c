@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/host/passt_ack.h"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#define HEADERS_MAX (ETH_HLEN + 60 + 60) /* a SYN carries nothing behind them */
+#define WINDOW 16384 /* bytes, until passt says more: what the first flight of a server may be, and less than any socket holds */
+#define SCALE_MAX 14 /* RFC 7323, section 2.3 */
+#define SCALE_USUAL 7 /* of Linux, for a SYN that nobody saw */
+
+struct segment { /* a SYN, or SYN,ACK, found in a frame */
+	const uint8_t *ip; /* version 4 or 6 */
+	const uint8_t *tcp;
+	bool v6, ack;
+	int scale; /* how it scales windows; -1: not at all */
+};
+
+static uint16_t get16(const uint8_t *at)
+{
+	return at[0] << 8 | at[1];
+}
+
+static void put16(uint8_t *at, uint16_t value)
+{
+	at[0] = value >> 8;
+	at[1] = value;
+}
+
+/* Answers the length of the IP header, 0 if TCP does not begin right behind it. */
+static size_t ip_header(const uint8_t *ip, size_t len, bool v6)
+{
+	size_t header = v6 ? sizeof(struct ip6_hdr) : (ip[0] & 15) * 4u;
+
+	if (len < header || header < (v6 ? sizeof(struct ip6_hdr) : sizeof(struct iphdr)))
+		return 0;
+	if (v6)
+		return ip[0] >> 4 == 6 && ip[6] == IPPROTO_TCP ? header : 0;
+	/* Of a fragment nothing can be said. */
+	return ip[0] >> 4 == 4 && ip[9] == IPPROTO_TCP && !(get16(ip + 6) & (IP_MF | IP_OFFMASK)) ? header : 0;
+}
+
+static int window_scale(const uint8_t *option, const uint8_t *end)
+{
+	while (option < end && *option != TCPOPT_EOL) {
+		unsigned len = *option == TCPOPT_NOP ? 1 : end - option > 1 ? option[1] : 0;
+
+		if (!len || len > (size_t)(end - option))
+			return -1;
+		if (*option == TCPOPT_WINDOW && len == TCPOLEN_WINDOW)
+			return option[2] < SCALE_MAX ? option[2] : SCALE_MAX;
+		option += len;
+	}
+	return -1;
+}
+
+static bool find_syn(const uint8_t *frame, size_t len, struct segment *segment)
+{
+	uint16_t type;
+	size_t header, options;
+
+	if (len < ETH_HLEN + sizeof(struct iphdr) || len > HEADERS_MAX)
+		return false;
+	type = get16(frame + 12);
+	if (type != ETH_P_IP && type != ETH_P_IPV6)
+		return false;
+	*segment = (struct segment){ .ip = frame + ETH_HLEN, .v6 = type == ETH_P_IPV6 };
+	header = ip_header(segment->ip, len - ETH_HLEN, segment->v6);
+	if (!header || len - ETH_HLEN - header < sizeof(struct tcphdr))
+		return false;
+	segment->tcp = segment->ip + header;
+	options = (segment->tcp[12] >> 4) * 4u;
+	if (options < sizeof(struct tcphdr) || options > len - ETH_HLEN - header)
+		return false;
+	segment->ack = segment->tcp[13] & TH_ACK;
+	segment->scale = window_scale(segment->tcp + sizeof(struct tcphdr), segment->tcp + options);
+	return segment->tcp[13] & TH_SYN && !(segment->tcp[13] & (TH_RST | TH_FIN));
+}
+
+/* The same for both directions of a connection. */
+static uint8_t *scale_of(struct passt_ack *ack, const struct segment *segment)
+{
+	uint16_t ports = get16(segment->tcp) ^ get16(segment->tcp + 2);
+
+	return &ack->scale[(ports ^ ports >> 8) & 255];
+}
+
+/* ---- the answer ---- */
+
+static uint32_t sum_words(uint32_t sum, const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i += 2)
+		sum += get16(bytes + i);
+	return sum;
+}
+
+static uint16_t fold(uint32_t sum)
+{
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* Addresses the other way round. */
+static size_t answer_ip(uint8_t *ip, const struct segment *segment)
+{
+	if (segment->v6) {
+		ip[0] = 6 << 4;
+		put16(ip + 4, sizeof(struct tcphdr));
+		ip[6] = IPPROTO_TCP;
+		ip[7] = 255;
+		memcpy(ip + 8, segment->ip + 24, 16);
+		memcpy(ip + 24, segment->ip + 8, 16);
+		return sizeof(struct ip6_hdr);
+	}
+	ip[0] = 4 << 4 | sizeof(struct iphdr) / 4;
+	put16(ip + 2, sizeof(struct iphdr) + sizeof(struct tcphdr));
+	put16(ip + 6, IP_DF);
+	ip[8] = 255;
+	ip[9] = IPPROTO_TCP;
+	memcpy(ip + 12, segment->ip + 16, 4);
+	memcpy(ip + 16, segment->ip + 12, 4);
+	put16(ip + 10, fold(sum_words(0, ip, sizeof(struct iphdr))));
+	return sizeof(struct iphdr);
+}
+
+/* Its sequence number is the one that the guest awaits, and it acknowledges the guest's SYN. */
+static void answer_tcp(uint8_t *tcp, const struct segment *segment, uint16_t window)
+{
+	uint32_t sequence;
+
+	memcpy(tcp, segment->tcp + 2, 2);
+	memcpy(tcp + 2, segment->tcp, 2);
+	memcpy(tcp + 4, segment->tcp + 8, 4);
+	memcpy(&sequence, segment->tcp + 4, 4);
+	sequence = htonl(ntohl(sequence) + 1);
+	memcpy(tcp + 8, &sequence, 4);
+	tcp[12] = sizeof(struct tcphdr) / 4 << 4;
+	tcp[13] = TH_ACK;
+	put16(tcp + 14, window);
+}
+
+static uint8_t answer(uint8_t *to, const uint8_t *frame, const struct segment *segment, uint16_t window)
+{
+	uint8_t *ip = to + ETH_HLEN, *tcp;
+	size_t addresses = segment->v6 ? 32 : 8;
+
+	memset(to, 0, PASST_ACK_MAX);
+	memcpy(to, frame + ETH_ALEN, ETH_ALEN);
+	memcpy(to + ETH_ALEN, frame, ETH_ALEN);
+	memcpy(to + 12, frame + 12, 2);
+	tcp = ip + answer_ip(ip, segment);
+	answer_tcp(tcp, segment, window);
+	/* The pseudo header: the addresses lie right before TCP, in both versions. */
+	put16(tcp + 16, fold(sum_words(IPPROTO_TCP + sizeof(struct tcphdr), tcp - addresses, addresses + sizeof(struct tcphdr))));
+	return tcp + sizeof(struct tcphdr) - to;
+}
+
+/* ---- interface ---- */
+
+void passt_ack_init(struct passt_ack *ack)
+{
+	ack->from = ack->to = 0;
+	memset(ack->scale, SCALE_USUAL, sizeof(ack->scale));
+}
+
+void passt_ack_heard(struct passt_ack *ack, const uint8_t *frame, size_t len)
+{
+	struct segment segment;
+
+	if (find_syn(frame, len, &segment) && !segment.ack)
+		*scale_of(ack, &segment) = segment.scale < 0 ? 0 : segment.scale;
+}
+
+void passt_ack_sent(struct passt_ack *ack, const struct iovec *iov, unsigned parts, size_t len)
+{
+	uint8_t frame[HEADERS_MAX];
+	struct segment segment;
+	size_t have = 0;
+
+	if (len > sizeof(frame) || ack->to - ack->from == PASST_ACKS)
+		return;
+	for (unsigned i = 0; i < parts && have < len; i++) {
+		size_t n = iov[i].iov_len < len - have ? iov[i].iov_len : len - have;
+
+		memcpy(frame + have, iov[i].iov_base, n);
+		have += n;
+	}
+	if (!find_syn(frame, have, &segment) || !segment.ack)
+		return;
+	/* A SYN,ACK without the option says that no window is scaled. */
+	uint16_t window = segment.scale < 0 ? WINDOW : WINDOW >> *scale_of(ack, &segment);
+	unsigned slot = ack->to++ % PASST_ACKS;
+
+	ack->frame[slot].len = answer(ack->frame[slot].bytes, frame, &segment, window ? window : 1);
+}
+
+int passt_ack_take(struct passt_ack *ack, const uint8_t **frame)
+{
+	unsigned slot = ack->from % PASST_ACKS;
+
+	if (!passt_ack_waits(ack))
+		return 0;
+	ack->from++;
+	memcpy(ack->taken, ack->frame[slot].bytes, ack->frame[slot].len);
+	*frame = ack->taken;
+	return ack->frame[slot].len;
+}
