@@ -194,12 +194,16 @@ static struct finding check_state(void)
 
 static struct finding check_cache(void)
 {
-	char *dir = cache_dir();
-	int err = dir_make(dir, 0700);
-	struct finding found = err || access(dir, W_OK) ? problem(NEEDED, alloc_format("images cannot be kept: %s: %s", dir, strerror(err ? -err : errno)),
-								  "export XDG_CACHE_HOME=$(mktemp -d)")
-							: fine(dir);
-	free(dir);
+	struct cache cache;
+	struct error error = { 0 };
+	struct finding found;
+	if (cache_open(&cache, true, &error))
+		found = problem(NEEDED, alloc_format("images cannot be kept: %s", error.text), "export XDG_CACHE_HOME=$(mktemp -d)");
+	else if (faccessat(cache.images, ".", W_OK, 0))
+		found = problem(NEEDED, alloc_format("images cannot be kept: %s: %s", cache.path, strerror(errno)), "export XDG_CACHE_HOME=$(mktemp -d)");
+	else
+		found = fine(cache.path);
+	cache_close(&cache);
 	return found;
 }
 

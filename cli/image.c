@@ -25,13 +25,10 @@ struct cached_search {
 	int count;
 };
 
-static int each_cached(int (*each)(void *context, int dir, const char *name), void *context)
+static int each_in(const struct cache *cache, int (*each)(void *context, int dir, const char *name), void *context)
 {
-	char *cache = cache_dir(), *path = alloc_format("%s/images", cache);
-	DIR *dir = opendir(path);
-	int err = 0;
-	free(cache);
-	free(path);
+	int fd = openat(cache->dir, "images", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), err = 0;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
 	for (struct dirent *entry; !err && (entry = readdir(dir));)
@@ -39,6 +36,16 @@ static int each_cached(int (*each)(void *context, int dir, const char *name), vo
 			err = each(context, dirfd(dir), entry->d_name);
 	closedir(dir);
 	return err;
+}
+
+static int each_cached(int (*each)(void *context, int dir, const char *name), void *context, struct error *error)
+{
+	struct cache cache;
+	int err = cache_open(&cache, false, error);
+	if (!err && (err = each_in(&cache, each, context)))
+		error_set(error, err, "%s/images: %s", cache.path, strerror(-err));
+	cache_close(&cache);
+	return err == -ENOENT ? 0 : err;
 }
 
 static int match_cached(void *context, int dir, const char *name)
@@ -58,7 +65,10 @@ static char *image_path(const char *word, struct error *error)
 	if (strchr(word, '/') || !access(word, F_OK))
 		return alloc_copy(word);
 	struct cached_search search = { .prefix = word };
-	each_cached(match_cached, &search);
+	if (each_cached(match_cached, &search, error)) {
+		free(search.found);
+		return NULL;
+	}
 	if (search.count != 1) {
 		error_set(error, -ENOENT, search.count ? "\"%s\" is the beginning of %d images; give more digits" : "there is no image \"%s\" (file or digest)", word,
 			  search.count);
@@ -268,7 +278,7 @@ static int ls(const struct context *context, void *options, struct operands oper
 	const struct ls_options *given = options;
 	json_t *array = json_array();
 	struct text out = { 0 };
-	int err = each_cached(list_one, array);
+	int err = each_cached(list_one, array, error);
 	if (err)
 		return err;
 	if (given->format && !strcmp(given->format, "json"))
@@ -313,25 +323,32 @@ static int remove_one(void *context, int dir, const char *name)
 	return unlinkat(dir, name, 0) && errno != ENOENT ? -errno : 0;
 }
 
+static int remove_named(const struct cache *cache, const char *word, struct error *error)
+{
+	char *path = image_path(word, error);
+	int err = path ? 0 : -ENOENT;
+	if (path && (!text_starts(path, cache->path) || path[strlen(cache->path)] != '/'))
+		err = error_set(error, -EINVAL, "%s is not in the cache; remove the file with rm", path);
+	else if (path && unlink(path))
+		err = error_set(error, -errno, "%s: %s", path, strerror(errno));
+	free(path);
+	return err;
+}
+
 static int rm(const struct context *context, void *options, struct operands operands, struct error *error)
 {
 	const struct rm_options *given = options;
-	char *cache = cache_dir();
-	int err = 0;
 	if (!given->all && !operands.argc)
-		err = error_set(error, -EINVAL, "which images? Give their digests, or --all");
-	if (given->all)
-		err = each_cached(remove_one, NULL);
-	for (int i = 0; i < operands.argc && !err; i++) {
-		char *path = image_path(operands.argv[i], error);
-		if (!path || !text_starts(path, cache))
-			err = path ? error_set(error, -EINVAL, "%s is not in the cache; remove the file with rm", path) : -ENOENT;
-		else if (unlink(path))
-			err = error_set(error, -errno, "%s: %s", path, strerror(errno));
-		free(path);
-	}
-	cache_forget(cache, NULL);
-	free(cache);
+		return error_set(error, -EINVAL, "which images? Give their digests, or --all");
+	struct cache cache;
+	int err = cache_open(&cache, true, error);
+	if (!err && given->all)
+		err = each_in(&cache, remove_one, NULL);
+	for (int i = 0; i < operands.argc && !err; i++)
+		err = remove_named(&cache, operands.argv[i], error);
+	if (cache.dir >= 0)
+		cache_forget(&cache, NULL);
+	cache_close(&cache);
 	return err;
 }
 

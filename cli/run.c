@@ -214,14 +214,18 @@ static int use_program(struct vm_config *config, const struct run_options *given
 
 static int verify_once(const struct image *image, const char *path, struct error *error)
 {
-	char *cache = cache_dir();
+	struct cache cache;
+	struct error unusable;
+	/* A cache that is not there is made for the note; one that others can write to is not believed. */
+	bool usable = image->has_trailer && !cache_open(&cache, true, &unusable);
 	int err = 0;
-	if (image->has_trailer && cache_verified(cache, image)) {
+	if (image->has_trailer && (!usable || cache_verified(&cache, image))) {
 		err = image_verify(image, path, error);
-		if (!err)
-			cache_note_verified(cache, image);
+		if (!err && usable)
+			cache_note_verified(&cache, image);
 	}
-	free(cache);
+	if (image->has_trailer)
+		cache_close(&cache);
 	return err;
 }
 

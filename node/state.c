@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/owned_dir.h"
 
 #define LEFTOVER_SECONDS 60 /* a start that has not become visible after this long was killed */
 
@@ -23,33 +24,19 @@ static char *state_path(void)
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 	if (runtime && runtime[0] == '/')
 		return alloc_format("%s/lightvm", runtime);
-	if (!getuid())
+	if (!geteuid())
 		return alloc_copy("/run/lightvm");
-	return alloc_format("/tmp/lightvm-%u", (unsigned)getuid());
+	return alloc_format("/tmp/lightvm-%u", (unsigned)geteuid());
 }
 
-/* In /tmp another user could have made the directory first. */
-static int check_owner(int dir, const char *path, struct error *error)
+static int make_below(int dir, const char *path, struct error *error)
 {
-	struct stat st;
-	if (fstat(dir, &st))
-		return error_set(error, -errno, "%s: %s", path, strerror(errno));
-	if (st.st_uid != getuid() || (st.st_mode & 022))
-		return error_set(error, -EPERM, "%s belongs to another user or others may write to it; set XDG_RUNTIME_DIR", path);
-	return 0;
-}
-
-static int make_dirs(const char *path, struct error *error)
-{
-	static const char *const below[] = { "", "/vms", "/names" };
-	for (int i = 0; i < 3; i++) {
-		char *dir = alloc_format("%s%s", path, below[i]);
-		int err = dir_make(dir, 0700);
-		if (err)
-			error_set(error, err, "%s: %s", dir, strerror(-err));
-		free(dir);
-		if (err)
-			return err;
+	static const char *const below[] = { "vms", "names" };
+	for (int i = 0; i < 2; i++) {
+		int fd = owned_dir_openat(dir, path, below[i], true, error);
+		if (fd < 0)
+			return fd;
+		close(fd);
 	}
 	return 0;
 }
@@ -57,18 +44,19 @@ static int make_dirs(const char *path, struct error *error)
 int state_open(struct state *state, bool create, struct error *error)
 {
 	*state = (struct state){ .path = state_path(), .dir = -1 };
-	state->dir = open(state->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (state->dir < 0 && errno == ENOENT) {
-		if (!create)
-			return -ENOENT;
-		int err = make_dirs(state->path, error);
+	int fd = owned_dir_open(state->path, false, error);
+	if (fd == -ENOENT && create) {
+		fd = owned_dir_open(state->path, true, error);
+		int err = fd < 0 ? fd : make_below(fd, state->path, error);
+		if (err && fd >= 0)
+			close(fd);
 		if (err)
 			return err;
-		state->dir = open(state->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
-	if (state->dir < 0)
-		return error_set(error, -errno, "%s: %s", state->path, strerror(errno));
-	return check_owner(state->dir, state->path, error);
+	if (fd < 0)
+		return fd;
+	state->dir = fd;
+	return 0;
 }
 
 void state_close(struct state *state)
@@ -113,7 +101,7 @@ int vm_create(const struct state *state, const char *id, struct vm_dir *vm, stru
 	strcpy(vm->id, id);
 	snprintf(path, sizeof(path), "vms/.%s", id);
 	int err = mkdirat(state->dir, path, 0700) ? -errno : 0;
-	if (err == -ENOENT && !make_dirs(state->path, error))
+	if (err == -ENOENT && !make_below(state->dir, state->path, error))
 		err = mkdirat(state->dir, path, 0700) ? -errno : 0;
 	if (!err)
 		err = open_files(state, path, O_RDWR | O_CREAT | O_EXCL, vm);

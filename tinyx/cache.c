@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/number.h"
+#include "base/owned_dir.h"
 
 #define INDEX_MAGIC 0x3178646e49564cull /* "LVIndx1" */
 #define INDEX_MAX (64u << 20)
@@ -39,7 +40,31 @@ char *cache_dir(void)
 	const char *home = getenv("HOME");
 	if (home && home[0] == '/')
 		return alloc_format("%s/.cache/lightvm", home);
-	return alloc_format("/var/tmp/lightvm-%u", (unsigned)getuid());
+	/* Services of the system are started without HOME. */
+	return geteuid() ? alloc_format("/var/tmp/lightvm-%u", (unsigned)geteuid()) : alloc_copy("/var/cache/lightvm");
+}
+
+int cache_open(struct cache *cache, bool create, struct error *error)
+{
+	int err = 0;
+	*cache = (struct cache){ .path = cache_dir(), .dir = -1, .images = -1, .index = -1 };
+	cache->dir = owned_dir_open(cache->path, create, error);
+	if (cache->dir < 0)
+		return cache->dir;
+	if (create && ((err = cache->images = owned_dir_openat(cache->dir, cache->path, "images", true, error)) < 0 ||
+		       (err = cache->index = owned_dir_openat(cache->dir, cache->path, "index", true, error)) < 0))
+		return err;
+	return 0;
+}
+
+void cache_close(struct cache *cache)
+{
+	const int fds[] = { cache->index, cache->images, cache->dir };
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	free(cache->path);
+	*cache = CACHE_NONE;
 }
 
 void packed_free(struct packed *packed)
@@ -52,12 +77,13 @@ void packed_free(struct packed *packed)
 	*packed = PACKED_NONE;
 }
 
-static char *index_path(const char *dir, const char *key)
+/* Of the entry in the cache's directory; the caller's. */
+static char *index_path(const char *key)
 {
 	uint64_t hash = 0xcbf29ce484222325ull;
 	for (const char *c = key; *c; c++)
 		hash = (hash ^ (uint8_t)*c) * 0x100000001b3ull;
-	return alloc_format("%s/index/%016" PRIx64, dir, hash);
+	return alloc_format("index/%016" PRIx64, hash);
 }
 
 /* ---- reading ---- */
@@ -92,17 +118,19 @@ static bool records_fresh(struct cursor *cursor, uint32_t count)
 	return true;
 }
 
-static int open_image(const char *dir, const char *name, uint64_t fingerprint, struct packed *packed)
+static int open_image(const struct cache *cache, const char *name, uint64_t fingerprint, struct packed *packed)
 {
 	struct stat st;
-	packed->path = alloc_format("%s/images/%s", dir, name);
-	packed->fd = open(packed->path, O_RDONLY | O_CLOEXEC);
+	char *below = alloc_format("images/%s", name);
+	packed->path = alloc_format("%s/%s", cache->path, below);
+	packed->fd = openat(cache->dir, below, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	free(below);
 	if (packed->fd < 0 || fstat(packed->fd, &st) || file_fingerprint(&st) != fingerprint)
 		return -ENOENT; /* removed, or not as we left it: it is packed anew */
 	return 0;
 }
 
-static int read_index(const char *dir, const char *key, const char *data, size_t size, struct packed *packed)
+static int read_index(const struct cache *cache, const char *key, const char *data, size_t size, struct packed *packed)
 {
 	struct cursor cursor = { data, data + size };
 	struct index_head head;
@@ -124,27 +152,27 @@ static int read_index(const char *dir, const char *key, const char *data, size_t
 			return -ENOENT;
 		strings_add(&packed->args, arg);
 	}
-	return records_fresh(&cursor, head.records) ? open_image(dir, image, head.image_fingerprint, packed) : -ENOENT;
+	return records_fresh(&cursor, head.records) ? open_image(cache, image, head.image_fingerprint, packed) : -ENOENT;
 }
 
 /* The time of an index file is that of the last use of its image: the image's own times are part of its fingerprint. */
-static void note_use(const char *path)
+static void note_use(int dir, const char *path)
 {
 	struct stat st;
-	if (!stat(path, &st) && time(NULL) - st.st_mtime > USE_SECONDS)
-		utimensat(AT_FDCWD, path, NULL, 0);
+	if (!fstatat(dir, path, &st, 0) && time(NULL) - st.st_mtime > USE_SECONDS)
+		utimensat(dir, path, NULL, 0);
 }
 
-int cache_find(const char *dir, const char *key, struct packed *packed)
+int cache_find(const struct cache *cache, const char *key, struct packed *packed)
 {
-	char *path = index_path(dir, key), *data = NULL;
+	char *path = index_path(key), *data = NULL;
 	size_t size;
 	*packed = PACKED_NONE;
-	int err = file_read(AT_FDCWD, path, INDEX_MAX, &data, &size) ? -ENOENT : read_index(dir, key, data, size, packed);
+	int err = file_read(cache->dir, path, INDEX_MAX, &data, &size) ? -ENOENT : read_index(cache, key, data, size, packed);
 	if (err)
 		packed_free(packed);
 	else
-		note_use(path);
+		note_use(cache->dir, path);
 	free(data);
 	free(path);
 	return err;
@@ -157,7 +185,7 @@ static void put_string(struct text *text, const char *string)
 	text_add(text, string, strlen(string) + 1);
 }
 
-int cache_store(const char *dir, const char *key, const struct packed *packed, const struct plan *plan, struct error *error)
+int cache_store(const struct cache *cache, const char *key, const struct packed *packed, const struct plan *plan, struct error *error)
 {
 	struct stat st;
 	struct text text = { 0 };
@@ -178,10 +206,10 @@ int cache_store(const char *dir, const char *key, const struct packed *packed, c
 		text_add(&text, &plan->entry[i].fingerprint, sizeof(uint64_t));
 		put_string(&text, plan->entry[i].depends);
 	}
-	char *path = index_path(dir, key);
-	int err = file_write(AT_FDCWD, path, text.data, text.size, 0600);
+	char *path = index_path(key);
+	int err = file_write(cache->dir, path, text.data, text.size, 0600);
 	if (err)
-		error_set(error, err, "%s: %s", path, strerror(-err));
+		error_set(error, err, "%s/%s: %s", cache->path, path, strerror(-err));
 	free(path);
 	text_free(&text);
 	return err;
@@ -189,32 +217,28 @@ int cache_store(const char *dir, const char *key, const struct packed *packed, c
 
 /* ---- images of the user's own, verified once ---- */
 
-static char *note_path(const char *dir, const struct image *image)
+static char *note_path(const struct image *image)
 {
 	struct stat st;
 	if (fstat(image->fd, &st))
 		return NULL;
-	return alloc_format("%s/index/verified-%016" PRIx64, dir, file_fingerprint(&st));
+	return alloc_format("index/verified-%016" PRIx64, file_fingerprint(&st));
 }
 
-int cache_verified(const char *dir, const struct image *image)
+int cache_verified(const struct cache *cache, const struct image *image)
 {
-	char sum[IMAGE_HEX + 1] = "", *path = note_path(dir, image);
-	ssize_t n = path ? readlink(path, sum, sizeof(sum)) : -1;
+	char sum[IMAGE_HEX + 1] = "", *path = note_path(image);
+	ssize_t n = path ? readlinkat(cache->dir, path, sum, sizeof(sum)) : -1;
 	free(path);
 	return n == IMAGE_HEX && !strncmp(sum, image->sha256, IMAGE_HEX) ? 0 : -ENOENT;
 }
 
-void cache_note_verified(const char *dir, const struct image *image)
+void cache_note_verified(const struct cache *cache, const struct image *image)
 {
-	char *path = note_path(dir, image);
+	char *path = note_path(image);
 	/* A link whose text is the digest: one call to make, one to read. A failure only means to verify again. */
-	if (path && symlink(image->sha256, path) && errno == ENOENT) {
-		*strrchr(path, '/') = 0;
-		dir_make(path, 0700);
-		path[strlen(path)] = '/';
-		(void)!symlink(image->sha256, path);
-	}
+	if (path && symlinkat(image->sha256, cache->dir, path) && errno == ENOENT && !mkdirat(cache->dir, "index", 0700))
+		(void)!symlinkat(image->sha256, cache->dir, path);
 	free(path);
 }
 
@@ -237,11 +261,19 @@ static bool forgets(int dir, const char *name, const char *sha256)
 	return match;
 }
 
-void cache_forget(const char *dir, const char *sha256)
+/* NULL: not there. */
+static DIR *open_part(const struct cache *cache, const char *part)
 {
-	char *path = alloc_format("%s/index", dir);
-	DIR *stream = opendir(path);
-	free(path);
+	int fd = openat(cache->dir, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	if (fd >= 0 && !stream)
+		close(fd);
+	return stream;
+}
+
+void cache_forget(const struct cache *cache, const char *sha256)
+{
+	DIR *stream = open_part(cache, "index");
 	if (!stream)
 		return;
 	for (struct dirent *entry; (entry = readdir(stream));)
@@ -264,11 +296,9 @@ struct cached_list {
 	uint64_t bytes;
 };
 
-static void each_file(const char *dir, const char *part, void (*each)(struct cached_list *list, int at, const char *name), struct cached_list *list)
+static void each_file(const struct cache *cache, const char *part, void (*each)(struct cached_list *list, int at, const char *name), struct cached_list *list)
 {
-	char *path = alloc_format("%s/%s", dir, part);
-	DIR *stream = opendir(path);
-	free(path);
+	DIR *stream = open_part(cache, part);
 	for (struct dirent *entry; stream && (entry = readdir(stream));)
 		if (entry->d_name[0] != '.')
 			each(list, dirfd(stream), entry->d_name);
@@ -324,22 +354,22 @@ uint64_t cache_limit(void)
 	return CACHE_LIMIT;
 }
 
-void cache_trim(const char *dir, const char *keep, uint64_t limit)
+void cache_trim(const struct cache *cache, const char *keep, uint64_t limit)
 {
 	struct cached_list list = { 0 };
 	bool any = false;
-	each_file(dir, "images", add_image, &list);
+	each_file(cache, "images", add_image, &list);
 	if (list.bytes > limit)
-		each_file(dir, "index", add_use, &list);
+		each_file(cache, "index", add_use, &list);
 	for (struct cached *image; list.bytes > limit && (image = oldest(&list, keep)); any = true) {
-		char *path = alloc_format("%s/images/%s", dir, image->name);
-		log_info("the image cache is full: %s is removed", path);
-		unlink(path);
+		char *path = alloc_format("images/%s", image->name);
+		log_info("the image cache is full: %s/%s is removed", cache->path, path);
+		unlinkat(cache->dir, path, 0);
 		free(path);
 		list.bytes -= image->size;
 		image->size = 0;
 	}
 	free(list.item);
 	if (any)
-		cache_forget(dir, NULL);
+		cache_forget(cache, NULL);
 }

@@ -6,6 +6,7 @@
 #ifndef LV_TINYX_CACHE_H
 #define LV_TINYX_CACHE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -22,25 +23,41 @@ struct packed { /* what a start needs to know of a packed program; fd -1: none *
 };
 #define PACKED_NONE ((struct packed){ .fd = -1 })
 
-/* $LIGHTVM_CACHE, or "${XDG_CACHE_HOME:-~/.cache}/lightvm"; the caller's. Nothing is created. */
+struct cache { /* open: dir >= 0. What is in it is only reached by these descriptors */
+	char *path; /* for messages */
+	int dir, images, index;
+};
+#define CACHE_NONE ((struct cache){ .dir = -1, .images = -1, .index = -1 })
+
+/*
+ * $LIGHTVM_CACHE, or "${XDG_CACHE_HOME:-~/.cache}/lightvm"; without HOME /var/cache/lightvm for root, /var/tmp/lightvm-UID for
+ * others; the caller's. Nothing is created.
+ */
 char *cache_dir(void);
+/*
+ * Opens the user's cache, made (and images, index set) if create. -ENOENT: there is none; other errors have a message: an image from a
+ * cache that another user can write to would run with this user's disks and network, so such a cache is not used at all
+ * (base/owned_dir.h). Close in any case.
+ */
+int cache_open(struct cache *cache, bool create, struct error *error);
+void cache_close(struct cache *cache);
 /* 0: found and unchanged, image open; -ENOENT: not there or stale. Costs one lstat a packed file. */
-int cache_find(const char *dir, const char *key, struct packed *packed);
+int cache_find(const struct cache *cache, const char *key, struct packed *packed);
 /* Records that key was packed from plan as the image packed->path. */
-int cache_store(const char *dir, const char *key, const struct packed *packed, const struct plan *plan, struct error *error);
+int cache_store(const struct cache *cache, const char *key, const struct packed *packed, const struct plan *plan, struct error *error);
 /*
  * Whether the image of this identity was verified before (image_verify), and noting that it was: a big image is read in
  * full once, not at every start.
  */
-int cache_verified(const char *dir, const struct image *image);
-void cache_note_verified(const char *dir, const struct image *image);
+int cache_verified(const struct cache *cache, const struct image *image);
+void cache_note_verified(const struct cache *cache, const struct image *image);
 /* Removes index entries and verification notes whose image is gone; those of image sha256 if not NULL. */
-void cache_forget(const char *dir, const char *sha256);
+void cache_forget(const struct cache *cache, const char *sha256);
 /*
  * Removes the images whose last use is longest ago (to the hour), with what the index says of them, until those left have at most
  * limit bytes. keep, a name in images/, stays. VMs that run from a removed image are not disturbed.
  */
-void cache_trim(const char *dir, const char *keep, uint64_t limit);
+void cache_trim(const struct cache *cache, const char *keep, uint64_t limit);
 /* LIGHTVM_CACHE_SIZE ("20G"), or 8 GiB. */
 uint64_t cache_limit(void);
 void packed_free(struct packed *packed);

@@ -74,6 +74,8 @@ int kernel_remove_trees(struct error *error);
 void kernel_free(struct kernel *kernel);
 /* The directory "kernel" in the cache; the caller's. */
 char *kernel_cache(void);
+/* Makes that directory, where only this user can write to it; else an error with a message. */
+int kernel_cache_make(struct error *error);
 
 /* ---- files that claim to be kernels ---- */
 

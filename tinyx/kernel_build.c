@@ -109,8 +109,7 @@ static int prepare(struct build *build, struct error *error)
 	build->result = alloc_format("%s/%s-%s", build->cache, name, build->key);
 	build->tree = alloc_format("%s/.source-%s", build->cache, build->source_id);
 	build->objects = alloc_format("%s/.objects-%s-%s", build->cache, name, build->source_id);
-	err = dir_make(build->cache, 0700);
-	return err ? error_set(error, err, "%s: %s", build->cache, strerror(-err)) : 0;
+	return kernel_cache_make(error);
 }
 
 static bool is_there(const struct build *build)

@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/options.h"
+#include "base/owned_dir.h"
 #include "tinyx/cache.h"
 #include "tinyx/kernel.h"
 
@@ -22,6 +23,26 @@ char *kernel_cache(void)
 	char *cache = cache_dir(), *path = alloc_format("%s/kernel", cache);
 	free(cache);
 	return path;
+}
+
+/* Opens the cache's directory "kernel": like an image, a kernel is only taken from where nobody else can have put it. */
+static int open_store(bool create, struct error *error)
+{
+	struct cache cache;
+	struct error unusable;
+	int fd = cache_open(&cache, create, error ? error : &unusable);
+	if (!fd)
+		fd = owned_dir_openat(cache.dir, cache.path, "kernel", create, error ? error : &unusable);
+	cache_close(&cache);
+	return fd;
+}
+
+int kernel_cache_make(struct error *error)
+{
+	int fd = open_store(true, error);
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? fd : 0;
 }
 
 void kernel_free(struct kernel *kernel)
@@ -97,11 +118,14 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int entries(const char *cache, struct strings *list)
+/* Takes fd. */
+static int entries(int fd, struct strings *list)
 {
-	DIR *stream = opendir(cache);
-	if (!stream)
-		return errno == ENOENT ? 0 : -errno;
+	DIR *stream = fdopendir(fd);
+	if (!stream) {
+		close(fd);
+		return -ENOMEM;
+	}
 	for (struct dirent *entry; (entry = readdir(stream));)
 		if (split(entry->d_name))
 			strings_add(list, entry->d_name);
@@ -115,7 +139,7 @@ int kernel_each(int (*each)(void *context, const struct kernel *kernel), void *c
 {
 	char *cache = kernel_cache();
 	struct strings list = { 0 };
-	int err = entries(cache, &list), dir = open(cache, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = open_store(false, NULL), err = dir < 0 ? dir : entries(fcntl(dir, F_DUPFD_CLOEXEC, 3), &list);
 	for (size_t i = 0; i < list.count && !err; i++) {
 		struct kernel kernel;
 		if (!load(dir, cache, list.item[i], &kernel))
@@ -126,7 +150,7 @@ int kernel_each(int (*each)(void *context, const struct kernel *kernel), void *c
 		close(dir);
 	strings_free(&list);
 	free(cache);
-	return err;
+	return err == -ENOENT ? 0 : err;
 }
 
 static const char *list_at(const void *context, size_t i)
@@ -167,7 +191,7 @@ static int not_there(const char *word, struct error *error)
 int kernel_find(const char *word, struct kernel *kernel, struct error *error)
 {
 	char *cache = kernel_cache(), target[NAME_MAX + 1] = "";
-	int err = -ENOENT, dir = open(cache, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = open_store(false, error), err = dir < 0 ? dir : -ENOENT;
 	*kernel = (struct kernel){ 0 };
 	if (dir >= 0 && *word && *word != '.' && !strchr(word, '/')) {
 		/* A name is a link to its newest; a build is there under its full name. */
@@ -180,7 +204,7 @@ int kernel_find(const char *word, struct kernel *kernel, struct error *error)
 	if (!err)
 		return 0;
 	kernel_free(kernel);
-	return not_there(word, error);
+	return err == -ENOENT ? not_there(word, error) : err;
 }
 
 /* ---- removing ---- */

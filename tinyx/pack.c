@@ -25,6 +25,7 @@
 #define SCRIPTS_MAX 4		     /* as the kernel: a script's interpreter may be a script */
 #define LINE_MAX_SCRIPT 256
 #define LEFTOVER_SECONDS 3600
+#define ASIDE "/var/tmp" /* images that are not kept: on a disk, where there is one */
 
 extern char **environ;
 
@@ -355,9 +356,9 @@ static bool is_whole(const char *path)
  * An image of this content that is there already stays: index entries of other programs and options know it by its
  * identity, and would have to be made anew.
  */
-static int publish(const char *cache, char *fresh, const char *sha256, struct packed *packed, struct error *error)
+static int publish(const struct cache *cache, char *fresh, const char *sha256, struct packed *packed, struct error *error)
 {
-	packed->path = alloc_format("%s/images/%s.lvm", cache, sha256);
+	packed->path = alloc_format("%s/images/%s.lvm", cache->path, sha256);
 	if (is_whole(packed->path)) {
 		unlink(fresh);
 	} else if (chmod(fresh, 0444) || rename(fresh, packed->path)) {
@@ -369,9 +370,10 @@ static int publish(const char *cache, char *fresh, const char *sha256, struct pa
 }
 
 /* What a start that was killed while it packed has left. */
-static void sweep(const char *images)
+static void sweep(const struct cache *cache)
 {
-	DIR *dir = opendir(images);
+	int fd = openat(cache->images, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct stat st;
 	if (!dir)
 		return;
@@ -382,44 +384,73 @@ static void sweep(const char *images)
 	closedir(dir);
 }
 
-static int pack_new(const char *cache, const char *key, const struct pack_request *request, struct packed *packed, struct error *error)
+static int pack_into(const struct cache *cache, const char *key, const struct plan *plan, struct packed *packed, struct error *error)
 {
-	struct plan plan = { 0 };
-	char sha256[IMAGE_HEX + 1], *fresh = NULL, *images = alloc_format("%s/images", cache), *index = alloc_format("%s/index", cache);
-	*packed = PACKED_NONE;
-	int err = make_plan(request, &plan, packed, error);
-	if (!err && ((err = dir_make(images, 0700)) || (err = dir_make(index, 0700))))
-		error_set(error, err, "%s: %s", images, strerror(-err));
-	if (!err)
-		sweep(images);
-	if (!err)
-		err = build_in(images, &plan, &fresh, sha256, error);
+	char sha256[IMAGE_HEX + 1], *fresh = NULL, *images = alloc_format("%s/images", cache->path);
+	sweep(cache);
+	int err = build_in(images, plan, &fresh, sha256, error);
 	if (!err)
 		err = publish(cache, fresh, sha256, packed, error);
 	if (!err)
-		err = cache_store(cache, key, packed, &plan, error);
+		err = cache_store(cache, key, packed, plan, error);
 	if (!err)
 		cache_trim(cache, strrchr(packed->path, '/') + 1, cache_limit());
 	free(fresh);
 	free(images);
-	free(index);
+	return err;
+}
+
+/* For this start alone: a file without a name. */
+static int pack_aside(const struct plan *plan, struct packed *packed, struct error *error)
+{
+	char sha256[IMAGE_HEX + 1], *fresh = NULL;
+	int err = build_in(ASIDE, plan, &fresh, sha256, error);
+	if (!err && (packed->fd = open(fresh, O_RDONLY | O_CLOEXEC)) < 0)
+		err = error_set(error, -errno, "%s: %s", fresh, strerror(errno));
+	if (!err) {
+		unlink(fresh);
+		packed->path = alloc_format("/proc/self/fd/%d", packed->fd);
+	}
+	free(fresh);
+	return err;
+}
+
+static int pack_new(struct cache *cache, const char *key, const struct pack_request *request, struct packed *packed, struct error *error)
+{
+	struct plan plan = { 0 };
+	int err = make_plan(request, &plan, packed, error);
+	if (!err)
+		err = cache->dir < 0 ? pack_aside(&plan, packed, error) : pack_into(cache, key, &plan, packed, error);
 	plan_free(&plan);
 	return err;
+}
+
+/* A cache that cannot be trusted or made keeps no program from starting: it costs a packing each time, and that is said. */
+static void open_or_warn(struct cache *cache)
+{
+	struct error error = { 0 };
+	int err = cache_open(cache, true, &error);
+	if (err) {
+		cache_close(cache);
+		log_warn("no image is kept for later starts: %s", error.text);
+	}
 }
 
 int pack_cached(const struct pack_request *request, struct packed *packed, struct error *error)
 {
 	struct text key = { 0 };
-	char *cache = cache_dir();
+	struct cache cache = CACHE_NONE;
 	*packed = PACKED_NONE;
 	int err = request_key(request, &key, error);
-	if (!err && cache_find(cache, key.data, packed)) {
-		err = pack_new(cache, key.data, request, packed, error);
+	if (!err && (cache_open(&cache, false, NULL) || cache_find(&cache, key.data, packed))) {
+		cache_close(&cache);
+		open_or_warn(&cache);
+		err = pack_new(&cache, key.data, request, packed, error);
 		if (err)
 			packed_free(packed);
 	}
 	text_free(&key);
-	free(cache);
+	cache_close(&cache);
 	return err;
 }
 

@@ -317,7 +317,10 @@ static void age_index(const char *cache)
 static void cache_is_bounded(void **state)
 {
 	need_mkfs();
-	char *cache = cache_dir(), *dir = at("bounded"), *volume = alloc_format("%s:/b", dir);
+	struct cache cache;
+	struct error error = { 0 };
+	assert_int_equal(cache_open(&cache, true, &error), 0);
+	char *dir = at("bounded"), *volume = alloc_format("%s:/b", dir);
 	mkdir(dir, 0755);
 	char *path[3];
 	for (int i = 0; i < 3; i++) {
@@ -328,25 +331,25 @@ static void cache_is_bounded(void **state)
 		free(volume);
 		volume = alloc_format("%s:/b%d", dir, i); /* another key: the first entries stay in the index */
 	}
-	age_index(cache);
+	age_index(cache.path);
 	/* Nothing happens below the limit. */
-	cache_trim(cache, strrchr(path[2], '/') + 1, 1ull << 40);
+	cache_trim(&cache, strrchr(path[2], '/') + 1, 1ull << 40);
 	assert_int_equal(access(path[0], R_OK), 0);
 	/* Room for one: the one that is kept stays whatever its age, the others go, and so does what the index says of them. */
 	struct stat st;
 	assert_int_equal(stat(path[1], &st), 0);
-	cache_trim(cache, strrchr(path[0], '/') + 1, (uint64_t)st.st_size + 1);
+	cache_trim(&cache, strrchr(path[0], '/') + 1, (uint64_t)st.st_size + 1);
 	assert_int_equal(access(path[0], R_OK), 0);
 	assert_int_equal(access(path[1], R_OK), -1);
 	assert_int_equal(access(path[2], R_OK), -1);
 	/* What was used counts, not what was made: the older image was just started from. */
 	put("bounded/file", "a", 0644);
 	char *again = packed_path("/bin/true", volume), *other = alloc_format("%s:/other", dir), *last = packed_path("/bin/true", other);
-	age_index(cache);
+	age_index(cache.path);
 	set_time(last, 2000);
 	free(packed_path("/bin/true", volume));
 	assert_int_equal(stat(again, &st), 0);
-	cache_trim(cache, "", (uint64_t)st.st_size + 1);
+	cache_trim(&cache, "", (uint64_t)st.st_size + 1);
 	assert_int_equal(access(again, R_OK), 0);
 	assert_int_equal(access(last, R_OK), -1);
 	setenv("LIGHTVM_CACHE_SIZE", "3M", 1);
@@ -355,7 +358,42 @@ static void cache_is_bounded(void **state)
 	assert_int_equal(cache_limit(), 8ull << 30);
 	for (int i = 0; i < 3; i++)
 		free(path[i]);
-	free(cache), free(dir), free(volume), free(again), free(other), free(last);
+	cache_close(&cache);
+	free(dir), free(volume), free(again), free(other), free(last);
+}
+
+/* What others could have written is neither found nor written to: the program is packed for this start alone. */
+static void cache_of_others(void **state)
+{
+	need_mkfs();
+	struct pack_request request = { .program = "/bin/true", .no_companions = true };
+	struct packed packed;
+	struct error error = { 0 };
+	char *dir = at("theirs"), *link = at("theirs-link");
+	setenv("LIGHTVM_CACHE", dir, 1);
+	assert_int_equal(pack_cached(&request, &packed, &error), 0);
+	assert_true(text_starts(packed.path, dir));
+	packed_free(&packed);
+	assert_int_equal(symlink(dir, link), 0);
+	for (int i = 0; i < 2; i++) {
+		if (i)
+			setenv("LIGHTVM_CACHE", link, 1);
+		else
+			assert_int_equal(chmod(dir, 0770), 0);
+		assert_int_equal(pack_cached(&request, &packed, &error), 0);
+		assert_false(text_starts(packed.path, work));
+		struct image image;
+		assert_int_equal(image_open(&image, packed.path, &error), 0);
+		assert_int_equal(image_verify(&image, packed.path, &error), 0);
+		image_close(&image);
+		packed_free(&packed);
+		struct cache cache;
+		assert_int_equal(cache_open(&cache, true, &error), i ? -ELOOP : -EPERM);
+		cache_close(&cache);
+		assert_int_equal(chmod(dir, 0700), 0);
+	}
+	unsetenv("LIGHTVM_CACHE");
+	free(dir), free(link);
 }
 
 static void scripts(void **state)
@@ -399,7 +437,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(manifests), cmocka_unit_test(paths), cmocka_unit_test(plan_follows_links),
 		cmocka_unit_test(plan_names_what_is_missing), cmocka_unit_test(programs), cmocka_unit_test(libraries_of_a_program),
-		cmocka_unit_test(images), cmocka_unit_test(cache_notices_changes), cmocka_unit_test(cache_is_bounded), cmocka_unit_test(scripts), cmocka_unit_test(volumes),
+		cmocka_unit_test(images), cmocka_unit_test(cache_notices_changes), cmocka_unit_test(cache_is_bounded), cmocka_unit_test(cache_of_others), cmocka_unit_test(scripts), cmocka_unit_test(volumes),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
