@@ -87,6 +87,13 @@ static_assert(sizeof(struct statx) == 256, "statx layout");
 #define LINUX_RWF_APPEND 16u
 #define LINUX_RWF_SUPPORTED 31u
 
+#ifndef LOCK_SH
+#define LOCK_SH 1
+#define LOCK_EX 2
+#define LOCK_NB 4
+#define LOCK_UN 8
+#endif
+
 #define LINUX_UTIME_NOW 0x3fffffffl
 #define LINUX_UTIME_OMIT 0x3ffffffel
 

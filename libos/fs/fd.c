@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Descriptors: small numbers for open files. */
+#include "libos/fs/lock.h"
 #include "libos/proc/thread.h"
-#include "libos/fs/vfs.h"
 
 #define FD_MOST (1 << 20) /* RLIMIT_NOFILE */
 #define FIRST_SLOTS 64
@@ -64,6 +64,7 @@ void file_put(struct file *file)
 		return;
 	if (file->watchers)
 		epoll_forget(file);
+	locks_file_closed(file);
 	if (file->ops->release)
 		file->ops->release(file);
 	if (file->dentry)
@@ -131,6 +132,7 @@ int fd_close(int fd)
 		table.free_hint = fd;
 	while (table.highest && !slots()[table.highest - 1].file)
 		table.highest--;
+	locks_descriptor_closed(file);
 	file_put(file);
 	return 0;
 }
@@ -200,15 +202,6 @@ SYSCALL(dup3)
 
 #define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC)
 
-/* One process: nobody else ever holds a lock. */
-static long lock_query(struct flock *lock)
-{
-	if (!user_ok(lock, sizeof(*lock), true))
-		return -EFAULT;
-	lock->l_type = F_UNLCK;
-	return 0;
-}
-
 static long seals(struct file *file, int command, uint32_t add)
 {
 	struct inode *inode = file->inode;
@@ -250,12 +243,11 @@ static long fcntl_of(struct file *file, int fd, int command, long arg)
 		return fcntl_flags(file, arg);
 	case F_SETLK:
 	case F_SETLKW:
+	case F_GETLK:
 	case F_OFD_SETLK:
 	case F_OFD_SETLKW:
-		return user_ok((void *)arg, sizeof(struct flock), false) ? 0 : -EFAULT;
-	case F_GETLK:
 	case F_OFD_GETLK:
-		return lock_query((struct flock *)arg);
+		return lock_fcntl(fd, file, command, (void *)arg);
 	case F_ADD_SEALS:
 	case F_GET_SEALS:
 		return seals(file, command, (uint32_t)arg);
@@ -274,15 +266,18 @@ static long fcntl_of(struct file *file, int fd, int command, long arg)
 	return -EINVAL;
 }
 
+/* What may be asked of a descriptor that is only a place (O_PATH). */
+static bool is_of_descriptor(int command)
+{
+	return command == F_DUPFD || command == F_DUPFD_CLOEXEC || command == F_GETFD || command == F_SETFD || command == F_GETFL;
+}
+
 SYSCALL(fcntl)
 {
 	struct file *file = fd_get((int)a[0]);
-	return file ? fcntl_of(file, (int)a[0], (int)a[1], a[2]) : -EBADF;
-}
-
-SYSCALL(flock)
-{
-	return fd_get((int)a[0]) ? 0 : -EBADF;
+	if (!file || ((file->flags & O_PATH) && !is_of_descriptor((int)a[1])))
+		return -EBADF;
+	return fcntl_of(file, (int)a[0], (int)a[1], a[2]);
 }
 
 SYSCALL(ioctl)

@@ -21,6 +21,7 @@ program args -e GUEST_ONE=1 -e GUEST_EMPTY= -e "GUEST_SPACE=$GUEST_SPACE" -- one
 for name in callsites memory misc pipes polling signals sigthreads threads timers futex floating sockets echo; do
 	program $name
 done
+for name in locks; do program $name; done
 program large -m 128M
 
 # Files that come with the image: the process gets a copy, at the same path that the VM has them at.
