@@ -4,7 +4,9 @@
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${LV_BUILD:-$top/build}
-cache=${LIGHTVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lightvm}
+# What was fetched or built by third parties' sources: kept between runs, each under a name that tells its content. Tests keep
+# their images elsewhere (LIGHTVM_CACHE), so LV_CACHE then says where this is.
+cache=${LV_CACHE:-${LIGHTVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lightvm}}
 lightvm=$build/cli/lightvm
 
 say() { printf '%s\n' "$*"; }
@@ -48,6 +50,13 @@ await() {
 		[ $SECONDS -lt $end ] || { printf 'timed out waiting for %s\n' "$what" >&2; return 1; }
 		read -rt 0.02 <> <(:) || :
 	done
+}
+
+# A cache of its own for the images of tests: the user's is neither filled nor read. own_cache DIRECTORY; only the kernels are shared.
+own_cache() {
+	export LV_CACHE=$cache LIGHTVM_CACHE=$1
+	mkdir -p -m 700 "$LIGHTVM_CACHE"
+	ln -s "$LV_CACHE/kernel" "$LIGHTVM_CACHE/kernel"
 }
 
 # The newest cloud kernel for the rig: installed, or unpacked by scripts/setup. Sets rig_kernel, rig_release, rig_modules.

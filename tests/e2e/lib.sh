@@ -14,6 +14,7 @@ background=()
 # The VMs of a test live in its own directory: no test sees another's.
 export XDG_RUNTIME_DIR=$work/run
 mkdir -m 700 "$XDG_RUNTIME_DIR"
+[ -n "${LV_CACHE:-}" ] || own_cache "$work/cache" # tests/run has one for all of its files
 cleanup() {
 	local pid id
 	for pid in ${background[@]+"${background[@]}"}; do kill "$pid" 2>/dev/null; done
