@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/standard.h"
 #include "cli/all_verbs.h"
 #include "cli/verb.h"
 
@@ -16,6 +17,7 @@ const struct verb *const verbs[] = {
 
 int main(int argc, char **argv)
 {
+	standard_hold();
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	struct context context = { .start_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec };

@@ -44,7 +44,7 @@ static const struct option_spec options[] = {
 	{ "hostname", 'h', OPTION_STRING, AT(hostname), "NAME", "host name of the VM (default: its id)" },
 	{ "publish", 'p', OPTION_LIST, AT(ports), "[IP:]HOST:GUEST[/udp]", "forward a port of the host to the VM; may be repeated" },
 	{ "volume", 'v', OPTION_LIST, AT(volumes), "HOST:/PATH[:ro]", "pack a file or directory of the host into the image at /PATH; may be repeated", .complete = "file" },
-	{ "net", 0, OPTION_STRING, AT(net), "KIND", "none, passt (outgoing connections and -p, without any rights; started when the program sends its first packet), tap:NAME or bridge:NAME, with ,queues=2 to 4 behind it for a Linux guest of several vCPUs (default: passt)", .words = "none passt tap: bridge:" },
+	{ "net", 0, OPTION_STRING, AT(net), "KIND", "none, passt (outgoing connections and -p, without any rights; started when the program sends its first packet; passt,host: the host's loopback is reached too, at 10.0.2.2), tap:NAME or bridge:NAME, with ,queues=2 to 4 behind it for a Linux guest of several vCPUs (default: passt)", .words = "none passt passt,host tap: bridge:" },
 	{ "ip", 0, OPTION_STRING, AT(ip), "ADDR/BITS", "address of the VM; with tap and bridge the default is DHCP" },
 	{ "gateway", 0, OPTION_STRING, AT(gateway), "ADDR", "its default gateway" },
 	{ "dns", 0, OPTION_STRING, AT(dns), "ADDR", "its name server" },
@@ -470,9 +470,9 @@ const struct verb verb_run = {
 		"With --kernel linux the same image runs on a Linux kernel (made by \"lightvm kernel build\"): several processes, vCPUs and\n"
 		"terminals, where KVM runs kernels natively. A kernel with an initial RAM disk of its own, or with disks and no program\n"
 		"at all, is started as it is, and its serial port is what the terminal shows.\n\n"
-		"With the network kind passt the VM has the address 10.0.2.15; 10.0.2.2 is the host's own loopback, 10.0.2.3 its name\n"
-		"server. passt needs no rights; it is started when the program sends its first packet, or at once with -p. With tap and\n"
-		"bridge the VM asks by DHCP, or has the address that --ip gives it.",
+		"With the network kind passt the VM has the address 10.0.2.15, 10.0.2.3 is its name server. What listens on the host's own\n"
+		"loopback is not reached, but with --net passt,host, at 10.0.2.2. passt needs no rights; it is started when the program sends\n"
+		"its first packet, or at once with -p. With tap and bridge the VM asks by DHCP, or has the address that --ip gives it.",
 	.examples = "lightvm run ./server\n"
 		    "lightvm run --rm -v .:/work -w /work /usr/bin/python3 script.py\n"
 		    "lightvm run --kernel linux --cpus 2 -it /bin/bash\n"

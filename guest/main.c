@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/standard.h"
 #include "guest/mounts.h"
 #include "guest/net.h"
 #include "guest/report.h"
@@ -36,17 +37,6 @@ static int read_config(struct guest_config *config)
 	return err ? report_error("configuration: " LV_GUEST_CONFIG_PATH " is not right:", why, 0), err : 0;
 }
 
-/* Numbers 0 to 2 must be taken, or a pipe would get one of them and be lost when a program is started. */
-static void hold_standard_descriptors(void)
-{
-	int fd;
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= 2);
-	if (fd > 2)
-		close(fd);
-}
-
 /*
  * Free memory goes back to the host in blocks of 128 KiB and more. Linux' own choice (4 MiB without huge pages) reports
  * nothing as long as less than 32 such blocks are free: never, in a small guest. Linux before 6.3 forgets the boot parameter.
@@ -66,7 +56,7 @@ static int prepare(struct guest_config *config)
 	int err = mounts_early();
 	if (err)
 		return err;
-	hold_standard_descriptors();
+	standard_hold(); /* or a pipe would get one of the numbers and be lost when a program is started */
 	report_small_blocks();
 	err = read_config(config);
 	if (!err)

@@ -102,13 +102,16 @@ static int parse_kind(struct net_spec *spec, const char *word, struct error *err
 		spec->kind = NET_PASST;
 		return 0;
 	}
-	if (!strcmp(word, "none") || !strcmp(word, "passt")) {
+	if (!strcmp(word, "none") || !strcmp(word, "passt") || !strcmp(word, "passt,host")) {
 		spec->kind = word[0] == 'n' ? NET_NONE : NET_PASST;
+		spec->host_loopback = !!strchr(word, ',');
 		return 0;
 	}
+	if (text_starts(word, "passt,"))
+		return error_set(error, -EINVAL, "--net %s: \"%s\" is not host", word, strchr(word, ',') + 1);
 	spec->kind = text_starts(word, "bridge:") ? NET_BRIDGE : NET_TAP;
 	if (!text_starts(word, "bridge:") && !text_starts(word, "tap:"))
-		return error_set(error, -EINVAL, "--net %s: none of none, passt, tap:NAME, bridge:NAME", word);
+		return error_set(error, -EINVAL, "--net %s: none of none, passt[,host], tap:NAME, bridge:NAME", word);
 	int err = parse_name(spec, word, strchr(word, ':') + 1, error);
 	if (err)
 		return err;
@@ -335,6 +338,8 @@ json_t *net_json(const struct net_spec *spec)
 		json_decref(ports);
 		return object;
 	}
+	if (spec->kind == NET_PASST)
+		json_object_set_new(object, "host_loopback", json_boolean(spec->host_loopback));
 	if (spec->name)
 		json_object_set_new(object, "name", json_string(spec->name));
 	char *mac = alloc_format("%02x:%02x:%02x:%02x:%02x:%02x", spec->mac[0], spec->mac[1], spec->mac[2], spec->mac[3], spec->mac[4],

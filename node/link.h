@@ -21,6 +21,7 @@ struct net_port { /* host order, but for the address */
 
 struct net_spec {
 	enum net_kind kind;
+	bool host_loopback; /* passt: the gateway's address leads to the host's own loopback (--net passt,host) */
 	char *name; /* of the tap device or the bridge */
 	unsigned queues; /* of the tap: 1 to NET_QUEUES */
 	struct net_port *port;

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/standard.h"
 #include "vmm/jail/jail.h"
 #include "vmm/linux/guest.h"
 #include "vmm/log.h"
@@ -227,24 +228,11 @@ static int close_others(const struct vm_config *c)
 	return result < 0 ? log_error("closing inherited descriptors: %s", strerror(-result)) : 0;
 }
 
-/* With 0, 1 or 2 closed, the next file that is opened would become the program's stdin or stdout. */
-static void hold_standard_descriptors(void)
-{
-	int fd;
-	do
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	while (fd >= 0 && fd <= 2);
-	if (fd >= 0)
-		close(fd);
-}
-
 int main(int argc, char **argv)
 {
 	static struct vm_config config;
 	static struct vm vm;
-	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0)
-			hold_standard_descriptors();
+	standard_hold();
 	if (options_parse(&config, argc, argv) < 0)
 		return OWN_ERROR;
 	if (config.probe)

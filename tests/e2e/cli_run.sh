@@ -123,6 +123,16 @@ fetched() { [ "$(curl -sf --max-time 5 "http://127.0.0.1:$port/index.html")" = '
 check '-p: the port listens' await 20 "port $port" port_open "$port"
 kill "$pid"; wait "$pid"
 
+# A standard descriptor that is closed becomes nothing: neither what the program reads, nor a disk that it writes to.
+head -c 65536 /dev/zero >"$work/disk.img"
+cp "$work/disk.img" "$work/disk.was"
+closed_output() { "$lightvm" run --rm --disk "$work/disk.img" "$busybox" echo HELLO <&- >&-; cmp "$work/disk.img" "$work/disk.was"; }
+check 'closed output does not end up in a disk' closed_output
+closed_all() { "$lightvm" run --rm --disk "$work/disk.img" "$busybox" echo HELLO <&- >&- 2>&-; cmp "$work/disk.img" "$work/disk.was"; }
+check 'all three closed: neither' closed_all
+closed_input() { "$lightvm" run --rm "$busybox" cat <&- >"$work/got"; [ ! -s "$work/got" ]; }
+check 'closed input is not the image' closed_input
+
 status '-m too small says so' 125 run -m 1M "$busybox" true
 prints '-m limits' limited run -m 32M "$busybox" awk '/MemTotal/ { if ($2 > 16000 && $2 <= 32768) print "limited" }' /proc/meminfo
 finish

@@ -68,7 +68,8 @@ static void networks(void **state)
 	assert_refused("tap:lvm0,speed=9", NULL, NULL, "--net tap:lvm0,speed=9: \"speed=9\" is not queues=1 to queues=4");
 	assert_refused("tap:", NULL, NULL, "--net tap:: \"\" is not an interface name of 1 to 15 characters");
 	assert_refused("tap:0123456789abcdef", NULL, NULL, "--net tap:0123456789abcdef: \"0123456789abcdef\" is not an interface name of 1 to 15 characters");
-	assert_refused("wifi", NULL, NULL, "--net wifi: none of none, passt, tap:NAME, bridge:NAME");
+	assert_refused("wifi", NULL, NULL, "--net wifi: none of none, passt[,host], tap:NAME, bridge:NAME");
+	assert_refused("passt,hosts", NULL, NULL, "--net passt,hosts: \"hosts\" is not host");
 	assert_refused("none", "80:80", NULL, "-p needs --net passt: with --net none the VM has an address of its own");
 	assert_refused("none", NULL, "10.0.0.1", "--ip and --mac need a network: --net passt, tap:NAME or bridge:NAME");
 	assert_refused("tap:x", NULL, "10.0.0", "--ip: \"10.0.0\" is not A.B.C.D/BITS");
