@@ -22,7 +22,7 @@ mkdir "$work/www"
 echo secret >"$work/www/file"
 start /usr/bin/python3 "$top/tests/data/servers.py" 127.0.0.1 "$work/www" >"$work/service" 2>&1
 await 10 'the service on the loopback' grep -q ready "$work/service" || cat "$work/service"
-fetch() { "$lightvm" run --rm --net "$1" "$busybox" wget -q -T 10 -O - http://10.0.2.2:8000/file >"$work/got" 2>"$work/err"; cat "$work/got" "$work/err"; }
+fetch() { "$lightvm" run --rm --net "$1" "$busybox" wget -q -O - http://10.0.2.2:8000/file >"$work/got" 2>"$work/err"; cat "$work/got" "$work/err"; }
 closed() { fetch passt; grep -q refused "$work/err" && ! grep -q secret "$work/got"; }
 check 'the loopback of the host is closed' closed
 opened() { fetch passt,host; grep -q secret "$work/got"; }
