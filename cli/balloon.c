@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "cli/all_verbs.h"
 #include "node/monitor_control.h"
-#include "node/vm_info.h"
+#include "cli/describe.h"
 #include "node/record.h"
 
 struct balloon_options {

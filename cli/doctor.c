@@ -17,7 +17,7 @@
 
 #include "base/file.h"
 #include "cli/all_verbs.h"
-#include "node/vm_info.h"
+#include "cli/describe.h"
 #include "node/node_paths.h"
 #include "base/spawn.h"
 #include "node/state.h"
@@ -99,18 +99,20 @@ static struct finding check_kind(void)
 		return problem(NOTE, alloc_copy("not checked"), NULL);
 	}
 	char *argv[] = { "lightvm-vmm", "--probe", NULL };
-	struct spawn spawn = { .argv = argv, .in = -1, .out = pipe_fd[1], .err = pipe_fd[1], .die_with_us = true };
-	pid_t pid = spawn_start(&spawn, monitor, NULL);
+	struct spawn spawn = { SPAWN_INIT, .argv = argv, .die_with_us = true };
+	struct spawned child;
+	spawn.out = spawn.err = pipe_fd[1];
+	bool started = !spawn_start(&spawn, monitor, &child, NULL);
 	close(pipe_fd[1]);
 	free(monitor);
 	size_t size = 0;
 	for (ssize_t n; size + 1 < sizeof(line) && (n = read(pipe_fd[0], line + size, sizeof(line) - 1 - size)) > 0;)
 		size += (size_t)n;
 	close(pipe_fd[0]);
-	if (pid > 0)
-		waitpid(pid, &status, 0);
+	if (started)
+		status = spawned_wait(&child);
 	line[strcspn(line, "\n")] = 0;
-	if (pid > 0 && WIFEXITED(status) && !WEXITSTATUS(status))
+	if (started && WIFEXITED(status) && !WEXITSTATUS(status))
 		return fine(line[0] ? line : "the self-test passed");
 	return problem(NEEDED, alloc_format("the self-test failed: %s", line[0] ? line : "no message"), NULL);
 }

@@ -12,7 +12,7 @@
 
 #include "base/number.h"
 #include "cli/all_verbs.h"
-#include "node/vm_info.h"
+#include "cli/describe.h"
 #include "tinyx/pack.h"
 
 #define SHORT_ID 12

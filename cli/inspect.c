@@ -12,7 +12,7 @@
 #include "node/vm_config.h"
 #include "node/monitor_control.h"
 #include "node/crash_report.h"
-#include "node/vm_info.h"
+#include "cli/describe.h"
 #include "node/record.h"
 
 /* A living monitor knows more than it has written to the file. */

@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "cli/all_verbs.h"
-#include "node/vm_info.h"
+#include "cli/describe.h"
 #include "tinyx/kernel.h"
 
 #define PROGRESS_MS 100

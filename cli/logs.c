@@ -15,7 +15,7 @@
 #include "node/vm_config.h"
 #include "node/monitor_control.h"
 #include "node/crash_report.h"
-#include "node/vm_info.h"
+#include "cli/describe.h"
 
 #define CHUNK 65536
 #define ALL UINT64_MAX

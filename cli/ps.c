@@ -10,7 +10,7 @@
 #include "cli/all_verbs.h"
 #include "node/vm_config.h"
 #include "node/monitor_control.h"
-#include "node/vm_info.h"
+#include "cli/describe.h"
 
 #define PATIENCE_MS 200
 

@@ -16,7 +16,7 @@
 #include "cli/all_verbs.h"
 #include "node/choose.h"
 #include "node/crash_report.h"
-#include "node/launch.h"
+#include "cli/foreground.h"
 #include "cli/terminal.h"
 #include "node/record.h"
 #include "tinyx/pack.h"
@@ -387,7 +387,7 @@ static int run_foreground(struct launch *launch, struct vm_dir *vm, const struct
 	if (status)
 		error_set(error, status, "the terminal: %s", strerror(-status));
 	else
-		status = launch_wait(launch, error);
+		status = foreground_wait(launch, error);
 	terminal_leave(&terminal);
 	report(vm, config);
 	return status;
@@ -422,7 +422,7 @@ static int run_in(const struct state *state, struct vm_dir *vm, struct vm_config
 		return err;
 	}
 	if (!config->detached)
-		launch_hold_signals();
+		foreground_hold_signals();
 	int status = launch_start(&launch, config, vm, context->start_ns, error);
 	if (!status)
 		status = config->detached ? run_detached(&launch, vm, config, error) : run_foreground(&launch, vm, config, error);

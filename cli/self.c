@@ -10,7 +10,7 @@
 #include "abi/libos.h"
 #include "base/file.h"
 #include "cli/all_verbs.h"
-#include "node/vm_info.h"
+#include "cli/describe.h"
 
 /* ---- version ---- */
 

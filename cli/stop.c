@@ -13,7 +13,7 @@
 #include "node/agent_client.h"
 #include "cli/all_verbs.h"
 #include "node/monitor_control.h"
-#include "node/vm_info.h"
+#include "cli/describe.h"
 
 #define KILL_MS 5000
 

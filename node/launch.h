@@ -3,6 +3,8 @@
 #ifndef LV_NODE_LAUNCH_H
 #define LV_NODE_LAUNCH_H
 
+#include "base/spawn.h"
+#include "node/link.h"
 #include "node/vm_config.h"
 #include "node/state.h"
 
@@ -15,19 +17,20 @@ struct launch { /* LAUNCH_NONE: nothing started */
 	int initrd; /* Linux guests: our archive with the VM's configuration, -1: none */
 	int cpuid; /* the machine's CPUID cache */
 	int log, messages; /* console.log, monitor.log (detached), -1: none */
-	pid_t monitor;
+	struct spawned monitor;
 };
 
-/* Opens everything, starts the monitor. The directory vm is not visible yet. Call launch_end in every case. */
+/*
+ * Opens everything, starts the monitor. Call launch_end in every case. In the foreground the caller waits for launch->monitor,
+ * passes signals on, and starts the network when launch->net.peer has traffic.
+ */
 int launch_start(struct launch *launch, const struct vm_config *config, struct vm_dir *vm, uint64_t start_ns, struct error *error);
-/* Foreground: forwards signals until the monitor ends. The exit status for the user, or a negative errno. */
-int launch_wait(struct launch *launch, struct error *error);
 /* Detached: returns when the guest runs (or has ended already); otherwise the monitor's own message. */
 int launch_settle(struct launch *launch, struct error *error);
 /* Releases what we hold; does not end a running monitor. */
 void launch_end(struct launch *launch);
 
-/* To be called before launch_start in the foreground: signals wait from now on until launch_wait takes them. */
-void launch_hold_signals(void);
+/* What monitor and passt have written to monitor.log, without its last line's end; NULL: nothing. The caller's. */
+char *launch_messages(const struct launch *launch);
 
 #endif

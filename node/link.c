@@ -4,174 +4,18 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/number.h"
+#include "node/link_passt.h"
+#include "node/link_tap.h"
 
-/* The addresses behind passt: the same for every VM, since nobody else sees them. */
-#define PASST_IP "10.0.2.15/24"
-#define PASST_GATEWAY "10.0.2.2"
-#define PASST_DNS "10.0.2.3"
-#define PASST_MTU 65520
 #define READY_MS 5000
 
-/* ---- parsing ---- */
-
-static int parse_port_number(const char *word, const char *digits, size_t len, uint16_t *out, struct error *error)
-{
-	char text[8];
-	uint64_t number;
-	if (!len || len >= sizeof(text))
-		return error_set(error, -EINVAL, "-p %s: not [IP:]HOST:GUEST[/tcp|/udp]", word);
-	memcpy(text, digits, len);
-	text[len] = 0;
-	if (number_parse(text, &number))
-		return error_set(error, -EINVAL, "-p %s: \"%s\" is not a port number", word, text);
-	if (number < 1 || number > 65535)
-		return error_set(error, -ERANGE, "-p %s: port %s is not between 1 and 65535", word, text);
-	*out = (uint16_t)number;
-	return 0;
-}
-
-/* [IP:]HOST:GUEST[/udp], or PORT for PORT:PORT */
-static int parse_port(const char *word, struct net_port *port, struct error *error)
-{
-	*port = (struct net_port){ 0 };
-	const char *slash = strchr(word, '/'), *end = slash ? slash : word + strlen(word);
-	if (slash && strcmp(slash, "/udp") && strcmp(slash, "/tcp"))
-		return error_set(error, -EINVAL, "-p %s: \"%s\" is neither /tcp nor /udp", word, slash);
-	port->udp = slash && slash[1] == 'u';
-	const char *last = memrchr(word, ':', (size_t)(end - word));
-	const char *guest = last ? last + 1 : word;
-	int err = parse_port_number(word, guest, (size_t)(end - guest), &port->guest, error);
-	if (err || !last) {
-		port->host = port->guest;
-		return err;
-	}
-	const char *first = memrchr(word, ':', (size_t)(last - word)), *host = first ? first + 1 : word;
-	if (first) {
-		char *ip = alloc_format("%.*s", (int)(first - word), word);
-		err = ip_parse(ip, &port->host_ip) ? error_set(error, -EINVAL, "-p %s: \"%s\" is not an IPv4 address", word, ip) : 0;
-		free(ip);
-	}
-	return err ? err : parse_port_number(word, host, (size_t)(last - host), &port->host, error);
-}
-
-static int parse_ports(struct net_spec *spec, const struct strings *words, struct error *error)
-{
-	if (!words || !words->count)
-		return 0;
-	spec->port = alloc_zero(words->count * sizeof(*spec->port));
-	for (size_t i = 0; i < words->count; i++) {
-		int err = parse_port(words->item[i], &spec->port[i], error);
-		if (err)
-			return err;
-		for (size_t j = 0; j < i; j++)
-			if (spec->port[j].host == spec->port[i].host && spec->port[j].udp == spec->port[i].udp &&
-			    spec->port[j].host_ip == spec->port[i].host_ip)
-				return error_set(error, -EINVAL, "-p %s: host port %u is given twice", words->item[i], spec->port[i].host);
-		spec->ports++;
-	}
-	return 0;
-}
-
-/* NAME[,queues=N] */
-static int parse_name(struct net_spec *spec, const char *word, const char *text, struct error *error)
-{
-	const char *comma = strchr(text, ',');
-	spec->name = alloc_format("%.*s", comma ? (int)(comma - text) : (int)strlen(text), text);
-	if (!comma)
-		return 0;
-	if (!text_starts(comma + 1, "queues=") || strlen(comma) != strlen(",queues=N"))
-		return error_set(error, -EINVAL, "--net %s: \"%s\" is not queues=1 to queues=%d", word, comma + 1, NET_QUEUES);
-	spec->queues = (unsigned)(comma[strlen(",queues=")] - '0');
-	if (spec->queues < 1 || spec->queues > NET_QUEUES)
-		return error_set(error, -EINVAL, "--net %s: \"%s\" is not queues=1 to queues=%d", word, comma + 1, NET_QUEUES);
-	return 0;
-}
-
-static int parse_kind(struct net_spec *spec, const char *word, struct error *error)
-{
-	if (!word) {
-		spec->kind = NET_PASST;
-		return 0;
-	}
-	if (!strcmp(word, "none") || !strcmp(word, "passt") || !strcmp(word, "passt,host")) {
-		spec->kind = word[0] == 'n' ? NET_NONE : NET_PASST;
-		spec->host_loopback = !!strchr(word, ',');
-		return 0;
-	}
-	if (text_starts(word, "passt,"))
-		return error_set(error, -EINVAL, "--net %s: \"%s\" is not host", word, strchr(word, ',') + 1);
-	spec->kind = text_starts(word, "bridge:") ? NET_BRIDGE : NET_TAP;
-	if (!text_starts(word, "bridge:") && !text_starts(word, "tap:"))
-		return error_set(error, -EINVAL, "--net %s: none of none, passt[,host], tap:NAME, bridge:NAME", word);
-	int err = parse_name(spec, word, strchr(word, ':') + 1, error);
-	if (err)
-		return err;
-	if (!*spec->name || strlen(spec->name) >= IFNAMSIZ || strchr(spec->name, '/'))
-		return error_set(error, -EINVAL, "--net %s: \"%s\" is not an interface name of 1 to %d characters", word, spec->name, IFNAMSIZ - 1);
-	return 0;
-}
-
-static int parse_addresses(struct net_spec *spec, const struct net_request *request, struct error *error)
-{
-	if (request->ip && cidr_parse(request->ip, &spec->ip, &spec->mask))
-		return error_set(error, -EINVAL, "--ip: \"%s\" is not A.B.C.D/BITS", request->ip);
-	if (request->gateway && ip_parse(request->gateway, &spec->gateway))
-		return error_set(error, -EINVAL, "--gateway: \"%s\" is not an IPv4 address", request->gateway);
-	if (request->dns && ip_parse(request->dns, &spec->dns))
-		return error_set(error, -EINVAL, "--dns: \"%s\" is not an IPv4 address", request->dns);
-	if (request->mac && mac_parse(request->mac, spec->mac))
-		return error_set(error, -EINVAL, "--mac: \"%s\" is not a MAC address of one host", request->mac);
-	return 0;
-}
-
-/* Locally administered, and the same for the whole life of the VM. */
-static void mac_from_id(uint8_t mac[6], const char *id)
-{
-	unsigned long long bits = strtoull(id, NULL, 16);
-	mac[0] = 0x02;
-	for (int i = 1; i < 6; i++)
-		mac[i] = (uint8_t)(bits >> (8 * (5 - i)));
-}
-
-int net_parse(struct net_spec *spec, const struct net_request *request, struct error *error)
-{
-	*spec = (struct net_spec){ .mtu = 1500, .queues = 1 };
-	mac_from_id(spec->mac, request->id);
-	int err = parse_ports(spec, request->ports, error);
-	if (!err)
-		err = parse_kind(spec, request->net, error);
-	if (!err && spec->kind == NET_PASST) {
-		cidr_parse(PASST_IP, &spec->ip, &spec->mask);
-		ip_parse(PASST_GATEWAY, &spec->gateway);
-		ip_parse(PASST_DNS, &spec->dns);
-		spec->mtu = PASST_MTU;
-	}
-	if (!err)
-		err = parse_addresses(spec, request, error);
-	if (!err && spec->ports && spec->kind != NET_PASST)
-		err = error_set(error, -EINVAL, "-p needs --net passt: with --net %s the VM has an address of its own", request->net);
-	if (!err && spec->kind == NET_NONE && (request->ip || request->mac))
-		err = error_set(error, -EINVAL, "--ip and --mac need a network: --net passt, tap:NAME or bridge:NAME");
-	return err;
-}
-
-void net_free(struct net_spec *spec)
-{
-	free(spec->port);
-	free(spec->name);
-	*spec = (struct net_spec){ 0 };
-}
-
-/* ---- the host's end ---- */
+static const struct link_ops *const kinds[] = { [NET_PASST] = &link_passt, [NET_TAP] = &link_tap, [NET_BRIDGE] = &link_tap };
 
 static int check_port(const struct net_port *port, struct error *error)
 {
@@ -194,7 +38,7 @@ static int check_port(const struct net_port *port, struct error *error)
 	return err ? error_set(error, err, "%s %u: %s", kind, port->host, strerror(-err)) : 0;
 }
 
-int net_check_ports(const struct net_spec *spec, struct error *error)
+int link_check_ports(const struct net_spec *spec, struct error *error)
 {
 	int err = 0;
 	for (size_t i = 0; i < spec->ports && !err; i++)
@@ -202,19 +46,17 @@ int net_check_ports(const struct net_spec *spec, struct error *error)
 	return err;
 }
 
-int net_start(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
+int link_open(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
 {
 	*link = NET_LINK_NONE;
-	if (spec->kind == NET_PASST) {
-		int err = passt_connect(link, error);
-		return err || !spec->ports ? err : passt_start(spec, log_fd, link, true, error);
-	}
-	if (spec->kind == NET_NONE)
-		return 0;
-	return tap_open(spec->kind == NET_TAP ? spec->name : NULL, spec->kind == NET_BRIDGE ? spec->name : NULL, spec->queues, link, error);
+	link->ops = kinds[spec->kind];
+	int err = link->ops ? link->ops->open(spec, log_fd, link, error) : 0;
+	if (err)
+		link_close(link);
+	return err;
 }
 
-int net_wait(struct net_link *link, struct error *error)
+int link_wait(struct net_link *link, struct error *error)
 {
 	char pid[16];
 	if (link->ready < 0)
@@ -228,9 +70,9 @@ int net_wait(struct net_link *link, struct error *error)
 	return n > 0 ? 0 : error_set(error, -EIO, "passt could not start");
 }
 
-int net_wake(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
+int link_wake(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
 {
-	return passt_start(spec, log_fd, link, false, error);
+	return link->ops->wake(spec, log_fd, link, error);
 }
 
 /* An Ethernet frame: IPv6, which passt is not started for, or ARP that asks for the sender's own address. */
@@ -242,7 +84,7 @@ static bool is_announcement(const uint8_t *frame, size_t size)
 	return size >= 42 && !memcmp(frame + 12, arp_ipv4, sizeof(arp_ipv4)) && !memcmp(frame + 28, frame + 38, 4);
 }
 
-bool net_has_traffic(int peer)
+bool link_has_traffic(int peer)
 {
 	uint8_t bytes[4 + 1514]; /* length, big-endian, and a frame */
 	for (;;) {
@@ -258,7 +100,7 @@ bool net_has_traffic(int peer)
 }
 
 /* Nothing of the caller may stay open here: its standard output may be a pipe that somebody reads to its end. */
-static void wait_in_place(const struct net_spec *spec, int log_fd, int peer)
+static void wait_in_place(const struct net_spec *spec, const struct link_ops *ops, int log_fd, int peer)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = log_fd >= 0 ? log_fd : null;
 	struct pollfd poll_fd = { .fd = 3, .events = POLLIN };
@@ -271,18 +113,18 @@ static void wait_in_place(const struct net_spec *spec, int log_fd, int peer)
 	do {
 		if (poll(&poll_fd, 1, -1) < 0 && errno != EINTR)
 			return;
-	} while (poll_fd.revents == POLLIN && !net_has_traffic(3));
+	} while (poll_fd.revents == POLLIN && !link_has_traffic(3));
 	if (!(poll_fd.revents & POLLHUP))
-		passt_become(spec, 3);
+		ops->become(spec, 3);
 }
 
-int net_leave(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
+int link_leave(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
 {
 	if (link->peer < 0)
 		return 0;
 	pid_t child = fork();
 	if (child == 0) {
-		wait_in_place(spec, log_fd, link->peer);
+		wait_in_place(spec, link->ops, log_fd, link->peer);
 		_exit(EXIT_FAILURE);
 	}
 	close(link->peer);
@@ -290,7 +132,7 @@ int net_leave(const struct net_spec *spec, int log_fd, struct net_link *link, st
 	return child < 0 ? error_set(error, -errno, "fork: %s", strerror(errno)) : 0;
 }
 
-void net_close(struct net_link *link)
+void link_close(struct net_link *link)
 {
 	int *fds[] = { &link->fd, &link->peer, &link->ready };
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
@@ -300,6 +142,7 @@ void net_close(struct net_link *link)
 	}
 	while (link->mores)
 		close(link->more[--link->mores]);
+	spawned_leave(&link->helper);
 }
 
 static void put_ip(struct text *out, const char *key, uint32_t ip)
@@ -309,9 +152,9 @@ static void put_ip(struct text *out, const char *key, uint32_t ip)
 		text_format(out, ",%s=%s", key, inet_ntop(AF_INET, &ip, word, sizeof(word)));
 }
 
-void net_argument(const struct net_spec *spec, const struct net_link *link, struct text *out)
+void link_argument(const struct net_spec *spec, const struct net_link *link, struct text *out)
 {
-	text_format(out, "%s:fd:%d", spec->kind == NET_PASST ? "passt" : "tap", link->fd);
+	text_format(out, "%s:fd:%d", kinds[spec->kind]->name, link->fd);
 	for (unsigned i = 0; i < link->mores; i++)
 		text_format(out, ",fd:%d", link->more[i]);
 	text_format(out, ",mac=%02x:%02x:%02x:%02x:%02x:%02x,mtu=%u", spec->mac[0], spec->mac[1], spec->mac[2], spec->mac[3], spec->mac[4], spec->mac[5], spec->mtu);
@@ -320,45 +163,4 @@ void net_argument(const struct net_spec *spec, const struct net_link *link, stru
 		text_format(out, "/%d", __builtin_popcount(spec->mask));
 	put_ip(out, "gw", spec->gateway);
 	put_ip(out, "dns", spec->dns);
-}
-
-static void json_ip(json_t *object, const char *key, uint32_t ip)
-{
-	char word[INET_ADDRSTRLEN];
-	if (ip)
-		json_object_set_new(object, key, json_string(inet_ntop(AF_INET, &ip, word, sizeof(word))));
-}
-
-json_t *net_json(const struct net_spec *spec)
-{
-	static const char *const kinds[] = { "none", "passt", "tap", "bridge" };
-	json_t *object = json_object(), *ports = json_array();
-	json_object_set_new(object, "kind", json_string(kinds[spec->kind]));
-	if (spec->kind == NET_NONE) {
-		json_decref(ports);
-		return object;
-	}
-	if (spec->kind == NET_PASST)
-		json_object_set_new(object, "host_loopback", json_boolean(spec->host_loopback));
-	if (spec->name)
-		json_object_set_new(object, "name", json_string(spec->name));
-	char *mac = alloc_format("%02x:%02x:%02x:%02x:%02x:%02x", spec->mac[0], spec->mac[1], spec->mac[2], spec->mac[3], spec->mac[4],
-				 spec->mac[5]);
-	json_object_set_new(object, "mac", json_string(mac));
-	free(mac);
-	json_ip(object, "ip", spec->ip);
-	json_ip(object, "netmask", spec->ip ? spec->mask : 0);
-	json_ip(object, "gateway", spec->gateway);
-	json_ip(object, "dns", spec->dns);
-	json_object_set_new(object, "mtu", json_integer(spec->mtu));
-	for (size_t i = 0; i < spec->ports; i++) {
-		json_t *port = json_object();
-		json_ip(port, "host_ip", spec->port[i].host_ip);
-		json_object_set_new(port, "host", json_integer(spec->port[i].host));
-		json_object_set_new(port, "guest", json_integer(spec->port[i].guest));
-		json_object_set_new(port, "protocol", json_string(spec->port[i].udp ? "udp" : "tcp"));
-		json_array_append_new(ports, port);
-	}
-	json_object_set_new(object, "ports", ports);
-	return object;
 }

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/link.h"
+#include "node/link_passt.h"
 #include "base/spawn.h"
 
 #define GATEWAY_MAC "52:55:0a:00:02:02"
@@ -60,7 +60,7 @@ static void arguments(const struct net_spec *spec, int socket_fd, int ready_fd, 
 	add_ports(argv, spec);
 }
 
-int passt_connect(struct net_link *link, struct error *error)
+static int passt_connect(struct net_link *link, struct error *error)
 {
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
@@ -74,7 +74,7 @@ int passt_connect(struct net_link *link, struct error *error)
 	return 0;
 }
 
-int passt_start(const struct net_spec *spec, int log_fd, struct net_link *link, bool wait, struct error *error)
+static int passt_start(const struct net_spec *spec, int log_fd, struct net_link *link, bool wait, struct error *error)
 {
 	int ready[2] = { -1, -1 };
 	if (wait && pipe2(ready, O_CLOEXEC))
@@ -85,26 +85,39 @@ int passt_start(const struct net_spec *spec, int log_fd, struct net_link *link, 
 	struct strings argv = { 0 };
 	arguments(spec, link->peer, ready[1], &argv);
 	int keep[] = { link->peer, ready[1] };
-	struct spawn spawn = { .argv = argv.item, .keep = keep, .keep_count = wait ? 2 : 1, .in = -1, .out = log_fd, .err = log_fd, .session = true };
-	pid_t pid = spawn_start(&spawn, "passt", error);
-	if (pid == -ENOENT)
-		error_set(error, pid, "passt is not installed; run: sudo apt-get install passt (or use --net none)");
+	struct spawn spawn = { SPAWN_INIT, .argv = argv.item, .keep = keep, .keep_count = wait ? 2 : 1, .session = true };
+	spawn.out = spawn.err = log_fd;
+	int err = spawn_start(&spawn, "passt", &link->helper, error);
+	if (err == -ENOENT)
+		error_set(error, err, "passt is not installed; run: sudo apt-get install passt (or use --net none)");
 	strings_free(&argv);
 	if (wait)
 		close(ready[1]);
 	close(link->peer);
 	link->peer = -1;
 	link->ready = ready[0];
-	link->passt = pid > 0 ? pid : 0;
-	return pid < 0 ? pid : 0;
+	return err;
 }
 
-void passt_become(const struct net_spec *spec, int peer)
+static int passt_open(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
+{
+	int err = passt_connect(link, error);
+	return err || !spec->ports ? err : passt_start(spec, log_fd, link, true, error);
+}
+
+static int passt_wake(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
+{
+	return passt_start(spec, log_fd, link, false, error);
+}
+
+static void passt_become(const struct net_spec *spec, int peer)
 {
 	struct strings argv = { 0 };
 	char room[256];
 	const char *path = spawn_find("passt", room, sizeof(room));
 	arguments(spec, peer, -1, &argv);
 	if (path)
-		execv(path, argv.item);
+		execve(path, argv.item, (char *[]){ NULL });
 }
+
+const struct link_ops link_passt = { .name = "passt", .open = passt_open, .wake = passt_wake, .become = passt_become };

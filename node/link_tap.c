@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "node/link.h"
+#include "node/link_tap.h"
 
 #define VNET_HEADER 12 /* struct virtio_net_hdr_v1 */
 
@@ -92,23 +92,24 @@ static int open_more(struct ifreq *request, unsigned count, struct net_link *lin
 	return 0;
 }
 
-int tap_open(const char *name, const char *bridge, unsigned queues, struct net_link *link, struct error *error)
+static int tap_open(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
 {
+	const char *bridge = spec->kind == NET_BRIDGE ? spec->name : NULL;
 	struct ifreq request = { 0 };
 	if (bridge && !if_nametoindex(bridge))
 		return error_set(error, -ENODEV, "--net bridge:%s: there is no such bridge; make it with: sudo ip link add %s type bridge", bridge, bridge);
-	strcpy(request.ifr_name, name ? name : "lvm%d"); /* the kernel fills in a free number */
-	link->fd = open_queue(&request, queues > 1, error);
+	strcpy(request.ifr_name, bridge ? "lvm%d" : spec->name); /* the kernel fills in a free number */
+	link->fd = open_queue(&request, spec->queues > 1, error);
 	if (link->fd < 0)
 		return link->fd;
-	int err = open_more(&request, queues - 1, link, error);
+	int err = open_more(&request, spec->queues - 1, link, error);
 	int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (!err && bridge)
 		err = join_bridge(control, request.ifr_name, bridge, error);
 	if (!err)
 		err = bring_up(control, &request, error);
 	close(control);
-	if (err)
-		net_close(link);
 	return err;
 }
+
+const struct link_ops link_tap = { .name = "tap", .open = tap_open };

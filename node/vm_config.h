@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "node/link.h"
+#include "node/net_spec.h"
 #include "node/state.h"
 
 #define CONFIG_MEMORY (256ull << 20) /* unless told otherwise; a limit, not a cost */

@@ -7,10 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/number.h"
 #include "node/vm_config.h"
-#include "cli/verb.h"
 
 static void judge(struct vm_info *info)
 {
@@ -86,41 +84,4 @@ bool vm_is_litter(const struct vm_info *info)
 int vm_info_remove(const struct state *state, struct vm_info *info, struct error *error)
 {
 	return vm_remove(state, &info->dir, config_string(info->config, "name"), error);
-}
-
-int json_print(json_t *value)
-{
-	struct text out = { 0 };
-	char *json = json_dumps(value, JSON_INDENT(2));
-	if (json)
-		text_format(&out, "%s\n", json);
-	free(json);
-	json_decref(value);
-	return text_print(&out);
-}
-
-int vm_for_each(struct operands operands, int (*each)(const struct state *state, struct vm_info *info, void *context, struct error *error),
-		void *context)
-{
-	struct state state;
-	struct error error = { 0 };
-	int result = 0, err = state_open(&state, false, &error);
-	if (err && err != -ENOENT) {
-		log_error("%s", error.text);
-		result = EXIT_OWN;
-	}
-	for (int i = 0; i < operands.argc && (!err || err == -ENOENT); i++) {
-		struct vm_info info = { .dir = VM_DIR_NONE };
-		int failed = err ? error_set(&error, err, "there is no VM \"%s\"; none was started yet", operands.argv[i])
-				 : vm_info_find(&state, operands.argv[i], &info, &error);
-		if (!failed)
-			failed = each(&state, &info, context, &error);
-		if (failed) {
-			log_error("%s", error.text[0] ? error.text : strerror(-failed));
-			result = EXIT_OWN;
-		}
-		vm_info_close(&info);
-	}
-	state_close(&state);
-	return result;
 }

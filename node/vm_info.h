@@ -29,12 +29,5 @@ char *vm_state_text(const struct vm_info *info);
 /* True for what --rm left behind because nobody waited for the end. */
 bool vm_is_litter(const struct vm_info *info);
 int vm_info_remove(const struct state *state, struct vm_info *info, struct error *error);
-/* Pretty JSON on standard output; takes value. The exit status. */
-int json_print(json_t *value);
-
-/* Opens the state and calls each() for every word, going on after errors; prints them. The exit status: 0, or EXIT_OWN. */
-struct operands;
-int vm_for_each(struct operands operands, int (*each)(const struct state *state, struct vm_info *info, void *context, struct error *error),
-		void *context);
 
 #endif

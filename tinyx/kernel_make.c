@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/spawn.h"
 #include "tinyx/pack.h"
 
 #define LINE_MAX_MAKE 512
@@ -127,19 +127,14 @@ static void environment(struct strings *list)
 	strings_add(list, "KBUILD_BUILD_HOST=lightvm");
 }
 
-static int start(const struct make *make, int out, pid_t *pid)
+static int start(const struct make *make, int out, struct spawned *child, struct error *error)
 {
 	struct strings env = { 0 };
-	posix_spawn_file_actions_t actions;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
 	environment(&env);
-	int err = posix_spawnp(pid, make->argv[0], &actions, NULL, make->argv, env.item);
-	posix_spawn_file_actions_destroy(&actions);
+	struct spawn spawn = { .argv = make->argv, .env = env.item, .in = -1, .out = out, .err = out, .cgroup = -1 };
+	int err = spawn_start(&spawn, make->argv[0], child, error);
 	strings_free(&env);
-	return -err;
+	return err;
 }
 
 static int failed(const struct output *output, int status, struct error *error)
@@ -154,7 +149,7 @@ static int failed(const struct output *output, int status, struct error *error)
 int make_run(const struct make *make, struct error *error)
 {
 	int pair[2], status = 0;
-	pid_t pid = 0;
+	struct spawned child;
 	struct output output = { .make = make, .log = -1 };
 	if (pipe2(pair, O_CLOEXEC))
 		return error_set(error, -errno, "pipe: %s", strerror(errno));
@@ -163,14 +158,12 @@ int make_run(const struct make *make, struct error *error)
 	if (!strcmp(make->title, "compiling"))
 		output.total = !strcmp(make->request->config->name, "base") ? STEPS_BASE : STEPS_GENERAL;
 	make->request->progress(make->request->context, make->title, 0, output.total);
-	int err = start(make, pair[1], &pid);
+	int err = start(make, pair[1], &child, error);
 	close(pair[1]);
-	if (err)
-		error_set(error, err, "%s: %s", make->argv[0], strerror(-err));
-	else
+	if (!err) {
 		read_lines(&output, pair[0]);
-	while (!err && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+		status = spawned_wait(&child);
+	}
 	if (!err && status)
 		err = failed(&output, status, error);
 	close(pair[0]);

@@ -7,7 +7,7 @@
 #include "tinyx/kernel.h"
 
 struct make {
-	char **argv;		/* argv[0]: looked for in PATH */
+	char **argv;		/* argv[0]: looked for in the usual directories */
 	const char *title;	/* "compiling" */
 	const char *log;	/* all output is kept there; NULL: nowhere */
 	const struct kernel_request *request; /* progress goes there */

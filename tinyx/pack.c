@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "abi/manifest.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/spawn.h"
 #include "tinyx/companions.h"
 #include "tinyx/libraries.h"
 
@@ -289,22 +289,15 @@ static int run_mkfs(const char *tree, const char *output, struct error *error)
 	char *argv[] = { "mkfs.erofs", "--quiet", "-x-1", "-Enoinline_data", "-T0", "--preserve-mtime", "--all-root",
 		"-U00000000-0000-0000-0000-000000000000", (char *)output, (char *)tree, NULL };
 	char *envp[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin", "LC_ALL=C", NULL };
-	posix_spawn_file_actions_t actions;
-	pid_t pid;
-	int status = 0;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	/* Its progress report does not belong into the output of the program that is about to run. */
-	posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-	const char *tool = access("/usr/bin/mkfs.erofs", X_OK) ? "/usr/sbin/mkfs.erofs" : "/usr/bin/mkfs.erofs";
-	int err = posix_spawn(&pid, tool, &actions, NULL, argv, envp);
-	posix_spawn_file_actions_destroy(&actions);
-	if (err == ENOENT)
-		return error_set(error, -err, "mkfs.erofs is not installed; run: sudo apt-get install erofs-utils");
+	struct spawn spawn = { .argv = argv, .env = envp, .in = -1, .out = STDERR_FILENO, .err = -1, .cgroup = -1 };
+	struct spawned child;
+	int err = spawn_start(&spawn, "mkfs.erofs", &child, error);
+	if (err == -ENOENT)
+		return error_set(error, err, "mkfs.erofs is not installed; run: sudo apt-get install erofs-utils");
 	if (err)
-		return error_set(error, -err, "%s: %s", tool, strerror(err));
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+		return err;
+	int status = spawned_wait(&child);
 	if (status)
 		return error_set(error, -EIO, "mkfs.erofs failed with status 0x%x", (unsigned)status);
 	return 0;

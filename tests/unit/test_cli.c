@@ -42,7 +42,7 @@ static void assert_argument(const char *net, const char *port, const char *ip, c
 	link.fd = 7;
 	for (unsigned i = 1; i < spec.queues; i++)
 		link.more[link.mores++] = 7 + (int)i;
-	net_argument(&spec, &link, &out);
+	link_argument(&spec, &link, &out);
 	assert_string_equal(out.data, want);
 	text_free(&out);
 	net_free(&spec);
@@ -111,14 +111,14 @@ static void announcements_wake_nobody(void **state)
 	uint8_t arp[42] = { [12] = 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1, [28] = 10, 0, 2, 15, [38] = 10, 0, 2, 15 }, ipv6[60] = { [12] = 0x86, 0xdd };
 	int pair[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_false(net_has_traffic(pair[1]));
+	assert_false(link_has_traffic(pair[1]));
 	send_frame(pair[0], arp, sizeof(arp));
 	send_frame(pair[0], ipv6, sizeof(ipv6));
-	assert_false(net_has_traffic(pair[1]));
+	assert_false(link_has_traffic(pair[1]));
 	arp[41] = 2; /* somebody else's address: a question that wants an answer */
 	send_frame(pair[0], ipv6, sizeof(ipv6));
 	send_frame(pair[0], arp, sizeof(arp));
-	assert_true(net_has_traffic(pair[1]));
+	assert_true(link_has_traffic(pair[1]));
 	/* and it is still there for passt, from its length on */
 	uint8_t bytes[64];
 	assert_int_equal(read(pair[1], bytes, sizeof(bytes)), 4 + sizeof(arp));

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the verbs that name VMs share: going through the names, and printing JSON. */
+#ifndef LV_CLI_DESCRIBE_H
+#define LV_CLI_DESCRIBE_H
+
+#include "cli/verb.h"
+#include "node/vm_info.h"
+
+/* Pretty JSON on standard output; takes value. The exit status. */
+int json_print(json_t *value);
+
+/* Opens the state and calls each() for every word, going on after errors; prints them. The exit status: 0, or EXIT_OWN. */
+int vm_for_each(struct operands operands, int (*each)(const struct state *state, struct vm_info *info, void *context, struct error *error),
+		void *context);
+
+#endif

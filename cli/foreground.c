@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/foreground.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/number.h"
+#include "cli/terminal.h"
+#include "node/agent_client.h"
+#include "node/monitor_control.h"
+
+#define INTERRUPTS_TO_KILL 3 /* a user who presses Ctrl-C this often means it */
+
+static void forwarded(sigset_t *set)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
+	sigemptyset(set);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaddset(set, signals[i]);
+}
+
+void foreground_hold_signals(void)
+{
+	sigset_t set;
+	forwarded(&set);
+	sigaddset(&set, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static void forward(const struct launch *launch, int number, int *interrupts)
+{
+	bool kill_now = number == SIGINT && ++*interrupts >= INTERRUPTS_TO_KILL;
+	int dir = launch->vm->dir, err = kill_now ? control_ask(dir, LV_CTL_KILL, number, NULL) : vm_signal(dir, number);
+	if (err || kill_now) {
+		/* A monitor that does not answer is ended; one that was asked to end shows that by ending. */
+		log_debug("signal %d: %s", number, err ? strerror(-err) : "killed");
+		if (err != -ENOSYS && err)
+			kill(launch->monitor.pid, SIGKILL);
+	}
+}
+
+/* The window of a VM's terminal is as large as ours. By the agent where there is one: kernels disagree on the console's message. */
+static void resize(const struct launch *launch)
+{
+	uint16_t rows, columns;
+	if (!launch->config->terminal || !terminal_size(&rows, &columns))
+		return;
+	if (agent_resize(launch->vm->dir, rows, columns))
+		control_ask(launch->vm->dir, LV_CTL_RESIZE, (int64_t)rows << 16 | columns, NULL);
+}
+
+static void on_signal(const struct launch *launch, int number, int *interrupts)
+{
+	if (number == SIGWINCH)
+		resize(launch);
+	else
+		forward(launch, number, interrupts);
+}
+
+/* Said once, with passt's own words if it has left any: the program may not need the network any more. */
+static void passt_ended(struct launch *launch)
+{
+	if (!spawned_wait(&launch->net.helper))
+		return;
+	char *text = launch_messages(launch);
+	log_warn("passt ended, the network is gone%s%s", text ? ": " : "", text ? text : "");
+	free(text);
+}
+
+/* passt ends with the monitor; its ports are free again when we say that the VM has ended. */
+static void end_passt(struct launch *launch)
+{
+	if (!launch->net.helper.pid)
+		return;
+	kill(launch->net.helper.pid, SIGTERM);
+	spawned_wait(&launch->net.helper);
+}
+
+static int exit_status(int status, struct error *error)
+{
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	return error_set(error, -EIO, "the monitor was ended by %s", signal_name(WTERMSIG(status)));
+}
+
+/* The guest's first packet, or the end of the monitor. A network that cannot start is no reason to end the program. */
+static void on_packet(struct launch *launch, short events)
+{
+	struct error error = { 0 };
+	if (link_has_traffic(launch->net.peer)) {
+		if (link_wake(&launch->config->net, launch->messages, &launch->net, &error))
+			log_warn("the network cannot start: %s", error.text);
+	} else if (events & (POLLHUP | POLLERR)) {
+		close(launch->net.peer);
+		launch->net.peer = -1;
+	}
+}
+
+int foreground_wait(struct launch *launch, struct error *error)
+{
+	int interrupts = 0;
+	struct signalfd_siginfo info;
+	sigset_t set;
+	forwarded(&set);
+	sigaddset(&set, SIGWINCH);
+	struct pollfd fds[] = { { .fd = signalfd(-1, &set, SFD_CLOEXEC), .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN },
+				{ .fd = launch->monitor.pidfd, .events = POLLIN } };
+	if (fds[0].fd < 0)
+		return error_set(error, -errno, "signalfd: %s", strerror(errno));
+	while (!fds[3].revents) {
+		fds[1].fd = launch->net.peer;
+		fds[2].fd = launch->net.helper.pidfd;
+		if (poll(fds, 4, -1) < 0)
+			continue;
+		if (fds[2].revents)
+			passt_ended(launch);
+		if (fds[1].revents)
+			on_packet(launch, fds[1].revents);
+		if (fds[0].revents && read(fds[0].fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+			on_signal(launch, (int)info.ssi_signo, &interrupts);
+	}
+	close(fds[0].fd);
+	int status = spawned_wait(&launch->monitor);
+	end_passt(launch);
+	return exit_status(status, error);
+}

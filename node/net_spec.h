@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The network of a VM as the user asked for it. */
+#ifndef LV_NODE_NET_SPEC_H
+#define LV_NODE_NET_SPEC_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+
+enum net_kind { NET_NONE, NET_PASST, NET_TAP, NET_BRIDGE };
+
+struct net_port { /* host order, but for the address */
+	uint32_t host_ip; /* network order; 0: every address of the host */
+	uint16_t host, guest;
+	bool udp;
+};
+
+struct net_spec {
+	enum net_kind kind;
+	bool host_loopback; /* passt: the gateway's address leads to the host's own loopback (--net passt,host) */
+	char *name; /* of the tap device or the bridge */
+	unsigned queues; /* of the tap: 1 to NET_QUEUES */
+	struct net_port *port;
+	size_t ports;
+	uint32_t ip, mask, gateway, dns; /* network order; ip 0: by DHCP */
+	uint8_t mac[6];
+	uint16_t mtu;
+};
+
+struct net_request { /* as on the command line; NULL: not given */
+	const char *net, *ip, *gateway, *dns, *mac;
+	const struct strings *ports;
+	const char *id; /* of the VM: its MAC address follows from it */
+};
+
+#define NET_QUEUES 4
+
+/* Parses and checks. Free in both cases. */
+int net_parse(struct net_spec *spec, const struct net_request *request, struct error *error);
+void net_free(struct net_spec *spec);
+json_t *net_json(const struct net_spec *spec);
+
+#endif
