@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a name in the tree to an open file, and new names. */
 #include "libos/fs/vfs.h"
+#include "libos/proc/proc.h"
 
 /* A place in the tree that cannot be read: O_PATH. */
 static const struct file_ops path_ops = { .kind = "path" };
@@ -31,7 +32,8 @@ static int check_access(const struct inode *inode, uint32_t flags)
 		return -ELOOP;
 	if (S_ISDIR(inode->mode) && ((mask & LINUX_W_OK) || (flags & O_CREAT)))
 		return -EISDIR;
-	return inode_permission(inode, mask);
+	int r = inode_permission(inode, mask);
+	return r ? r : (flags & O_NOATIME) && !inode_is_own(inode) ? -EPERM : 0;
 }
 
 #define KEPT_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DSYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | \
@@ -72,6 +74,18 @@ int vfs_open(struct dentry *dentry, uint32_t flags, struct file **file)
 	return r ? r : vfs_open_inode(inode, dentry, flags, file);
 }
 
+/* Files in a set-group-id directory belong to its group, directories hand that on. */
+static void take_group(struct inode *inode, const struct inode *dir)
+{
+	if (!(dir->mode & S_ISGID))
+		return;
+	inode->gid = dir->gid;
+	if (S_ISDIR(inode->mode))
+		inode->mode |= S_ISGID;
+	else if ((inode->mode & S_IXGRP) && !in_group(inode->gid) && !capable(CAP_FSETID))
+		inode->mode &= ~(uint32_t)S_ISGID; /* nobody makes a program of a group that he is not in */
+}
+
 int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode **made)
 {
 	struct inode *dir = dentry->parent ? dentry->parent->inode : NULL;
@@ -88,11 +102,7 @@ int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode
 	if (!inode)
 		return -ENOMEM;
 	inode->rdev = rdev;
-	if (dir->mode & S_ISGID) {
-		inode->gid = dir->gid;
-		if (S_ISDIR(mode))
-			inode->mode |= S_ISGID;
-	}
+	take_group(inode, dir);
 	dentry_attach(dentry, inode);
 	if (S_ISDIR(mode))
 		dir->nlink++;
@@ -129,11 +139,15 @@ static int open_temporary(struct dentry *dir, uint32_t flags, uint32_t mode, str
 		return -EINVAL;
 	if (dir->inode->fs->read_only)
 		return -EOPNOTSUPP;
+	int r = inode_permission(dir->inode, LINUX_W_OK | LINUX_X_OK);
+	if (r)
+		return r;
 	struct inode *inode = inode_new(dir->inode->fs, S_IFREG | mode);
 	if (!inode)
 		return -ENOMEM;
 	inode->nlink = 0;
-	int r = vfs_open_inode(inode, NULL, flags & ~(uint32_t)(O_DIRECTORY | __O_TMPFILE), file);
+	take_group(inode, dir->inode);
+	r = vfs_open_inode(inode, NULL, flags & ~(uint32_t)(O_DIRECTORY | __O_TMPFILE), file);
 	inode_put(inode);
 	return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a path to a name in the tree (path_resolution(7)). */
 #include "libos/fs/vfs.h"
+#include "libos/proc/proc.h"
 
 #define LINKS_MOST 40
 
@@ -268,7 +269,7 @@ SYSCALL(chroot)
 		return r;
 	if (!walk.dentry || !S_ISDIR(walk.dentry->inode->mode))
 		r = -ENOTDIR;
-	else if (device_page->uid)
+	else if (!capable(CAP_SYS_CHROOT))
 		r = -EPERM;
 	else
 		path_set_root(walk.dentry);

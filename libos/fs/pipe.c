@@ -14,6 +14,7 @@ struct pipe {
 	uint32_t readers_ever, writers_ever;   /* a FIFO's open waits until the other side changes */
 	struct waitq readable, writable, opened;
 	uint64_t ino, made;
+	uint32_t uid, gid;
 	struct inode *fifo; /* NULL: made by pipe(2) */
 };
 
@@ -25,6 +26,8 @@ static struct pipe *pipe_new(void)
 		return NULL;
 	pipe->ino = ++last_ino;
 	pipe->made = clock_realtime();
+	pipe->uid = credentials()->fsuid;
+	pipe->gid = credentials()->fsgid;
 	return pipe;
 }
 
@@ -177,8 +180,8 @@ static int pipe_stat(struct file *file, struct stat *st)
 	st->st_ino = pipe->ino;
 	st->st_nlink = 1;
 	st->st_mode = S_IFIFO | 0600;
-	st->st_uid = device_page->uid;
-	st->st_gid = device_page->gid;
+	st->st_uid = pipe->uid;
+	st->st_gid = pipe->gid;
 	st->st_blksize = 4096;
 	st->st_atime = st->st_mtime = st->st_ctime = pipe->made / NS_PER_S;
 	st->st_atime_nsec = st->st_mtime_nsec = st->st_ctime_nsec = pipe->made % NS_PER_S;

@@ -210,17 +210,20 @@ static void show_status(struct text *text, int key)
 	struct sizes s = memory_sizes();
 	text_add(text, "Name:\t%s\nUmask:\t0%03o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t0\nTracerPid:\t0\n", thread->name,
 		 path_umask(), state_of(thread) == 'R' ? "R (running)" : "S (sleeping)", process_id(), thread->tid);
-	text_add(text, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%d\nGroups:\t%u \n", ids->uid, ids->euid, ids->suid, ids->fsuid,
-		 ids->gid, ids->egid, ids->sgid, ids->fsgid, (int)ALIGN_UP(MAX(fd_count(), 64), 64), ids->gid);
+	text_add(text, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%d\nGroups:\t", ids->uid, ids->euid, ids->suid, ids->fsuid,
+		 ids->gid, ids->egid, ids->sgid, ids->fsgid, (int)ALIGN_UP(MAX(fd_count(), 64), 64));
+	for (uint32_t i = 0; i < ids->group_count; i++)
+		text_add(text, "%u ", ids->groups[i]);
+	text_add(text, "\n");
 	text_add(text, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t       0 kB\nVmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", s.all / 1024, s.all / 1024,
 		 s.resident / 1024, s.resident / 1024);
 	text_add(text, "VmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\nVmSwap:\t       0 kB\nThreads:\t%d\n", s.data / 1024, s.stack / 1024,
 		 s.text / 1024, thread_count);
 	show_signals(text, thread);
-	uint64_t all = ids->euid ? 0 : 0x1ffffffffff;
-	text_add(text, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n", 0ul, all, all, all, 0ul);
-	text_add(text, "NoNewPrivs:\t0\nSeccomp:\t0\nCpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n"
-		 "voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n");
+	text_add(text, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n", ids->inheritable, ids->permitted, ids->effective,
+		 ids->bounding, ids->ambient);
+	text_add(text, "NoNewPrivs:\t%d\nSeccomp:\t0\nCpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n"
+		 "voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n", process_no_new_privs());
 }
 
 /* One line of 52 numbers; what means nothing here is 0. */

@@ -148,6 +148,7 @@ int inode_truncate(struct inode *inode, uint64_t size)
 			memset(page + size % PAGE, 0, PAGE - size % PAGE);
 	}
 	inode->size = size;
+	inode_drop_set_id(inode);
 	inode_touch(inode, TOUCH_MTIME | TOUCH_CTIME);
 	return 0;
 }
@@ -215,6 +216,8 @@ static int64_t regular_write(struct file *file, const void *buffer, size_t n, in
 			     ((inode->seals & F_SEAL_GROW) && (uint64_t)*position + n > inode->size)))
 		return -EPERM;
 	int64_t r = inode_write(inode, (uint64_t)*position, buffer, n);
+	if (r > 0)
+		inode_drop_set_id(inode);
 	if (r > 0)
 		*position += r;
 	return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names made, removed and moved. */
 #include "libos/fs/vfs.h"
+#include "libos/proc/proc.h"
 
 static long make_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev)
 {
@@ -28,7 +29,7 @@ static long mknod_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev)
 		return -EPERM;
 	if (type && type != S_IFREG && type != S_IFIFO && type != S_IFSOCK && type != S_IFCHR && type != S_IFBLK)
 		return -EINVAL;
-	if ((type == S_IFCHR || type == S_IFBLK) && device_page->uid)
+	if ((type == S_IFCHR || type == S_IFBLK) && !capable(CAP_MKNOD))
 		return -EPERM;
 	return make_at(dirfd, path, (type ? type : S_IFREG) | (mode & 07777 & ~path_umask()), rdev);
 }
@@ -88,8 +89,7 @@ static int removable(const struct dentry *dentry)
 	if (dentry->inode && dentry->inode->fs != dir->fs)
 		return -EBUSY; /* the root of another file system */
 	int r = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
-	if (!r && device_page->uid && (dir->mode & S_ISVTX) && dir->uid != device_page->uid && dentry->inode &&
-	    dentry->inode->uid != device_page->uid)
+	if (!r && (dir->mode & S_ISVTX) && dir->uid != credentials()->fsuid && dentry->inode && !inode_is_own(dentry->inode))
 		r = -EPERM;
 	return r;
 }

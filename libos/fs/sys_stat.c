@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Questions about files, and changes of their attributes. */
 #include "libos/fs/vfs.h"
+#include "libos/proc/proc.h"
 
 static int walked_stat(const struct walk *walk, struct stat *st)
 {
@@ -95,7 +96,7 @@ SYSCALL(statx)
 	return 0;
 }
 
-static long access_at(int dirfd, const char *path, int mask, unsigned flags)
+static long access_at(int dirfd, const char *path, int mask, unsigned flags, bool effective)
 {
 	struct walk walk;
 	if (mask & ~7)
@@ -105,8 +106,8 @@ static long access_at(int dirfd, const char *path, int mask, unsigned flags)
 		return r;
 	const struct inode *inode = walk.file ? walk.file->inode : walk.dentry->inode;
 	if (inode && mask)
-		r = inode_permission(inode, mask);
-	if (!r && inode && (mask & LINUX_W_OK) && inode->fs->read_only && (S_ISREG(inode->mode) || S_ISDIR(inode->mode)) && S_ISDIR(inode->mode))
+		r = effective ? inode_permission(inode, mask) : inode_permission_real(inode, mask);
+	if (!r && inode && (mask & LINUX_W_OK) && inode->fs->read_only && S_ISDIR(inode->mode))
 		r = -EROFS;
 	walk_done(&walk);
 	return r;
@@ -114,19 +115,19 @@ static long access_at(int dirfd, const char *path, int mask, unsigned flags)
 
 SYSCALL(access)
 {
-	return access_at(AT_FDCWD, (const char *)a[0], (int)a[1], WALK_FOLLOW);
+	return access_at(AT_FDCWD, (const char *)a[0], (int)a[1], WALK_FOLLOW, false);
 }
 
 SYSCALL(faccessat)
 {
-	return access_at((int)a[0], (const char *)a[1], (int)a[2], WALK_FOLLOW);
+	return access_at((int)a[0], (const char *)a[1], (int)a[2], WALK_FOLLOW, false);
 }
 
 SYSCALL(faccessat2)
 {
-	if (a[3] & ~(long)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | 0x200 /* AT_EACCESS */))
+	if (a[3] & ~(long)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_EACCESS))
 		return -EINVAL;
-	return access_at((int)a[0], (const char *)a[1], (int)a[2], at_flags((int)a[3]));
+	return access_at((int)a[0], (const char *)a[1], (int)a[2], at_flags((int)a[3]), a[3] & AT_EACCESS);
 }
 
 static long readlink_of(struct inode *inode, char *buffer, int64_t size)
@@ -177,38 +178,52 @@ SYSCALL(readlinkat)
 
 /* ---- attributes ---- */
 
-static int change_allowed(const struct inode *inode)
+/* Can the attributes be changed at all? */
+static int changeable(const struct inode *inode)
 {
-	if (!inode)
-		return -EINVAL;
-	if (inode->fs->read_only)
-		return -EPERM;
-	return device_page->uid && inode->uid != device_page->uid ? -EPERM : 0;
+	return !inode ? -EINVAL : inode->fs->read_only ? -EPERM : 0;
 }
 
 static long chmod_inode(struct inode *inode, uint32_t mode)
 {
-	int r = change_allowed(inode);
+	int r = changeable(inode);
 	if (r)
 		return r;
 	if (S_ISLNK(inode->mode))
 		return -EOPNOTSUPP;
+	if (!inode_is_own(inode))
+		return -EPERM;
+	if (!in_group(inode->gid) && !capable(CAP_FSETID))
+		mode &= ~(uint32_t)S_ISGID;
 	inode->mode = (inode->mode & S_IFMT) | (mode & 07777);
 	inode_touch(inode, TOUCH_CTIME);
 	return 0;
 }
 
+/* An owner may give a file to a group that he is in, to another user only who has the right. */
+static bool may_give(const struct inode *inode, uint32_t uid, uint32_t gid)
+{
+	bool own = inode->uid == credentials()->fsuid;
+	if (capable(CAP_CHOWN))
+		return true;
+	if (uid != UINT32_MAX && !(own && uid == inode->uid))
+		return false;
+	return gid == UINT32_MAX || (own && (gid == inode->gid || in_group(gid)));
+}
+
 static long chown_inode(struct inode *inode, uint32_t uid, uint32_t gid)
 {
-	int r = change_allowed(inode);
+	int r = changeable(inode);
 	if (r)
 		return r;
+	if (!may_give(inode, uid, gid))
+		return -EPERM;
 	if (uid != UINT32_MAX)
 		inode->uid = uid;
 	if (gid != UINT32_MAX)
 		inode->gid = gid;
-	if (!S_ISDIR(inode->mode) && (inode->mode & 0111))
-		inode->mode &= ~(uint32_t)(S_ISUID | S_ISGID);
+	if (!S_ISDIR(inode->mode)) /* set-id programs of another owner: not even by root */
+		inode->mode &= ~(uint32_t)(S_ISUID | (inode->mode & S_IXGRP ? S_ISGID : 0));
 	inode_touch(inode, TOUCH_CTIME);
 	return 0;
 }
@@ -292,9 +307,22 @@ static int one_time(const struct timespec *ts, uint64_t *time)
 	return 0;
 }
 
+/* The owner may set any time; who may write can say "now". */
+static int times_allowed(const struct inode *inode, const struct timespec ts[2])
+{
+	int r = changeable(inode);
+	if (r || inode_is_own(inode))
+		return r;
+	if (ts[0].tv_nsec == LINUX_UTIME_NOW && ts[1].tv_nsec == LINUX_UTIME_NOW)
+		return inode_permission(inode, LINUX_W_OK);
+	return -EPERM;
+}
+
 static long set_times(struct inode *inode, const struct timespec ts[2])
 {
-	int r = change_allowed(inode);
+	if (ts[0].tv_nsec == LINUX_UTIME_OMIT && ts[1].tv_nsec == LINUX_UTIME_OMIT)
+		return 0;
+	int r = times_allowed(inode, ts);
 	uint64_t atime = r ? 0 : inode->atime, mtime = r ? 0 : inode->mtime;
 	if (!r)
 		r = one_time(&ts[0], &atime);

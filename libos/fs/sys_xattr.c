@@ -49,7 +49,7 @@ static long refuse(const struct inode *inode, const char *name, bool write)
 
 	if (!strncmp(name, "user.", 5) && !common)
 		return write ? -EPERM : -ENODATA;
-	if (!strncmp(name, "trusted.", 8) && credentials()->euid)
+	if (!strncmp(name, "trusted.", 8) && !capable(CAP_SYS_ADMIN))
 		return write ? -EPERM : -ENODATA;
 	if (write && inode && inode->fs->read_only && inode->fs->remembered)
 		return -EROFS;

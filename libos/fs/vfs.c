@@ -2,7 +2,7 @@
 /* Inodes: what a file is, apart from its names. And how the tree begins. */
 #include "libos/fs/vfs.h"
 
-#include "libos/proc/thread.h"
+#include "libos/proc/proc.h"
 
 const struct fs root_fs = { .name = "overlay", .dev = LINUX_DEV(0, 21), .magic = 0x794c7630, .remembered = true };
 const struct fs memory_fs = { .name = "tmpfs", .dev = LINUX_DEV(0, 1), .magic = 0x01021994, .remembered = true };
@@ -23,8 +23,8 @@ struct inode *inode_new(const struct fs *fs, uint32_t mode)
 	inode->refs = 1;
 	inode->mode = mode;
 	inode->nlink = S_ISDIR(mode) ? 2 : 1;
-	inode->uid = device_page->uid;
-	inode->gid = device_page->gid;
+	inode->uid = credentials()->fsuid;
+	inode->gid = credentials()->fsgid;
 	inode->ino = ++last_ino;
 	inode->dirty = true;
 	now_all(inode);
@@ -90,16 +90,50 @@ void inode_stat(const struct inode *inode, struct stat *st)
 	st->st_ctime_nsec = inode->ctime % NS_PER_S;
 }
 
+/* Does the mode let a user do this, who is one of the file's group or not? */
+static bool mode_permits(const struct inode *inode, int mask, bool owner, bool group)
+{
+	uint32_t bits = owner ? inode->mode >> 6 : group ? inode->mode >> 3 : inode->mode;
+
+	return !(mask & ~bits & 7);
+}
+
+/* The superuser may do all but execute what nobody may. */
+static bool right_overrides(const struct inode *inode, int mask)
+{
+	return !(mask & LINUX_X_OK) || S_ISDIR(inode->mode) || (inode->mode & 0111);
+}
+
 int inode_permission(const struct inode *inode, int mask)
 {
-	uint32_t mode = inode->mode;
-	if (device_page->uid == 0) /* the superuser may do all but execute what nobody may */
-		return (mask & LINUX_X_OK) && !S_ISDIR(mode) && !(mode & 0111) ? -EACCES : 0;
-	if (inode->uid == device_page->uid)
-		mode >>= 6;
-	else if (inode->gid == device_page->gid)
-		mode >>= 3;
-	return (mask & ~mode & 7) ? -EACCES : 0;
+	if (capable(CAP_DAC_OVERRIDE) && right_overrides(inode, mask))
+		return 0;
+	if (capable(CAP_DAC_READ_SEARCH) && !(mask & LINUX_W_OK) && (S_ISDIR(inode->mode) || !(mask & LINUX_X_OK)))
+		return 0;
+	return mode_permits(inode, mask, inode->uid == credentials()->fsuid, in_group(inode->gid)) ? 0 : -EACCES;
+}
+
+int inode_permission_real(const struct inode *inode, int mask)
+{
+	const struct credentials *ids = credentials();
+	bool group = inode->gid == ids->gid || (inode->gid != ids->fsgid && in_group(inode->gid));
+
+	if (!ids->uid && (ids->permitted & (1ull << CAP_DAC_OVERRIDE)) && right_overrides(inode, mask))
+		return 0;
+	return mode_permits(inode, mask, inode->uid == ids->uid, group) ? 0 : -EACCES;
+}
+
+bool inode_is_own(const struct inode *inode)
+{
+	return inode->uid == credentials()->fsuid || capable(CAP_FOWNER);
+}
+
+void inode_drop_set_id(struct inode *inode)
+{
+	uint32_t drop = inode->mode & S_IXGRP ? S_ISUID | S_ISGID : S_ISUID;
+
+	if (S_ISREG(inode->mode) && (inode->mode & drop) && !capable(CAP_FSETID))
+		inode->mode &= ~drop;
 }
 
 int file_stat(struct file *file, struct stat *st)

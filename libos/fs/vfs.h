@@ -82,7 +82,7 @@ struct dentry {
 
 /* ---- vfs.c: inodes ---- */
 void vfs_init(void);
-struct inode *inode_new(const struct fs *fs, uint32_t mode); /* refs 1, nlink 1, this moment, the program's user; NULL: no memory */
+struct inode *inode_new(const struct fs *fs, uint32_t mode); /* refs 1, nlink 1, this moment, the user of the moment; NULL: no memory */
 void inode_get(struct inode *inode);
 void inode_put(struct inode *inode);
 #define TOUCH_ATIME 1
@@ -91,6 +91,9 @@ void inode_put(struct inode *inode);
 void inode_touch(struct inode *inode, int what);
 void inode_stat(const struct inode *inode, struct stat *st);
 int inode_permission(const struct inode *inode, int mask); /* LINUX_R_OK ...: 0 or -EACCES */
+int inode_permission_real(const struct inode *inode, int mask); /* the same for the real user and group: access(2) */
+bool inode_is_own(const struct inode *inode); /* may the program change the attributes of the file? */
+void inode_drop_set_id(struct inode *inode);  /* the data changes: a program that was set-id is another one now */
 int file_stat(struct file *file, struct stat *st);
 extern const struct fs root_fs, memory_fs; /* the image with RAM over it; memfd */
 

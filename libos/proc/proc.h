@@ -7,6 +7,7 @@
 #include "libos/core/linux.h"
 #include "libos/proc/thread.h"
 
+#include <linux/capability.h>
 #include <linux/signal.h>
 
 /* ---- user.c: small copies between libos and the program: 0 or -EFAULT ---- */
@@ -59,14 +60,23 @@ stack_t altstack_get(uint64_t sp);
 /* ---- posix_timer.c ---- */
 void posix_timer_delivered(struct siginfo_k *info); /* a signal of SI_TIMER was taken: fills its overrun count */
 
-/* ---- sys_misc.c ---- */
+/* ---- credentials.c: the user and the rights of the process ---- */
 struct credentials {
 	uint32_t uid, euid, suid, fsuid, gid, egid, sgid, fsgid;
+	uint64_t inheritable, permitted, effective, bounding, ambient; /* capabilities: bit n for capability n */
+	uint32_t *groups; /* supplementary ones, in rising order */
+	uint32_t group_count;
 };
 const struct credentials *credentials(void);
+bool capable(int capability);     /* CAP_...: is it in the effective set? */
+bool in_group(uint32_t gid);      /* as files see it: the group of the file system, or a supplementary one */
+long capability_prctl(const long *a); /* the options of prctl(2) that are about capabilities */
+
+/* ---- sys_misc.c ---- */
 #define LV_UNAME_RELEASE "6.1.0-lightvm"
 #define LV_UNAME_VERSION "#1 LightVM library OS"
 const char *process_hostname(void);
+bool process_no_new_privs(void); /* kept for prctl: there is no set-id program to be started */
 
 /* ---- sys_limits.c ---- */
 uint64_t process_limit_hard(int resource);

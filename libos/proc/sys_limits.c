@@ -37,7 +37,7 @@ static long set_limit(unsigned resource, const struct rlimit64 *wanted)
 {
 	if (wanted->rlim_cur > wanted->rlim_max)
 		return -EINVAL;
-	if (wanted->rlim_max > limits[resource].rlim_max && (credentials()->euid || resource == RLIMIT_NOFILE))
+	if (wanted->rlim_max > limits[resource].rlim_max && (!capable(CAP_SYS_RESOURCE) || resource == RLIMIT_NOFILE))
 		return -EPERM;
 	limits[resource] = *wanted;
 	return 0;
