@@ -102,7 +102,8 @@ enum lv_control_op {
 	LV_CTL_STATUS = 1,
 	LV_CTL_SIGNAL = 2, /* arg: signal number for the program */
 	LV_CTL_KILL = 3,   /* end the VM at once; wait_status: SIGKILL */
-	LV_CTL_ATTACH = 4, /* SCM_RIGHTS: descriptor to read stdin from, descriptor to copy output to; until either closes */
+	LV_CTL_ATTACH = 4, /* SCM_RIGHTS: descriptor to read stdin from, descriptor to copy output to; both become
+	                  * non-blocking; until either closes */
 	LV_CTL_RESIZE = 5, /* arg: rows << 16 | columns of the terminal */
 	LV_CTL_BALLOON = 6, /* arg: bytes that the guest shall hand over; -1: only ask for its statistics and wait for them */
 };

@@ -45,6 +45,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 	const int fds[] = { f->in[0], f->in[1], f->out[0], f->out[1], f->irq };
+	serial_fini(&f->serial);
 	loop_fini(&f->loop);
 	for (unsigned i = 0; i < 5; i++)
 		if (fds[i] >= 0)

@@ -85,11 +85,11 @@ static void console_describe(struct device *device, struct lv_device *entry)
 {
 	struct streams *console = (struct streams *)device;
 	struct lv_console_config *config = &entry->config.console;
-	int out = console->output[0].sink.kind == SINK_NONE ? -1 : console->output[0].sink.fd;
-	int err = console->output[1].sink.kind == SINK_NONE ? -1 : console->output[1].sink.fd;
+	int out = console->output[0].outlet.sink.fd;
+	int err = console->output[1].outlet.sink.fd;
 	struct winsize size;
 
-	config->stream[0] = stream_flags(console, console->input.fd, false);
+	config->stream[0] = stream_flags(console, console->input.source.fd, false);
 	config->stream[1] = stream_flags(console, out, true);
 	config->stream[2] = stream_flags(console, err, true);
 	if (!(config->stream[2] & LV_STREAM_CLOSED) && same_file(out, err))

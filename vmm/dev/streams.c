@@ -40,8 +40,8 @@ unsigned console_tail(const struct device *device, char *tail, unsigned size)
 	return n;
 }
 
-/* Writes to one sink what it lacks of the chain. 0: it has all; -EAGAIN; or a negative errno: it is dead. */
-static int sink_feed(const struct output *output, const struct sink *sink, uint32_t *done)
+/* Writes to one outlet what it lacks of the chain. 0: it has all; -EAGAIN; or a negative errno: it is dead. */
+static int outlet_feed(const struct output *output, const struct outlet *outlet, uint32_t *done)
 {
 	uint32_t start = 0;
 
@@ -49,7 +49,7 @@ static int sink_feed(const struct output *output, const struct sink *sink, uint3
 		const struct iovec *part = &output->part[i];
 
 		while (*done < start + part->iov_len) {
-			ssize_t n = sink_write(sink->fd, sink->kind, (char *)part->iov_base + (*done - start),
+			ssize_t n = sink_write(&outlet->sink, (char *)part->iov_base + (*done - start),
 					       start + part->iov_len - *done);
 
 			if (n == -EINTR)
@@ -64,28 +64,29 @@ static int sink_feed(const struct output *output, const struct sink *sink, uint3
 
 static void output_die(struct streams *streams, struct output *output)
 {
-	loop_update(streams->device.set->loop, &output->sink.watch, 0);
-	output->sink.kind = SINK_NONE;
+	loop_update(streams->device.set->loop, &output->outlet.watch, 0);
+	sink_close(&output->outlet.sink);
 	streams->ops->output_died(streams, output);
 }
 
 static void input_close(struct streams *streams, struct input *input)
 {
 	loop_update(streams->device.set->loop, &input->watch, 0);
-	if (input->fd >= 0)
-		close(input->fd);
-	input->fd = -1;
+	source_close(&input->source);
+}
+
+static bool client_here(const struct client *client)
+{
+	return client->outlet.sink.kind != SINK_NONE;
 }
 
 static void client_drop(struct streams *streams, struct client *client)
 {
-	if (client->sink.kind == SINK_NONE)
+	if (!client_here(client))
 		return;
-	loop_update(streams->device.set->loop, &client->sink.watch, 0);
+	loop_update(streams->device.set->loop, &client->outlet.watch, 0);
 	input_close(streams, &client->input);
-	close(client->sink.fd);
-	client->sink.fd = -1;
-	client->sink.kind = SINK_NONE;
+	sink_close(&client->outlet.sink);
 }
 
 static uint64_t now_ns(void)
@@ -103,19 +104,19 @@ static bool feed_clients(struct streams *streams, struct output *output)
 
 	for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
 		struct client *client = &streams->client[i];
-		int r = client->sink.kind == SINK_NONE ? 0 : sink_feed(output, &client->sink, &output->client_done[i]);
+		int r = client_here(client) ? outlet_feed(output, &client->outlet, &output->client_done[i]) : 0;
 
 		if (r == -EAGAIN)
 			all = false;
 		else if (r)
 			client_drop(streams, client);
-		if (client->sink.kind == SINK_NONE)
+		if (!client_here(client))
 			continue;
-		if (r == -EAGAIN && !client->sink.watch.armed) {
+		if (r == -EAGAIN && !client->outlet.watch.armed) {
 			client->patience_ends = now_ns() + CLIENT_PATIENCE;
 			loop_timer_set(loop, &streams->patience, client->patience_ends);
 		}
-		loop_update(loop, &client->sink.watch, r == -EAGAIN ? EPOLLOUT : 0);
+		loop_update(loop, &client->outlet.watch, r == -EAGAIN ? EPOLLOUT : 0);
 	}
 	return all;
 }
@@ -123,15 +124,15 @@ static bool feed_clients(struct streams *streams, struct output *output)
 /* True if every sink has all of the chain. */
 static bool output_feed(struct streams *streams, struct output *output)
 {
-	int r = sink_feed(output, &output->sink, &output->done);
+	int r = outlet_feed(output, &output->outlet, &output->done);
 	bool clients = feed_clients(streams, output);
 
 	if (r && r != -EAGAIN) {
 		output_die(streams, output);
 		r = 0;
 	}
-	if (output->sink.kind != SINK_NONE)
-		loop_update(streams->device.set->loop, &output->sink.watch, r == -EAGAIN ? EPOLLOUT : 0);
+	if (output->outlet.sink.kind != SINK_NONE)
+		loop_update(streams->device.set->loop, &output->outlet.watch, r == -EAGAIN ? EPOLLOUT : 0);
 	return !r && clients;
 }
 
@@ -185,13 +186,13 @@ static void feed_again(struct streams *streams)
 			device_run(&streams->device, streams->output[i].queue);
 }
 
-static void sink_ready(void *context, uint32_t events)
+static void outlet_ready(void *context, uint32_t events)
 {
-	struct sink *sink = context;
-	struct streams *streams = sink->streams;
+	struct outlet *outlet = context;
+	struct streams *streams = outlet->streams;
 
 	/* A client holds up one output, or several. */
-	loop_update(streams->device.set->loop, &sink->watch, 0);
+	loop_update(streams->device.set->loop, &outlet->watch, 0);
 	feed_again(streams);
 }
 
@@ -203,7 +204,7 @@ static void patience_over(void *context)
 	for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
 		struct client *client = &streams->client[i];
 
-		if (!client->sink.watch.armed)
+		if (!client->outlet.watch.armed)
 			continue;
 		if (client->patience_ends <= now)
 			client_drop(streams, client);
@@ -219,7 +220,7 @@ static void patience_over(void *context)
 static struct input *input_source(struct streams *streams)
 {
 	for (unsigned i = STREAM_CLIENTS; i-- > 0;)
-		if (streams->client[i].sink.kind != SINK_NONE && streams->client[i].input.fd >= 0)
+		if (client_here(&streams->client[i]) && streams->client[i].input.source.fd >= 0)
 			return &streams->client[i].input;
 	return streams->own_input ? &streams->input : NULL;
 }
@@ -228,14 +229,14 @@ bool streams_input_ended(struct streams *streams)
 {
 	const struct input *source = input_source(streams);
 
-	return source && (source->ended || source->fd < 0);
+	return source && (source->ended || source->source.fd < 0);
 }
 
 bool streams_watch_input(struct streams *streams, bool wanted)
 {
 	struct loop *loop = streams->device.set->loop;
 	struct input *source = input_source(streams);
-	bool watched = wanted && !streams->paused && source && !source->ended && source->fd >= 0;
+	bool watched = wanted && !streams->paused && source && !source->ended && source->source.fd >= 0;
 
 	if (streams->input.watch.armed && source != &streams->input)
 		loop_update(loop, &streams->input.watch, 0);
@@ -254,7 +255,7 @@ static void input_end(struct streams *streams, struct input *input)
 		input_close(streams, input);
 		return;
 	}
-	input->ended = !isatty(input->fd);
+	input->ended = !isatty(input->source.fd);
 	streams->ops->input_ended(streams);
 }
 
@@ -270,13 +271,13 @@ static void input_ready(void *context, uint32_t events)
 		streams_watch_input(streams, false);
 		return;
 	}
-	n = readv(input->fd, chain_writable(chain), chain->writable);
+	n = source_read(&input->source, chain_writable(chain), chain->writable);
 	if (n > 0) {
 		device_push(&streams->device, queue, chain->head, n);
 		device_publish(&streams->device, queue);
 	} else {
-		queue_unpop(&streams->device.queue[queue], 1);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		device_unpop(&streams->device, queue, chain->read_len);
+		if (n == -EAGAIN) /* another reader was quicker: more will come */
 			return;
 		input_end(streams, input);
 	}
@@ -285,16 +286,16 @@ static void input_ready(void *context, uint32_t events)
 
 /* ---- life ---- */
 
-static void input_init(struct streams *streams, struct input *input, int fd)
+static void input_init(struct streams *streams, struct input *input)
 {
-	*input = (struct input){ .streams = streams, .fd = fd };
-	input->watch = (struct loop_watch){ .fd = fd, .ready = input_ready, .context = input };
+	*input = (struct input){ .streams = streams, .source.fd = -1 };
+	input->watch = (struct loop_watch){ .fd = -1, .ready = input_ready, .context = input };
 }
 
-static void sink_init(struct streams *streams, struct sink *sink, int fd)
+static void outlet_init(struct streams *streams, struct outlet *outlet)
 {
-	*sink = (struct sink){ .streams = streams, .fd = fd, .kind = sink_kind(fd) };
-	sink->watch = (struct loop_watch){ .fd = fd, .ready = sink_ready, .context = sink };
+	*outlet = (struct outlet){ .streams = streams, .sink.fd = -1 };
+	outlet->watch = (struct loop_watch){ .fd = -1, .ready = outlet_ready, .context = outlet };
 }
 
 void streams_init(struct streams *streams, const struct stream_ops *ops, unsigned input_queue, int in, int log)
@@ -302,10 +303,12 @@ void streams_init(struct streams *streams, const struct stream_ops *ops, unsigne
 	streams->ops = ops;
 	streams->input_queue = input_queue;
 	streams->own_input = true;
-	input_init(streams, &streams->input, sink_kind(in) == SINK_NONE ? -1 : in);
+	input_init(streams, &streams->input);
+	source_open(&streams->input.source, in);
+	streams->input.watch.fd = streams->input.source.fd;
 	for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
-		input_init(streams, &streams->client[i].input, -1);
-		sink_init(streams, &streams->client[i].sink, -1);
+		input_init(streams, &streams->client[i].input);
+		outlet_init(streams, &streams->client[i].outlet);
 	}
 	logfile_init(&streams->log, log);
 	streams->patience = (struct loop_timer){ .watch.fd = -1, .fire = patience_over, .context = streams };
@@ -316,7 +319,9 @@ struct output *streams_add_output(struct streams *streams, unsigned queue, int f
 	struct output *output = &streams->output[streams->outputs++];
 
 	output->queue = queue;
-	sink_init(streams, &output->sink, fd);
+	outlet_init(streams, &output->outlet);
+	sink_open(&output->outlet.sink, fd);
+	output->outlet.watch.fd = output->outlet.sink.fd;
 	return output;
 }
 
@@ -333,6 +338,11 @@ void streams_fini(struct streams *streams)
 	loop_timer_fini(streams->device.set->loop, &streams->patience);
 	for (unsigned i = 0; i < STREAM_CLIENTS; i++)
 		client_drop(streams, &streams->client[i]);
+	input_close(streams, &streams->input);
+	for (unsigned i = 0; i < streams->outputs; i++) {
+		loop_update(streams->device.set->loop, &streams->output[i].outlet.watch, 0);
+		sink_close(&streams->output[i].outlet.sink);
+	}
 	if (streams->log.fd >= 0)
 		close(streams->log.fd);
 }
@@ -345,9 +355,9 @@ void streams_pause(struct streams *streams, bool on)
 	if (on) {
 		streams_watch_input(streams, false);
 		for (unsigned i = 0; i < streams->outputs; i++)
-			loop_update(device->set->loop, &streams->output[i].sink.watch, 0);
+			loop_update(device->set->loop, &streams->output[i].outlet.watch, 0);
 		for (unsigned i = 0; i < STREAM_CLIENTS; i++)
-			loop_update(device->set->loop, &streams->client[i].sink.watch, 0);
+			loop_update(device->set->loop, &streams->client[i].outlet.watch, 0);
 		return;
 	}
 	for (unsigned i = 0; i < device->ops->queues; i++)
@@ -375,26 +385,35 @@ bool streams_drain(struct streams *streams)
 	return done;
 }
 
+static void client_take(struct streams *streams, struct client *client, int in, int out)
+{
+	unsigned index = client - streams->client;
+
+	/* It begins with the next chain: half of a chain would be half of a line. */
+	for (unsigned o = 0; o < streams->outputs; o++)
+		streams->output[o].client_done[index] = streams->output[o].total;
+	outlet_init(streams, &client->outlet);
+	sink_take(&client->outlet.sink, out);
+	client->outlet.watch.fd = out;
+	input_init(streams, &client->input);
+	source_take(&client->input.source, in);
+	client->input.watch.fd = in;
+}
+
 int console_attach(struct device *device, int in, int out)
 {
 	struct streams *streams = streams_of(device);
+	struct client *client = streams->client;
 
-	for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
-		struct client *client = &streams->client[i];
-
-		if (client->sink.kind != SINK_NONE)
-			continue;
-		sink_init(streams, &client->sink, out);
-		if (client->sink.kind == SINK_NONE)
-			return -EBADF;
-		/* It begins with the next chain: half of a chain would be half of a line. */
-		for (unsigned o = 0; o < streams->outputs; o++)
-			streams->output[o].client_done[i] = streams->output[o].total;
-		input_init(streams, &client->input, in);
-		device_run(device, streams->input_queue);
-		return 0;
-	}
-	return -ENOSPC;
+	if (out < 0)
+		return -EBADF;
+	while (client < streams->client + STREAM_CLIENTS && client_here(client))
+		client++;
+	if (client == streams->client + STREAM_CLIENTS)
+		return -ENOSPC;
+	client_take(streams, client, in, out);
+	device_run(device, streams->input_queue);
+	return 0;
 }
 
 int console_resize(struct device *device, uint16_t rows, uint16_t columns)

@@ -10,6 +10,7 @@
 #include "vmm/device.h"
 #include "vmm/host/logfile.h"
 #include "vmm/host/sink.h"
+#include "vmm/host/source.h"
 
 #define STREAM_CLIENTS 4
 #define STREAM_OUTPUTS 3
@@ -19,35 +20,34 @@
 
 struct streams;
 
-struct sink { /* one place where output goes */
+struct outlet { /* one place where output goes */
 	struct streams *streams;
-	int fd;
-	enum sink_kind kind;
+	struct sink sink;
 	struct loop_watch watch;
 };
 
 struct output { /* one queue of output */
 	unsigned queue;
-	struct sink sink;
+	struct outlet outlet;
 	bool busy; /* a chain was taken and has not reached every sink */
 	uint16_t head;
 	unsigned parts;
 	struct iovec part[STREAM_OUT_SIZE];
 	uint32_t total;
-	uint32_t done; /* bytes that sink took */
+	uint32_t done; /* bytes that the outlet took */
 	uint32_t client_done[STREAM_CLIENTS];
 };
 
 struct input {
 	struct streams *streams;
-	int fd; /* -1: none */
+	struct source source; /* fd -1: none */
 	bool ended;
 	struct loop_watch watch;
 };
 
 struct client {
 	struct input input;
-	struct sink sink;       /* kind SINK_NONE: free */
+	struct outlet outlet;   /* kind SINK_NONE: free */
 	uint64_t patience_ends; /* while it is blocked: monotonic ns */
 };
 

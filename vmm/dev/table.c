@@ -66,6 +66,7 @@ static struct device *device_new(struct devices *set, const struct device_ops *o
 static void device_free(struct device *device)
 {
 	device->ops->free(device);
+	loop_update(device->set->loop, &device->bell, 0);
 	if (device->bell.fd >= 0)
 		close(device->bell.fd);
 	free(device);

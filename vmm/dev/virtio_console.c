@@ -320,7 +320,7 @@ static int console_init(struct device *device, const struct device_config *confi
 	streams_add_output(streams, tx_queue(PORT_STDOUT), terminal ? -1 : config->console.out);
 	streams_add_output(streams, tx_queue(PORT_STDERR), terminal ? -1 : config->console.err);
 	for (unsigned id = 0; id < PORTS; id++)
-		console->port[id].host_open = id != PORT_STDIN || (!terminal && streams->input.fd >= 0);
+		console->port[id].host_open = id != PORT_STDIN || (!terminal && streams->input.source.fd >= 0);
 	if (terminal)
 		read_size(console, config->console.out);
 	return 0;

@@ -2,15 +2,19 @@
 #include "vmm/host/sink.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-/* A pipe that polls as writable has room for one page; a larger write could block. Terminals are alike. */
-#define STREAM_ROOM 4096
+#include "vmm/host/own.h"
 
-enum sink_kind sink_kind(int fd)
+/* A pipe that polls as writable has room for one page, as long as nobody else writes; a terminal, for something. */
+#define SHARED_ROOM 4096
+
+static enum sink_kind kind_of(int fd)
 {
 	struct stat st;
 
@@ -18,36 +22,58 @@ enum sink_kind sink_kind(int fd)
 		return SINK_NONE;
 	if (S_ISSOCK(st.st_mode))
 		return SINK_SOCKET;
-	return S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ? SINK_FILE : SINK_STREAM;
+	return S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ? SINK_FILE : SINK_SHARED;
 }
 
-static int poll_room(int fd)
+void sink_open(struct sink *sink, int fd)
 {
-	struct pollfd poll_fd = { .fd = fd, .events = POLLOUT };
+	*sink = (struct sink){ .fd = fd, .kind = kind_of(fd) };
+	int own = sink->kind == SINK_SHARED ? own_open(fd, O_WRONLY) : -1;
 
-	if (poll(&poll_fd, 1, 0) < 0)
-		return -errno;
-	/* With POLLERR the write itself says what is wrong. */
-	return poll_fd.revents & (POLLOUT | POLLERR | POLLHUP) ? 0 : -EAGAIN;
+	if (own >= 0)
+		*sink = (struct sink){ .fd = own, .kind = SINK_STREAM, .owned = true };
+	if (sink->kind == SINK_NONE)
+		sink->fd = -1;
 }
 
-ssize_t sink_write(int fd, enum sink_kind kind, const void *data, size_t len)
+void sink_take(struct sink *sink, int fd)
+{
+	*sink = (struct sink){ .fd = fd, .kind = kind_of(fd), .owned = fd >= 0 };
+	if (sink->kind == SINK_SHARED && own_take(fd) == 0)
+		sink->kind = SINK_STREAM;
+}
+
+void sink_close(struct sink *sink)
+{
+	if (sink->owned)
+		close(sink->fd);
+	*sink = (struct sink){ .fd = -1 };
+}
+
+static ssize_t write_shared(int fd, const void *data, size_t len)
+{
+	struct iovec iov = { (void *)data, len };
+	struct pollfd poll_fd = { .fd = fd, .events = POLLOUT };
+	ssize_t n = shared_write(fd, &iov, 1);
+
+	if (n != -EOPNOTSUPP)
+		return n;
+	n = poll(&poll_fd, 1, 0);
+	if (n == 1) /* with POLLERR the write itself says what is wrong */
+		n = write(fd, data, len < SHARED_ROOM ? len : SHARED_ROOM);
+	else if (!n)
+		return -EAGAIN;
+	return n < 0 ? -errno : n;
+}
+
+ssize_t sink_write(const struct sink *sink, const void *data, size_t len)
 {
 	ssize_t n;
 
-	if (kind == SINK_NONE)
+	if (sink->kind == SINK_NONE)
 		return len;
-	if (kind == SINK_SOCKET) {
-		n = send(fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-		return n < 0 ? -errno : n;
-	}
-	if (kind == SINK_STREAM) {
-		int r = poll_room(fd);
-
-		if (r)
-			return r;
-		len = len < STREAM_ROOM ? len : STREAM_ROOM;
-	}
-	n = write(fd, data, len);
+	if (sink->kind == SINK_SHARED)
+		return write_shared(sink->fd, data, len);
+	n = sink->kind == SINK_SOCKET ? send(sink->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL) : write(sink->fd, data, len);
 	return n < 0 ? -errno : n;
 }

@@ -36,6 +36,8 @@ static const struct {
 	{ "TCGETS", TCGETS },
 	{ "TIOCGWINSZ", TIOCGWINSZ },
 	{ "AF_UNIX", AF_UNIX },
+	{ "F_GETFL", F_GETFL },
+	{ "F_SETFL", F_SETFL },
 	{ "AT_EMPTY_PATH", AT_EMPTY_PATH },
 	{ "ENOSYS", ENOSYS },
 	{ "EPERM", EPERM },

@@ -20,9 +20,9 @@ static bool may_receive(const struct serial *serial)
 
 static void watch(struct serial *serial)
 {
-	if (serial->in_fd >= 0)
+	if (serial->in_source.fd >= 0)
 		loop_update(serial->loop, &serial->in_watch, may_receive(serial) ? EPOLLIN : 0);
-	if (serial->out_fd >= 0)
+	if (serial->sink.fd >= 0)
 		loop_update(serial->loop, &serial->out_watch, serial->out_count ? EPOLLOUT : 0);
 }
 
@@ -47,17 +47,17 @@ static void interrupt(struct serial *serial)
 static void flush(struct serial *serial)
 {
 	unsigned done = 0;
-	while (done < serial->out_count && serial->out_fd >= 0) {
-		ssize_t n = sink_write(serial->out_fd, serial->kind, serial->out + done, serial->out_count - done);
+	while (done < serial->out_count && serial->sink.fd >= 0) {
+		ssize_t n = sink_write(&serial->sink, serial->out + done, serial->out_count - done);
 		if (n == -EAGAIN)
 			break;
 		if (n < 0 && n != -EINTR) {
 			loop_update(serial->loop, &serial->out_watch, 0);
-			serial->out_fd = -1; /* the reader has gone */
+			sink_close(&serial->sink); /* the reader has gone */
 		}
 		done += n > 0 ? n : 0;
 	}
-	if (serial->out_fd < 0)
+	if (serial->sink.fd < 0)
 		done = serial->out_count;
 	memmove(serial->out, serial->out + done, serial->out_count - done);
 	serial->out_count -= done;
@@ -79,7 +79,7 @@ static void transmit(struct serial *serial, uint8_t c)
 	if (serial->out_count < SERIAL_OUT)
 		serial->out[serial->out_count++] = c;
 	/* Lines go out as lines: a system call for each character would be slow for everybody. */
-	if (c == '\n' || serial->out_count == SERIAL_OUT || serial->modem_control & UART_MCR_LOOP || serial->kind == SINK_STREAM)
+	if (c == '\n' || serial->out_count == SERIAL_OUT || serial->modem_control & UART_MCR_LOOP || serial->sink.kind != SINK_FILE)
 		flush(serial);
 	serial->transmit_empty_pending = true;
 	watch(serial);
@@ -105,12 +105,13 @@ bool serial_drain(struct serial *serial)
 static void in_ready(void *context, uint32_t events)
 {
 	struct serial *serial = context;
-	ssize_t n = read(serial->in_fd, serial->in + serial->in_count, SERIAL_IN - serial->in_count);
+	struct iovec room = { serial->in + serial->in_count, SERIAL_IN - serial->in_count };
+	ssize_t n = source_read(&serial->in_source, &room, 1);
 	if (n > 0)
 		serial->in_count += n;
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+	if (n == 0 || (n < 0 && n != -EAGAIN)) {
 		loop_update(serial->loop, &serial->in_watch, 0);
-		serial->in_fd = -1; /* a serial line has no end of file: it is silent from now on */
+		source_close(&serial->in_source); /* a serial line has no end of file: it is silent from now on */
 	}
 	watch(serial);
 	interrupt(serial);
@@ -210,12 +211,22 @@ uint8_t serial_read(struct serial *serial, unsigned reg)
 
 void serial_init(struct serial *serial, struct loop *loop, int in_fd, int out_fd, int irq_fd)
 {
-	*serial = (struct serial){.loop = loop, .in_fd = in_fd, .out_fd = out_fd, .irq_fd = irq_fd, .kind = sink_kind(out_fd)};
-	serial->in_watch = (struct loop_watch){.fd = in_fd, .ready = in_ready, .context = serial};
-	serial->out_watch = (struct loop_watch){.fd = out_fd, .ready = out_ready, .context = serial};
+	*serial = (struct serial){.loop = loop, .irq_fd = irq_fd};
+	source_open(&serial->in_source, in_fd);
+	sink_open(&serial->sink, out_fd);
+	serial->in_watch = (struct loop_watch){.fd = serial->in_source.fd, .ready = in_ready, .context = serial};
+	serial->out_watch = (struct loop_watch){.fd = serial->sink.fd, .ready = out_ready, .context = serial};
 }
 
 int serial_start(struct serial *serial)
 {
-	return serial->in_fd < 0 ? 0 : loop_update(serial->loop, &serial->in_watch, EPOLLIN);
+	return serial->in_source.fd < 0 ? 0 : loop_update(serial->loop, &serial->in_watch, EPOLLIN);
+}
+
+void serial_fini(struct serial *serial)
+{
+	loop_update(serial->loop, &serial->in_watch, 0);
+	loop_update(serial->loop, &serial->out_watch, 0);
+	source_close(&serial->in_source);
+	sink_close(&serial->sink);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "vmm/host/sink.h"
+#include "vmm/host/source.h"
 #include "vmm/loop.h"
 
 #define SERIAL_PORT 0x3f8
@@ -19,9 +20,9 @@
 
 struct serial {
 	struct loop *loop;
-	int out_fd, in_fd; /* -1: output vanishes (but panics are seen), input never comes */
-	int irq_fd;        /* eventfd; owned by the caller */
-	enum sink_kind kind;
+	struct source in_source; /* of none, input never comes */
+	struct sink sink;        /* in none, output vanishes (but panics are seen) */
+	int irq_fd;              /* eventfd; owned by the caller */
 	struct loop_watch out_watch, in_watch;
 	uint8_t interrupt_enable, line_control, modem_control, scratch, divisor[2];
 	bool fifo, transmit_empty_pending;
@@ -32,11 +33,13 @@ struct serial {
 	void *context;
 };
 
+/* in_fd, out_fd: -1 for none; they stay the caller's. Before the jail. */
 void serial_init(struct serial *serial, struct loop *loop, int in_fd, int out_fd, int irq_fd);
 int serial_start(struct serial *serial); /* begins to watch stdin; 0 or a negative errno */
 void serial_write(struct serial *serial, unsigned reg, uint8_t value);
 uint8_t serial_read(struct serial *serial, unsigned reg);
 /* True when everything that was printed has gone out, or cannot. */
 bool serial_drain(struct serial *serial);
+void serial_fini(struct serial *serial);
 
 #endif

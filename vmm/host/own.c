@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/host/own.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool can_be_opened_anew(int fd)
+{
+	struct stat st;
+	unsigned number;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	if (S_ISFIFO(st.st_mode))
+		return true;
+	return S_ISCHR(st.st_mode) && isatty(fd) && ioctl(fd, TIOCGPTN, &number) < 0;
+}
+
+int own_open(int fd, int access)
+{
+	char path[32];
+	int own;
+
+	if (!can_be_opened_anew(fd))
+		return -EOPNOTSUPP;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return own < 0 ? -errno : own;
+}
+
+int own_take(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) ? -errno : 0;
+}
+
+/* Not every C library has a function for these; an offset of -1 is the descriptor's own position. */
+ssize_t shared_read(int fd, const struct iovec *iov, unsigned parts)
+{
+	ssize_t n = syscall(SYS_preadv2, fd, iov, (long)parts, -1l, -1l, (long)RWF_NOWAIT);
+
+	return n < 0 ? -errno : n;
+}
+
+ssize_t shared_write(int fd, const struct iovec *iov, unsigned parts)
+{
+	ssize_t n = syscall(SYS_pwritev2, fd, iov, (long)parts, -1l, -1l, (long)RWF_NOWAIT);
+
+	return n < 0 ? -errno : n;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Descriptors that the loop can wait for without ever sleeping in them. Standard streams are open file descriptions that
+ * others share: to switch them to non-blocking would change the shell's terminal, and to trust in poll() would have the loop
+ * sleep in read() when somebody else takes the bytes first.
+ */
+#ifndef LV_VMM_HOST_OWN_H
+#define LV_VMM_HOST_OWN_H
+
+#include <sys/uio.h>
+
+/*
+ * A non-blocking description of our own of the pipe or terminal behind fd; access: O_RDONLY or O_WRONLY. A negative errno
+ * where there can be none (no right to open it anew), or where it would not be the same thing: files have their position in
+ * the description, the other end of a terminal would be another terminal, and sockets cannot be opened. Before the jail.
+ */
+int own_open(int fd, int access);
+
+/* Switches a descriptor to non-blocking that was given to us for good. 0 or a negative errno. */
+int own_take(int fd);
+
+/*
+ * readv (writev) that does not sleep, for a description that is not ours: bytes, -EOPNOTSUPP where there is no such thing,
+ * or another negative errno.
+ */
+ssize_t shared_read(int fd, const struct iovec *iov, unsigned parts);
+ssize_t shared_write(int fd, const struct iovec *iov, unsigned parts);
+
+#endif
