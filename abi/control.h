@@ -87,7 +87,8 @@ struct lv_status {
 	uint64_t waits;       /* WAIT hypercalls that slept */
 	char kvm_kind[16];    /* reserved for the self-test's word: "hardware", "page-table", or empty: not known */
 	struct lv_missing missing[LV_MISSING_SLOTS];
-	uint32_t device_count;
+	uint16_t device_count;
+	uint16_t own_error; /* 1: it was not the program that failed, and wait_status is ours; once exited */
 	uint32_t guest; /* enum lv_guest */
 	struct lv_device_stats device[LV_MAX_DEVICES];
 	struct lv_balloon balloon; /* Linux guests */

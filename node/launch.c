@@ -274,7 +274,7 @@ static int network_failed(const struct launch *launch, struct error *error)
 static bool has_begun(const struct launch *launch)
 {
 	struct lv_status status;
-	return !vm_status(launch->vm, &status) && status.state >= LV_STATE_RUNNING;
+	return !vm_status(launch->vm, &status) && status.state >= LV_STATE_RUNNING && !status.own_error;
 }
 
 /* The status file changes when the guest starts; the process descriptor becomes readable when the monitor ends. */

@@ -77,17 +77,9 @@ static int receive(int fd, struct message *message)
 
 static int64_t send_signal(struct control *control, int64_t number)
 {
-	volatile struct lv_shared *shared = control->devices->shared;
-
 	if (number < 1 || number > 32)
 		return -EINVAL;
-	if (!shared) /* Linux: its PID 1 is asked over vsock */
-		return -EOPNOTSUPP;
-	__atomic_fetch_or(&shared->signals, 1u << (number - 1), __ATOMIC_SEQ_CST);
-	shared->resched = 1;
-	if (control->signal)
-		control->signal(control->context, number);
-	return 0;
+	return control->signal ? control->signal(control->context, number) : -EOPNOTSUPP;
 }
 
 /* Two descriptors: input and output; one: output only. */

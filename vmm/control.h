@@ -23,7 +23,7 @@ struct control {
 	struct control_client client[CONTROL_CLIENTS];
 	struct loop_timer patience; /* with guests that are asked */
 	/* set by the owner before control_start; called in the loop thread */
-	void (*signal)(void *context, int number); /* 1..32; the bit in lv_shared.signals is already set: wake or kick the vCPU */
+	int (*signal)(void *context, int number); /* 1..32, for the program; 0 or a negative errno */
 	void (*kill)(void *context);
 	void *context;
 };

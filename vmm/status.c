@@ -26,7 +26,7 @@ void status_mark(struct status *status, enum lv_step step)
 	if (mark->ns)
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	mark->exits = status->record.exits;
+	mark->exits = atomic_load_explicit(&status->counts.exits, memory_order_relaxed);
 	mark->ns = now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
@@ -72,11 +72,28 @@ static void collect_shared(const struct status *status, struct lv_status *out)
 		out->crash.map[i].path[sizeof(out->crash.map[i].path) - 1] = 0;
 }
 
+void status_fail(struct status *status, const char *why)
+{
+	if (!status->record.error[0])
+		strncpy(status->record.error, why, sizeof(status->record.error) - 1);
+}
+
+static void collect_counts(const struct status *status, struct lv_status *out)
+{
+	const struct status_counts *counts = &status->counts;
+
+	out->exits = atomic_load_explicit(&counts->exits, memory_order_relaxed);
+	out->exits_mmio = atomic_load_explicit(&counts->exits_mmio, memory_order_relaxed);
+	out->exits_signal = atomic_load_explicit(&counts->exits_signal, memory_order_relaxed);
+	out->waits = atomic_load_explicit(&counts->waits, memory_order_relaxed);
+}
+
 void status_collect(const struct status *status, struct lv_status *out)
 {
 	const struct device *console, *balloon;
 
 	*out = status->record;
+	collect_counts(status, out);
 	if (status->shared)
 		collect_shared(status, out);
 	if (!status->devices)

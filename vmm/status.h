@@ -3,6 +3,8 @@
 #ifndef LV_VMM_STATUS_H
 #define LV_VMM_STATUS_H
 
+#include <stdatomic.h>
+
 #include "abi/control.h"
 #include "vmm/device.h"
 
@@ -11,22 +13,38 @@ struct status_clock {
 	uint64_t tsc_base, tsc_mult, base_ns; /* as in the device page */
 };
 
+/* Counted by vCPU threads, without a lock. */
+struct status_counts {
+	_Atomic uint64_t exits, exits_mmio, exits_signal, waits;
+};
+
 struct status {
 	/*
-	 * The owner fills in place, from the vCPU thread: start_realtime_ns, ram_size, ram_limit, ledger up to RUN,
-	 * exits*, waits, kvm_kind, wait_status, crashed, error. The rest is collected from the shared page and the devices.
+	 * Belongs to who holds the loop's lock, or to the one thread there is before the loop's starts. The owner fills in place:
+	 * start_realtime_ns, ram_size, ram_limit, ledger up to RUN, wait_status, own_error, crashed. The rest is collected from
+	 * counts, the shared page and the devices.
 	 */
 	struct lv_status record;
+	struct status_counts counts;
 	int fd; /* record file, -1: none */
 	const volatile struct lv_shared *shared; /* NULL until memory is mapped */
 	const struct devices *devices;
 	struct status_clock clock;
 };
 
+/* One more; answers how many that makes. Any thread. */
+static inline uint64_t status_count(_Atomic uint64_t *count)
+{
+	return atomic_fetch_add_explicit(count, 1, memory_order_relaxed) + 1;
+}
+
+/* All of the following as the record demands. */
 void status_init(struct status *status, int fd);
 /* Notes the step's time and the exits so far; keeps the first. */
 void status_mark(struct status *status, enum lv_step step);
-/* Copies the record with everything that is known now. Any thread. */
+/* Why the monitor ended the VM itself, or never started it; the first reason stays. */
+void status_fail(struct status *status, const char *why);
+/* Copies the record with everything that is known now. */
 void status_collect(const struct status *status, struct lv_status *out);
 /* Sets the state and writes the record to its file in one pwrite. 0 or a negative errno. */
 int status_write(struct status *status, enum lv_state state);

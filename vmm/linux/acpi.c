@@ -5,7 +5,7 @@
  * management. Legacy hardware mode, because in reduced hardware mode Linux maps none of the interrupts that the command
  * line and the serial port name.
  */
-#include "vmm/linux/guest.h"
+#include "vmm/vm.h"
 
 #include <string.h>
 
@@ -67,7 +67,6 @@ struct madt_ioapic {
 #define BOOT_LEGACY_DEVICES 0x0001
 #define BOOT_NO_VGA 0x0004
 #define BOOT_NO_RTC 0x0020
-#define SCI 9
 
 /* Fills in what all headers share, then the checksum over the whole table. */
 static void seal(struct acpi_header *header, const char *signature, uint8_t revision, uint32_t length)
@@ -84,17 +83,17 @@ static void write_madt(const struct linux_guest *guest, gpa_t at)
 	struct madt_cpu *cpu = (struct madt_cpu *)(madt + 1);
 	madt->lapic = GUEST_LAPIC;
 	madt->flags = 1; /* there is a pair of 8259s too */
-	for (unsigned i = 0; i < guest->cpus; i++)
+	for (unsigned i = 0; i < guest->vm->vcpu_count; i++)
 		*cpu++ = (struct madt_cpu){.type = 0, .length = sizeof(*cpu), .processor = i, .apic = i, .flags = 1};
 	struct madt_ioapic *ioapic = (struct madt_ioapic *)cpu;
-	*ioapic++ = (struct madt_ioapic){.type = 1, .length = sizeof(*ioapic), .id = guest->cpus, .address = GUEST_IOAPIC};
+	*ioapic++ = (struct madt_ioapic){.type = 1, .length = sizeof(*ioapic), .id = guest->vm->vcpu_count, .address = GUEST_IOAPIC};
 	seal(&madt->header, "APIC", 3, (uint8_t *)ioapic - (uint8_t *)madt);
 }
 
 static void write_fadt(const struct linux_guest *guest, gpa_t at, gpa_t facs, gpa_t dsdt)
 {
 	struct acpi_fadt *fadt = linux_at(guest, at, sizeof(*fadt));
-	*fadt = (struct acpi_fadt){.facs = facs, .dsdt = dsdt, .sci = SCI, .pm1a_event = GUEST_PM_PORT, .pm1a_control = GUEST_PM_PORT + 4,
+	*fadt = (struct acpi_fadt){.facs = facs, .dsdt = dsdt, .sci = GUEST_SCI_IRQ, .pm1a_event = GUEST_PM_PORT, .pm1a_control = GUEST_PM_PORT + 4,
 		.pm1_event_length = 4, .pm1_control_length = 2, .c2_latency = 0xffff, .c3_latency = 0xffff,
 		.boot_flags = BOOT_LEGACY_DEVICES | BOOT_NO_VGA | BOOT_NO_RTC, .flags = FADT_WBINVD | FADT_POWER_BUTTON | FADT_SLEEP_BUTTON};
 	seal(&fadt->header, "FACP", FADT_REVISION, sizeof(*fadt));
@@ -112,7 +111,7 @@ static uint8_t *put(uint8_t *at, const void *bytes, size_t size)
 /* Device (Vnnn) { Name (_HID, "LNRO0005") Name (_UID, n) Name (_CRS, memory and interrupt) } */
 static uint8_t *put_device(uint8_t *at, unsigned index)
 {
-	const uint32_t memory[2] = {GUEST_VIRTIO + index * GUEST_VIRTIO_PAGE, GUEST_VIRTIO_PAGE}, irq = GUEST_FIRST_IRQ + index;
+	const uint32_t memory[2] = {GUEST_VIRTIO + index * GUEST_VIRTIO_PAGE, GUEST_VIRTIO_PAGE}, irq = linux_irq(index);
 	const uint8_t head[] = {0x5b, 0x82, DEVICE_BODY, 'V', '0', '0' + index / 10, '0' + index % 10};
 	const uint8_t crs[] = {0x08, '_', 'C', 'R', 'S', 0x11, 26, 0x0a, 23};
 	at = put(at, head, sizeof(head));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CPUID for Linux guests: what KVM supports, through one table of what is taken away or added, each with its reason. */
-#include "vmm/linux/guest.h"
+#include "vmm/vm.h"
 
 #include <linux/kvm.h>
 #include <string.h>

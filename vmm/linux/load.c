@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel, its initial RAM disk and its command line, from files that the user brings into guest memory. */
-#include "vmm/linux/guest.h"
+#include "vmm/vm.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -154,7 +154,7 @@ static int build_command_line(struct linux_guest *guest)
 		return log_error("no memory for the command line"), -ENOMEM;
 	len = snprintf(line, room, "%s%s%s", own_words(config), config->append[0] ? " " : "", config->append);
 	for (unsigned i = 0; i < guest->bus.count; i++)
-		len += snprintf(line + len, room - len, " virtio_mmio.device=4K@%#llx:%u", GUEST_VIRTIO + i * GUEST_VIRTIO_PAGE, GUEST_FIRST_IRQ + i);
+		len += snprintf(line + len, room - len, " virtio_mmio.device=4K@%#llx:%u", GUEST_VIRTIO + i * GUEST_VIRTIO_PAGE, linux_irq(i));
 	uint32_t most = guest->kernel.command_max < GUEST_COMMAND_MAX - 1 ? guest->kernel.command_max : GUEST_COMMAND_MAX - 1;
 	if (len > most)
 		log_error("the kernel's command line has %zu characters; this kernel takes %u", len, most);

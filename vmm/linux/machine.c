@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The machine of a Linux guest: memory, the interrupt controllers of the host's kernel, vCPUs, doorbells and interrupt lines. */
-#include "vmm/linux/guest.h"
+#include "vmm/vm.h"
 
 #include <errno.h>
 #include <linux/kvm.h>
@@ -21,7 +21,7 @@
 static int add_memory(struct linux_guest *guest, gpa_t gpa, uint64_t len, uint8_t *hva)
 {
 	int result = mem_add(&guest->vm->mem, gpa, len, hva, true);
-	return result < 0 ? result : kvm_add_slot(guest->vm, gpa, len, hva, false);
+	return result < 0 ? result : kvm_add_slot(guest->vm, gpa, len, hva);
 }
 
 static int build_memory(struct linux_guest *guest)
@@ -51,25 +51,20 @@ static int build_irqchip(struct linux_guest *guest)
 	return ioctl(fd, KVM_CREATE_IRQCHIP, 0) < 0 ? log_errno("KVM_CREATE_IRQCHIP") : 0;
 }
 
-static int build_cpus(struct linux_guest *guest)
+static int build_cpus(struct vm *vm)
 {
-	guest->cpus = guest->vm->config->cpus;
-	for (unsigned i = 0; i < guest->cpus; i++) {
-		struct linux_cpu *cpu = &guest->cpu[i];
-		*cpu = (struct linux_cpu){.guest = guest, .index = i};
-		int result = kvm_create_vcpu(guest->vm, i, &cpu->fd, &cpu->run);
-		if (result < 0)
-			return result;
-	}
-	return 0;
+	int err = 0;
+	for (unsigned i = 0; !err && i < vm->config->cpus; i++)
+		err = kvm_create_vcpu(vm);
+	return err;
 }
 
-static int start_cpus(struct linux_guest *guest)
+static int start_cpus(struct vm *vm)
 {
-	int result = 0;
-	for (unsigned i = 0; result == 0 && i < guest->cpus; i++)
-		result = linux_cpu_set_start(&guest->cpu[i]);
-	return result;
+	int err = 0;
+	for (unsigned i = 0; !err && i < vm->vcpu_count; i++)
+		err = linux_cpu_set_start(&vm->vcpu[i]);
+	return err;
 }
 
 /* ---- devices ---- */
@@ -100,10 +95,10 @@ static int build_serial(struct linux_guest *guest)
 	return 0;
 }
 
-int linux_connect(struct linux_guest *guest)
+int linux_connect(struct vm *vm)
 {
+	struct linux_guest *guest = &vm->linux_guest;
 	struct device_bell bell[LV_MAX_DEVICES];
-	struct vm *vm = guest->vm;
 	unsigned count = devices_bells(&vm->devices, bell);
 	for (unsigned i = 0; i < count; i++) {
 		struct kvm_ioeventfd event = {.addr = GUEST_VIRTIO + i * GUEST_VIRTIO_PAGE + MMIO_NOTIFY, .len = 4, .fd = bell[i].fd};
@@ -114,6 +109,13 @@ int linux_connect(struct linux_guest *guest)
 	return result < 0 ? log_error("the serial port: %s", strerror(-result)), result : 0;
 }
 
+/* Line 9 is ACPI's own (SCI): level-triggered and shared, edges on it get lost. */
+unsigned linux_irq(unsigned device)
+{
+	unsigned irq = GUEST_FIRST_IRQ + device;
+	return irq < GUEST_SCI_IRQ ? irq : irq + 1;
+}
+
 /*
  * Not by an irqfd: KVM hands those of the I/O APIC to a kernel thread, which waits for its turn on our processor. Echoes over
  * vsock take half the time so (docs/vsock.md). An edge: up and down.
@@ -121,7 +123,7 @@ int linux_connect(struct linux_guest *guest)
 static void raise_line(void *context, unsigned index)
 {
 	struct linux_guest *guest = context;
-	struct kvm_irq_level line = {.irq = GUEST_FIRST_IRQ + index, .level = 1};
+	struct kvm_irq_level line = {.irq = linux_irq(index), .level = 1};
 	ioctl(guest->vm->fd, KVM_IRQ_LINE, &line);
 	line.level = 0;
 	ioctl(guest->vm->fd, KVM_IRQ_LINE, &line);
@@ -134,28 +136,48 @@ static void build_bus(struct linux_guest *guest)
 	guest->bus.raise_context = guest;
 }
 
-int linux_build(struct linux_guest *guest, struct vm *vm)
+/* A kernel is level-0 code: where KVM emulates that, an instruction takes 0.6 us, and a boot minutes. */
+static int check_kind(struct vm *vm)
 {
+	int kind = kvm_known_kind(vm);
+	if (kind < 0) {
+		kind = probe_kind(vm); /* takes two more VMs' worth of time, so its answer is kept */
+		if (kind >= 0)
+			kvm_keep_kind(vm, kind);
+	}
+	if (kind == 0)
+		log_error("this machine's KVM works by page tables and would emulate a Linux kernel instruction by instruction: "
+			  "run the program on the library OS (--kernel libos), or use a machine with VT-x or AMD-V");
+	return kind > 0 ? 0 : -ENOTSUP;
+}
+
+int linux_build(struct vm *vm)
+{
+	struct linux_guest *guest = &vm->linux_guest;
 	guest->vm = vm;
 	guest->program_status = -1;
-	atomic_init(&guest->end, GUEST_RUNNING);
-	int result = kvm_create_vm(vm);
-	if (result == 0)
-		result = build_irqchip(guest);
-	if (result == 0)
-		result = build_cpus(guest);
-	if (result < 0)
-		return result;
+	int err = check_kind(vm);
+	if (!err)
+		err = kvm_create_vm(vm);
+	if (!err)
+		err = build_irqchip(guest);
+	if (!err)
+		err = build_cpus(vm);
+	if (err)
+		return err;
 	status_mark(&vm->status, LV_STEP_VM);
-	result = build_memory(guest);
+	return build_memory(guest);
+}
+
+int linux_configure(struct vm *vm)
+{
+	struct linux_guest *guest = &vm->linux_guest;
 	build_bus(guest);
-	if (result == 0)
-		result = build_serial(guest);
-	if (result == 0)
-		result = linux_load(guest);
-	if (result < 0)
-		return result;
+	int err = build_serial(guest);
+	if (!err)
+		err = linux_load(guest);
+	if (err)
+		return err;
 	linux_write_tables(guest);
-	status_mark(&vm->status, LV_STEP_MEMORY);
-	return start_cpus(guest);
+	return start_cpus(vm);
 }

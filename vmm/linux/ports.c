@@ -3,7 +3,7 @@
  * I/O ports: the keyboard controller as far as a reset needs it (IBM PC/AT Technical Reference, keyboard controller), and
  * the two ports of abi/linux_guest.h. What is not there reads as all ones, as on a PC's bus.
  */
-#include "vmm/linux/guest.h"
+#include "vmm/vm.h"
 
 #include <signal.h>
 #include <string.h>
@@ -37,7 +37,7 @@ static void machine_reset(struct linux_guest *guest)
 	int status = guest->program_status;
 	if (guest->vm->status.record.error[0] && status < 0)
 		status = SIGABRT;
-	linux_end(guest, status < 0 ? 0 : status);
+	vcpu_end_all(guest->vm, status < 0 ? 0 : status);
 }
 
 static void keyboard_command(struct linux_guest *guest, uint8_t command)
@@ -76,9 +76,7 @@ static void mark(struct linux_guest *guest, uint32_t value)
 
 void linux_panicked(struct linux_guest *guest)
 {
-	char *error = guest->vm->status.record.error;
-	if (!error[0])
-		strcpy(error, "the guest's kernel panicked; its last words are in the log");
+	status_fail(&guest->vm->status, "the guest's kernel panicked; its last words are in the log");
 }
 
 /* Only what waitpid can say: an exit status, or a signal. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a kernel expects to find in memory: start information, memory map, MP table, and for the 64-bit entry page tables. */
-#include "vmm/linux/guest.h"
+#include "vmm/vm.h"
 
 #include <asm/bootparam.h>
 #include <string.h>
@@ -166,12 +166,12 @@ static uint8_t *put_interrupts(uint8_t *at, uint16_t *entries, uint8_t ioapic)
 
 static void write_mp_table(struct linux_guest *guest)
 {
-	uint8_t ioapic = guest->cpus;
+	uint8_t ioapic = guest->vm->vcpu_count;
 	struct mp_pointer *pointer = linux_at(guest, GUEST_MP_TABLE, GUEST_BASE_END - GUEST_MP_TABLE);
 	struct mp_header *header = (struct mp_header *)(pointer + 1);
 	uint8_t *at = (uint8_t *)(header + 1);
 	uint16_t entries = 0;
-	for (unsigned i = 0; i < guest->cpus; i++) {
+	for (unsigned i = 0; i < guest->vm->vcpu_count; i++) {
 		struct mp_cpu cpu = {.type = MP_CPU, .apic = i, .version = APIC_VERSION, .flags = 1 | (i == 0) << 1, .signature = 0x600, .features = 0x201};
 		at = put(at, &entries, &cpu, sizeof(cpu));
 	}

@@ -52,29 +52,28 @@ static void build(uint8_t *memory)
 static int self_test(struct vm *vm)
 {
 	static struct vm_config config = {.cpuid_fd = -1};
-	static struct lv_device_page page; /* kvm_set_start writes the vector state's facts there */
-	vm->config = &config;
-	vm->device_page = &page;
-	vm->window = mmap(NULL, SCRATCH_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (vm->window == MAP_FAILED)
+		vm->config = &config;
+	vcpus_init(vm);
+	vm->libos.window = mmap(NULL, SCRATCH_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (vm->libos.window == MAP_FAILED)
 		return log_error("no memory for the scratch VM: %s", strerror(errno));
-	build(vm->window);
-	vm->entry = CODE;
-	vm->boot_stack = LV_BASE + 0x20000;
-	vm->syscall_entry = ENTRY;
-	if (kvm_read_cpuid(vm) < 0 || kvm_create(vm) < 0 || kvm_add_slot(vm, LV_BASE, SCRATCH_SIZE, vm->window, false) < 0 || kvm_set_start(vm) < 0)
+	build(vm->libos.window);
+	vm->libos.entry = CODE;
+	vm->libos.boot_stack = LV_BASE + 0x20000;
+	vm->libos.syscall_entry = ENTRY;
+	if (kvm_read_cpuid(vm) < 0 || kvm_create_vm(vm) < 0 || kvm_create_vcpu(vm) < 0 || kvm_add_slot(vm, LV_BASE, SCRATCH_SIZE, vm->libos.window) < 0 || libos_set_start(vm) < 0)
 		return -1;
-	if (ioctl(vm->vcpu.fd, KVM_RUN, 0) < 0)
+	if (ioctl(vm->vcpu[0].fd, KVM_RUN, 0) < 0)
 		return log_error("KVM_RUN in the scratch VM: %s", strerror(errno));
-	if (vm->vcpu.run->exit_reason != KVM_EXIT_MMIO || vm->vcpu.run->mmio.phys_addr != LV_BELL_GPA)
-		return log_error("the scratch VM ended in KVM exit %u: this KVM cannot run LightVM guests", vm->vcpu.run->exit_reason);
-	return (vm->vcpu.run->mmio.data[0] & 3) == 0;
+	if (vm->vcpu[0].run->exit_reason != KVM_EXIT_MMIO || vm->vcpu[0].run->mmio.phys_addr != LV_BELL_GPA)
+		return log_error("the scratch VM ended in KVM exit %u: this KVM cannot run LightVM guests", vm->vcpu[0].run->exit_reason);
+	return (vm->vcpu[0].run->mmio.data[0] & 3) == 0;
 }
 
 /* In a scratch VM of its own, whatever the VM that asks looks like. */
 int probe_kind(const struct vm *vm)
 {
-	static struct vm scratch = {.fd = -1, .vcpu.fd = -1};
+	static struct vm scratch = { .fd = -1 };
 	scratch.kvm_fd = dup(vm->kvm_fd);
 	int kind = self_test(&scratch);
 	kvm_close(&scratch);
@@ -83,7 +82,7 @@ int probe_kind(const struct vm *vm)
 
 int probe_print(void)
 {
-	static struct vm vm = {.fd = -1, .kvm_fd = -1, .vcpu.fd = -1};
+	static struct vm vm = { .fd = -1, .kvm_fd = -1 };
 	int kind = kvm_open(&vm) < 0 ? -1 : self_test(&vm);
 	kvm_close(&vm);
 	if (kind < 0)

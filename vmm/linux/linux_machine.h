@@ -12,15 +12,16 @@
  *   0xd0000000   virtio-mmio, a page for each device       0xfec00000, 0xfee00000  IOAPIC, local APICs
  *   4 GiB ..     memory beyond 3 GiB
  */
-#ifndef LV_VMM_LINUX_GUEST_H
-#define LV_VMM_LINUX_GUEST_H
+#ifndef LV_VMM_LINUX_MACHINE_H
+#define LV_VMM_LINUX_MACHINE_H
 
-#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "parse/linux_kernel.h"
 #include "vmm/linux/serial.h"
+#include "vmm/mem.h"
 #include "vmm/virtio/mmio.h"
-#include "vmm/vm.h"
 
 #define GUEST_GDT 0x500
 #define GUEST_START_INFO 0x6000
@@ -40,25 +41,14 @@
 #define GUEST_LAPIC 0xfee00000
 #define GUEST_SERIAL_IRQ 4
 #define GUEST_FIRST_IRQ 5
+#define GUEST_SCI_IRQ 9 /* ACPI's */
 #define GUEST_IRQS 24 /* inputs of the IOAPIC */
 
-#define GUEST_RUNNING (-1)
-
-struct linux_guest;
-
-struct linux_cpu {
-	struct linux_guest *guest;
-	unsigned index;
-	int fd;
-	struct kvm_run *run;
-	pthread_t thread;
-	bool started;
-};
+struct vcpu;
+struct vm;
 
 struct linux_guest {
 	struct vm *vm;
-	unsigned cpus;
-	struct linux_cpu cpu[VM_MAX_CPUS];
 	uint64_t memory, low_size; /* all, and what of it lies below the gap */
 	uint8_t *ram;              /* the host's view: low memory, then high memory */
 	struct kernel_image kernel;
@@ -70,14 +60,14 @@ struct linux_guest {
 	bool keyboard_full;
 	uint8_t keyboard_command;
 	uint16_t pm_enable;
-	atomic_uint enders; /* threads that are in linux_end() */
-	atomic_int end;     /* GUEST_RUNNING, then the wait status that the VM ends with */
 	int program_status; /* what PID 1 reported; -1: nothing */
 };
 
-/* ---- machine.c: memory, interrupt controllers, vCPUs. 0 or a negative errno, with a message already logged ---- */
-int linux_build(struct linux_guest *guest, struct vm *vm);
-int linux_connect(struct linux_guest *guest); /* devices: addresses, interrupts, doorbells */
+/* ---- machine.c: memory, interrupt controllers, vCPUs, devices. 0 or a negative errno, with a message already logged ---- */
+int linux_build(struct vm *vm);
+int linux_configure(struct vm *vm); /* kernel, initial RAM disk, tables, where the vCPUs start */
+int linux_connect(struct vm *vm);   /* devices: addresses, interrupts, doorbells */
+unsigned linux_irq(unsigned device); /* the interrupt line of a virtio-mmio device */
 
 /* ---- load.c: the kernel, its initial RAM disk and its command line come into memory ---- */
 int linux_load(struct linux_guest *guest);
@@ -89,16 +79,11 @@ void linux_write_acpi(const struct linux_guest *guest); /* acpi.c */
 uint8_t linux_checksum(const void *data, size_t size); /* the byte that makes the sum of all zero */
 
 /* ---- cpu.c: what a vCPU is and where it starts ---- */
-int linux_cpu_set_start(struct linux_cpu *cpu);
+int linux_cpu_set_start(struct vcpu *vcpu);
 
 /* ---- cpuid.c: what KVM supports, without what a guest shall not use, and with what vCPU number index of cpus is ---- */
 struct kvm_cpuid2;
 void linux_filter_cpuid(struct kvm_cpuid2 *cpuid, unsigned room, unsigned index, unsigned cpus, uint32_t tsc_khz);
-
-/* ---- run.c ---- */
-int linux_run(struct linux_guest *guest); /* all vCPUs until the VM ends: its wait status, or a negative errno */
-void linux_end(struct linux_guest *guest, int wait_status); /* any thread; the first call counts */
-void linux_kill(void *guest);
 
 /* ---- ports.c: I/O ports besides the serial port's ---- */
 void linux_port_write(struct linux_guest *guest, uint16_t port, unsigned size, uint32_t value);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What libos asks the monitor for (abi/shared.h). All in the vCPU's thread. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "abi/layout.h"
+#include "vmm/vm.h"
+
+#define HUGE (2ull << 20)
+
+/* ---- memory ---- */
+
+static int grow(struct vm *vm, uint64_t bytes)
+{
+	uint64_t room = vm->ram_limit - vm->ram_size;
+	if (bytes == 0 || bytes > room || vm->mem.count == MEM_RANGES)
+		return -ENOMEM;
+	bytes = (bytes + HUGE - 1) & ~(HUGE - 1);
+	gpa_t gpa = LV_RAM + vm->ram_size;
+	int err = mem_add(&vm->mem, gpa, bytes, libos_at(vm, gpa), true);
+	if (err == 0)
+		err = kvm_add_slot(vm, gpa, bytes, libos_at(vm, gpa));
+	if (err < 0)
+		return -ENOMEM;
+	/* Large memory is worth large pages: programs that touch it will touch it in large areas. */
+	madvise(libos_at(vm, gpa), bytes, MADV_HUGEPAGE);
+	loop_lock(&vm->loop);
+	vm->status.record.ram_size = vm->ram_size += bytes;
+	loop_unlock(&vm->loop);
+	vm->libos.device_page->ram_size = vm->ram_size;
+	return 0;
+}
+
+static int release_range(struct vm *vm, const struct lv_range *range)
+{
+	uint64_t start = range->gpa - LV_RAM;
+	if (range->gpa < LV_RAM || start > vm->ram_size || range->len > vm->ram_size - start || (range->gpa | range->len) % LV_PAGE)
+		return -EINVAL;
+	return madvise(libos_at(vm, range->gpa), range->len, MADV_DONTNEED) < 0 ? -errno : 0;
+}
+
+static int fetch(struct vm *vm, gpa_t to, gpa_t from, uint64_t len)
+{
+	void *target = len && len <= LV_FETCH_MAX && to % LV_PAGE == 0 && len % LV_PAGE == 0 && to >= LV_RAM ? mem_at(&vm->mem, to, len) : NULL;
+	const void *source = from ? mem_at_ro(&vm->mem, from, len) : NULL;
+	if (!target || (from && !source))
+		return -EINVAL;
+	libos_populate(vm, to, to + len);
+	if (source)
+		memmove(target, source, len);
+	return 0;
+}
+
+static int64_t release(struct vm *vm, uint64_t count)
+{
+	if (count > LV_RELEASE_SLOTS)
+		return -EINVAL;
+	for (uint64_t i = 0; i < count; i++) {
+		struct lv_range range = vm->libos.shared->release[i];
+		int err = release_range(vm, &range);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* ---- waiting ---- */
+
+int libos_wait(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	if (!vcpu_sleep(vcpu))
+		return VCPU_RUNNING; /* goes on later */
+	if (!atomic_load(&vm->libos.ticking))
+		libos_arm_tick(vm, true);
+	vm->libos.shared->result = 0;
+	return VCPU_RUNNING;
+}
+
+static int begin_wait(struct vcpu *vcpu, uint64_t deadline, uint64_t bells)
+{
+	volatile struct lv_shared *shared = vcpu->vm->libos.shared;
+	libos_ring_bells(vcpu->vm, bells);
+	shared->result = 0;
+	if (!shared->need_wake || shared->signals)
+		return VCPU_RUNNING;
+	vcpu->wait = (struct vcpu_wait){ .underway = true, .deadline = deadline };
+	return VCPU_RUNNING;
+}
+
+/* ---- all of them ---- */
+
+static int crash(struct vm *vm, uint64_t signal)
+{
+	loop_lock(&vm->loop);
+	vm->status.record.crashed = 1;
+	loop_unlock(&vm->loop);
+	return signal & 0x7f ? (int)(signal & 0x7f) : SIGABRT;
+}
+
+/* The record belongs to who holds the loop's lock. */
+static void write_status(struct vm *vm)
+{
+	loop_lock(&vm->loop);
+	status_write(&vm->status, LV_STATE_RUNNING);
+	loop_unlock(&vm->loop);
+}
+
+int libos_hypercall(struct vcpu *vcpu, uint32_t number)
+{
+	struct vm *vm = vcpu->vm;
+	volatile struct lv_shared *shared = vm->libos.shared;
+	const uint64_t a0 = shared->arg[0], a1 = shared->arg[1], a2 = shared->arg[2];
+	switch (number) {
+	case LV_HC_WAIT:
+		return begin_wait(vcpu, a0, a1);
+	case LV_HC_EXIT:
+		return a0 & 0xffff;
+	case LV_HC_CRASH:
+		return crash(vm, a0);
+	case LV_HC_GROW:
+		shared->result = grow(vm, a0);
+		return VCPU_RUNNING;
+	case LV_HC_RELEASE:
+		shared->result = release(vm, a0);
+		return VCPU_RUNNING;
+	case LV_HC_FETCH:
+		shared->result = fetch(vm, a0, a1, a2);
+		return VCPU_RUNNING;
+	case LV_HC_LISTEN:
+		shared->result = 0;
+		write_status(vm);
+		return VCPU_RUNNING;
+	}
+	shared->result = -ENOSYS;
+	return VCPU_RUNNING;
+}

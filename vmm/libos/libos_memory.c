@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guest memory as libos expects to find it: the window with libos and RAM, the image before it, the page tables. */
+#include "abi/layout.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "abi/libos.h"
+#include "parse/elf.h"
+#include "vmm/log.h"
+#include "vmm/vm.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; not in every C library's header yet */
+#endif
+#define MIB (1024ull * 1024)
+#define HUGE (2 * MIB)
+#define FIRST_RAM LV_RAM_SMALL /* KVM keeps 10 bytes for each page of a slot; more is added when libos asks for it */
+#define LEAF (LV_PTE_P | LV_PTE_U | LV_PTE_A)            /* accessed: lets page-table KVM map neighbours at once */
+#define LEAF_RW (LEAF | LV_PTE_W | LV_PTE_D | LV_PTE_NX)
+#define TABLE (LV_PTE_P | LV_PTE_W | LV_PTE_U | LV_PTE_A)
+
+void *libos_at(const struct vm *vm, uint64_t address)
+{
+	return vm->libos.window + (address - LV_BASE);
+}
+
+static uint64_t *table(const struct vm *vm, uint64_t address)
+{
+	return libos_at(vm, address);
+}
+
+/* ---- mapping ---- */
+
+static int measure_image(struct vm *vm, int fd)
+{
+	struct stat st;
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+		return log_error("the image is not a regular file, or empty"), -EINVAL;
+	if ((uint64_t)st.st_size > LV_IMAGE_MAX)
+		return log_error("the image has %lld bytes; the most is %llu", (long long)st.st_size, LV_IMAGE_MAX), -EFBIG;
+	vm->libos.image_size = st.st_size;
+	return 0;
+}
+
+/* Room for the image, and behind it for the window; what the image leaves of its last 2 MiB stays out of reach. */
+static int reserve_window(struct vm *vm)
+{
+	size_t before = LV_BASE - LV_IMAGE(vm->libos.image_size);
+	vm->ram_limit = (vm->config->memory + HUGE - 1) & ~(HUGE - 1);
+	vm->ram_size = vm->ram_limit < FIRST_RAM ? vm->ram_limit : FIRST_RAM;
+	vm->libos.window_size = LV_RAM - LV_BASE + vm->ram_limit;
+	/* Aligned to 2 MiB, so that the host can back 2 MiB of the guest with one page. */
+	uint8_t *map = mmap(NULL, before + vm->libos.window_size + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	vm->libos.image = (uint8_t *)(((uintptr_t)map + HUGE - 1) & ~(HUGE - 1));
+	vm->libos.window = vm->libos.image + before;
+	if (map == MAP_FAILED || mprotect(vm->libos.window, vm->libos.window_size, PROT_READ | PROT_WRITE) < 0)
+		return log_error("no address space for %llu MiB of guest memory: %s", (unsigned long long)(vm->ram_limit / MIB), strerror(errno)), -ENOMEM;
+	vm->libos.boot_next = LV_RAM;
+	return 0;
+}
+
+static bool inside_window(uint64_t address)
+{
+	return address > LV_LIBOS && address < LV_LIBOS_END;
+}
+
+static int check_header(struct vm *vm, const struct elf *elf)
+{
+	const struct lv_libos_header *h = (const void *)(elf->base + elf->load[0].offset);
+	if (elf->load[0].vaddr != LV_LIBOS || elf->load[0].filesz < sizeof(*h) || h->magic != LV_LIBOS_MAGIC)
+		return log_error("the libos file is an ELF file, but not a libos: no header at %#llx", LV_LIBOS), -ENOEXEC;
+	if (h->abi_version != LV_ABI_VERSION)
+		return log_error("libos speaks version %u of the guest ABI, this monitor version %u", h->abi_version, LV_ABI_VERSION), -ENOEXEC;
+	vm->libos.entry = h->entry;
+	vm->libos.boot_stack = h->boot_stack;
+	vm->libos.trap_entry = h->trap_entry;
+	vm->libos.upcall_entry = h->upcall_entry;
+	vm->libos.syscall_entry = h->syscall_entry;
+	vm->libos.text_start = h->text_start;
+	vm->libos.text_end = h->text_end;
+	vm->libos.hot_end = inside_window(h->hot_end) ? h->hot_end : LV_LIBOS;
+	vm->libos.hot_data_end = inside_window(h->hot_data_end) && h->hot_data_end > h->boot_stack ? h->hot_data_end : h->boot_stack;
+	return 0;
+}
+
+/* Text and constants stay the page cache's pages, shared by all VMs; data is copied page by page when it is written. */
+static int map_load(struct vm *vm, int fd, const struct elf_load *load)
+{
+	uint64_t start = load->vaddr & ~(LV_PAGE - 1), skew = load->vaddr - start;
+	bool hot = !(load->flags & 2); /* text and constants: a copy of our own in part, see libos_populate() */
+	int prot = PROT_READ | (load->flags & 2 || hot ? PROT_WRITE : 0);
+	if (load->vaddr < LV_LIBOS || load->vaddr + load->memsz > LV_LIBOS_END)
+		return log_error("libos segment at %#llx lies outside its window", (unsigned long long)load->vaddr), -ENOEXEC;
+	if (load->filesz == 0)
+		return 0;
+	if (mmap(libos_at(vm, start), load->filesz + skew, prot, MAP_PRIVATE | MAP_FIXED, fd, load->offset - skew) == MAP_FAILED)
+		return log_error("mapping libos: %s", strerror(errno)), -errno;
+	uint64_t end = load->vaddr + load->filesz;
+	if (load->memsz > load->filesz && end % LV_PAGE) /* the file's next bytes are not zero bytes */
+		memset(libos_at(vm, end), 0, LV_PAGE - end % LV_PAGE);
+	return 0;
+}
+
+static void protect_load(struct vm *vm, const struct elf_load *load)
+{
+	uint64_t flags = LEAF | (load->flags & 2 ? LV_PTE_W | LV_PTE_D : 0) | (load->flags & 1 ? 0 : LV_PTE_NX);
+	for (uint64_t page = load->vaddr & ~(LV_PAGE - 1); page < load->vaddr + load->memsz; page += LV_PAGE)
+		table(vm, LV_PT)[(page - LV_BASE) / LV_PAGE] = page | flags;
+}
+
+static int map_libos(struct vm *vm, int fd)
+{
+	struct stat st;
+	struct elf elf;
+	const char *why;
+	if (fstat(fd, &st) < 0 || st.st_size == 0)
+		return log_error("libos: cannot be read, or empty"), -EINVAL;
+	void *file = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (file == MAP_FAILED)
+		return log_error("mapping libos: %s", strerror(errno)), -errno;
+	int err = elf_parse(&elf, file, st.st_size, &why);
+	if (err < 0)
+		log_error("libos: %s", why);
+	else
+		err = check_header(vm, &elf);
+	for (int i = 0; err == 0 && i < elf.loads; i++)
+		if ((err = map_load(vm, fd, &elf.load[i])) == 0) {
+			protect_load(vm, &elf.load[i]);
+			if (elf.load[i].flags & 2) /* buffers of libos' drivers may lie in its data */
+				err = mem_add(&vm->mem, elf.load[i].vaddr, elf.load[i].memsz, libos_at(vm, elf.load[i].vaddr), true);
+		}
+	munmap(file, st.st_size);
+	return err;
+}
+
+/* Shared, so that all VMs have the page cache's pages. The guest cannot write them: neither mapping nor descriptor allow it. */
+static int map_image(struct vm *vm, int fd)
+{
+	if (fd < 0)
+		return 0;
+	if (mmap(vm->libos.image, vm->libos.image_size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+		return log_error("mapping the image: %s", strerror(errno)), -errno;
+	return mem_add(&vm->mem, LV_IMAGE(vm->libos.image_size), (vm->libos.image_size + LV_PAGE - 1) & ~(LV_PAGE - 1), vm->libos.image, false);
+}
+
+int libos_map(struct vm *vm, int libos_fd, int image_fd)
+{
+	int err = measure_image(vm, image_fd);
+	if (err == 0)
+		err = reserve_window(vm);
+	if (err == 0)
+		err = map_image(vm, image_fd);
+	if (err == 0)
+		err = map_libos(vm, libos_fd);
+	if (err == 0)
+		err = mem_add(&vm->mem, LV_RAM, vm->ram_size, libos_at(vm, LV_RAM), true);
+	if (err == 0)
+		err = kvm_add_slot(vm, LV_IMAGE(vm->libos.image_size), vm->libos.window - vm->libos.image + LV_RAM - LV_BASE + vm->ram_size, vm->libos.image);
+	vm->libos.device_page = libos_at(vm, LV_DEVICE);
+	vm->libos.shared = libos_at(vm, LV_SHARED);
+	return err;
+}
+
+/* ---- the boot area ---- */
+
+gpa_t libos_alloc(void *context, size_t size, size_t align)
+{
+	struct vm *vm = context;
+	uint64_t start = (vm->libos.boot_next + align - 1) & ~(uint64_t)(align - 1);
+	if (start + size > LV_RAM + vm->ram_size)
+		return (gpa_t)-1;
+	vm->libos.boot_next = start + size;
+	return start;
+}
+
+/* ---- page tables ---- */
+
+/* One page directory of 2 MiB pages for each GiB of [start, start + len). */
+static int map_huge(struct vm *vm, uint64_t start, uint64_t len, uint64_t flags, bool first_is_there)
+{
+	for (uint64_t gib = start & ~(1024 * MIB - 1); gib < start + len; gib += 1024 * MIB) {
+		uint64_t pd = gib == LV_BASE && first_is_there ? LV_PD : libos_alloc(vm, LV_PAGE, LV_PAGE);
+		if (pd == (gpa_t)-1)
+			return log_error("%llu MiB are not enough to start", (unsigned long long)(vm->ram_limit / MIB)), -ENOMEM;
+		for (uint64_t page = gib; page < gib + 1024 * MIB && page < start + len; page += HUGE)
+			if (page >= start)
+				table(vm, pd)[(page - gib) / HUGE] = page | flags | LV_PTE_PS;
+		table(vm, LV_PDPT)[(gib >> 30) & 511] = pd | TABLE;
+	}
+	return 0;
+}
+
+static int build_page_tables(struct vm *vm)
+{
+	table(vm, LV_PML4)[0] = LV_PDPT | TABLE;
+	table(vm, LV_PD)[0] = LV_PT | TABLE;
+	uint64_t *pt = table(vm, LV_PT);
+	static const struct { uint64_t page, flags; } fixed[] = {
+		/* libos builds the program's page tables, so it may write these */
+		{LV_PML4, LEAF_RW}, {LV_PDPT, LEAF_RW}, {LV_PD, LEAF_RW}, {LV_PT, LEAF_RW},
+		{LV_DESC, LEAF_RW & ~LV_PTE_U},
+		{LV_STUBS, LEAF & ~LV_PTE_U},
+		{LV_TRAP, LEAF_RW}, {LV_SHARED, LEAF_RW},
+		{LV_DEVICE, LEAF | LV_PTE_NX},
+	};
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		pt[(fixed[i].page - LV_BASE) / LV_PAGE] = fixed[i].page | fixed[i].flags;
+	pt[(LV_BELL - LV_BASE) / LV_PAGE] = LV_BELL_GPA | LEAF_RW;
+	/*
+	 * Empty directories for the two GiBs that every program uses: its own addresses and its stack. The PDPT is in use from
+	 * the first instruction on, and page-table KVM emulates every later write to it.
+	 */
+	static const uint64_t gib[] = {0, LV_STACK_TOP - 1};
+	for (size_t i = 0; i < sizeof(gib) / sizeof(gib[0]); i++)
+		table(vm, LV_PDPT)[gib[i] >> 30] = libos_alloc(vm, LV_PAGE, LV_PAGE) | TABLE;
+	int err = map_huge(vm, LV_RAM, vm->ram_limit, LEAF_RW, true);
+	return err < 0 ? err : map_huge(vm, LV_IMAGE(vm->libos.image_size), vm->libos.image_size, LEAF | LV_PTE_NX, false);
+}
+
+/*
+ * Pages that every guest writes within its first microseconds. Page-table KVM takes 24 us for the first touch of a page
+ * (and twice more if it was read before: the zero page comes first), but maps eight at once where the host has them.
+ */
+void libos_populate(struct vm *vm, uint64_t start, uint64_t end)
+{
+	start &= ~(LV_PAGE - 1);
+	end = (end + LV_PAGE - 1) & ~(LV_PAGE - 1);
+	madvise(libos_at(vm, start), end - start, MADV_POPULATE_WRITE); /* an old kernel refuses: slower, not wrong */
+}
+
+int libos_prepare(struct vm *vm)
+{
+	libos_populate(vm, LV_BASE, LV_BELL);
+	libos_populate(vm, LV_LIBOS, vm->libos.hot_end);
+	libos_populate(vm, vm->libos.boot_stack - LV_PAGE, vm->libos.hot_data_end);
+	libos_write_stubs(vm);
+	return build_page_tables(vm);
+}

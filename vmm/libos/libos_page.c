@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The device page: what libos knows of its machine, its identity, its program and its devices. */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "abi/layout.h"
+#include "abi/libos.h"
+#include "vmm/log.h"
+#include "vmm/vm.h"
+#include "vmm/x86_64/cpuid.h"
+
+#define HOT_HEAP (10 * LV_PAGE) /* what libos takes of its pool before the program starts */
+
+static uint64_t ns_of(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+static int write_clock(struct vm *vm, struct lv_device_page *page)
+{
+	uint32_t khz;
+	int err = kvm_tsc_khz(&vm->vcpu[0], &khz);
+	if (err)
+		return err;
+	page->tsc_hz = khz * 1000ull;
+	page->tsc_mult = (uint64_t)(((unsigned __int128)1000000000 << 32) / page->tsc_hz);
+	page->tsc_base = __builtin_ia32_rdtsc();
+	page->monotonic_base_ns = ns_of(CLOCK_MONOTONIC);
+	page->realtime_base_ns = ns_of(CLOCK_REALTIME);
+	vm->status.clock = (struct status_clock){ page->tsc_base, page->tsc_mult, page->monotonic_base_ns };
+	return 0;
+}
+
+static int write_processor(struct vm *vm, struct lv_device_page *page)
+{
+	static struct kvm_cpuid_entry2 entry[CPUID_ENTRIES]; /* scratch; one thread, before all others */
+	unsigned n = kvm_cpuid(vm, entry);
+	page->xcr0 = kvm_xcr0(vm);
+	page->xsave_size = kvm_xsave_size(vm);
+	for (unsigned i = 0; i < n; i++)
+		if (entry[i].function == 1)
+			page->cpu_features = entry[i].edx;
+	if (page->xsave_size > LV_PAGE)
+		return log_error("this processor's vector state takes %u bytes; libos keeps a page for it", page->xsave_size), -ENOTSUP;
+	return 0;
+}
+
+int libos_describe_machine(struct vm *vm)
+{
+	struct lv_device_page *page = vm->libos.device_page;
+	*page = (struct lv_device_page){ .magic = LV_DEVICE_MAGIC, .abi_version = LV_ABI_VERSION, .size = sizeof(*page),
+		.ram_size = vm->ram_size, .ram_limit = vm->ram_limit, .image_size = vm->libos.image_size, .generation = 1 };
+	int err = write_processor(vm, page);
+	return err ? err : write_clock(vm, page);
+}
+
+static int write_arguments(struct vm *vm, struct lv_device_page *page)
+{
+	const struct vm_config *config = vm->config;
+	size_t size = 0;
+	for (int i = 0; i < config->argc; i++)
+		size += strlen(config->argv[i]) + 1;
+	for (int i = 0; i < config->envc; i++)
+		size += strlen(config->env[i]) + 1;
+	gpa_t gpa = libos_alloc(vm, size, 8);
+	if (gpa == (gpa_t)-1 || size > UINT32_MAX)
+		return log_error("arguments and environment take %zu bytes: they do not fit", size), -E2BIG;
+	char *to = libos_at(vm, gpa);
+	for (int i = 0; i < config->argc; i++)
+		to = stpcpy(to, config->argv[i]) + 1;
+	for (int i = 0; i < config->envc; i++)
+		to = stpcpy(to, config->env[i]) + 1;
+	page->args = gpa;
+	page->args_size = size;
+	page->argc = config->argc;
+	page->envc = config->envc;
+	return 0;
+}
+
+static int write_identity(struct vm *vm, struct lv_device_page *page)
+{
+	const struct vm_config *config = vm->config;
+	if (getrandom(page->random_seed, sizeof(page->random_seed), 0) != sizeof(page->random_seed))
+		return log_error("getrandom: %s", strerror(errno)), -errno;
+	page->uid = config->uid;
+	page->gid = config->gid;
+	strncpy(page->program, config->program, sizeof(page->program) - 1);
+	strncpy(page->cwd, config->cwd, sizeof(page->cwd) - 1);
+	strncpy(page->hostname, config->hostname, sizeof(page->hostname) - 1);
+	return 0;
+}
+
+int libos_describe_program(struct vm *vm)
+{
+	struct lv_device_page *page = vm->libos.device_page;
+	int err = write_identity(vm, page);
+	if (!err)
+		err = write_arguments(vm, page);
+	if (!err)
+		err = devices_describe(&vm->devices, page, libos_alloc, vm);
+	if (err)
+		return err;
+	page->heap_start = (vm->libos.boot_next + LV_PAGE - 1) & ~(LV_PAGE - 1);
+	libos_populate(vm, LV_RAM, page->heap_start + HOT_HEAP);
+	return 0;
+}

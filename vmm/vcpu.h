@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One vCPU: its thread, what is asked of it, and what it is at. The run loop is one for all kinds of guest. */
+#ifndef LV_VMM_VCPU_H
+#define LV_VMM_VCPU_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct kvm_run;
+struct vm;
+
+#define VCPU_RUNNING (-1) /* an answer of the exit handlers: go on. Anything else: the wait status that the VM ends with */
+
+enum vcpu_request { /* bits of vcpu->requests; any thread sets them, the vCPU's own takes them back */
+	VCPU_WAKE = 1,   /* there is a reason to leave WAIT */
+	VCPU_KICK = 2,   /* leave the guest: its kind knows what for */
+	VCPU_PAUSE = 4,  /* stand at the barrier until vcpu_resume_all() */
+	VCPU_KILL = 8,   /* the VM ends */
+	VCPU_STUCK = 16, /* the guest has not answered for too long: end the VM with a report */
+};
+
+/* A WAIT that is underway; no part of it lies on a stack, so that the vCPU can be stopped in the middle, and saved. */
+struct vcpu_wait {
+	bool underway;
+	uint64_t deadline; /* CLOCK_MONOTONIC in ns; 0: none */
+};
+
+struct vcpu {
+	struct vm *vm;
+	unsigned index;
+	int fd;
+	struct kvm_run *run; /* under the lock of struct vcpus for all but the vCPU's own thread; NULL: it is over */
+	size_t run_size;
+	pthread_t thread;
+	bool started, parked; /* under the same: may be kicked; stands at the barrier */
+	atomic_uint requests; /* enum vcpu_request; a futex while the vCPU waits */
+	atomic_bool waiting;  /* in WAIT, or about to be */
+	struct vcpu_wait wait;
+	volatile uint64_t *exits_shown; /* where the guest reads how often it left to us; NULL: nowhere */
+};
+
+struct vcpus { /* of one VM */
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* somebody parked, or nobody has to any more */
+	atomic_int end;         /* VCPU_RUNNING, then the wait status that the VM ends with */
+};
+
+void vcpus_init(struct vm *vm);
+
+/* Runs vCPU 0 in the calling thread and the others in threads of their own, until the VM ends: its wait status, or a negative errno with a message logged. */
+int vcpu_run_all(struct vm *vm);
+
+/* The VM ends with this wait status; the first call counts. Any thread. */
+void vcpu_end_all(struct vm *vm, int wait_status);
+
+/* The VM ends because of what KVM says; answers the wait status. The vCPU's own thread, without the loop's lock. */
+int vcpu_give_up(struct vcpu *vcpu, const char *what);
+
+/* Sets bits of enum vcpu_request and gets the vCPU out of the guest to see them. Any thread. */
+void vcpu_request(struct vcpu *vcpu, unsigned requests);
+
+/* Out of WAIT only, and cheap when it does not wait. Any thread. */
+void vcpu_wake(struct vcpu *vcpu);
+
+/*
+ * Sleeps until the deadline of vcpu->wait, or until it is woken: true. False: something else is asked of the vCPU, and the wait
+ * is still underway. The vCPU's own thread.
+ */
+bool vcpu_sleep(struct vcpu *vcpu);
+
+/*
+ * All vCPUs stand still, outside the guest, with their last exit completed: what KVM says of their registers is true. Not from
+ * a vCPU's thread, and without the loop's lock, for which one of them may wait. -ESRCH: the VM ended meanwhile; -ETIMEDOUT: one
+ * did not come within a second, and all run again.
+ */
+int vcpu_stop_all(struct vm *vm);
+void vcpu_resume_all(struct vm *vm);
+
+#endif

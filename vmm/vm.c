@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a VM, whatever kind of guest it has. */
+#include "vmm/vm.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/jail/jail.h"
+#include "vmm/log.h"
+
+#define OWN_ERROR 125 /* exit status when it was not the program that failed */
+
+static int signal_program(void *context, int number)
+{
+	struct vm *vm = context;
+	return vm->guest->signal(vm, number);
+}
+
+static void kill_vm(void *context)
+{
+	vcpu_end_all(context, SIGKILL);
+}
+
+static void wake_vm(void *context)
+{
+	struct vm *vm = context;
+	vcpu_wake(&vm->vcpu[0]);
+}
+
+void vm_init(struct vm *vm, const struct vm_config *config)
+{
+	signal(SIGPIPE, SIG_IGN); /* a reader of the output that goes is the program's affair */
+	vm->config = config;
+	vm->guest = config->kernel_fd < 0 ? &libos_ops : &linux_ops;
+	vm->fd = vm->kvm_fd = vm->signals.fd = -1;
+	vcpus_init(vm);
+	status_init(&vm->status, config->status_fd);
+	vm->status.record.guest = vm->guest->kind;
+	vm->status.record.ledger[LV_STEP_COMMAND].ns = config->start_ns;
+	status_mark(&vm->status, LV_STEP_MONITOR);
+	devices_init(&vm->devices, &vm->loop);
+	vm->devices.mem = &vm->mem;
+	vm->devices.wake = wake_vm;
+	vm->devices.wake_context = vm;
+	vm->status.devices = &vm->devices;
+	control_init(&vm->control, &vm->loop, &vm->status, &vm->devices, config->control_fd);
+	vm->control.signal = signal_program;
+	vm->control.kill = kill_vm;
+	vm->control.context = vm;
+}
+
+int vm_create(struct vm *vm)
+{
+	int err = loop_init(&vm->loop);
+	if (err)
+		return log_error("event loop: %s", strerror(-err)), err;
+	err = kvm_open(vm);
+	if (!err)
+		err = kvm_read_cpuid(vm);
+	if (!err)
+		err = vm->guest->build(vm);
+	if (err)
+		return err;
+	vm->status.record.ram_size = vm->ram_size;
+	vm->status.record.ram_limit = vm->ram_limit;
+	return 0;
+}
+
+/* ---- the configuration ---- */
+
+int vm_add_device(struct vm *vm, const struct device_config *device)
+{
+	const char *what = NULL;
+	int err = devices_add(&vm->devices, device, &what);
+	return err ? log_error("%s: %s", what, strerror(-err)), err : 0;
+}
+
+int vm_add_configured_devices(struct vm *vm)
+{
+	int err = 0;
+	for (unsigned i = 0; !err && i < vm->config->device_count; i++)
+		err = vm_add_device(vm, &vm->config->device[i]);
+	return err;
+}
+
+int vm_configure(struct vm *vm)
+{
+	int err = vm->guest->add_devices(vm);
+	if (!err)
+		err = vm->guest->configure(vm);
+	if (!err)
+		status_mark(&vm->status, LV_STEP_MEMORY);
+	return err;
+}
+
+/* ---- the last opens ---- */
+
+static void on_signal(void *context, uint32_t events)
+{
+	struct vm *vm = context;
+	struct signalfd_siginfo info;
+	if (read(vm->signals.fd, &info, sizeof(info)) == sizeof(info))
+		vm->guest->own_signal(vm, info.ssi_signo);
+}
+
+/*
+ * What is sent to us is meant for the program. With a control socket the command line passes it on, and a terminal's
+ * Ctrl-C, which reaches both of us, must not arrive twice; started by hand, there is nobody else.
+ */
+static int take_signals(struct vm *vm)
+{
+	static const int numbers[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	sigset_t set;
+	sigemptyset(&set);
+	for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaddset(&set, numbers[i]);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	if (vm->config->control_fd >= 0)
+		return 0;
+	vm->signals = (struct loop_watch){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .ready = on_signal, .context = vm };
+	int err = vm->signals.fd < 0 ? -errno : loop_update(&vm->loop, &vm->signals, EPOLLIN);
+	return err ? log_error("signals: %s", strerror(-err)), err : 0;
+}
+
+int vm_connect(struct vm *vm)
+{
+	int err = vm->guest->connect(vm);
+	if (err)
+		return err;
+	err = control_start(&vm->control);
+	return err ? log_error("--control: %s", strerror(-err)), err : take_signals(vm);
+}
+
+int vm_jail(struct vm *vm)
+{
+	const char *step = NULL;
+	const struct jail jail = { .full = vm->config->jail_full, .log_only = vm->config->jail_log,
+		.vsock = devices_find(&vm->devices, LV_DEV_VSOCK), .directory = vm->config->vsock_dir };
+	if (vm->config->jail_off)
+		return jail.directory >= 0 && fchdir(jail.directory) < 0 ? log_errno("--vsock") : 0;
+	int err = jail_enter(&jail, &step);
+	return err ? log_error("dropping rights, step \"%s\": %s", step, strerror(-err)), err : 0;
+}
+
+/* ---- from the first instruction to the end ---- */
+
+static uint64_t realtime_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+int vm_run(struct vm *vm)
+{
+	vm->status.record.start_realtime_ns = realtime_ns();
+	status_write(&vm->status, LV_STATE_RUNNING);
+	status_mark(&vm->status, LV_STEP_RUN);
+	int err = loop_start(&vm->loop); /* after the rights are gone: capabilities belong to threads */
+	return err ? log_error("device loop: %s", strerror(-err)), err : vcpu_run_all(vm);
+}
+
+static bool all_is_out(void *context)
+{
+	struct vm *vm = context;
+	return vm->devices.abandoned || !vm->guest->drain || vm->guest->drain(vm);
+}
+
+/* Told as waitpid would; our own failure if it never came to that. */
+int vm_finish(struct vm *vm, int ended)
+{
+	bool own_error = ended < 0;
+	int status = own_error ? OWN_ERROR << 8 : ended;
+	if (vm->loop.started) {
+		if (own_error)
+			devices_abandon(&vm->devices);
+		devices_finish(&vm->devices);
+		loop_finish(&vm->loop, all_is_out, vm);
+	}
+	vm->status.record.wait_status = status;
+	vm->status.record.own_error = own_error;
+	status_mark(&vm->status, LV_STEP_EXIT);
+	status_write(&vm->status, LV_STATE_EXITED);
+	kvm_close(vm); /* quicker than the end of the process, which has the kernel wait for one grace period more */
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
