@@ -129,12 +129,6 @@ static bool installed(const char *name)
 	return false;
 }
 
-static struct finding check_erofs(void)
-{
-	return installed("mkfs.erofs") ? fine("mkfs.erofs is installed")
-				       : problem(NEEDED, alloc_copy("mkfs.erofs is missing: programs cannot be packed"), "sudo apt-get install erofs-utils");
-}
-
 static struct finding check_passt(void)
 {
 	return installed("passt") ? fine("passt is installed")
@@ -217,7 +211,6 @@ static const struct {
 	{ "KVM rights", check_rights },
 	{ "monitor", check_monitor },
 	{ "KVM self-test", check_kind },
-	{ "image tools", check_erofs },
 	{ "network tools", check_passt },
 	{ "tap devices", check_tap },
 	{ "huge pages", check_huge_pages },

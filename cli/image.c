@@ -14,6 +14,7 @@
 #include "cli/all_verbs.h"
 #include "cli/describe.h"
 #include "tinyx/pack.h"
+#include "tinyx/stage.h"
 
 #define SHORT_ID 12
 
@@ -344,6 +345,8 @@ static int rm(const struct context *context, void *options, struct operands oper
 	int err = cache_open(&cache, true, error);
 	if (!err && given->all)
 		err = each_in(&cache, remove_one, NULL);
+	if (!err && given->all)
+		stage_sweep(cache.images, 0);
 	for (int i = 0; i < operands.argc && !err; i++)
 		err = remove_named(&cache, operands.argv[i], error);
 	if (cache.dir >= 0)

@@ -36,8 +36,8 @@ static void sha256(const void *data, size_t size, uint8_t *digest)
 	SHA256_Final(digest, &sum);
 }
 
-/* CRC-32C (Castagnoli), bit by bit: it runs over one block. Without the final inversion, as EROFS has it. */
-static uint32_t crc32c(uint32_t crc, const uint8_t *data, size_t size)
+/* Bit by bit: it runs over one block. */
+uint32_t crc32c(uint32_t crc, const uint8_t *data, size_t size)
 {
 	while (size--) {
 		crc ^= *data++;

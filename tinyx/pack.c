@@ -1,33 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tinyx/pack.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "abi/manifest.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/spawn.h"
 #include "tinyx/companions.h"
+#include "tinyx/erofs_write.h"
 #include "tinyx/libraries.h"
+#include "tinyx/stage.h"
 
-#define KEY_VERSION "lightvm-pack-4" /* a change of what is packed makes every cached image stale */
+#define KEY_VERSION "lightvm-pack-5" /* a change of what is packed makes every cached image stale */
 #define SCRIPTS_MAX 4		     /* as the kernel: a script's interpreter may be a script */
 #define LINE_MAX_SCRIPT 256
-#define LEFTOVER_SECONDS 3600
+#define SWEEP_MS 50 /* of a start: what killed packings left must not hold it up */
 #define ASIDE "/var/tmp" /* images that are not kept: on a disk, where there is one */
-
-extern char **environ;
 
 /* ---- the request ---- */
 
@@ -145,8 +140,11 @@ static int add_program(const struct pack_request *request, struct plan *plan, st
 			return err;
 		if (!err)
 			break;
-		if (depth == SCRIPTS_MAX)
+		if (depth == SCRIPTS_MAX) {
+			free(interpreter);
+			free(argument);
 			return error_set(error, -ELOOP, "%s: too many scripts that interpret scripts", request->program);
+		}
 		/* [interpreter, argument, script] + what was in front already, without its own first word */
 		strings_add(&args, interpreter);
 		if (argument)
@@ -280,61 +278,15 @@ static int make_plan(const struct pack_request *request, struct plan *plan, stru
 
 /* ---- the file ---- */
 
-static int run_mkfs(const char *tree, const char *output, struct error *error)
+/* Writes plan as a sealed image into a new stage in dir, which messages call where; sha256 gets its digest. */
+static int build(const struct plan *plan, const struct erofs_watch *watch, int dir, const char *where, struct stage *stage, char *sha256,
+		 struct error *error)
 {
-	/*
-	 * Same files, same bytes: fixed UUID and build time. File times are kept (compiled Python modules rest on them);
-	 * data is not packed behind inodes, so that every file starts on a page and can be mapped in place.
-	 */
-	char *argv[] = { "mkfs.erofs", "--quiet", "-x-1", "-Enoinline_data", "-T0", "--preserve-mtime", "--all-root",
-		"-U00000000-0000-0000-0000-000000000000", (char *)output, (char *)tree, NULL };
-	char *envp[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin", "LC_ALL=C", NULL };
-	/* Its progress report does not belong into the output of the program that is about to run. */
-	struct spawn spawn = { .argv = argv, .env = envp, .in = -1, .out = STDERR_FILENO, .err = -1, .cgroup = -1 };
-	struct spawned child;
-	int err = spawn_start(&spawn, "mkfs.erofs", &child, error);
-	if (err == -ENOENT)
-		return error_set(error, err, "mkfs.erofs is not installed; run: sudo apt-get install erofs-utils");
+	int err = stage_open(stage, dir);
 	if (err)
-		return err;
-	int status = spawned_wait(&child);
-	if (status)
-		return error_set(error, -EIO, "mkfs.erofs failed with status 0x%x", (unsigned)status);
-	return 0;
-}
-
-/* Writes plan as a sealed image to output; sha256 gets its digest. */
-static int build(const struct plan *plan, const char *tree, const char *output, char *sha256, struct error *error)
-{
-	int dir = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err = dir < 0 ? error_set(error, -errno, "%s: %s", tree, strerror(errno)) : plan_write(plan, dir, error);
-	if (dir >= 0)
-		close(dir);
-	if (!err)
-		err = run_mkfs(tree, output, error);
-	if (err)
-		return err;
-	int fd = open(output, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return error_set(error, -errno, "%s: %s", output, strerror(errno));
-	err = image_seal(fd, sha256, error);
-	close(fd);
-	return err;
-}
-
-/* Makes the image beside its later place, so that it appears there whole or not at all. *fresh is the caller's. */
-static int build_in(const char *dir, const struct plan *plan, char **fresh, char *sha256, struct error *error)
-{
-	char *stage = alloc_format("%s/.stage-XXXXXX", dir);
-	int err = mkdtemp(stage) ? 0 : error_set(error, -errno, "%s: %s", dir, strerror(errno));
-	*fresh = alloc_format("%s.lvm", stage);
-	if (!err)
-		err = build(plan, stage, *fresh, sha256, error);
-	tree_remove(AT_FDCWD, stage);
-	if (err)
-		unlink(*fresh);
-	free(stage);
-	return err;
+		return error_set(error, err, "%s: %s", where, strerror(-err));
+	err = erofs_write(plan, stage->fd, where, watch, error);
+	return err ? err : image_seal(stage->fd, sha256, error);
 }
 
 static bool is_whole(const char *path)
@@ -349,62 +301,55 @@ static bool is_whole(const char *path)
  * An image of this content that is there already stays: index entries of other programs and options know it by its
  * identity, and would have to be made anew.
  */
-static int publish(const struct cache *cache, char *fresh, const char *sha256, struct packed *packed, struct error *error)
+static int publish(const struct cache *cache, struct stage *stage, const char *sha256, struct packed *packed, struct error *error)
 {
-	packed->path = alloc_format("%s/images/%s.lvm", cache->path, sha256);
-	if (is_whole(packed->path)) {
-		unlink(fresh);
-	} else if (chmod(fresh, 0444) || rename(fresh, packed->path)) {
-		unlink(fresh);
-		return error_set(error, -errno, "%s: %s", packed->path, strerror(errno));
-	}
-	packed->fd = open(packed->path, O_RDONLY | O_CLOEXEC);
-	return packed->fd < 0 ? error_set(error, -errno, "%s: %s", packed->path, strerror(errno)) : 0;
+	char *name = alloc_format("%s.lvm", sha256), *there = alloc_format("/proc/self/fd/%d/%s", cache->images, name);
+	packed->path = alloc_format("%s/images/%s", cache->path, name);
+	int err = is_whole(there) ? 0 : stage_publish(stage, name, 0444);
+	if (!err && (packed->fd = openat(cache->images, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+		err = -errno;
+	free(name);
+	free(there);
+	return err ? error_set(error, err, "%s: %s", packed->path, strerror(-err)) : 0;
 }
 
-/* What a start that was killed while it packed has left. */
-static void sweep(const struct cache *cache)
+static int pack_into(const struct cache *cache, const char *key, const struct pack_request *request, const struct plan *plan,
+		     struct packed *packed, struct error *error)
 {
-	int fd = openat(cache->images, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct stat st;
-	if (!dir)
-		return;
-	for (struct dirent *entry; (entry = readdir(dir));)
-		if (text_starts(entry->d_name, ".stage-") && !fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
-		    time(NULL) - st.st_ctime > LEFTOVER_SECONDS)
-			tree_remove(dirfd(dir), entry->d_name);
-	closedir(dir);
-}
-
-static int pack_into(const struct cache *cache, const char *key, const struct plan *plan, struct packed *packed, struct error *error)
-{
-	char sha256[IMAGE_HEX + 1], *fresh = NULL, *images = alloc_format("%s/images", cache->path);
-	sweep(cache);
-	int err = build_in(images, plan, &fresh, sha256, error);
+	struct stage stage = STAGE_NONE;
+	char sha256[IMAGE_HEX + 1], *images = alloc_format("%s/images", cache->path);
+	stage_sweep(cache->images, SWEEP_MS);
+	int err = build(plan, request->watch, cache->images, images, &stage, sha256, error);
 	if (!err)
-		err = publish(cache, fresh, sha256, packed, error);
+		err = publish(cache, &stage, sha256, packed, error);
+	stage_close(&stage);
 	if (!err)
 		err = cache_store(cache, key, packed, plan, error);
 	if (!err)
 		cache_trim(cache, strrchr(packed->path, '/') + 1, cache_limit());
-	free(fresh);
 	free(images);
 	return err;
 }
 
 /* For this start alone: a file without a name. */
-static int pack_aside(const struct plan *plan, struct packed *packed, struct error *error)
+static int pack_aside(const struct pack_request *request, const struct plan *plan, struct packed *packed, struct error *error)
 {
-	char sha256[IMAGE_HEX + 1], *fresh = NULL;
-	int err = build_in(ASIDE, plan, &fresh, sha256, error);
-	if (!err && (packed->fd = open(fresh, O_RDONLY | O_CLOEXEC)) < 0)
-		err = error_set(error, -errno, "%s: %s", fresh, strerror(errno));
+	struct stage stage = STAGE_NONE;
+	char sha256[IMAGE_HEX + 1], *self = NULL;
+	int dir = open(ASIDE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = dir < 0 ? error_set(error, -errno, ASIDE ": %s", strerror(errno)) :
+			    build(plan, request->watch, dir, ASIDE, &stage, sha256, error);
 	if (!err) {
-		unlink(fresh);
+		self = alloc_format("/proc/self/fd/%d", stage.fd);
+		packed->fd = open(self, O_RDONLY | O_CLOEXEC); /* the monitor has no use for a right to write */
+		if (packed->fd < 0)
+			err = error_set(error, -errno, ASIDE ": %s", strerror(errno));
 		packed->path = alloc_format("/proc/self/fd/%d", packed->fd);
 	}
-	free(fresh);
+	free(self);
+	stage_close(&stage);
+	if (dir >= 0)
+		close(dir);
 	return err;
 }
 
@@ -413,7 +358,7 @@ static int pack_new(struct cache *cache, const char *key, const struct pack_requ
 	struct plan plan = { 0 };
 	int err = make_plan(request, &plan, packed, error);
 	if (!err)
-		err = cache->dir < 0 ? pack_aside(&plan, packed, error) : pack_into(cache, key, &plan, packed, error);
+		err = cache->dir < 0 ? pack_aside(request, &plan, packed, error) : pack_into(cache, key, request, &plan, packed, error);
 	plan_free(&plan);
 	return err;
 }
@@ -451,15 +396,19 @@ int pack_to(const struct pack_request *request, const char *output, struct error
 {
 	struct plan plan = { 0 };
 	struct packed packed = PACKED_NONE;
-	char sha256[IMAGE_HEX + 1], *fresh = NULL, *dir = alloc_copy(strchr(output, '/') ? output : "./"), *slash = strrchr(dir, '/');
-	slash[slash == dir] = 0;
-	int err = make_plan(request, &plan, &packed, error);
+	struct stage stage = STAGE_NONE;
+	const char *slash = strrchr(output, '/'), *name = slash ? slash + 1 : output;
+	char sha256[IMAGE_HEX + 1], *path = slash ? alloc_format("%.*s", (int)(slash == output ? 1 : slash - output), output) : alloc_copy(".");
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = dir < 0 ? error_set(error, -errno, "%s: %s", path, strerror(errno)) : make_plan(request, &plan, &packed, error);
 	if (!err)
-		err = build_in(dir, &plan, &fresh, sha256, error);
-	if (!err && (chmod(fresh, 0644) || rename(fresh, output)))
-		err = error_set(error, -errno, "%s: %s", output, strerror(errno));
-	free(fresh);
-	free(dir);
+		err = build(&plan, request->watch, dir, path, &stage, sha256, error);
+	if (!err && (err = *name ? stage_publish(&stage, name, 0644) : -EISDIR))
+		error_set(error, err, "%s: %s", output, strerror(-err));
+	stage_close(&stage);
+	if (dir >= 0)
+		close(dir);
+	free(path);
 	plan_free(&plan);
 	packed_free(&packed);
 	return err;

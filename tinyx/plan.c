@@ -189,16 +189,15 @@ static char *link_target(const char *host, size_t size)
 static int put_host(struct plan *plan, const char *host, const char *guest, const struct stat *st, bool depends, bool replace,
 		    struct error *error)
 {
-	struct plan_entry entry = { .mode = st->st_mode & 07777, .mtime = st->st_mtim.tv_sec };
+	struct plan_entry entry = { .mode = st->st_mode & 07777, .mtime = st->st_mtim.tv_sec, .mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
+		.uid = st->st_uid == geteuid() ? 0 : st->st_uid, .gid = st->st_gid == getegid() ? 0 : st->st_gid };
 	if (S_ISLNK(st->st_mode)) {
 		entry.kind = PLAN_LINK;
-		entry.mtime = 0;
 		entry.source = link_target(host, st->st_size > 0 ? (size_t)st->st_size : PATH_MAX);
 		if (!entry.source)
 			return error_set(error, -errno, "%s: %s", host, strerror(errno));
 	} else if (S_ISDIR(st->st_mode)) {
 		entry.kind = PLAN_DIR;
-		entry.mtime = 0;
 	} else if (S_ISREG(st->st_mode)) {
 		entry.kind = PLAN_FILE;
 		entry.source = alloc_copy(host);
@@ -329,92 +328,6 @@ int plan_add(struct plan *plan, const char *host, bool whole, struct error *erro
 	}
 	free(rest);
 	text_free(&done);
-	return err;
-}
-
-/* ---- to the staging directory ---- */
-
-static int copy_contents(int from, int to, size_t size)
-{
-	while (size) {
-		ssize_t n = copy_file_range(from, NULL, to, NULL, size, 0);
-		if (n <= 0)
-			break;
-		size -= (size_t)n;
-	}
-	/* What is left, or file systems that cannot do it: by hand, to the end of the file. */
-	char chunk[65536];
-	for (;;) {
-		ssize_t n = read(from, chunk, sizeof(chunk));
-		if (n < 0)
-			return -errno;
-		if (!n)
-			return 0;
-		int err = fd_write(to, chunk, (size_t)n);
-		if (err)
-			return err;
-	}
-}
-
-static int write_file(const struct plan_entry *entry, int dir, const char *name)
-{
-	int to = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), err = to < 0 ? -errno : 0;
-	if (!err && entry->kind == PLAN_DATA) {
-		err = fd_write(to, entry->source, entry->size);
-	} else if (!err) {
-		int from = open(entry->source, O_RDONLY | O_CLOEXEC);
-		err = from < 0 ? -errno : copy_contents(from, to, entry->size);
-		if (from >= 0)
-			close(from);
-	}
-	struct timespec times[2] = { { .tv_sec = entry->mtime }, { .tv_sec = entry->mtime } };
-	if (!err && (fchmod(to, entry->mode & 0777) || futimens(to, times)))
-		err = -errno;
-	if (to >= 0)
-		close(to);
-	return err;
-}
-
-static int write_entry(const struct plan_entry *entry, int dir)
-{
-	const char *name = entry->guest + 1;
-	switch (entry->kind) {
-	case PLAN_DIR: return mkdirat(dir, name, 0700) ? -errno : 0;
-	case PLAN_LINK: return symlinkat(entry->source, dir, name) ? -errno : 0;
-	default: return write_file(entry, dir, name);
-	}
-}
-
-static int by_path(const void *a, const void *b)
-{
-	return strcmp((*(const struct plan_entry *const *)a)->guest, (*(const struct plan_entry *const *)b)->guest);
-}
-
-/* Parents sort before their children. Modes and times of directories come last: writing into them changes both. */
-int plan_write(const struct plan *plan, int dir, struct error *error)
-{
-	const struct plan_entry **order = alloc_zero(plan->count * sizeof(*order));
-	static const struct timespec epoch[2];
-	int err = 0;
-	for (size_t i = 0; i < plan->count; i++)
-		order[i] = &plan->entry[i];
-	qsort(order, plan->count, sizeof(*order), by_path);
-	for (size_t i = 0; i < plan->count && !err; i++) {
-		err = write_entry(order[i], dir);
-		if (err)
-			error_set(error, err, "%s: %s", order[i]->kind == PLAN_FILE ? order[i]->source : order[i]->guest, strerror(-err));
-	}
-	for (size_t i = plan->count; i-- > 0 && !err;) {
-		const char *name = order[i]->guest + 1;
-		/* The owner keeps its rights, so that the tree can be read and removed by who made it. */
-		if (order[i]->kind == PLAN_DIR)
-			fchmodat(dir, name, (order[i]->mode & 01777) | 0700, 0);
-		if (order[i]->kind == PLAN_DIR || order[i]->kind == PLAN_LINK)
-			utimensat(dir, name, epoch, AT_SYMLINK_NOFOLLOW);
-	}
-	fchmod(dir, 0755);
-	utimensat(dir, ".", epoch, 0);
-	free(order);
 	return err;
 }
 

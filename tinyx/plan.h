@@ -18,10 +18,12 @@ enum plan_kind { PLAN_DIR, PLAN_FILE, PLAN_LINK, PLAN_DATA };
 struct plan_entry {
 	char *guest; /* absolute, no "." or "..", no trailing slash */
 	enum plan_kind kind;
-	mode_t mode;          /* permission bits */
+	mode_t mode;          /* permission bits with set-uid, set-gid, sticky */
+	uint32_t uid, gid;    /* in the image */
 	char *source;         /* FILE: host path; LINK: target; DATA: contents */
 	size_t size;          /* FILE, DATA: bytes */
 	int64_t mtime;        /* seconds */
+	uint32_t mtime_ns;    /* and nanoseconds */
 	char *depends;        /* host path whose change makes the plan stale, NULL: none */
 	uint64_t fingerprint; /* of depends */
 };
@@ -35,6 +37,9 @@ struct plan { /* zero-initialised: empty */
 };
 
 /*
+ * Owners in the image: as in a container without root, what is the packing user's own is root's there, all else has the number it has on
+ * the host; for root that changes nothing.
+ *
  * Adds a host file or directory under the same path, with the symbolic links and directories on the way to it. A directory
  * is added with all that is in it if whole is set. -ENOENT, -EACCES, ... with a message that names the path.
  */
@@ -47,8 +52,6 @@ void plan_data(struct plan *plan, const char *guest, mode_t mode, const void *da
 void plan_link(struct plan *plan, const char *guest, const char *target);
 /* NULL: not planned. Valid until the next addition. */
 const struct plan_entry *plan_find(const struct plan *plan, const char *guest);
-/* Creates everything under the existing directory. */
-int plan_write(const struct plan *plan, int dir, struct error *error);
 void plan_free(struct plan *plan);
 
 /* "/a/b/../c//d" -> "/a/c/d"; relative paths start at base. The caller's. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Manifest, image plan, libraries, image checks and the image cache. Needs mkfs.erofs for the last two. */
+/* Manifest, image plan, libraries, image checks and the image cache. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -174,14 +174,6 @@ static void libraries_of_a_program(void **state)
 
 /* ---- images ---- */
 
-static void need_mkfs(void)
-{
-	if (access("/usr/bin/mkfs.erofs", X_OK) && access("/usr/sbin/mkfs.erofs", X_OK)) {
-		print_message("mkfs.erofs is not installed\n");
-		skip();
-	}
-}
-
 static char *make_image(const char *name)
 {
 	struct pack_request request = { .program = "/bin/true", .no_companions = true };
@@ -215,7 +207,6 @@ static void overwrite(const char *path, off_t where, const char *bytes, size_t s
 
 static void images(void **state)
 {
-	need_mkfs();
 	char *path = make_image("one.lvm"), *again = make_image("two.lvm");
 	struct image one, two;
 	struct error error = { 0 };
@@ -261,7 +252,6 @@ static char *packed_path(const char *program, const char *volume)
 
 static void cache_notices_changes(void **state)
 {
-	need_mkfs();
 	char *dir = at("data"), *volume = alloc_format("%s:/data", dir);
 	mkdir(dir, 0755);
 	put("data/file", "one", 0644);
@@ -316,7 +306,6 @@ static void age_index(const char *cache)
 
 static void cache_is_bounded(void **state)
 {
-	need_mkfs();
 	struct cache cache;
 	struct error error = { 0 };
 	assert_int_equal(cache_open(&cache, true, &error), 0);
@@ -365,7 +354,6 @@ static void cache_is_bounded(void **state)
 /* What others could have written is neither found nor written to: the program is packed for this start alone. */
 static void cache_of_others(void **state)
 {
-	need_mkfs();
 	struct pack_request request = { .program = "/bin/true", .no_companions = true };
 	struct packed packed;
 	struct error error = { 0 };
@@ -398,7 +386,6 @@ static void cache_of_others(void **state)
 
 static void scripts(void **state)
 {
-	need_mkfs();
 	struct packed packed;
 	struct error error = { 0 };
 	char *path = at("script"), *lost = at("lost");

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Packing: what stat tells of a file is in the image, nothing is left of packings that fail or are killed, and what is wrong is said.
+# timeout: 120
+. "$(dirname "$0")/lib.sh"
+export LIGHTVM_CACHE=$work/cache
+images=$LIGHTVM_CACHE/images
+stat=$(command -v stat)
+
+# ---- times, modes, owners ----
+mkdir -p "$work/tree/sub"
+printf 'text\n' >"$work/tree/file"
+printf 'more\n' >"$work/tree/sub/other"
+ln -s file "$work/tree/link"
+chmod 4751 "$work/tree/file"
+chmod 3770 "$work/tree/sub"
+touch -d '2001-02-03 04:05:06.123456789Z' "$work/tree/file"
+touch -h -d '1999-12-31 23:59:59.5Z' "$work/tree/link"
+touch -d '2010-01-01 00:00:00.25Z' "$work/tree/sub" "$work/tree"
+[ "$(id -u)" != 0 ] || chown 70123:456 "$work/tree/sub/other" "$work/tree/sub"
+[ "$(id -u)" != 0 ] || chmod 3770 "$work/tree/sub"
+touch -d '2010-01-01 00:00:00.25Z' "$work/tree/sub"
+owner='%u:%g'
+[ "$(id -u)" = 0 ] || owner=
+for path in file link sub sub/other; do
+	same "stat of $path" -v "$work/tree:$work/tree:ro" -- "$stat" -c "%F %a %y $owner %N" "$work/tree/$path"
+done
+same 'stat of the program' -- "$stat" -c '%a %y %s' "$stat"
+cp "$(command -v gzip)" "$work/gzip"
+same 'gzip takes the time' -v "$work/tree:$work/tree:ro" -- "$work/gzip" -c "$work/tree/sub/other"
+if [ "$(id -u)" = 0 ]; then
+	check 'the owner of a volume is the user who runs' \
+		run --rm -u 70123 -v "$work/tree:/t" /usr/bin/python3 -c 'import os; s = os.stat("/t/sub"); assert (s.st_uid, s.st_gid) == (os.geteuid(), 456), s'
+fi
+
+# ---- one image of the same files ----
+"$lightvm" image build -o "$work/one.lvm" -v "$work/tree:/t" "$stat" >/dev/null
+touch "$work/something else beside it"
+"$lightvm" image build -o "$work/two.lvm" -v "$work/tree:/t" "$stat" >/dev/null
+check 'the same files, the same bytes' cmp "$work/one.lvm" "$work/two.lvm"
+if command -v fsck.erofs >/dev/null; then
+	check 'fsck.erofs finds nothing wrong' fsck.erofs "$work/one.lvm"
+else
+	skip 'fsck.erofs finds nothing wrong' 'erofs-utils are not installed'
+fi
+
+# ---- nothing is left ----
+mkdir "$work/out" "$work/out/dir.lvm"
+says 'image build onto a directory' 125 'dir.lvm: Is a directory' "$lightvm" image build -o "$work/out/dir.lvm" "$stat"
+check 'nothing is left beside it' test "$(ls -A "$work/out")" = dir.lvm
+truncate -s 2G "$work/tree/large" # takes a while to read
+for signal in TERM HUP KILL; do
+	"$lightvm" run --rm -v "$work/tree:/t" "$stat" / >/dev/null 2>&1 &
+	pid=$!
+	await 20 'the packing to begin' sh -c "ls -l /proc/$pid/fd 2>/dev/null | grep -q '$images/'"
+	kill -$signal $pid
+	wait $pid 2>/dev/null
+	check "nothing is left of a packing ended by $signal" test -z "$(ls -A "$images" | grep stage)"
+done
+rm "$work/tree/large"
+mkdir -p "$images/.stage-old/tree" && : >"$images/.stage-old/tree/file" && : >"$images/.stage-abcdef.lvm"
+check 'a later packing' run --rm -e X=1 -v "$work/tree:/u" "$stat" /
+check 'removes what an earlier version left' test -z "$(ls -A "$images" | grep stage)"
+: >"$images/.stage-abcdef.lvm"
+check 'image rm --all' "$lightvm" image rm --all
+check 'leaves nothing' test -z "$(ls -A "$images")"
+
+# ---- no room ----
+if unshare -m true 2>/dev/null; then
+	mkdir -p "$work/small"
+	# shellcheck disable=SC2016
+	says 'a full disk is named, with what is needed' 125 "small/images: No space left on device: the image takes" unshare -m sh -c '
+		mount -t tmpfs -o size=1m small "$1" && chmod 700 "$1" && LIGHTVM_CACHE=$1 exec "$2" run --rm /usr/bin/python3 -c 1' - "$work/small" "$lightvm"
+else
+	skip 'a full disk is named, with what is needed' 'no right to mount'
+fi
+finish

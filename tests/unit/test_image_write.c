@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The EROFS writer, read back by the parser; and files on their way into a directory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "tests/unit/scratch.h"
+#include "tinyx/erofs_write.h"
+#include "tinyx/image.h"
+#include "tinyx/stage.h"
+
+static char *top;
+static int top_fd;
+
+static int setup(void **state)
+{
+	top = scratch();
+	top_fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return top_fd < 0;
+}
+
+static int teardown(void **state)
+{
+	close(top_fd);
+	int err = tree_remove(AT_FDCWD, top);
+	free(top);
+	return err;
+}
+
+/* ---- the writer ---- */
+
+struct written {
+	struct erofs fs;
+	void *map;
+	size_t size;
+};
+
+static void write_plan(struct plan *plan, struct written *out, const struct erofs_watch *watch)
+{
+	struct error error = { 0 };
+	struct stat st;
+	int fd = memfd_create("image", MFD_CLOEXEC);
+	assert_true(fd >= 0);
+	if (erofs_write(plan, fd, "here", watch, &error))
+		fail_msg("%s", error.text);
+	assert_int_equal(fstat(fd, &st), 0);
+	out->size = (size_t)st.st_size;
+	out->map = mmap(NULL, out->size, PROT_READ, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(out->map, MAP_FAILED);
+	close(fd);
+	assert_int_equal(erofs_open(&out->fs, out->map, out->size), 0);
+	plan_free(plan);
+}
+
+static struct erofs_inode inode_of(const struct written *image, const char *path)
+{
+	struct erofs_inode inode;
+	if (erofs_walk(&image->fs, path, &inode))
+		fail_msg("%s is not in the image", path);
+	return inode;
+}
+
+static void set_time(const char *name, time_t seconds, long ns)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = seconds, .tv_nsec = ns } };
+	assert_int_equal(utimensat(top_fd, name, times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void keeps_what_stat_tells(void **state)
+{
+	struct plan plan = { 0 };
+	struct error error = { 0 };
+	struct written image;
+	mkdirat(top_fd, "meta", 0755);
+	put_file(top_fd, "meta/set-uid", "text", 0755);
+	put_file(top_fd, "meta/empty", "", 0600);
+	assert_int_equal(symlinkat("set-uid", top_fd, "meta/link"), 0);
+	bool root = !geteuid();
+	if (root)
+		assert_int_equal(fchownat(top_fd, "meta/set-uid", 70123, 456, 0), 0);
+	assert_int_equal(fchmodat(top_fd, "meta/set-uid", 04751, 0), 0);
+	assert_int_equal(fchmodat(top_fd, "meta", 03775, 0), 0);
+	set_time("meta/set-uid", 981173106, 123456789);
+	set_time("meta/link", 5, 0);
+	set_time("meta/empty", -86400, 7); /* before 1970 */
+	set_time("meta", 1262304000, 250000000);
+	char *dir = alloc_format("%s/meta", top);
+	assert_int_equal(plan_add_as(&plan, dir, "/a/b", &error), 0);
+	write_plan(&plan, &image, NULL);
+	struct erofs_inode inode = inode_of(&image, "/a/b/set-uid");
+	assert_int_equal(inode.mode, S_IFREG | 04751);
+	assert_int_equal(inode.uid, root ? 70123 : 0);
+	assert_int_equal(inode.gid, root ? 456 : 0);
+	assert_int_equal(inode.mtime, 981173106);
+	assert_int_equal(inode.mtime_nsec, 123456789);
+	char text[8] = "";
+	assert_int_equal(erofs_read(&image.fs, &inode, 0, text, sizeof(text)), 4);
+	assert_string_equal(text, "text");
+	inode = inode_of(&image, "/a/b/empty");
+	assert_int_equal((int64_t)inode.mtime, -86400);
+	assert_int_equal(inode.size, 0);
+	inode = inode_of(&image, "/a/b");
+	assert_int_equal(inode.mode, S_IFDIR | 03775);
+	assert_int_equal(inode.mtime, 1262304000);
+	assert_int_equal(inode.nlink, 2);
+	/* On the way to it, and not of the host: as old as what is in it, which no other file of the host changes. */
+	inode = inode_of(&image, "/a");
+	assert_int_equal(inode.mtime, 1262304000);
+	assert_int_equal(inode.nlink, 3);
+	munmap(image.map, image.size);
+	free(dir);
+}
+
+/* Directories of no, one and many blocks, names of all lengths that sort before and behind "." and "..". */
+static void finds_every_name(void **state)
+{
+	enum { MANY = 3000 };
+	struct plan plan = { 0 };
+	struct written image;
+	for (int i = 0; i < MANY; i++) {
+		char *name = alloc_format("/many/%s%d%0*d", i % 3 ? i % 2 ? "-" : "x" : ".", i, i % 200 + 1, 0);
+		plan_data(&plan, name, 0644, name, strlen(name));
+		free(name);
+	}
+	plan_dir(&plan, "/none", 0700);
+	plan_dir(&plan, "/many-more/a/b", 0755); /* sorts between "/many" and "/many/..." */
+	char *target = alloc_format("%04000d", 1); /* fits behind no inode's beginning but a block's */
+	plan_link(&plan, "/long", target);
+	write_plan(&plan, &image, NULL);
+	for (int i = 0; i < MANY; i++) {
+		char *name = alloc_format("/many/%s%d%0*d", i % 3 ? i % 2 ? "-" : "x" : ".", i, i % 200 + 1, 0), text[300] = "";
+		struct erofs_inode inode = inode_of(&image, name);
+		assert_int_equal(erofs_read(&image.fs, &inode, 0, text, sizeof(text)), strlen(name));
+		assert_string_equal(text, name);
+		free(name);
+	}
+	struct erofs_inode inode = inode_of(&image, "/many"), missing;
+	assert_true(inode.size > 10 * 4096);
+	assert_int_equal(erofs_walk(&image.fs, "/many/nothing", &missing), -ENOENT);
+	uint64_t nid;
+	assert_int_equal(erofs_lookup(&image.fs, &inode, "..", 2, &nid), 0);
+	assert_int_equal(nid, image.fs.root_nid);
+	assert_int_equal(erofs_lookup(&image.fs, &inode, ".", 1, &nid), 0);
+	assert_int_equal(nid, inode.nid);
+	inode = inode_of(&image, "/");
+	assert_int_equal(erofs_lookup(&image.fs, &inode, "long", 4, &nid), 0);
+	assert_int_equal(erofs_inode(&image.fs, nid, &inode), 0);
+	assert_int_equal(inode.mode & S_IFMT, S_IFLNK);
+	char *read = alloc_zero(4001);
+	assert_int_equal(erofs_read(&image.fs, &inode, 0, read, 4001), 4000);
+	assert_string_equal(read, target);
+	free(read);
+	free(target);
+	inode = inode_of(&image, "/many-more/a");
+	assert_int_equal(inode.nlink, 3);
+	assert_int_equal(inode_of(&image, "/none").mode, S_IFDIR | 0700);
+	munmap(image.map, image.size);
+}
+
+static void files_begin_on_pages(void **state)
+{
+	static const size_t sizes[] = { 1, 4032, 4096, 4097, 100000 };
+	struct plan plan = { 0 };
+	struct error error = { 0 };
+	struct written image;
+	uint8_t *data = alloc_zero(100000);
+	for (size_t i = 0; i < 100000; i++)
+		data[i] = (uint8_t)(i * 7 + i / 256);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		char *name = alloc_format("size-%zu", sizes[i]), *host = alloc_format("%s/%s", top, name), *guest = alloc_format("/%s", name);
+		assert_int_equal(file_write(top_fd, name, data, sizes[i], 0644), 0);
+		assert_int_equal(plan_add_as(&plan, host, guest, &error), 0);
+		free(name), free(host), free(guest);
+	}
+	write_plan(&plan, &image, NULL);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		char *guest = alloc_format("/size-%zu", sizes[i]);
+		struct erofs_inode inode = inode_of(&image, guest);
+		const uint8_t *at;
+		size_t len;
+		assert_int_equal(erofs_map(&image.fs, &inode, 0, &at, &len), 0);
+		assert_int_equal(len, sizes[i]);
+		assert_int_equal((at - (uint8_t *)image.map) % 4096, 0);
+		assert_memory_equal(at, data, len);
+		free(guest);
+	}
+	free(data);
+	munmap(image.map, image.size);
+}
+
+static void count_report(void *context, const struct erofs_progress *progress)
+{
+	struct erofs_progress *last = context;
+	assert_true(progress->bytes >= last->bytes && progress->bytes <= progress->bytes_total && progress->files <= progress->files_total);
+	*last = *progress;
+}
+
+/* A file that became longer or shorter since it was planned: what the plan says is written. */
+static void files_that_change(void **state)
+{
+	struct plan plan = { 0 };
+	struct error error = { 0 };
+	struct written image;
+	struct erofs_progress last = { 0 };
+	const struct erofs_watch watch = { .report = count_report, .context = &last };
+	mkdirat(top_fd, "moving", 0755);
+	put_file(top_fd, "moving/grows", "1234", 0644);
+	put_file(top_fd, "moving/shrinks", "12345678", 0644);
+	char *dir = alloc_format("%s/moving", top);
+	assert_int_equal(plan_add_as(&plan, dir, "/m", &error), 0);
+	assert_int_equal(file_write(top_fd, "moving/grows", "1234567", 7, 0644), 0);
+	assert_int_equal(file_write(top_fd, "moving/shrinks", "12", 2, 0644), 0);
+	write_plan(&plan, &image, &watch);
+	char text[16] = "";
+	struct erofs_inode inode = inode_of(&image, "/m/grows");
+	assert_int_equal(erofs_read(&image.fs, &inode, 0, text, sizeof(text)), 4);
+	inode = inode_of(&image, "/m/shrinks");
+	assert_int_equal(erofs_read(&image.fs, &inode, 0, text, sizeof(text)), 8);
+	assert_memory_equal(text, "12\0\0\0\0\0\0", 8);
+	assert_int_equal(last.files, 2);
+	assert_int_equal(last.files_total, 2);
+	munmap(image.map, image.size);
+	free(dir);
+}
+
+/* ---- stages ---- */
+
+static int entries(int dir)
+{
+	DIR *stream = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY));
+	int n = 0;
+	assert_non_null(stream);
+	for (struct dirent *entry; (entry = readdir(stream));)
+		n += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
+	closedir(stream);
+	return n;
+}
+
+static int new_dir(const char *name)
+{
+	assert_int_equal(mkdirat(top_fd, name, 0700), 0);
+	int fd = openat(top_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void stages_appear_whole(void **state)
+{
+	struct stage stage;
+	struct stat st;
+	int dir = new_dir("stages");
+	assert_int_equal(stage_open(&stage, dir), 0);
+	assert_int_equal(fd_write(stage.fd, "new", 3), 0);
+	stage_close(&stage);
+	assert_int_equal(entries(dir), 0);
+	put_file(dir, "there", "old", 0600);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(stage_open(&stage, dir), 0);
+		assert_int_equal(fd_write(stage.fd, "new", 3), 0);
+		stage_sweep(dir, 0); /* one that is held stays */
+		assert_int_equal(stage_publish(&stage, "there", 0444), 0);
+		stage_close(&stage);
+		expect_file(dir, "there", "new");
+		assert_int_equal(fstatat(dir, "there", &st, 0), 0);
+		assert_int_equal(st.st_mode & 0777, 0444);
+		assert_int_equal(entries(dir), 1);
+	}
+	/* What cannot be replaced leaves nothing behind. */
+	assert_int_equal(mkdirat(dir, "taken", 0700), 0);
+	assert_int_equal(stage_open(&stage, dir), 0);
+	assert_int_equal(stage_publish(&stage, "taken", 0444), -EISDIR);
+	stage_close(&stage);
+	assert_int_equal(entries(dir), 2);
+	close(dir);
+}
+
+static void leftovers_are_swept(void **state)
+{
+	int dir = new_dir("leftovers");
+	put_file(dir, ".stage-aaaaaa.lvm", "x", 0600);
+	put_file(dir, ".stage-held", "x", 0600);
+	put_file(dir, "image.lvm", "x", 0444);
+	assert_int_equal(mkdirat(dir, ".stage-tree", 0700), 0);
+	assert_int_equal(mkdirat(dir, ".stage-tree/sub", 0700), 0);
+	put_file(dir, ".stage-tree/sub/file", "x", 0600);
+	assert_int_equal(fchmodat(dir, ".stage-tree/sub", 0500, 0), 0);
+	int held = openat(dir, ".stage-held", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(flock(held, LOCK_EX), 0);
+	stage_sweep(dir, 10000);
+	assert_int_equal(entries(dir), 2);
+	close(held); /* as the kernel does when its process is killed */
+	stage_sweep(dir, 0);
+	assert_int_equal(entries(dir), 1);
+	expect_file(dir, "image.lvm", "x");
+	close(dir);
+}
+
+/* A directory that would take long is taken away in parts. */
+static void sweeping_is_bounded(void **state)
+{
+	enum { FILES = 20000 };
+	int dir = new_dir("bounded"), calls = 0;
+	assert_int_equal(mkdirat(dir, ".stage-big", 0700), 0);
+	int big = openat(dir, ".stage-big", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < FILES; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "%d", i);
+		int fd = openat(big, name, O_WRONLY | O_CREAT, 0600);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+	stage_sweep(dir, 1);
+	assert_int_equal(entries(dir), 1); /* 20,000 files are not removed in a millisecond */
+	assert_true(entries(big) < FILES);
+	while (entries(dir) && ++calls < FILES)
+		stage_sweep(dir, 10);
+	assert_int_equal(entries(dir), 0);
+	close(big);
+	close(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keeps_what_stat_tells),
+		cmocka_unit_test(finds_every_name),
+		cmocka_unit_test(files_begin_on_pages),
+		cmocka_unit_test(files_that_change),
+		cmocka_unit_test(stages_appear_whole),
+		cmocka_unit_test(leftovers_are_swept),
+		cmocka_unit_test(sweeping_is_bounded),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
