@@ -12,7 +12,6 @@
 
 #include "base/file.h"
 #include "base/options.h"
-#include "base/owned_dir.h"
 #include "tinyx/cache.h"
 #include "tinyx/kernel.h"
 
@@ -25,14 +24,19 @@ char *kernel_cache(void)
 	return path;
 }
 
-/* Opens the cache's directory "kernel": like an image, a kernel is only taken from where nobody else can have put it. */
+/*
+ * Opens the cache's directory "kernel": like an image, a kernel is only taken from where nobody else can have put it. It may be a link,
+ * to kernels that several caches share: the user alone can have made it.
+ */
 static int open_store(bool create, struct error *error)
 {
 	struct cache cache;
 	struct error unusable;
 	int fd = cache_open(&cache, create, error ? error : &unusable);
-	if (!fd)
-		fd = owned_dir_openat(cache.dir, cache.path, "kernel", create, error ? error : &unusable);
+	if (!fd && create && mkdirat(cache.dir, "kernel", 0700) && errno != EEXIST)
+		fd = error_set(error, -errno, "%s/kernel: %s", cache.path, strerror(errno));
+	if (!fd && (fd = openat(cache.dir, "kernel", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		fd = errno == ENOENT ? -ENOENT : error_set(error, -errno, "%s/kernel: %s", cache.path, strerror(errno));
 	cache_close(&cache);
 	return fd;
 }
