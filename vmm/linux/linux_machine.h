@@ -41,7 +41,7 @@
 #define GUEST_LAPIC 0xfee00000
 #define GUEST_SERIAL_IRQ 4
 #define GUEST_FIRST_IRQ 5
-#define GUEST_SCI_IRQ 9 /* ACPI's */
+#define GUEST_SCI_IRQ 9 /* ACPI's own: level-triggered and shared, a device's edges would get lost on it */
 #define GUEST_IRQS 24 /* inputs of the IOAPIC */
 
 struct vcpu;
@@ -63,11 +63,17 @@ struct linux_guest {
 	int program_status; /* what PID 1 reported; -1: nothing */
 };
 
+/* The interrupt line of a virtio-mmio device. */
+static inline unsigned linux_irq(unsigned device)
+{
+	unsigned irq = GUEST_FIRST_IRQ + device;
+	return irq < GUEST_SCI_IRQ ? irq : irq + 1;
+}
+
 /* ---- machine.c: memory, interrupt controllers, vCPUs, devices. 0 or a negative errno, with a message already logged ---- */
 int linux_build(struct vm *vm);
 int linux_configure(struct vm *vm); /* kernel, initial RAM disk, tables, where the vCPUs start */
 int linux_connect(struct vm *vm);   /* devices: addresses, interrupts, doorbells */
-unsigned linux_irq(unsigned device); /* the interrupt line of a virtio-mmio device */
 
 /* ---- load.c: the kernel, its initial RAM disk and its command line come into memory ---- */
 int linux_load(struct linux_guest *guest);

@@ -109,13 +109,6 @@ int linux_connect(struct vm *vm)
 	return result < 0 ? log_error("the serial port: %s", strerror(-result)), result : 0;
 }
 
-/* Line 9 is ACPI's own (SCI): level-triggered and shared, edges on it get lost. */
-unsigned linux_irq(unsigned device)
-{
-	unsigned irq = GUEST_FIRST_IRQ + device;
-	return irq < GUEST_SCI_IRQ ? irq : irq + 1;
-}
-
 /*
  * Not by an irqfd: KVM hands those of the I/O APIC to a kernel thread, which waits for its turn on our processor. Echoes over
  * vsock take half the time so (docs/vsock.md). An edge: up and down.
