@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/deadline.h"
+
 static int send_all(int fd, const void *data, size_t size, int flags)
 {
 	const char *at = data;
@@ -43,11 +45,15 @@ int frame_send_error(int fd, int error, const char *format, ...)
 	return frame_send(fd, LV_AGENT_ERROR, body, size < sizeof(body) ? size : sizeof(body) - 1);
 }
 
-int fd_read_exactly(int fd, void *data, size_t size)
+int fd_read_exactly(int fd, void *data, size_t size, uint64_t deadline)
 {
 	char *at = data;
 	size_t left = size;
 	while (left) {
+		/* A time-out of each read would let a peer that sends a byte now and then take hours for a frame. */
+		int err = deadline == DEADLINE_NEVER ? 0 : deadline_readable(fd, deadline);
+		if (err)
+			return err;
 		ssize_t n = read(fd, at, left);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -61,13 +67,13 @@ int fd_read_exactly(int fd, void *data, size_t size)
 	return 0;
 }
 
-int frame_receive(int fd, struct lv_agent_frame *frame, void *body, size_t room)
+int frame_receive(int fd, struct lv_agent_frame *frame, void *body, size_t room, uint64_t deadline)
 {
-	int err = fd_read_exactly(fd, frame, sizeof(*frame));
+	int err = fd_read_exactly(fd, frame, sizeof(*frame), deadline);
 	if (err)
 		return err;
 	if (frame->size > room)
 		return -EMSGSIZE;
-	err = fd_read_exactly(fd, body, frame->size);
+	err = fd_read_exactly(fd, body, frame->size, deadline);
 	return err == -ECONNRESET ? -EPROTO : err;
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/deadline.h"
 #include "base/frame.h"
 
 #define CHUNK 65536
@@ -181,7 +182,7 @@ int tree_send(int fd, int dir, const char *name, struct tree_report *report)
 
 static int get(struct tree *tree, void *data, size_t size)
 {
-	int err = fd_read_exactly(tree->fd, data, size);
+	int err = fd_read_exactly(tree->fd, data, size, DEADLINE_NEVER);
 	if (err == -ECONNRESET || err == -EPROTO)
 		return fail(tree, -EPROTO, "the other side ended in the middle");
 	if (err == -EAGAIN)

@@ -66,7 +66,7 @@ static int balloon_one(const struct state *state, struct vm_info *info, void *co
 	if (request->size && request->bytes >= info->status.ram_size)
 		return error_set(error, -ERANGE, "%s is all the memory of VM %s, or more", request->size, info->dir.id);
 	struct lv_control_reply *reply = alloc_zero(sizeof(*reply));
-	int err = control_ask(info->dir.dir, LV_CTL_BALLOON, request->size ? (int64_t)request->bytes : -1, reply);
+	int err = control_ask(info->dir.dir, LV_CTL_BALLOON, request->size ? (int64_t)request->bytes : -1, reply, deadline_in(CONTROL_PATIENCE_MS));
 	if (err)
 		err = refusal(info, err, error);
 	else if (request->format && !strcmp(request->format, "json"))

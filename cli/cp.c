@@ -115,7 +115,7 @@ static int expect_ok(int fd, struct error *error)
 {
 	struct lv_agent_frame frame;
 	char *body = alloc_zero(LV_AGENT_DATA_MAX);
-	int err = agent_answer(fd, &frame, body, error);
+	int err = agent_answer(fd, &frame, body, deadline_in(PATIENCE_S * 1000), error);
 	if (!err && frame.type != LV_AGENT_OK)
 		err = error_set(error, -EPROTO, "the agent gave an answer of an unknown type (%u)", frame.type);
 	free(body);

@@ -16,7 +16,8 @@
 #include "node/agent_client.h"
 #include "node/monitor_control.h"
 
-#define INTERRUPTS_TO_KILL 3 /* a user who presses Ctrl-C this often means it */
+#define INTERRUPTS_TO_KILL 3   /* a user who presses Ctrl-C this often ... */
+#define INTERRUPTS_MS 2000     /* ... within this time means it; now and then is a habit at prompts */
 
 static void forwarded(sigset_t *set)
 {
@@ -34,10 +35,25 @@ void foreground_hold_signals(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static void forward(const struct launch *launch, int number, int *interrupts)
+struct interrupts { /* Ctrl-C in a row */
+	int count;
+	uint64_t until; /* the first one's time is over */
+};
+
+static bool means_kill(struct interrupts *interrupts)
 {
-	bool kill_now = number == SIGINT && ++*interrupts >= INTERRUPTS_TO_KILL;
-	int dir = launch->vm->dir, err = kill_now ? control_ask(dir, LV_CTL_KILL, number, NULL) : vm_signal(dir, number);
+	if (!deadline_left(interrupts->until) || !interrupts->count)
+		*interrupts = (struct interrupts){ .until = deadline_in(INTERRUPTS_MS) };
+	return ++interrupts->count >= INTERRUPTS_TO_KILL;
+}
+
+static void forward(const struct launch *launch, int number, struct interrupts *interrupts)
+{
+	bool kill_now = number == SIGINT && means_kill(interrupts);
+	uint64_t soon = deadline_in(AGENT_ANSWER_MS);
+	int dir = launch->vm->dir, err = kill_now ? control_ask(dir, LV_CTL_KILL, number, NULL, soon) : vm_signal(dir, number, soon);
+	if (kill_now)
+		log_warn("VM %s: killed after %d interrupts", launch->vm->id, INTERRUPTS_TO_KILL);
 	if (err || kill_now) {
 		/* A monitor that does not answer is ended; one that was asked to end shows that by ending. */
 		log_debug("signal %d: %s", number, err ? strerror(-err) : "killed");
@@ -52,11 +68,12 @@ static void resize(const struct launch *launch)
 	uint16_t rows, columns;
 	if (!launch->config->terminal || !terminal_size(&rows, &columns))
 		return;
-	if (agent_resize(launch->vm->dir, rows, columns))
-		control_ask(launch->vm->dir, LV_CTL_RESIZE, (int64_t)rows << 16 | columns, NULL);
+	uint64_t soon = deadline_in(AGENT_ANSWER_MS);
+	if (agent_resize(launch->vm->dir, rows, columns, soon))
+		control_ask(launch->vm->dir, LV_CTL_RESIZE, (int64_t)rows << 16 | columns, NULL, soon);
 }
 
-static void on_signal(const struct launch *launch, int number, int *interrupts)
+static void on_signal(const struct launch *launch, int number, struct interrupts *interrupts)
 {
 	if (number == SIGWINCH)
 		resize(launch);
@@ -105,7 +122,7 @@ static void on_packet(struct launch *launch, short events)
 
 int foreground_wait(struct launch *launch, struct error *error)
 {
-	int interrupts = 0;
+	struct interrupts interrupts = { 0 };
 	struct signalfd_siginfo info;
 	sigset_t set;
 	forwarded(&set);

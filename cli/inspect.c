@@ -35,7 +35,7 @@ static void add_text(json_t *object, const char *key, struct text *text)
 static json_t *guest_json(const struct vm_info *info)
 {
 	struct lv_agent_resources r;
-	if (!info->alive || faccessat(info->dir.dir, "vsock", F_OK, 0) || agent_resources(info->dir.dir, &r))
+	if (!info->alive || faccessat(info->dir.dir, "vsock", F_OK, 0) || agent_resources(info->dir.dir, &r, deadline_in(AGENT_ANSWER_MS)))
 		return json_null();
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:[f, f, f]}", "uptime_ns", (json_int_t)r.uptime_ns, "memory_total",
 			 (json_int_t)r.memory_total, "memory_free", (json_int_t)r.memory_free, "memory_available", (json_int_t)r.memory_available,

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/deadline.h"
 #include "base/frame.h"
 #include "base/tree.h"
 #include "guest/ports.h"
@@ -190,7 +191,7 @@ static int greet(int fd, void *body)
 {
 	struct lv_agent_hello ours = { LV_AGENT_MAGIC, LV_AGENT_VERSION }, theirs = { 0 };
 	struct lv_agent_frame frame;
-	int err = frame_receive(fd, &frame, body, LV_AGENT_DATA_MAX);
+	int err = frame_receive(fd, &frame, body, LV_AGENT_DATA_MAX, DEADLINE_NEVER);
 	if (err)
 		return err;
 	if (frame.type == LV_AGENT_HELLO && frame.size == sizeof(theirs))
@@ -240,7 +241,7 @@ void agent_serve(int fd, const struct agent_world *world)
 	void *body = malloc(LV_AGENT_REQUEST_MAX);
 	int err = body ? greet(fd, body) : -ENOMEM;
 	if (!err)
-		err = frame_receive(fd, &frame, body, LV_AGENT_REQUEST_MAX);
+		err = frame_receive(fd, &frame, body, LV_AGENT_REQUEST_MAX, DEADLINE_NEVER);
 	if (!err)
 		answer(fd, world, &frame, body);
 	else if (err == -EMSGSIZE)

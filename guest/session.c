@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/deadline.h"
 #include "base/frame.h"
 #include "guest/agent.h"
 #include "guest/program.h"
@@ -204,7 +205,7 @@ static int take_input(struct session *session, const struct lv_agent_frame *fram
 static int take_frame(struct session *session)
 {
 	struct lv_agent_frame frame;
-	int err = frame_receive(session->fd, &frame, session->frame, sizeof(session->frame));
+	int err = frame_receive(session->fd, &frame, session->frame, sizeof(session->frame), DEADLINE_NEVER);
 	if (err)
 		return err;
 	if (frame.type == LV_AGENT_STDIN)

@@ -11,7 +11,6 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -44,17 +43,17 @@ int agent_listen(int vm_dir)
 	return fd;
 }
 
-static int dial(int vm_dir)
+/* A write waits for as long as there is now: requests are small, and one that an agent does not take ends there. */
+static int dial(int vm_dir, uint64_t deadline)
 {
 	struct sockaddr_un address = address_of(vm_dir);
-	struct timeval patience = { .tv_sec = AGENT_ANSWER_MS / 1000 };
+	int left = deadline_left(deadline);
+	struct timeval patience = { .tv_sec = left / 1000, .tv_usec = left % 1000 * 1000 + 1 }; /* 0 would be for ever */
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err = fd < 0 ? -errno : 0;
+	if (!err)
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)); /* of connect, too */
 	if (!err && connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		err = -errno;
-	if (!err)
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (!err)
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+		err = errno == EAGAIN ? -ETIMEDOUT : -errno;
 	if (!err || fd < 0)
 		return err ? err : fd;
 	close(fd);
@@ -62,16 +61,19 @@ static int dial(int vm_dir)
 }
 
 /* "OK hostport": byte by byte, since what follows belongs to the guest. -EAGAIN: the guest does not listen, or not yet. */
-static int read_welcome(int fd)
+static int read_welcome(int fd, uint64_t deadline)
 {
 	char line[LINE];
 	size_t size = 0;
 	while (size < sizeof(line)) {
+		int err = deadline_readable(fd, deadline);
+		if (err)
+			return err;
 		ssize_t n = recv(fd, line + size, 1, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return n == 0 || errno == ECONNRESET ? -EAGAIN : errno == EAGAIN ? -ETIMEDOUT : -errno;
+			return n == 0 || errno == ECONNRESET ? -EAGAIN : -errno;
 		if (line[size++] == '\n')
 			return size > 3 && !memcmp(line, "OK ", 3) ? 0 : -EPROTO;
 	}
@@ -79,13 +81,13 @@ static int read_welcome(int fd)
 }
 
 /* One try. -EAGAIN: nobody listens there, or not yet. */
-static int connect_once(int vm_dir)
+static int connect_once(int vm_dir, uint64_t deadline)
 {
 	char line[LINE];
-	int fd = dial(vm_dir), n = snprintf(line, sizeof(line), "CONNECT %d\n", LV_AGENT_PORT);
+	int fd = dial(vm_dir, deadline), n = snprintf(line, sizeof(line), "CONNECT %d\n", LV_AGENT_PORT);
 	if (fd < 0)
 		return fd;
-	int err = send(fd, line, (size_t)n, MSG_NOSIGNAL) == n ? read_welcome(fd) : -EAGAIN;
+	int err = send(fd, line, (size_t)n, MSG_NOSIGNAL) == n ? read_welcome(fd, deadline) : -EAGAIN;
 	if (!err)
 		return fd;
 	close(fd);
@@ -93,13 +95,6 @@ static int connect_once(int vm_dir)
 }
 
 /* ---- waiting for a VM that starts ---- */
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static bool program_started(const struct vm_info *info)
 {
@@ -119,16 +114,17 @@ static int connect_patiently(const struct vm_info *info)
 			close(watch);
 		return fd;
 	}
-	int64_t end = now_ms() + AGENT_PATIENCE_MS, left;
+	uint64_t end = deadline_in(AGENT_PATIENCE_MS);
 	bool started;
+	int left;
 	do {
 		/* Looked at before the try: who fails after the start will not succeed later. */
 		started = program_started(info);
-		fd = connect_once(info->dir.dir);
-		left = end - now_ms();
+		fd = connect_once(info->dir.dir, deadline_in(AGENT_ANSWER_MS));
+		left = deadline_left(end);
 		if (fd == -EAGAIN && !started && left > 0) {
 			struct pollfd wait = { .fd = watch, .events = POLLIN };
-			poll(&wait, 1, (int)left);
+			poll(&wait, 1, left);
 			(void)!read(watch, events, sizeof(events));
 		}
 		/* A guest that has no driver yet does not even refuse: the time for one answer is not that for a start. */
@@ -154,18 +150,18 @@ int agent_error(const void *body, size_t size, struct error *error)
 	return error_set(error, head.error > 0 && head.error < 4096 ? -head.error : -EIO, "%s", n ? text : "the agent gave no reason");
 }
 
-int agent_answer(int fd, struct lv_agent_frame *frame, void *body, struct error *error)
+int agent_answer(int fd, struct lv_agent_frame *frame, void *body, uint64_t deadline, struct error *error)
 {
-	int err = frame_receive(fd, frame, body, LV_AGENT_DATA_MAX);
-	if (err == -EAGAIN)
-		return error_set(error, -ETIMEDOUT, "the agent did not answer within %d s", AGENT_ANSWER_MS / 1000);
+	int err = frame_receive(fd, frame, body, LV_AGENT_DATA_MAX, deadline);
+	if (err == -ETIMEDOUT)
+		return error_set(error, err, "the agent did not answer in time");
 	if (err)
 		return error_set(error, err, "the agent: %s", err == -ECONNRESET ? "the connection ended" : err == -EPROTO ? "it ended in the middle of a frame"
 			: err == -EMSGSIZE ? "it sent a frame that is too long" : strerror(-err));
 	return frame->type == LV_AGENT_ERROR ? agent_error(body, frame->size, error) : 0;
 }
 
-static int greet(int fd, struct error *error)
+static int greet(int fd, uint64_t deadline, struct error *error)
 {
 	struct lv_agent_hello hello = { LV_AGENT_MAGIC, LV_AGENT_VERSION };
 	struct lv_agent_frame frame;
@@ -174,7 +170,7 @@ static int greet(int fd, struct error *error)
 	if (err)
 		error_set(error, err, "the agent: %s", strerror(-err));
 	else
-		err = agent_answer(fd, &frame, body, error);
+		err = agent_answer(fd, &frame, body, deadline, error);
 	if (!err && (frame.type != LV_AGENT_HELLO || frame.size != sizeof(hello) || memcmp(body, &hello.magic, sizeof(hello.magic))))
 		err = error_set(error, -EPROTO, "what listens on port %d of the guest is not LightVM's agent", LV_AGENT_PORT);
 	free(body);
@@ -202,7 +198,7 @@ int agent_connect(const struct vm_info *info, struct error *error)
 	int fd = connect_patiently(info), err;
 	if (fd < 0)
 		return no_agent(info, fd, error);
-	err = greet(fd, error);
+	err = greet(fd, deadline_in(AGENT_ANSWER_MS), error);
 	if (!err)
 		return fd;
 	close(fd);
@@ -210,33 +206,33 @@ int agent_connect(const struct vm_info *info, struct error *error)
 }
 
 /* One request with one answer: its frame, and its body in answer (LV_AGENT_DATA_MAX bytes). */
-static int ask_for(int vm_dir, enum lv_agent_type type, const void *body, size_t size, struct lv_agent_frame *frame, void *answer)
+static int ask_for(int vm_dir, enum lv_agent_type type, const void *body, size_t size, struct lv_agent_frame *frame, void *answer, uint64_t deadline)
 {
 	struct error error = { 0 };
-	int fd = connect_once(vm_dir), err = fd < 0 ? fd : greet(fd, &error);
+	int fd = connect_once(vm_dir, deadline), err = fd < 0 ? fd : greet(fd, deadline, &error);
 	if (!err)
 		err = frame_send(fd, type, body, size);
 	if (!err)
-		err = agent_answer(fd, frame, answer, &error);
+		err = agent_answer(fd, frame, answer, deadline, &error);
 	if (fd >= 0)
 		close(fd);
 	return err;
 }
 
-static int ask(int vm_dir, enum lv_agent_type type, const void *body, size_t size)
+static int ask(int vm_dir, enum lv_agent_type type, const void *body, size_t size, uint64_t deadline)
 {
 	struct lv_agent_frame frame;
 	char *answer = alloc_zero(LV_AGENT_DATA_MAX);
-	int err = ask_for(vm_dir, type, body, size, &frame, answer);
+	int err = ask_for(vm_dir, type, body, size, &frame, answer, deadline);
 	free(answer);
 	return err;
 }
 
-int agent_resources(int vm_dir, struct lv_agent_resources *resources)
+int agent_resources(int vm_dir, struct lv_agent_resources *resources, uint64_t deadline)
 {
 	struct lv_agent_frame frame;
 	char *answer = alloc_zero(LV_AGENT_DATA_MAX);
-	int err = ask_for(vm_dir, LV_AGENT_RESOURCES, "", 0, &frame, answer);
+	int err = ask_for(vm_dir, LV_AGENT_RESOURCES, "", 0, &frame, answer, deadline);
 	if (!err && (frame.type != LV_AGENT_RESOURCES || frame.size != sizeof(*resources)))
 		err = -EPROTO;
 	if (!err)
@@ -245,23 +241,23 @@ int agent_resources(int vm_dir, struct lv_agent_resources *resources)
 	return err;
 }
 
-int agent_kill(int vm_dir, int number)
+int agent_kill(int vm_dir, int number, uint64_t deadline)
 {
 	int32_t body = number;
-	int err = ask(vm_dir, LV_AGENT_KILL, &body, sizeof(body));
+	int err = ask(vm_dir, LV_AGENT_KILL, &body, sizeof(body), deadline);
 	/* The signal may have ended the VM, and the agent with it, before the answer. */
 	return err == -ECONNRESET || err == -EPROTO ? 0 : err;
 }
 
-int agent_resize(int vm_dir, uint16_t rows, uint16_t columns)
+int agent_resize(int vm_dir, uint16_t rows, uint16_t columns, uint64_t deadline)
 {
 	struct lv_agent_size size = { rows, columns };
-	return ask(vm_dir, LV_AGENT_RESIZE, &size, sizeof(size));
+	return ask(vm_dir, LV_AGENT_RESIZE, &size, sizeof(size), deadline);
 }
 
-int vm_signal(int vm_dir, int number)
+int vm_signal(int vm_dir, int number, uint64_t deadline)
 {
 	if (faccessat(vm_dir, "vsock", F_OK, 0))
-		return control_ask(vm_dir, LV_CTL_SIGNAL, number, NULL);
-	return agent_kill(vm_dir, number);
+		return control_ask(vm_dir, LV_CTL_SIGNAL, number, NULL, deadline);
+	return agent_kill(vm_dir, number, deadline);
 }

@@ -4,6 +4,7 @@
 #define LV_NODE_AGENT_CLIENT_H
 
 #include "abi/agent.h"
+#include "base/deadline.h"
 #include "base/error.h"
 #include "node/vm_info.h"
 
@@ -13,21 +14,27 @@
 /* The listening socket "vsock" in the VM's directory, for the monitor; a negative errno on failure. */
 int agent_listen(int vm_dir);
 /*
- * A connection on which HELLO was said both ways; each read and write waits AGENT_ANSWER_MS. Waits for a VM that is still
- * starting. A negative errno with a message: the VM has ended, is no Linux guest, or has no agent.
+ * A connection on which HELLO was said both ways; a write waits AGENT_ANSWER_MS. Waits for a VM that is still starting. A negative errno with a message: the VM has ended, is no Linux guest, or has no agent.
  */
 int agent_connect(const struct vm_info *info, struct error *error);
-/* Reads one frame; an ERROR of the agent becomes the error. A negative errno with message. body: LV_AGENT_DATA_MAX bytes. */
-int agent_answer(int fd, struct lv_agent_frame *frame, void *body, struct error *error);
+/*
+ * Reads one frame, which must be whole before the deadline (base/deadline.h); an ERROR of the agent becomes the error. A negative
+ * errno with message. body: LV_AGENT_DATA_MAX bytes.
+ */
+int agent_answer(int fd, struct lv_agent_frame *frame, void *body, uint64_t deadline, struct error *error);
 /* An ERROR frame as an error: its own code, and its text made printable. */
 int agent_error(const void *body, size_t size, struct error *error);
-/* Sends a signal to the VM's program by the agent. Does not wait for a VM that is still starting: -EAGAIN. */
-int agent_kill(int vm_dir, int number);
-/* The size of the VM's terminal, likewise. */
-int agent_resize(int vm_dir, uint16_t rows, uint16_t columns);
+/*
+ * One request and its answer, from connecting to the last byte before the deadline: -ETIMEDOUT. They do not wait for a VM that is
+ * still starting: -EAGAIN.
+ */
+/* A signal to the VM's program by the agent. */
+int agent_kill(int vm_dir, int number, uint64_t deadline);
+/* The size of the VM's terminal. */
+int agent_resize(int vm_dir, uint16_t rows, uint16_t columns, uint64_t deadline);
 /* What the guest says that it uses; -EPROTO: its answer makes no sense. */
-int agent_resources(int vm_dir, struct lv_agent_resources *resources);
+int agent_resources(int vm_dir, struct lv_agent_resources *resources, uint64_t deadline);
 /* Sends a signal to the VM's program, by whatever way this VM has. 0 or a negative errno. */
-int vm_signal(int vm_dir, int number);
+int vm_signal(int vm_dir, int number, uint64_t deadline);
 
 #endif

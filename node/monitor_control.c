@@ -92,9 +92,9 @@ int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int
 	return err;
 }
 
-int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct lv_control_reply *reply)
+int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct lv_control_reply *reply, uint64_t deadline)
 {
-	int fd = control_connect(vm_dir, CONTROL_PATIENCE_MS);
+	int left = deadline_left(deadline), fd = control_connect(vm_dir, left > 0 ? left : 1);
 	if (fd < 0)
 		return fd;
 	int err = control_call(fd, op, arg, NULL, 0, reply);

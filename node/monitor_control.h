@@ -4,6 +4,7 @@
 #define LV_NODE_MONITOR_CONTROL_H
 
 #include "abi/control.h"
+#include "base/deadline.h"
 #include "base/error.h"
 
 /* A listening socket named "control" in the VM's directory; a negative errno on failure. */
@@ -13,8 +14,8 @@ int control_listen(int vm_dir);
 int control_connect(int vm_dir, int patience_ms);
 /* One request and its reply; fds (count of them) are passed along. reply may be NULL. The result, or a negative errno. */
 int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct lv_control_reply *reply);
-/* Connects, asks once, closes. */
-int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct lv_control_reply *reply);
+/* Connects, asks once, closes, all before the deadline (base/deadline.h). */
+int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct lv_control_reply *reply, uint64_t deadline);
 /* What the monitor knows now, which is more than it has written to its file; *status is unchanged if it does not answer. */
 int control_status(int vm_dir, int patience_ms, struct lv_status *status);
 

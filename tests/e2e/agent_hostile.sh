@@ -10,7 +10,7 @@ mkdir -p "$XDG_RUNTIME_DIR/lightvm/names" "$vm"
 echo '{"id": "0123456789ab", "program": "/bin/x"}' >"$vm/config.json"
 : >"$vm/status"
 cat >"$work/agent.py" <<'PYTHON'
-import fcntl, os, socket, struct, sys
+import fcntl, os, select, socket, struct, sys
 vm = sys.argv[1]
 lock = open(vm + "/status", "r+")
 fcntl.flock(lock, fcntl.LOCK_EX)  # as a monitor does while it lives
@@ -36,6 +36,7 @@ answers = {
     "cut": hello + frame(STDOUT, b"abc")[:-1],
     "output": hello + frame(STDOUT, b"out\n") + frame(EXIT, struct.pack("<I", 3 << 8)),
     "stall": hello + frame(STDOUT, b"started\n") + frame(STDOUT, b"x", 1000),
+    "drip": b"",
     "up": hello + frame(OK) + entry(1) + entry(3, b"../evil", b"evil") + entry(6),
     "link": hello + frame(OK) + entry(1) + entry(4, b"l", b"..") + entry(1, b"l") + entry(3, b"evil", b"evil") + entry(2) + entry(2) + entry(6),
     "top-link": hello + frame(OK) + entry(4, b"", b"/etc/passwd") + entry(6),
@@ -56,6 +57,10 @@ while True:
     name = open(os.environ["CASE"]).read().strip()
     try:
         take(peer)
+        if name == "drip":  # a frame of 32 KiB, a byte a second
+            peer.sendall(hello + frame(OK, b"", 32768))
+            while not select.select([peer], [], [], 1)[0] or peer.recv(65536):
+                peer.sendall(b"x")
         peer.sendall(answers[name])
         take(peer)
         while name == "stall" and peer.recv(65536):
@@ -94,6 +99,11 @@ taken() { ! [ -d "/proc/$pid" ] || grep -q '^ShdPnd:[[:space:]]*0*$' "/proc/$pid
 for _ in 1 2 3; do kill -INT "$pid"; await 5 'the signal to be taken' taken; done
 wait "$pid"
 check 'exec: it does not hold Ctrl-C up' test $? = 125
+
+# An agent that says a byte now and then: each verb has one deadline for the whole exchange.
+echo drip >"$work/case"
+says 'kill -s: an agent that drips' 125 'timed out' timeout 12 "$lightvm" kill -s TERM "$id"
+check 'inspect: an agent that drips' timeout 18 "$lightvm" inspect "$id"
 
 copies() { # CASE STATUS TEXT
 	echo "$1" >"$work/case"

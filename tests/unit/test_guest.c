@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/deadline.h"
 #include "base/frame.h"
 #include "base/text.h"
 #include "base/tree.h"
@@ -209,7 +210,7 @@ static void hello(struct peer *peer)
 
 static uint32_t next(struct peer *peer)
 {
-	assert_int_equal(frame_receive(peer->fd, &peer->frame, peer->body, LV_AGENT_DATA_MAX), 0);
+	assert_int_equal(frame_receive(peer->fd, &peer->frame, peer->body, LV_AGENT_DATA_MAX, DEADLINE_NEVER), 0);
 	peer->body[peer->frame.size] = 0;
 	return peer->frame.type;
 }
