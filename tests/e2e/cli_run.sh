@@ -83,6 +83,23 @@ for signal in TERM INT HUP USR1; do
 	want=$((128 + $(kill -l $signal)))
 	if [ $got = $want ]; then ok "SIG$signal ends a computing program"; else cat "$work/err"; not_ok "SIG$signal ends a computing program" "status $got, not $want"; fi
 done
+
+# Ctrl-C is the program's, as long as it is not pressed three times within two seconds.
+start env --default-signal=INT "$lightvm" run "$busybox" sh -c "trap 'n=\$((n+1)); echo caught \$n' INT; echo ready; while :; do :; done" >"$work/out" 2>"$work/err"
+await 10 'the line "ready"' grep -q ready "$work/out"
+for n in 1 2; do
+	kill -INT "$pid"
+	check "Ctrl-C $n is caught" await 10 "the line \"caught $n\"" grep -q "caught $n" "$work/out"
+done
+"$busybox" sleep 2.2 # the time in which they count together is over
+for n in 3 4; do
+	kill -INT "$pid"
+	check "Ctrl-C $n is caught" await 10 "the line \"caught $n\"" grep -q "caught $n" "$work/out"
+done
+kill -INT "$pid"
+wait "$pid"
+check 'the third one in two seconds ends the VM' test $? = 130
+check 'with a word' grep -q 'killed after 3 interrupts' "$work/err"
 start "$lightvm" run "$busybox" sleep 100 >"$work/out" 2>"$work/err"
 running() { "$lightvm" ps -q | grep -q .; }
 await 10 'the sleeping VM in ps' running
