@@ -13,7 +13,7 @@ extern const struct verb verb_balloon;                               /* balloon.
 extern const struct verb verb_exec;                                  /* exec.c */
 extern const struct verb verb_cp;                                    /* cp.c */
 extern const struct verb verb_inspect;                               /* inspect.c */
-extern const struct verb verb_boot_time;                             /* boot_time.c */
+extern const struct verb verb_boot_time;                             /* inspect.c */
 extern const struct verb verb_image;                                 /* image.c */
 extern const struct verb verb_kernel;                                /* kernel.c */
 extern const struct verb verb_doctor;                                /* doctor.c */

@@ -9,7 +9,10 @@
 #include "base/error.h"
 #include "base/options.h"
 
-#define EXIT_OWN 125 /* lightvm itself failed, as with other programs that run programs */
+/* As with other programs that run programs. */
+#define EXIT_OWN 125	       /* lightvm itself failed */
+#define EXIT_NO_EXECUTABLE 126 /* the program cannot be executed */
+#define EXIT_NO_PROGRAM 127    /* there is no such program */
 
 /* What every verb gets. */
 struct context {

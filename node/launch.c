@@ -204,6 +204,22 @@ static int start_monitor(struct launch *launch, uint64_t start_ns, struct error 
 	return 0;
 }
 
+int launch_create(const struct state *state, const struct vm_config *config, struct vm_dir *vm, struct error *error)
+{
+	int err = vm_create(state, config->id, vm, error);
+	if (err)
+		return err;
+	err = config_write(config, vm->dir, error);
+	/* Nobody waits for its end: whoever comes by then removes it. */
+	if (!err && config->detached && config->remove)
+		err = vm_mark_litter(vm, error);
+	if (!err)
+		err = vm_publish(state, vm, config->name, error);
+	if (err)
+		vm_abandon(state, vm);
+	return err;
+}
+
 int launch_start(struct launch *launch, const struct vm_config *config, struct vm_dir *vm, uint64_t start_ns, struct error *error)
 {
 	*launch = (struct launch){ .config = config, .vm = vm, .monitor = SPAWNED_NONE, .net = NET_LINK_NONE,

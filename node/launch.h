@@ -20,6 +20,8 @@ struct launch { /* LAUNCH_NONE: nothing started */
 	struct spawned monitor;
 };
 
+/* A directory for the VM with its configuration in it, visible under its id and name; or nothing of it. */
+int launch_create(const struct state *state, const struct vm_config *config, struct vm_dir *vm, struct error *error);
 /*
  * Opens everything, starts the monitor. Call launch_end in every case. In the foreground the caller waits for launch->monitor,
  * passes signals on, and starts the network when launch->net.peer has traffic.

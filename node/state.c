@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/owned_dir.h"
 
+#define LITTER_MARK "remove"
 #define LEFTOVER_SECONDS 60 /* a start that has not become visible after this long was killed */
 
 static char *state_path(void)
@@ -125,7 +126,7 @@ static bool name_is_stale(const struct state *state, const char *name, char *id)
 	struct vm_dir vm;
 	if (vm_open(state, id, &vm))
 		return true;
-	bool stale = !vm_alive(&vm) && !faccessat(vm.dir, "remove", F_OK, 0);
+	bool stale = !vm_alive(&vm) && !faccessat(vm.dir, LITTER_MARK, F_OK, 0);
 	if (stale)
 		vm_remove(state, &vm, name, NULL);
 	vm_close(&vm);
@@ -156,6 +157,22 @@ int vm_publish(const struct state *state, const struct vm_dir *vm, const char *n
 	snprintf(hidden, sizeof(hidden), "vms/.%s", vm->id);
 	snprintf(path, sizeof(path), "vms/%s", vm->id);
 	return renameat(state->dir, hidden, state->dir, path) ? error_set(error, -errno, "%s: %s", path, strerror(errno)) : 0;
+}
+
+int vm_mark_litter(const struct vm_dir *vm, struct error *error)
+{
+	int fd = openat(vm->dir, LITTER_MARK, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set(error, -errno, "VM %s: %s: %s", vm->id, LITTER_MARK, strerror(errno));
+	close(fd);
+	return 0;
+}
+
+void vm_abandon(const struct state *state, const struct vm_dir *vm)
+{
+	char hidden[32];
+	snprintf(hidden, sizeof(hidden), "vms/.%s", vm->id);
+	tree_remove(state->dir, hidden);
 }
 
 int vm_open(const struct state *state, const char *id, struct vm_dir *vm)
@@ -269,9 +286,11 @@ int state_each(const struct state *state, int (*each)(void *context, const char 
 {
 	int fd = openat(state->dir, "vms", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *vms = fd >= 0 ? fdopendir(fd) : NULL;
-	int err = 0;
+	int err = vms ? 0 : -errno;
+	if (!vms && fd >= 0)
+		close(fd);
 	if (!vms)
-		return errno == ENOENT ? 0 : -errno;
+		return err == -ENOENT ? 0 : err;
 	for (struct dirent *entry; !err && (entry = readdir(vms));) {
 		if (entry->d_name[0] != '.')
 			err = each(context, entry->d_name);

@@ -37,6 +37,10 @@ int vm_new_id(char *id, struct error *error);
 int vm_create(const struct state *state, const char *id, struct vm_dir *vm, struct error *error);
 /* Claims name (NULL: none), and makes the VM visible. -EEXIST: the name is taken. */
 int vm_publish(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error);
+/* To be removed once it has ended, by whoever sees that first. */
+int vm_mark_litter(const struct vm_dir *vm, struct error *error);
+/* Takes away what vm_create made and vm_publish has not shown. */
+void vm_abandon(const struct state *state, const struct vm_dir *vm);
 /* Finds by name, id or prefix of an id (of at least one digit). -ENOENT, -EEXIST (ambiguous). */
 int vm_find(const struct state *state, const char *word, struct vm_dir *vm, struct error *error);
 /* Opens vms/ID. */

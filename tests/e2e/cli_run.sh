@@ -150,6 +150,17 @@ check 'all three closed: neither' closed_all
 closed_input() { "$lightvm" run --rm "$busybox" cat <&- >"$work/got"; [ ! -s "$work/got" ]; }
 check 'closed input is not the image' closed_input
 
+# Numbers as shells and container engines give them; a program's own 125 is not taken for ours.
+status 'no such program in PATH: 127' 127 "$lightvm" run nosuchprogram
+status 'no such program by path: 127' 127 "$lightvm" run "$work/nosuchprogram"
+cp "$busybox" "$work/notexecutable" && chmod 644 "$work/notexecutable"
+status 'not executable: 126' 126 "$lightvm" run "$work/notexecutable"
+status 'a directory: 126' 126 "$lightvm" run "$work"
+status 'our own failure: 125' 125 "$lightvm" run --net nosuch "$busybox" true
+status 'a program that exits with 125' 125 "$lightvm" run --name own125 "$busybox" sh -c 'echo kept; exit 125'
+prints 'its VM is kept' kept "$lightvm" logs own125
+prints 'and its exit status' 125 bash -c '"$1" inspect own125 | jq .[0].exit_status' - "$lightvm"
+
 status '-m too small says so' 125 run -m 1M "$busybox" true
 prints '-m limits' limited run -m 32M "$busybox" awk '/MemTotal/ { if ($2 > 16000 && $2 <= 32768) print "limited" }' /proc/meminfo
 finish

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/run_options.h"
+
+#include <stddef.h>
+
+#define CPUS_MAX 32
+
+#define AT(field) offsetof(struct run_options, field)
+const struct option_spec run_option_table[] = {
+	{ "detach", 'd', OPTION_FLAG, AT(detach), NULL, "start in the background and print the id" },
+	{ "name", 0, OPTION_STRING, AT(name), "NAME", "a name that later commands can use in place of the id", .complete = "none" },
+	{ "rm", 0, OPTION_FLAG, AT(remove), NULL, "leave nothing behind when the program has ended" },
+	{ "memory", 'm', OPTION_SIZE, AT(memory), "SIZE", "the most memory the VM may use, 4M to 64G (default 256M)", .low = 4u << 20, .high = 64ull << 30 },
+	{ "env", 'e', OPTION_LIST, AT(env), "NAME=VALUE", "set a variable of the program's environment; NAME alone takes the value from here; may be repeated" },
+	{ "env-file", 0, OPTION_STRING, AT(env_file), "FILE", "read variables from FILE, one NAME=VALUE a line", .complete = "file" },
+	{ "workdir", 'w', OPTION_STRING, AT(workdir), "DIR", "working directory in the VM (default /)" },
+	{ "user", 'u', OPTION_STRING, AT(user), "UID[:GID]", "user and group of the program in the VM, numbers or names of the image (default 0:0)" },
+	{ "hostname", 'h', OPTION_STRING, AT(hostname), "NAME", "host name of the VM (default: its id)" },
+	{ "publish", 'p', OPTION_LIST, AT(ports), "[IP:]HOST:GUEST[/udp]", "forward a port of the host to the VM; may be repeated" },
+	{ "volume", 'v', OPTION_LIST, AT(volumes), "HOST:/PATH[:ro]", "pack a file or directory of the host into the image at /PATH; may be repeated", .complete = "file" },
+	{ "net", 0, OPTION_STRING, AT(net), "KIND", "none, passt (outgoing connections and -p, without any rights; started when the program sends its first packet; passt,host: the host's loopback is reached too, at 10.0.2.2), tap:NAME or bridge:NAME, with ,queues=2 to 4 behind it for a Linux guest of several vCPUs (default: passt)", .words = "none passt passt,host tap: bridge:" },
+	{ "ip", 0, OPTION_STRING, AT(ip), "ADDR/BITS", "address of the VM; with tap and bridge the default is DHCP" },
+	{ "gateway", 0, OPTION_STRING, AT(gateway), "ADDR", "its default gateway" },
+	{ "dns", 0, OPTION_STRING, AT(dns), "ADDR", "its name server" },
+	{ "mac", 0, OPTION_STRING, AT(mac), "MAC", "its hardware address (default: made from the id)" },
+	{ "disk", 0, OPTION_LIST, AT(disks), "FILE[,ro][,overlay][,serial=S]", "give the VM a block device; may be repeated; on the one with \"overlay\" a Linux guest keeps what the program writes", .complete = "file" },
+	{ "kernel", 0, OPTION_STRING, AT(kernel), "KERNEL", "libos, linux (the kernel \"general\"), another one of \"lightvm kernel ls\", or the path of a bzImage or vmlinux (default: auto, libos for images that are known to run there, otherwise linux)", .complete = "kernel" },
+	{ "cpus", 0, OPTION_NUMBER, AT(cpus), "N", "Linux guests: number of vCPUs, 1 to 32 (default 1)", .low = 1, .high = CPUS_MAX },
+	{ "initrd", 0, OPTION_STRING, AT(initrd), "FILE", "Linux guests: an initial RAM disk in place of ours; the console is a serial port then", .complete = "file" },
+	{ "append", 0, OPTION_STRING, AT(append), "TEXT", "Linux guests: more for the kernel's command line", .complete = "none" },
+	{ "no-companions", 0, OPTION_FLAG, AT(no_companions), NULL, "pack the program and its libraries only, not the other files of its package" },
+	{ "tty", 't', OPTION_FLAG, AT(tty), NULL, "give the program of a Linux guest a terminal of its own, with job control and resizing; the library OS passes a terminal through when there is one" },
+	{ "interactive", 'i', OPTION_FLAG, AT(interactive), NULL, "with -d: standard input stays open for \"lightvm console\"; in the foreground it is always passed through" },
+	{ 0 },
+};

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of "lightvm run". */
+#ifndef LV_CLI_RUN_OPTIONS_H
+#define LV_CLI_RUN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/options.h"
+
+struct run_options {
+	bool detach, remove, tty, interactive, no_companions;
+	const char *name, *kernel, *env_file, *workdir, *user, *hostname, *net, *ip, *gateway, *dns, *mac, *initrd, *append;
+	uint64_t memory, cpus;
+	struct strings env, ports, volumes, disks;
+};
+
+extern const struct option_spec run_option_table[];
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/run_source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/number.h"
+#include "tinyx/pack.h"
+
+static char *absolute(const char *word, struct error *error)
+{
+	char cwd[PATH_MAX];
+	if (strchr(word, '/') || !access(word, F_OK)) {
+		if (!getcwd(cwd, sizeof(cwd)))
+			strcpy(cwd, "/");
+		/* Without a slash only an image in the working directory is meant; a program is looked for in PATH. */
+		if (strchr(word, '/') || text_ends(word, ".lvm"))
+			return path_clean(cwd, word);
+	}
+	char *found = pack_find_program(word);
+	if (!found)
+		error_set(error, -ENOENT, "there is no program \"%s\" in PATH; give a path, as in ./%s", word, word);
+	return found;
+}
+
+static const char *timezone_of(const struct run_options *given)
+{
+	for (size_t i = 0; i < given->env.count; i++)
+		if (text_starts(given->env.item[i], "TZ=")) {
+			const char *zone = given->env.item[i] + 3;
+			return zone[0] == ':' ? zone + 1 : zone;
+		}
+	return NULL;
+}
+
+/* A program of the host: packed, or found in the cache as it was packed before. */
+static int use_program(struct vm_config *config, const struct run_options *given, const char *path, const char *typed, struct error *error)
+{
+	struct packed packed;
+	struct pack_request request = { .program = path, .volumes = &given->volumes, .timezone = timezone_of(given),
+		.no_companions = given->no_companions };
+	int err = pack_cached(&request, &packed, error);
+	if (err)
+		return err;
+	config->image_fd = packed.fd;
+	config->image = packed.path;
+	config->program = packed.program;
+	config->args = packed.args;
+	if (!config->args.count)
+		strings_add(&config->args, typed);
+	config->memory = CONFIG_MEMORY;
+	uint64_t limit = given->memory ? given->memory : CONFIG_MEMORY;
+	char need[24], have[24];
+	if (packed.need > limit)
+		return error_set(error, -ENOMEM, "not enough memory for %s: its data take %s, the VM has %s; give more with --memory", path,
+				 size_print(packed.need, need, sizeof(need)), size_print(limit, have, sizeof(have)));
+	return 0;
+}
+
+static int verify_once(const struct image *image, const char *path, struct error *error)
+{
+	struct cache cache;
+	struct error unusable;
+	/* A cache that is not there is made for the note; one that others can write to is not believed. */
+	bool usable = image->has_trailer && !cache_open(&cache, true, &unusable);
+	int err = 0;
+	if (image->has_trailer && (!usable || cache_verified(&cache, image))) {
+		err = image_verify(image, path, error);
+		if (!err && usable)
+			cache_note_verified(&cache, image);
+	}
+	if (image->has_trailer)
+		cache_close(&cache);
+	return err;
+}
+
+/* An image: checked as far as it can be at constant cost, and in full the first time this file is seen. */
+static int use_image(struct vm_config *config, const struct run_options *given, const char *path, bool *on_libos, struct error *error)
+{
+	struct image image;
+	int err = image_open(&image, path, error);
+	if (!err)
+		err = verify_once(&image, path, error);
+	if (!err && given->volumes.count)
+		err = error_set(error, -EINVAL, "-v is packed when an image is made: use it with \"lightvm image build\"");
+	if (err) {
+		image_close(&image);
+		return err;
+	}
+	struct manifest *manifest = &image.manifest;
+	config->image = alloc_copy(path);
+	config->image_fd = fcntl(image.fd, F_DUPFD_CLOEXEC, 3);
+	config->program = manifest->program ? alloc_copy(manifest->program) : NULL;
+	for (size_t i = 0; i < manifest->args.count; i++)
+		strings_add(&config->args, manifest->args.item[i]);
+	for (size_t i = 0; i < manifest->env.count; i++)
+		config_env(config, manifest->env.item[i]);
+	config->cwd = manifest->cwd ? alloc_copy(manifest->cwd) : NULL;
+	config->hostname = manifest->hostname ? alloc_copy(manifest->hostname) : NULL;
+	config->uid = manifest->uid;
+	config->gid = manifest->gid;
+	config->memory = manifest->memory ? manifest->memory : CONFIG_MEMORY;
+	*on_libos = strings_have(&manifest->kernels, "libos");
+	image_close(&image);
+	return 0;
+}
+
+/* The user's arguments replace the manifest's defaults, but for argv[0]; without a program in the manifest they name it. */
+static int add_arguments(struct vm_config *config, bool is_image, struct operands operands, struct error *error)
+{
+	if (!config->program) {
+		if (operands.argc < 2)
+			return error_set(error, -EINVAL, "%s: its manifest names no program; give one: lightvm run %s /PATH ARG...", operands.argv[0],
+					 operands.argv[0]);
+		config->program = alloc_copy(operands.argv[1]);
+	} else if (is_image && operands.argc > 1) {
+		char *first = alloc_copy(config->args.count ? config->args.item[0] : config->program);
+		strings_free(&config->args);
+		strings_take(&config->args, first);
+	}
+	for (int i = 1; i < operands.argc; i++)
+		strings_add(&config->args, operands.argv[i]);
+	if (!config->args.count)
+		strings_add(&config->args, config->program);
+	return 0;
+}
+
+static bool path_is_image(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool is = fd >= 0 && image_is(fd);
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
+/* As a shell says it, before anything is packed. */
+static int check_program(const char *path, struct source *source, struct error *error)
+{
+	struct stat st;
+	int err = stat(path, &st) ? -errno : 0;
+	if (err) {
+		source->status = err == -ENOENT || err == -ENOTDIR ? EXIT_NO_PROGRAM : EXIT_NO_EXECUTABLE;
+		return error_set(error, err, "%s: %s", path, strerror(-err));
+	}
+	if (S_ISREG(st.st_mode) && !faccessat(AT_FDCWD, path, X_OK, AT_EACCESS))
+		return 0;
+	source->status = EXIT_NO_EXECUTABLE;
+	if (S_ISDIR(st.st_mode))
+		return error_set(error, -EISDIR, "%s is a directory", path);
+	return error_set(error, -EACCES, "%s: Permission denied: it is not executable; if it is a program: chmod +x %s", path, path);
+}
+
+int source_find(struct vm_config *config, const struct run_options *given, struct operands operands, struct source *source, struct error *error)
+{
+	char *path = absolute(operands.argv[0], error);
+	*source = (struct source){ .on_libos = true, .status = path ? 0 : EXIT_NO_PROGRAM };
+	if (!path)
+		return -ENOENT;
+	bool is_image = text_ends(path, ".lvm") || path_is_image(path);
+	int err = is_image ? 0 : check_program(path, source, error);
+	if (!err)
+		err = is_image ? use_image(config, given, path, &source->on_libos, error) : use_program(config, given, path, operands.argv[0], error);
+	if (err == -ENOEXEC)
+		source->status = EXIT_NO_EXECUTABLE;
+	free(path);
+	return err ? err : add_arguments(config, is_image, operands, error);
+}

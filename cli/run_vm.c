@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/run_vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/number.h"
+#include "cli/foreground.h"
+#include "cli/terminal.h"
+#include "cli/verb.h"
+#include "node/crash_report.h"
+#include "node/record.h"
+
+/* The library OS kills a program that touches more memory than there is; the program cannot say so itself. */
+static bool out_of_memory(const struct lv_status *status)
+{
+	return status->state == LV_STATE_EXITED && WIFSIGNALED(status->wait_status) && WTERMSIG(status->wait_status) == SIGKILL &&
+	       status->ram_limit && status->memory_used > status->ram_limit / 8 * 7;
+}
+
+static void report(const struct vm_dir *vm, const struct vm_config *config)
+{
+	struct lv_status status;
+	struct text out = { 0 };
+	char used[24], limit[24];
+	if (vm_status(vm, &status))
+		return;
+	for (uint32_t i = 0; i < status.device_count && i < LV_MAX_DEVICES; i++)
+		if (status.device[i].needs_reset)
+			log_warn("the %s device was stopped, as the guest broke a rule of its rings: %.*s", device_name(status.device[i].type),
+				 (int)sizeof(status.device[i].error), status.device[i].error);
+	if (status.crashed)
+		crash_report(&status, config->image, &out);
+	else if (status.state == LV_STATE_EXITED && status.error[0])
+		log_error("%.*s", (int)sizeof(status.error), status.error);
+	else if (out_of_memory(&status))
+		log_error("the VM ran out of memory: it used %s of %s; give more with --memory", size_print(status.memory_used, used, sizeof(used)),
+			  size_print(status.ram_limit, limit, sizeof(limit)));
+	if (out.size)
+		fd_write(STDERR_FILENO, out.data, out.size);
+	text_free(&out);
+}
+
+static int run_foreground(struct launch *launch, struct vm_dir *vm, const struct vm_config *config, struct error *error)
+{
+	struct terminal terminal = { 0 };
+	int status = config->terminal ? terminal_enter(&terminal) : 0;
+	if (status)
+		error_set(error, status, "the terminal: %s", strerror(-status));
+	else
+		status = foreground_wait(launch, error);
+	terminal_leave(&terminal);
+	report(vm, config);
+	return status;
+}
+
+static int run_detached(struct launch *launch, struct vm_dir *vm, const struct vm_config *config, struct error *error)
+{
+	int err = launch_settle(launch, error);
+	if (!err) {
+		struct text out = { 0 };
+		text_format(&out, "%s\n", vm->id);
+		err = text_print(&out);
+	}
+	return err;
+}
+
+/*
+ * We failed, and not the program: its own exit status may be any number, 125 too, so that the record is asked. Only the monitor
+ * writes it, and its last word is that the program has ended.
+ */
+static bool never_ran(const struct vm_dir *vm, const struct vm_config *config, int status)
+{
+	struct lv_status record;
+	if (status < 0 || config->detached)
+		return status < 0;
+	return status == EXIT_OWN && (vm_status(vm, &record) || record.state != LV_STATE_EXITED);
+}
+
+int vm_run(struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, bool *failed, struct error *error)
+{
+	struct launch launch;
+	if (!config->detached)
+		foreground_hold_signals();
+	int status = launch_start(&launch, config, vm, start_ns, error);
+	if (!status)
+		status = config->detached ? run_detached(&launch, vm, config, error) : run_foreground(&launch, vm, config, error);
+	launch_end(&launch);
+	*failed = never_ran(vm, config, status);
+	return status;
+}
