@@ -98,7 +98,7 @@ for n in 3 4; do
 done
 kill -INT "$pid"
 wait "$pid"
-check 'the third one in two seconds ends the VM' test $? = 130
+check 'the third one in two seconds ends the VM' test $? = 137
 check 'with a word' grep -q 'killed after 3 interrupts' "$work/err"
 start "$lightvm" run "$busybox" sleep 100 >"$work/out" 2>"$work/err"
 running() { "$lightvm" ps -q | grep -q .; }
