@@ -30,6 +30,8 @@ extern struct lv_shared test_shared_page;
 #pragma GCC visibility push(hidden)
 #endif
 
+#include "libos/core/user.h"
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))

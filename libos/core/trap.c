@@ -17,6 +17,18 @@ static bool from_libos(const struct regs *regs)
 	return regs->rip >= (uint64_t)__text_start && regs->rip < (uint64_t)__text_end;
 }
 
+/* The program's memory is not as it said: the function that touched it says so to its caller. */
+static bool from_user_copy(struct regs *regs)
+{
+	for (const struct user_fixup *fixup = user_fixups; fixup < user_fixups_end; fixup++) {
+		if (regs->rip < fixup->from || regs->rip >= fixup->to)
+			continue;
+		regs->rip = fixup->go_on;
+		return true;
+	}
+	return false;
+}
+
 static int simd_code(void)
 {
 	uint32_t mxcsr;
@@ -42,6 +54,8 @@ static void page_fault(struct regs *regs, uint64_t error, uint64_t addr)
 		console_note("lightvm: out of memory: the program used all that -m gives it\n");
 		process_exit(SIGKILL);
 	}
+	if (from_user_copy(regs))
+		return;
 	if (from_libos(regs))
 		panic("page fault in libos: address %lx, error %lx, rip %lx, rsp %lx", addr, error, regs->rip, regs->rsp);
 	int signo = code < 0 ? SIGBUS : SIGSEGV;
@@ -81,6 +95,8 @@ void trap_dispatch(struct regs *regs, uint64_t vector, uint64_t error, uint64_t 
 {
 	if (vector == PAGE_FAULT)
 		page_fault(regs, error, cr2);
+	else if (from_user_copy(regs))
+		return;
 	else if (from_libos(regs))
 		panic("trap %lu in libos: error %lx, rip %lx, rsp %lx", vector, error, regs->rip, regs->rsp);
 	else

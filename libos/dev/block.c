@@ -66,11 +66,16 @@ static void disk_prepare(struct disk *disk)
 }
 
 /* A request must not be left behind in the ring, so signals do not end the wait: the device answers soon. */
+static void look_or_wait(struct disk *disk)
+{
+	if (wait_on(&disk->wait, 0) == -EINTR && !pollers_run())
+		sched_yield_now();
+}
+
 static void await(struct disk *disk, const bool *done)
 {
 	while (!*done && !ring_broken(&disk->ring))
-		if (wait_on(&disk->wait, 0) == -EINTR && !pollers_run())
-			sched_yield_now();
+		look_or_wait(disk);
 }
 
 static int disk_submit(struct disk *disk, uint32_t type, uint64_t sector, void *data, uint32_t len)
@@ -91,7 +96,7 @@ static int disk_submit(struct disk *disk, uint32_t type, uint64_t sector, void *
 	disk_prepare(disk);
 	int result;
 	while ((result = ring_add(&disk->ring, piece, len ? 3 : 2, request)) == -ENOSPC)
-		wait_on(&disk->wait, 0);
+		look_or_wait(disk);
 	if (result < 0) {
 		kfree(request);
 		return result;
@@ -106,29 +111,34 @@ static int disk_submit(struct disk *disk, uint32_t type, uint64_t sector, void *
 }
 
 /* One piece of at most a bounce buffer: whole sectors around [offset, offset + n). */
-static int64_t read_piece(struct disk *disk, uint8_t *bounce, void *buffer, size_t n, uint64_t offset)
+static int64_t read_piece(struct disk *disk, uint8_t *bounce, uaddr_t to, size_t n, uint64_t offset)
 {
 	uint64_t first = offset / SECTOR, skip = offset % SECTOR;
 	uint32_t len = ALIGN_UP(skip + n, SECTOR);
 	int result = disk_submit(disk, REQUEST_IN, first, bounce, len);
-	if (result == 0)
-		memcpy(buffer, bounce + skip, n);
-	return result < 0 ? result : (int64_t)n;
+	if (result < 0)
+		return result;
+	size_t moved = buffer_put(to, bounce + skip, n);
+	return moved || !n ? (int64_t)moved : -EFAULT;
 }
 
-static int64_t write_piece(struct disk *disk, uint8_t *bounce, const void *buffer, size_t n, uint64_t offset)
+static int64_t write_piece(struct disk *disk, uint8_t *bounce, uaddr_t from, size_t n, uint64_t offset)
 {
 	uint64_t first = offset / SECTOR, skip = offset % SECTOR;
 	uint32_t len = ALIGN_UP(skip + n, SECTOR);
 	int result = len == n ? 0 : disk_submit(disk, REQUEST_IN, first, bounce, len);
 	if (result < 0)
 		return result;
-	memcpy(bounce + skip, buffer, n);
+	size_t moved = buffer_get(bounce + skip, from, n);
+	if (moved < n && len == n) /* the sectors behind it would be written with what the bounce buffer held before */
+		return -EFAULT;
+	if (!moved && n)
+		return -EFAULT;
 	result = disk_submit(disk, REQUEST_OUT, first, bounce, len);
-	return result < 0 ? result : (int64_t)n;
+	return result < 0 ? result : (int64_t)moved;
 }
 
-static int64_t transfer(struct disk *disk, char *buffer, size_t n, uint64_t offset, bool write)
+static int64_t transfer(struct disk *disk, uaddr_t buffer, size_t n, uint64_t offset, bool write)
 {
 	uint8_t *bounce = page_alloc(BOUNCE_ORDER);
 	int64_t done = 0;
@@ -143,24 +153,26 @@ static int64_t transfer(struct disk *disk, char *buffer, size_t n, uint64_t offs
 			break;
 		}
 		done += result;
+		if ((size_t)result < piece)
+			break;
 	}
 	page_free(bounce, BOUNCE_ORDER);
 	return done;
 }
 
-static int64_t block_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t block_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	struct disk *disk = file->private;
 	uint64_t size = disk_size(disk), at = *position;
 	if (at >= size)
 		return 0;
-	int64_t result = transfer(disk, buffer, MIN(n, size - at), at, false);
+	int64_t result = transfer(disk, to, MIN(n, size - at), at, false);
 	if (result > 0)
 		*position += result;
 	return result;
 }
 
-static int64_t block_write(struct file *file, const void *buffer, size_t n, int64_t *position)
+static int64_t block_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
 	struct disk *disk = file->private;
 	uint64_t size = disk_size(disk), at = *position;
@@ -168,7 +180,7 @@ static int64_t block_write(struct file *file, const void *buffer, size_t n, int6
 		return -EPERM;
 	if (at >= size)
 		return n ? -ENOSPC : 0;
-	int64_t result = transfer(disk, (void *)buffer, MIN(n, size - at), at, true);
+	int64_t result = transfer(disk, from, MIN(n, size - at), at, true);
 	if (result > 0)
 		*position += result;
 	return result;
@@ -184,10 +196,7 @@ static int64_t block_seek(struct file *file, int64_t offset, int whence)
 
 static long put(unsigned long arg, const void *value, size_t n)
 {
-	if (!user_ok((void *)arg, n, true))
-		return -EFAULT;
-	memcpy((void *)arg, value, n);
-	return 0;
+	return user_write(arg, value, n);
 }
 
 static long block_ioctl(struct file *file, unsigned request, unsigned long arg)

@@ -139,7 +139,7 @@ static int stdin_fill(struct file *file, struct stream *in, bool some_was_read)
 	return 0;
 }
 
-static int64_t stdin_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t stdin_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	struct stream *in = file->private;
 	size_t done = 0;
@@ -148,9 +148,11 @@ static int64_t stdin_read(struct file *file, void *buffer, size_t n, int64_t *po
 		if (result)
 			return done || result > 0 ? (int64_t)done : result;
 		size_t take = MIN(n - done, in->to - in->from);
-		memcpy((char *)buffer + done, in->page + in->from, take);
-		in->from += take;
-		done += take;
+		size_t moved = buffer_put(to + done, in->page + in->from, take);
+		in->from += moved;
+		done += moved;
+		if (moved < take)
+			return done ? (int64_t)done : -EFAULT;
 	}
 	post(in); /* the next bytes may come while the program works on these */
 	return done;
@@ -165,7 +167,7 @@ static unsigned tx_order(size_t n)
 	return order;
 }
 
-static int64_t send_some(struct stream *out, const char *bytes, size_t n)
+static int64_t send_some(struct stream *out, uaddr_t from, size_t n)
 {
 	unsigned order = tx_order(n);
 	struct tx_header *header = page_alloc(order);
@@ -175,9 +177,9 @@ static int64_t send_some(struct stream *out, const char *bytes, size_t n)
 		return -ENOMEM;
 	size_t take = MIN(n, (4096u << order) - sizeof(*header));
 	header->order = order;
-	memcpy(header + 1, bytes, take);
+	take = buffer_get(header + 1, from, take);
 	struct ring_buffer buffer = {.data = header + 1, .len = take};
-	int result = ring_add(&out->ring, &buffer, 1, header);
+	int result = take ? ring_add(&out->ring, &buffer, 1, header) : -EFAULT;
 	if (result < 0) {
 		page_free(header, order);
 		return result;
@@ -213,7 +215,7 @@ static int64_t broken_pipe(const struct stream *out)
 	return -EPIPE;
 }
 
-static int64_t output_write(struct file *file, const void *bytes, size_t n, int64_t *position)
+static int64_t output_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
 	struct stream *out = file->private;
 	size_t done = 0;
@@ -225,7 +227,7 @@ static int64_t output_write(struct file *file, const void *bytes, size_t n, int6
 		if (result == 0)
 			result = broken_pipe(out);
 		if (result == 0)
-			result = send_some(out, (const char *)bytes + done, n - done);
+			result = send_some(out, from + done, n - done);
 		if (result < 0)
 			return done ? (int64_t)done : result;
 		done += result;
@@ -273,31 +275,22 @@ static long console_ioctl(struct file *file, unsigned request, unsigned long arg
 {
 	struct stream *s = file->private;
 	if (request == FIONREAD && s == &stream[0]) {
-		if (!user_ok((void *)arg, sizeof(int), true))
-			return -EFAULT;
-		*(int *)arg = s->to - s->from;
-		return 0;
+		int waiting = s->to - s->from;
+		return user_put(arg, waiting);
 	}
 	if (!(s->flags & LV_STREAM_TTY))
 		return -ENOTTY;
+	const struct winsize_k size = {device->config.console.rows, device->config.console.columns, 0, 0};
+	const int pid = process_id();
 	switch (request) {
 	case TCGETS:
-		if (!user_ok((void *)arg, sizeof(ordinary), true))
-			return -EFAULT;
-		memcpy((void *)arg, &ordinary, sizeof(ordinary));
-		return 0;
+		return user_put(arg, ordinary);
 	case TCSETS: case TCSETSW: case TCSETSF: case TCSBRK: case TCFLSH: case TIOCSPGRP: case TIOCSCTTY:
 		return 0;
 	case TIOCGWINSZ:
-		if (!user_ok((void *)arg, sizeof(struct winsize_k), true))
-			return -EFAULT;
-		*(struct winsize_k *)arg = (struct winsize_k){device->config.console.rows, device->config.console.columns, 0, 0};
-		return 0;
+		return user_put(arg, size);
 	case TIOCGPGRP:
-		if (!user_ok((void *)arg, sizeof(int), true))
-			return -EFAULT;
-		*(int *)arg = process_id();
-		return 0;
+		return user_put(arg, pid);
 	}
 	return -ENOTTY;
 }
@@ -325,7 +318,7 @@ static const struct file_ops output_ops = {
 void console_note(const char *text)
 {
 	if (stream[2].file)
-		output_write(stream[2].file, text, strlen(text), NULL);
+		output_write(stream[2].file, (uaddr_t)text, strlen(text), NULL);
 }
 
 struct file *console_file(int number)

@@ -18,31 +18,38 @@ static uint32_t registered_count;
 
 /* ---- null, zero, full, random ---- */
 
-static int64_t nothing_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t nothing_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	return 0;
 }
 
-static int64_t all_written(struct file *file, const void *buffer, size_t n, int64_t *position)
+static int64_t all_written(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
 	return (int64_t)n;
 }
 
-static int64_t full_write(struct file *file, const void *buffer, size_t n, int64_t *position)
+static int64_t full_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
 	return -ENOSPC;
 }
 
-static int64_t zero_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t zero_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
-	memset(buffer, 0, n);
-	return (int64_t)n;
+	size_t done = buffer_zero(to, n);
+	return done || !n ? (int64_t)done : -EFAULT;
 }
 
-static int64_t random_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t random_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
-	random_bytes(buffer, n);
-	return (int64_t)n;
+	uint8_t bytes[256];
+	size_t done = 0, part, moved;
+	do {
+		part = MIN(n - done, sizeof(bytes));
+		random_bytes(bytes, part);
+		moved = buffer_put(to + done, bytes, part);
+		done += moved;
+	} while (done < n && moved == part);
+	return done || !n ? (int64_t)done : -EFAULT;
 }
 
 static int64_t stay_at_start(struct file *file, int64_t offset, int whence)
@@ -65,16 +72,16 @@ static const struct file_ops random_ops = { .kind = "random", .read = random_rea
 
 /* ---- the terminal: reads come from standard input, writes go to standard output ---- */
 
-static int64_t tty_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t tty_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	struct file *in = console_file(0);
-	return in ? in->ops->read(in, buffer, n, position) : 0;
+	return in ? in->ops->read(in, to, n, position) : 0;
 }
 
-static int64_t tty_write(struct file *file, const void *buffer, size_t n, int64_t *position)
+static int64_t tty_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
 	struct file *out = console_file(1);
-	return out ? out->ops->write(out, buffer, n, position) : (int64_t)n;
+	return out ? out->ops->write(out, from, n, position) : (int64_t)n;
 }
 
 static uint32_t tty_poll(struct file *file, struct waitq **queue)

@@ -123,7 +123,7 @@ static int need_listing(struct file *file, bool again)
 	return r;
 }
 
-static int64_t dir_readdir(struct file *file, void *buffer, size_t n)
+static int64_t dir_readdir(struct file *file, uaddr_t to, size_t n)
 {
 	if (file->dentry->parent && !file->dentry->hashed && file->dentry->inode->fs->remembered)
 		return -ENOENT;
@@ -145,7 +145,8 @@ static int64_t dir_readdir(struct file *file, void *buffer, size_t n)
 			return (int64_t)done; /* a position nobody was given */
 		if (done + record->d_reclen > n)
 			return done ? (int64_t)done : -EINVAL;
-		memcpy((char *)buffer + done, record, record->d_reclen);
+		if (buffer_put(to + done, record, record->d_reclen) < record->d_reclen)
+			return done ? (int64_t)done : -EFAULT;
 		done += record->d_reclen;
 		file->position = record->d_off;
 	}
@@ -178,7 +179,5 @@ SYSCALL(getdents64)
 		return -EBADF;
 	if (!file->ops->readdir)
 		return -ENOTDIR;
-	if (!user_ok((void *)a[1], n, true))
-		return -EFAULT;
-	return file->ops->readdir(file, (void *)a[1], n);
+	return user_range((uaddr_t)a[1], n) ? file->ops->readdir(file, (uaddr_t)a[1], n) : -EFAULT;
 }

@@ -19,7 +19,7 @@ static int wait_for(struct file *file, struct event *event)
 	return r == -EINTR ? -ERESTARTSYS : r;
 }
 
-static int64_t event_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t event_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	struct event *event = file->private;
 	if (n < sizeof(uint64_t))
@@ -30,20 +30,21 @@ static int64_t event_read(struct file *file, void *buffer, size_t n, int64_t *po
 			return r;
 	}
 	uint64_t value = event->semaphore ? 1 : event->count;
-	if (user_write(buffer, &value, sizeof(value)))
+	if (buffer_put(to, &value, sizeof(value)) < sizeof(value))
 		return -EFAULT;
 	event->count -= value;
 	wake_all(&event->waiting, EPOLLOUT | EPOLLWRNORM);
 	return sizeof(value);
 }
 
-static int64_t event_write(struct file *file, const void *buffer, size_t n, int64_t *position)
+static int64_t event_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
 	struct event *event = file->private;
 	uint64_t value;
 	if (n < sizeof(value))
 		return -EINVAL;
-	memcpy(&value, buffer, sizeof(value));
+	if (buffer_get(&value, from, sizeof(value)) < sizeof(value))
+		return -EFAULT;
 	if (value == UINT64_MAX)
 		return -EINVAL;
 	while (value > MOST - event->count) {

@@ -26,40 +26,16 @@ static int take_writable(long fd, struct file **file)
 	return r;
 }
 
-static int64_t read_into(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t read_into(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	if (!file->ops->read)
 		return file->ops->readdir || file->ops == &dir_ops ? -EISDIR : -EINVAL;
-	return file->ops->read(file, buffer, n, position);
+	return file->ops->read(file, to, n, position);
 }
 
-static int64_t write_from(struct file *file, const void *buffer, size_t n, int64_t *position)
+static int64_t write_from(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
-	return file->ops->write ? file->ops->write(file, buffer, n, position) : -EINVAL;
-}
-
-SYSCALL(read)
-{
-	struct file *file;
-	size_t n = MIN((size_t)a[2], MOST_AT_ONCE);
-	int64_t r = take_readable(a[0], &file);
-	if (r)
-		return r;
-	r = user_ok((void *)a[1], n, true) ? read_into(file, (void *)a[1], n, &file->position) : -EFAULT;
-	file_put(file);
-	return r;
-}
-
-SYSCALL(write)
-{
-	struct file *file;
-	size_t n = MIN((size_t)a[2], MOST_AT_ONCE);
-	int64_t r = take_writable(a[0], &file);
-	if (r)
-		return r;
-	r = user_ok((const void *)a[1], n, false) ? write_from(file, (const void *)a[1], n, &file->position) : -EFAULT;
-	file_put(file);
-	return r;
+	return file->ops->write ? file->ops->write(file, from, n, position) : -EINVAL;
 }
 
 static int check_position(const struct file *file, int64_t position)
@@ -67,32 +43,55 @@ static int check_position(const struct file *file, int64_t position)
 	return position < 0 ? -EINVAL : !file->ops->seek ? -ESPIPE : 0;
 }
 
-SYSCALL(pread64)
+/* position NULL: the file's own. */
+static int64_t read_at(const long *a, int64_t *position)
 {
 	struct file *file;
 	size_t n = MIN((size_t)a[2], MOST_AT_ONCE);
-	int64_t position = a[3], r = take_readable(a[0], &file);
+	int64_t r = take_readable(a[0], &file);
 	if (r)
 		return r;
-	r = check_position(file, position);
+	r = position ? check_position(file, *position) : 0;
 	if (!r)
-		r = user_ok((void *)a[1], n, true) ? read_into(file, (void *)a[1], n, &position) : -EFAULT;
+		r = user_range((uaddr_t)a[1], n) ? read_into(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
 	file_put(file);
 	return r;
 }
 
-SYSCALL(pwrite64)
+static int64_t write_at(const long *a, int64_t *position)
 {
 	struct file *file;
 	size_t n = MIN((size_t)a[2], MOST_AT_ONCE);
-	int64_t position = a[3], r = take_writable(a[0], &file);
+	int64_t r = take_writable(a[0], &file);
 	if (r)
 		return r;
-	r = check_position(file, position);
+	r = position ? check_position(file, *position) : 0;
 	if (!r)
-		r = user_ok((const void *)a[1], n, false) ? write_from(file, (const void *)a[1], n, &position) : -EFAULT;
+		r = user_range((uaddr_t)a[1], n) ? write_from(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
 	file_put(file);
 	return r;
+}
+
+SYSCALL(read)
+{
+	return read_at(a, NULL);
+}
+
+SYSCALL(write)
+{
+	return write_at(a, NULL);
+}
+
+SYSCALL(pread64)
+{
+	int64_t position = a[3];
+	return read_at(a, &position);
+}
+
+SYSCALL(pwrite64)
+{
+	int64_t position = a[3];
+	return write_at(a, &position);
 }
 
 /* ---- vectors ---- */
@@ -102,7 +101,7 @@ struct vectors {
 	int count;
 };
 
-static int64_t vectors_check(struct vectors *v, bool into)
+static int64_t vectors_check(struct vectors *v)
 {
 	size_t total = 0;
 	for (int i = 0; i < v->count; i++) {
@@ -111,7 +110,7 @@ static int64_t vectors_check(struct vectors *v, bool into)
 			return -EINVAL;
 		piece->iov_len = MIN(piece->iov_len, MOST_AT_ONCE - total);
 		total += piece->iov_len;
-		if (!user_ok(piece->iov_base, piece->iov_len, into))
+		if (!user_range((uaddr_t)piece->iov_base, piece->iov_len))
 			return -EFAULT;
 	}
 	return (int64_t)total;
@@ -123,20 +122,19 @@ static void vectors_free(struct vectors *v)
 		kfree(v->vector);
 }
 
-static int vectors_take(struct vectors *v, const struct iovec *from, uint64_t count, bool into)
+static int vectors_take(struct vectors *v, const void *from, uint64_t count)
 {
 	v->vector = v->few;
 	v->count = (int)count;
 	if (count > UIO_MAXIOV)
 		return -EINVAL;
-	if (!user_ok(from, count * sizeof(*from), false))
-		return -EFAULT;
-	if (count > FEW_VECTORS && !(v->vector = kmalloc(count * sizeof(*from)))) {
+	if (count > FEW_VECTORS && !(v->vector = kmalloc(count * sizeof(*v->vector)))) {
 		v->vector = v->few;
 		return -ENOMEM;
 	}
-	memcpy(v->vector, from, count * sizeof(*from));
-	int64_t r = vectors_check(v, into);
+	int64_t r = user_read(v->vector, from, count * sizeof(*v->vector));
+	if (!r)
+		r = vectors_check(v);
 	if (r < 0)
 		vectors_free(v);
 	return r < 0 ? (int)r : 0;
@@ -149,8 +147,8 @@ static int64_t each_piece(struct file *file, const struct vectors *v, bool into,
 		const struct iovec *piece = &v->vector[i];
 		if (!piece->iov_len)
 			continue;
-		int64_t r = into ? read_into(file, piece->iov_base, piece->iov_len, position) :
-			write_from(file, piece->iov_base, piece->iov_len, position);
+		int64_t r = into ? read_into(file, (uaddr_t)piece->iov_base, piece->iov_len, position) :
+			write_from(file, (uaddr_t)piece->iov_base, piece->iov_len, position);
 		if (r < 0)
 			return done ? done : r;
 		done += r;
@@ -176,7 +174,7 @@ static int64_t vector_io(long fd, const void *from, uint64_t count, int64_t *pos
 	if (!r && (flags & ~(int)LINUX_RWF_SUPPORTED))
 		r = -EOPNOTSUPP;
 	if (!r)
-		r = vectors_take(&v, from, count, into);
+		r = vectors_take(&v, from, count);
 	if (!r) {
 		int64_t (*whole)(struct file *, const struct iovec *, int) = into ? file->ops->readv : file->ops->writev;
 		int64_t end = file->inode ? (int64_t)file->inode->size : 0;
@@ -337,7 +335,7 @@ static int64_t send_regular(struct file *out, struct file *in, int64_t *from, si
 		if (r || !run)
 			return done ? (int64_t)done : r;
 		run = MIN(MIN(run, n - done), data ? (1ul << 20) : sizeof(zeros));
-		r = write_from(out, data ? data : zeros, run, to);
+		r = write_from(out, (uaddr_t)(data ? data : zeros), run, to);
 		if (r < 0)
 			return done ? (int64_t)done : r;
 		*from += r;
@@ -348,21 +346,23 @@ static int64_t send_regular(struct file *out, struct file *in, int64_t *from, si
 	return (int64_t)done;
 }
 
-/* What was read and cannot be written would be lost: so only as much is read as is sure to be asked for once more. */
+/* Of what was read the position passes only what could be written: the rest is read again. */
 static int64_t send_stream(struct file *out, struct file *in, int64_t *from, size_t n, int64_t *to)
 {
 	char *bounce = page_alloc(BOUNCE_ORDER);
 	if (!bounce)
 		return -ENOMEM;
-	int64_t done = 0, r = read_into(in, bounce, MIN(n, BOUNCE), from);
+	int64_t start = *from, done = 0, w = 0, r = read_into(in, (uaddr_t)bounce, MIN(n, BOUNCE), from);
 	while (r > 0 && done < r) {
-		int64_t w = write_from(out, bounce + done, (size_t)(r - done), to);
-		if (w < 0)
+		w = write_from(out, (uaddr_t)bounce + (uint64_t)done, (size_t)(r - done), to);
+		if (w <= 0)
 			break;
 		done += w;
 	}
 	page_free(bounce, BOUNCE_ORDER);
-	return r > 0 ? done : r;
+	if (r > 0)
+		*from = start + done;
+	return done ? done : r < 0 ? r : w;
 }
 
 static int64_t send(struct file *out, struct file *in, int64_t *from, size_t n, int64_t *to)
@@ -383,46 +383,58 @@ static int take_pair(long in_fd, long out_fd, struct file **in, struct file **ou
 	return r;
 }
 
+/* Only from what can be read again: what a pipe or a socket gave and the other side did not take would be lost. */
+static int64_t send_from(struct file *out, struct file *in, int64_t *from, size_t n)
+{
+	return *from < 0 || !in->ops->seek ? -EINVAL : send(out, in, from, n, &out->position);
+}
+
 SYSCALL(sendfile)
 {
 	struct file *in, *out;
-	int64_t *offset = (int64_t *)a[2];
-	int64_t r = take_pair(a[1], a[0], &in, &out);
+	uaddr_t offset = (uaddr_t)a[2];
+	int64_t r = take_pair(a[1], a[0], &in, &out), from = r ? 0 : in->position;
 	if (r)
 		return r;
-	if (offset && !user_ok(offset, sizeof(*offset), true)) {
+	if (offset)
+		r = user_get(&from, offset) ? -EFAULT : in->ops->seek ? 0 : -ESPIPE;
+	if (!r)
+		r = send_from(out, in, &from, (size_t)a[3]);
+	if (!offset)
+		in->position = from;
+	else if (r >= 0 && user_put(offset, from))
 		r = -EFAULT;
-	} else {
-		int64_t from = offset ? *offset : in->position;
-		r = from < 0 ? -EINVAL : offset && !in->ops->seek ? -ESPIPE : send(out, in, &from, (size_t)a[3], &out->position);
-		if (!offset)
-			in->position = from;
-		else if (user_ok(offset, sizeof(*offset), true))
-			*offset = from;
-	}
 	file_put(in);
 	file_put(out);
 	return r;
 }
 
+static int64_t copy_range(struct file *in, int64_t *from, struct file *out, int64_t *to, uint64_t n)
+{
+	if (in->ops != &regular_ops || out->ops != &regular_ops || *from < 0 || *to < 0)
+		return -EINVAL;
+	if (in->inode == out->inode && (uint64_t)*from < (uint64_t)*to + n && (uint64_t)*to < (uint64_t)*from + n)
+		return -EINVAL;
+	return send(out, in, from, n, to);
+}
+
 SYSCALL(copy_file_range)
 {
 	struct file *in, *out;
-	int64_t *in_offset = (int64_t *)a[1], *out_offset = (int64_t *)a[3];
-	int64_t r = take_pair(a[0], a[2], &in, &out);
+	uaddr_t in_offset = (uaddr_t)a[1], out_offset = (uaddr_t)a[3];
+	int64_t r = take_pair(a[0], a[2], &in, &out), from, to;
 	if (r)
 		return r;
-	if ((in_offset && !user_ok(in_offset, 8, true)) || (out_offset && !user_ok(out_offset, 8, true))) {
+	from = in->position;
+	to = out->position;
+	if ((in_offset && user_get(&from, in_offset)) || (out_offset && user_get(&to, out_offset)))
 		r = -EFAULT;
-	} else if (in->ops != &regular_ops || out->ops != &regular_ops || a[5]) {
-		r = -EINVAL;
-	} else {
-		int64_t *from = in_offset ? in_offset : &in->position, *to = out_offset ? out_offset : &out->position;
-		uint64_t n = (uint64_t)a[4];
-		if (*from < 0 || *to < 0 || (in->inode == out->inode && (uint64_t)*from < (uint64_t)*to + n && (uint64_t)*to < (uint64_t)*from + n))
-			r = -EINVAL;
-		else
-			r = send(out, in, from, n, to);
+	else
+		r = a[5] ? -EINVAL : copy_range(in, &from, out, &to, (uint64_t)a[4]);
+	if (r > 0) {
+		int failed = in_offset ? user_put(in_offset, from) : (in->position = from, 0);
+		failed |= out_offset ? user_put(out_offset, to) : (out->position = to, 0);
+		r = failed ? -EFAULT : r;
 	}
 	file_put(in);
 	file_put(out);

@@ -23,13 +23,14 @@ struct file {
 	void *private;
 };
 
-/* A NULL operation answers what Linux answers for such a file (EINVAL, ESPIPE, ENOTTY ...). The buffers were checked by user_ok. */
+/* A NULL operation answers what Linux answers for such a file (EINVAL, ESPIPE, ENOTTY ...). 
+   Reads and writes take addresses of buffers, which belong to the program or to libos (user.h: buffer_get, buffer_put). */
 struct file_ops {
 	const char *kind; /* for /proc/self/fd: "pipe", "socket", "eventfd" ... */
-	int64_t (*read)(struct file *file, void *buffer, size_t n, int64_t *position);
-	int64_t (*write)(struct file *file, const void *buffer, size_t n, int64_t *position);
+	int64_t (*read)(struct file *file, uaddr_t to, size_t n, int64_t *position);
+	int64_t (*write)(struct file *file, uaddr_t from, size_t n, int64_t *position);
 	/* The whole vector in one step, for files to which its pieces are not the same as the whole (sockets); NULL: read and
-	   write are called for each piece. The vector was copied from the program, its buffers were checked by user_ok. */
+	   write are called for each piece. The vector was copied from the program. */
 	int64_t (*readv)(struct file *file, const struct iovec *vector, int count);
 	int64_t (*writev)(struct file *file, const struct iovec *vector, int count);
 	/* Ready events now; *queue is set to what is woken when they change (NULL: they never do). */
@@ -37,7 +38,7 @@ struct file_ops {
 	int64_t (*seek)(struct file *file, int64_t offset, int whence);
 	long (*ioctl)(struct file *file, unsigned request, unsigned long arg);
 	int (*stat)(struct file *file, struct stat *st);
-	int64_t (*readdir)(struct file *file, void *buffer, size_t n); /* getdents64 records */
+	int64_t (*readdir)(struct file *file, uaddr_t to, size_t n); /* getdents64 records */
 	int (*truncate)(struct file *file, uint64_t size);
 	int (*sync)(struct file *file); /* fsync; NULL: there is nothing to do */
 	/* The page of the file at offset, for mmap: its physical (identity) address, or 0 if it has none there (past the end);

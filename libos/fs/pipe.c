@@ -46,29 +46,26 @@ static uint32_t filled(const struct pipe *pipe)
 	return pipe->to - pipe->from;
 }
 
-/* While a call waited, another thread may have unmapped its buffer. */
-static bool still_there(const void *buffer, size_t n, bool write)
-{
-	return (uint64_t)buffer - LV_WINDOW < LV_WINDOW_END - LV_WINDOW || user_ok(buffer, n, write);
-}
-
-static size_t take(struct pipe *pipe, char *buffer, size_t n)
+static size_t take(struct pipe *pipe, uaddr_t to, size_t n)
 {
 	size_t done = 0;
 	n = MIN(n, filled(pipe));
 	while (done < n) {
 		uint32_t at = pipe->from % PIPE_SIZE;
 		size_t part = MIN(n - done, 4096 - at % 4096);
-		memcpy(buffer + done, pipe->page[at / 4096] + at % 4096, part);
-		pipe->from += (uint32_t)part;
-		done += part;
+		size_t moved = buffer_put(to + done, pipe->page[at / 4096] + at % 4096, part);
+		pipe->from += (uint32_t)moved;
+		done += moved;
+		if (moved < part)
+			break;
 	}
 	if (!filled(pipe)) /* small messages stay in the first page */
 		pipe->from = pipe->to = 0;
 	return done;
 }
 
-static size_t put(struct pipe *pipe, const char *buffer, size_t n)
+/* Bytes put; fewer than there is room for when the buffer ends or memory does: *r says which. */
+static size_t put(struct pipe *pipe, uaddr_t from, size_t n, int *r)
 {
 	size_t done = 0;
 	n = MIN(n, PIPE_SIZE - filled(pipe));
@@ -76,16 +73,22 @@ static size_t put(struct pipe *pipe, const char *buffer, size_t n)
 		uint32_t at = pipe->to % PIPE_SIZE;
 		size_t part = MIN(n - done, 4096 - at % 4096);
 		char **page = &pipe->page[at / 4096];
-		if (!*page && !(*page = page_alloc(0)))
+		if (!*page && !(*page = page_alloc(0))) {
+			*r = -ENOMEM;
 			break;
-		memcpy(*page + at % 4096, buffer + done, part);
-		pipe->to += (uint32_t)part;
-		done += part;
+		}
+		size_t moved = buffer_get(*page + at % 4096, from + done, part);
+		pipe->to += (uint32_t)moved;
+		done += moved;
+		if (moved < part) {
+			*r = -EFAULT;
+			break;
+		}
 	}
 	return done;
 }
 
-static int64_t pipe_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t pipe_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	struct pipe *pipe = file->private;
 	if (!n)
@@ -98,10 +101,10 @@ static int64_t pipe_read(struct file *file, void *buffer, size_t n, int64_t *pos
 		int r = wait_on(&pipe->readable, 0);
 		if (r)
 			return r == -EINTR ? -ERESTARTSYS : r;
-		if (!still_there(buffer, n, true))
-			return -EFAULT;
 	}
-	size_t done = take(pipe, buffer, n);
+	size_t done = take(pipe, to, n);
+	if (!done)
+		return -EFAULT;
 	wake_all(&pipe->writable, EPOLLOUT | EPOLLWRNORM);
 	return (int64_t)done;
 }
@@ -113,7 +116,7 @@ static int64_t broken(void)
 	return -EPIPE;
 }
 
-static int64_t pipe_write(struct file *file, const void *buffer, size_t n, int64_t *position)
+static int64_t pipe_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
 	struct pipe *pipe = file->private;
 	size_t done = 0;
@@ -124,11 +127,13 @@ static int64_t pipe_write(struct file *file, const void *buffer, size_t n, int64
 		if (!n)
 			return 0;
 		if (n <= ATOMIC ? room >= n : room > 0) {
-			size_t part = put(pipe, (const char *)buffer + done, n - done);
-			if (!part)
-				return done ? (int64_t)done : -ENOMEM;
+			int r = 0;
+			size_t part = put(pipe, from + done, n - done, &r);
 			done += part;
-			wake_all(&pipe->readable, EPOLLIN | EPOLLRDNORM);
+			if (part)
+				wake_all(&pipe->readable, EPOLLIN | EPOLLRDNORM);
+			if (r)
+				return done ? (int64_t)done : r;
 			continue;
 		}
 		if (file->flags & O_NONBLOCK)
@@ -136,8 +141,6 @@ static int64_t pipe_write(struct file *file, const void *buffer, size_t n, int64
 		int r = wait_on(&pipe->writable, 0);
 		if (r)
 			return done ? (int64_t)done : r == -EINTR ? -ERESTARTSYS : r;
-		if (!still_there(buffer, n, false))
-			return done ? (int64_t)done : -EFAULT;
 	}
 	return (int64_t)done;
 }
@@ -270,12 +273,10 @@ static struct file *pipe_end(struct pipe *pipe, uint32_t flags)
 	return file;
 }
 
-static long pipe_pair(int *fds, uint32_t flags)
+static long pipe_pair(uaddr_t to, uint32_t flags)
 {
 	if (flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
 		return -EINVAL;
-	if (!user_ok(fds, 2 * sizeof(*fds), true))
-		return -EFAULT;
 	struct pipe *pipe = pipe_new();
 	if (!pipe)
 		return -ENOMEM;
@@ -299,17 +300,20 @@ static long pipe_pair(int *fds, uint32_t flags)
 		fd_close(in_fd);
 		return out_fd;
 	}
-	fds[0] = in_fd;
-	fds[1] = out_fd;
-	return 0;
+	const int fds[2] = { in_fd, out_fd };
+	if (!user_write(to, fds, sizeof(fds)))
+		return 0;
+	fd_close(in_fd);
+	fd_close(out_fd);
+	return -EFAULT;
 }
 
 SYSCALL(pipe)
 {
-	return pipe_pair((int *)a[0], 0);
+	return pipe_pair((uaddr_t)a[0], 0);
 }
 
 SYSCALL(pipe2)
 {
-	return pipe_pair((int *)a[0], (uint32_t)a[1]);
+	return pipe_pair((uaddr_t)a[0], (uint32_t)a[1]);
 }

@@ -50,12 +50,14 @@ void text_add(struct text *text, const char *format, ...)
 
 /* ---- files ---- */
 
+#define WRITE_MOST 128 /* what is written here is a word or a number; the rest is ignored */
+
 struct reading { /* of one open file */
 	struct place place;
 	struct text text;
 };
 
-static int64_t proc_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t proc_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	struct reading *reading = file->private;
 	if (*position == 0) {
@@ -66,15 +68,22 @@ static int64_t proc_read(struct file *file, void *buffer, size_t n, int64_t *pos
 	if ((uint64_t)*position >= reading->text.used)
 		return 0;
 	size_t take = MIN(n, reading->text.used - (size_t)*position);
-	memcpy(buffer, reading->text.data + *position, take);
-	*position += (int64_t)take;
-	return (int64_t)take;
+	size_t done = buffer_put(to, reading->text.data + *position, take);
+	*position += (int64_t)done;
+	return done || !take ? (int64_t)done : -EFAULT;
 }
 
-static int64_t proc_write(struct file *file, const void *buffer, size_t n, int64_t *position)
+static int64_t proc_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
 	struct reading *reading = file->private;
-	return reading->place.node->write ? reading->place.node->write(reading->place.key, buffer, n) : -EIO;
+	char text[WRITE_MOST];
+	size_t take = MIN(n, sizeof(text));
+	if (!reading->place.node->write)
+		return -EIO;
+	if (buffer_get(text, from, take) < take)
+		return -EFAULT;
+	int64_t r = reading->place.node->write(reading->place.key, text, take);
+	return r < 0 ? r : (int64_t)n;
 }
 
 static int64_t proc_seek(struct file *file, int64_t offset, int whence)

@@ -40,7 +40,7 @@ int inode_run(struct inode *inode, uint64_t offset, const uint8_t **data, size_t
 	return r;
 }
 
-int64_t inode_read(struct inode *inode, uint64_t offset, void *buffer, size_t n)
+int64_t inode_read(struct inode *inode, uint64_t offset, uaddr_t to, size_t n)
 {
 	size_t done = 0;
 	while (done < n) {
@@ -52,11 +52,10 @@ int64_t inode_read(struct inode *inode, uint64_t offset, void *buffer, size_t n)
 		if (!run)
 			break;
 		run = MIN(run, n - done);
-		if (data)
-			memcpy((char *)buffer + done, data, run);
-		else
-			memset((char *)buffer + done, 0, run);
-		done += run;
+		size_t moved = data ? buffer_put(to + done, data, run) : buffer_zero(to + done, run);
+		done += moved;
+		if (moved < run)
+			return done ? (int64_t)done : -EFAULT;
 	}
 	return (int64_t)done;
 }
@@ -64,7 +63,7 @@ int64_t inode_read(struct inode *inode, uint64_t offset, void *buffer, size_t n)
 /* Fills a new page with what the file has there now. */
 static int fill_page(struct inode *inode, uint64_t offset, char *page)
 {
-	int64_t r = offset < inode->lower_size ? inode_read(inode, offset, page, PAGE) : 0;
+	int64_t r = offset < inode->lower_size ? inode_read(inode, offset, (uaddr_t)page, PAGE) : 0;
 	if (r < 0)
 		return (int)r;
 	memset(page + r, 0, PAGE - (size_t)r);
@@ -94,7 +93,7 @@ static int own_page(struct inode *inode, uint64_t index, bool whole, char **page
 	return 0;
 }
 
-int64_t inode_write(struct inode *inode, uint64_t offset, const void *buffer, size_t n)
+int64_t inode_write(struct inode *inode, uint64_t offset, uaddr_t from, size_t n)
 {
 	size_t done = 0;
 	int r = 0;
@@ -105,10 +104,18 @@ int64_t inode_write(struct inode *inode, uint64_t offset, const void *buffer, si
 		uint64_t at = offset + done;
 		size_t take = MIN(PAGE - at % PAGE, n - done);
 		char *page;
+		bool fresh = take == PAGE && !page_at(inode, at / PAGE); /* then nobody fills it but this write */
 		r = own_page(inode, at / PAGE, take == PAGE, &page);
 		if (r)
 			break;
-		memcpy(page + at % PAGE, (const char *)buffer + done, take);
+		size_t moved = buffer_get(page + at % PAGE, from + done, take);
+		if (moved < take) {
+			if (fresh) /* the program's buffer ends inside the page: the file keeps what it had there */
+				store_cut(&inode->pages, at / PAGE, at / PAGE + 1);
+			done += fresh ? 0 : moved;
+			r = -EFAULT;
+			break;
+		}
 		done += take;
 	}
 	if (done) {
@@ -199,15 +206,15 @@ int inode_fallocate(struct inode *inode, int mode, uint64_t offset, uint64_t len
 
 /* ---- as a file ---- */
 
-static int64_t regular_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t regular_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
-	int64_t r = inode_read(file->inode, (uint64_t)*position, buffer, n);
+	int64_t r = inode_read(file->inode, (uint64_t)*position, to, n);
 	if (r > 0)
 		*position += r;
 	return r;
 }
 
-static int64_t regular_write(struct file *file, const void *buffer, size_t n, int64_t *position)
+static int64_t regular_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
 	struct inode *inode = file->inode;
 	if (file->flags & O_APPEND)
@@ -215,7 +222,7 @@ static int64_t regular_write(struct file *file, const void *buffer, size_t n, in
 	if (inode->seals && ((inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ||
 			     ((inode->seals & F_SEAL_GROW) && (uint64_t)*position + n > inode->size)))
 		return -EPERM;
-	int64_t r = inode_write(inode, (uint64_t)*position, buffer, n);
+	int64_t r = inode_write(inode, (uint64_t)*position, from, n);
 	if (r > 0)
 		inode_drop_set_id(inode);
 	if (r > 0)

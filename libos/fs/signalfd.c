@@ -27,7 +27,7 @@ static struct signalfd_siginfo_k record(const struct siginfo_k *info)
 	return out;
 }
 
-static int64_t signal_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t signal_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	size_t done = 0;
 	if (n < sizeof(struct signalfd_siginfo_k))
@@ -36,7 +36,7 @@ static int64_t signal_read(struct file *file, void *buffer, size_t n, int64_t *p
 		struct siginfo_k info = { 0 };
 		if (signal_take(mask_of(file), &info)) {
 			struct signalfd_siginfo_k out = record(&info);
-			if (user_write((char *)buffer + done, &out, sizeof(out)))
+			if (buffer_put(to + done, &out, sizeof(out)) < sizeof(out))
 				return done ? (int64_t)done : -EFAULT;
 			done += sizeof(out);
 			continue;

@@ -42,7 +42,7 @@ static uint64_t take_ticks(struct timer_file *t)
 	return ticks;
 }
 
-static int64_t timer_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t timer_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	struct timer_file *t = file->private;
 	if (n < sizeof(uint64_t))
@@ -55,7 +55,7 @@ static int64_t timer_read(struct file *file, void *buffer, size_t n, int64_t *po
 			return r == -EINTR ? -ERESTARTSYS : r;
 	}
 	uint64_t ticks = take_ticks(t);
-	return user_write(buffer, &ticks, sizeof(ticks)) ? -EFAULT : (int64_t)sizeof(ticks);
+	return buffer_put(to, &ticks, sizeof(ticks)) < sizeof(ticks) ? -EFAULT : (int64_t)sizeof(ticks);
 }
 
 static uint32_t timer_poll(struct file *file, struct waitq **queue)

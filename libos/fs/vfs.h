@@ -152,8 +152,9 @@ void store_cut(struct page_store *store, uint64_t from, uint64_t to);   /* frees
 extern const struct file_ops regular_ops;
 /* The longest run of bytes at offset that lie together: data NULL for a hole; len 0 at the end. */
 int inode_run(struct inode *inode, uint64_t offset, const uint8_t **data, size_t *len);
-int64_t inode_read(struct inode *inode, uint64_t offset, void *buffer, size_t n);
-int64_t inode_write(struct inode *inode, uint64_t offset, const void *buffer, size_t n);
+/* Buffers as those of file_ops: bytes moved, or -errno (-EFAULT if it was the first byte's place that is missing). */
+int64_t inode_read(struct inode *inode, uint64_t offset, uaddr_t to, size_t n);
+int64_t inode_write(struct inode *inode, uint64_t offset, uaddr_t from, size_t n);
 int inode_truncate(struct inode *inode, uint64_t size);
 int inode_fallocate(struct inode *inode, int mode, uint64_t offset, uint64_t len);
 

@@ -56,7 +56,7 @@ int text_file_make(const char *path, const char *text, size_t n)
 		result = -EEXIST;
 	else
 		result = vfs_create(walk.dentry, S_IFREG | 0644, 0, &inode);
-	if (result == 0 && inode_write(inode, 0, text, n) < 0)
+	if (result == 0 && inode_write(inode, 0, (uaddr_t)text, n) < 0)
 		result = -ENOSPC;
 	walk_done(&walk);
 	return result;

@@ -38,15 +38,15 @@ static int64_t socket_writev(struct file *file, const struct iovec *vector, int 
 	return socket_vector(file, vector, count, true);
 }
 
-static int64_t socket_read(struct file *file, void *buffer, size_t n, int64_t *position)
+static int64_t socket_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
-	struct iovec vector = {.iov_base = buffer, .iov_len = n};
+	struct iovec vector = {.iov_base = (void *)to, .iov_len = n};
 	return socket_vector(file, &vector, 1, false);
 }
 
-static int64_t socket_write(struct file *file, const void *buffer, size_t n, int64_t *position)
+static int64_t socket_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
-	struct iovec vector = {.iov_base = (void *)buffer, .iov_len = n};
+	struct iovec vector = {.iov_base = (void *)from, .iov_len = n};
 	return socket_vector(file, &vector, 1, true);
 }
 
@@ -59,10 +59,7 @@ static uint32_t socket_poll(struct file *file, struct waitq **queue)
 
 static long put_int(unsigned long arg, int value)
 {
-	if (!user_ok((void *)arg, sizeof(value), true))
-		return -EFAULT;
-	*(int *)arg = value;
-	return 0;
+	return user_put(arg, value);
 }
 
 static long socket_ioctl(struct file *file, unsigned request, unsigned long arg)

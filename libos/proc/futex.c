@@ -93,16 +93,15 @@ static int wait_queued(uint64_t addr, uint32_t bitset, uint64_t deadline)
 	return result;
 }
 
-static bool word_ok(uint64_t addr)
-{
-	return user_ok((void *)addr, sizeof(uint32_t), true) || user_ok((void *)addr, sizeof(uint32_t), false);
-}
-
 static long futex_wait(uint64_t addr, uint32_t value, uint32_t bitset, uint64_t deadline)
 {
 	if (!bitset)
 		return -EINVAL;
-	if (*(volatile uint32_t *)addr != value)
+	uint32_t word;
+
+	if (user_get(&word, addr))
+		return -EFAULT;
+	if (word != value)
 		return -EAGAIN;
 	int result = wait_queued(addr, bitset, deadline);
 
@@ -126,12 +125,14 @@ static long requeue(uint64_t from, int wakes, int moves, uint64_t to)
 }
 
 /* FUTEX_WAKE_OP: what the second word becomes, and whether what it was fulfils the comparison. */
-static int operate(uint32_t *word, uint32_t encoded, bool *fulfilled)
+static int operate(uint64_t addr, uint32_t encoded, bool *fulfilled)
 {
 	int op = (int)(encoded >> 28 & 7), comparison = (int)(encoded >> 24 & 15);
 	int argument = (int)(encoded << 8) >> 20, operand = (int)(encoded << 20) >> 20;
-	int old = (int)*word, new;
+	int old, new;
 
+	if (user_get(&old, addr))
+		return -EFAULT;
 	if (encoded >> 31 & 1)
 		argument = (int)(1u << (argument & 31));
 	switch (op) {
@@ -151,14 +152,13 @@ static int operate(uint32_t *word, uint32_t encoded, bool *fulfilled)
 	case FUTEX_OP_CMP_GE: *fulfilled = old >= operand; break;
 	default: return -ENOSYS;
 	}
-	*word = (uint32_t)new;
-	return 0;
+	return user_put(addr, new);
 }
 
 static long wake_op(uint64_t first, int most_first, uint64_t second, int most_second, uint32_t encoded)
 {
 	bool fulfilled;
-	int error = operate((uint32_t *)second, encoded, &fulfilled);
+	int error = operate(second, encoded, &fulfilled);
 
 	if (error)
 		return error;
@@ -171,12 +171,16 @@ static long wake_op(uint64_t first, int most_first, uint64_t second, int most_se
 
 static long pi_lock(uint64_t addr, uint64_t deadline, bool try_only)
 {
-	uint32_t *word = (uint32_t *)addr, owner = *word & FUTEX_TID_MASK;
-	uint32_t me = (uint32_t)current->tid;
+	uint32_t me = (uint32_t)current->tid, word, owner;
 
-	if (!owner) {
-		*word = me | (*word & FUTEX_OWNER_DIED) | (find(addr, MATCH_ANY) ? FUTEX_WAITERS : 0);
+	if (user_cmpxchg(addr, 0, me | (find(addr, MATCH_ANY) ? FUTEX_WAITERS : 0), &word))
+		return -EFAULT;
+	if (!word)
 		return 0;
+	owner = word & FUTEX_TID_MASK;
+	if (!owner) {
+		word = me | (word & FUTEX_OWNER_DIED) | (find(addr, MATCH_ANY) ? FUTEX_WAITERS : 0);
+		return user_put(addr, word);
 	}
 	if (owner == me)
 		return -EDEADLK;
@@ -184,30 +188,33 @@ static long pi_lock(uint64_t addr, uint64_t deadline, bool try_only)
 		return -EAGAIN;
 	if (!thread_find((int)owner))
 		return -ESRCH;
-	*word |= FUTEX_WAITERS;
+	word |= FUTEX_WAITERS;
+	if (user_put(addr, word))
+		return -EFAULT;
 	int result = wait_queued(addr, MATCH_ANY, deadline);
 
 	return result == -EINTR ? -ERESTARTNOINTR : result;
 }
 
-static void pi_hand_over(uint64_t addr, uint32_t flags)
+static int pi_hand_over(uint64_t addr, uint32_t flags)
 {
 	struct futex_waiter *next = find(addr, MATCH_ANY);
+	uint32_t word = flags;
 
-	if (!next) {
-		*(uint32_t *)addr = flags;
-		return;
-	}
+	if (!next)
+		return user_put(addr, word);
 	wake(next);
-	*(uint32_t *)addr = (uint32_t)next->thread->tid | flags | (find(addr, MATCH_ANY) ? FUTEX_WAITERS : 0);
+	word |= (uint32_t)next->thread->tid | (find(addr, MATCH_ANY) ? FUTEX_WAITERS : 0);
+	return user_put(addr, word);
 }
 
 static long pi_unlock(uint64_t addr)
 {
-	if ((*(uint32_t *)addr & FUTEX_TID_MASK) != (uint32_t)current->tid)
-		return -EPERM;
-	pi_hand_over(addr, 0);
-	return 0;
+	uint32_t word;
+
+	if (user_get(&word, addr))
+		return -EFAULT;
+	return (word & FUTEX_TID_MASK) != (uint32_t)current->tid ? -EPERM : pi_hand_over(addr, 0);
 }
 
 /* ---- the system call ---- */
@@ -246,13 +253,10 @@ SYSCALL(futex)
 {
 	uint64_t addr = (uint64_t)a[0], second = (uint64_t)a[4], deadline;
 	int op = (int)a[1], command = op & FUTEX_CMD_MASK, most = (int)a[2], most_second = (int)a[3];
+	uint32_t word;
 
 	if ((addr & 3) || (uses_second(command) && (second & 3)))
 		return -EINVAL;
-	if (command != FUTEX_WAKE && command != FUTEX_WAKE_BITSET && !word_ok(addr))
-		return -EFAULT;
-	if (uses_second(command) && !user_ok((void *)second, sizeof(uint32_t), true))
-		return -EFAULT;
 	int error = read_deadline(op, (const void *)a[3], &deadline);
 
 	if (error)
@@ -269,7 +273,7 @@ SYSCALL(futex)
 	case FUTEX_REQUEUE:
 		return requeue(addr, most, most_second, second);
 	case FUTEX_CMP_REQUEUE:
-		return *(volatile uint32_t *)addr != (uint32_t)a[5] ? -EAGAIN : requeue(addr, most, most_second, second);
+		return user_get(&word, addr) ? -EFAULT : word != (uint32_t)a[5] ? -EAGAIN : requeue(addr, most, most_second, second);
 	case FUTEX_WAKE_OP:
 		return wake_op(addr, most, second, most_second, (uint32_t)a[5]);
 	case FUTEX_LOCK_PI:
@@ -308,18 +312,19 @@ SYSCALL(get_robust_list)
 /* A lock whose holder ended: the next one who takes it is told. */
 static void owner_died(struct thread *thread, uint64_t addr, bool pi)
 {
-	if ((addr & 3) || !user_ok((void *)addr, sizeof(uint32_t), true))
-		return;
-	uint32_t word = *(volatile uint32_t *)addr;
+	uint32_t word;
 
+	if ((addr & 3) || user_get(&word, addr))
+		return;
 	if ((word & FUTEX_TID_MASK) != (uint32_t)thread->tid)
 		return;
 	if (pi) {
 		pi_hand_over(addr, FUTEX_OWNER_DIED);
 		return;
 	}
-	*(volatile uint32_t *)addr = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-	if (word & FUTEX_WAITERS)
+	uint32_t left = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+
+	if (!user_put(addr, left) && (word & FUTEX_WAITERS))
 		futex_wake_addr(addr, 1);
 }
 
@@ -348,8 +353,7 @@ void futex_thread_exit(struct thread *thread)
 	cpu_time_thread_ends(thread);
 	signal_thread_exit(thread);
 	walk_robust_list(thread);
-	if (!thread->clear_child_tid || !user_ok((void *)thread->clear_child_tid, sizeof(uint32_t), true))
+	if (!thread->clear_child_tid || user_zero(thread->clear_child_tid, sizeof(uint32_t)))
 		return;
-	*(volatile uint32_t *)thread->clear_child_tid = 0;
 	futex_wake_addr(thread->clear_child_tid, 1);
 }

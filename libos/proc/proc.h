@@ -10,9 +10,7 @@
 #include <linux/capability.h>
 #include <linux/signal.h>
 
-/* ---- user.c: small copies between libos and the program: 0 or -EFAULT ---- */
-int user_read(void *to, const void *user, size_t n);
-int user_write(void *user, const void *from, size_t n);
+/* ---- user_time.c ---- */
 /* A timespec of the program as ns: 0, -EFAULT, or -EINVAL if it is not normalised or negative. Far times are clamped. */
 int user_read_time(const void *user, uint64_t *ns);
 int user_write_time(void *user, uint64_t ns);

@@ -30,6 +30,34 @@ for name in rights; do
 done
 program large -m 128M
 
+# Memory that is not what a system call was told: also while it waits for a disk, which for the process is a file, and for its input.
+program usermem
+truncate -s 4M "$work/disk"
+cp "$work/disk" "$work/disk.process"
+"${guest}usermem" disk "$work/disk.process" >"$work/native.out"
+run --disk "$work/disk" "${guest}usermem" disk /dev/vda >"$work/vm.out" 2>"$work/vm.err"
+vm=$?
+if [ $vm = 0 ] && diff "$work/native.out" "$work/vm.out"; then ok 'guest usermem disk'; else
+	cat "$work/vm.out" "$work/vm.err"
+	not_ok 'guest usermem disk' "status $vm"
+fi
+mkfifo "$work/fifo"
+run "${guest}usermem" stdin <"$work/fifo" >"$work/vm.out" 2>"$work/vm.err" &
+vm=$!
+exec {input}>"$work/fifo"
+for _ in {1..200}; do
+	! grep -q waiting "$work/vm.err" || break
+	sleep 0.05
+done
+echo 'a line' >&$input
+exec {input}>&-
+wait $vm
+vm=$?
+if [ $vm = 0 ] && grep -qx 'all good' "$work/vm.out"; then ok 'guest usermem stdin'; else
+	cat "$work/vm.out" "$work/vm.err"
+	not_ok 'guest usermem stdin' "status $vm"
+fi
+
 # Files that come with the image: the process gets a copy, at the same path that the VM has them at.
 cp -a "$top/tests/data/image" "$work/image"
 run -v "$work/image:$work/image" "${guest}files" "$work/image" >"$work/vm.out" 2>"$work/vm.err"

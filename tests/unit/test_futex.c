@@ -3,6 +3,7 @@
 #include <stdarg.h>
 
 #include "proc_world.h"
+#include "user_faults.h"
 
 #include <linux/futex.h>
 
@@ -30,6 +31,7 @@ static void test_errors(void **state)
 {
 	long wrong[2] = {0, -1};
 
+	user_faults_catch();
 	word = 5;
 	assert_int_equal(futex(&word, FUTEX_WAIT, 4, 0, NULL, 0), -EAGAIN);
 	assert_int_equal(futex((uint32_t *)((char *)&word + 1), FUTEX_WAIT, 4, 0, NULL, 0), -EINVAL);
@@ -180,6 +182,7 @@ static void test_thread_exit(void **state)
 	a.link.next = &b.link;
 	b.link.next = &others.link;
 	others.link.next = &head.list;
+	user_faults_catch();
 	current->robust_list = (uint64_t)&head;
 	current->clear_child_tid = (uint64_t)&word;
 	word = 1;

@@ -1,24 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Small copies between libos and the program, and the program's notion of a point in time. */
+/* The program's notion of a point in time. */
 #include "libos/proc/proc.h"
 
 #define TIME_MAX (INT64_MAX / 2) /* ns; some 146 years: later is never */
-
-int user_read(void *to, const void *user, size_t n)
-{
-	if (!user_ok(user, n, false))
-		return -EFAULT;
-	memcpy(to, user, n);
-	return 0;
-}
-
-int user_write(void *user, const void *from, size_t n)
-{
-	if (!user_ok(user, n, true))
-		return -EFAULT;
-	memcpy(user, from, n);
-	return 0;
-}
 
 int user_read_time(const void *user, uint64_t *ns)
 {
