@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/shown.h"
+
 enum log_level log_level = LOG_LEVEL_WARN;
 
 static const char *const words[] = { "error", "warn", "info", "debug" };
@@ -27,6 +29,7 @@ void log_line(enum log_level level, const char *format, ...)
 	size_t size = (size_t)n + (m < 0 ? 0 : (size_t)m);
 	if (size > sizeof(line) - 2)
 		size = sizeof(line) - 2;
+	size = text_shown(line, line, size, 0, NULL); /* reasons may be a guest's words */
 	line[size++] = '\n';
 	ssize_t done = write(STDERR_FILENO, line, size);
 	(void)done; /* there is nobody left to tell */

@@ -14,6 +14,7 @@
 
 #include "base/deadline.h"
 #include "base/frame.h"
+#include "base/shown.h"
 
 #define CHUNK 65536
 #define NAME_MAX_ 255
@@ -36,13 +37,11 @@ static int __attribute__((format(printf, 3, 4))) fail(struct tree *tree, int err
 	return err;
 }
 
-/* Names come from the other side: what a terminal would act on is shown as a question mark. */
+/* Names come from the other side. */
 static const char *shown(const char *name, char *buffer, size_t room)
 {
-	size_t i = 0;
-	for (; i < room - 1 && name[i]; i++)
-		buffer[i] = (unsigned char)name[i] < ' ' || name[i] == 0x7f ? '?' : name[i];
-	buffer[i] = 0;
+	size_t n = strnlen(name, room - 1);
+	buffer[text_shown(buffer, name, n, 0, NULL)] = 0;
 	return buffer;
 }
 

@@ -10,7 +10,8 @@
 int json_print(json_t *value)
 {
 	struct text out = { 0 };
-	char *json = json_dumps(value, JSON_INDENT(2));
+	/* A program gets the bytes as they are; a terminal would act on some of them, which JSON need not escape. */
+	char *json = json_dumps(value, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 	if (json)
 		text_format(&out, "%s\n", json);
 	free(json);

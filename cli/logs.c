@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/shown.h"
 #include "cli/all_verbs.h"
 #include "node/vm_config.h"
 #include "node/monitor_control.h"
@@ -23,13 +24,14 @@
 /* ---- logs ---- */
 
 struct log_options {
-	bool follow;
+	bool follow, raw;
 	uint64_t tail;
 };
 
 #define AT(field) offsetof(struct log_options, field)
 static const struct option_spec log_options[] = {
 	{ "follow", 'f', OPTION_FLAG, AT(follow), NULL, "go on printing until the VM ends" },
+	{ "raw", 0, OPTION_FLAG, AT(raw), NULL, "to a terminal, too, every byte as it is: a guest can then do with the terminal what it likes" },
 	{ "tail", 'n', OPTION_NUMBER, AT(tail), "LINES", "begin with the last lines" },
 	{ 0 },
 };
@@ -61,34 +63,49 @@ static off_t tail_start(int fd, off_t size, uint64_t lines)
 	return 0;
 }
 
-/* Copies what is there from *at on. A file that became shorter was cut by the monitor: it starts again. */
-static int copy_new(int fd, off_t *at)
+struct log_reader {
+	int fd;
+	off_t at;
+	bool clean; /* for a terminal */
+};
+
+/* Prints a piece; returns how many bytes of it were taken, or a negative errno. The start of a character waits for its end. */
+static ssize_t print_piece(const struct log_reader *log, char *piece, size_t n)
+{
+	size_t rest = 0, size = log->clean ? text_shown(piece, piece, n, SHOWN_LINES | SHOWN_COLOURS, &rest) : n;
+	int err = fd_write(STDOUT_FILENO, piece, size);
+	return err ? err : (ssize_t)(n - rest);
+}
+
+/* Copies what is new. A file that became shorter was cut by the monitor: it starts again. */
+static int copy_new(struct log_reader *log)
 {
 	char chunk[CHUNK];
 	struct stat st;
-	if (!fstat(fd, &st) && st.st_size < *at)
-		*at = 0;
+	if (!fstat(log->fd, &st) && st.st_size < log->at)
+		log->at = 0;
 	for (;;) {
-		ssize_t n = pread(fd, chunk, sizeof(chunk), *at);
+		ssize_t n = pread(log->fd, chunk, sizeof(chunk), log->at);
+		if (n > 0)
+			n = print_piece(log, chunk, (size_t)n);
+		else if (n < 0)
+			n = -errno;
 		if (n <= 0)
-			return n < 0 ? -errno : 0;
-		int err = fd_write(STDOUT_FILENO, chunk, (size_t)n);
-		if (err)
-			return err;
-		*at += n;
+			return (int)n;
+		log->at += n;
 	}
 }
 
-static int follow(const struct vm_info *info, int fd, off_t *at, struct error *error)
+static int follow(const struct vm_info *info, struct log_reader *log, struct error *error)
 {
-	char events[4096], *path = alloc_format("/proc/self/fd/%d", fd);
+	char events[4096], *path = alloc_format("/proc/self/fd/%d", log->fd);
 	int watch = inotify_init1(IN_CLOEXEC), process = info->status.pid ? (int)syscall(SYS_pidfd_open, (pid_t)info->status.pid, 0) : -1, err = 0;
 	if (watch < 0 || inotify_add_watch(watch, path, IN_MODIFY) < 0)
 		err = error_set(error, -errno, "cannot follow the log: %s", strerror(errno));
 	free(path);
 	while (!err && process >= 0 && vm_alive(&info->dir)) {
 		struct pollfd fds[] = { { .fd = watch, .events = POLLIN }, { .fd = process, .events = POLLIN } };
-		err = copy_new(fd, at);
+		err = copy_new(log);
 		if (err || poll(fds, 2, -1) < 0 || fds[1].revents)
 			break;
 		(void)!read(watch, events, sizeof(events));
@@ -97,7 +114,7 @@ static int follow(const struct vm_info *info, int fd, off_t *at, struct error *e
 		close(watch);
 	if (process >= 0)
 		close(process);
-	return err ? err : copy_new(fd, at);
+	return err ? err : copy_new(log);
 }
 
 /* What the VM did not print itself: why it ended. On standard error, since it is no output of the program. */
@@ -124,11 +141,12 @@ static int log_one(const struct state *state, struct vm_info *info, void *contex
 	int fd = openat(info->dir.dir, "console.log", O_RDONLY | O_CLOEXEC), err = 0;
 	if (fd < 0)
 		return error_set(error, -errno, "VM %s keeps no log: it runs in the foreground with --rm", info->dir.id);
-	off_t at = !fstat(fd, &st) && given->tail != ALL ? tail_start(fd, st.st_size, given->tail) : 0;
+	struct log_reader log = { .fd = fd, .clean = !given->raw && isatty(STDOUT_FILENO) };
+	log.at = !fstat(fd, &st) && given->tail != ALL ? tail_start(fd, st.st_size, given->tail) : 0;
 	if (given->follow)
-		err = follow(info, fd, &at, error);
+		err = follow(info, &log, error);
 	else
-		err = copy_new(fd, &at);
+		err = copy_new(&log);
 	close(fd);
 	if (!err)
 		print_end(state, info);
@@ -145,7 +163,8 @@ const struct verb verb_logs = {
 	.operands = "VM",
 	.summary = "Print what a virtual machine has printed",
 	.text = "Standard output and standard error of the program, in the order in which they were written. The newest 8 to\n"
-		"16 MiB are kept. If the VM crashed, the report follows on standard error.",
+		"16 MiB are kept. If the VM crashed, the report follows on standard error. A terminal gets colours, but nothing else on which\n"
+		"it would act (--raw).",
 	.options = log_options,
 	.options_size = sizeof(struct log_options),
 	.defaults = log_defaults,

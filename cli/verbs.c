@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/shown.h"
 #include "cli/verb.h"
 
 static const struct verb *verb_find(const struct verb *const *table, const char *name)
@@ -51,6 +52,8 @@ static int unknown_verb(const struct verb *const *table, const char *parent, con
 
 int text_print(struct text *out)
 {
+	if (out->size) /* names, arguments and reasons in it may be a guest's or an image's */
+		out->size = text_shown(out->data, out->data, out->size, SHOWN_LINES, NULL);
 	int err = out->size ? fd_write(STDOUT_FILENO, out->data, out->size) : 0;
 	text_free(out);
 	if (err && err != -EPIPE)

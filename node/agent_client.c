@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/frame.h"
+#include "base/shown.h"
 #include "node/vm_config.h"
 #include "node/monitor_control.h"
 
@@ -142,9 +143,8 @@ int agent_error(const void *body, size_t size, struct error *error)
 	size_t n = 0;
 	if (size >= sizeof(head)) {
 		memcpy(&head, body, sizeof(head));
-		/* The guest's words: nothing in them may act on the terminal. */
-		for (const char *at = (const char *)body + sizeof(head); n < size - sizeof(head) && n < sizeof(text) - 1; n++)
-			text[n] = (unsigned char)at[n] < ' ' || at[n] == 0x7f ? '?' : at[n];
+		n = size - sizeof(head) < sizeof(text) - 1 ? size - sizeof(head) : sizeof(text) - 1;
+		n = text_shown(text, (const char *)body + sizeof(head), n, 0, NULL);
 	}
 	text[n] = 0;
 	return error_set(error, head.error > 0 && head.error < 4096 ? -head.error : -EIO, "%s", n ? text : "the agent gave no reason");

@@ -10,6 +10,7 @@
 #include "abi/layout.h"
 #include "base/file.h"
 #include "base/number.h"
+#include "base/shown.h"
 #include "node/node_paths.h"
 #include "parse/elf.h"
 #include "tinyx/image.h"
@@ -152,14 +153,6 @@ static void put_tail(const struct lv_status *status, struct text *out)
 	text_put(out, "\n");
 }
 
-/* Messages, paths, symbols and output are the guest's: what a terminal would obey is made harmless. */
-static void make_harmless(char *data, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-		if (((unsigned char)data[i] < 32 && data[i] != '\n' && data[i] != '\t') || data[i] == 127)
-			data[i] = '?';
-}
-
 void crash_report(const struct lv_status *status, const char *image, struct text *out)
 {
 	const struct lv_crash *crash = &status->crash;
@@ -177,6 +170,8 @@ void crash_report(const struct lv_status *status, const char *image, struct text
 	}
 	put_registers(crash, out);
 	put_tail(status, out);
-	make_harmless(out->data + start, out->size - start);
+	/* Messages, paths, symbols and output are the guest's. */
+	out->size = start + text_shown(out->data + start, out->data + start, out->size - start, SHOWN_LINES, NULL);
+	out->data[out->size] = 0;
 	symbols_close(&symbols);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "abi/manifest.h"
+#include "base/shown.h"
 
 #define LIST_MAX 1024
 
@@ -39,6 +40,13 @@ static int read_string(const struct field *field, const json_t *value, char **ou
 		return error_set(error, -EINVAL, "manifest: \"%s\" is not a string", field->name);
 	if (field->kind == FIELD_PATH && string[0] != '/')
 		return error_set(error, -EINVAL, "manifest: \"%s\": \"%.200s\" is not an absolute path", field->name, string);
+	/* Arguments and variables may well be several lines; a path or a name that is, only means harm. */
+	size_t size = strlen(string);
+	char *plain = alloc_copy(string);
+	bool harmful = text_shown(plain, string, size, 0, NULL) != size || memcmp(plain, string, size);
+	free(plain);
+	if (harmful)
+		return error_set(error, -EINVAL, "manifest: \"%s\": \"%.200s\" has control characters, or is not UTF-8", field->name, string);
 	*out = alloc_copy(string);
 	return 0;
 }

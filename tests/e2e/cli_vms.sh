@@ -93,4 +93,12 @@ says 'an ambiguous prefix' 125 "$prefix" "$lightvm" inspect "$prefix"
 check 'stop of many' timeout 30 xargs "$lightvm" kill <"$work/ids"
 none() { [ -z "$("$lightvm" ps -q)" ]; }
 check 'none is left' await 10 'an empty ps' none
+# What a guest prints does nothing with a terminal that reads its log, but for colours; elsewhere every byte is as it was.
+"$lightvm" run -d --name words "$busybox" printf 'a\033]52;c;eA==\007b\302\2331mc\033[31mred\033[m\n' >/dev/null
+"$lightvm" wait words >/dev/null
+on_terminal() { script -qec "$(printf '%q ' "$@")" /dev/null </dev/null | tr -d '\r'; }
+check 'logs on a terminal' test "$(on_terminal "$lightvm" logs words)" = "$(printf 'a?]52;c;eA==?b?1mc\033[31mred\033[m')"
+check 'logs --raw' test "$(on_terminal "$lightvm" logs --raw words)" = "$(printf 'a\033]52;c;eA==\007b\302\2331mc\033[31mred\033[m')"
+check 'logs into a pipe' test "$("$lightvm" logs words)" = "$(printf 'a\033]52;c;eA==\007b\302\2331mc\033[31mred\033[m')"
+
 finish

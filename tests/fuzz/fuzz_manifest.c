@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The manifest reader on any bytes: what it accepts can be printed, read again, and is the same then.
- * fuzz-sources: tinyx/manifest.c base/text.c base/error.c
+ * fuzz-sources: tinyx/manifest.c base/text.c base/shown.c base/error.c
  * fuzz-libs: -ljansson
  * fuzz-seeds: manifest
  */
