@@ -13,10 +13,10 @@ enum log_level log_level = LOG_LEVEL_WARN;
 
 static const char *const words[] = { "error", "warn", "info", "debug" };
 
-void log_line(enum log_level level, const char *format, ...)
+int log_line(enum log_level level, const char *format, ...)
 {
 	if (level > log_level)
-		return;
+		return -1;
 	int saved = errno;
 	char line[2048];
 	/* An error needs no level word: it is what a user expects to see after the program's name. */
@@ -34,6 +34,15 @@ void log_line(enum log_level level, const char *format, ...)
 	ssize_t done = write(STDERR_FILENO, line, size);
 	(void)done; /* there is nobody left to tell */
 	errno = saved;
+	return -1;
+}
+
+int log_errno(const char *what)
+{
+	int err = errno;
+
+	log_error("%s: %s", what, strerror(err));
+	return -err;
 }
 
 int log_level_parse(const char *word, enum log_level *level)

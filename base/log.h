@@ -8,13 +8,16 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 /* The one mutable global: set once by main. */
 extern enum log_level log_level;
 
-/* Any thread; one write(2) a line. Keeps errno. */
-void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Any thread; one write(2) a line. Keeps errno. Returns -1, so that a caller can report and fail in one line. */
+int log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* An error for a call that failed: "what: the error's text". Returns -errno. */
+int log_errno(const char *what);
 
 /* "error", "warn", "info", "debug": 0 and *level, or -EINVAL. */
 int log_level_parse(const char *word, enum log_level *level);

@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define FDS 2 /* that come with a request */
-#define NS_PER_S 1000000000ull
 #define GUEST_PATIENCE (2 * NS_PER_S)
 
 struct message {
@@ -110,7 +110,6 @@ static int64_t resize(struct control *control, int64_t size)
 static int64_t balloon(struct control *control, struct control_client *client, int64_t bytes)
 {
 	struct device *balloon = devices_find(control->devices, LV_DEV_BALLOON);
-	struct timespec now;
 	int r;
 
 	if (!balloon || bytes < -1)
@@ -121,8 +120,8 @@ static int64_t balloon(struct control *control, struct control_client *client, i
 	if (r)
 		return r;
 	client->asks = true;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	loop_timer_set(control->loop, &control->patience, now.tv_sec * NS_PER_S + now.tv_nsec + GUEST_PATIENCE);
+	loop_update(control->loop, &client->watch, EPOLLRDHUP); /* one request, one answer, in order */
+	loop_timer_set(control->loop, &control->patience, clock_now() + GUEST_PATIENCE);
 	return 0;
 }
 
@@ -161,7 +160,7 @@ static void answer_asking(struct control *control, int64_t result)
 		if (client->watch.fd < 0 || !client->asks)
 			continue;
 		client->asks = false;
-		if (answer(control, client->watch.fd, result) < 0)
+		if (answer(control, client->watch.fd, result) < 0 || loop_update(control->loop, &client->watch, EPOLLIN))
 			client_close(client);
 	}
 }
@@ -181,8 +180,13 @@ static void client_ready(void *context, uint32_t events)
 	struct control_client *client = context;
 	struct control *control = client->control;
 	struct message message;
-	int r = receive(client->watch.fd, &message);
+	int r;
 
+	if (client->asks) { /* it has gone */
+		client_close(client);
+		return;
+	}
+	r = receive(client->watch.fd, &message);
 	if (r > 0) {
 		int64_t result = handle(control, client, &message);
 
@@ -218,7 +222,7 @@ void control_init(struct control *control, struct loop *loop, const struct statu
 {
 	*control = (struct control){ .loop = loop, .status = status, .devices = devices };
 	control->listen = (struct loop_watch){ .fd = listen_fd, .ready = listen_ready, .context = control };
-	control->patience = (struct loop_timer){ .watch.fd = -1, .fire = patience_over, .context = control };
+	control->patience = (struct loop_timer){ .fire = patience_over, .context = control };
 	devices->balloon_told = balloon_told;
 	devices->balloon_context = control;
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
@@ -236,7 +240,7 @@ int control_start(struct control *control)
 
 void control_fini(struct control *control)
 {
-	loop_timer_fini(control->loop, &control->patience);
+	loop_timer_set(control->loop, &control->patience, 0);
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
 		if (control->client[i].watch.fd >= 0)
 			client_close(&control->client[i]);

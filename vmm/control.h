@@ -4,7 +4,7 @@
 #define LV_VMM_CONTROL_H
 
 #include "vmm/device.h"
-#include "vmm/loop.h"
+#include "base/loop.h"
 #include "vmm/status.h"
 
 #define CONTROL_CLIENTS 8
@@ -12,7 +12,7 @@
 struct control_client {
 	struct control *control;
 	struct loop_watch watch; /* fd -1: free */
-	bool asks;               /* for the balloon's statistics: is answered when they come */
+	bool asks;               /* for the balloon's statistics: is answered when they come, and heard again then */
 };
 
 struct control {

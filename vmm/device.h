@@ -17,7 +17,7 @@
 
 #include "abi/control.h"
 #include "abi/device_page.h"
-#include "vmm/loop.h"
+#include "base/loop.h"
 #include "vmm/mem.h"
 #include "vmm/virtio/queue.h"
 

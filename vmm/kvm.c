@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "abi/layout.h"
-#include "vmm/log.h"
+#include "base/log.h"
 
 #define XCR0_AMX (3ull << 17) /* 8 KiB of state for every thread switch: not for tiny guests */
 

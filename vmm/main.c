@@ -5,7 +5,7 @@
 
 #include "base/standard.h"
 #include "vmm/jail/jail.h"
-#include "vmm/log.h"
+#include "base/log.h"
 #include "vmm/vm.h"
 
 #define OWN_ERROR 125 /* exit status when it was not the program that failed */

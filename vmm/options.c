@@ -13,7 +13,7 @@
 #include "abi/layout.h"
 #include "vmm/host/disk.h"
 #include "vmm/host/vsock_unix.h"
-#include "vmm/log.h"
+#include "base/log.h"
 
 #define DEFAULT_MEMORY (256ull << 20)
 #define LEAST_MEMORY (4ull << 20)

@@ -3,8 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 #include "abi/libos.h"
 
@@ -21,13 +22,11 @@ void status_init(struct status *status, int fd)
 void status_mark(struct status *status, enum lv_step step)
 {
 	struct lv_step_mark *mark = &status->record.ledger[step];
-	struct timespec now;
 
 	if (mark->ns)
 		return;
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	mark->exits = atomic_load_explicit(&status->counts.exits, memory_order_relaxed);
-	mark->ns = now.tv_sec * 1000000000ull + now.tv_nsec;
+	mark->ns = clock_now();
 }
 
 static uint64_t tsc_to_ns(const struct status_clock *clock, uint64_t tsc)

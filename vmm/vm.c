@@ -7,11 +7,11 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vmm/jail/jail.h"
-#include "vmm/log.h"
+#include "base/clock.h"
+#include "base/log.h"
 
 #define OWN_ERROR 125 /* exit status when it was not the program that failed */
 
@@ -149,16 +149,9 @@ int vm_jail(struct vm *vm)
 
 /* ---- from the first instruction to the end ---- */
 
-static uint64_t realtime_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
 int vm_run(struct vm *vm)
 {
-	vm->status.record.start_realtime_ns = realtime_ns();
+	vm->status.record.start_realtime_ns = clock_wall();
 	status_write(&vm->status, LV_STATE_RUNNING);
 	status_mark(&vm->status, LV_STEP_RUN);
 	int err = loop_start(&vm->loop); /* after the rights are gone: capabilities belong to threads */

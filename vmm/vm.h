@@ -10,7 +10,7 @@
 #include "vmm/guest.h"
 #include "vmm/libos/libos_guest.h"
 #include "vmm/linux/linux_machine.h"
-#include "vmm/loop.h"
+#include "base/loop.h"
 #include "vmm/mem.h"
 #include "vmm/options.h"
 #include "vmm/status.h"

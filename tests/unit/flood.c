@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "vmm/loop.h"
+#include "base/loop.h"
 
 #define WATCHES 512
 #define PATIENCE 10 /* seconds */

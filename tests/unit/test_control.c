@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_balloon.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -258,6 +259,59 @@ static void test_deaf_client(void **state)
 	close(other);
 }
 
+static void send_request(int fd, uint32_t op, int64_t arg)
+{
+	const struct lv_control_request request = { LV_CONTROL_MAGIC, op, arg };
+
+	assert_int_equal(send(fd, &request, sizeof(request), MSG_NOSIGNAL), sizeof(request));
+}
+
+/* A balloon of which the guest has given a buffer for statistics. */
+static struct device *add_balloon(struct fixture *f, struct driver *stats)
+{
+	const struct device_config config = { .type = LV_DEV_BALLOON };
+	struct device *balloon = guest_negotiate_device(&f->guest, &config, 1 << VIRTIO_BALLOON_F_STATS_VQ);
+
+	assert_non_null(balloon);
+	driver_init(stats, &f->guest, &f->guest.ring[2]);
+	return balloon;
+}
+
+static void give_stats(struct fixture *f, struct device *balloon, struct driver *stats)
+{
+	struct part part = { guest_alloc(&f->guest, 64, 64), 10, false };
+
+	driver_post(stats, &part, 1);
+	guest_ring(&f->guest, balloon);
+}
+
+/* Whoever waits for the guest's word and asks something else meanwhile gets two answers, in the order of his questions. */
+static void test_asking(void **state)
+{
+	struct fixture *f = *state;
+	struct driver stats;
+	struct device *balloon = add_balloon(f, &stats);
+	struct lv_control_reply reply;
+	int fd = dial(f), gone = dial(f), before = open_descriptors();
+
+	give_stats(f, balloon, &stats);
+	send_request(fd, LV_CTL_BALLOON, -1);
+	send_request(gone, LV_CTL_BALLOON, -1);
+	send_request(fd, 99, 0);
+	guest_settle(&f->guest);
+	assert_int_equal(recv(fd, &reply, sizeof(reply), 0), -1);
+	close(gone); /* who has gone does not wait any more */
+	guest_settle(&f->guest);
+	assert_int_equal(open_descriptors(), before - 2);
+	give_stats(f, balloon, &stats);
+	assert_int_equal(recv(fd, &reply, sizeof(reply), 0), sizeof(reply));
+	assert_int_equal(reply.result, 0);
+	assert_int_equal(recv(fd, &reply, sizeof(reply), 0), sizeof(reply));
+	assert_int_equal(reply.result, -EOPNOTSUPP);
+	assert_int_equal(recv(fd, &reply, sizeof(reply), 0), -1);
+	close(fd);
+}
+
 static void test_many_clients(void **state)
 {
 	struct fixture *f = *state;
@@ -316,7 +370,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_status), TEST(test_signal), TEST(test_kill), TEST(test_attach), TEST(test_hostile),
-		TEST(test_unknown_request), TEST(test_deaf_client), TEST(test_many_clients), TEST(test_record),
+		TEST(test_unknown_request), TEST(test_deaf_client), TEST(test_asking), TEST(test_many_clients), TEST(test_record),
 		TEST(test_record_cannot_be_written),
 	};
 

@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "vmm/jail/jail.h"
-#include "vmm/loop.h"
+#include "base/loop.h"
 
 /* Runs inside() in a jailed child; its wait status. */
 static int run(const struct jail *jail, int (*inside)(void))
@@ -39,25 +39,31 @@ static int run(const struct jail *jail, int (*inside)(void))
 	return status;
 }
 
-static bool stop_now(void *context)
-{
-	return true;
-}
-
 /* What the monitor does after the jail: a loop thread, timers, memory. */
 static struct loop open_loop;
-static struct loop_timer timer = { .watch.fd = -1 };
+static struct loop_timer timer;
+
+static bool timer_fired;
 
 static void fired(void *context)
 {
+	timer_fired = true;
+}
+
+static bool has_fired(void *context)
+{
+	return timer_fired;
 }
 
 static int loop_in_thread(void)
 {
 	timer.fire = fired;
-	if (loop_start(&open_loop) || loop_timer_set(&open_loop, &timer, 1))
+	if (loop_start(&open_loop))
 		return 1;
-	loop_finish(&open_loop, stop_now, NULL);
+	loop_lock(&open_loop);
+	loop_timer_set(&open_loop, &timer, 1);
+	loop_unlock(&open_loop);
+	loop_finish(&open_loop, has_fired, NULL);
 	if (mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
 		return 2;
 	return 0;

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "vmm/log.h"
+#include "base/log.h"
 #include "vmm/vm.h"
 
 #define CPUS 2
@@ -82,11 +82,6 @@ static int on_wait_of_guest(struct vcpu *vcpu)
 }
 
 static const struct guest_ops fake_ops = { .bad_memory = "bad memory", .on_exit = on_exit_of_guest, .on_kick = on_kick_of_guest, .on_wait = on_wait_of_guest };
-
-int log_error(const char *format, ...)
-{
-	return -1;
-}
 
 struct world {
 	struct vm vm;

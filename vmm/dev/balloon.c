@@ -8,8 +8,8 @@
 #include <linux/virtio_balloon.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "vmm/device.h"
 
 #define PAGE 4096ull       /* the unit of page numbers, whatever the guest's pages are */
@@ -19,7 +19,6 @@
 #define REPORT_SIZE 64     /* Linux wants at least 32 */
 #define CHAINS 4           /* in one go: unmapping takes its time, and others want their turn */
 #define STATS_MAX 32u      /* entries of one answer that are read */
-#define NS_PER_S 1000000000ull
 
 enum { INFLATE, DEFLATE, OTHERS, QUEUES = 5 };
 
@@ -139,14 +138,6 @@ static void report(struct balloon *balloon, const struct chain *chain)
 
 /* ---- statistics ---- */
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * NS_PER_S + now.tv_nsec;
-}
-
 static void return_buffer(struct balloon *balloon)
 {
 	if (!balloon->held)
@@ -165,7 +156,7 @@ static void read_stats(struct balloon *balloon, const struct chain *chain)
 	for (size_t i = 0; i < count; i++)
 		if (stat[i].tag < LV_BALLOON_STATS)
 			balloon->stat[stat[i].tag] = stat[i].val;
-	balloon->stats_ns = now_ns();
+	balloon->stats_ns = clock_now();
 }
 
 static void stats_process(struct balloon *balloon)

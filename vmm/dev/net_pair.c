@@ -6,9 +6,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "vmm/dev/net.h"
 #include "vmm/host/tap.h"
 
@@ -98,14 +98,6 @@ static void scatter(struct net_pair *pair, size_t offset, const uint8_t *bytes, 
 	}
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
-
 /* Hands the frame over if there is room for it by now. */
 static void place_pending(struct net_pair *pair)
 {
@@ -129,7 +121,7 @@ static void set_pending(struct net_pair *pair, size_t len, size_t placed, const 
 	pair->pending.rest = rest;
 	place_pending(pair);
 	if (pair->pending.len)
-		loop_timer_set(pair->device->set->loop, &pair->patience, now_ns() + PATIENCE_NS);
+		loop_timer_set(pair->device->set->loop, &pair->patience, clock_now() + PATIENCE_NS);
 }
 
 static bool overflow_ready(struct net_pair *pair)
@@ -357,7 +349,7 @@ static void host_ready(void *context, uint32_t events)
 void net_pair_init(struct net_pair *pair, struct net *net, unsigned index, int fd)
 {
 	*pair = (struct net_pair){ .net = net, .device = &net->device, .index = index, .fd = fd };
-	pair->patience = (struct loop_timer){ .watch.fd = -1, .fire = patience_over, .context = pair };
+	pair->patience = (struct loop_timer){ .fire = patience_over, .context = pair };
 	pair->watch = (struct loop_watch){ .fd = fd, .ready = host_ready, .context = pair };
 }
 
@@ -393,7 +385,7 @@ void net_pair_free(struct net_pair *pair)
 		loop_update(pair->device->set->loop, &pair->watch, 0);
 		close(pair->fd);
 	}
-	loop_timer_fini(pair->device->set->loop, &pair->patience);
+	loop_timer_set(pair->device->set->loop, &pair->patience, 0);
 	free(pair->overflow);
 	free(pair->passt);
 }

@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define CLIENT_PATIENCE 5000000000ull /* ns */
-#define NS_PER_S 1000000000ull
 
 static struct streams *streams_of(struct device *device)
 {
@@ -85,21 +85,35 @@ static void client_drop(struct streams *streams, struct client *client)
 	if (!client_here(client))
 		return;
 	loop_update(streams->device.set->loop, &client->outlet.watch, 0);
+	loop_timer_set(streams->device.set->loop, &client->patience, 0);
 	input_close(streams, &client->input);
 	sink_close(&client->outlet.sink);
 }
 
-static uint64_t now_ns(void)
+/* A client holds up one output, or several. */
+static bool client_owed(const struct streams *streams, unsigned index)
 {
-	struct timespec now;
+	for (unsigned i = 0; i < streams->outputs; i++)
+		if (streams->output[i].busy && streams->output[i].client_done[index] < streams->output[i].total)
+			return true;
+	return false;
+}
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * NS_PER_S + now.tv_nsec;
+static void client_wait(struct streams *streams, unsigned index)
+{
+	struct loop *loop = streams->device.set->loop;
+	struct client *client = &streams->client[index];
+	bool owed = client_owed(streams, index);
+
+	if (!owed)
+		loop_timer_set(loop, &client->patience, 0);
+	else if (!client->outlet.watch.armed)
+		loop_timer_set(loop, &client->patience, clock_now() + CLIENT_PATIENCE);
+	loop_update(loop, &client->outlet.watch, owed ? EPOLLOUT : 0);
 }
 
 static bool feed_clients(struct streams *streams, struct output *output)
 {
-	struct loop *loop = streams->device.set->loop;
 	bool all = true;
 
 	for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
@@ -110,13 +124,8 @@ static bool feed_clients(struct streams *streams, struct output *output)
 			all = false;
 		else if (r)
 			client_drop(streams, client);
-		if (!client_here(client))
-			continue;
-		if (r == -EAGAIN && !client->outlet.watch.armed) {
-			client->patience_ends = now_ns() + CLIENT_PATIENCE;
-			loop_timer_set(loop, &streams->patience, client->patience_ends);
-		}
-		loop_update(loop, &client->outlet.watch, r == -EAGAIN ? EPOLLOUT : 0);
+		if (client_here(client))
+			client_wait(streams, i);
 	}
 	return all;
 }
@@ -191,26 +200,16 @@ static void outlet_ready(void *context, uint32_t events)
 	struct outlet *outlet = context;
 	struct streams *streams = outlet->streams;
 
-	/* A client holds up one output, or several. */
 	loop_update(streams->device.set->loop, &outlet->watch, 0);
 	feed_again(streams);
 }
 
 static void patience_over(void *context)
 {
-	struct streams *streams = context;
-	uint64_t now = now_ns();
+	struct client *client = context;
+	struct streams *streams = client->outlet.streams;
 
-	for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
-		struct client *client = &streams->client[i];
-
-		if (!client->outlet.watch.armed)
-			continue;
-		if (client->patience_ends <= now)
-			client_drop(streams, client);
-		else
-			loop_timer_set(streams->device.set->loop, &streams->patience, client->patience_ends);
-	}
+	client_drop(streams, client);
 	feed_again(streams);
 }
 
@@ -309,9 +308,9 @@ void streams_init(struct streams *streams, const struct stream_ops *ops, unsigne
 	for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
 		input_init(streams, &streams->client[i].input);
 		outlet_init(streams, &streams->client[i].outlet);
+		streams->client[i].patience = (struct loop_timer){ .fire = patience_over, .context = &streams->client[i] };
 	}
 	logfile_init(&streams->log, log);
-	streams->patience = (struct loop_timer){ .watch.fd = -1, .fire = patience_over, .context = streams };
 }
 
 struct output *streams_add_output(struct streams *streams, unsigned queue, int fd)
@@ -335,7 +334,6 @@ struct output *streams_find_output(struct streams *streams, unsigned queue)
 
 void streams_fini(struct streams *streams)
 {
-	loop_timer_fini(streams->device.set->loop, &streams->patience);
 	for (unsigned i = 0; i < STREAM_CLIENTS; i++)
 		client_drop(streams, &streams->client[i]);
 	input_close(streams, &streams->input);
@@ -356,8 +354,10 @@ void streams_pause(struct streams *streams, bool on)
 		streams_watch_input(streams, false);
 		for (unsigned i = 0; i < streams->outputs; i++)
 			loop_update(device->set->loop, &streams->output[i].outlet.watch, 0);
-		for (unsigned i = 0; i < STREAM_CLIENTS; i++)
+		for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
 			loop_update(device->set->loop, &streams->client[i].outlet.watch, 0);
+			loop_timer_set(device->set->loop, &streams->client[i].patience, 0);
+		}
 		return;
 	}
 	for (unsigned i = 0; i < device->ops->queues; i++)

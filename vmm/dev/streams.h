@@ -48,7 +48,7 @@ struct input {
 struct client {
 	struct input input;
 	struct outlet outlet;   /* kind SINK_NONE: free */
-	uint64_t patience_ends; /* while it is blocked: monotonic ns */
+	struct loop_timer patience; /* set while it is blocked */
 };
 
 struct stream_ops { /* where the two consoles differ */
@@ -70,7 +70,6 @@ struct streams {
 	unsigned outputs;
 	struct output output[STREAM_OUTPUTS];
 	struct client client[STREAM_CLIENTS];
-	struct loop_timer patience;
 	struct logfile log;
 	unsigned tail_end; /* bytes ever written to tail */
 	char tail[STREAM_TAIL];

@@ -8,9 +8,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "vmm/dev/vsock.h"
 
 #define QUEUE_SIZE 256
@@ -24,14 +24,6 @@ static_assert(sizeof(struct virtio_vsock_hdr) == 44, "header of every packet");
 static struct vsock *vsock_of(struct device *device)
 {
 	return (struct vsock *)device;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
 /* ---- to the guest ---- */
@@ -320,7 +312,7 @@ static void report_sent(struct vsock *vsock)
 		device_publish(&vsock->device, VSOCK_TX);
 	} else if (queue_unpublished(queue) && !vsock->owes) {
 		vsock->owes = true;
-		loop_timer_set(vsock->device.set->loop, &vsock->owing, now_ns() + REPORT_NS);
+		loop_timer_set(vsock->device.set->loop, &vsock->owing, clock_now() + REPORT_NS);
 	}
 }
 
@@ -378,8 +370,8 @@ static int vsock_init(struct device *device, const struct device_config *config)
 	vsock->cid = config->vsock.cid;
 	vsock->outgoing = config->vsock.outgoing;
 	vsock->listener = (struct loop_watch){ .fd = config->vsock.listener, .ready = vsock_accept, .context = vsock };
-	vsock->timer = (struct loop_timer){ .watch.fd = -1, .fire = vsock_alarm, .context = vsock };
-	vsock->owing = (struct loop_timer){ .watch.fd = -1, .fire = owing_over, .context = vsock };
+	vsock->timer = (struct loop_timer){ .fire = vsock_alarm, .context = vsock };
+	vsock->owing = (struct loop_timer){ .fire = owing_over, .context = vsock };
 	if (vsock->listener.fd < 0)
 		return 0;
 	if (flags < 0 || !listens(vsock->listener.fd))
@@ -456,8 +448,8 @@ static void vsock_free(struct device *device)
 	struct vsock *vsock = vsock_of(device);
 
 	vsock_reset(device);
-	loop_timer_fini(device->set->loop, &vsock->timer);
-	loop_timer_fini(device->set->loop, &vsock->owing);
+	loop_timer_set(device->set->loop, &vsock->timer, 0);
+	loop_timer_set(device->set->loop, &vsock->owing, 0);
 	if (vsock->listener.fd >= 0)
 		close(vsock->listener.fd);
 }

@@ -4,9 +4,9 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "vmm/dev/vsock.h"
 
 #define SECOND 1000000000ull
@@ -18,14 +18,6 @@
 #define LARGE 32 /* connections: so what hostile peers can make us keep is bounded by some 15 MiB */
 #define FIRST_PORT (1u << 30)
 #define HANG_UP EPOLLPRI /* a Unix socket is never that, but who waits for anything hears of a hang-up */
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * SECOND + now.tv_nsec;
-}
 
 /* ---- the table ---- */
 
@@ -180,7 +172,7 @@ static void set_alarm(struct vsock *vsock, uint64_t at)
 
 static void set_deadline(struct vsock_conn *conn, uint64_t from_now)
 {
-	conn->deadline = now_ns() + from_now;
+	conn->deadline = clock_now() + from_now;
 	set_alarm(conn->vsock, conn->deadline);
 }
 
@@ -204,7 +196,7 @@ static void expire(struct vsock_conn *conn)
 void vsock_alarm(void *context)
 {
 	struct vsock *vsock = context;
-	uint64_t now = now_ns();
+	uint64_t now = clock_now();
 
 	vsock->alarm = 0;
 	vsock->no_descriptors = false;
@@ -277,7 +269,7 @@ void vsock_accept(void *context, uint32_t events)
 			return;
 		vsock->no_descriptors = true;
 		vsock_listener_watch(vsock);
-		set_alarm(vsock, now_ns() + SECOND);
+		set_alarm(vsock, clock_now() + SECOND);
 		return;
 	}
 	conn = vsock_conn_new(vsock, fd, VSOCK_GREETING, false);

@@ -4,7 +4,7 @@
 #include <sys/ioctl.h>
 
 #include "abi/layout.h"
-#include "vmm/log.h"
+#include "base/log.h"
 #include "vmm/vm.h"
 #include "vmm/x86_64/cpuid.h"
 

@@ -10,7 +10,7 @@
 #include <sys/ioctl.h>
 
 #include "abi/layout.h"
-#include "vmm/log.h"
+#include "base/log.h"
 #include "vmm/vm.h"
 
 #define BUSY_BELL 64 /* exits for one doorbell before it becomes an ioeventfd */

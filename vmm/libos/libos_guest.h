@@ -11,7 +11,7 @@
 
 #include "abi/device_page.h"
 #include "abi/shared.h"
-#include "vmm/loop.h"
+#include "base/loop.h"
 #include "vmm/mem.h"
 
 struct vcpu;

@@ -10,7 +10,7 @@
 
 #include "abi/libos.h"
 #include "parse/elf.h"
-#include "vmm/log.h"
+#include "base/log.h"
 #include "vmm/vm.h"
 
 #ifndef MADV_POPULATE_WRITE

@@ -4,22 +4,15 @@
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "abi/layout.h"
 #include "abi/libos.h"
-#include "vmm/log.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "vmm/vm.h"
 #include "vmm/x86_64/cpuid.h"
 
 #define HOT_HEAP (10 * LV_PAGE) /* what libos takes of its pool before the program starts */
-
-static uint64_t ns_of(clockid_t clock)
-{
-	struct timespec t;
-	clock_gettime(clock, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
 
 static int write_clock(struct vm *vm, struct lv_device_page *page)
 {
@@ -30,8 +23,8 @@ static int write_clock(struct vm *vm, struct lv_device_page *page)
 	page->tsc_hz = khz * 1000ull;
 	page->tsc_mult = (uint64_t)(((unsigned __int128)1000000000 << 32) / page->tsc_hz);
 	page->tsc_base = __builtin_ia32_rdtsc();
-	page->monotonic_base_ns = ns_of(CLOCK_MONOTONIC);
-	page->realtime_base_ns = ns_of(CLOCK_REALTIME);
+	page->monotonic_base_ns = clock_now();
+	page->realtime_base_ns = clock_wall();
 	vm->status.clock = (struct status_clock){ page->tsc_base, page->tsc_mult, page->monotonic_base_ns };
 	return 0;
 }

@@ -8,7 +8,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "vmm/log.h"
+#include "base/log.h"
 #include "vmm/vm.h"
 
 #define TICK_NS 10000000 /* how long a program may compute before its other threads, timers and packets get a look */

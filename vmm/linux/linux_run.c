@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/log.h"
+#include "base/log.h"
 #include "vmm/vm.h"
 
 /* ---- exits ---- */

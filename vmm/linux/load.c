@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "abi/layout.h"
-#include "vmm/log.h"
+#include "base/log.h"
 
 #define MIB (1ull << 20)
 

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 
 #include "abi/layout.h"
-#include "vmm/log.h"
+#include "base/log.h"
 
 #define HUGE (2ull << 20)
 #define TSS_ADDRESS 0xfffbd000ull /* three pages that VT-x wants below 4 GiB, away from everything else */

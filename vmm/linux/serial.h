@@ -11,7 +11,7 @@
 
 #include "vmm/host/sink.h"
 #include "vmm/host/source.h"
-#include "vmm/loop.h"
+#include "base/loop.h"
 
 #define SERIAL_PORT 0x3f8
 #define SERIAL_PORTS 8

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "abi/layout.h"
-#include "vmm/log.h"
+#include "base/log.h"
 
 #define CODE (LV_BASE + 0x10000)
 #define ENTRY (LV_BASE + 0x11000)

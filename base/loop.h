@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The device loop: one thread that waits for descriptors and timers and calls who asked for them. */
-#ifndef LV_VMM_LOOP_H
-#define LV_VMM_LOOP_H
+/* A loop: one thread that waits for descriptors and timers and calls who asked for them. */
+#ifndef LV_BASE_LOOP_H
+#define LV_BASE_LOOP_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -22,16 +22,26 @@ struct loop_watch {
 	struct loop_watch *next_always;
 };
 
+/*
+ * A timer; lives in its owner, which keeps it in place while it is set, and sets fire and context. All of a loop's timers
+ * share one descriptor and lie in a heap that is made of themselves, so setting one cannot fail.
+ */
 struct loop_timer {
-	struct loop_watch watch; /* a timerfd; -1 until first set */
 	void (*fire)(void *context);
 	void *context;
+	/* private */
+	uint64_t deadline; /* 0: not set */
+	struct loop_timer *child, *next; /* pairing heap: the first child, the next sibling */
+	struct loop_timer *before;       /* the previous sibling, of the first one the parent */
 };
 
 #define LOOP_BATCH 16
 struct loop {
 	int epoll_fd;
 	struct loop_watch *always;
+	struct loop_watch alarm;   /* the timerfd */
+	uint64_t alarm_at;         /* when it goes off, 0: never; not later than the first timer */
+	struct loop_timer *timers; /* root of the heap: the first one */
 	struct epoll_event *batch; /* of the round that runs now */
 	int batch_count;
 	unsigned drops; /* watches that were dropped, ever */
@@ -40,16 +50,15 @@ struct loop {
 	bool started;
 };
 
-/* 0 or a negative errno. loop_fini accepts a loop whose init failed. */
+/* 0 or a negative errno. The loop stays where it is from now on. loop_fini accepts a loop whose init failed. */
 int loop_init(struct loop *loop);
 void loop_fini(struct loop *loop);
 
 /* Applies watch->events (0: forgets the descriptor). 0 or a negative errno. In the loop thread, before loop_start, or under loop_lock. */
 int loop_update(struct loop *loop, struct loop_watch *watch, uint32_t events);
 
-/* deadline: CLOCK_MONOTONIC in ns; 0 disarms. The first call makes the timerfd. As loop_update. */
-int loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline);
-void loop_timer_fini(struct loop *loop, struct loop_timer *timer);
+/* deadline: by clock_now(); 0: not any more, which every owner says before it goes. May be set already. As loop_update. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline);
 
 /* What lives in the loop may be touched by another thread in between; never for long, and never from a callback. */
 void loop_lock(struct loop *loop);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/loop.h"
+#include "base/loop.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -7,17 +7,22 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define STACK_SIZE (64 << 10)
-#define NS_PER_S 1000000000ull
+#define TIMERS_A_TURN 64 /* before descriptors get their turn: one may set itself to a time that has passed */
+
+static void alarm_ready(void *context, uint32_t events);
 
 int loop_init(struct loop *loop)
 {
 	*loop = (struct loop){ .epoll_fd = -1, .owner = pthread_self() };
 	pthread_mutex_init(&loop->lock, NULL);
+	loop->alarm = (struct loop_watch){ .fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), .ready = alarm_ready, .context = loop };
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (loop->epoll_fd < 0)
+	if (loop->epoll_fd < 0 || loop->alarm.fd < 0)
 		return -errno;
-	return 0;
+	return loop_update(loop, &loop->alarm, EPOLLIN);
 }
 
 static void close_fd(int *fd)
@@ -51,6 +56,7 @@ void loop_fini(struct loop *loop)
 {
 	if (loop->started)
 		join_thread(loop);
+	close_fd(&loop->alarm.fd);
 	close_fd(&loop->epoll_fd);
 }
 
@@ -112,36 +118,108 @@ int loop_update(struct loop *loop, struct loop_watch *watch, uint32_t events)
 	return 0;
 }
 
-static void timer_ready(void *context, uint32_t events)
-{
-	struct loop_timer *timer = context;
-	uint64_t count;
+/* ---- timers: a pairing heap (Fredman and others, 1986) ---- */
 
-	if (read(timer->watch.fd, &count, sizeof(count)) == sizeof(count))
-		timer->fire(timer->context);
+/* Two heaps become one; either may be empty. */
+static struct loop_timer *meld(struct loop_timer *a, struct loop_timer *b)
+{
+	struct loop_timer *first = !b || (a && a->deadline <= b->deadline) ? a : b, *other = first == a ? b : a;
+
+	if (!other)
+		return first;
+	other->before = first;
+	other->next = first->child;
+	if (other->next)
+		other->next->before = other;
+	first->child = other;
+	return first;
 }
 
-int loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline)
+/* A list of heaps becomes one: in pairs from the front, then from the back. */
+static struct loop_timer *meld_list(struct loop_timer *list)
 {
-	struct itimerspec spec = { .it_value = { deadline / NS_PER_S, deadline % NS_PER_S } };
+	struct loop_timer *pairs = NULL, *heap = NULL;
 
-	if (timer->watch.fd < 0) {
-		if (!deadline)
-			return 0;
-		timer->watch = (struct loop_watch){ .ready = timer_ready, .context = timer };
-		timer->watch.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-		if (timer->watch.fd < 0)
-			return -errno;
-		loop_update(loop, &timer->watch, EPOLLIN);
+	while (list) {
+		struct loop_timer *a = list, *b = a->next, *pair;
+
+		list = b ? b->next : NULL;
+		a->next = NULL;
+		if (b)
+			b->next = NULL;
+		pair = meld(a, b);
+		pair->next = pairs;
+		pairs = pair;
 	}
-	return timerfd_settime(timer->watch.fd, TFD_TIMER_ABSTIME, &spec, NULL) < 0 ? -errno : 0;
+	while (pairs) {
+		struct loop_timer *pair = pairs;
+
+		pairs = pair->next;
+		pair->next = NULL;
+		heap = meld(heap, pair);
+	}
+	if (heap)
+		heap->before = NULL;
+	return heap;
 }
 
-void loop_timer_fini(struct loop *loop, struct loop_timer *timer)
+static void timer_remove(struct loop *loop, struct loop_timer *timer)
 {
-	if (timer->watch.fd >= 0)
-		loop_update(loop, &timer->watch, 0);
-	close_fd(&timer->watch.fd);
+	struct loop_timer *children = meld_list(timer->child);
+
+	if (timer == loop->timers) {
+		loop->timers = children;
+	} else {
+		*(timer->before->child == timer ? &timer->before->child : &timer->before->next) = timer->next;
+		if (timer->next)
+			timer->next->before = timer->before;
+		loop->timers = meld(loop->timers, children);
+	}
+	timer->child = timer->next = timer->before = NULL;
+	timer->deadline = 0;
+}
+
+/*
+ * An alarm that comes too early finds nothing to do and is set anew, so only earlier ones have to be set at once: timers
+ * that are put off again and again cost no system call.
+ */
+static void set_alarm(struct loop *loop)
+{
+	uint64_t at = loop->timers ? loop->timers->deadline : 0;
+	struct itimerspec spec = { .it_value = { at / NS_PER_S, at % NS_PER_S } };
+
+	if (!at || (loop->alarm_at && loop->alarm_at <= at))
+		return;
+	loop->alarm_at = at;
+	timerfd_settime(loop->alarm.fd, TFD_TIMER_ABSTIME, &spec, NULL); /* can fail for wrong arguments only */
+}
+
+static void alarm_ready(void *context, uint32_t events)
+{
+	struct loop *loop = context;
+	uint64_t count, now = clock_now();
+
+	if (read(loop->alarm.fd, &count, sizeof(count)) < 0)
+		return;
+	loop->alarm_at = 0;
+	for (unsigned n = 0; n < TIMERS_A_TURN && loop->timers && loop->timers->deadline <= now; n++) {
+		struct loop_timer *timer = loop->timers;
+
+		timer_remove(loop, timer);
+		timer->fire(timer->context);
+	}
+	set_alarm(loop);
+}
+
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline)
+{
+	if (timer->deadline)
+		timer_remove(loop, timer);
+	timer->deadline = deadline;
+	if (!deadline)
+		return;
+	loop->timers = meld(loop->timers, timer);
+	set_alarm(loop);
 }
 
 static void run_always(struct loop *loop)

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loop's timers, of which any number shares one descriptor. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/loop.h"
+
+#define COUNT 2000
+
+struct wake {
+	struct loop_timer timer;
+	struct test *test;
+	uint64_t want;
+	unsigned fired;
+};
+
+struct test {
+	struct loop loop;
+	struct wake wake[COUNT];
+	uint64_t last;
+	unsigned fired;
+	bool disorder;
+};
+
+static void fire(void *context)
+{
+	struct wake *wake = context;
+
+	if (!wake->want || wake->want < wake->test->last || clock_now() < wake->want)
+		wake->test->disorder = true;
+	wake->test->last = wake->want;
+	wake->want = 0;
+	wake->fired++;
+	wake->test->fired++;
+}
+
+static void set(struct wake *wake, uint64_t deadline)
+{
+	wake->want = deadline;
+	loop_timer_set(&wake->test->loop, &wake->timer, deadline);
+}
+
+static int setup(void **state)
+{
+	struct test *test = calloc(1, sizeof(*test));
+
+	assert_int_equal(loop_init(&test->loop), 0);
+	for (unsigned i = 0; i < COUNT; i++) {
+		test->wake[i].test = test;
+		test->wake[i].timer = (struct loop_timer){ .fire = fire, .context = &test->wake[i] };
+	}
+	*state = test;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct test *test = *state;
+
+	loop_fini(&test->loop);
+	free(test);
+	return 0;
+}
+
+/* Runs until all that are set have fired; the loop waits by itself. */
+static void run(struct test *test, unsigned until)
+{
+	for (unsigned turn = 0; test->fired < until && turn < 10 * COUNT; turn++)
+		loop_once(&test->loop, 1000);
+	assert_int_equal(test->fired, until);
+	assert_false(test->disorder);
+	assert_null(test->loop.timers);
+}
+
+static void test_order(void **state)
+{
+	struct test *test = *state;
+	uint64_t now = clock_now();
+
+	srand(1);
+	for (unsigned i = 0; i < COUNT; i++)
+		set(&test->wake[i], now + 1 + rand() % 20000000);
+	run(test, COUNT);
+}
+
+/* Set anew, put off, taken back, in any order: each fires at its last time, or not at all. */
+static void test_changes(void **state)
+{
+	struct test *test = *state;
+	uint64_t now = clock_now();
+	unsigned set_now = 0;
+
+	srand(2);
+	for (unsigned i = 0; i < 20 * COUNT; i++) {
+		struct wake *wake = &test->wake[rand() % COUNT];
+
+		set(wake, rand() % 3 ? now + 1 + rand() % 20000000 : 0);
+	}
+	for (unsigned i = 0; i < COUNT; i++)
+		set_now += test->wake[i].want != 0;
+	assert_in_range(set_now, 1, COUNT - 1);
+	run(test, set_now);
+	for (unsigned i = 0; i < COUNT; i++)
+		assert_int_equal(test->wake[i].timer.deadline, 0);
+}
+
+/* No descriptor is left: timers are set all the same. */
+static void test_no_descriptors(void **state)
+{
+	struct test *test = *state;
+	struct rlimit old, none;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = (struct rlimit){ 3, old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(open("/dev/null", O_RDONLY), -1);
+	for (unsigned i = 0; i < COUNT; i++)
+		set(&test->wake[i], clock_now() + 1);
+	run(test, COUNT);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
+static void again(void *context)
+{
+	struct wake *wake = context;
+
+	wake->fired++;
+	loop_timer_set(&wake->test->loop, &wake->timer, 1);
+}
+
+/* One that sets itself to the past again and again keeps nobody else from his turn. */
+static void test_again(void **state)
+{
+	struct test *test = *state;
+	struct wake *wake = &test->wake[0];
+
+	wake->timer.fire = again;
+	loop_timer_set(&test->loop, &wake->timer, 1);
+	loop_once(&test->loop, 1000);
+	assert_in_range(wake->fired, 1, 1000);
+	loop_once(&test->loop, 1000);
+	loop_timer_set(&test->loop, &wake->timer, 0);
+	wake->fired = 0;
+	for (unsigned i = 0; i < 10; i++)
+		loop_once(&test->loop, 0);
+	assert_int_equal(wake->fired, 0);
+}
+
+/* An earlier one after a later one, and putting off costs nothing but a wake-up. */
+static void test_earlier(void **state)
+{
+	struct test *test = *state;
+
+	set(&test->wake[0], clock_now() + 3600 * NS_PER_S);
+	set(&test->wake[1], clock_now() + NS_PER_MS);
+	for (unsigned i = 0; i < 100; i++)
+		set(&test->wake[1], clock_now() + 5 * NS_PER_MS);
+	set(&test->wake[0], 0);
+	run(test, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_descriptors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_earlier, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
