@@ -62,15 +62,31 @@ static int put(struct tree *tree, const void *data, size_t size)
 	return 0;
 }
 
+static int64_t ns_of(const struct timespec *time)
+{
+	int64_t ns;
+	if (__builtin_mul_overflow((int64_t)time->tv_sec, (int64_t)NS, &ns) || __builtin_add_overflow(ns, (int64_t)time->tv_nsec, &ns))
+		return time->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+	return ns;
+}
+
 static int put_entry(struct tree *tree, enum tree_type type, const char *name, const struct stat *st, uint64_t size)
 {
 	struct tree_entry entry = { .type = (uint8_t)type, .name_size = (uint16_t)strlen(name), .size = size };
 	if (st) {
 		entry.mode = st->st_mode & 07777;
-		entry.mtime_ns = (uint64_t)st->st_mtim.tv_sec * NS + (uint64_t)st->st_mtim.tv_nsec;
+		entry.mtime_ns = ns_of(&st->st_mtim);
 	}
 	int err = put(tree, &entry, sizeof(entry));
 	return err ? err : put(tree, name, entry.name_size);
+}
+
+static int take_note(struct tree *tree, const char *text)
+{
+	char word[TEXT_MAX + 1];
+	if (tree->report->note)
+		tree->report->note(tree->report->context, shown(text, word, sizeof(word)));
+	return 0;
 }
 
 static int put_note(struct tree *tree, const char *name, const char *why)
@@ -79,7 +95,10 @@ static int put_note(struct tree *tree, const char *name, const char *why)
 	int n = snprintf(text, sizeof(text), "%s: %s", name, why);
 	size_t size = n < (int)sizeof(text) ? (size_t)n : sizeof(text) - 1;
 	int err = put_entry(tree, TREE_NOTE, "", NULL, size);
-	return err ? err : put(tree, text, size);
+	if (!err)
+		err = put(tree, text, size);
+	/* Who sends knows it too: a receiver in a guest has nobody to tell. */
+	return err ? err : take_note(tree, text);
 }
 
 /* Exactly as many bytes as were announced: a file that shrinks meanwhile is filled up, one that grows is cut. */
@@ -106,6 +125,59 @@ static int send_file(struct tree *tree, int file, const char *name, const char *
 	tree->report->files++;
 	tree->report->bytes += (uint64_t)st->st_size;
 	return err;
+}
+
+/* One piece as long as there is something to read, up to `end`; *at moves on. */
+static int send_piece(struct tree *tree, int file, uint64_t *at, uint64_t end)
+{
+	int err = 0;
+	while (!err && *at < end) {
+		size_t want = end - *at < CHUNK ? (size_t)(end - *at) : CHUNK;
+		ssize_t n = pread(file, tree->chunk, want, (off_t)*at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		struct tree_piece piece = { *at, (uint64_t)n };
+		err = put(tree, &piece, sizeof(piece));
+		if (!err)
+			err = put(tree, tree->chunk, (size_t)n);
+		*at += (uint64_t)n;
+		tree->report->bytes += (uint64_t)n;
+	}
+	return err;
+}
+
+/* Data between holes; where the file system knows none, or the size is no help, from the start to the end of what can be read. */
+static int send_pieces(struct tree *tree, int file, const char *name, const char *path, const struct stat *st)
+{
+	uint64_t size = (uint64_t)st->st_size, at = 0;
+	int err = put_entry(tree, TREE_PIECES, name, st, size), failed = 0;
+	while (!err && !failed) {
+		off_t data = size ? lseek(file, (off_t)at, SEEK_DATA) : 0, hole = data < 0 || !size ? -1 : lseek(file, data, SEEK_HOLE);
+		if (size && data < 0 && errno == ENXIO)
+			break; /* nothing but a hole up to the end */
+		if (data > 0)
+			at = (uint64_t)data;
+		uint64_t from = at, end = hole > 0 ? (uint64_t)hole : size ? size : UINT64_MAX;
+		failed = send_piece(tree, file, &at, end);
+		if (failed || at == from || hole < 0)
+			break;
+	}
+	struct tree_piece last = { size ? size : at, 0 };
+	if (!err)
+		err = put(tree, &last, sizeof(last));
+	if (!err && failed)
+		err = put_note(tree, path, strerror(-failed));
+	tree->report->files++;
+	return err;
+}
+
+/* Holes, or a size that says nothing (a file of /proc has 0, whatever is in it). */
+static bool needs_pieces(int file, const struct stat *st)
+{
+	char byte;
+	return st->st_size ? (uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size : pread(file, &byte, 1, 0) > 0;
 }
 
 static int send_node(struct tree *tree, int dir, const char *node, const char *name, const char *path, int depth);
@@ -165,7 +237,7 @@ static int send_node(struct tree *tree, int dir, const char *node, const char *n
 	}
 	if (S_ISDIR(st.st_mode))
 		return send_dir(tree, fd, name, path, &st, depth);
-	int err = send_file(tree, fd, name, path, &st);
+	int err = needs_pieces(fd, &st) ? send_pieces(tree, fd, name, path, &st) : send_file(tree, fd, name, path, &st);
 	close(fd);
 	return err;
 }
@@ -199,7 +271,7 @@ static int get_entry(struct tree *tree, struct tree_entry *entry, char *name)
 	int err = get(tree, entry, sizeof(*entry));
 	if (err)
 		return err;
-	if (entry->type < TREE_DIR || entry->type > TREE_END)
+	if (entry->type < TREE_DIR || entry->type > TREE_PIECES)
 		return fail(tree, -EPROTO, "the other side sent an entry of an unknown type (%u)", entry->type);
 	if (entry->name_size > NAME_MAX_)
 		return fail(tree, -EPROTO, "the other side sent a name of %u bytes", entry->name_size);
@@ -210,7 +282,8 @@ static int get_entry(struct tree *tree, struct tree_entry *entry, char *name)
 
 static struct timespec time_of(const struct tree_entry *entry)
 {
-	return (struct timespec){ .tv_sec = (time_t)(entry->mtime_ns / NS), .tv_nsec = (long)(entry->mtime_ns % NS) };
+	int64_t s = entry->mtime_ns / (int64_t)NS, ns = entry->mtime_ns % (int64_t)NS;
+	return (struct timespec){ .tv_sec = (time_t)(ns < 0 ? s - 1 : s), .tv_nsec = (long)(ns < 0 ? ns + (int64_t)NS : ns) };
 }
 
 static void set_times(int fd, const struct tree_entry *entry)
@@ -219,31 +292,66 @@ static void set_times(int fd, const struct tree_entry *entry)
 	futimens(fd, times); /* a file without its time is still the file */
 }
 
+/* size bytes of the stream to offset `at` of the file. */
+static int get_bytes(struct tree *tree, int fd, const char *name, uint64_t at, uint64_t size)
+{
+	char word[NAME_MAX_ + 1];
+	struct tree_report *report = tree->report;
+	int err = 0;
+	if (report->limit && (size > report->limit || report->bytes > report->limit - size))
+		return fail(tree, -EFBIG, "%s: with it more than %llu bytes would be copied", shown(name, word, sizeof(word)),
+			    (unsigned long long)report->limit);
+	report->bytes += size;
+	for (uint64_t left = size; left && !err;) {
+		size_t want = left < CHUNK ? (size_t)left : CHUNK, done = 0;
+		err = get(tree, tree->chunk, want);
+		while (!err && done < want) {
+			ssize_t n = pwrite(fd, tree->chunk + done, want - done, (off_t)(at + done));
+			if (n < 0 && errno != EINTR)
+				err = fail(tree, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
+			done += n > 0 ? (size_t)n : 0;
+		}
+		at += want;
+		left -= want;
+	}
+	return err;
+}
+
+static int get_pieces(struct tree *tree, int fd, const char *name)
+{
+	char word[NAME_MAX_ + 1];
+	struct tree_piece piece;
+	uint64_t end = 0;
+	for (;;) {
+		int err = get(tree, &piece, sizeof(piece));
+		if (err)
+			return err;
+		if (piece.at < end || piece.at > INT64_MAX || piece.size > INT64_MAX - piece.at)
+			return fail(tree, -EPROTO, "%s: the other side sent a piece that lies before the last one, or beyond any file", shown(name, word, sizeof(word)));
+		if (!piece.size)
+			break;
+		err = get_bytes(tree, fd, name, piece.at, piece.size);
+		if (err)
+			return err;
+		end = piece.at + piece.size;
+	}
+	return ftruncate(fd, (off_t)piece.at) ? fail(tree, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno)) : 0;
+}
+
 static int get_file(struct tree *tree, int dir, const char *name, const struct tree_entry *entry)
 {
 	char word[NAME_MAX_ + 1];
 	/* A new file in place of the old: never written through a link or into a device. */
 	if (unlinkat(dir, name, 0) && errno != ENOENT)
 		return fail(tree, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
-	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600), err = 0;
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return fail(tree, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
-	for (uint64_t left = entry->size; left && !err;) {
-		size_t want = left < CHUNK ? (size_t)left : CHUNK, done = 0;
-		err = get(tree, tree->chunk, want);
-		while (!err && done < want) {
-			ssize_t n = write(fd, tree->chunk + done, want - done);
-			if (n < 0 && errno != EINTR)
-				err = fail(tree, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
-			done += n > 0 ? (size_t)n : 0;
-		}
-		left -= want;
-	}
+	int err = entry->type == TREE_PIECES ? get_pieces(tree, fd, name) : get_bytes(tree, fd, name, 0, entry->size);
 	fchmod(fd, entry->mode & tree->mask);
 	set_times(fd, entry);
 	close(fd);
 	tree->report->files++;
-	tree->report->bytes += entry->size;
 	return err;
 }
 
@@ -271,18 +379,17 @@ static int get_link(struct tree *tree, int dir, const char *name, const struct t
 
 static int get_note(struct tree *tree, const struct tree_entry *entry)
 {
-	char text[TEXT_MAX + 1], word[TEXT_MAX + 1];
+	char text[TEXT_MAX + 1];
 	int err = get_text(tree, entry, text);
-	if (!err && tree->report->note)
-		tree->report->note(tree->report->context, shown(text, word, sizeof(word)));
-	return err;
+	return err ? err : take_note(tree, text);
 }
 
-/* Made writable for us while it is filled; its own mode comes with its end. */
-static int enter_dir(struct tree *tree, int dir, const char *name)
+/* A new one is writable for us while it is filled; its own mode comes with its end. */
+static int enter_dir(struct tree *tree, int dir, const char *name, bool *made)
 {
 	char word[NAME_MAX_ + 1];
-	if (mkdirat(dir, name, 0700) && errno != EEXIST)
+	*made = !mkdirat(dir, name, 0700);
+	if (!*made && errno != EEXIST)
 		return fail(tree, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
@@ -292,13 +399,16 @@ static int enter_dir(struct tree *tree, int dir, const char *name)
 
 struct level { /* an open directory, and what it becomes in the end */
 	int fd;
+	bool made; /* by us: else its mode and time are not the sender's business */
 	struct tree_entry entry;
 };
 
 static void leave_dir(struct tree *tree, struct level *level)
 {
-	fchmod(level->fd, level->entry.mode & tree->mask);
-	set_times(level->fd, &level->entry);
+	if (level->made) {
+		fchmod(level->fd, level->entry.mode & tree->mask);
+		set_times(level->fd, &level->entry);
+	}
 	close(level->fd);
 }
 
@@ -313,16 +423,17 @@ static int take_entry(struct tree *tree, struct level *level, int *depth, const 
 		leave_dir(tree, &level[(*depth)--]);
 		return 0;
 	}
-	if (entry->type == TREE_FILE)
+	if (entry->type == TREE_FILE || entry->type == TREE_PIECES)
 		return get_file(tree, dir, name, entry);
 	if (entry->type == TREE_LINK)
 		return get_link(tree, dir, name, entry);
 	if (*depth == TREE_DEPTH)
 		return fail(tree, -EPROTO, "the other side sent directories deeper than %d", TREE_DEPTH);
-	int fd = enter_dir(tree, dir, name);
+	bool made;
+	int fd = enter_dir(tree, dir, name, &made);
 	if (fd < 0)
 		return fd;
-	level[++*depth] = (struct level){ fd, *entry };
+	level[++*depth] = (struct level){ fd, made, *entry };
 	return 0;
 }
 
@@ -335,7 +446,7 @@ int tree_receive(int fd, int dir, const char *top, mode_t mode_mask, struct tree
 	int depth = 0, err = 0;
 	bool have_top = false;
 	while (!(err = get_entry(&tree, &entry, name)) && entry.type != TREE_END) {
-		bool named = entry.type == TREE_DIR || entry.type == TREE_FILE || entry.type == TREE_LINK;
+		bool named = entry.type == TREE_DIR || entry.type == TREE_FILE || entry.type == TREE_PIECES || entry.type == TREE_LINK;
 		if (named && !depth && have_top)
 			err = fail(&tree, -EPROTO, "the other side sent more than one tree");
 		else if (named && depth && !name_is_safe(name, entry.name_size))

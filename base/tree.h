@@ -2,7 +2,8 @@
 /*
  * A file or a directory with all that is in it, as a stream of bytes: what "lightvm cp" sends through the agent. Names in it
  * are single components, so a receiver never walks a path that the sender made, and it never follows a link: nothing
- * is written outside of the directory that it was given. Owners are not sent; the receiver owns what it makes.
+ * is written outside of the directory that it was given. Owners are not sent; the receiver owns what it makes. Hard links
+ * arrive as files of their own, holes as holes.
  */
 #ifndef LV_BASE_TREE_H
 #define LV_BASE_TREE_H
@@ -20,6 +21,15 @@ enum tree_type {
 	TREE_LINK = 4,  /* name, then size bytes: where the symbolic link leads */
 	TREE_NOTE = 5,  /* size bytes of text: something that was left out, and why */
 	TREE_END = 6,
+	/*
+	 * name, then pieces: a file with holes (size is its size), or one whose size nobody knows before it was read, as /proc's are
+	 * (size is 0). struct tree_piece, then its bytes; one of size 0 ends them, at is the size of the whole.
+	 */
+	TREE_PIECES = 7,
+};
+
+struct tree_piece { /* little-endian; in rising order */
+	uint64_t at, size;
 };
 
 struct tree_entry { /* little-endian; name_size bytes of name follow, not terminated */
@@ -28,12 +38,13 @@ struct tree_entry { /* little-endian; name_size bytes of name follow, not termin
 	uint16_t name_size; /* at most 255; 0 for the top, UP, NOTE and END */
 	uint32_t mode;      /* permissions */
 	uint64_t size;
-	uint64_t mtime_ns;
+	int64_t mtime_ns;   /* since 1970; years before 1678 and after 2262 become those */
 };
 
 struct tree_report {
-	void (*note)(void *context, const char *text); /* a file that was left out; printable */
+	void (*note)(void *context, const char *text); /* a file that was left out, here or by the other side; printable */
 	void *context;
+	uint64_t limit; /* receiving: no more bytes than these; 0: any number */
 	uint64_t files, bytes;
 	char error[512]; /* what failed, with its name; after a negative result */
 };
@@ -42,7 +53,7 @@ struct tree_report {
 int tree_send(int fd, int dir, const char *name, struct tree_report *report);
 /*
  * Receives one tree as `name` in directory dir: files replace files, directories are filled. Of the modes only those in
- * mode_mask are taken. The stream is hostile. 0 or a negative errno with report->error; what came before it stays.
+ * mode_mask are taken, and a directory that was there keeps its mode and time. The stream is hostile. 0 or a negative errno with report->error; what came before it stays.
  */
 int tree_receive(int fd, int dir, const char *name, mode_t mode_mask, struct tree_report *report);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -17,7 +18,17 @@
 #include "cli/all_verbs.h"
 
 #define PATIENCE_S 60 /* without a byte from the guest */
-#define HOST_MODES 0777 /* what a guest marks setuid is not so here */
+#define HOST_MODES 0777 /* what a guest marks setuid is not so here; less the umask */
+
+struct cp_options {
+	uint64_t max_size;
+};
+
+static const struct option_spec cp_options[] = {
+	{ "max-size", 0, OPTION_SIZE, offsetof(struct cp_options, max_size), "SIZE",
+	  "copy no more than this from a VM (default: half of what is free there)", .low = 1, .high = INT64_MAX },
+	{ 0 },
+};
 
 struct place { /* one side of the copy */
 	char *vm;   /* NULL: on the host */
@@ -122,7 +133,26 @@ static int expect_ok(int fd, struct error *error)
 	return err;
 }
 
-static int pull(int fd, const struct place *from, const struct place *to, struct error *error)
+static mode_t own_umask(void)
+{
+	mode_t mask = umask(077);
+	umask(mask);
+	return mask;
+}
+
+/* A guest may announce any amount: what it sends must leave room on the host. */
+static uint64_t half_of_free(int dir)
+{
+	struct statvfs fs;
+	return fstatvfs(dir, &fs) ? UINT64_MAX : (uint64_t)fs.f_bavail * fs.f_frsize / 2 + 1;
+}
+
+static int left_out(const struct notes *notes, struct error *error)
+{
+	return notes->count ? error_set(error, -EIO, "%u files were left out, or not copied whole", notes->count) : 0;
+}
+
+static int pull(int fd, const struct place *from, const struct place *to, uint64_t max_size, struct error *error)
 {
 	struct notes notes = { 0 };
 	struct tree_report report = { .note = on_note, .context = &notes };
@@ -132,10 +162,12 @@ static int pull(int fd, const struct place *from, const struct place *to, struct
 		error_set(error, err, "the agent: %s", strerror(-err));
 	if (!err)
 		err = expect_ok(fd, error);
-	if (!err && (err = tree_receive(fd, dir, name, HOST_MODES, &report)))
-		error_set(error, err, "%s", report.error);
-	if (!err && notes.count)
-		err = error_set(error, -EIO, "%u files were left out", notes.count);
+	if (!err)
+		report.limit = max_size ? max_size : half_of_free(dir);
+	if (!err && (err = tree_receive(fd, dir, name, HOST_MODES & ~own_umask(), &report)))
+		error_set(error, err, "%s%s", report.error, err == -EFBIG && !max_size ? ", which is half of what is free; see --max-size" : "");
+	if (!err)
+		err = left_out(&notes, error);
 	if (dir >= 0)
 		close(dir);
 	free(given);
@@ -171,10 +203,10 @@ static int push(int fd, const struct place *from, const struct place *to, struct
 	int answer = expect_ok(fd, &reason);
 	if (answer && (!err || reason.code != -ECONNRESET))
 		return error_set(error, answer, "%s", reason.text);
-	return err ? error_set(error, err, "%s", report.error) : 0;
+	return err ? error_set(error, err, "%s", report.error) : left_out(&notes, error);
 }
 
-static int copy(const struct place *from, const struct place *to, struct error *error)
+static int copy(const struct place *from, const struct place *to, uint64_t max_size, struct error *error)
 {
 	const char *vm = from->vm ? from->vm : to->vm;
 	struct state state;
@@ -188,7 +220,7 @@ static int copy(const struct place *from, const struct place *to, struct error *
 		err = fd;
 	if (!err) {
 		be_patient(fd);
-		err = from->vm ? pull(fd, from, to, error) : push(fd, from, to, error);
+		err = from->vm ? pull(fd, from, to, max_size, error) : push(fd, from, to, error);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -199,6 +231,7 @@ static int copy(const struct place *from, const struct place *to, struct error *
 
 static int cp(const struct context *context, void *options, struct operands operands, struct error *error)
 {
+	const struct cp_options *given = options;
 	struct place from, to;
 	int err;
 	place_parse(&from, operands.argv[0]);
@@ -209,7 +242,7 @@ static int cp(const struct context *context, void *options, struct operands oper
 	else if (!*from.path || !*to.path)
 		err = error_set(error, -EINVAL, "a path is empty");
 	else
-		err = copy(&from, &to, error);
+		err = copy(&from, &to, given->max_size, error);
 	place_free(&from);
 	place_free(&to);
 	return err;
@@ -220,11 +253,15 @@ const struct verb verb_cp = {
 	.operands = "VM:/PATH HOSTPATH | HOSTPATH VM:/PATH",
 	.summary = "Copy files between the host and a virtual machine with a Linux kernel",
 	.text = "Copies a file, or a directory with all that is in it. If the target is a directory the copy is made in it, under its own\n"
-		"name; DIR/. as the source means what is in DIR. Modes and times are kept, owners are not: in the VM the copy is root's,\n"
-		"on the host yours. Symbolic links within a directory are copied as links; devices and sockets are left out, with a warning.\n\n"
+		"name; DIR/. as the source means what is in DIR. Modes (on the host without those of your umask) and times are kept, owners are\n"
+		"not: in the VM the copy is root's, on the host yours. Symbolic links within a directory are copied as links, hard links as\n"
+		"files of their own. What cannot be read, devices, sockets and what lies deeper than 128 directories is left out, with a\n"
+		"warning for each and exit status 125.\n\n"
 		"What comes from a VM is never written outside of the target, whatever the VM does. VMs on the library OS cannot do this.",
 	.examples = "lightvm cp web:/var/log/nginx ./logs\n"
 		    "lightvm cp site/. web:/srv",
+	.options = cp_options,
+	.options_size = sizeof(struct cp_options),
 	.complete = "file",
 	.min = 2,
 	.max = 2,

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +37,15 @@ static void tree_there(void **state)
 	assert_int_equal(mkfifoat(dir, "a/fifo", 0600), 0);
 	pid_t pid = fork();
 	if (!pid) {
-		struct tree_report report = { 0 };
-		_exit(tree_send(pair[0], dir, "a", &report) != 0);
+		int seen = 0; /* who sends is told as well */
+		struct tree_report report = { .note = count_note, .context = &seen };
+		_exit(tree_send(pair[0], dir, "a", &report) != 0 || seen != 1);
 	}
 	struct tree_report report = { .note = count_note, .context = &notes };
 	assert_int_equal(tree_receive(pair[1], dir, "b", 0777, &report), 0);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 	expect_file(dir, "b/x", "some text");
 	assert_int_equal(notes, 1);
 	assert_int_equal(report.files, 2);
@@ -55,6 +59,121 @@ static void tree_there(void **state)
 	close(dir);
 	close(pair[0]);
 	close(pair[1]);
+	free(path);
+}
+
+/* Sends `from` of dir in a child and receives it as `to`; the result. */
+static int copy_there(int from_dir, const char *from, int dir, const char *to, mode_t mask, struct tree_report *report)
+{
+	int pair[2], status;
+	sockets(pair);
+	pid_t pid = fork();
+	if (!pid) {
+		struct tree_report sent = { 0 };
+		close(pair[1]);
+		_exit(tree_send(pair[0], from_dir, from, &sent) != 0);
+	}
+	close(pair[0]);
+	int err = tree_receive(pair[1], dir, to, mask, report);
+	close(pair[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return err;
+}
+
+static void holes_and_sizes(void **state)
+{
+	char *path = scratch(), bytes[4096];
+	struct tree_report report = { 0 };
+	struct stat st;
+	int dir = open(path, O_RDONLY | O_DIRECTORY), proc = open("/proc/self", O_RDONLY | O_DIRECTORY);
+	int file = openat(dir, "sparse", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(ftruncate(file, 64 << 20), 0);
+	assert_int_equal(pwrite(file, "middle", 6, 32 << 20), 6);
+	close(file);
+	assert_int_equal(copy_there(dir, "sparse", dir, "copy", 0777, &report), 0);
+	assert_int_equal(fstatat(dir, "copy", &st, 0), 0);
+	assert_int_equal(st.st_size, 64 << 20);
+	assert_true(st.st_blocks * 512 < 1 << 20);
+	file = openat(dir, "copy", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(pread(file, bytes, 6, 32 << 20), 6);
+	assert_memory_equal(bytes, "middle", 6);
+	assert_int_equal(pread(file, bytes, 6, 1 << 20), 6);
+	assert_memory_equal(bytes, "\0\0\0\0\0\0", 6);
+	close(file);
+	/* A file that says it has no bytes, and has some. */
+	report = (struct tree_report){ 0 };
+	assert_int_equal(copy_there(proc, "status", dir, "status", 0777, &report), 0);
+	assert_int_equal(fstatat(dir, "status", &st, 0), 0);
+	assert_true(st.st_size > 100);
+	/* An empty one stays empty. */
+	put_file(dir, "empty", "", 0600);
+	assert_int_equal(copy_there(dir, "empty", dir, "empty2", 0777, &report), 0);
+	assert_int_equal(fstatat(dir, "empty2", &st, 0), 0);
+	assert_int_equal(st.st_size, 0);
+	tree_remove(AT_FDCWD, path);
+	close(dir);
+	close(proc);
+	free(path);
+}
+
+static void old_times(void **state)
+{
+	static const struct timespec times[] = { { -86400 * 365, 5 }, { -1, 999999999 }, { 0, 0 }, { 6311433600, 1 } };
+	char *path = scratch();
+	struct stat st;
+	int dir = open(path, O_RDONLY | O_DIRECTORY);
+	for (size_t i = 0; i < sizeof(times) / sizeof(*times); i++) {
+		struct tree_report report = { 0 };
+		struct timespec both[2] = { times[i], times[i] };
+		put_file(dir, "x", "", 0600);
+		assert_int_equal(utimensat(dir, "x", both, 0), 0);
+		assert_int_equal(copy_there(dir, "x", dir, "y", 0777, &report), 0);
+		assert_int_equal(fstatat(dir, "y", &st, 0), 0);
+		assert_int_equal(st.st_mtim.tv_sec, times[i].tv_sec);
+		assert_int_equal(st.st_mtim.tv_nsec, times[i].tv_nsec);
+	}
+	tree_remove(AT_FDCWD, path);
+	close(dir);
+	free(path);
+}
+
+/* What was there before keeps its mode and time; what is new gets none of the masked bits. */
+static void directories_that_were_there(void **state)
+{
+	char *path = scratch();
+	struct tree_report report = { 0 };
+	struct timespec long_ago[2] = { { 1000, 0 }, { 1000, 0 } };
+	struct stat st;
+	int dir = open(path, O_RDONLY | O_DIRECTORY);
+	mkdirat(dir, "from", 0777);
+	put_file(dir, "from/x", "1", 0666);
+	utimensat(dir, "from", long_ago, 0);
+	mkdirat(dir, "to", 0700);
+	assert_int_equal(copy_there(dir, "from", dir, "to", 0777 & ~077, &report), 0);
+	assert_int_equal(fstatat(dir, "to", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_not_equal(st.st_mtim.tv_sec, 1000);
+	assert_int_equal(fstatat(dir, "to/x", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	tree_remove(AT_FDCWD, path);
+	close(dir);
+	free(path);
+}
+
+static void too_many_bytes(void **state)
+{
+	char *path = scratch();
+	struct tree_report report = { .limit = 10 };
+	int dir = open(path, O_RDONLY | O_DIRECTORY);
+	mkdirat(dir, "from", 0777);
+	put_file(dir, "from/x", "12345678", 0666);
+	assert_int_equal(copy_there(dir, "from", dir, "to", 0777, &report), 0);
+	put_file(dir, "from/y", "12345678", 0666);
+	report = (struct tree_report){ .limit = 10 };
+	assert_int_equal(copy_there(dir, "from", dir, "again", 0777, &report), -EFBIG);
+	assert_non_null(strstr(report.error, "more than 10 bytes"));
+	tree_remove(AT_FDCWD, path);
+	close(dir);
 	free(path);
 }
 
@@ -139,6 +258,16 @@ static void hostile_trees(void **state)
 	put_entry(&stream, TREE_NOTE, "", 0, 1u << 30);
 	hostile(&stream, "a text of");
 	text_free(&stream);
+	put_entry(&stream, TREE_PIECES, "", 0, 0);
+	text_add(&stream, (uint64_t[]){ 4, 2 }, 16);
+	text_put(&stream, "xx");
+	text_add(&stream, (uint64_t[]){ 5, 2 }, 16);
+	hostile(&stream, "lies before the last one");
+	text_free(&stream);
+	put_entry(&stream, TREE_PIECES, "", 0, 0);
+	text_add(&stream, (uint64_t[]){ INT64_MAX, 2 }, 16);
+	hostile(&stream, "beyond any file");
+	text_free(&stream);
 	put_entry(&stream, 99, "", 0, 0);
 	hostile(&stream, "unknown type");
 	text_free(&stream);
@@ -178,7 +307,8 @@ static void links_are_replaced(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tree_there), cmocka_unit_test(hostile_trees), cmocka_unit_test(links_are_replaced),
+		cmocka_unit_test(tree_there), cmocka_unit_test(holes_and_sizes), cmocka_unit_test(old_times),
+		cmocka_unit_test(directories_that_were_there), cmocka_unit_test(too_many_bytes), cmocka_unit_test(hostile_trees), cmocka_unit_test(links_are_replaced),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
