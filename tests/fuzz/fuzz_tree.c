@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What "lightvm cp" takes from a guest: a stream of any bytes writes nothing outside of the directory it was given.
- * fuzz-sources: base/tree.c base/deadline.c base/frame.c base/shown.c base/file.c base/text.c
+ * fuzz-sources: base/tree.c base/clock.c base/deadline.c base/frame.c base/shown.c base/file.c base/text.c
  * fuzz-seeds: tree
  */
 #include <dirent.h>
