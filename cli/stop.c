@@ -1,107 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lightvm stop, kill, rm, wait: how VMs end. */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/number.h"
-#include "node/agent_client.h"
 #include "cli/all_verbs.h"
-#include "node/monitor_control.h"
 #include "cli/describe.h"
-
-#define KILL_MS 5000   /* for a monitor to end once it was told, or killed */
-#define ANSWER_MS 1000 /* for it to take that order */
-#define RETRY_MS 200   /* until a guest that could not be asked is asked again */
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-
-/* ---- the end of a monitor ---- */
-
-/* The monitor's pid; 0: it has ended. A VM that just starts has none yet, but must not be taken for one that has ended. */
-static int monitor_pid(const struct vm_info *info, uint32_t *pid)
-{
-	struct lv_status status = info->status;
-	for (uint64_t end = deadline_in(KILL_MS); !status.pid && vm_alive(&info->dir);) {
-		int left = deadline_left(end);
-		if (left <= 0)
-			return -ETIMEDOUT;
-		/* It answers once it runs; until its socket is there, and if it ends instead, we look again soon. */
-		if (control_status(info->dir.dir, left, &status) && (vm_status(&info->dir, &status) || !status.pid))
-			poll(NULL, 0, 5);
-	}
-	*pid = status.pid;
-	return 0;
-}
-
-/* A descriptor that becomes readable when the monitor ends; -ESRCH: it has ended; -ETIMEDOUT: it does not come to life. */
-static int monitor_handle(const struct vm_info *info)
-{
-	uint32_t pid;
-	if (monitor_pid(info, &pid))
-		return -ETIMEDOUT;
-	int fd = pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -ESRCH;
-	if (fd < 0)
-		return -ESRCH;
-	/* The number may belong to another process by now: only while the lock is held it is the monitor's. */
-	if (!vm_alive(&info->dir)) {
-		close(fd);
-		return -ESRCH;
-	}
-	return fd;
-}
-
-static bool ended_within(int handle, int milliseconds)
-{
-	struct pollfd poll_fd = { .fd = handle, .events = POLLIN };
-	return poll(&poll_fd, 1, milliseconds) == 1;
-}
-
-/* Through the control socket, so that the last record is right; a monitor that does not answer is killed. */
-static int end_now(const struct vm_info *info, int handle, struct error *error)
-{
-	int err = control_ask(info->dir.dir, LV_CTL_KILL, 0, NULL, deadline_in(ANSWER_MS));
-	if (handle < 0 || (!err && ended_within(handle, KILL_MS)))
-		return 0;
-	if (syscall(SYS_pidfd_send_signal, handle, SIGKILL, NULL, 0) && errno != ESRCH)
-		return error_set(error, -errno, "VM %s: monitor %u cannot be killed: %s", info->dir.id, info->status.pid, strerror(errno));
-	return ended_within(handle, KILL_MS) ? 0 : error_set(error, -ETIMEDOUT, "VM %s: monitor %u does not end", info->dir.id, info->status.pid);
-}
-
-/*
- * Asks the program to end, and waits for that: true if it has ended before the deadline. A guest that is busy, still boots or has no
- * place for one more session may take the signal later; only the user's time being over is a reason to kill.
- */
-static bool end_gently(const struct vm_info *info, int handle, uint64_t deadline)
-{
-	for (bool asked = false; !asked; ) {
-		int err = vm_signal(info->dir.dir, SIGTERM, deadline);
-		if (err == -ENOSYS || err == -EOPNOTSUPP || err == -ENOENT)
-			return false; /* there is no way to ask this one */
-		asked = !err;
-		if (!asked && ended_within(handle, MIN(RETRY_MS, deadline_left(deadline))))
-			return true;
-		if (!asked && !deadline_left(deadline))
-			return false;
-	}
-	return ended_within(handle, deadline_left(deadline));
-}
-
-static int end_vm(const struct vm_info *info, int wait_ms, struct error *error)
-{
-	int handle = info->alive ? monitor_handle(info) : -ESRCH, err = 0;
-	if (handle == -ESRCH)
-		return 0;
-	if (handle < 0)
-		return error_set(error, handle, "VM %s has been starting for longer than %d s; its start has to end first", info->dir.id, KILL_MS / 1000);
-	if (wait_ms <= 0 || !end_gently(info, handle, deadline_in(wait_ms)))
-		err = end_now(info, handle, error);
-	close(handle);
-	return err;
-}
+#include "node/agent_client.h"
+#include "node/vm_end.h"
 
 /* ---- stop ---- */
 
@@ -122,7 +31,7 @@ static void stop_defaults(void *options)
 static int stop_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
 {
 	const struct stop_options *given = context;
-	int err = end_vm(info, (int)given->seconds * 1000, error);
+	int err = vm_end(info, (int)given->seconds * 1000, error);
 	if (!err && json_is_true(json_object_get(info->config, "remove")))
 		vm_info_remove(state, info, NULL);
 	return err;
@@ -165,7 +74,7 @@ static int kill_one(const struct state *state, struct vm_info *info, void *conte
 	if (!info->alive)
 		return error_set(error, -ESRCH, "VM %s has ended already", info->dir.id);
 	if (number == SIGKILL)
-		return end_vm(info, 0, error);
+		return vm_end(info, 0, error);
 	int err = vm_signal(info->dir.dir, number, deadline_in(AGENT_ANSWER_MS));
 	return err ? error_set(error, err, "VM %s: %s: %s", info->dir.id, signal_name(number), strerror(-err)) : 0;
 }
@@ -210,7 +119,7 @@ static int rm_one(const struct state *state, struct vm_info *info, void *context
 	if (info->alive && !given->force)
 		return error_set(error, -EBUSY, "VM %s still runs; stop it first, or use: lightvm rm -f %s", name ? name : info->dir.id,
 				 name ? name : info->dir.id);
-	int err = end_vm(info, 0, error);
+	int err = vm_end(info, 0, error);
 	return err ? err : vm_info_remove(state, info, error);
 }
 
