@@ -6,6 +6,7 @@
 #include "cli/verb.h"
 
 extern const struct verb verb_run;                                   /* run.c */
+extern const struct verb verb_start;                                 /* start.c */
 extern const struct verb verb_ps;                                    /* ps.c */
 extern const struct verb verb_logs, verb_console;                    /* logs.c */
 extern const struct verb verb_stop, verb_kill, verb_rm, verb_wait;   /* stop.c */

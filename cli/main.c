@@ -10,7 +10,7 @@
 #include "cli/verb.h"
 
 const struct verb *const verbs[] = {
-	&verb_run, &verb_ps, &verb_logs, &verb_console, &verb_exec, &verb_cp, &verb_stop, &verb_kill, &verb_wait, &verb_rm,
+	&verb_run, &verb_ps, &verb_logs, &verb_console, &verb_exec, &verb_cp, &verb_start, &verb_stop, &verb_kill, &verb_wait, &verb_rm,
 	&verb_inspect, &verb_balloon, &verb_boot_time, &verb_image, &verb_kernel, &verb_doctor, &verb_completion, &verb_version,
 	&verb_man, NULL,
 };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -16,6 +17,7 @@
 #include "cli/run_source.h"
 #include "cli/run_vm.h"
 #include "node/choose.h"
+#include "node/config_open.h"
 #include "tinyx/image.h"
 
 #define ENV_FILE_MAX (1u << 20)
@@ -134,12 +136,20 @@ static int fill_kernel(struct vm_config *config, const struct run_options *given
 	return err;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 static int fill(struct vm_config *config, const struct run_options *given, struct operands operands, struct source *source, struct error *error)
 {
 	int err = fill_kernel(config, given, operands, source, error);
 	if (err)
 		return err;
-	config->name = given->name;
+	config->name = given->name ? alloc_copy(given->name) : NULL;
+	config->created_ns = now_ns();
 	config->detached = given->detach;
 	config->remove = given->remove;
 	config->keeps_stdin = given->detach && given->interactive;
@@ -164,7 +174,9 @@ static int fill(struct vm_config *config, const struct run_options *given, struc
 	struct net_request net = { given->net, given->ip, given->gateway, given->dns, given->mac, &given->ports, config->id };
 	if (!err)
 		err = net_parse(&config->net, &net, error);
-	return err ? err : config_validate(config, error);
+	if (!err)
+		err = config_validate(config, error);
+	return err ? err : config_open(config, error);
 }
 
 /* Everything from the moment there is a directory; it goes away again if the VM never came to be. */

@@ -2,17 +2,14 @@
 #include "node/choose.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tinyx/kernel.h"
 #include "tinyx/plan.h"
 
-#define BLOCK 512
 #define SERIAL_MAX 20 /* virtio 1.2, section 5.2.6.1 */
 
 /* ---- kernels ---- */
@@ -40,34 +37,22 @@ static char *absolute(const char *path)
 	return path_clean(getcwd(cwd, sizeof(cwd)) ? cwd : "/", path);
 }
 
-static int open_kernel(struct vm_config *config, const char *path, struct error *error)
-{
-	enum kernel_kind kind;
-	struct stat st;
-	int fd = config->guest.kernel_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st))
-		return error_set(error, -errno, "--kernel %s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return error_set(error, -EINVAL, "--kernel %s: not a file", path);
-	int err = kernel_check(fd, path, &kind, error);
-	return err ? error_prefix(error, "--kernel") : 0;
-}
-
 /* A name from the cache, or a file: what has a slash in it is one. */
 static int use_linux(struct vm_config *config, const char *word, struct error *error)
 {
 	struct kernel kernel;
 	config->guest.is_linux = true;
+	/* An idle one costs no more than a slot. */
+	config->guest.rng = config->guest.balloon = true;
 	if (strchr(word, '/')) {
 		config->guest.kernel = alloc_copy(word);
 		config->guest.kernel_path = absolute(word);
-		return open_kernel(config, word, error);
+		return 0;
 	}
 	int err = kernel_find(strcmp(word, "linux") ? word : KERNEL_DEFAULT, &kernel, error);
 	if (!err) {
 		config->guest.kernel = alloc_copy(kernel.newest ? kernel.name : word);
 		config->guest.kernel_path = alloc_format("%s/vmlinux", kernel.directory);
-		err = open_kernel(config, config->guest.kernel_path, error);
 	} else {
 		error_prefix(error, "--kernel %s", word);
 	}
@@ -75,31 +60,18 @@ static int use_linux(struct vm_config *config, const char *word, struct error *e
 	return err;
 }
 
-static int open_initrd(struct vm_config *config, const char *path, struct error *error)
-{
-	struct stat st;
-	config->guest.initrd = path;
-	config->guest.initrd_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (config->guest.initrd_fd < 0 || fstat(config->guest.initrd_fd, &st))
-		return error_set(error, -errno, "--initrd %s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) || !st.st_size)
-		return error_set(error, -EINVAL, "--initrd %s: %s", path, S_ISREG(st.st_mode) ? "it is empty" : "not a file");
-	return 0;
-}
-
 int choose_kernel(struct vm_config *config, const struct choose *choose, struct error *error)
 {
 	const char *word = choose->kernel ? choose->kernel : "auto";
 	bool is_auto = !strcmp(word, "auto");
 	config->guest.cpus = choose->cpus ? (uint32_t)choose->cpus : 1;
-	config->guest.append = choose->append;
+	config->guest.append = choose->append ? alloc_copy(choose->append) : NULL;
 	if (is_auto && choose->bare && !choose->initrd)
 		return error_set(error, -EINVAL, "which program or image? To start a kernel with disks only, name it: --kernel linux");
 	if (!strcmp(word, "libos") || (is_auto && choose->known_on_libos && !wants_linux(choose)))
 		return use_libos(config, choose, error);
 	int err = use_linux(config, is_auto ? "linux" : word, error);
-	if (!err && choose->initrd)
-		err = open_initrd(config, choose->initrd, error);
+	config->guest.initrd = choose->initrd ? absolute(choose->initrd) : NULL;
 	/* With somebody else's initial RAM disk, or none, nothing of ours is in the guest: it has a serial port like any PC. */
 	config->guest.bare = choose->bare || choose->initrd;
 	return err;
@@ -120,20 +92,6 @@ static int disk_option(struct config_disk *disk, const char *word, struct error 
 	return 0;
 }
 
-static int open_disk(struct config_disk *disk, struct error *error)
-{
-	struct stat st;
-	disk->fd = open(disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-	if (disk->fd < 0 || fstat(disk->fd, &st))
-		return error_set(error, -errno, "--disk %s: %s", disk->path, strerror(errno));
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return error_set(error, -ENOTBLK, "--disk %s: neither a file nor a block device", disk->path);
-	if (S_ISREG(st.st_mode) && (!st.st_size || st.st_size % BLOCK))
-		return error_set(error, -EINVAL, "--disk %s: its size, %lld bytes, is not a whole number of %d-byte blocks; the last one is short", disk->path,
-				 (long long)st.st_size, BLOCK);
-	return 0;
-}
-
 int choose_disk(struct vm_config *config, const char *word, struct error *error)
 {
 	if (config->disks == CONFIG_DISKS)
@@ -141,10 +99,11 @@ int choose_disk(struct vm_config *config, const char *word, struct error *error)
 	struct config_disk *disk = &config->disk[config->disks++];
 	char *rest = alloc_copy(word), *at = rest, *path = strsep(&at, ",");
 	disk->read_only = text_ends(path, ":ro");
-	disk->path = alloc_format("%.*s", (int)strlen(path) - (disk->read_only ? 3 : 0), path);
-	int err = *disk->path ? 0 : error_set(error, -EINVAL, "--disk \"%s\" names no file", word);
+	path[strlen(path) - (disk->read_only ? 3 : 0)] = 0;
+	disk->path = *path ? absolute(path) : NULL;
+	int err = *path ? 0 : error_set(error, -EINVAL, "--disk \"%s\" names no file", word);
 	for (char *option; !err && (option = strsep(&at, ","));)
 		err = disk_option(disk, option, error);
 	free(rest);
-	return err ? err : open_disk(disk, error);
+	return err;
 }

@@ -13,9 +13,9 @@ struct choose { /* what the user said; NULL, 0: nothing */
 	bool bare;	     /* there is no image: nothing but a kernel, disks and an initial RAM disk */
 };
 
-/* Fills config->guest, with open files. Messages name the option and what to use instead. */
+/* Fills config->guest; opens nothing. Messages name the option and what to use instead. */
 int choose_kernel(struct vm_config *config, const struct choose *choose, struct error *error);
-/* --disk FILE[,ro][,overlay][,serial=S] (or FILE:ro): opened and added to config. */
+/* --disk FILE[,ro][,overlay][,serial=S] (or FILE:ro): added to config. */
 int choose_disk(struct vm_config *config, const char *word, struct error *error);
 
 #endif

@@ -20,14 +20,14 @@ static const struct link_ops *const kinds[] = { [NET_PASST] = &link_passt, [NET_
 static int check_port(const struct net_port *port, struct error *error)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port->host), .sin_addr = { port->host_ip } };
-	int one = 1, fd = socket(AF_INET, (port->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+	int one = 1, fd = socket(AF_INET, (port->protocol == NET_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return error_set(error, -errno, "socket: %s", strerror(errno));
-	if (!port->udp)
+	if (port->protocol == NET_TCP)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	int err = bind(fd, (struct sockaddr *)&address, sizeof(address)) ? -errno : 0;
 	close(fd);
-	const char *kind = port->udp ? "UDP port" : "port";
+	const char *kind = port->protocol == NET_UDP ? "UDP port" : "port";
 	if (err == -EADDRINUSE)
 		return error_set(error, err, "%s %u is in use on the host", kind, port->host);
 	if (err == -EACCES)

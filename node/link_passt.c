@@ -33,7 +33,7 @@ static void add_ports(struct strings *argv, const struct net_spec *spec)
 	char ip[INET_ADDRSTRLEN];
 	for (size_t i = 0; i < spec->ports; i++) {
 		const struct net_port *port = &spec->port[i];
-		strings_add(argv, port->udp ? "-u" : "-t");
+		strings_add(argv, port->protocol == NET_UDP ? "-u" : "-t");
 		if (port->host_ip)
 			strings_take(argv, alloc_format("%s/%u:%u", inet_ntop(AF_INET, &port->host_ip, ip, sizeof(ip)), port->host, port->guest));
 		else

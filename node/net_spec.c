@@ -9,6 +9,7 @@
 
 #include "base/number.h"
 #include "base/text.h"
+#include "node/json_rows.h"
 
 /* The addresses behind passt: the same for every VM, since nobody else sees them. */
 #define PASST_IP "10.0.2.15/24"
@@ -41,7 +42,7 @@ static int parse_port(const char *word, struct net_port *port, struct error *err
 	const char *slash = strchr(word, '/'), *end = slash ? slash : word + strlen(word);
 	if (slash && strcmp(slash, "/udp") && strcmp(slash, "/tcp"))
 		return error_set(error, -EINVAL, "-p %s: \"%s\" is neither /tcp nor /udp", word, slash);
-	port->udp = slash && slash[1] == 'u';
+	port->protocol = slash && slash[1] == 'u' ? NET_UDP : NET_TCP;
 	const char *last = memrchr(word, ':', (size_t)(end - word));
 	const char *guest = last ? last + 1 : word;
 	int err = parse_port_number(word, guest, (size_t)(end - guest), &port->guest, error);
@@ -68,7 +69,7 @@ static int parse_ports(struct net_spec *spec, const struct strings *words, struc
 		if (err)
 			return err;
 		for (size_t j = 0; j < i; j++)
-			if (spec->port[j].host == spec->port[i].host && spec->port[j].udp == spec->port[i].udp &&
+			if (spec->port[j].host == spec->port[i].host && spec->port[j].protocol == spec->port[i].protocol &&
 			    spec->port[j].host_ip == spec->port[i].host_ip)
 				return error_set(error, -EINVAL, "-p %s: host port %u is given twice", words->item[i], spec->port[i].host);
 		spec->ports++;
@@ -137,25 +138,36 @@ static void mac_from_id(uint8_t mac[6], const char *id)
 		mac[i] = (uint8_t)(bits >> (8 * (5 - i)));
 }
 
-int net_parse(struct net_spec *spec, const struct net_request *request, struct error *error)
+static void use_defaults(struct net_spec *spec, const char *id)
 {
 	*spec = (struct net_spec){ .mtu = 1500, .queues = 1 };
-	mac_from_id(spec->mac, request->id);
+	mac_from_id(spec->mac, id);
+}
+
+static void use_passt(struct net_spec *spec)
+{
+	cidr_parse(PASST_IP, &spec->ip, &spec->mask);
+	ip_parse(PASST_GATEWAY, &spec->gateway);
+	ip_parse(PASST_DNS, &spec->dns);
+	spec->mtu = PASST_MTU;
+}
+
+int net_parse(struct net_spec *spec, const struct net_request *request, struct error *error)
+{
+	use_defaults(spec, request->id);
 	int err = parse_ports(spec, request->ports, error);
 	if (!err)
 		err = parse_kind(spec, request->net, error);
-	if (!err && spec->kind == NET_PASST) {
-		cidr_parse(PASST_IP, &spec->ip, &spec->mask);
-		ip_parse(PASST_GATEWAY, &spec->gateway);
-		ip_parse(PASST_DNS, &spec->dns);
-		spec->mtu = PASST_MTU;
-	}
+	if (!err && spec->kind == NET_PASST)
+		use_passt(spec);
 	if (!err)
 		err = parse_addresses(spec, request, error);
 	if (!err && spec->ports && spec->kind != NET_PASST)
 		err = error_set(error, -EINVAL, "-p needs --net passt: with --net %s the VM has an address of its own", request->net);
 	if (!err && spec->kind == NET_NONE && (request->ip || request->mac))
 		err = error_set(error, -EINVAL, "--ip and --mac need a network: --net passt, tap:NAME or bridge:NAME");
+	if (!err && spec->kind == NET_NONE)
+		net_free(spec);
 	return err;
 }
 
@@ -168,43 +180,98 @@ void net_free(struct net_spec *spec)
 
 /* ---- as JSON ---- */
 
-static void json_ip(json_t *object, const char *key, uint32_t ip)
+static const char *const kind_words[] = { "none", "passt", "tap", "bridge", NULL };
+static const char *const protocol_words[] = { "tcp", "udp", NULL };
+#define ROW(...) JSON_ROW(struct net_spec, __VA_ARGS__)
+static const struct json_row rows[] = {
+	ROW("kind", ROW_WORD, kind, .words = kind_words),
+	ROW("host_loopback", ROW_BOOL, host_loopback),
+	ROW("name", ROW_TEXT, name),
+	ROW("queues", ROW_U32, queues, .low = 1, .high = NET_QUEUES),
+	ROW("mac", ROW_MAC, mac),
+	ROW("ip", ROW_IP, ip),
+	ROW("netmask", ROW_IP, mask),
+	ROW("gateway", ROW_IP, gateway),
+	ROW("dns", ROW_IP, dns),
+	ROW("mtu", ROW_U16, mtu, .low = 576),
+	{ 0 },
+};
+static const char *const more[] = { "ports", NULL };
+#undef ROW
+#define ROW(...) JSON_ROW(struct net_port, __VA_ARGS__)
+static const struct json_row port_rows[] = {
+	ROW("host_ip", ROW_IP, host_ip),
+	ROW("host", ROW_U16, host, .low = 1),
+	ROW("guest", ROW_U16, guest, .low = 1),
+	ROW("protocol", ROW_WORD, protocol, .words = protocol_words),
+	{ 0 },
+};
+
+json_t *net_to_json(const struct net_spec *spec)
 {
-	char word[INET_ADDRSTRLEN];
-	if (ip)
-		json_object_set_new(object, key, json_string(inet_ntop(AF_INET, &ip, word, sizeof(word))));
+	if (spec->kind == NET_NONE)
+		return json_pack("{s:s}", "kind", kind_words[NET_NONE]);
+	json_t *object = rows_write(rows, spec), *ports = json_array();
+	for (size_t i = 0; i < spec->ports && ports; i++)
+		if (json_array_append_new(ports, rows_write(port_rows, &spec->port[i]))) {
+			json_decref(ports);
+			ports = NULL;
+		}
+	if (object && !json_object_set_new(object, "ports", ports))
+		return object;
+	json_decref(object);
+	return NULL;
 }
 
-json_t *net_json(const struct net_spec *spec)
+static int ports_from_json(struct net_spec *spec, const json_t *json, struct error *error)
 {
-	static const char *const kinds[] = { "none", "passt", "tap", "bridge" };
-	json_t *object = json_object(), *ports = json_array();
-	json_object_set_new(object, "kind", json_string(kinds[spec->kind]));
-	if (spec->kind == NET_NONE) {
-		json_decref(ports);
-		return object;
+	size_t count = json_array_size(json);
+	if (json && !json_is_array(json))
+		return error_set(error, -EINVAL, "net.ports: not a list");
+	spec->port = count ? calloc(count, sizeof(*spec->port)) : NULL;
+	if (count && !spec->port)
+		return error_set(error, -ENOMEM, "out of memory");
+	int err = 0;
+	for (; spec->ports < count && !err; spec->ports++) {
+		struct net_port *port = &spec->port[spec->ports];
+		err = rows_read(port_rows, NULL, port, json_array_get(json, spec->ports), "net.ports", error);
+		if (!err && !port->host)
+			err = error_set(error, -EINVAL, "net.ports: a port without \"host\"");
+		if (!port->guest)
+			port->guest = port->host;
 	}
-	if (spec->kind == NET_PASST)
-		json_object_set_new(object, "host_loopback", json_boolean(spec->host_loopback));
-	if (spec->name)
-		json_object_set_new(object, "name", json_string(spec->name));
-	char *mac = alloc_format("%02x:%02x:%02x:%02x:%02x:%02x", spec->mac[0], spec->mac[1], spec->mac[2], spec->mac[3], spec->mac[4],
-				 spec->mac[5]);
-	json_object_set_new(object, "mac", json_string(mac));
-	free(mac);
-	json_ip(object, "ip", spec->ip);
-	json_ip(object, "netmask", spec->ip ? spec->mask : 0);
-	json_ip(object, "gateway", spec->gateway);
-	json_ip(object, "dns", spec->dns);
-	json_object_set_new(object, "mtu", json_integer(spec->mtu));
-	for (size_t i = 0; i < spec->ports; i++) {
-		json_t *port = json_object();
-		json_ip(port, "host_ip", spec->port[i].host_ip);
-		json_object_set_new(port, "host", json_integer(spec->port[i].host));
-		json_object_set_new(port, "guest", json_integer(spec->port[i].guest));
-		json_object_set_new(port, "protocol", json_string(spec->port[i].udp ? "udp" : "tcp"));
-		json_array_append_new(ports, port);
+	return err;
+}
+
+int net_validate(const struct net_spec *spec, struct error *error)
+{
+	bool named = spec->kind == NET_TAP || spec->kind == NET_BRIDGE;
+	if (spec->kind == NET_NONE)
+		return 0;
+	if (named && (!spec->name || !*spec->name || strlen(spec->name) >= IFNAMSIZ || strchr(spec->name, '/')))
+		return error_set(error, -EINVAL, "net.name: \"%s\" is not an interface name of 1 to %d characters", spec->name ? spec->name : "", IFNAMSIZ - 1);
+	if (spec->kind == NET_PASST && (spec->queues != 1 || !spec->ip))
+		return error_set(error, -EINVAL, "net: passt has one queue and a fixed address");
+	if (spec->ports && spec->kind != NET_PASST)
+		return error_set(error, -EINVAL, "net.ports: only passt forwards ports");
+	uint32_t mask = ntohl(spec->mask);
+	if (spec->ip && (!mask || (~mask & (~mask + 1))))
+		return error_set(error, -EINVAL, "net.netmask: not a mask");
+	return 0;
+}
+
+int net_from_json(struct net_spec *spec, const json_t *json, const char *id, struct error *error)
+{
+	*spec = (struct net_spec){ 0 };
+	if (!json)
+		return 0;
+	use_defaults(spec, id);
+	int err = rows_read(rows, more, spec, json, "net", error);
+	if (!err && spec->kind == NET_NONE) {
+		net_free(spec);
+		return json_object_size(json) <= 1 ? 0 : error_set(error, -EINVAL, "net: a network of the kind \"none\" has nothing else");
 	}
-	json_object_set_new(object, "ports", ports);
-	return object;
+	if (!err && spec->kind == NET_PASST && !spec->ip)
+		use_passt(spec);
+	return err ? err : ports_from_json(spec, json_object_get(json, "ports"), error);
 }

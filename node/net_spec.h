@@ -11,14 +11,15 @@
 #include "base/text.h"
 
 enum net_kind { NET_NONE, NET_PASST, NET_TAP, NET_BRIDGE };
+enum net_protocol { NET_TCP, NET_UDP };
 
 struct net_port { /* host order, but for the address */
 	uint32_t host_ip; /* network order; 0: every address of the host */
 	uint16_t host, guest;
-	bool udp;
+	enum net_protocol protocol;
 };
 
-struct net_spec {
+struct net_spec { /* NET_NONE: all zero */
 	enum net_kind kind;
 	bool host_loopback; /* passt: the gateway's address leads to the host's own loopback (--net passt,host) */
 	char *name; /* of the tap device or the bridge */
@@ -41,6 +42,11 @@ struct net_request { /* as on the command line; NULL: not given */
 /* Parses and checks. Free in both cases. */
 int net_parse(struct net_spec *spec, const struct net_request *request, struct error *error);
 void net_free(struct net_spec *spec);
-json_t *net_json(const struct net_spec *spec);
+/* What net_parse would have refused, of a specification that came from elsewhere. */
+int net_validate(const struct net_spec *spec, struct error *error);
+/* A new reference, or NULL: out of memory. What it wrote reads back to the same. */
+json_t *net_to_json(const struct net_spec *spec);
+/* spec is zero before; without a hardware address it gets the one of this id. Free in both cases. */
+int net_from_json(struct net_spec *spec, const json_t *json, const char *id, struct error *error);
 
 #endif

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@
 #include "base/owned_dir.h"
 
 #define LITTER_MARK "remove"
+#define LOCK_MS 500 /* for others to end their look at a lock */
+#define LOCK_RETRY_MS 5
 #define LEFTOVER_SECONDS 60 /* a start that has not become visible after this long was killed */
 
 static char *state_path(void)
@@ -166,6 +169,45 @@ int vm_mark_litter(const struct vm_dir *vm, struct error *error)
 		return error_set(error, -errno, "VM %s: %s: %s", vm->id, LITTER_MARK, strerror(errno));
 	close(fd);
 	return 0;
+}
+
+/* Whoever looks whether it lives holds the lock for a moment: only a monitor, or another start, holds it for longer. */
+static int take_lock(int status, const struct vm_dir *vm, struct error *error)
+{
+	for (int waited = 0; flock(status, LOCK_EX | LOCK_NB); waited += LOCK_RETRY_MS) {
+		if (errno != EWOULDBLOCK)
+			return error_set(error, -errno, "VM %s: status: %s", vm->id, strerror(errno));
+		if (waited >= LOCK_MS)
+			return error_set(error, -EBUSY, "VM %s still runs", vm->id);
+		poll(NULL, 0, LOCK_RETRY_MS);
+	}
+	return 0;
+}
+
+int vm_renew(struct vm_dir *vm, struct error *error)
+{
+	static const char *const old[] = { "control", "vsock", "monitor.log" };
+	int status = openat(vm->dir, "status", O_RDWR | O_CLOEXEC | O_NOFOLLOW), err = 0;
+	if (status < 0)
+		return error_set(error, -errno, "VM %s: status: %s", vm->id, strerror(errno));
+	err = take_lock(status, vm, error);
+	if (!err && ftruncate(status, 0))
+		err = error_set(error, -errno, "VM %s: status: %s", vm->id, strerror(errno));
+	if (err) {
+		close(status);
+		return err;
+	}
+	for (size_t i = 0; i < sizeof(old) / sizeof(*old); i++)
+		unlinkat(vm->dir, old[i], 0);
+	close(vm->status);
+	vm->status = status;
+	return 0;
+}
+
+void vm_put_back(struct vm_dir *vm, const struct lv_status *record)
+{
+	if (record->magic == LV_STATUS_MAGIC)
+		(void)!pwrite(vm->status, record, sizeof(*record), 0);
 }
 
 void vm_abandon(const struct state *state, const struct vm_dir *vm)

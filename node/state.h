@@ -39,6 +39,13 @@ int vm_create(const struct state *state, const char *id, struct vm_dir *vm, stru
 int vm_publish(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error);
 /* To be removed once it has ended, by whoever sees that first. */
 int vm_mark_litter(const struct vm_dir *vm, struct error *error);
+/*
+ * Makes the directory of a VM that has ended ready for another start: vm->status becomes a descriptor that holds its lock, the record is
+ * empty, sockets and messages of the old monitor are gone. -EBUSY: it runs.
+ */
+int vm_renew(struct vm_dir *vm, struct error *error);
+/* That start failed: the record that was there before vm_renew. */
+void vm_put_back(struct vm_dir *vm, const struct lv_status *record);
 /* Takes away what vm_create made and vm_publish has not shown. */
 void vm_abandon(const struct state *state, const struct vm_dir *vm);
 /* Finds by name, id or prefix of an id (of at least one digit). -ENOENT, -EEXIST (ambiguous). */

@@ -2,27 +2,21 @@
 #include "node/vm_config.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "abi/device_page.h"
 #include "abi/layout.h"
-#include "base/file.h"
 #include "base/number.h"
-#include "node/record.h"
 
 #define MEMORY_LEAST (4ull << 20)
 #define ENV_MAX 512
-#define CONFIG_FILE "config.json"
-#define CONFIG_FILE_MAX (4u << 20)
+#define SERIAL_MAX 20 /* virtio 1.2, section 5.2.6.1 */
 
 void config_init(struct vm_config *config)
 {
-	*config = (struct vm_config){ .image_fd = -1, .guest = { .kernel_fd = -1, .initrd_fd = -1 } };
+	*config = (struct vm_config){ .image_fd = -1, .memory = CONFIG_MEMORY, .guest = { .kernel_fd = -1, .initrd_fd = -1, .cpus = 1 } };
 	for (size_t i = 0; i < CONFIG_DISKS; i++)
 		config->disk[i].fd = -1;
 }
@@ -46,6 +40,38 @@ static int too_long(const char *what, const char *value, size_t room, struct err
 	return error_set(error, -ENAMETOOLONG, "%s \"%.40s...\" is longer than %zu characters", what, value, room - 1);
 }
 
+static int missing(const char *what, struct error *error)
+{
+	return error_set(error, -EINVAL, "the configuration names no %s", what);
+}
+
+/* What the monitor and PID 1 rely on, and options always give. */
+static int check_parts(const struct vm_config *config, struct error *error)
+{
+	const struct config_guest *guest = &config->guest;
+	if (!config->program || !*config->program)
+		return missing("program", error);
+	if (!config->cwd || !config->hostname)
+		return missing(config->cwd ? "hostname" : "cwd", error);
+	if (!guest->kernel || (guest->is_linux && !guest->kernel_path))
+		return missing("kernel", error);
+	if (!config->image && !(guest->is_linux && guest->bare))
+		return missing("image", error);
+	if (!config->args.count && !guest->bare)
+		return missing("args, not even the program's name", error);
+	if (!guest->is_linux && (guest->initrd || guest->append || guest->cpus != 1 || guest->rng || guest->balloon || config->terminal))
+		return error_set(error, -EINVAL, "the library OS has one vCPU, no initial RAM disk, no kernel command line, no terminal, rng or balloon");
+	if (config->name && !vm_name_valid(config->name))
+		return error_set(error, -EINVAL, "name: \"%s\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"", config->name);
+	for (size_t i = 0; i < config->env.count; i++)
+		if (strchr(config->env.item[i], '=') <= config->env.item[i])
+			return error_set(error, -EINVAL, "env: \"%.40s\" is not NAME=VALUE", config->env.item[i]);
+	for (size_t i = 0; i < config->disks; i++)
+		if (!config->disk[i].path || (config->disk[i].serial && strlen(config->disk[i].serial) > SERIAL_MAX))
+			return error_set(error, -EINVAL, "disks: disk %zu has no path, or a serial number of more than %d characters", i, SERIAL_MAX);
+	return 0;
+}
+
 int config_validate(const struct vm_config *config, struct error *error)
 {
 	const struct lv_device_page *page = NULL; /* only for the sizes of its fields */
@@ -54,12 +80,17 @@ int config_validate(const struct vm_config *config, struct error *error)
 		return error_set(error, -ERANGE, "--memory %s is not between 4M and 64G", size_print(config->memory, size, sizeof(size)));
 	if (config->env.count > ENV_MAX)
 		return error_set(error, -E2BIG, "%zu environment variables are more than %d", config->env.count, ENV_MAX);
+	int err = check_parts(config, error);
+	if (err)
+		return err;
 	if (config->cwd[0] != '/')
 		return error_set(error, -EINVAL, "--workdir \"%s\" is not an absolute path", config->cwd);
-	int err = too_long("program path", config->program, sizeof(page->program), error);
+	err = too_long("program path", config->program, sizeof(page->program), error);
 	if (!err)
 		err = too_long("--workdir", config->cwd, sizeof(page->cwd), error);
-	return err ? err : too_long("--hostname", config->hostname, sizeof(page->hostname), error);
+	if (!err)
+		err = too_long("--hostname", config->hostname, sizeof(page->hostname), error);
+	return err ? err : net_validate(&config->net, error);
 }
 
 void config_free(struct vm_config *config)
@@ -70,7 +101,7 @@ void config_free(struct vm_config *config)
 		close(config->guest.kernel_fd);
 	if (config->guest.initrd_fd >= 0)
 		close(config->guest.initrd_fd);
-	for (size_t i = 0; i < config->disks; i++) {
+	for (size_t i = 0; i < CONFIG_DISKS; i++) {
 		if (config->disk[i].fd >= 0)
 			close(config->disk[i].fd);
 		free(config->disk[i].path);
@@ -78,6 +109,9 @@ void config_free(struct vm_config *config)
 	}
 	free(config->guest.kernel);
 	free(config->guest.kernel_path);
+	free(config->guest.initrd);
+	free(config->guest.append);
+	free(config->name);
 	free(config->image);
 	free(config->program);
 	free(config->cwd);
@@ -86,97 +120,4 @@ void config_free(struct vm_config *config)
 	strings_free(&config->env);
 	net_free(&config->net);
 	config_init(config);
-}
-
-static json_t *json_strings(const struct strings *list)
-{
-	json_t *array = json_array();
-	for (size_t i = 0; i < list->count; i++) {
-		/* Arguments may be any bytes; what is not UTF-8 is shown as far as it can be. */
-		json_array_append_new(array, json_field(list->item[i], strlen(list->item[i])));
-	}
-	return array;
-}
-
-static json_t *json_disks(const struct vm_config *config)
-{
-	json_t *array = json_array();
-	for (size_t i = 0; i < config->disks; i++)
-		json_array_append_new(array, json_pack("{s:o, s:b, s:s?}", "path", json_field(config->disk[i].path, PATH_MAX), "read_only",
-							  config->disk[i].read_only, "serial", config->disk[i].serial));
-	return array;
-}
-
-static json_t *json_linux(const struct config_guest *guest)
-{
-	json_t *object = json_object();
-	json_object_set_new(object, "kernel", json_field(guest->kernel_path, PATH_MAX));
-	json_object_set_new(object, "initrd", guest->initrd ? json_field(guest->initrd, PATH_MAX) : json_null());
-	json_object_set_new(object, "append", guest->append ? json_field(guest->append, strlen(guest->append)) : json_null());
-	json_object_set_new(object, "cpus", json_integer(guest->cpus));
-	json_object_set_new(object, "bare", json_boolean(guest->bare));
-	return object;
-}
-
-static json_t *to_json(const struct vm_config *config)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	json_t *root = json_object();
-	json_object_set_new(root, "id", json_string(config->id));
-	json_object_set_new(root, "name", config->name ? json_field(config->name, PATH_MAX) : json_null());
-	json_object_set_new(root, "created_ns", json_integer((json_int_t)now.tv_sec * 1000000000 + now.tv_nsec));
-	json_object_set_new(root, "image", config->image ? json_field(config->image, PATH_MAX) : json_null());
-	json_object_set_new(root, "program", json_field(config->program, PATH_MAX));
-	json_object_set_new(root, "args", json_strings(&config->args));
-	json_object_set_new(root, "env", json_strings(&config->env));
-	json_object_set_new(root, "cwd", json_field(config->cwd, PATH_MAX));
-	json_object_set_new(root, "hostname", json_field(config->hostname, PATH_MAX));
-	json_object_set_new(root, "uid", json_integer(config->uid));
-	json_object_set_new(root, "gid", json_integer(config->gid));
-	json_object_set_new(root, "memory", json_integer((json_int_t)config->memory));
-	json_object_set_new(root, "kernel", json_field(config->guest.kernel, PATH_MAX));
-	if (config->guest.is_linux)
-		json_object_set_new(root, "linux", json_linux(&config->guest));
-	json_object_set_new(root, "net", net_json(&config->net));
-	json_object_set_new(root, "disks", json_disks(config));
-	json_object_set_new(root, "detached", json_boolean(config->detached));
-	json_object_set_new(root, "remove", json_boolean(config->remove));
-	return root;
-}
-
-int config_write(const struct vm_config *config, int dir, struct error *error)
-{
-	json_t *root = to_json(config);
-	int fd = openat(dir, CONFIG_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	int err = fd < 0 ? -errno : 0;
-	char *json = err ? NULL : json_dumps(root, JSON_INDENT(2));
-	if (json)
-		err = fd_write(fd, json, strlen(json));
-	free(json);
-	json_decref(root);
-	if (fd >= 0)
-		close(fd);
-	return err ? error_set(error, err, CONFIG_FILE ": %s", strerror(-err)) : 0;
-}
-
-json_t *config_read(int dir)
-{
-	char *data;
-	size_t size;
-	if (file_read(dir, CONFIG_FILE, CONFIG_FILE_MAX, &data, &size))
-		return NULL;
-	json_t *root = json_loadb(data, size, 0, NULL);
-	free(data);
-	if (root && !json_is_object(root)) {
-		json_decref(root);
-		root = NULL;
-	}
-	return root;
-}
-
-const char *config_string(const json_t *config, const char *key)
-{
-	const char *value = json_string_value(json_object_get(config, key));
-	return value ? value : "";
 }

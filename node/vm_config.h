@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One VM as asked for: filled from command line and image manifest, validated, then applied and kept as config.json. */
+/*
+ * One VM as asked for: filled by command line and image manifest, by JSON or by an API; validated, applied, and kept as config.json,
+ * from which it starts again.
+ */
 #ifndef LV_NODE_VM_CONFIG_H
 #define LV_NODE_VM_CONFIG_H
 
@@ -14,6 +17,7 @@
 
 #define CONFIG_MEMORY (256ull << 20) /* unless told otherwise; a limit, not a cost */
 #define CONFIG_DISKS 8
+#define CONFIG_VERSION 1
 
 struct config_disk {
 	char *path, *serial; /* serial NULL: none */
@@ -24,25 +28,27 @@ struct config_disk {
 
 struct config_guest { /* which kernel, and what only a Linux guest has */
 	bool is_linux;
-	bool bare;	    /* nothing of ours is in it: no PID 1, no agent; it speaks through a serial port */
-	char *kernel;	    /* "libos", the name of a built kernel, or a path as it was given */
-	char *kernel_path;  /* absolute; NULL: libos */
-	const char *initrd; /* NULL: ours, or none with bare */
-	const char *append; /* NULL: nothing */
+	bool bare;	   /* nothing of ours is in it: no PID 1, no agent; it speaks through a serial port */
+	char *kernel;	   /* "libos", the name of a built kernel, or a path as it was given */
+	char *kernel_path; /* absolute; NULL: libos */
+	char *initrd;	   /* NULL: ours, or none with bare */
+	char *append;	   /* NULL: nothing */
 	int kernel_fd, initrd_fd; /* -1: none */
 	uint32_t cpus;
+	bool rng, balloon; /* devices that it has besides those that are named */
 };
 
-struct vm_config { /* zero-initialised: empty; fds are set by config_init */
+struct vm_config { /* all strings are owned */
 	char id[STATE_ID + 1];
-	const char *name; /* NULL: none */
+	char *name; /* NULL: none */
+	uint64_t created_ns; /* CLOCK_REALTIME */
 	int image_fd;
-	char *image;   /* path, for information; NULL: there is none */
+	char *image;   /* path; NULL: there is none */
 	char *program; /* path in the image */
 	struct strings args, env;
 	char *cwd, *hostname;
 	uint32_t uid, gid;
-	uint64_t memory;
+	uint64_t memory; /* bytes */
 	struct config_guest guest;
 	struct net_spec net;
 	struct config_disk disk[CONFIG_DISKS];
@@ -55,15 +61,26 @@ struct vm_config { /* zero-initialised: empty; fds are set by config_init */
 void config_init(struct vm_config *config);
 /* Replaces or adds one NAME=VALUE. */
 void config_env(struct vm_config *config, const char *assignment);
-/* What the monitor would refuse, said in the user's words. */
+/* What the monitor would refuse, said in the user's words. Whatever filled it: options, JSON, an API. */
 int config_validate(const struct vm_config *config, struct error *error);
+/* Closes the descriptors too; accepts what is half built. */
 void config_free(struct vm_config *config);
 
-/* config.json of the VM; written while its directory is not visible yet. */
+/* The published form (docs/vm-config.md): what it wrote reads back to the same. A new reference, or NULL: out of memory. */
+json_t *config_to_json(const struct vm_config *config);
+/*
+ * config is as config_init left it. What is missing keeps its default; a key that is not known is refused, and so is another
+ * version. Opens nothing; config_validate and config_open (node/config_open.h) follow. -EINVAL, -ERANGE, -ENOMEM. Free in both cases.
+ */
+int config_from_json(struct vm_config *config, const json_t *json, struct error *error);
+
+/* config.json of the VM, replaced as a whole. */
 int config_write(const struct vm_config *config, int dir, struct error *error);
-/* The parsed file, a new reference; NULL: missing or damaged. */
+/* The parsed file, a new reference; NULL: missing or damaged. For what only shows it: a file of another version has other keys. */
 json_t *config_read(int dir);
-/* A string member of it, or "". Valid as long as the object. */
+/* The file as a configuration. -ENOENT, -EINVAL. */
+int config_load(struct vm_config *config, int dir, struct error *error);
+/* A string member of the parsed file, or "". Valid as long as the object. */
 const char *config_string(const json_t *config, const char *key);
 
 #endif

@@ -63,6 +63,33 @@ check '--rm removes' await 10 'the end of "brief"' bash -c '! "$1" ps -a | grep 
 check 'a foreground VM with a name has logs' contains out "$lightvm" logs foreground
 check 'wait prints the status' test "$("$lightvm" wait foreground)" = 6
 
+# A VM that has ended starts again from what it left: arguments, environment, disks, ports, name; bytes that are no text too.
+head -c 65536 /dev/zero >"$work/again.img"
+odd=$(printf 'a\377b')
+"$lightvm" run --name again -e "A=x  y" -m 64M --disk "$work/again.img",serial=again "$busybox" \
+	sh -c 'echo "run $A $1"; exit 3' sh "$odd" >"$work/first" 2>&1
+"$lightvm" inspect again | jq -S '.[0].config | del(.detached)' >"$work/config1"
+printed=$("$lightvm" start again)
+check 'start prints the id' test "$printed" = "$("$lightvm" inspect again | jq -r '.[0].id')"
+check 'start: the exit status' test "$("$lightvm" wait again)" = 3
+"$lightvm" inspect again | jq -S '.[0].config | del(.detached)' >"$work/config2"
+check 'start changes nothing of the configuration' cmp "$work/config1" "$work/config2"
+check 'start: the log goes on' test "$("$lightvm" logs again)" = "$(cat "$work/first" "$work/first")"
+got=0; "$lightvm" start -a again >"$work/out" 2>&1 || got=$?
+check 'start -a: the exit status' test $got = 3
+check 'start -a: the output' cmp "$work/first" "$work/out"
+says 'start of a VM that is not there' 125 nothere "$lightvm" start nothere
+"$lightvm" run -d --name runs "${guest}waiter" here >/dev/null
+says 'start of a running VM' 125 'still runs' "$lightvm" start runs
+"$lightvm" rm -f runs
+says 'start -a of two' 125 'for one VM' "$lightvm" start -a again again
+rm "$work/again.img"
+says 'start without its disk' 125 'again.img: No such file' "$lightvm" start again
+check 'its record is still there' test "$("$lightvm" inspect again | jq '.[0].exit_status')" = 3
+"$lightvm" inspect again | jq '.[0].id' | tr -d '"' >"$work/id"
+sed -i 's/"version": 1/"version": 99/' "$XDG_RUNTIME_DIR/lightvm/vms/$(cat "$work/id")/config.json"
+says 'start of another version' 125 'version: 99 is not known' "$lightvm" start again
+
 # The boot ledger.
 "$lightvm" run --name ledger --net none "${guest}empty"
 check 'boot-time' contains program "$lightvm" boot-time ledger

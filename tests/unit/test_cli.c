@@ -88,7 +88,7 @@ static void ports(void **state)
 		assert_int_equal(spec.port[0].host_ip, good[i].port.host_ip);
 		assert_int_equal(spec.port[0].host, good[i].port.host);
 		assert_int_equal(spec.port[0].guest, good[i].port.guest);
-		assert_int_equal(spec.port[0].udp, good[i].port.udp);
+		assert_int_equal(spec.port[0].protocol, good[i].port.protocol);
 		net_free(&spec);
 	}
 	assert_refused(NULL, "99999:80", NULL, "-p 99999:80: port 99999 is not between 1 and 65535");

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/config_open.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tinyx/image.h"
+#include "tinyx/kernel.h"
+
+#define BLOCK 512
+
+/* A cached image may have been swept since: a program can be packed again, as it is now. */
+static int open_image(struct vm_config *config, struct error *error)
+{
+	struct image image;
+	int err = image_open(&image, config->image, error);
+	config->image_fd = err ? -1 : fcntl(image.fd, F_DUPFD_CLOEXEC, 3);
+	if (!err && config->image_fd < 0)
+		err = error_set(error, -errno, "%s: %s", config->image, strerror(errno));
+	image_close(&image);
+	return err;
+}
+
+static int open_kernel(struct vm_config *config, struct error *error)
+{
+	const char *path = config->guest.kernel_path;
+	enum kernel_kind kind;
+	struct stat st;
+	int fd = config->guest.kernel_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return error_set(error, -errno, "--kernel %s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return error_set(error, -EINVAL, "--kernel %s: not a file", path);
+	int err = kernel_check(fd, path, &kind, error);
+	return err ? error_prefix(error, "--kernel") : 0;
+}
+
+static int open_initrd(struct vm_config *config, struct error *error)
+{
+	struct stat st;
+	const char *path = config->guest.initrd;
+	config->guest.initrd_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (config->guest.initrd_fd < 0 || fstat(config->guest.initrd_fd, &st))
+		return error_set(error, -errno, "--initrd %s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode) || !st.st_size)
+		return error_set(error, -EINVAL, "--initrd %s: %s", path, S_ISREG(st.st_mode) ? "it is empty" : "not a file");
+	return 0;
+}
+
+static int open_disk(struct config_disk *disk, struct error *error)
+{
+	struct stat st;
+	disk->fd = open(disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (disk->fd < 0 || fstat(disk->fd, &st))
+		return error_set(error, -errno, "--disk %s: %s", disk->path, strerror(errno));
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return error_set(error, -ENOTBLK, "--disk %s: neither a file nor a block device", disk->path);
+	if (S_ISREG(st.st_mode) && (!st.st_size || st.st_size % BLOCK))
+		return error_set(error, -EINVAL, "--disk %s: its size, %lld bytes, is not a whole number of %d-byte blocks; the last one is short", disk->path,
+				 (long long)st.st_size, BLOCK);
+	return 0;
+}
+
+int config_open(struct vm_config *config, struct error *error)
+{
+	struct config_guest *guest = &config->guest;
+	int err = 0;
+	if (config->image && config->image_fd < 0)
+		err = open_image(config, error);
+	if (!err && guest->is_linux && guest->kernel_fd < 0)
+		err = open_kernel(config, error);
+	if (!err && guest->initrd && guest->initrd_fd < 0)
+		err = open_initrd(config, error);
+	for (size_t i = 0; i < config->disks && !err; i++)
+		if (config->disk[i].fd < 0)
+			err = open_disk(&config->disk[i], error);
+	return err;
+}
