@@ -15,7 +15,8 @@ enum lv_hypercall {
 	LV_HC_EXIT = 2,  /* arg[0]: a wait status as of waitpid(2): code << 8, or signal. Output is drained first. Does not return. */
 	LV_HC_CRASH = 3, /* as EXIT, with struct lv_shared.crash filled: the VM ends with a report */
 	LV_HC_GROW = 4,  /* arg[0]: bytes wanted beyond ram_size; result: 0 or -ENOMEM; device page ram_size is updated */
-	LV_HC_RELEASE = 5, /* arg[0] ranges in lv_shared.release: their contents are no longer needed; they read as zero afterwards */
+	LV_HC_RELEASE = 5, /* arg[0] ranges of RAM in lv_shared.release: their contents are no longer needed. Result 0: all of them read as zero
+	                      afterwards, also where RAM was restored from a file; negative: some may hold their old bytes still. */
 	LV_HC_FETCH = 7, /* arg[0]: RAM, arg[2]: bytes (pages, at most LV_FETCH_MAX): will be written soon, so the host should have them there.
 	                    arg[1]: where in the image to copy them from, or 0: as they are. One exit instead of a fault per page. */
 	LV_HC_LISTEN = 6,  /* arg[0]: TCP port on which the program listens (first listen: ledger; never required) */

@@ -69,15 +69,6 @@ int kvm_tsc_khz(const struct vcpu *vcpu, uint32_t *khz)
 	return 0;
 }
 
-int kvm_add_slot(struct vm *vm, gpa_t gpa, uint64_t len, void *hva)
-{
-	struct kvm_userspace_memory_region slot = { .slot = vm->slots, .guest_phys_addr = gpa, .memory_size = len, .userspace_addr = (uintptr_t)hva };
-	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-		return log_errno("KVM_SET_USER_MEMORY_REGION");
-	vm->slots++;
-	return 0;
-}
-
 /* What the processor and KVM offer: asked once a boot, since each CPUID costs 20-70 us where it is itself virtualised. */
 struct cpuid_cache {
 	uint64_t magic;

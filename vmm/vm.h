@@ -22,7 +22,6 @@ struct vm {
 	const struct vm_config *config;
 	const struct guest_ops *guest;
 	int kvm_fd, fd;
-	unsigned slots;
 	const struct cpuid_cache *cpuid;
 	struct vcpus vcpus;
 	struct vcpu vcpu[VM_MAX_CPUS];
@@ -68,7 +67,6 @@ void kvm_keep_kind(const struct vm *vm, int kind); /* in the cache file, if ther
 struct kvm_cpuid_entry2;
 unsigned kvm_cpuid(const struct vm *vm, struct kvm_cpuid_entry2 *entry); /* copies CPUID_ENTRIES at most; answers how many */
 int kvm_tsc_khz(const struct vcpu *vcpu, uint32_t *khz); /* never 0 */
-int kvm_add_slot(struct vm *vm, gpa_t gpa, uint64_t len, void *hva);
 void kvm_close(struct vm *vm);
 
 /* ---- x86_64/probe.c: which kind of KVM is this? Runs code in scratch VMs ---- */

@@ -540,38 +540,6 @@ static void test_read_only(void **state)
 	expect_broken(f, "a descriptor points outside guest memory");
 }
 
-/* ---- memory ---- */
-
-static void test_mem(void **state)
-{
-	static uint8_t a[8192], b[4096];
-	struct mem mem = { 0 };
-
-	assert_int_equal(mem_add(&mem, 0x1000, 0, a, true), -EINVAL);
-	assert_int_equal(mem_add(&mem, ~0ull - 100, 4096, a, true), -EINVAL);
-	assert_int_equal(mem_add(&mem, 0x1000, 4096, a, true), 0);
-	assert_int_equal(mem_add(&mem, 0x1800, 4096, b, true), -EINVAL);
-	assert_int_equal(mem_add(&mem, 0x8000, 4096, b, true), 0);
-	assert_ptr_equal(mem_at(&mem, 0x1fff, 1), a + 4095);
-	assert_null(mem_at(&mem, 0x1fff, 2));
-	assert_null(mem_at(&mem, 0xfff, 2));
-	assert_null(mem_at(&mem, 0x1000, SIZE_MAX));
-	/* what continues a range in both address spaces becomes part of it */
-	assert_int_equal(mem_add(&mem, 0x2000, 4096, a + 4096, true), 0);
-	assert_int_equal(mem.count, 2);
-	assert_ptr_equal(mem_at(&mem, 0x1fff, 2), a + 4095);
-}
-
-static void test_mem_full(void **state)
-{
-	static uint8_t page[4096];
-	struct mem mem = { 0 };
-
-	for (unsigned i = 0; i < MEM_RANGES; i++)
-		assert_int_equal(mem_add(&mem, i * 0x2000ull, 4096, page, true), 0);
-	assert_int_equal(mem_add(&mem, 0x1000000, 4096, page, true), -ENOSPC);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -579,13 +547,12 @@ int main(void)
 		TEST(test_layout), TEST(test_init_refuses), TEST(test_chain), TEST(test_wrap), TEST(test_unpop),
 		TEST(test_full_ring), TEST(test_notify), TEST(test_no_interrupt), TEST(test_used_event),
 		TEST(test_avail_event), TEST(test_used_index_scribbled), TEST(test_not_set_up), TEST(test_segmented_frame),
-		 TEST(test_indirect), TEST(test_indirect_as_long_as_queue),
+		TEST(test_indirect), TEST(test_indirect_as_long_as_queue),
 		TEST(test_zero_length_parts_vanish), TEST(test_index_jump), TEST(test_index_back), TEST(test_head_beyond),
 		TEST(test_next_beyond), TEST(test_loop), TEST(test_loop_of_nothing), TEST(test_outside), TEST(test_order),
 		TEST(test_too_long), TEST(test_huge), TEST(test_indirect_nested), TEST(test_indirect_next),
 		TEST(test_indirect_sizes), TEST(test_indirect_outside), TEST(test_indirect_loop),
-		TEST(test_indirect_next_beyond), TEST(test_read_only), cmocka_unit_test(test_mem),
-		cmocka_unit_test(test_mem_full),
+		TEST(test_indirect_next_beyond), TEST(test_read_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <linux/virtio_balloon.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/clock.h"
 #include "vmm/device.h"
@@ -51,19 +50,10 @@ struct run { /* of neighbouring pages; len 0: none */
 	uint64_t len;
 };
 
-static void give_back(void *start, uint64_t len)
-{
-	/* Fails for what is no memory of its own: then it just stays. */
-	if (madvise(start, len, MADV_DONTNEED) < 0)
-		return;
-}
-
 static void run_end(struct balloon *balloon, struct run *run)
 {
-	void *start = run->len ? mem_at(balloon->device.set->mem, run->gpa, run->len) : NULL;
-
-	if (start)
-		give_back(start, run->len);
+	if (run->len)
+		mem_drop(balloon->device.set->mem, run->gpa, run->len); /* pages that are not there were left out */
 	run->len = 0;
 }
 
@@ -131,7 +121,7 @@ static void report(struct balloon *balloon, const struct chain *chain)
 
 		if (end <= start)
 			continue;
-		give_back((void *)start, end - start);
+		mem_drop_at(balloon->device.set->mem, (void *)start, end - start);
 		balloon->reported += end - start;
 	}
 }

@@ -15,14 +15,11 @@
 static int grow(struct vm *vm, uint64_t bytes)
 {
 	uint64_t room = vm->ram_limit - vm->ram_size;
-	if (bytes == 0 || bytes > room || vm->mem.count == MEM_RANGES)
+	if (bytes == 0 || bytes > room)
 		return -ENOMEM;
 	bytes = (bytes + HUGE - 1) & ~(HUGE - 1);
 	gpa_t gpa = LV_RAM + vm->ram_size;
-	int err = mem_add(&vm->mem, gpa, bytes, libos_at(vm, gpa), true);
-	if (err == 0)
-		err = kvm_add_slot(vm, gpa, bytes, libos_at(vm, gpa));
-	if (err < 0)
+	if (mem_add_ram(&vm->mem, vm->fd, gpa, bytes, libos_at(vm, gpa)) < 0)
 		return -ENOMEM;
 	/* Large memory is worth large pages: programs that touch it will touch it in large areas. */
 	madvise(libos_at(vm, gpa), bytes, MADV_HUGEPAGE);
@@ -35,10 +32,7 @@ static int grow(struct vm *vm, uint64_t bytes)
 
 static int release_range(struct vm *vm, const struct lv_range *range)
 {
-	uint64_t start = range->gpa - LV_RAM;
-	if (range->gpa < LV_RAM || start > vm->ram_size || range->len > vm->ram_size - start || (range->gpa | range->len) % LV_PAGE)
-		return -EINVAL;
-	return madvise(libos_at(vm, range->gpa), range->len, MADV_DONTNEED) < 0 ? -errno : 0;
+	return range->gpa < LV_RAM ? -EINVAL : mem_drop(&vm->mem, range->gpa, range->len);
 }
 
 static int fetch(struct vm *vm, gpa_t to, gpa_t from, uint64_t len)

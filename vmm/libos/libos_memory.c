@@ -114,6 +114,13 @@ static void protect_load(struct vm *vm, const struct elf_load *load)
 		table(vm, LV_PT)[(page - LV_BASE) / LV_PAGE] = page | flags;
 }
 
+static int add_data(struct vm *vm, const struct elf_load *load)
+{
+	void *hva = libos_at(vm, load->vaddr);
+	int err = mem_add(&vm->mem, load->vaddr, load->memsz, hva, true);
+	return err ? err : mem_note_file(&vm->mem, hva, load->filesz);
+}
+
 static int map_libos(struct vm *vm, int fd)
 {
 	struct stat st;
@@ -133,7 +140,7 @@ static int map_libos(struct vm *vm, int fd)
 		if ((err = map_load(vm, fd, &elf.load[i])) == 0) {
 			protect_load(vm, &elf.load[i]);
 			if (elf.load[i].flags & 2) /* buffers of libos' drivers may lie in its data */
-				err = mem_add(&vm->mem, elf.load[i].vaddr, elf.load[i].memsz, libos_at(vm, elf.load[i].vaddr), true);
+				err = add_data(vm, &elf.load[i]);
 		}
 	munmap(file, st.st_size);
 	return err;
@@ -149,6 +156,16 @@ static int map_image(struct vm *vm, int fd)
 	return mem_add(&vm->mem, LV_IMAGE(vm->libos.image_size), (vm->libos.image_size + LV_PAGE - 1) & ~(LV_PAGE - 1), vm->libos.image, false);
 }
 
+/* One slot for image, libos and the first RAM: making one takes the host's kernel a grace period. */
+static int add_window(struct vm *vm)
+{
+	const struct libos_guest *guest = &vm->libos;
+	const struct mem_slot slot = { .gpa = LV_IMAGE(guest->image_size), .len = guest->window - guest->image + LV_RAM - LV_BASE + vm->ram_size,
+				       .hva = guest->image, .kind = MEM_WINDOW };
+	int err = mem_add_slot(&vm->mem, vm->fd, &slot);
+	return err ? log_error("guest memory (KVM_SET_USER_MEMORY_REGION): %s", strerror(-err)), err : 0;
+}
+
 int libos_map(struct vm *vm, int libos_fd, int image_fd)
 {
 	int err = measure_image(vm, image_fd);
@@ -161,7 +178,7 @@ int libos_map(struct vm *vm, int libos_fd, int image_fd)
 	if (err == 0)
 		err = mem_add(&vm->mem, LV_RAM, vm->ram_size, libos_at(vm, LV_RAM), true);
 	if (err == 0)
-		err = kvm_add_slot(vm, LV_IMAGE(vm->libos.image_size), vm->libos.window - vm->libos.image + LV_RAM - LV_BASE + vm->ram_size, vm->libos.image);
+		err = add_window(vm);
 	vm->libos.device_page = libos_at(vm, LV_DEVICE);
 	vm->libos.shared = libos_at(vm, LV_SHARED);
 	return err;

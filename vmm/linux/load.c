@@ -72,10 +72,10 @@ static int parse(struct linux_guest *guest, int fd, uint64_t size)
  * The whole pages of a segment that lie in the file as they shall lie in memory become the file's own: nothing is copied until the
  * guest writes, and what it only reads is shared with all other VMs of this kernel. Answers how many bytes that were; 0 is no error.
  */
-static uint64_t map_pages(uint8_t *to, const struct kernel_load *load, int fd)
+static uint64_t map_pages(struct mem *mem, uint8_t *to, const struct kernel_load *load, int fd)
 {
 	uint64_t len = load->filesz & ~(LV_PAGE - 1);
-	if (!len || (load->address | load->offset) % LV_PAGE)
+	if (!len || (load->address | load->offset) % LV_PAGE || mem_note_file(mem, to, len) < 0)
 		return 0;
 	return mmap(to, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, load->offset) == MAP_FAILED ? 0 : len;
 }
@@ -83,7 +83,7 @@ static uint64_t map_pages(uint8_t *to, const struct kernel_load *load, int fd)
 static int load_segment(const struct linux_guest *guest, const struct kernel_load *load, int fd)
 {
 	uint8_t *to = linux_at(guest, load->address, load->filesz);
-	uint64_t mapped = map_pages(to, load, fd);
+	uint64_t mapped = map_pages(&guest->vm->mem, to, load, fd);
 	return read_into(to + mapped, load->filesz - mapped, fd, load->offset + mapped, "--kernel");
 }
 

@@ -20,8 +20,8 @@
 
 static int add_memory(struct linux_guest *guest, gpa_t gpa, uint64_t len, uint8_t *hva)
 {
-	int result = mem_add(&guest->vm->mem, gpa, len, hva, true);
-	return result < 0 ? result : kvm_add_slot(guest->vm, gpa, len, hva);
+	int err = mem_add_ram(&guest->vm->mem, guest->vm->fd, gpa, len, hva);
+	return err ? log_error("guest memory (KVM_SET_USER_MEMORY_REGION): %s", strerror(-err)), err : 0;
 }
 
 static int build_memory(struct linux_guest *guest)

@@ -48,6 +48,12 @@ static void build(uint8_t *memory)
 	memcpy(memory + 0x11000, entry, sizeof(entry));
 }
 
+static int add_memory(struct vm *vm)
+{
+	int err = mem_add_slot(&vm->mem, vm->fd, &(struct mem_slot){ .gpa = LV_BASE, .len = SCRATCH_SIZE, .hva = vm->libos.window });
+	return err ? log_error("memory of the scratch VM: %s", strerror(-err)) : 0;
+}
+
 /* 1: hardware, 0: page tables; negative: it could not be found out, and that was reported. */
 static int self_test(struct vm *vm)
 {
@@ -61,7 +67,7 @@ static int self_test(struct vm *vm)
 	vm->libos.entry = CODE;
 	vm->libos.boot_stack = LV_BASE + 0x20000;
 	vm->libos.syscall_entry = ENTRY;
-	if (kvm_read_cpuid(vm) < 0 || kvm_create_vm(vm) < 0 || kvm_create_vcpu(vm) < 0 || kvm_add_slot(vm, LV_BASE, SCRATCH_SIZE, vm->libos.window) < 0 || libos_set_start(vm) < 0)
+	if (kvm_read_cpuid(vm) < 0 || kvm_create_vm(vm) < 0 || kvm_create_vcpu(vm) < 0 || add_memory(vm) < 0 || libos_set_start(vm) < 0)
 		return -1;
 	if (ioctl(vm->vcpu[0].fd, KVM_RUN, 0) < 0)
 		return log_error("KVM_RUN in the scratch VM: %s", strerror(errno));
