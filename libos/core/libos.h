@@ -152,6 +152,7 @@ struct file *console_file(int number); /* 0, 1 or 2; NULL if there is no console
 
 /* ---- random.c ---- */
 void random_bytes(void *buffer, size_t n); /* ChaCha20, keyed from the device page */
+size_t random_put(uaddr_t to, size_t n);    /* the same into a buffer (buffer_put): bytes written */
 /* One block of the cipher: counter_nonce is words 12 to 15 of its input. For the tests. */
 void chacha20_block(const uint32_t key[8], const uint32_t counter_nonce[4], uint32_t out[16]);
 

@@ -88,3 +88,18 @@ void random_bytes(void *buffer, size_t n)
 	memset(block, 0, sizeof(block));
 	__asm__ volatile("" : : "r"(key), "r"(block) : "memory"); /* the erasure must happen */
 }
+
+size_t random_put(uaddr_t to, size_t n)
+{
+	uint8_t bytes[256];
+	size_t done = 0, part, moved;
+
+	do {
+		part = MIN(n - done, sizeof(bytes));
+		random_bytes(bytes, part);
+		moved = buffer_put(to + done, bytes, part);
+		done += moved;
+	} while (done < n && moved == part);
+	memset(bytes, 0, sizeof(bytes)); /* nothing of what the program got stays on a kernel stack */
+	return done;
+}

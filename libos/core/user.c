@@ -29,19 +29,26 @@ int64_t user_string_at(char *to, uaddr_t from, size_t size)
 	return n < 0 ? -EFAULT : (size_t)n < room ? n : room < size ? -EFAULT : -ENAMETOOLONG;
 }
 
+int user_touch(uaddr_t at)
+{
+	uint32_t word;
+
+	return user_cmpxchg(at, 0, 0, &word);
+}
+
 int user_cmpxchg(uaddr_t at, uint32_t old, uint32_t new, uint32_t *found)
 {
 	return user_range(at, sizeof(uint32_t)) && !user_exchange((uint32_t *)at, old, new, found) ? 0 : -EFAULT;
 }
 
-int user_save_vectors(uaddr_t to, uint64_t mask)
+int user_save_vectors(uaddr_t to, size_t n, uint64_t mask)
 {
-	return user_range(to, LV_PAGE) && !user_xsave((void *)to, mask) ? 0 : -EFAULT;
+	return user_range(to, n) && !user_xsave((void *)to, mask) ? 0 : -EFAULT;
 }
 
-int user_load_vectors(uaddr_t from, uint64_t mask)
+int user_load_vectors(uaddr_t from, size_t n, uint64_t mask)
 {
-	return user_range(from, LV_PAGE) && !user_xrstor((const void *)from, mask) ? 0 : -EFAULT;
+	return user_range(from, n) && !user_xrstor((const void *)from, mask) ? 0 : -EFAULT;
 }
 
 size_t buffer_get(void *to, uaddr_t from, size_t n)

@@ -37,11 +37,13 @@ int user_write_at(uaddr_t to, const void *from, size_t n);
 int user_zero_at(uaddr_t to, size_t n);
 /* Its length without the 0 that ends it, -EFAULT, or -ENAMETOOLONG if it does not fit into size bytes with its end. */
 int64_t user_string_at(char *to, uaddr_t from, size_t size);
+/* Can this word be written? For what must be known before something is made. */
+int user_touch(uaddr_t at);
 /* If the word is old, makes it new; *found is what it was. It must be writable even if it is not old. */
 int user_cmpxchg(uaddr_t at, uint32_t old, uint32_t new, uint32_t *found);
-/* Vector registers, as XSAVE64 and XRSTOR64 do: 0, or -EFAULT also for contents that the instruction refuses. */
-int user_save_vectors(uaddr_t to, uint64_t mask);
-int user_load_vectors(uaddr_t from, uint64_t mask);
+/* Vector registers that take n bytes, as XSAVE64 and XRSTOR64 do: 0, or -EFAULT also for contents that the instruction refuses. */
+int user_save_vectors(uaddr_t to, size_t n, uint64_t mask);
+int user_load_vectors(uaddr_t from, size_t n, uint64_t mask);
 
 /*
  * ---- what files read into and write from: the program's memory, or libos' own when libos calls ----

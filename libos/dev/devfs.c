@@ -41,14 +41,7 @@ static int64_t zero_read(struct file *file, uaddr_t to, size_t n, int64_t *posit
 
 static int64_t random_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
-	uint8_t bytes[256];
-	size_t done = 0, part, moved;
-	do {
-		part = MIN(n - done, sizeof(bytes));
-		random_bytes(bytes, part);
-		moved = buffer_put(to + done, bytes, part);
-		done += moved;
-	} while (done < n && moved == part);
+	size_t done = random_put(to, n);
 	return done || !n ? (int64_t)done : -EFAULT;
 }
 

@@ -254,7 +254,7 @@ SYSCALL(epoll_ctl)
 /* ---- epoll_wait ---- */
 
 /* Takes what is ready off the list; what stays ready in level mode goes to its end, behind those not yet reported. */
-static int collect(struct epoll *epoll, struct epoll_event *events, int most)
+static int collect(struct epoll *epoll, uaddr_t events, int most)
 {
 	int count = 0;
 	struct epoll_item *stop = epoll->ready_last, *item;
@@ -267,7 +267,13 @@ static int collect(struct epoll *epoll, struct epoll_event *events, int most)
 		uint32_t ready = item_events(item, &queue);
 		if (!ready)
 			continue;
-		events[count++] = (struct epoll_event){ .events = ready, .data = item->data };
+		const struct epoll_event event = { .events = ready, .data = item->data };
+		if (user_put(events, event)) {
+			ready_append(item); /* not reported: somebody else may */
+			return count ? count : -EFAULT;
+		}
+		events += sizeof(event);
+		count++;
 		if (item->events & EPOLLONESHOT)
 			item->events &= FLAGS;
 		else if (!(item->events & EPOLLET))
@@ -276,22 +282,18 @@ static int collect(struct epoll *epoll, struct epoll_event *events, int most)
 	return count;
 }
 
-static long wait_until(long fd, struct epoll_event *events, int most, uint64_t deadline)
+static long wait_until(long fd, uaddr_t events, int most, uint64_t deadline)
 {
 	struct file *self = fd_get((int)fd);
 	if (!self)
 		return -EBADF;
-	if (self->ops != &epoll_ops || most <= 0 || most > (int)(INT32_MAX / sizeof(*events)))
+	if (self->ops != &epoll_ops || most <= 0 || most > (int)(INT32_MAX / sizeof(struct epoll_event)))
 		return -EINVAL;
 	struct epoll *epoll = self->private;
 	long r = 0;
 	int waited = 0;
 	file_get(self);
 	for (;;) {
-		if (!user_ok(events, (size_t)most * sizeof(*events), true)) {
-			r = -EFAULT;
-			break;
-		}
 		r = collect(epoll, events, most);
 		if (r || deadline == 1 || waited)
 			break;
@@ -309,28 +311,15 @@ static uint64_t deadline_ms(int ms)
 	return ms < 0 ? 0 : ms == 0 ? 1 : deadline_after(clock_monotonic(), (uint64_t)ms * 1000000);
 }
 
-static int mask_from(const uint64_t *user, size_t size)
-{
-	uint64_t mask;
-	if (!user)
-		return 0;
-	if (size != sizeof(mask))
-		return -EINVAL;
-	if (user_read(&mask, user, sizeof(mask)))
-		return -EFAULT;
-	signal_mask_temporarily(mask);
-	return 0;
-}
-
 SYSCALL(epoll_wait)
 {
-	return wait_until(a[0], (struct epoll_event *)a[1], (int)a[2], deadline_ms((int)a[3]));
+	return wait_until(a[0], (uaddr_t)a[1], (int)a[2], deadline_ms((int)a[3]));
 }
 
 SYSCALL(epoll_pwait)
 {
-	int r = mask_from((const uint64_t *)a[4], (size_t)a[5]);
-	return r ? r : wait_until(a[0], (struct epoll_event *)a[1], (int)a[2], deadline_ms((int)a[3]));
+	int r = signal_mask_from((uaddr_t)a[4], (size_t)a[5]);
+	return r ? r : wait_until(a[0], (uaddr_t)a[1], (int)a[2], deadline_ms((int)a[3]));
 }
 
 SYSCALL(epoll_pwait2)
@@ -340,8 +329,8 @@ SYSCALL(epoll_pwait2)
 	if (!r && a[3])
 		deadline = ns ? deadline_after(clock_monotonic(), ns) : 1;
 	if (!r)
-		r = mask_from((const uint64_t *)a[4], (size_t)a[5]);
-	return r ? r : wait_until(a[0], (struct epoll_event *)a[1], (int)a[2], deadline);
+		r = signal_mask_from((uaddr_t)a[4], (size_t)a[5]);
+	return r ? r : wait_until(a[0], (uaddr_t)a[1], (int)a[2], deadline);
 }
 
 /* ---- the epoll file ---- */

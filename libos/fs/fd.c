@@ -284,6 +284,7 @@ SYSCALL(ioctl)
 {
 	struct file *file = fd_get((int)a[0]);
 	uint32_t request = (uint32_t)a[1];
+	int value;
 	if (!file || (file->flags & O_PATH))
 		return -EBADF;
 	switch (request) {
@@ -292,17 +293,15 @@ SYSCALL(ioctl)
 		slots()[a[0]].cloexec = request == LINUX_FIOCLEX;
 		return 0;
 	case LINUX_FIONBIO:
-		if (!user_ok((void *)a[2], sizeof(int), false))
+		if (user_get(&value, a[2]))
 			return -EFAULT;
-		file->flags = *(const int *)a[2] ? file->flags | O_NONBLOCK : file->flags & ~(uint32_t)O_NONBLOCK;
+		file->flags = value ? file->flags | O_NONBLOCK : file->flags & ~(uint32_t)O_NONBLOCK;
 		break; /* sockets may want to know */
 	case LINUX_FIONREAD:
 		if (!file->inode || !S_ISREG(file->inode->mode) || file->ops->ioctl)
 			break;
-		if (!user_ok((void *)a[2], sizeof(int), true))
-			return -EFAULT;
-		*(int *)a[2] = (int)((int64_t)file->inode->size - file->position);
-		return 0;
+		value = (int)((int64_t)file->inode->size - file->position);
+		return user_put(a[2], value);
 	}
 	file_get(file);
 	long r = file->ops->ioctl ? file->ops->ioctl(file, request, (unsigned long)a[2]) : -ENOTTY;

@@ -218,9 +218,8 @@ SYSCALL(openat2)
 	size_t size = (size_t)a[3];
 	if (size < sizeof(how))
 		return -EINVAL;
-	if (!user_ok((void *)a[2], size, false))
+	if (user_get(&how, a[2]))
 		return -EFAULT;
-	memcpy(&how, (void *)a[2], sizeof(how));
 	if (how.resolve)
 		return -ENOSYS; /* glibc does not need it, and half of it would be worse */
 	return open_at((int)a[0], (const char *)a[1], (uint32_t)how.flags, (uint32_t)how.mode);
@@ -270,7 +269,8 @@ const char *file_path(const struct file *file, char *buffer, size_t size)
 
 SYSCALL(memfd_create)
 {
-	int64_t len = user_strlen((const char *)a[0], 250);
+	char name[250];
+	int64_t len = user_string(name, a[0], sizeof(name));
 	if (len < 0)
 		return len == -ENAMETOOLONG ? -EINVAL : len;
 	if (a[1] & ~(long)(MFD_CLOEXEC | MFD_ALLOW_SEALING))
@@ -281,7 +281,7 @@ SYSCALL(memfd_create)
 		return -ENOMEM;
 	inode->nlink = 0;
 	inode->seals = a[1] & MFD_ALLOW_SEALING ? 0 : F_SEAL_SEAL;
-	inode->target = kstrdup((const char *)a[0]);
+	inode->target = kstrdup(name);
 	int r = vfs_open_inode(inode, NULL, O_RDWR, &file);
 	inode_put(inode);
 	return r ? r : fd_install(file, 0, a[1] & MFD_CLOEXEC);

@@ -3,6 +3,7 @@
 #include "libos/fs/vfs.h"
 #include "libos/proc/proc.h"
 
+#define PATH_FEW 256 /* bytes of a path of the program that go to the stack */
 #define LINKS_MOST 40
 
 static struct {
@@ -149,6 +150,8 @@ static int step(struct walk *walk, struct rest *rest, unsigned flags)
 	walk->slash = rest->at < rest->end;
 	skip_slashes(rest);
 	bool last = rest->at == rest->end;
+	if (!rest->links)
+		walk->dots = len == 1 && name[0] == '.' ? 1 : len == 2 && name[0] == '.' && name[1] == '.' ? 2 : 0;
 	struct inode *dir = walk->dentry->inode;
 	if (!dir || !S_ISDIR(dir->mode))
 		return dir ? -ENOTDIR : -ENOENT;
@@ -213,12 +216,8 @@ static int start_of(int dirfd, struct dentry **start, struct file **file)
 	return 0;
 }
 
-int path_at(int dirfd, const char *path, unsigned flags, struct walk *walk)
+static int walk_from(int dirfd, const char *path, size_t len, unsigned flags, struct walk *walk)
 {
-	*walk = (struct walk){ 0 };
-	int64_t len = user_strlen(path, PATH_MAX);
-	if (len < 0)
-		return (int)len;
 	struct dentry *start = here.root;
 	struct file *file = NULL;
 	int r = len && path[0] == '/' ? 0 : start_of(dirfd, &start, &file);
@@ -229,7 +228,22 @@ int path_at(int dirfd, const char *path, unsigned flags, struct walk *walk)
 		walk->file = file;
 		return 0;
 	}
-	return start ? path_walk(start, path, (size_t)len, flags, walk) : len ? -ENOTDIR : -ENOENT;
+	return start ? path_walk(start, path, len, flags, walk) : len ? -ENOTDIR : -ENOENT;
+}
+
+int path_at(int dirfd, const char *path, unsigned flags, struct walk *walk)
+{
+	char few[PATH_FEW], *text = few;
+	*walk = (struct walk){ 0 };
+	int64_t len = user_string(text, path, sizeof(few));
+	if (len == -ENAMETOOLONG) {
+		text = kmalloc(PATH_MAX);
+		len = text ? user_string(text, path, PATH_MAX) : -ENOMEM;
+	}
+	int r = len < 0 ? (int)len : walk_from(dirfd, text, (size_t)len, flags, walk);
+	if (text != few)
+		kfree(text);
+	return r;
 }
 
 /* ---- system calls ---- */
@@ -279,7 +293,6 @@ SYSCALL(chroot)
 
 SYSCALL(getcwd)
 {
-	char *buffer = (char *)a[0];
 	size_t size = (size_t)a[1];
 	char *text = kmalloc(PATH_MAX);
 	if (!text)
@@ -290,10 +303,8 @@ SYSCALL(getcwd)
 		r = -ENOENT;
 	else if (r > 0 && (size_t)r > size)
 		r = -ERANGE;
-	else if (r > 0 && !user_ok(buffer, (size_t)r, true))
+	else if (r > 0 && user_write(a[0], path, (size_t)r))
 		r = -EFAULT;
-	else if (r > 0)
-		memcpy(buffer, path, (size_t)r);
 	kfree(text);
 	return r;
 }

@@ -136,48 +136,46 @@ static uint64_t time_left(uint64_t deadline)
 	return deadline > now ? deadline - now : 0;
 }
 
-static int mask_from(const uint64_t *user, size_t size)
+/* ---- poll ---- */
+
+static int poll_fill(struct entries *e, uaddr_t from)
 {
-	uint64_t mask;
-	if (!user)
-		return 0;
-	if (size != sizeof(mask))
-		return -EINVAL;
-	if (user_read(&mask, user, sizeof(mask)))
-		return -EFAULT;
-	signal_mask_temporarily(mask);
+	for (uint32_t i = 0; i < e->count; i++, from += sizeof(struct pollfd)) {
+		struct pollfd asked;
+		if (user_get(&asked, from))
+			return -EFAULT;
+		struct file *file = fd_get(asked.fd);
+		if (file && !(file->flags & O_PATH))
+			entry_set(&e->entry[i], file, (uint16_t)asked.events | POLLERR | POLLHUP);
+		else if (asked.fd >= 0)
+			e->entry[i].got = POLLNVAL;
+	}
 	return 0;
 }
 
-/* ---- poll ---- */
-
-static void poll_fill(struct entries *e, const struct pollfd *fds)
+static int poll_answer(const struct entries *e, uaddr_t to)
 {
-	for (uint32_t i = 0; i < e->count; i++) {
-		struct file *file = fd_get(fds[i].fd);
-		if (file && !(file->flags & O_PATH))
-			entry_set(&e->entry[i], file, (uint16_t)fds[i].events | POLLERR | POLLHUP);
-		else if (fds[i].fd >= 0)
-			e->entry[i].got = POLLNVAL;
+	int r = 0;
+	for (uint32_t i = 0; !r && i < e->count; i++, to += sizeof(struct pollfd)) {
+		short got = (short)e->entry[i].got;
+		r = user_put(to + offsetof(struct pollfd, revents), got);
 	}
+	return r;
 }
 
-static long poll_until(struct pollfd *fds, uint64_t count, uint64_t deadline)
+static long poll_until(uaddr_t fds, uint64_t count, uint64_t deadline)
 {
 	struct entries e;
 	if (count > MOST_FILES)
 		return -EINVAL;
-	if (!user_ok(fds, count * sizeof(*fds), true))
-		return -EFAULT;
 	int r = entries_new(&e, (uint32_t)count);
 	if (r)
 		return r;
-	poll_fill(&e, fds);
-	long ready = wait_for_any(&e, deadline);
-	if (!user_ok(fds, count * sizeof(*fds), true))
+	long ready = poll_fill(&e, fds);
+	if (!ready)
+		ready = wait_for_any(&e, deadline);
+	if (ready >= 0 && poll_answer(&e, fds))
 		ready = -EFAULT;
-	for (uint32_t i = 0; ready >= 0 && i < count; i++)
-		fds[i].revents = (short)e.entry[i].got;
 	entries_free(&e);
 	return ready;
 }
@@ -185,7 +183,7 @@ static long poll_until(struct pollfd *fds, uint64_t count, uint64_t deadline)
 SYSCALL(poll)
 {
 	int ms = (int)a[2];
-	return poll_until((struct pollfd *)a[0], (uint32_t)a[1], ms < 0 ? 0 : deadline_in((uint64_t)ms * 1000000));
+	return poll_until((uaddr_t)a[0], (uint32_t)a[1], ms < 0 ? 0 : deadline_in((uint64_t)ms * 1000000));
 }
 
 SYSCALL(ppoll)
@@ -194,10 +192,10 @@ SYSCALL(ppoll)
 	struct timespec *timeout = (struct timespec *)a[2];
 	long r = deadline_from(timeout, &deadline);
 	if (!r)
-		r = mask_from((const uint64_t *)a[3], (size_t)a[4]);
+		r = signal_mask_from((uaddr_t)a[3], (size_t)a[4]);
 	if (r)
 		return r;
-	r = poll_until((struct pollfd *)a[0], (uint32_t)a[1], deadline);
+	r = poll_until((uaddr_t)a[0], (uint32_t)a[1], deadline);
 	if (timeout)
 		user_write_time(timeout, time_left(deadline));
 	return r;
@@ -206,18 +204,46 @@ SYSCALL(ppoll)
 /* ---- select ---- */
 
 struct sets {
-	uint64_t *set[3]; /* of the program: in, out, except; NULL: none */
+	uaddr_t at[3];    /* of the program: in, out, except; 0: none */
+	uint64_t *set[3]; /* copies of them; NULL: none */
 	uint32_t words;
+	uint64_t few[3 * 1024 / 64], *copy;
 };
 
 static const uint32_t select_events[3] = { SELECT_IN, SELECT_OUT, SELECT_EXCEPT };
 
-static bool sets_ok(const struct sets *s)
+static int sets_take(struct sets *s)
 {
-	for (int i = 0; i < 3; i++)
-		if (s->set[i] && !user_ok(s->set[i], s->words * sizeof(uint64_t), true))
-			return false;
-	return true;
+	uint64_t *copy = 3 * s->words <= ARRAY_SIZE(s->few) ? s->few : kmalloc(3 * s->words * sizeof(*copy));
+	if (!copy)
+		return -ENOMEM;
+	for (int i = 0; i < 3; i++) {
+		if (!s->at[i])
+			continue;
+		s->set[i] = copy + i * s->words;
+		if (!user_read(s->set[i], s->at[i], s->words * sizeof(*copy)))
+			continue;
+		if (copy != s->few)
+			kfree(copy);
+		return -EFAULT;
+	}
+	s->copy = copy;
+	return 0;
+}
+
+static int sets_give(const struct sets *s)
+{
+	int r = 0;
+	for (int i = 0; !r && i < 3; i++)
+		if (s->set[i])
+			r = user_write(s->at[i], s->set[i], s->words * sizeof(uint64_t));
+	return r;
+}
+
+static void sets_free(struct sets *s)
+{
+	if (s->copy != s->few)
+		kfree(s->copy);
 }
 
 static bool asked(const struct sets *s, int which, uint32_t fd)
@@ -241,7 +267,7 @@ static int select_fill(struct entries *e, const struct sets *s)
 	return 0;
 }
 
-/* Writes the answer over the question; counts bits, not files. */
+/* Makes the answer of the question; counts bits, not files. */
 static long select_answer(const struct entries *e, const struct sets *s)
 {
 	long bits = 0;
@@ -258,25 +284,29 @@ static long select_answer(const struct entries *e, const struct sets *s)
 	return bits;
 }
 
-static long select_until(uint32_t count, uint64_t *in, uint64_t *out, uint64_t *except, uint64_t deadline)
+static long select_until(uint32_t count, const long *sets, uint64_t deadline)
 {
 	struct entries e;
-	struct sets s = { .set = { in, out, except } };
+	struct sets s = { .at = { (uaddr_t)sets[0], (uaddr_t)sets[1], (uaddr_t)sets[2] } };
 	if ((int)count < 0)
 		return -EINVAL;
 	count = MIN(count, (uint32_t)ALIGN_UP(MAX(fd_count(), 1024), 64));
 	s.words = (count + 63) / 64;
-	if (!sets_ok(&s))
-		return -EFAULT;
-	long r = entries_new(&e, count);
+	long r = sets_take(&s);
 	if (r)
 		return r;
-	r = select_fill(&e, &s);
-	if (!r)
-		r = wait_for_any(&e, deadline);
-	if (r >= 0)
-		r = sets_ok(&s) ? select_answer(&e, &s) : -EFAULT;
-	entries_free(&e);
+	r = entries_new(&e, count);
+	if (!r) {
+		r = select_fill(&e, &s);
+		if (!r)
+			r = wait_for_any(&e, deadline);
+		if (r >= 0)
+			r = select_answer(&e, &s);
+		if (r >= 0 && sets_give(&s))
+			r = -EFAULT;
+		entries_free(&e);
+	}
+	sets_free(&s);
 	return r;
 }
 
@@ -290,7 +320,7 @@ SYSCALL(select)
 		return -EINVAL;
 	if (user)
 		deadline = deadline_in((uint64_t)MIN(time.tv_sec, 1l << 32) * NS_PER_S + (uint64_t)MIN(time.tv_usec, 1l << 40) * 1000);
-	long r = select_until((uint32_t)a[0], (uint64_t *)a[1], (uint64_t *)a[2], (uint64_t *)a[3], deadline);
+	long r = select_until((uint32_t)a[0], a + 1, deadline);
 	if (user) {
 		uint64_t left = time_left(deadline);
 		time = (struct timeval){ .tv_sec = (long)(left / NS_PER_S), .tv_usec = (long)(left % NS_PER_S / 1000) };
@@ -303,15 +333,15 @@ SYSCALL(pselect6)
 {
 	uint64_t deadline;
 	struct timespec *timeout = (struct timespec *)a[4];
-	struct { const uint64_t *mask; size_t size; } arg = { 0 };
+	struct { uaddr_t mask; size_t size; } arg = { 0 };
 	long r = deadline_from(timeout, &deadline);
 	if (!r && a[5])
 		r = user_read(&arg, (void *)a[5], sizeof(arg));
 	if (!r)
-		r = mask_from(arg.mask, arg.size);
+		r = signal_mask_from(arg.mask, arg.size);
 	if (r)
 		return r;
-	r = select_until((uint32_t)a[0], (uint64_t *)a[1], (uint64_t *)a[2], (uint64_t *)a[3], deadline);
+	r = select_until((uint32_t)a[0], a + 1, deadline);
 	if (timeout)
 		user_write_time(timeout, time_left(deadline));
 	return r;

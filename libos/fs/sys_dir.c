@@ -47,10 +47,12 @@ SYSCALL(mknodat)
 static long symlink_at(const char *target, int dirfd, const char *path)
 {
 	struct inode *inode;
-	int64_t len = user_strlen(target, PATH_MAX);
+	char *text = kmalloc(PATH_MAX);
+	int64_t len = text ? user_string(text, target, PATH_MAX) : -ENOMEM;
+	char *copy = len > 0 ? kstrdup(text) : NULL;
+	kfree(text);
 	if (len <= 0)
 		return len ? len : -ENOENT;
-	char *copy = kstrdup(target);
 	if (!copy)
 		return -ENOMEM;
 	int r = vfs_mknod_at(dirfd, path, S_IFLNK | 0777, 0, &inode);
@@ -128,30 +130,16 @@ static int check_unlink(struct dentry *dentry)
 	return S_ISDIR(dentry->inode->mode) ? -EISDIR : removable(dentry);
 }
 
-/* The last name of a path in the program's memory, which was found valid: "." and ".." cannot be removed or renamed. */
-static int last_is_dots(const char *path)
-{
-	size_t len = strlen(path), start;
-	while (len && path[len - 1] == '/')
-		len--;
-	for (start = len; start && path[start - 1] != '/'; start--)
-		;
-	if (len - start == 1 && path[start] == '.')
-		return 1;
-	return len - start == 2 && path[start] == '.' && path[start + 1] == '.' ? 2 : 0;
-}
-
 static long remove_at(int dirfd, const char *path, bool dir)
 {
 	struct walk walk;
 	int r = path_at(dirfd, path, 0, &walk);
 	if (r)
 		return r;
-	int dots = last_is_dots(path);
 	if (!walk.dentry)
 		r = -EPERM;
-	else if (dots)
-		r = !dir ? -EISDIR : dots == 1 ? -EINVAL : -ENOTEMPTY;
+	else if (walk.dots) /* "." and ".." cannot be removed or renamed */
+		r = !dir ? -EISDIR : walk.dots == 1 ? -EINVAL : -ENOTEMPTY;
 	else
 		r = dir ? check_rmdir(walk.dentry) : check_unlink(walk.dentry);
 	if (!r)
@@ -333,7 +321,7 @@ static long rename_at(int from_fd, const char *from_path, int to_fd, const char 
 		return r;
 	r = path_at(to_fd, to_path, WALK_CREATE, &to);
 	if (!r) {
-		r = last_is_dots(from_path) || last_is_dots(to_path) ? -EBUSY : rename_walked(&from, &to, flags);
+		r = from.dots || to.dots ? -EBUSY : rename_walked(&from, &to, flags);
 		walk_done(&to);
 	}
 	walk_done(&from);

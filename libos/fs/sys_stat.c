@@ -32,40 +32,38 @@ static int stat_at(int dirfd, const char *path, unsigned flags, struct stat *st)
 	return r;
 }
 
-static long stat_to_user(int dirfd, const char *path, unsigned flags, struct stat *to)
+static long stat_to_user(int dirfd, const char *path, unsigned flags, long to)
 {
 	struct stat st;
 	int r = stat_at(dirfd, path, flags, &st);
 	if (r)
 		return r;
-	if (!user_ok(to, sizeof(*to), true))
-		return -EFAULT;
-	*to = st;
-	return 0;
+	return user_put(to, st);
 }
 
 SYSCALL(stat)
 {
-	return stat_to_user(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, (struct stat *)a[1]);
+	return stat_to_user(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, a[1]);
 }
 
 SYSCALL(lstat)
 {
-	return stat_to_user(AT_FDCWD, (const char *)a[0], 0, (struct stat *)a[1]);
+	return stat_to_user(AT_FDCWD, (const char *)a[0], 0, a[1]);
 }
 
 SYSCALL(newfstatat)
 {
-	return stat_to_user((int)a[0], (const char *)a[1], at_flags((int)a[3]), (struct stat *)a[2]);
+	return stat_to_user((int)a[0], (const char *)a[1], at_flags((int)a[3]), a[2]);
 }
 
 SYSCALL(fstat)
 {
 	struct file *file = fd_get((int)a[0]);
-	struct stat *st = (struct stat *)a[1];
+	struct stat st;
 	if (!file)
 		return -EBADF;
-	return user_ok(st, sizeof(*st), true) ? file_stat(file, st) : -EFAULT;
+	int r = file_stat(file, &st);
+	return r ? r : user_put(a[1], st);
 }
 
 static struct statx_timestamp statx_time(uint64_t seconds, uint64_t ns)
@@ -75,16 +73,13 @@ static struct statx_timestamp statx_time(uint64_t seconds, uint64_t ns)
 
 SYSCALL(statx)
 {
-	struct statx *to = (struct statx *)a[4];
 	struct stat st;
 	if (a[3] & STATX__RESERVED)
 		return -EINVAL;
 	int r = stat_at((int)a[0], (const char *)a[1], at_flags((int)a[2]), &st);
 	if (r)
 		return r;
-	if (!user_ok(to, sizeof(*to), true))
-		return -EFAULT;
-	*to = (struct statx){
+	const struct statx out = {
 		.stx_mask = STATX_BASIC_STATS, .stx_blksize = (uint32_t)st.st_blksize, .stx_nlink = (uint32_t)st.st_nlink,
 		.stx_uid = st.st_uid, .stx_gid = st.st_gid, .stx_mode = (uint16_t)st.st_mode, .stx_ino = st.st_ino,
 		.stx_size = (uint64_t)st.st_size, .stx_blocks = (uint64_t)st.st_blocks,
@@ -93,7 +88,7 @@ SYSCALL(statx)
 		.stx_rdev_major = LINUX_MAJOR(st.st_rdev), .stx_rdev_minor = LINUX_MINOR(st.st_rdev),
 		.stx_dev_major = LINUX_MAJOR(st.st_dev), .stx_dev_minor = LINUX_MINOR(st.st_dev),
 	};
-	return 0;
+	return user_put(a[4], out);
 }
 
 static long access_at(int dirfd, const char *path, int mask, unsigned flags, bool effective)
@@ -130,7 +125,7 @@ SYSCALL(faccessat2)
 	return access_at((int)a[0], (const char *)a[1], (int)a[2], at_flags((int)a[3]), a[3] & AT_EACCESS);
 }
 
-static long readlink_of(struct inode *inode, char *buffer, int64_t size)
+static long readlink_of(struct inode *inode, uaddr_t to, int64_t size)
 {
 	char *text = kmalloc(PATH_MAX);
 	if (!text)
@@ -143,13 +138,13 @@ static long readlink_of(struct inode *inode, char *buffer, int64_t size)
 		memcpy(text, inode->target, (size_t)len);
 	}
 	len = MIN(len, size);
-	if (len > 0)
-		memcpy(buffer, text, (size_t)len);
+	if (len > 0 && user_write(to, text, (size_t)len))
+		len = -EFAULT;
 	kfree(text);
 	return len;
 }
 
-static long readlink_at(int dirfd, const char *path, char *buffer, int64_t size)
+static long readlink_at(int dirfd, const char *path, uaddr_t to, int64_t size)
 {
 	struct walk walk;
 	if (size <= 0)
@@ -161,19 +156,19 @@ static long readlink_at(int dirfd, const char *path, char *buffer, int64_t size)
 	if (!inode || !S_ISLNK(inode->mode))
 		r = walk.file ? -ENOENT : -EINVAL;
 	else
-		r = user_ok(buffer, (size_t)MIN(size, PATH_MAX), true) ? readlink_of(inode, buffer, size) : -EFAULT;
+		r = readlink_of(inode, to, size);
 	walk_done(&walk);
 	return r;
 }
 
 SYSCALL(readlink)
 {
-	return readlink_at(AT_FDCWD, (const char *)a[0], (char *)a[1], (int)a[2]);
+	return readlink_at(AT_FDCWD, (const char *)a[0], (uaddr_t)a[1], (int)a[2]);
 }
 
 SYSCALL(readlinkat)
 {
-	return readlink_at((int)a[0], (const char *)a[1], (char *)a[2], (int)a[3]);
+	return readlink_at((int)a[0], (const char *)a[1], (uaddr_t)a[2], (int)a[3]);
 }
 
 /* ---- attributes ---- */
@@ -355,62 +350,61 @@ static const struct timespec both_now[2] = { { .tv_nsec = LINUX_UTIME_NOW }, { .
 
 SYSCALL(utimensat)
 {
-	const struct timespec *user = (const struct timespec *)a[2];
-	if (user && !user_ok(user, 2 * sizeof(*user), false))
+	struct timespec ts[2];
+	if (a[2] && user_read(ts, a[2], sizeof(ts)))
 		return -EFAULT;
-	return times_at((int)a[0], (const char *)a[1], user ? user : both_now, at_flags((int)a[3]));
+	return times_at((int)a[0], (const char *)a[1], a[2] ? ts : both_now, at_flags((int)a[3]));
 }
 
-static long times_us(int dirfd, const char *path, const struct timeval *user)
+static long times_us(int dirfd, const char *path, long user)
 {
+	struct timeval time[2];
+	struct timespec ts[2];
 	if (!user)
 		return times_at(dirfd, path, both_now, WALK_FOLLOW);
-	if (!user_ok(user, 2 * sizeof(*user), false))
+	if (user_read(time, user, sizeof(time)))
 		return -EFAULT;
-	struct timespec ts[2];
 	for (int i = 0; i < 2; i++) {
-		if (user[i].tv_usec < 0 || user[i].tv_usec >= 1000000)
+		if (time[i].tv_usec < 0 || time[i].tv_usec >= 1000000)
 			return -EINVAL;
-		ts[i] = (struct timespec){ .tv_sec = user[i].tv_sec, .tv_nsec = user[i].tv_usec * 1000 };
+		ts[i] = (struct timespec){ .tv_sec = time[i].tv_sec, .tv_nsec = time[i].tv_usec * 1000 };
 	}
 	return times_at(dirfd, path, ts, WALK_FOLLOW);
 }
 
 SYSCALL(utimes)
 {
-	return times_us(AT_FDCWD, (const char *)a[0], (const struct timeval *)a[1]);
+	return times_us(AT_FDCWD, (const char *)a[0], a[1]);
 }
 
 SYSCALL(futimesat)
 {
-	return times_us((int)a[0], (const char *)a[1], (const struct timeval *)a[2]);
+	return times_us((int)a[0], (const char *)a[1], a[2]);
 }
 
 SYSCALL(utime)
 {
-	const long *user = (const long *)a[1];
-	if (!user)
+	long seconds[2];
+	if (!a[1])
 		return times_at(AT_FDCWD, (const char *)a[0], both_now, WALK_FOLLOW);
-	if (!user_ok(user, 16, false))
+	if (user_read(seconds, a[1], sizeof(seconds)))
 		return -EFAULT;
-	struct timespec ts[2] = { { .tv_sec = user[0] }, { .tv_sec = user[1] } };
+	struct timespec ts[2] = { { .tv_sec = seconds[0] }, { .tv_sec = seconds[1] } };
 	return times_at(AT_FDCWD, (const char *)a[0], ts, WALK_FOLLOW);
 }
 
 /* ---- file systems ---- */
 
-static long statfs_inode(const struct inode *inode, struct statfs *to)
+static long statfs_inode(const struct inode *inode, long to)
 {
 	const struct fs *fs = inode ? inode->fs : &memory_fs;
-	if (!user_ok(to, sizeof(*to), true))
-		return -EFAULT;
-	*to = (struct statfs){ .f_type = fs->magic, .f_bsize = 4096, .f_frsize = 4096, .f_namelen = NAME_MAX, .f_flags = 0x20 };
+	struct statfs out = { .f_type = fs->magic, .f_bsize = 4096, .f_frsize = 4096, .f_namelen = NAME_MAX, .f_flags = 0x20 };
 	if (fs->remembered) {
-		to->f_blocks = (page_total_bytes() + ALIGN_UP(device_page->image_size, 4096)) / 4096;
-		to->f_bfree = to->f_bavail = page_free_bytes() / 4096;
-		to->f_files = to->f_ffree = page_free_bytes() / 1024;
+		out.f_blocks = (page_total_bytes() + ALIGN_UP(device_page->image_size, 4096)) / 4096;
+		out.f_bfree = out.f_bavail = page_free_bytes() / 4096;
+		out.f_files = out.f_ffree = page_free_bytes() / 1024;
 	}
-	return 0;
+	return user_put(to, out);
 }
 
 SYSCALL(statfs)
@@ -419,7 +413,7 @@ SYSCALL(statfs)
 	long r = path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
 	if (r)
 		return r;
-	r = statfs_inode(walked_inode(&walk), (struct statfs *)a[1]);
+	r = statfs_inode(walked_inode(&walk), a[1]);
 	walk_done(&walk);
 	return r;
 }
@@ -427,5 +421,5 @@ SYSCALL(statfs)
 SYSCALL(fstatfs)
 {
 	struct file *file = fd_get((int)a[0]);
-	return file ? statfs_inode(file->inode, (struct statfs *)a[1]) : -EBADF;
+	return file ? statfs_inode(file->inode, a[1]) : -EBADF;
 }

@@ -126,6 +126,7 @@ struct walk {
 	struct dentry *dentry; /* get; NULL when file is set */
 	struct file *file;     /* get: the path named an open thing without a name, by /proc/self/fd */
 	bool slash;            /* the path ended in a slash */
+	uint8_t dots;          /* its last name, as it was given, is so many dots and nothing else (1 or 2) */
 };
 int path_walk(struct dentry *start, const char *path, size_t len, unsigned flags, struct walk *walk);
 int path_at(int dirfd, const char *path, unsigned flags, struct walk *walk); /* path in the program's memory */

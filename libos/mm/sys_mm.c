@@ -120,19 +120,20 @@ SYSCALL(msync)
 SYSCALL(mincore)
 {
 	uint64_t start = a[0], end = range_end(start, a[1]);
-	uint8_t *vector = (uint8_t *)a[2];
+	uaddr_t to = (uaddr_t)a[2];
 
 	if (start % LV_PAGE)
 		return -EINVAL;
 	if (!end || !mm_covered(start, end))
 		return -ENOMEM;
-	if (!user_ok(vector, (end - start) / LV_PAGE, true))
-		return -EFAULT;
 	for (uint64_t va = start; va < end; va += LV_PAGE) {
 		bool huge;
 		const uint64_t *entry = pt_find(va, &huge);
 
-		*vector++ = entry && *entry != 0;
+		uint8_t there = entry && *entry != 0;
+
+		if (user_put(to++, there))
+			return -EFAULT;
 	}
 	return 0;
 }

@@ -20,9 +20,9 @@ static bool executable(uint64_t addr)
 /* Is there a call instruction that ends at addr? Direct (5 bytes), or through a register or memory (2, 3, 6 and 7 bytes). */
 static bool follows_call(uint64_t addr)
 {
-	if (!executable(addr - 7) || !executable(addr))
+	uint8_t before[7], *p = before + sizeof(before);
+	if (!executable(addr - sizeof(before)) || user_get(&before, addr - sizeof(before)))
 		return false;
-	const uint8_t *p = (const uint8_t *)addr;
 	if (p[-5] == 0xe8)
 		return true;
 	return (p[-2] == 0xff && (p[-1] & 0x38) == 0x10) || (p[-3] == 0xff && (p[-2] & 0x38) == 0x10) ||
@@ -35,9 +35,9 @@ static uint32_t scan_stack(volatile struct lv_crash *crash, uint64_t sp)
 	uint32_t frames = 0;
 	sp = ALIGN_DOWN(sp, 8);
 	for (int i = 0; i < STACK_WORDS && frames < ARRAY_SIZE(crash->stack); i++, sp += 8) {
-		if (!user_ok((void *)sp, 8, false))
+		uint64_t word;
+		if (user_get(&word, sp))
 			break;
-		uint64_t word = *(uint64_t *)sp;
 		if (executable(word) && follows_call(word))
 			crash->stack[frames++] = word;
 	}

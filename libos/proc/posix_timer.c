@@ -248,7 +248,7 @@ SYSCALL(timer_create)
 		if (error)
 			return error;
 	}
-	if (!user_ok((void *)a[2], sizeof(int), true))
+	if (user_touch((uaddr_t)a[2])) /* known before there is a timer */
 		return -EFAULT;
 	struct posix_timer *timer = new_timer((int)a[0], &event);
 
@@ -256,8 +256,7 @@ SYSCALL(timer_create)
 		return -EAGAIN;
 	if (!a[1])
 		timer->value = (uint64_t)timer->id;
-	*(int *)a[2] = timer->id;
-	return 0;
+	return user_put(a[2], timer->id);
 }
 
 static int write_value(void *user, const struct posix_timer *timer)

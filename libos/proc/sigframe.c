@@ -67,45 +67,46 @@ static size_t fpu_size(void)
 	return device_page->xcr0 ? device_page->xsave_size + FP_XSTATE_MAGIC2_SIZE : XSAVE_HEADER;
 }
 
-static void fpu_save(char *to)
+static int fpu_save(uaddr_t to)
 {
-	struct _fpx_sw_bytes *sw = (struct _fpx_sw_bytes *)(to + XSAVE_HEADER - sizeof(*sw));
 	uint32_t size = device_page->xsave_size, magic = FP_XSTATE_MAGIC2;
 	uint64_t xcr0 = device_page->xcr0;
+	struct _fpx_sw_bytes sw = { .magic1 = FP_XSTATE_MAGIC1, .extended_size = size + FP_XSTATE_MAGIC2_SIZE, .xfeatures = xcr0,
+				    .xstate_size = size };
+	uint8_t legacy[XSAVE_HEADER] __attribute__((aligned(16)));
 
 	if (!xcr0) {
-		__asm__ volatile("fxsave64 (%0)" : : "r"(to) : "memory");
-		memset(sw, 0, sizeof(*sw));
-		return;
+		__asm__ volatile("fxsave64 (%0)" : : "r"(legacy) : "memory");
+		memset(legacy + XSAVE_HEADER - sizeof(sw), 0, sizeof(sw));
+		return user_put(to, legacy);
 	}
-	memset(to + XSAVE_HEADER, 0, XSAVE_HEADER_SIZE); /* the instruction leaves parts of it alone */
-	__asm__ volatile("xsave64 (%0)" : : "r"(to), "a"((uint32_t)xcr0), "d"((uint32_t)(xcr0 >> 32)) : "memory");
-	*sw = (struct _fpx_sw_bytes){ .magic1 = FP_XSTATE_MAGIC1, .extended_size = size + FP_XSTATE_MAGIC2_SIZE,
-				      .xfeatures = xcr0, .xstate_size = size };
-	memcpy(to + size, &magic, sizeof(magic));
+	/* The instruction leaves parts of the header alone. */
+	if (user_zero(to + XSAVE_HEADER, XSAVE_HEADER_SIZE) || user_save_vectors(to, size, xcr0))
+		return -EFAULT;
+	return user_put(to + XSAVE_HEADER - sizeof(sw), sw) ? -EFAULT : user_put(to + size, magic);
 }
 
 /* The program may have written anything into its frame; the instructions fault on most of it. */
-static bool fpu_restore(char *from)
+static bool fpu_restore(uaddr_t from)
 {
-	const struct _fpx_sw_bytes *sw = (const struct _fpx_sw_bytes *)(from + XSAVE_HEADER - sizeof(*sw));
-	uint64_t xcr0 = device_page->xcr0, *header = (uint64_t *)(from + XSAVE_HEADER), bad = 0;
-	uint32_t *mxcsr = (uint32_t *)(from + 24);
+	uint8_t legacy[XSAVE_HEADER] __attribute__((aligned(16)));
+	const struct _fpx_sw_bytes *sw = (const struct _fpx_sw_bytes *)(legacy + XSAVE_HEADER - sizeof(*sw));
+	uint64_t xcr0 = device_page->xcr0, header[XSAVE_HEADER_SIZE / 8], bad = 0;
+	const uint32_t *mxcsr = (const uint32_t *)(legacy + 24);
 
-	if (((uint64_t)from & 63) || !user_ok(from, XSAVE_HEADER, false) || (*mxcsr & ~MXCSR_VALID))
+	if ((from & 63) || user_get(&legacy, from) || (*mxcsr & ~MXCSR_VALID))
 		return false;
 	if (!xcr0 || sw->magic1 != FP_XSTATE_MAGIC1 || sw->xstate_size != device_page->xsave_size) {
-		__asm__ volatile("fxrstor64 (%0)" : : "r"(from) : "memory");
+		__asm__ volatile("fxrstor64 (%0)" : : "r"(legacy) : "memory");
 		return true;
 	}
-	if (!user_ok(from, fpu_size(), false))
+	if (user_get(&header, from + XSAVE_HEADER))
 		return false;
-	for (int i = 1; i < XSAVE_HEADER_SIZE / 8; i++)
+	for (unsigned i = 1; i < ARRAY_SIZE(header); i++)
 		bad |= header[i];
 	if (bad || (header[0] & ~xcr0))
 		return false;
-	__asm__ volatile("xrstor64 (%0)" : : "r"(from), "a"((uint32_t)xcr0), "d"((uint32_t)(xcr0 >> 32)) : "memory");
-	return true;
+	return user_load_vectors(from, device_page->xsave_size, xcr0) == 0;
 }
 
 /* The initial state, for a frame without vector registers. */
@@ -161,26 +162,23 @@ bool sigframe_push(struct regs *regs, const struct sigaction_k *action, const st
 	uint64_t fpu = ALIGN_DOWN(top - fpu_size(), 64);
 	/* The handler sees its stack as behind a call: 8 below a multiple of 16. */
 	uint64_t at = ALIGN_DOWN(fpu - sizeof(struct rt_sigframe), 16) - 8;
-	struct rt_sigframe *frame = (struct rt_sigframe *)at;
 	bool left_altstack = on_altstack(regs->rsp) && !on_altstack(at);
+	struct rt_sigframe frame = {
+		.return_address = action->restorer,
+		.uc.uc_flags = (device_page->xcr0 ? UC_FP_XSTATE : 0) | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS,
+		.uc.uc_stack = altstack_get(regs->rsp), .uc.uc_sigmask = mask, .info = *info,
+	};
 
-	if (at > top || left_altstack || !(action->flags & SA_RESTORER) || !user_ok(frame, top - at, true))
+	context_save(&frame.uc.uc_mcontext, regs, mask);
+	frame.uc.uc_mcontext.fpstate = (void *)fpu;
+	if (at > top || left_altstack || !(action->flags & SA_RESTORER) || fpu_save(fpu) || user_put(at, frame))
 		return false;
-	fpu_save((char *)fpu);
-	frame->return_address = action->restorer;
-	frame->uc.uc_flags = (device_page->xcr0 ? UC_FP_XSTATE : 0) | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
-	frame->uc.uc_link = NULL;
-	frame->uc.uc_stack = altstack_get(regs->rsp);
-	frame->uc.uc_sigmask = mask;
-	frame->info = *info;
-	context_save(&frame->uc.uc_mcontext, regs, mask);
-	frame->uc.uc_mcontext.fpstate = (void *)fpu;
 	if (current->altstack_flags & SS_AUTODISARM)
 		current->altstack_sp = current->altstack_size = current->altstack_flags = 0;
 
 	regs->rdi = (uint64_t)info->signo;
-	regs->rsi = (uint64_t)&frame->info;
-	regs->rdx = (uint64_t)&frame->uc;
+	regs->rsi = at + offsetof(struct rt_sigframe, info);
+	regs->rdx = at + offsetof(struct rt_sigframe, uc);
 	regs->rax = 0;
 	regs->rip = action->handler;
 	regs->rsp = at;
@@ -191,19 +189,19 @@ bool sigframe_push(struct regs *regs, const struct sigaction_k *action, const st
 
 static bool frame_pop(struct regs *regs)
 {
-	struct rt_sigframe *frame = (struct rt_sigframe *)(regs->rsp - 8); /* the handler's RET took the address */
+	struct rt_sigframe frame;
 
-	if (!user_ok(frame, sizeof(*frame), false))
+	if (user_get(&frame, regs->rsp - 8)) /* the handler's RET took the address */
 		return false;
-	char *fpu = (char *)frame->uc.uc_mcontext.fpstate;
+	uaddr_t fpu = (uaddr_t)frame.uc.uc_mcontext.fpstate;
 
 	if (!fpu)
 		fpu_reset();
 	else if (!fpu_restore(fpu))
 		return false;
-	signal_block(frame->uc.uc_sigmask);
-	context_restore(regs, &frame->uc.uc_mcontext);
-	altstack_set(&frame->uc.uc_stack); /* what does not fit is left as it is, as on Linux */
+	signal_block(frame.uc.uc_sigmask);
+	context_restore(regs, &frame.uc.uc_mcontext);
+	altstack_set(&frame.uc.uc_stack); /* what does not fit is left as it is, as on Linux */
 	return true;
 }
 

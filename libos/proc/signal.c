@@ -79,6 +79,20 @@ void signal_mask_temporarily(uint64_t mask)
 	signal_block(mask);
 }
 
+int signal_mask_from(uaddr_t from, size_t size)
+{
+	uint64_t mask;
+
+	if (!from)
+		return 0;
+	if (size != sizeof(mask))
+		return -EINVAL;
+	if (user_get(&mask, from))
+		return -EFAULT;
+	signal_mask_temporarily(mask);
+	return 0;
+}
+
 uint64_t signal_pending_set(void)
 {
 	return current->sig_pending | process.pending;

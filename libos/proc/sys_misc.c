@@ -65,10 +65,11 @@ static long set_name(char *name, const void *from, long n)
 		return -EPERM;
 	if (n < 0 || n > __NEW_UTS_LEN)
 		return -EINVAL;
-	if (!user_ok(from, (size_t)n, false))
+	char new[__NEW_UTS_LEN + 1] = { 0 };
+
+	if (user_read(new, from, (size_t)n))
 		return -EFAULT;
-	memset(name, 0, __NEW_UTS_LEN + 1);
-	memcpy(name, from, (size_t)n);
+	memcpy(name, new, sizeof(new));
 	return 0;
 }
 
@@ -149,12 +150,12 @@ static long get_int(long user, int value)
 
 static long set_thread_name(const char *user)
 {
-	int64_t n = user_strlen(user, sizeof(current->name));
+	char name[sizeof(current->name)] = { 0 };
 
-	if (n == -EFAULT)
-		return n;
-	memset(current->name, 0, sizeof(current->name));
-	memcpy(current->name, user, n < 0 ? sizeof(current->name) - 1 : (size_t)n);
+	if (user_string(name, user, sizeof(name)) == -EFAULT)
+		return -EFAULT;
+	name[sizeof(name) - 1] = 0; /* a longer one is cut */
+	memcpy(current->name, name, sizeof(name));
 	return 0;
 }
 
@@ -268,8 +269,9 @@ SYSCALL(getrandom)
 
 	if (a[2] & ~7)
 		return -EINVAL;
-	if (!user_ok((void *)a[0], n, true))
+	if (!user_range((uaddr_t)a[0], n))
 		return -EFAULT;
-	random_bytes((void *)a[0], n);
-	return (long)n;
+	size_t done = random_put((uaddr_t)a[0], n);
+
+	return done || !n ? (long)done : -EFAULT;
 }

@@ -72,17 +72,17 @@ static long clone_thread(const struct new_thread *new)
 {
 	bool tell_parent = new->flags & CLONE_PARENT_SETTID, tell_child = new->flags & CLONE_CHILD_SETTID;
 
-	if ((tell_parent && !user_ok((void *)new->parent_tid, sizeof(int), true)) ||
-	    (tell_child && !user_ok((void *)new->child_tid, sizeof(int), true)))
+	/* Asked before there is a thread; what it says is not changed by that. */
+	if ((tell_parent && user_touch(new->parent_tid)) || (tell_child && user_touch(new->child_tid)))
 		return -EFAULT;
 	struct thread *child = start_thread(new);
 
 	if (!child)
 		return -EAGAIN;
 	if (tell_parent)
-		*(int *)new->parent_tid = child->tid;
+		user_put(new->parent_tid, child->tid);
 	if (tell_child)
-		*(int *)new->child_tid = child->tid;
+		user_put(new->child_tid, child->tid);
 	return child->tid;
 }
 

@@ -84,6 +84,7 @@ uint64_t signal_pending_set(void); /* all that wait for the current thread, bloc
 extern struct waitq signal_queue;  /* woken (EPOLLIN) when a signal was sent; of signalfd and sigtimedwait */
 /* A mask for the time of one system call (ppoll, epoll_pwait ...): a handler that runs at its end runs with it. */
 void signal_mask_temporarily(uint64_t mask);
+int signal_mask_from(uaddr_t from, size_t size); /* the same, from the program's memory; 0: none. 0, -EINVAL or -EFAULT */
 void signal_thread_exit(struct thread *thread);
 /* crash.c: fills the crash record from these registers and ends the VM. */
 void crash_program(const struct regs *regs, int signo, uint64_t vector, uint64_t error, uint64_t cr2) __attribute__((noreturn));

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 
 #include "proc_world.h"
+#include "user_faults.h"
 
 #include <asm/sigcontext.h>
 #include <asm/ucontext.h>
@@ -116,6 +117,7 @@ static void test_broken_frame(void **state)
 
 static void test_no_stack(void **state)
 {
+	user_faults_catch();
 	handle(SIGUSR1, 0, 0);
 	CALL(kill, 1, SIGUSR1);
 	world_regs.rsp = 5000; /* the frame would reach into page 0 */
