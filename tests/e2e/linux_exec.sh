@@ -78,58 +78,9 @@ check 'the log has its last words' logged asked
 says 'exec in a VM that has ended' 125 'has ended' "$lightvm" exec vm busybox true
 
 # ---- terminals
-cat >"$work/terminal.py" <<'PYTHON'
-import fcntl, os, pty, select, signal, struct, sys, termios, time
-limit = time.time() + 60 * int(os.environ.get("LV_TIME_FACTOR", "1"))
-def resize(fd, rows, columns):
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-master, slave = pty.openpty()
-resize(slave, 30, 90)
-pid = os.fork()
-if pid == 0:
-    os.setsid()
-    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-    for fd in 0, 1, 2:
-        os.dup2(slave, fd)
-    os.execvp(sys.argv[1], sys.argv[1:])
-seen = b""
-def until(word):
-    global seen
-    while word not in seen:
-        ready, _, _ = select.select([master], [], [], max(0, limit - time.time()))
-        if not ready:
-            print("waited for", word, "and saw", seen); os.kill(pid, signal.SIGKILL); sys.exit(1)
-        try:
-            chunk = os.read(master, 4096)
-        except OSError:
-            chunk = b""
-        if not chunk:
-            print("the end came before", word, "after", seen); sys.exit(1)
-        seen += chunk
-    seen = seen[seen.index(word) + len(word):]
-def say(text):
-    os.write(master, text.encode())
-until(b"# ")
-say("stty size; tty\n"); until(b"30 90"); until(b"/dev/"); until(b"# ")
-resize(master, 40, 100); os.kill(pid, signal.SIGWINCH)
-# The size travels by itself: asked until it is there.
-say("until stty size | grep -q '^40 100$'; do sleep 0.1; done; echo resi''zed\n"); until(b"resized"); until(b"# ")
-# A line that begins with "go" comes from the program itself: by then it is in the foreground.
-say("sh -c 'echo; echo g\"\"o; exec sleep 1000'\n"); until(b"\ngo"); say("\x03"); until(b"# ")
-say("echo int=$?\n"); until(b"int=130"); until(b"# ")
-say("sh -c 'echo; echo g\"\"o; exec sleep 1000'\n"); until(b"\ngo"); say("\x1a"); until(b"Stopped"); until(b"# ")
-say("kill -9 %1; wait; jobs; exit 6\n")
-signal.alarm(max(1, int(limit - time.time())))
-_, status = os.waitpid(pid, 0)
-after = termios.tcgetattr(slave)
-if os.waitstatus_to_exitcode(status) != 6:
-    print("exit status", status); sys.exit(1)
-if not after[3] & termios.ICANON or not after[3] & termios.ECHO:
-    print("the terminal was left raw"); sys.exit(1)
-PYTHON
-check 'run -it: a terminal, its size, Ctrl-C, job control' python3 "$work/terminal.py" "$lightvm" run --kernel linux --net none --rm -it -e 'PS1=# ' "$busybox" sh
+check 'run -it: a terminal, its size, Ctrl-C, job control' "$top/tests/e2e/terminal.py" "$lightvm" run --kernel linux --net none --rm -it -e 'PS1=# ' "$busybox" sh
 linux -d --name term "$busybox" sleep 1000 >"$work/id" 2>"$work/err"
-check 'exec -it: a terminal, its size, Ctrl-C, job control' python3 "$work/terminal.py" "$lightvm" exec -it -e 'PS1=# ' term busybox sh
+check 'exec -it: a terminal, its size, Ctrl-C, job control' "$top/tests/e2e/terminal.py" "$lightvm" exec -it -e 'PS1=# ' term busybox sh
 check 'the VM goes on after exec' "$lightvm" exec term busybox true
 check 'kill ends it' "$lightvm" kill term
 says 'run -t without a terminal' 125 'standard input is not a terminal' linux -it "$busybox" sh
