@@ -74,14 +74,14 @@ static int run_detached(struct launch *launch, struct vm_dir *vm, const struct v
 
 /*
  * We failed, and not the program: its own exit status may be any number, 125 too, so that the record is asked. Only the monitor
- * writes it, and its last word is that the program has ended.
+ * writes it, and its last word is who has ended: the program, or itself.
  */
 static bool never_ran(const struct vm_dir *vm, const struct vm_config *config, int status)
 {
 	struct lv_status record;
 	if (status < 0 || config->detached)
 		return status < 0;
-	return status == EXIT_OWN && (vm_status(vm, &record) || record.state != LV_STATE_EXITED);
+	return status == EXIT_OWN && (vm_status(vm, &record) || record.state != LV_STATE_EXITED || record.own_error);
 }
 
 int vm_run(struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, bool *failed, struct error *error)
