@@ -38,7 +38,8 @@ enum lv_step { /* the boot ledger; index into lv_status.ledger */
 	LV_STEP_LISTEN = 8,
 	LV_STEP_EXIT = 9,
 	LV_STEP_INITCALL = 10, /* Linux guests: the kernel's first initcall; READY is then PID 1's first instruction */
-	LV_STEPS = 11,
+	LV_STEP_IMAGE = 11, /* between COMMAND and MONITOR: the image was found in the cache, or packed */
+	LV_STEPS = 12,
 };
 struct lv_step_mark {
 	uint64_t ns;    /* CLOCK_MONOTONIC; 0: not reached */

@@ -13,6 +13,7 @@
 #include "base/number.h"
 #include "cli/all_verbs.h"
 #include "cli/describe.h"
+#include "cli/packing.h"
 #include "tinyx/pack.h"
 #include "tinyx/stage.h"
 
@@ -152,8 +153,12 @@ static int build(const struct context *context, void *options, struct operands o
 	int err = fill_manifest(&manifest, given, operands, error);
 	char *output = given->output ? alloc_copy(given->output) : alloc_format("%s.lvm", err ? "" : manifest.name);
 	struct pack_request request = { .program = program, .volumes = &given->volumes, .no_companions = given->no_companions, .manifest = &manifest };
+	struct packing packing;
+	packing_init(&packing, program);
+	request.watch = &packing.watch;
 	if (!err)
 		err = pack_to(&request, output, error);
+	packing_fini(&packing);
 	struct text out = { 0 };
 	if (!err) {
 		text_format(&out, "%s\n", output);

@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/number.h"
+#include "cli/packing.h"
 #include "tinyx/pack.h"
 
 static char *absolute(const char *word, struct error *error)
@@ -44,9 +46,14 @@ static int use_program(struct vm_config *config, const struct run_options *given
 	struct packed packed;
 	struct pack_request request = { .program = path, .volumes = &given->volumes, .timezone = timezone_of(given),
 		.no_companions = given->no_companions };
+	struct packing packing;
+	packing_init(&packing, path);
+	request.watch = &packing.watch;
 	int err = pack_cached(&request, &packed, error);
+	packing_fini(&packing);
 	if (err)
 		return err;
+	config->image_ns = clock_now();
 	config->image_fd = packed.fd;
 	config->image = packed.path;
 	config->program = packed.program;
@@ -94,6 +101,7 @@ static int use_image(struct vm_config *config, const struct run_options *given, 
 	}
 	struct manifest *manifest = &image.manifest;
 	config->image = alloc_copy(path);
+	config->image_ns = clock_now();
 	config->image_fd = fcntl(image.fd, F_DUPFD_CLOEXEC, 3);
 	config->program = manifest->program ? alloc_copy(manifest->program) : NULL;
 	for (size_t i = 0; i < manifest->args.count; i++)

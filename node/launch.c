@@ -109,6 +109,8 @@ static void monitor_arguments(const struct launch *launch, char *libos, uint64_t
 	add_fd(argv, keep, count, "--console-log", launch->log);
 	add_pair(argv, "--mem", alloc_format("%" PRIu64, config->memory));
 	add_pair(argv, "--start-ns", alloc_format("%" PRIu64, start_ns));
+	if (config->image_ns)
+		add_pair(argv, "--image-ns", alloc_format("%" PRIu64, config->image_ns));
 	add_pair(argv, "--name", alloc_copy(config->name ? config->name : config->id));
 	if (config->detached && !config->keeps_stdin)
 		strings_add(argv, "--detach-console");

@@ -28,6 +28,7 @@ static const struct {
 	const char *name, *libos_text, *linux_text;
 } steps[LV_STEPS] = {
 	{ LV_STEP_COMMAND, "command", "lightvm started", "lightvm started" },
+	{ LV_STEP_IMAGE, "image", "image found in the cache, or packed", "image found in the cache, or packed" },
 	{ LV_STEP_MONITOR, "monitor", "lightvm-vmm started", "lightvm-vmm started" },
 	{ LV_STEP_VM, "vm", "VM and vCPU created", "VM, interrupt controllers and vCPUs created" },
 	{ LV_STEP_MEMORY, "memory", "memory mapped, device page written", "kernel and initial RAM disk loaded" },
@@ -40,10 +41,10 @@ static const struct {
 	{ LV_STEP_EXIT, "exit", "program ended", "VM ended" },
 };
 
-/* Not every guest tells of this step: a foreign kernel of none, a program that is no server not of its last. */
+/* Not every VM has this step: a foreign kernel tells of none, a program that is no server not of its last, what is no program is not packed. */
 static bool optional(enum lv_step step, bool on_linux)
 {
-	return step == LV_STEP_LISTEN || (on_linux && (step == LV_STEP_INITCALL || step == LV_STEP_READY || step == LV_STEP_PROGRAM));
+	return step == LV_STEP_LISTEN || step == LV_STEP_IMAGE || (on_linux && (step == LV_STEP_INITCALL || step == LV_STEP_READY || step == LV_STEP_PROGRAM));
 }
 
 int ledger_lines(const struct lv_status *status, struct ledger_line lines[LV_STEPS], uint64_t *unaccounted)

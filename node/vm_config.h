@@ -44,6 +44,7 @@ struct vm_config { /* all strings are owned */
 	uint64_t created_ns; /* CLOCK_REALTIME */
 	int image_fd;
 	char *image;   /* path; NULL: there is none */
+	uint64_t image_ns; /* CLOCK_MONOTONIC when it was found or packed: for the boot ledger of this start, not kept; 0: not known */
 	char *program; /* path in the image */
 	struct strings args, env;
 	char *cwd, *hostname;

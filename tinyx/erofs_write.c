@@ -347,15 +347,15 @@ static int copy_part(int from, int to, uint64_t size)
 	return 0;
 }
 
-static void tell(const struct erofs_watch *watch, struct erofs_progress *progress, size_t files, uint64_t bytes)
+static void tell(const struct pack_watch *watch, struct pack_progress *progress, size_t files, uint64_t bytes)
 {
 	progress->files += files;
 	progress->bytes += bytes;
-	if (watch && watch->report)
+	if (watch)
 		watch->report(watch->context, progress);
 }
 
-static int copy_file(const struct node *node, int to, const struct erofs_watch *watch, struct erofs_progress *progress)
+static int copy_file(const struct node *node, int to, const struct pack_watch *watch, struct pack_progress *progress)
 {
 	int from = open(node->entry->source, O_RDONLY | O_CLOEXEC), err = from < 0 ? -errno : 0;
 	for (uint64_t done = 0; !err && done < node->size;) {
@@ -373,7 +373,7 @@ static int copy_file(const struct node *node, int to, const struct erofs_watch *
 	return err;
 }
 
-static int write_files(const struct layout *layout, int fd, const struct erofs_watch *watch, struct erofs_progress *progress, struct error *error)
+static int write_files(const struct layout *layout, int fd, const struct pack_watch *watch, struct pack_progress *progress, struct error *error)
 {
 	for (uint32_t i = 1; i < layout->count; i++) {
 		const struct node *node = &layout->node[i];
@@ -400,10 +400,10 @@ static int make_room(int fd, uint64_t size)
 	return ftruncate(fd, (off_t)size) ? -errno : 0;
 }
 
-static int write_all(struct layout *layout, int fd, const struct erofs_watch *watch, struct error *error)
+static int write_all(struct layout *layout, int fd, const struct pack_watch *watch, struct error *error)
 {
 	uint64_t size = (uint64_t)layout->blocks * BLOCK;
-	struct erofs_progress progress = { .bytes = layout->head_size, .bytes_total = size };
+	struct pack_progress progress = { .bytes = layout->head_size, .bytes_total = size };
 	for (uint32_t i = 1; i < layout->count; i++)
 		progress.files_total += layout->node[i].entry->kind == PLAN_FILE && layout->node[i].size;
 	tell(watch, &progress, 0, 0);
@@ -413,7 +413,7 @@ static int write_all(struct layout *layout, int fd, const struct erofs_watch *wa
 	return err ? error_set(error, err, "%s", strerror(-err)) : write_files(layout, fd, watch, &progress, error);
 }
 
-int erofs_write(const struct plan *plan, int fd, const char *where, const struct erofs_watch *watch, struct error *error)
+int erofs_write(const struct plan *plan, int fd, const char *where, const struct pack_watch *watch, struct error *error)
 {
 	struct layout layout = { .plan = plan };
 	char size[24];

@@ -15,21 +15,11 @@
 #include "base/error.h"
 #include "tinyx/plan.h"
 
-struct erofs_progress {
-	size_t files, files_total;   /* regular files of the host */
-	uint64_t bytes, bytes_total; /* of the image */
-};
-
-struct erofs_watch { /* NULL: nobody looks on */
-	void (*report)(void *context, const struct erofs_progress *progress); /* called after each file and each few megabytes */
-	void *context;
-};
-
 /*
  * Writes plan to the empty file fd. Files of the host are read as long as the plan says they are: one that grew is cut, one
  * that shrank ends in zero bytes; its fingerprint tells that the image is stale. where: what messages call the place of fd.
  * 0 or a negative errno with a message that names the file, or for -ENOSPC the place and the size needed.
  */
-int erofs_write(const struct plan *plan, int fd, const char *where, const struct erofs_watch *watch, struct error *error);
+int erofs_write(const struct plan *plan, int fd, const char *where, const struct pack_watch *watch, struct error *error);
 
 #endif

@@ -279,7 +279,7 @@ static int make_plan(const struct pack_request *request, struct plan *plan, stru
 /* ---- the file ---- */
 
 /* Writes plan as a sealed image into a new stage in dir, which messages call where; sha256 gets its digest. */
-static int build(const struct plan *plan, const struct erofs_watch *watch, int dir, const char *where, struct stage *stage, char *sha256,
+static int build(const struct plan *plan, const struct pack_watch *watch, int dir, const char *where, struct stage *stage, char *sha256,
 		 struct error *error)
 {
 	int err = stage_open(stage, dir);
@@ -355,7 +355,7 @@ static int pack_aside(const struct pack_request *request, const struct plan *pla
 
 static int pack_new(struct cache *cache, const char *key, const struct pack_request *request, struct packed *packed, struct error *error)
 {
-	struct plan plan = { 0 };
+	struct plan plan = { .watch = request->watch };
 	int err = make_plan(request, &plan, packed, error);
 	if (!err)
 		err = cache->dir < 0 ? pack_aside(request, &plan, packed, error) : pack_into(cache, key, request, &plan, packed, error);
@@ -394,7 +394,7 @@ int pack_cached(const struct pack_request *request, struct packed *packed, struc
 
 int pack_to(const struct pack_request *request, const char *output, struct error *error)
 {
-	struct plan plan = { 0 };
+	struct plan plan = { .watch = request->watch };
 	struct packed packed = PACKED_NONE;
 	struct stage stage = STAGE_NONE;
 	const char *slash = strrchr(output, '/'), *name = slash ? slash + 1 : output;

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "tinyx/cache.h"
-#include "tinyx/erofs_write.h"
+#include "tinyx/plan.h"
 #include "tinyx/manifest.h"
 
 struct pack_request {
@@ -16,7 +16,7 @@ struct pack_request {
 	const struct strings *volumes; /* "HOST:GUEST[:ro]", absolute or relative to the working directory */
 	const char *timezone;   /* "Area/City": its zone file is packed too; NULL: none */
 	bool no_companions;     /* leave out the other files of the program's package */
-	const struct erofs_watch *watch; /* is told while files are copied; NULL: nobody */
+	const struct pack_watch *watch; /* is told while files are looked for and copied; NULL: nobody */
 	const struct manifest *manifest; /* its defaults; args without argv[0]. NULL: none but the program */
 };
 

@@ -15,6 +15,7 @@
 #include "tinyx/image.h"
 
 #define LINKS_MAX 40
+#define FILES_TOLD 64 /* between two reports */
 
 /* ---- paths ---- */
 
@@ -215,6 +216,8 @@ static int put_host(struct plan *plan, const char *host, const char *guest, cons
 	}
 	entry.guest = alloc_copy(guest);
 	table_put(plan, entry, replace);
+	if (entry.kind == PLAN_FILE && plan->watch && !(++plan->files % FILES_TOLD))
+		plan->watch->report(plan->watch->context, &(struct pack_progress){ .files = plan->files });
 	return 0;
 }
 

@@ -13,6 +13,17 @@
 
 #include "base/error.h"
 
+struct pack_progress {
+	size_t files, files_total;   /* regular files of the host; total 0: still being looked for */
+	uint64_t bytes, bytes_total; /* of the image */
+};
+
+struct pack_watch { /* NULL: nobody looks on */
+	/* Called often: after some files, and within large ones after each few megabytes. */
+	void (*report)(void *context, const struct pack_progress *progress);
+	void *context;
+};
+
 enum plan_kind { PLAN_DIR, PLAN_FILE, PLAN_LINK, PLAN_DATA };
 
 struct plan_entry {
@@ -33,6 +44,8 @@ struct plan { /* zero-initialised: empty */
 	size_t count, room;
 	uint32_t *slot; /* open hash table over guest paths: index + 1 */
 	size_t slots;
+	size_t files; /* seen so far, while somebody watches */
+	const struct pack_watch *watch; /* is told while trees are walked */
 	bool lenient; /* a tree's unreadable files, static libraries and tests are passed over */
 };
 

@@ -10,9 +10,9 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 
 #define PREFIX ".stage-"
@@ -95,23 +95,15 @@ void stage_close(struct stage *stage)
 
 /* ---- what is left over ---- */
 
-struct deadline {
-	bool bounded;
-	struct timespec at;
-};
-
-static bool is_over(const struct deadline *deadline)
+static bool is_over(uint64_t deadline)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return deadline->bounded &&
-	       (now.tv_sec > deadline->at.tv_sec || (now.tv_sec == deadline->at.tv_sec && now.tv_nsec >= deadline->at.tv_nsec));
+	return deadline && clock_now() >= deadline;
 }
 
-static void remove_some(int dir, const char *name, const struct deadline *deadline);
+static void remove_some(int dir, const char *name, uint64_t deadline);
 
 /* Takes fd. */
-static void empty_some(int fd, const struct deadline *deadline)
+static void empty_some(int fd, uint64_t deadline)
 {
 	DIR *stream = fdopendir(fd);
 	if (!stream) {
@@ -130,7 +122,7 @@ static void empty_some(int fd, const struct deadline *deadline)
 	closedir(stream);
 }
 
-static void remove_some(int dir, const char *name, const struct deadline *deadline)
+static void remove_some(int dir, const char *name, uint64_t deadline)
 {
 	if (!unlinkat(dir, name, 0) || (errno != EISDIR && errno != EPERM))
 		return;
@@ -140,7 +132,7 @@ static void remove_some(int dir, const char *name, const struct deadline *deadli
 	unlinkat(dir, name, AT_REMOVEDIR);
 }
 
-static void sweep_one(int dir, const char *name, const struct deadline *deadline)
+static void sweep_one(int dir, const char *name, uint64_t deadline)
 {
 	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB))
@@ -151,7 +143,7 @@ static void sweep_one(int dir, const char *name, const struct deadline *deadline
 
 void stage_sweep(int dir, unsigned ms)
 {
-	struct deadline deadline = { .bounded = ms };
+	uint64_t deadline = ms ? clock_now() + ms * NS_PER_MS : 0;
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
 	if (!stream) {
@@ -159,12 +151,8 @@ void stage_sweep(int dir, unsigned ms)
 			close(fd);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &deadline.at);
-	deadline.at.tv_nsec += (long)ms * 1000000;
-	deadline.at.tv_sec += deadline.at.tv_nsec / 1000000000;
-	deadline.at.tv_nsec %= 1000000000;
-	for (struct dirent *entry; !is_over(&deadline) && (entry = readdir(stream));)
+	for (struct dirent *entry; !is_over(deadline) && (entry = readdir(stream));)
 		if (text_starts(entry->d_name, PREFIX))
-			sweep_one(dir, entry->d_name, &deadline);
+			sweep_one(dir, entry->d_name, deadline);
 	closedir(stream);
 }

@@ -85,6 +85,7 @@ static int set_hostname(struct vm_config *c, const char *o, const char *v) { c->
 static int set_name(struct vm_config *c, const char *o, const char *v) { c->name = v; return 0; }
 static int set_detached(struct vm_config *c, const char *o, const char *v) { c->detached = true; return 0; }
 static int set_probe(struct vm_config *c, const char *o, const char *v) { c->probe = true; return 0; }
+static int set_image_ns(struct vm_config *c, const char *o, const char *v) { return parse_number(o, v, UINT64_MAX, &c->image_ns); }
 static int set_start(struct vm_config *c, const char *o, const char *v) { return parse_number(o, v, UINT64_MAX, &c->start_ns); }
 static int set_log_level(struct vm_config *c, const char *o, const char *v) { return 0; /* errors only, so far */ }
 
@@ -360,6 +361,7 @@ static const struct option options[] = {
 	{"disk", "FILE[,ro][,serial=S]", "a block device; may be repeated", set_disk},
 	{"vsock", "DIR|fd:N[,dir=DIR][,cid=N]", "a vsock device: hosts connect to the socket DIR/vsock, the guest to DIR/vsock_PORT (Linux guests)", set_vsock},
 	{"start-ns", "NS", "CLOCK_MONOTONIC when the command started, for the boot ledger", set_start},
+	{"image-ns", "NS", "CLOCK_MONOTONIC when the image was there, for the boot ledger", set_image_ns},
 	{"name", "NAME", "name of the VM in messages", set_name},
 	{"jail", "full|basic|log|off", "which rights are dropped (default basic; full adds namespaces and an empty root; log notes forbidden calls in the kernel's log)", set_jail},
 	{"log-level", "LEVEL", "accepted; the monitor reports errors only", set_log_level},

@@ -26,7 +26,7 @@ struct vm_config {
 	bool probe;
 	bool jail_full, jail_off, jail_log;
 	uint64_t memory; /* bytes */
-	uint64_t start_ns;
+	uint64_t start_ns, image_ns;
 	const char *program, *cwd, *hostname;
 	uint32_t uid, gid;
 	char **argv;

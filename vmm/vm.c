@@ -42,6 +42,7 @@ void vm_init(struct vm *vm, const struct vm_config *config)
 	status_init(&vm->status, config->status_fd);
 	vm->status.record.guest = vm->guest->kind;
 	vm->status.record.ledger[LV_STEP_COMMAND].ns = config->start_ns;
+	vm->status.record.ledger[LV_STEP_IMAGE].ns = config->image_ns;
 	status_mark(&vm->status, LV_STEP_MONITOR);
 	devices_init(&vm->devices, &vm->loop);
 	vm->devices.mem = &vm->mem;

@@ -48,7 +48,7 @@ fi
 mkdir "$work/out" "$work/out/dir.lvm"
 says 'image build onto a directory' 125 'dir.lvm: Is a directory' "$lightvm" image build -o "$work/out/dir.lvm" "$stat"
 check 'nothing is left beside it' test "$(ls -A "$work/out")" = dir.lvm
-truncate -s 2G "$work/tree/large" # takes a while to read
+truncate -s 200M "$work/tree/large" # takes a moment to read
 for signal in TERM HUP KILL; do
 	"$lightvm" run --rm -v "$work/tree:/t" "$stat" / >/dev/null 2>&1 &
 	pid=$!
@@ -64,6 +64,27 @@ check 'removes what an earlier version left' test -z "$(ls -A "$images" | grep s
 : >"$images/.stage-abcdef.lvm"
 check 'image rm --all' "$lightvm" image rm --all
 check 'leaves nothing' test -z "$(ls -A "$images")"
+
+# ---- how long it takes ----
+# The packing is held up for longer than it may be silent.
+truncate -s 200M "$work/tree/large"
+cat >"$work/packing" <<EOF
+echo \$\$ >"$work/packing.pid"
+exec "$lightvm" run --rm -v "$work/tree:/large" "$stat" -c done /
+EOF
+/usr/bin/python3 -c 'import pty, sys; pty.spawn(["sh", sys.argv[1]])' "$work/packing" >"$work/terminal" 2>&1 </dev/null &
+waiter=$!
+is_packing() { pid=$(cat "$work/packing.pid") && ls -l "/proc/$pid/fd" | grep -q "$images/" && kill -STOP "$pid"; }
+check 'a packing begins' await 20 'the packing to begin' is_packing
+read -rt 0.6 <> <(:)
+kill -CONT "$(cat "$work/packing.pid")"
+wait $waiter
+check 'packing is shown on a terminal' grep -qE 'packing stat: [0-9]+ of [0-9]+ files, [0-9.]+[KMG]? of 20[0-9.]+M' "$work/terminal"
+check 'and its line taken away again' grep -q $'\r\033\\[Kdone' "$work/terminal"
+rm "$work/tree/large"
+run --name stepped -v "$work/tree:/stepped" "$stat" / >/dev/null
+check 'packing is a step of its own' sh -c '"$1" boot-time stepped | grep -q "^image  *[0-9].*image found in the cache, or packed"' - "$lightvm"
+"$lightvm" rm stepped
 
 # ---- no room ----
 if unshare -m true 2>/dev/null; then

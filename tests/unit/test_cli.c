@@ -135,20 +135,28 @@ static void ledger(void **state)
 	uint64_t unaccounted;
 	for (int i = 0; i < LV_STEPS; i++)
 		status.ledger[i] = (struct lv_step_mark){ 1000 + 100u * (unsigned)i, (unsigned)i };
+	status.ledger[LV_STEP_IMAGE].ns = 0; /* a VM without one */
 	status.ledger[LV_STEP_LISTEN].ns = 0;
-	assert_int_equal(ledger_lines(&status, line, &unaccounted), LV_STEPS - 2);
+	assert_int_equal(ledger_lines(&status, line, &unaccounted), LV_STEPS - 3);
 	assert_string_equal(line[0].step, "command");
 	assert_string_equal(line[8].step, "exit");
 	assert_int_equal(line[8].ns, 900);
 	assert_int_equal(line[8].delta, 200);
 	assert_int_equal(unaccounted, 0);
+	/* The packing of an image is the command's, not the monitor's. */
+	status.ledger[LV_STEP_IMAGE].ns = 1060;
+	assert_int_equal(ledger_lines(&status, line, &unaccounted), LV_STEPS - 2);
+	assert_string_equal(line[1].step, "image");
+	assert_int_equal(line[1].delta, 60);
+	assert_int_equal(line[2].delta, 40);
+	status.ledger[LV_STEP_IMAGE].ns = 0;
 	/* A step that was not marked leaves time that nobody explains; a guest that lies about time does not move others. */
 	status.ledger[LV_STEP_READY].ns = 0;
 	ledger_lines(&status, line, &unaccounted);
 	assert_int_equal(unaccounted, 200);
 	status.ledger[LV_STEP_READY].ns = 5;
-	assert_int_equal(ledger_lines(&status, line, &unaccounted), LV_STEPS - 3);
-	for (int i = 1; i < LV_STEPS - 3; i++)
+	assert_int_equal(ledger_lines(&status, line, &unaccounted), LV_STEPS - 4);
+	for (int i = 1; i < LV_STEPS - 4; i++)
 		assert_true(line[i].ns >= line[i - 1].ns);
 	memset(status.ledger, 0, sizeof(status.ledger));
 	assert_int_equal(ledger_lines(&status, line, &unaccounted), 0);

@@ -49,7 +49,7 @@ struct written {
 	size_t size;
 };
 
-static void write_plan(struct plan *plan, struct written *out, const struct erofs_watch *watch)
+static void write_plan(struct plan *plan, struct written *out, const struct pack_watch *watch)
 {
 	struct error error = { 0 };
 	struct stat st;
@@ -202,9 +202,9 @@ static void files_begin_on_pages(void **state)
 	munmap(image.map, image.size);
 }
 
-static void count_report(void *context, const struct erofs_progress *progress)
+static void count_report(void *context, const struct pack_progress *progress)
 {
-	struct erofs_progress *last = context;
+	struct pack_progress *last = context;
 	assert_true(progress->bytes >= last->bytes && progress->bytes <= progress->bytes_total && progress->files <= progress->files_total);
 	*last = *progress;
 }
@@ -215,8 +215,8 @@ static void files_that_change(void **state)
 	struct plan plan = { 0 };
 	struct error error = { 0 };
 	struct written image;
-	struct erofs_progress last = { 0 };
-	const struct erofs_watch watch = { .report = count_report, .context = &last };
+	struct pack_progress last = { 0 };
+	const struct pack_watch watch = { .report = count_report, .context = &last };
 	mkdirat(top_fd, "moving", 0755);
 	put_file(top_fd, "moving/grows", "1234", 0644);
 	put_file(top_fd, "moving/shrinks", "12345678", 0644);
