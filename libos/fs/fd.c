@@ -209,12 +209,7 @@ static long seals(struct file *file, int command, uint32_t add)
 		return -EINVAL;
 	if (command == F_GET_SEALS)
 		return inode->seals & 0xffff;
-	if ((file->flags & O_ACCMODE) == O_RDONLY || (inode->seals & F_SEAL_SEAL))
-		return -EPERM;
-	if (add & ~(uint32_t)(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
-		return -EINVAL;
-	inode->seals |= add;
-	return 0;
+	return (file->flags & O_ACCMODE) == O_RDONLY ? -EPERM : inode_seal(inode, add);
 }
 
 static long fcntl_flags(struct file *file, long arg)
@@ -252,8 +247,9 @@ static long fcntl_of(struct file *file, int fd, int command, long arg)
 	case F_GET_SEALS:
 		return seals(file, command, (uint32_t)arg);
 	case F_GETPIPE_SZ:
+		return pipe_size(file);
 	case F_SETPIPE_SZ:
-		return file->ops->kind && !strcmp(file->ops->kind, "pipe") ? 65536 : -EBADF;
+		return pipe_set_size(file, (unsigned long)arg);
 	case F_GETOWN:
 	case F_SETOWN:
 	case F_SETSIG:

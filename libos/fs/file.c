@@ -268,6 +268,8 @@ SYSCALL(fallocate)
 		return -EBADF;
 	if (a[2] < 0 || a[3] <= 0)
 		return -EINVAL;
+	if (a[2] + (uint64_t)a[3] > INT64_MAX)
+		return -EFBIG;
 	if (file->ops != &regular_ops)
 		return file->inode && S_ISDIR(file->inode->mode) ? -EISDIR : file->ops->seek ? -ENODEV : -ESPIPE;
 	return inode_fallocate(file->inode, (int)a[1], (uint64_t)a[2], (uint64_t)a[3]);

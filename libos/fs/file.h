@@ -44,6 +44,8 @@ struct file_ops {
 	/* The page of the file at offset, for mmap: its physical (identity) address, or 0 if it has none there (past the end);
 	   may be in the read-only image (then a private mapping copies it at its first write). */
 	uint64_t (*map_page)(struct file *file, uint64_t offset, bool for_write);
+	/* The same without making a page that is not there yet, only of those in RAM; 0: none. NULL: never asked. */
+	uint64_t (*present_page)(struct file *file, uint64_t offset);
 	void (*release)(struct file *file); /* the last reference went away */
 };
 

@@ -62,9 +62,8 @@ int vfs_open_inode(struct inode *inode, struct dentry *dentry, uint32_t flags, s
 	return 0;
 }
 
-int vfs_open(struct dentry *dentry, uint32_t flags, struct file **file)
+static int open_checked(struct inode *inode, struct dentry *dentry, uint32_t flags, struct file **file)
 {
-	struct inode *inode = dentry->inode;
 	if ((flags & O_DIRECTORY) && !S_ISDIR(inode->mode))
 		return -ENOTDIR;
 	int r = flags & O_PATH ? 0 : check_access(inode, flags);
@@ -72,6 +71,11 @@ int vfs_open(struct dentry *dentry, uint32_t flags, struct file **file)
 	    inode->size)
 		r = inode_truncate(inode, 0);
 	return r ? r : vfs_open_inode(inode, dentry, flags, file);
+}
+
+int vfs_open(struct dentry *dentry, uint32_t flags, struct file **file)
+{
+	return open_checked(dentry->inode, dentry, flags, file);
 }
 
 /* Files in a set-group-id directory belong to its group, directories hand that on. */
@@ -131,6 +135,18 @@ int vfs_mknod_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev, stru
 
 /* ---- open(2) ---- */
 
+/* What /proc/self/fd shows for a file that never had a name. */
+static char *temporary_name(const struct dentry *dir, uint64_t ino)
+{
+	char *text = kmalloc(PATH_MAX), *path = text ? dentry_path(dir, path_root(), text, PATH_MAX) : NULL;
+	size_t room = path ? strlen(path) + 32 : 0;
+	char *name = path ? kmalloc(room) : NULL;
+	if (name)
+		snprintf(name, room, "%s/#%lu", path[1] ? path : "", ino);
+	kfree(text);
+	return name;
+}
+
 static int open_temporary(struct dentry *dir, uint32_t flags, uint32_t mode, struct file **file)
 {
 	if (!dir->inode || !S_ISDIR(dir->inode->mode))
@@ -146,6 +162,8 @@ static int open_temporary(struct dentry *dir, uint32_t flags, uint32_t mode, str
 	if (!inode)
 		return -ENOMEM;
 	inode->nlink = 0;
+	inode->linkable = !(flags & O_EXCL);
+	inode->target = temporary_name(dir, inode->ino);
 	take_group(inode, dir->inode);
 	r = vfs_open_inode(inode, NULL, flags & ~(uint32_t)(O_DIRECTORY | __O_TMPFILE), file);
 	inode_put(inode);
@@ -161,15 +179,23 @@ static int open_new(struct walk *walk, uint32_t flags, uint32_t mode, struct fil
 	return r ? r : vfs_open_inode(inode, walk->dentry, flags, file); /* the mode does not bind who creates */
 }
 
-static int open_walked(struct walk *walk, uint32_t flags, uint32_t mode, struct file **file)
+/* By /proc/self/fd, something without a name in the tree. */
+static int open_again(struct file *open, uint32_t flags, struct file **file)
 {
-	if (walk->file) { /* by /proc/self/fd, something that cannot be opened a second time */
-		if (walk->file->ops->kind && !strcmp(walk->file->ops->kind, "socket"))
-			return -ENXIO;
-		file_get(walk->file);
-		*file = walk->file;
+	if (open->inode)
+		return open_checked(open->inode, NULL, flags, file);
+	if (open->ops->kind && !strcmp(open->ops->kind, "console")) { /* what the program was started with: it stays one open file */
+		file_get(open);
+		*file = open;
 		return 0;
 	}
+	return pipe_open_again(open, flags, file);
+}
+
+static int open_walked(struct walk *walk, uint32_t flags, uint32_t mode, struct file **file)
+{
+	if (walk->file)
+		return open_again(walk->file, flags, file);
 	if ((flags & O_TMPFILE) == O_TMPFILE)
 		return open_temporary(walk->dentry, flags, mode, file);
 	if (!walk->dentry->inode)
@@ -258,6 +284,8 @@ const char *file_path(const struct file *file, char *buffer, size_t size)
 	const char *kind = kind_of((struct file *)file, &st);
 	if (file->inode && file->inode->fs == &memory_fs)
 		snprintf(buffer, size, "/memfd:%s (deleted)", file->inode->target ? file->inode->target : "");
+	else if (file->inode && S_ISREG(file->inode->mode)) /* O_TMPFILE */
+		snprintf(buffer, size, "%s (deleted)", file->inode->target ? file->inode->target : "/");
 	else if (!strcmp(kind, "console"))
 		snprintf(buffer, size, "/dev/console");
 	else if (!strcmp(kind, "pipe") || !strcmp(kind, "socket"))

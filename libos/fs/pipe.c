@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pipes and FIFOs (pipe(7)): 64 KiB, writes of up to 4096 bytes are not torn apart. */
+/* Pipes and FIFOs (pipe(7)): 64 KiB, or what F_SETPIPE_SZ says; writes of up to 4096 bytes are not torn apart. */
 #include "libos/proc/proc.h"
 #include "libos/fs/vfs.h"
 
-#define PIPE_PAGES 16u
-#define PIPE_SIZE (PIPE_PAGES * 4096u)
+#define FIRST_PAGES 16u
+#define SIZE_MOST (1u << 31)
+#define UNPRIVILEGED_MOST (1u << 20) /* /proc/sys/fs/pipe-max-size */
 #define ATOMIC 4096u
 
 struct pipe {
-	char *page[PIPE_PAGES]; /* come when they are first written */
+	char *first_page[FIRST_PAGES];
+	char **page;            /* come when they are first written; first_page, or allocated */
+	uint32_t size;          /* of all pages, in bytes: a power of 2 */
 	uint32_t from, to;      /* bytes taken and put so far, modulo 2^32 */
 	uint32_t readers, writers;             /* open files of each kind */
 	uint32_t readers_ever, writers_ever;   /* a FIFO's open waits until the other side changes */
@@ -24,6 +27,8 @@ static struct pipe *pipe_new(void)
 	struct pipe *pipe = kzalloc(sizeof(*pipe));
 	if (!pipe)
 		return NULL;
+	pipe->page = pipe->first_page;
+	pipe->size = FIRST_PAGES * 4096;
 	pipe->ino = ++last_ino;
 	pipe->made = clock_realtime();
 	pipe->uid = credentials()->fsuid;
@@ -31,11 +36,18 @@ static struct pipe *pipe_new(void)
 	return pipe;
 }
 
-static void pipe_free(struct pipe *pipe)
+static void pages_free(struct pipe *pipe)
 {
-	for (unsigned i = 0; i < PIPE_PAGES; i++)
+	for (uint32_t i = 0; i < pipe->size / 4096; i++)
 		if (pipe->page[i])
 			page_free(pipe->page[i], 0);
+	if (pipe->page != pipe->first_page)
+		kfree(pipe->page);
+}
+
+static void pipe_free(struct pipe *pipe)
+{
+	pages_free(pipe);
 	if (pipe->fifo)
 		pipe->fifo->private = NULL;
 	kfree(pipe);
@@ -51,7 +63,7 @@ static size_t take(struct pipe *pipe, uaddr_t to, size_t n)
 	size_t done = 0;
 	n = MIN(n, filled(pipe));
 	while (done < n) {
-		uint32_t at = pipe->from % PIPE_SIZE;
+		uint32_t at = pipe->from % pipe->size;
 		size_t part = MIN(n - done, 4096 - at % 4096);
 		size_t moved = buffer_put(to + done, pipe->page[at / 4096] + at % 4096, part);
 		pipe->from += (uint32_t)moved;
@@ -68,9 +80,9 @@ static size_t take(struct pipe *pipe, uaddr_t to, size_t n)
 static size_t put(struct pipe *pipe, uaddr_t from, size_t n, int *r)
 {
 	size_t done = 0;
-	n = MIN(n, PIPE_SIZE - filled(pipe));
+	n = MIN(n, pipe->size - filled(pipe));
 	while (done < n) {
-		uint32_t at = pipe->to % PIPE_SIZE;
+		uint32_t at = pipe->to % pipe->size;
 		size_t part = MIN(n - done, 4096 - at % 4096);
 		char **page = &pipe->page[at / 4096];
 		if (!*page && !(*page = page_alloc(0))) {
@@ -123,7 +135,7 @@ static int64_t pipe_write(struct file *file, uaddr_t from, size_t n, int64_t *po
 	while (done < n || !n) {
 		if (!pipe->readers)
 			return done ? (int64_t)done : broken();
-		uint32_t room = PIPE_SIZE - filled(pipe);
+		uint32_t room = pipe->size - filled(pipe);
 		if (!n)
 			return 0;
 		if (n <= ATOMIC ? room >= n : room > 0) {
@@ -156,7 +168,7 @@ static uint32_t pipe_poll_write(struct file *file, struct waitq **queue)
 {
 	struct pipe *pipe = file->private;
 	*queue = &pipe->writable;
-	return (PIPE_SIZE - filled(pipe) >= ATOMIC ? EPOLLOUT | EPOLLWRNORM : 0) | (!pipe->readers ? EPOLLERR : 0);
+	return (pipe->size - filled(pipe) >= ATOMIC ? EPOLLOUT | EPOLLWRNORM : 0) | (!pipe->readers ? EPOLLERR : 0);
 }
 
 static uint32_t pipe_poll_both(struct file *file, struct waitq **queue)
@@ -226,6 +238,14 @@ static void pipe_open(struct pipe *pipe, struct file *file)
 	wake_all(&pipe->opened, 0);
 }
 
+static struct file *pipe_end(struct pipe *pipe, uint32_t flags)
+{
+	struct file *file = file_new(NULL, flags, NULL);
+	if (file)
+		pipe_open(pipe, file);
+	return file;
+}
+
 /* ---- FIFOs: opening waits for the other side (fifo(7)) ---- */
 
 static int wait_for_peer(struct pipe *pipe, const uint32_t *ever)
@@ -263,19 +283,88 @@ int pipe_open_fifo(struct inode *inode, struct file *file)
 	return r;
 }
 
-/* ---- system calls ---- */
+/* ---- size (fcntl(2)) ---- */
 
-static struct file *pipe_end(struct pipe *pipe, uint32_t flags)
+static bool is_pipe(const struct file *file)
 {
-	struct file *file = file_new(NULL, flags, NULL);
-	if (file)
-		pipe_open(pipe, file);
-	return file;
+	return file->ops == &read_ops || file->ops == &write_ops || file->ops == &both_ops;
 }
+
+/* What is in the pipe now, put into a new one of another size. */
+static int move_contents(struct pipe *pipe, struct pipe *to)
+{
+	uint32_t left = filled(pipe), at = pipe->from;
+
+	while (left) {
+		uint32_t part = MIN(left, 4096 - at % 4096);
+		int err = 0;
+
+		if (put(to, (uaddr_t)pipe->page[at % pipe->size / 4096] + at % 4096, part, &err) < part)
+			return err;
+		at += part;
+		left -= part;
+	}
+	return 0;
+}
+
+static int resize(struct pipe *pipe, uint32_t size)
+{
+	struct pipe new = { .size = size, .page = kzalloc(size / 4096 * sizeof(*new.page)) };
+
+	if (!new.page)
+		return -ENOMEM;
+	if (move_contents(pipe, &new)) {
+		pages_free(&new);
+		return -ENOMEM;
+	}
+	pages_free(pipe);
+	pipe->page = new.page;
+	pipe->size = new.size;
+	pipe->from = new.from;
+	pipe->to = new.to;
+	wake_all(&pipe->writable, EPOLLOUT | EPOLLWRNORM);
+	return 0;
+}
+
+long pipe_set_size(struct file *file, unsigned long size)
+{
+	struct pipe *pipe = file->private;
+	uint64_t whole = 4096;
+
+	if (!is_pipe(file))
+		return -EBADF;
+	if ((uint32_t)size > SIZE_MOST)
+		return -EINVAL;
+	while (whole < (uint32_t)size)
+		whole *= 2;
+	if (whole > pipe->size && whole > UNPRIVILEGED_MOST && !capable(CAP_SYS_RESOURCE))
+		return -EPERM;
+	if (filled(pipe) > whole)
+		return -EBUSY;
+	int err = whole == pipe->size ? 0 : resize(pipe, (uint32_t)whole);
+	return err ? err : (long)whole;
+}
+
+long pipe_size(const struct file *file)
+{
+	return is_pipe(file) ? (long)((const struct pipe *)file->private)->size : -EBADF;
+}
+
+/* ---- opened once more, by its name in /proc/self/fd ---- */
+
+int pipe_open_again(const struct file *pipe_file, uint32_t flags, struct file **file)
+{
+	if (!is_pipe(pipe_file))
+		return -ENXIO;
+	*file = pipe_end(pipe_file->private, flags & (O_ACCMODE | O_NONBLOCK));
+	return *file ? 0 : -ENOMEM;
+}
+
+/* ---- system calls ---- */
 
 static long pipe_pair(uaddr_t to, uint32_t flags)
 {
-	if (flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
+	if (flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK)) /* nor is there a packet mode (O_DIRECT) */
 		return -EINVAL;
 	struct pipe *pipe = pipe_new();
 	if (!pipe)

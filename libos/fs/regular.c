@@ -2,10 +2,11 @@
 /* Regular files: pages in RAM over what the image has. A page is copied from the image when it is written for the first time. */
 #include "libos/mm/mm.h"
 #include "libos/fs/vfs.h"
+#include "libos/proc/proc.h"
 
 #define PAGE 4096ull
 #define SIZE_MOST (1ull << 46)
-
+#define LEFT_FREE (1ull << 20) /* what fallocate leaves for all else */
 
 static const void *page_at(struct inode *inode, uint64_t index)
 {
@@ -63,7 +64,7 @@ int64_t inode_read(struct inode *inode, uint64_t offset, uaddr_t to, size_t n)
 /* Fills a new page with what the file has there now. */
 static int fill_page(struct inode *inode, uint64_t offset, char *page)
 {
-	int64_t r = offset < inode->lower_size ? inode_read(inode, offset, (uaddr_t)page, PAGE) : 0;
+	int64_t r = inode_read(inode, offset, (uaddr_t)page, PAGE);
 	if (r < 0)
 		return (int)r;
 	memset(page + r, 0, PAGE - (size_t)r);
@@ -77,10 +78,13 @@ static int own_page(struct inode *inode, uint64_t index, bool whole, char **page
 	if (!slot)
 		return -ENOSPC;
 	if (!*slot) {
-		char *new = page_alloc(0);
+		bool covers = index * PAGE < inode->lower_size; /* bytes of the image, which others may see in place now */
+		char *new = whole || covers ? page_alloc(0) : page_alloc_zeroed(0);
 		int r = new ? 0 : -ENOSPC;
-		if (new && !whole)
+		if (new && !whole && covers)
 			r = fill_page(inode, index * PAGE, new);
+		if (!r && covers)
+			mm_file_cut(inode, index * PAGE);
 		if (r) {
 			if (new)
 				page_free(new, 0);
@@ -140,10 +144,10 @@ static int zero_inside(struct inode *inode, uint64_t from, uint64_t to)
 
 int inode_truncate(struct inode *inode, uint64_t size)
 {
-	if (size > SIZE_MOST)
-		return -EFBIG;
-	if ((inode->seals & F_SEAL_WRITE) || (size < inode->size && (inode->seals & F_SEAL_SHRINK)) ||
-	    (size > inode->size && (inode->seals & F_SEAL_GROW)))
+	int r = size > inode->size ? file_size_allowed(size) : 0;
+	if (r || size > SIZE_MOST)
+		return r ? r : -EFBIG;
+	if ((size < inode->size && (inode->seals & F_SEAL_SHRINK)) || (size > inode->size && (inode->seals & F_SEAL_GROW)))
 		return -EPERM;
 	if (size < inode->size) {
 		mm_file_cut(inode, ALIGN_UP(size, PAGE));
@@ -182,26 +186,95 @@ static int punch(struct inode *inode, uint64_t from, uint64_t to)
 	return r;
 }
 
+/*
+ * Pages for [from, to), so that writing there cannot fail for want of memory; what lies in the image has its place
+ * already. All or nothing, but for what other pages the tree of pages itself needs.
+ */
+static int reserve(struct inode *inode, uint64_t from, uint64_t to)
+{
+	uint64_t last = ALIGN_UP(to, PAGE) / PAGE, need = 0;
+	for (uint64_t index = from / PAGE; index < last; index++)
+		need += !page_at(inode, index) && index * PAGE >= inode->lower_size;
+	if (need * PAGE + LEFT_FREE > page_free_bytes())
+		return need ? -ENOSPC : 0;
+	for (uint64_t index = from / PAGE; index < last; index++) {
+		char *page;
+		int r = page_at(inode, index) || index * PAGE < inode->lower_size ? 0 : own_page(inode, index, false, &page);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int check_fallocate(const struct inode *inode, int mode, uint64_t end)
+{
+	int what = mode & ~FALLOC_FL_KEEP_SIZE;
+	if ((what && what != FALLOC_FL_PUNCH_HOLE && what != FALLOC_FL_ZERO_RANGE) || mode == FALLOC_FL_PUNCH_HOLE)
+		return -EOPNOTSUPP;
+	if (end > SIZE_MOST)
+		return -EFBIG;
+	if (what && (inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
+		return -EPERM;
+	if (what != FALLOC_FL_PUNCH_HOLE && end > inode->size && (inode->seals & F_SEAL_GROW))
+		return -EPERM;
+	return end > inode->size && !(mode & FALLOC_FL_KEEP_SIZE) ? file_size_allowed(end) : 0;
+}
+
 int inode_fallocate(struct inode *inode, int mode, uint64_t offset, uint64_t len)
 {
 	uint64_t end = offset + len;
-	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
-		return -EOPNOTSUPP;
-	if (end > SIZE_MOST || end < offset)
-		return -EFBIG;
-	if (inode->seals & F_SEAL_WRITE)
-		return -EPERM;
-	if (end > inode->size && !(mode & FALLOC_FL_KEEP_SIZE) && (inode->seals & F_SEAL_GROW))
-		return -EPERM;
-	int r = 0;
-	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+	int r = check_fallocate(inode, mode, end);
+	if (!r && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)))
 		r = punch(inode, offset, end);
-	else if (len > page_free_bytes()) /* pages come when they are written; only the promise is made here */
-		r = -ENOSPC;
-	if (!r && end > inode->size && !(mode & FALLOC_FL_KEEP_SIZE))
+	if (!r && !(mode & FALLOC_FL_PUNCH_HOLE))
+		r = len > page_free_bytes() + inode->pages.count * PAGE + inode->lower_size ? -ENOSPC : reserve(inode, offset, end);
+	if (r)
+		return r;
+	if (end > inode->size && !(mode & FALLOC_FL_KEEP_SIZE))
 		inode->size = end;
+	inode_drop_set_id(inode);
 	inode_touch(inode, TOUCH_MTIME | TOUCH_CTIME);
-	return r;
+	return 0;
+}
+
+/* ---- limits and seals ---- */
+
+int file_size_allowed(uint64_t size)
+{
+	struct siginfo_k info = { .code = SI_KERNEL };
+	if (size <= process_limit(RLIMIT_FSIZE))
+		return 0;
+	signal_send(current, SIGXFSZ, &info);
+	return -EFBIG;
+}
+
+int inode_check_shared_map(const struct inode *inode, uint32_t prot)
+{
+	return (prot & PROT_WRITE) && (inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ? -EPERM : 0;
+}
+
+/* Is there a shared mapping through which the file is or could become written? */
+static bool mapped_for_writing(const struct inode *inode)
+{
+	for (struct vma *vma = mm_first(); vma; vma = mm_next(vma)) {
+		if (!vma->file || vma->file->inode != inode || !(vma->flags & MAP_SHARED) || (vma->file->flags & O_ACCMODE) != O_RDWR)
+			continue;
+		if ((vma->prot & PROT_WRITE) || !(inode->seals & F_SEAL_FUTURE_WRITE))
+			return true;
+	}
+	return false;
+}
+
+int inode_seal(struct inode *inode, uint32_t add)
+{
+	if (add & ~(uint32_t)(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+		return -EINVAL;
+	if (inode->seals & F_SEAL_SEAL)
+		return -EPERM;
+	if ((add & F_SEAL_WRITE) && !(inode->seals & F_SEAL_WRITE) && mapped_for_writing(inode))
+		return -EBUSY;
+	inode->seals |= add;
+	return 0;
 }
 
 /* ---- as a file ---- */
@@ -219,6 +292,11 @@ static int64_t regular_write(struct file *file, uaddr_t from, size_t n, int64_t 
 	struct inode *inode = file->inode;
 	if (file->flags & O_APPEND)
 		*position = (int64_t)inode->size;
+	uint64_t limit = process_limit(RLIMIT_FSIZE);
+	int err = n && (uint64_t)*position >= limit ? file_size_allowed((uint64_t)*position + n) : 0;
+	if (err)
+		return err;
+	n = MIN(n, limit - MIN((uint64_t)*position, limit));
 	if (inode->seals && ((inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ||
 			     ((inode->seals & F_SEAL_GROW) && (uint64_t)*position + n > inode->size)))
 		return -EPERM;
@@ -302,6 +380,12 @@ static uint64_t regular_map_page(struct file *file, uint64_t offset, bool for_wr
 	return (uint64_t)own;
 }
 
+/* What is there already, without making anything. */
+static uint64_t regular_present_page(struct file *file, uint64_t offset)
+{
+	return offset < file->inode->size ? (uint64_t)page_at(file->inode, offset / PAGE) : 0;
+}
+
 const struct file_ops regular_ops = {
 	.kind = "file",
 	.read = regular_read,
@@ -309,4 +393,5 @@ const struct file_ops regular_ops = {
 	.seek = regular_seek,
 	.truncate = regular_truncate,
 	.map_page = regular_map_page,
+	.present_page = regular_present_page,
 };

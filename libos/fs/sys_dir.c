@@ -183,6 +183,9 @@ static int link_to(struct inode *inode, struct walk *to)
 	int r = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
 	if (r)
 		return r;
+	if (!inode->nlink && !inode->linkable)
+		return -ENOENT; /* what was removed does not come back */
+	inode->linkable = false;
 	inode_get(inode);
 	inode->nlink++;
 	dentry_attach(to->dentry, inode);

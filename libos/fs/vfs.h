@@ -61,7 +61,8 @@ struct inode {
 	struct page_store pages;      /* regular files */
 	const struct erofs_inode *lower; /* data under the pages, or NULL */
 	uint64_t lower_size;          /* how much of it still counts */
-	char *target;                 /* of a symbolic link in RAM */
+	char *target;                 /* of a symbolic link in RAM; of a file without a name: what /proc calls it */
+	bool linkable;                /* without a name, but may be given one (O_TMPFILE) */
 	void *private;                /* device, pipe of a FIFO, bound socket ... */
 };
 
@@ -158,6 +159,11 @@ int64_t inode_read(struct inode *inode, uint64_t offset, uaddr_t to, size_t n);
 int64_t inode_write(struct inode *inode, uint64_t offset, uaddr_t from, size_t n);
 int inode_truncate(struct inode *inode, uint64_t size);
 int inode_fallocate(struct inode *inode, int mode, uint64_t offset, uint64_t len);
+/* May the program make a file so big (RLIMIT_FSIZE)? 0, or -EFBIG after SIGXFSZ. */
+int file_size_allowed(uint64_t size);
+/* May a shared mapping have these rights (seals)? 0 or -EPERM. */
+int inode_check_shared_map(const struct inode *inode, uint32_t prot);
+int inode_seal(struct inode *inode, uint32_t add); /* F_ADD_SEALS: 0 or -errno */
 
 /* ---- dir.c ---- */
 extern const struct file_ops dir_ops;
@@ -175,6 +181,11 @@ struct inode *sysfs_root(void);
 
 /* ---- pipe.c ---- */
 int pipe_open_fifo(struct inode *inode, struct file *file);
+/* F_SETPIPE_SZ and F_GETPIPE_SZ: the size in bytes, or -errno: -EBADF if file is no pipe. */
+long pipe_set_size(struct file *file, unsigned long size);
+long pipe_size(const struct file *file);
+/* One more open file of a pipe without a name: 0, -ENXIO if pipe_file is none, -ENOMEM. */
+int pipe_open_again(const struct file *pipe_file, uint32_t flags, struct file **file);
 
 /* ---- epoll.c ---- */
 void epoll_forget(struct file *file); /* the file is about to go */

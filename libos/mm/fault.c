@@ -19,6 +19,7 @@
 #define COPY_AROUND (128ull << 10) /* of larger ones, around a write */
 #define FILE_FIRST (8ull << 20)    /* of a file's pages that are in place already */
 #define FILE_AROUND (256ull << 10)
+#define SHARED_AROUND (256ull << 10) /* of a shared file's pages that are there already */
 #define LAST_PAGES (256ull << 10)
 
 static bool in_image(uint64_t page)
@@ -173,6 +174,25 @@ static bool copy_pages(struct vma *vma, uint64_t start, uint64_t end)
 	return true;
 }
 
+/*
+ * The neighbours of a shared page that the file has in RAM, with all rights of the region: nobody counts their writes.
+ * (Pages of the image come by map_image_pages, and the program's own are made one by one.)
+ */
+static void map_present_pages(struct vma *vma, uint64_t start, uint64_t end)
+{
+	uint64_t *entry = NULL;
+
+	for (uint64_t va = start; va < end; va += LV_PAGE) {
+		uint64_t page = vma->file->ops->present_page(vma->file, vma->offset + (va - vma->start));
+
+		entry = !page ? NULL : entry && va % HUGE_PAGE ? entry + 1 : pt_make(va);
+		if (page && !entry)
+			return;
+		if (page && *entry == 0)
+			*entry = page | pt_bits(vma->prot) | PTE_BORROWED;
+	}
+}
+
 static int fault_shared(struct vma *vma, uint64_t va, bool write)
 {
 	uint64_t page = file_page(vma, va, write), *entry;
@@ -186,6 +206,8 @@ static int fault_shared(struct vma *vma, uint64_t va, bool write)
 		*entry = page | pt_bits(vma->prot) | PTE_BORROWED;
 	else
 		map_in_place(vma, entry, page);
+	if (vma->file->ops->present_page)
+		map_present_pages(vma, MAX(ALIGN_DOWN(va, SHARED_AROUND), vma->start), MIN(ALIGN_DOWN(va, SHARED_AROUND) + SHARED_AROUND, vma->end));
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operations on the address space: each changes the regions first, then the entries, and flushes the TLB once if it must. */
+#include "libos/fs/vfs.h"
 #include "libos/mm/page.h"
 #include "libos/mm/pagetable.h"
 #include "libos/mm/space.h"
@@ -197,7 +198,9 @@ static bool may_protect(const struct vma *vma, uint32_t prot)
 {
 	uint32_t mode = vma->file ? vma->file->flags & O_ACCMODE : O_RDWR;
 
-	return !(vma->flags & MAP_SHARED && prot & PROT_WRITE && mode != O_RDWR);
+	if (!(vma->flags & MAP_SHARED && prot & PROT_WRITE))
+		return true;
+	return mode == O_RDWR && !(vma->file && vma->file->inode && inode_check_shared_map(vma->file->inode, prot));
 }
 
 int mm_protect(uint64_t addr, uint64_t len, uint32_t prot)

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The system calls of memory: checks of arguments as Linux makes them; the work is done in mm.c. */
+#include "libos/fs/vfs.h"
 #include "libos/mm/pagetable.h"
 #include "libos/mm/space.h"
 
 #define X(name) SYSCALL(name);
 #include "libos/mm/syscalls.list"
 #undef X
+
+/* What every kernel knew: MAP_SHARED_VALIDATE asks that all else be refused. */
+#define OLD_FLAGS                                                                                                                         \
+	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_UNINITIALIZED | MAP_GROWSDOWN | \
+	 MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT)
 
 /* The end of a range given by page-aligned start and a length; 0: it is not one. */
 static uint64_t range_end(uint64_t start, uint64_t len)
@@ -20,11 +26,25 @@ static int check_file(const struct file *file, uint32_t prot, uint32_t flags)
 {
 	uint32_t mode = file->flags & O_ACCMODE;
 
-	if (mode == O_WRONLY || file->flags & O_PATH)
+	if (flags & MAP_HUGETLB) /* that is for files of a file system of huge pages */
+		return -EINVAL;
+	if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE && flags & ~OLD_FLAGS)
+		return -EOPNOTSUPP;
+	if (mode == O_WRONLY)
 		return -EACCES;
-	if (flags & MAP_SHARED && !(flags & MAP_PRIVATE) && prot & PROT_WRITE && mode != O_RDWR)
+	if (!(flags & MAP_SHARED)) /* a bit of MAP_SHARED_VALIDATE, too */
+		return 0;
+	if (prot & PROT_WRITE && mode != O_RDWR)
 		return -EACCES;
-	return 0;
+	return file->inode ? inode_check_shared_map(file->inode, prot) : 0;
+}
+
+/* Anonymous memory: nobody has set huge pages aside. */
+static int check_anonymous(uint32_t flags)
+{
+	if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE)
+		return -EINVAL;
+	return flags & MAP_HUGETLB ? -ENOMEM : 0;
 }
 
 SYSCALL(mmap)
@@ -32,18 +52,17 @@ SYSCALL(mmap)
 	uint64_t addr = a[0], len = a[1], offset = a[5];
 	uint32_t prot = a[2], flags = a[3];
 	struct file *file = NULL;
+	int r;
 
 	if (!(flags & MAP_ANONYMOUS)) {
-		int r;
-
 		file = fd_get((int)a[4]);
-		if (!file)
+		if (!file || file->flags & O_PATH)
 			return -EBADF;
 		r = check_file(file, prot, flags);
-		if (r)
-			return r;
+	} else {
+		r = check_anonymous(flags);
 	}
-	return mm_map(addr, len, prot, flags, file, offset, NULL);
+	return r ? r : mm_map(addr, len, prot, flags, file, offset, NULL);
 }
 
 SYSCALL(munmap)

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is asked of files, pipes and mappings is done or refused: sizes, limits, seals, allocation. */
+#include "check.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#define PAGE 4096
+
+static char block[PAGE];
+
+/* ---- pipes ---- */
+
+static int fill(int fd)
+{
+	int total = 0, n;
+
+	while ((n = (int)write(fd, block, sizeof(block))) > 0)
+		total += n;
+	return total;
+}
+
+static void pipe_sizes(void)
+{
+	int p[2], in;
+	char c[3];
+
+	IS(pipe2(p, O_NONBLOCK), 0);
+	IS(fcntl(p[0], F_GETPIPE_SZ), 65536);
+	IS(fill(p[1]), 65536);
+	FAILS(fcntl(p[1], F_SETPIPE_SZ, PAGE), EBUSY);
+	IS(fcntl(p[0], F_SETPIPE_SZ, 100000), 131072);
+	IS(fcntl(p[1], F_GETPIPE_SZ), 131072);
+	IS(fill(p[1]), 65536);
+	while (read(p[0], block, sizeof(block)) > 0)
+		;
+	/* the contents go along */
+	IS(write(p[1], "abc", 3), 3);
+	IS(fcntl(p[1], F_SETPIPE_SZ, 1), PAGE);
+	IS(ioctl(p[0], FIONREAD, &in), 0);
+	IS(in, 3);
+	CHECK(read(p[0], c, 3) == 3 && !memcmp(c, "abc", 3));
+	IS(fill(p[1]), PAGE);
+	IS(fcntl(p[1], F_SETPIPE_SZ, 1 << 20), 1 << 20);
+	IS(fill(p[1]), (1 << 20) - PAGE);
+	FAILS(fcntl(p[1], F_SETPIPE_SZ, -1), EINVAL);
+	FAILS(fcntl(open(".", O_RDONLY), F_SETPIPE_SZ, PAGE), EBADF);
+	FAILS(fcntl(open(".", O_RDONLY), F_GETPIPE_SZ), EBADF);
+	close(p[0]);
+	close(p[1]);
+}
+
+/* By its name below /proc, a pipe is opened once more, for what one asks. */
+static void opened_again(void)
+{
+	char path[64], text[300];
+	int p[2], again, file;
+	ssize_t n;
+
+	IS(pipe(p), 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", p[0]);
+	again = open(path, O_WRONLY);
+	IS(write(again, "x", 1), 1);
+	FAILS(read(again, text, 1), EBADF);
+	IS(read(p[0], text, 1), 1);
+	close(again);
+	close(p[1]);
+	IS(read(p[0], text, 1), 0);
+	file = open(".", O_TMPFILE | O_WRONLY, 0600);
+	IS(write(file, "hidden", 6), 6);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	n = readlink(path, text, sizeof(text));
+	CHECK(n > 10 && !memcmp(text + n - 10, " (deleted)", 10));
+	again = open(path, O_RDONLY);
+	CHECK(read(again, text, 10) == 6 && !memcmp(text, "hidden", 6));
+	close(again);
+	IS(linkat(AT_FDCWD, path, AT_FDCWD, "shown", AT_SYMLINK_FOLLOW), 0);
+	IS(unlink("shown"), 0);
+	FAILS(linkat(AT_FDCWD, path, AT_FDCWD, "shown", AT_SYMLINK_FOLLOW), ENOENT);
+	close(file);
+	file = open(".", O_TMPFILE | O_EXCL | O_RDWR, 0600);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	FAILS(linkat(AT_FDCWD, path, AT_FDCWD, "shown", AT_SYMLINK_FOLLOW), ENOENT);
+	close(file);
+	close(p[0]);
+}
+
+/* ---- the size of files ---- */
+
+static volatile sig_atomic_t too_big;
+
+static void on_too_big(int signo)
+{
+	(void)signo;
+	too_big++;
+}
+
+/* Nothing is said meanwhile: standard output may be a file, too. */
+static void file_sizes(void)
+{
+	struct rlimit limit, old;
+	struct sigaction action = { .sa_handler = on_too_big };
+	int fd = open("sized", O_CREAT | O_RDWR, 0600), p[2], first;
+	long r[11];
+
+	sigaction(SIGXFSZ, &action, NULL);
+	IS(pipe(p), 0);
+	IS(getrlimit(RLIMIT_FSIZE, &old), 0);
+	limit = old;
+	limit.rlim_cur = 100;
+	r[0] = setrlimit(RLIMIT_FSIZE, &limit);
+	r[1] = write(fd, block, 200);
+	first = too_big;
+	errno = 0;
+	r[2] = write(fd, block, 1) == -1 ? errno : 0;
+	r[3] = write(fd, block, 0);
+	r[4] = pwrite(fd, block, 1, 5000) == -1 ? errno : 0;
+	r[5] = pwrite(fd, block, 50, 60);
+	r[6] = ftruncate(fd, 101) == -1 ? errno : 0;
+	r[7] = ftruncate(fd, 100) || ftruncate(fd, 10);
+	r[8] = truncate("sized", 200) == -1 ? errno : 0;
+	r[9] = fallocate(fd, 0, 0, 101) == -1 ? errno : 0;
+	r[10] = write(p[1], block, 1000); /* of files only */
+	IS(setrlimit(RLIMIT_FSIZE, &old), 0);
+	IS(r[0], 0);
+	IS(r[1], 100);
+	IS(first, 0);
+	IS(r[2], EFBIG);
+	IS(r[3], 0);
+	IS(r[4], EFBIG);
+	IS(r[5], 40);
+	IS(r[6], EFBIG);
+	IS(r[7], 0);
+	IS(r[8], EFBIG);
+	IS(r[9], EFBIG);
+	IS(r[10], 1000);
+	IS(too_big, 5);
+	IS(pwrite(fd, block, 1, 5000), 1);
+	close(p[0]);
+	close(p[1]);
+	close(fd);
+}
+
+static bool in_vm(void)
+{
+	struct utsname names;
+
+	return !uname(&names) && strstr(names.version, "LightVM");
+}
+
+static void allocated(void)
+{
+	struct stat st;
+	int fd = open("allocated", O_CREAT | O_RDWR, 0600);
+
+	IS(fallocate(fd, 0, 0, 1 << 20), 0);
+	CHECK(!fstat(fd, &st) && st.st_size == 1 << 20 && st.st_blocks >= 2048);
+	IS(pread(fd, block, sizeof(block), 5 * PAGE), PAGE);
+	CHECK(!block[0] && !memcmp(block, block + 1, sizeof(block) - 1));
+	IS(fallocate(fd, FALLOC_FL_KEEP_SIZE, 1 << 20, 1 << 20), 0);
+	CHECK(!fstat(fd, &st) && st.st_size == 1 << 20 && st.st_blocks >= 4096);
+	IS(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1 << 19), 0);
+	CHECK(!fstat(fd, &st) && st.st_size == 1 << 20 && st.st_blocks < 4096);
+	FAILS(fallocate(fd, FALLOC_FL_PUNCH_HOLE, 0, PAGE), EOPNOTSUPP);
+	FAILS(fallocate(fd, 0, -1, PAGE), EINVAL);
+	FAILS(fallocate(fd, 0, 0, 0), EINVAL);
+	FAILS(fallocate(fd, 0, INT64_MAX - 5, 10), EFBIG);
+	/* Only where it is memory: a host's disk would be filled. */
+	CHECK(!in_vm() || (fallocate(fd, 0, 0, 1ll << 40) == -1 && errno == ENOSPC));
+	CHECK(!fstat(fd, &st) && st.st_size == 1 << 20);
+	close(fd);
+}
+
+/* ---- seals ---- */
+
+static void seals(void)
+{
+	int fd = memfd_create("sealed", MFD_ALLOW_SEALING), plain = memfd_create("plain", 0), reader;
+	char path[64];
+	char *map, *view;
+
+	FAILS(fcntl(plain, F_ADD_SEALS, F_SEAL_WRITE), EPERM);
+	FAILS(fcntl(open(".", O_RDONLY), F_GET_SEALS), EINVAL);
+	IS(ftruncate(fd, 2 * PAGE), 0);
+	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	FAILS(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
+	IS(mprotect(map, PAGE, PROT_READ), 0);
+	FAILS(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EBUSY); /* it could become writable again */
+	/* no new writers, but those that are there go on */
+	IS(mprotect(map, PAGE, PROT_READ | PROT_WRITE), 0);
+	IS(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), 0);
+	map[0] = 'm';
+	FAILS(write(fd, "x", 1), EPERM);
+	CHECK(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EPERM);
+	view = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(view != MAP_FAILED && view[0] == 'm');
+	FAILS(mprotect(view, PAGE, PROT_READ | PROT_WRITE), EACCES);
+	FAILS(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
+	munmap(map, PAGE);
+	IS(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	CHECK(map != MAP_FAILED && (map[0] = 'p') && view[0] == 'm');
+	IS(ftruncate(fd, PAGE), 0); /* neither of the seals on size */
+	IS(ftruncate(fd, 2 * PAGE), 0);
+	FAILS(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE), EPERM);
+	IS(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK), 0);
+	FAILS(ftruncate(fd, PAGE), EPERM);
+	FAILS(ftruncate(fd, 3 * PAGE), EPERM);
+	FAILS(fallocate(fd, 0, 0, 3 * PAGE), EPERM);
+	FAILS(fcntl(fd, F_ADD_SEALS, 0x10000), EINVAL);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	reader = open(path, O_RDONLY);
+	FAILS(fcntl(reader, F_ADD_SEALS, F_SEAL_SEAL), EPERM);
+	IS(fcntl(reader, F_GET_SEALS), F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
+	IS(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL), 0);
+	FAILS(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), EPERM);
+	munmap(map, PAGE);
+	munmap(view, PAGE);
+	close(fd);
+	close(plain);
+	close(reader);
+}
+
+/* ---- mappings ---- */
+
+static int map_errno(int prot, int flags, int fd)
+{
+	void *p = mmap(NULL, PAGE, prot, flags, fd, 0);
+
+	if (p == MAP_FAILED)
+		return errno;
+	munmap(p, PAGE);
+	return 0;
+}
+
+static void validated(void)
+{
+	int fd = open("mapped", O_CREAT | O_RDWR, 0600), reader = open("mapped", O_RDONLY), place = open("mapped", O_PATH);
+
+	IS(ftruncate(fd, PAGE), 0);
+	IS(map_errno(PROT_READ, MAP_SHARED_VALIDATE, fd), 0);
+	IS(map_errno(PROT_READ, MAP_SHARED_VALIDATE | 1 << 23, fd), EOPNOTSUPP);
+	IS(map_errno(PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, fd), EOPNOTSUPP);
+	IS(map_errno(PROT_READ, MAP_SHARED | MAP_SYNC, fd), 0); /* the old call takes any flag */
+	IS(map_errno(PROT_WRITE, MAP_SHARED_VALIDATE, reader), EACCES);
+	IS(map_errno(PROT_READ, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1), EINVAL);
+	IS(map_errno(PROT_READ, MAP_PRIVATE, place), EBADF);
+	IS(map_errno(PROT_READ, MAP_PRIVATE | MAP_HUGETLB, fd), EINVAL);
+	close(fd);
+	close(reader);
+	close(place);
+}
+
+/* Many pages of a shared file through several views, some of them holes. */
+static void views(void)
+{
+	enum { PAGES = 300 };
+	int fd = memfd_create("views", 0), wrong = 0;
+	char *a, *b;
+
+	IS(ftruncate(fd, PAGES * PAGE), 0);
+	a = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	b = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	for (int i = 0; i < PAGES; i += 3)
+		a[i * PAGE] = (char)i;
+	for (int i = 0; i < PAGES; i++)
+		wrong += b[i * PAGE] != (i % 3 ? 0 : (char)i);
+	IS(wrong, 0);
+	for (int i = 0; i < PAGES; i++)
+		a[i * PAGE] = (char)(i + 1);
+	for (int i = 0; i < PAGES; i++)
+		wrong += b[i * PAGE] != (char)(i + 1);
+	IS(wrong, 0);
+	IS(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10 * PAGE, 10 * PAGE), 0);
+	for (int i = 0; i < PAGES; i++)
+		wrong += b[i * PAGE] != (i >= 10 && i < 20 ? 0 : (char)(i + 1)) || b[i * PAGE] != a[i * PAGE];
+	IS(wrong, 0);
+	munmap(a, PAGES * PAGE);
+	munmap(b, PAGES * PAGE);
+	close(fd);
+}
+
+int main(void)
+{
+	check_scratch();
+	pipe_sizes();
+	opened_again();
+	file_sizes();
+	allocated();
+	seals();
+	validated();
+	views();
+	return check_end();
+}
