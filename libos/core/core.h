@@ -15,6 +15,8 @@ void switch_stacks(uint64_t *save, uint64_t next);
 void return_all(void);
 void thread_start(void);
 
+#define RFLAGS_TRAP 0x100ull
+
 /* Called by entry.S. The system-call paths answer 1 if every register must be restored. */
 void libos_main(void) __attribute__((noreturn));
 int syscall_dispatch(struct regs *regs);

@@ -49,6 +49,10 @@ static bool found_nothing(uint64_t nr, long result)
 int syscall_dispatch(struct regs *regs)
 {
 	uint64_t nr = regs->orig_rax;
+	if (current->stepped) { /* trap.c took the flag away at the entry */
+		current->stepped = false;
+		regs->rflags |= RFLAGS_TRAP;
+	}
 	const long args[6] = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9};
 	current->restore_all = false;
 	long result = nr < ARRAY_SIZE(table) && table[nr] ? table[nr](args) : missing(nr);
@@ -57,11 +61,14 @@ int syscall_dispatch(struct regs *regs)
 	if (found_nothing(nr, result))
 		events_poll();
 	return_work(regs);
-	return current->restore_all;
+	/* Flags that let each instruction trap must not come back before the last one of libos. */
+	return current->restore_all || (regs->rflags & RFLAGS_TRAP);
 }
 
 int syscall_trapped(struct regs *regs)
 {
-	mm_syscall_trapped(regs->rip, regs->orig_rax);
+	/* Whoever steps counts instructions: a call site is replaced when it is used at full speed. */
+	if (!(regs->rflags & RFLAGS_TRAP))
+		mm_syscall_trapped(regs->rip, regs->orig_rax);
 	return syscall_dispatch(regs);
 }

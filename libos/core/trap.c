@@ -91,12 +91,24 @@ static void fault_of_program(struct regs *regs, uint64_t vector, uint64_t error,
 	}
 }
 
+/*
+ * A program that lets each of its instructions trap came in by a patched call site, which leaves the flags alone (SYSCALL
+ * clears this one). It gets the flag back with its registers.
+ */
+static void step_into_libos(struct regs *regs)
+{
+	regs->rflags &= ~RFLAGS_TRAP;
+	current->stepped = true;
+}
+
 void trap_dispatch(struct regs *regs, uint64_t vector, uint64_t error, uint64_t cr2)
 {
 	if (vector == PAGE_FAULT)
 		page_fault(regs, error, cr2);
 	else if (from_user_copy(regs))
 		return;
+	else if (vector == DEBUG && from_libos(regs) && (regs->rflags & RFLAGS_TRAP))
+		step_into_libos(regs);
 	else if (from_libos(regs))
 		panic("trap %lu in libos: error %lx, rip %lx, rsp %lx", vector, error, regs->rip, regs->rsp);
 	else

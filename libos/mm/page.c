@@ -409,10 +409,22 @@ struct release {
 	uint64_t bytes;
 };
 
+/* What the host did not take holds what it held. */
+static void release_failed(struct release *release)
+{
+	for (unsigned i = 0; i < release->count; i++) {
+		uint64_t start = shared_page->release[i].gpa, end = start + shared_page->release[i].len;
+
+		for (uint64_t at = start; at < end; at += LV_PAGE << RELEASE_ORDER)
+			bits(block_at((at - LV_RAM) >> BLOCK_SHIFT)->dirty, at % BLOCK_SIZE / LV_PAGE, 1u << RELEASE_ORDER, 1);
+		release->bytes -= end - start;
+	}
+}
+
 static void release_send(struct release *release)
 {
-	if (release->count)
-		hypercall(LV_HC_RELEASE, release->count);
+	if (release->count && hypercall(LV_HC_RELEASE, release->count) < 0)
+		release_failed(release);
 	release->count = 0;
 }
 

@@ -37,6 +37,7 @@ struct thread {
 	struct regs *regs;          /* the program's registers: at stack_top - sizeof(struct regs) */
 	uint64_t fs_base, gs_base;
 	void *xsave;                /* vector state while not running; lazily allocated */
+	bool stepped;               /* entered libos by a patched call site with the trap flag set */
 	bool restore_all;           /* go back by IRETQ: RCX and R11 count too (after traps, upcalls and rt_sigreturn) */
 	/* waiting */
 	struct timer timeout;

@@ -32,6 +32,7 @@ program large -m 128M
 
 # Memory that is not what a system call was told: also while it waits for a disk, which for the process is a file, and for its input.
 program usermem
+program stepping
 truncate -s 4M "$work/disk"
 cp "$work/disk" "$work/disk.process"
 "${guest}usermem" disk "$work/disk.process" >"$work/native.out"

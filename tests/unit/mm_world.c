@@ -5,6 +5,7 @@
 void *mmap(void *addr, size_t len, int prot, int flags, int fd, long offset);
 
 struct lv_device_page *page_of_devices;
+bool release_fails;
 uint64_t flushes, released;
 uint64_t now;
 jmp_buf *expect_panic;
@@ -38,6 +39,8 @@ int64_t hypercall(enum lv_hypercall number, uint64_t a0)
 	}
 	assert_int_equal(number, LV_HC_RELEASE);
 	assert_true(a0 <= LV_RELEASE_SLOTS);
+	if (release_fails)
+		return -EINVAL;
 	for (uint64_t i = 0; i < a0; i++) {
 		memset((void *)shared_page->release[i].gpa, 0, shared_page->release[i].len);
 		released += shared_page->release[i].len;

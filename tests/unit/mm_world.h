@@ -28,6 +28,7 @@
 extern struct lv_device_page *page_of_devices;
 extern uint64_t now;               /* of the clock, ns; it moves on by 1 ms at each look */
 extern uint64_t flushes, released; /* of the TLB; bytes handed back to the monitor */
+extern bool release_fails;         /* the monitor takes nothing back */
 extern jmp_buf *expect_panic;      /* where a panic goes; NULL: it ends the test */
 extern int file_refs;
 extern struct file image_file; /* byte n of page p is p + 1, the last page is half full */

@@ -85,6 +85,29 @@ static void test_release(void **state)
 	assert_false(page_release_idle());
 }
 
+/* What the monitor did not take back keeps its contents, and is cleared before the program gets it. */
+static void test_release_fails(void **state)
+{
+	uint64_t *page, before;
+
+	page_release();
+	before = released;
+	page = page_alloc(9);
+	memset(page, 0xff, HUGE_PAGE);
+	page_free(page, 9);
+	release_fails = true;
+	now += NS_PER_S;
+	assert_false(page_release());
+	release_fails = false;
+	page = page_alloc_zeroed(9);
+	for (size_t i = 0; i < HUGE_PAGE / sizeof(*page); i++)
+		assert_int_equal(page[i], 0);
+	page[7] = 1;
+	page_free(page, 9);
+	assert_true(page_release());
+	assert_int_equal(released - before, HUGE_PAGE);
+}
+
 static void test_double_free(void **state)
 {
 	jmp_buf here;
@@ -439,7 +462,7 @@ int main(void)
 		cmocka_unit_test(test_hints), cmocka_unit_test(test_user_ok), cmocka_unit_test(test_file_private),
 		cmocka_unit_test(test_file_shared), cmocka_unit_test(test_large_pages), cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_brk), cmocka_unit_test(test_model), cmocka_unit_test(test_pages_run_out),
-		cmocka_unit_test(test_release), cmocka_unit_test(test_double_free),
+		cmocka_unit_test(test_release), cmocka_unit_test(test_release_fails), cmocka_unit_test(test_double_free),
 	};
 
 	return cmocka_run_group_tests(tests, world_set_up, NULL);
