@@ -40,13 +40,6 @@
 #define LV_IMAGE_MAX (LV_BASE - LV_WINDOW)
 #define LV_IMAGE(size) (LV_BASE - (((size) + 0x1fffffull) & ~0x1fffffull))
 
-/*
- * System-call patching (libos): "mov $nr,%eax; syscall" becomes "jmp *disp32", where disp32 lies in this table. Its
- * address is chosen so that the last two bytes of the jump are still a syscall instruction.
- */
-#define LV_PATCH_TABLE 0x050f0000ull
-#define LV_PATCH_TABLE_SIZE 0x10000ull
-
 /* Selectors of the descriptor table. */
 #define LV_CS0 0x10
 #define LV_SS0 0x18

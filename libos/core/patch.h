@@ -1,26 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which instructions before a SYSCALL may become a jump: pure decoding, no memory is changed (patch_plan.c). */
+/*
+ * How a SYSCALL becomes a jump to a trampoline (patch_plan.c: pure reading of code, no memory is changed). For the first
+ * two ways nothing but its own two bytes changes:
+ * - "eb d8" to padding within reach, which gets a jump of five bytes; or
+ * - "e9 xx", whose other three bytes of distance are the bytes that follow, whatever they are: of 256 places one must be free; or
+ * - the instruction before it, where it loads the very number of the call into EAX, becomes "e9 rel32": the trampoline does it.
+ */
 #ifndef LV_LIBOS_PATCH_H
 #define LV_LIBOS_PATCH_H
 
 #include "libos/core/libos.h"
 
-#define PATCH_JUMP 7    /* bytes of "jmp *disp32" */
-#define PATCH_WINDOW 40 /* bytes before the return address that are looked at */
+#define PATCH_JUMP 5    /* bytes of "e9 rel32" */
+#define PATCH_REACH 127 /* of "eb d8" */
+#define PATCH_WINDOW (PATCH_REACH + 15) /* bytes behind the return address that are looked at */
+#define PATCH_TRAMPOLINE 16
+#define PATCH_MOV 5     /* bytes of "mov $nr,%eax" */
 
-struct patch {
-	unsigned before;    /* the jump goes so many bytes before the return address */
-	unsigned displaced; /* bytes of whole instructions, from there to the SYSCALL, that the trampoline does instead */
-	bool jumped_over;   /* something else could jump into the middle of what changes: see patch_is_target() */
-	uint64_t flag, slow; /* if flag: they are "test the flag, go to slow if it is 0, xor %eax,%eax" */
+enum insn_kind {
+	INSN_OTHER,
+	INSN_END,     /* what follows does not run after it: ret, jmp, ud2, hlt */
+	INSN_PADDING, /* nop of any length, int3 */
 };
 
+/* Length of the instruction at text, of which size bytes can be read; 0: not known. */
+unsigned patch_insn(const uint8_t *text, size_t size, enum insn_kind *kind);
 /*
- * text: the size bytes that end at the return address rip of a SYSCALL made with number nr. False: leave the site as it
- * is. Never looks outside of text.
+ * text: what follows a SYSCALL, size bytes. How far into it padding begins that nobody runs into, with room for
+ * PATCH_JUMP, in reach of "eb d8"; 0: none. Never looks outside of text.
  */
-bool patch_plan(struct patch *patch, const uint8_t *text, size_t size, uint64_t rip, uint32_t nr);
-/* Does anything near rip, in code readable from start to end, look like a jump into the changed bytes? */
-bool patch_is_target(const struct patch *patch, uint64_t rip, uint64_t start, uint64_t end);
+unsigned patch_padding(const uint8_t *text, size_t size);
+/*
+ * text: the size bytes up to a SYSCALL that was made with number nr. If they end in "mov $nr,%eax", and cannot be read so
+ * that another instruction ends there: how many bytes before the SYSCALL five may be changed; 0: leave them. With
+ * "mov $nr,%rax" the prefix stays, where it does no harm to a jump.
+ */
+unsigned patch_number(const uint8_t *text, size_t size, uint32_t nr);
+/* Where "e9 second" over the SYSCALL before rip jumps, by the bytes that follow it. */
+uint64_t patch_pun(uint64_t rip, const uint8_t following[3], uint8_t second);
+/*
+ * The trampoline at va for the SYSCALL before back: what a SYSCALL does to RCX, and then on to the address that the first
+ * eight bytes of the trampoline's page hold. Nothing else changes, so until it gets there it may start again at the site.
+ */
+void patch_trampoline(uint8_t code[PATCH_TRAMPOLINE], uint64_t va, uint64_t back);
 
 #endif

@@ -1,189 +1,271 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads backwards from a SYSCALL, which x86 code does not really allow: so only where the bytes leave no doubt. The
- * evidence is "mov $nr,%eax" with the very number of the call, followed by whole instructions that can be done
- * elsewhere; or a sequence of the C libraries, byte by byte.
+ * Where the jump over a SYSCALL can lead. The address behind a SYSCALL that ran is where an instruction begins, for
+ * certain; so from there on code can be read forwards, as the processor would (Intel SDM volume 2, chapter 2 and
+ * appendix A; 64-bit mode). What is not in the tables below ends the reading.
  */
 #include "libos/core/patch.h"
 
-#define NEAR 1024 /* how far around a site jumps are looked for */
+#define LONGEST 15 /* bytes of an instruction */
 
-static int32_t read32(const uint8_t *at)
+/* What follows an opcode: no more, ModRM, immediates; '-' is not read on. */
+enum { NONE = '.', MODRM = 'm', MODRM_8 = 'b', MODRM_32 = 'w', IMM_8 = '1', IMM_16 = '2', IMM_32 = '4', REL_32 = 'j', ENTER = '3',
+       MOV_IMM = 'v', GROUP_8 = 'g', GROUP_32 = 'G', UNKNOWN = '-' };
+
+static const char one_byte[] =
+	"mmmm14--mmmm14--" /* 00: arithmetic; 0f is another table */
+	"mmmm14--mmmm14--" /* 10 */
+	"mmmm14--mmmm14--" /* 20: 26, 2e, 36, 3e are prefixes */
+	"mmmm14--mmmm14--" /* 30 */
+	"----------------" /* 40: REX */
+	"................" /* 50 */
+	"---m----4w1b...." /* 60: 64 to 67 are prefixes, 62 is EVEX */
+	"1111111111111111" /* 70 */
+	"bw-bmmmmmmmmmm-m" /* 80 */
+	"..........-....." /* 90 */
+	"----....14......" /* a0: a0 to a3 have an address of eight bytes */
+	"11111111vvvvvvvv" /* b0 */
+	"bb2.--bw3.2..1-." /* c0: c4, c5 are VEX */
+	"mmmm---.mmmmmmmm" /* d0 */
+	"11111111jj-1...." /* e0 */
+	"-.--..gG......mm" /* f0 */;
+
+static const char two_bytes[] =
+	"mmmm-.....-.-m.b" /* 0f 00 */
+	"mmmmmmmmmmmmmmmm" /* 10 */
+	"--------mmmmmmmm" /* 20 */
+	"......-.--------" /* 30: 38 and 3a lead to tables of three bytes */
+	"mmmmmmmmmmmmmmmm" /* 40 */
+	"mmmmmmmmmmmmmmmm" /* 50 */
+	"mmmmmmmmmmmmmmmm" /* 60 */
+	"bbbbmmm.----mmmm" /* 70 */
+	"jjjjjjjjjjjjjjjj" /* 80 */
+	"mmmmmmmmmmmmmmmm" /* 90 */
+	"...mbm--...mbmmm" /* a0 */
+	"mmmmmmmmm-bmmmmm" /* b0 */
+	"mmbmbbbm........" /* c0 */
+	"mmmmmmmmmmmmmmmm" /* d0 */
+	"mmmmmmmmmmmmmmmm" /* e0 */
+	"mmmmmmmmmmmmmmm-" /* f0 */;
+
+struct reader {
+	const uint8_t *at, *end;
+	bool narrow;     /* prefix 66 */
+	bool repeat;     /* prefix f2 or f3 */
+	uint8_t rex;
+	bool vector;     /* VEX or EVEX */
+	unsigned map;    /* of opcodes: 0 one byte, 1 0f, 2 0f 38, 3 0f 3a */
+	uint8_t opcode;
+};
+
+static bool read_prefixes(struct reader *r)
 {
-	int32_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
-}
-
-/* Length of ModRM and what belongs to it: registers, (reg), disp8(reg), disp8(%rsp); 0 for what is relative or rare. */
-static unsigned operand_length(const uint8_t *at, const uint8_t *end)
-{
-	unsigned mod = *at >> 6, rm = *at & 7;
-
-	if (mod == 3)
-		return 1;
-	if (mod > 1 || (mod == 0 && rm == 5))
-		return 0;
-	if (rm == 4 && (at + 1 >= end || (mod == 0 && (at[1] & 7) == 5)))
-		return 0;
-	return 1 + (rm == 4) + mod;
-}
-
-/* Is the register RAX (AH has 4, without REX), with this bit of REX before its three? */
-static bool is_rax(unsigned reg, bool extended)
-{
-	return !extended && (reg == 0 || reg == 4);
-}
-
-/*
- * Length of an instruction that means the same anywhere and leaves RAX and the stack pointer alone; 0: another kind.
- * RAX must keep the number that an instruction before this one loaded.
- */
-static unsigned movable(const uint8_t *at, const uint8_t *end)
-{
-	const uint8_t *start = at;
-	unsigned operand, immediate = 0, rex = 0;
-
-	if (at < end && (*at & 0xf0) == 0x40)
-		rex = *at++;
-	if (end - at < 2)
-		return 0;
-	if ((*at & 0xf8) == 0xb8) /* mov $imm32,%reg; with REX.W it is longer */
-		return rex & 8 || is_rax(*at & 7, rex & 1) ? 0 : at + 5 - start;
-	switch (*at++) {
-	case 0x33: case 0x8b: case 0x8d: /* to the register */
-		if (is_rax(*at >> 3 & 7, rex & 4))
-			return 0;
-		break;
-	case 0x85: /* test: to none */
-		break;
-	case 0x31: case 0x89: case 0x21: case 0x09: case 0x01: case 0x29: /* to the operand */
-		if (*at >> 6 == 3 && is_rax(*at & 7, rex & 1))
-			return 0;
-		break;
-	case 0x80: case 0x83:
-		if (*at >> 6 == 3 && is_rax(*at & 7, rex & 1))
-			return 0;
-		immediate = 1;
-		break;
-	case 0x81:
-		if (*at >> 6 == 3 && is_rax(*at & 7, rex & 1))
-			return 0;
-		immediate = 4;
-		break;
-	default:
-		return 0;
-	}
-	operand = operand_length(at, end);
-	return operand ? at + operand + immediate - start : 0;
-}
-
-/* Whole instructions from at to end? */
-static bool all_movable(const uint8_t *at, const uint8_t *end)
-{
-	while (at < end) {
-		unsigned n = movable(at, end);
-
-		if (n == 0 || n > (unsigned)(end - at))
-			return false;
-		at += n;
-	}
-	return at == end;
-}
-
-static void set(struct patch *patch, unsigned before, bool jumped_over)
-{
-	*patch = (struct patch){ .before = before, .displaced = before - 2, .jumped_over = jumped_over };
-}
-
-/* A byte that, before b8, may make another instruction of it: with REX, "mov $nr,%eax" is "mov $nr,%r8d" or takes eight bytes. */
-static bool may_be_prefix(uint8_t byte)
-{
-	return (byte & 0xf0) == 0x40 || byte == 0x66 || byte == 0x67 || byte == 0x0f || (byte >= 0xf0 && byte <= 0xf3);
-}
-
-/* mov $nr,%eax, then at most a few others; text ends behind the SYSCALL. */
-static bool plan_number(struct patch *patch, const uint8_t *text, size_t size, uint32_t nr)
-{
-	const uint8_t *end = text + size;
-
-	/* Seven bytes reach up to the end of the SYSCALL; eight would leave half of it. */
-	for (unsigned before = PATCH_JUMP; before < size; before += before == PATCH_JUMP ? 2 : 1) {
-		const uint8_t *at = end - before;
-
-		if (*at != 0xb8 || may_be_prefix(at[-1]) || (uint32_t)read32(at + 1) != nr || !all_movable(at + 5, end - 2))
-			continue;
-		set(patch, before, before != PATCH_JUMP);
-		return true;
-	}
+	for (; r->at < r->end; r->at++)
+		switch (*r->at) {
+		case 0x66:
+			r->narrow = true;
+			break;
+		case 0xf2: case 0xf3:
+			r->repeat = true;
+			break;
+		case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x67: case 0xf0:
+			break;
+		default:
+			if ((*r->at & 0xf0) == 0x40)
+				r->rex = *r->at++;
+			return r->at < r->end;
+		}
 	return false;
 }
 
-struct sequence {
-	uint8_t length, before; /* of bytes; from where on they are displaced */
-	uint8_t bytes[20];
-};
-static const struct sequence sequences[] = {
-	/* glibc, openat(): ... mov %rdi,%rsi; mov $AT_FDCWD,%edi; syscall */
-	{ 10, 7, { 0x48, 0x89, 0xfe, 0xbf, 0x9c, 0xff, 0xff, 0xff, 0x0f, 0x05 } },
-	/* glibc, read() of many threads: mov 0x10(%rsp),%rsi; mov %eax,%r8d; mov 8(%rsp),%edi; xor %eax,%eax; syscall */
-	{ 16, 11, { 0x48, 0x8b, 0x74, 0x24, 0x10, 0x41, 0x89, 0xc0, 0x8b, 0x7c, 0x24, 0x08, 0x31, 0xc0, 0x0f, 0x05 } },
-	/* musl, __syscall_cp_asm: mov 16(%rsp),%r9; mov %r11,8(%rsp); syscall */
-	{ 12, 7, { 0x4c, 0x8b, 0x4c, 0x24, 0x10, 0x4c, 0x89, 0x5c, 0x24, 0x08, 0x0f, 0x05 } },
-};
-
-static bool plan_sequence(struct patch *patch, const uint8_t *text, size_t size)
+/* VEX and EVEX name the table in their payload. */
+static bool read_vector_prefix(struct reader *r)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(sequences); i++) {
-		const struct sequence *s = &sequences[i];
+	unsigned payload = *r->at == 0xc5 ? 1 : *r->at == 0xc4 ? 2 : 3;
 
-		if (s->length > size || memcmp(text + size - s->length, s->bytes, s->length) != 0)
-			continue;
-		set(patch, s->before, s->before != PATCH_JUMP);
-		return true;
-	}
-	return false;
-}
-
-/* glibc, read() of one thread: cmpb $0,flag(%rip); je slow; xor %eax,%eax; syscall */
-static bool plan_flag(struct patch *patch, const uint8_t *text, size_t size, uint64_t rip)
-{
-	const uint8_t *at = text + size - 13;
-
-	if (size < 13 || at[0] != 0x80 || at[1] != 0x3d || at[6] != 0 || at[7] != 0x74 || at[9] != 0x31 || at[10] != 0xc0)
+	if ((size_t)(r->end - r->at) < payload + 2 || r->rex || r->narrow || r->repeat)
 		return false;
-	set(patch, 13, true);
-	patch->flag = rip - 13 + 7 + read32(at + 2);
-	patch->slow = rip - 4 + (int8_t)at[8];
+	r->map = payload == 1 ? 1 : payload == 2 ? r->at[1] & 0x1f : r->at[1] & 7;
+	r->vector = true;
+	r->at += 1 + payload;
+	return r->map >= 1 && r->map <= 3;
+}
+
+static bool read_opcode(struct reader *r)
+{
+	if (*r->at == 0xc4 || *r->at == 0xc5 || *r->at == 0x62) {
+		if (!read_vector_prefix(r))
+			return false;
+	} else if (*r->at == 0x0f) {
+		r->map = 1;
+		if (++r->at < r->end && (*r->at == 0x38 || *r->at == 0x3a))
+			r->map = *r->at++ == 0x38 ? 2 : 3;
+	}
+	if (r->at >= r->end)
+		return false;
+	r->opcode = *r->at++;
 	return true;
 }
 
-bool patch_plan(struct patch *patch, const uint8_t *text, size_t size, uint64_t rip, uint32_t nr)
+/* Length of ModRM and the address behind it; 0: not all there. */
+static unsigned modrm_length(const struct reader *r)
 {
-	if (size < PATCH_JUMP || text[size - 2] != 0x0f || text[size - 1] != 0x05)
-		return false;
-	return plan_number(patch, text, size, nr) || plan_sequence(patch, text, size) || (nr == 0 && plan_flag(patch, text, size, rip));
+	unsigned mod, rm, n = 1;
+
+	if (r->at >= r->end)
+		return 0;
+	mod = *r->at >> 6;
+	rm = *r->at & 7;
+	if (mod == 3)
+		return 1;
+	if (rm == 4) {
+		if (r->at + 1 >= r->end)
+			return 0;
+		n = 2;
+		if (mod == 0 && (r->at[1] & 7) == 5)
+			return n + 4;
+	}
+	return n + (mod == 1 ? 1 : mod == 2 || rm == 5 ? 4 : 0);
 }
 
-bool patch_is_target(const struct patch *patch, uint64_t rip, uint64_t start, uint64_t end)
+static unsigned immediate_length(const struct reader *r, char form)
 {
-	uint64_t first = rip - patch->before, low = MAX(start, first - MIN(first, NEAR)), high = MIN(end, rip + NEAR);
+	unsigned wide = r->narrow && !(r->rex & 8) ? 2 : 4;
+	bool test = r->at < r->end && (*r->at >> 3 & 7) < 2; /* of f6 and f7 only "test" has one */
 
-	if (!user_ok((const void *)low, high - low, false))
-		return true;
-	for (uint64_t at = low; at + 6 <= high; at++) {
-		const uint8_t *code = (const uint8_t *)at;
-		uint64_t to = 0;
-
-		if ((code[0] & 0xf0) == 0x70 || code[0] == 0xeb || (code[0] & 0xfc) == 0xe0)
-			to = at + 2 + (int8_t)code[1];
-		else if (code[0] == 0xe8 || code[0] == 0xe9)
-			to = at + 5 + read32(code + 1);
-		else if (code[0] == 0x0f && (code[1] & 0xf0) == 0x80)
-			to = at + 6 + read32(code + 2);
-		if (to > first && to < first + PATCH_JUMP)
-			return true;
+	switch (form) {
+	case MODRM_8: case IMM_8:
+		return 1;
+	case IMM_16:
+		return 2;
+	case ENTER:
+		return 3;
+	case MODRM_32: case IMM_32:
+		return wide;
+	case REL_32:
+		return 4;
+	case MOV_IMM:
+		return r->rex & 8 ? 8 : wide;
+	case GROUP_8:
+		return test ? 1 : 0;
+	case GROUP_32:
+		return test ? wide : 0;
+	default:
+		return 0;
 	}
-	return false;
+}
+
+static bool has_modrm(char form)
+{
+	return form == MODRM || form == MODRM_8 || form == MODRM_32 || form == GROUP_8 || form == GROUP_32;
+}
+
+static char form_of(const struct reader *r)
+{
+	char form = r->map == 0 ? one_byte[r->opcode] : r->map == 1 ? two_bytes[r->opcode] : r->map == 2 ? MODRM : MODRM_8;
+
+	if (r->vector && r->map == 1 && form != MODRM && form != MODRM_8 && r->opcode != 0x77)
+		return UNKNOWN;
+	if (form == REL_32 && r->narrow) /* processors differ */
+		return UNKNOWN;
+	return form;
+}
+
+static enum insn_kind kind_of(const struct reader *r)
+{
+	unsigned reg = r->at < r->end ? *r->at >> 3 & 7 : 0;
+
+	if (r->map == 0)
+		switch (r->opcode) {
+		case 0x90:
+			return r->rex || r->repeat ? INSN_OTHER : INSN_PADDING;
+		case 0xcc:
+			return INSN_PADDING;
+		case 0xc2: case 0xc3: case 0xe9: case 0xeb: case 0xf4:
+			return INSN_END;
+		case 0xff:
+			return reg == 4 ? INSN_END : INSN_OTHER;
+		default:
+			return INSN_OTHER;
+		}
+	if (r->map == 1 && !r->vector)
+		return r->opcode == 0x0b ? INSN_END : r->opcode == 0x1f && reg == 0 && !r->repeat ? INSN_PADDING : INSN_OTHER;
+	return INSN_OTHER;
+}
+
+unsigned patch_insn(const uint8_t *text, size_t size, enum insn_kind *kind)
+{
+	struct reader r = { .at = text, .end = text + MIN(size, LONGEST) };
+	unsigned modrm = 0, immediate;
+	char form;
+
+	if (!read_prefixes(&r) || !read_opcode(&r))
+		return 0;
+	form = form_of(&r);
+	if (form == UNKNOWN)
+		return 0;
+	*kind = kind_of(&r);
+	immediate = immediate_length(&r, form);
+	if (has_modrm(form)) {
+		modrm = modrm_length(&r);
+		if (modrm == 0)
+			return 0;
+	}
+	return modrm + immediate <= (size_t)(r.end - r.at) ? r.at - text + modrm + immediate : 0;
+}
+
+unsigned patch_padding(const uint8_t *text, size_t size)
+{
+	enum insn_kind kind = INSN_OTHER;
+	unsigned begin = 0; /* of the padding that is being read, if any */
+	bool dead = false;  /* nothing runs from here on but what is jumped to */
+
+	for (unsigned at = 0, n; begin || at <= PATCH_REACH; at += n) {
+		n = patch_insn(text + at, size - at, &kind);
+		if (n == 0)
+			return 0;
+		if (kind == INSN_PADDING && dead) {
+			if (begin == 0)
+				begin = at;
+			if (at + n - begin >= PATCH_JUMP)
+				return begin;
+			continue;
+		}
+		begin = 0;
+		dead = kind == INSN_END;
+	}
+	return 0;
+}
+
+unsigned patch_number(const uint8_t *text, size_t size, uint32_t nr)
+{
+	const uint8_t *end = text + size;
+	enum insn_kind kind;
+	unsigned n;
+
+	if (size < 2 * LONGEST || memcmp(end - 4, &nr, sizeof(nr)) != 0)
+		return 0;
+	n = end[-5] == 0xb8 ? 5 : end[-6] == 0xc7 && end[-5] == 0xc0 ? 6 : 0;
+	/* Does anything that begins earlier end at the SYSCALL, too? REX.W before c7 makes no difference. */
+	for (unsigned before = n + 1; n && before <= LONGEST; before++)
+		if (patch_insn(end - before, before, &kind) == before && !(n == 6 && before == 7 && end[-7] == 0x48))
+			return 0;
+	return n;
+}
+
+uint64_t patch_pun(uint64_t rip, const uint8_t following[3], uint8_t second)
+{
+	uint32_t distance = second | (uint32_t)following[0] << 8 | (uint32_t)following[1] << 16 | (uint32_t)following[2] << 24;
+
+	return rip + 3 + (int64_t)(int32_t)distance;
+}
+
+void patch_trampoline(uint8_t code[PATCH_TRAMPOLINE], uint64_t va, uint64_t back)
+{
+	int32_t distance = ALIGN_DOWN(va, LV_PAGE) - (va + PATCH_TRAMPOLINE);
+
+	memcpy(code, (const uint8_t[]){ 0x48, 0xb9 }, 2); /* movabs $back,%rcx */
+	memcpy(code + 2, &back, sizeof(back));
+	memcpy(code + 10, (const uint8_t[]){ 0xff, 0x25 }, 2); /* jmp *(start of the page) */
+	memcpy(code + 12, &distance, sizeof(distance));
 }

@@ -120,6 +120,7 @@ void trap_dispatch(struct regs *regs, uint64_t vector, uint64_t error, uint64_t 
 void upcall_dispatch(struct regs *regs)
 {
 	shared_page->resched = 1;
+	patch_rewind(regs);
 	return_work(regs);
 }
 

@@ -26,7 +26,7 @@ bool mm_covered(uint64_t start, uint64_t end)
 	int index = vma_index(start);
 
 	for (; start < end; index++) {
-		if (index == space.count || space.vma[index]->start > start)
+		if (index == space.count || space.vma[index]->start > start || space.vma[index]->flags & VMA_YIELDS)
 			return false;
 		start = space.vma[index]->end;
 	}
@@ -53,11 +53,15 @@ static int drop_pages(uint64_t start, uint64_t end, bool tables)
 
 static int unmap(uint64_t start, uint64_t end, bool tables)
 {
-	int r = vma_free_range(start, end) ? 0 : isolate(start, end), index = vma_index(start);
+	int r = patches_yield(start, end), index;
 
 	if (r || vma_free_range(start, end))
 		return r;
+	r = isolate(start, end);
+	if (r)
+		return r;
 	r = drop_pages(start, end, tables);
+	index = vma_index(start);
 	while (!r && index < space.count && space.vma[index]->start < end) {
 		if (space.vma[index]->prot & PROT_EXEC)
 			mm_code_changed(space.vma[index]->start, space.vma[index]->end);
@@ -221,6 +225,8 @@ int mm_protect(uint64_t addr, uint64_t len, uint32_t prot)
 
 		if (vma->prot == prot)
 			continue;
+		if (vma->prot & PROT_EXEC)
+			mm_code_changed(vma->start, vma->end);
 		r = may_protect(vma, prot) ? protect_vma(vma, prot) : -EACCES;
 	}
 	/* Join from the end of the range down, while the indices below stay right. */
@@ -296,6 +302,8 @@ static int64_t move_vma(uint64_t old, uint64_t old_len, uint64_t to, uint64_t ne
 	if (r)
 		return r;
 	model = *mm_find(old);
+	if (model.prot & PROT_EXEC)
+		mm_code_changed(old, old + old_len);
 	model.start = to;
 	model.end = to + new_len;
 	vma = vma_add(&model);
@@ -356,7 +364,7 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 		return -EINVAL;
 	new_len = ALIGN_UP(new_len, LV_PAGE);
 	vma = mm_find(old);
-	if (!vma || old + old_len > vma->end)
+	if (!vma || vma->flags & VMA_YIELDS || old + old_len > vma->end)
 		return -EFAULT;
 	if (flags & MREMAP_FIXED)
 		return remap_move(old, old_len, new_len, flags, to);
@@ -367,6 +375,9 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 	if (!vma->file && new_len > page_total_bytes() && !(vma->flags & MAP_NORESERVE))
 		return -ENOMEM;
 	if (can_grow(vma, old + old_len, old + new_len)) {
+		r = patches_yield(old + old_len, old + new_len);
+		if (r)
+			return r;
 		vma->end = old + new_len;
 		vma_join(vma_index(old));
 		return old;
@@ -384,6 +395,10 @@ int mm_drop(uint64_t start, uint64_t end)
 	for (int i = vma_index(start); !r && i < space.count && space.vma[i]->start < end; i++) {
 		struct vma *vma = space.vma[i];
 
+		if (vma->flags & VMA_YIELDS)
+			continue;
+		if (vma->prot & PROT_EXEC)
+			mm_code_changed(MAX(start, vma->start), MIN(end, vma->end));
 		r = drop_pages(MAX(start, vma->start), MIN(end, vma->end), false);
 		vma->faulted = 0;
 	}

@@ -11,12 +11,14 @@ struct trap_frame;
 struct vma { /* a region; sorted by start, never overlapping */
 	uint64_t start, end;
 	uint32_t prot;  /* PROT_* */
-	uint32_t flags; /* MAP_SHARED, MAP_PRIVATE, MAP_STACK, MAP_GROWSDOWN ... */
+	uint32_t flags; /* MAP_SHARED, MAP_PRIVATE, MAP_STACK, MAP_GROWSDOWN ..., VMA_YIELDS */
 	struct file *file; /* NULL: anonymous */
 	uint64_t offset;   /* of start in the file */
 	const char *name;  /* "[heap]", "[stack]" or NULL */
 	uint64_t faulted;  /* bytes that faults brought in: large regions that are used get large pages */
 };
+
+#define VMA_YIELDS (1u << 31) /* libos' own (patch.c), in a place that the program may have when it asks for it */
 
 void mm_init(void);
 /* Maps as mmap(2) does, for libos' own use too (loader); the address or -errno. */
@@ -34,6 +36,9 @@ struct vma *mm_next(struct vma *vma);
 int mm_fault(uint64_t addr, uint64_t error);
 /* The system call at rip (just behind its instruction) trapped once more; replaces it by a jump when it is hot. */
 void mm_syscall_trapped(uint64_t rip, uint64_t nr);
+/* A program that was interrupted on its way from a patched call to libos goes on at the call. */
+struct regs;
+void patch_rewind(struct regs *regs);
 void tlb_flush(void);
 /* The file was cut: pages of it at offsets >= from are about to be freed and must leave the address space (SIGBUS from now on). */
 struct inode;

@@ -16,6 +16,7 @@
 #define SPACE_PIE 0x2fc0000000ull      /* position-independent programs: in the same GiB, the heap above them */
 #define SPACE_TOP_FIXED 0x40000000ull  /* for programs linked at low addresses: in their own GiB */
 #define STACK_SIZE (8ull << 20)
+#define SPACE_FIND_LOW (64ull << 20)   /* below, the program has only what it asks for */
 #define CHUNK (64ull << 10)
 
 struct space {
@@ -24,7 +25,6 @@ struct space {
 	struct vma *last; /* the last one found */
 	uint64_t top;     /* search for room starts here */
 	uint64_t brk_start, brk;
-	bool no_patches;  /* the program itself occupies the patch table */
 };
 extern struct space space;
 
@@ -38,11 +38,13 @@ struct vma *vma_add(const struct vma *model);
 void vma_remove(int index);
 /* Joins the region at index with its neighbours where they are alike; the one that is left there now. */
 struct vma *vma_join(int index);
-bool vma_free_range(uint64_t start, uint64_t end); /* no region in it */
+bool vma_free_range(uint64_t start, uint64_t end); /* no region in it, but for those that yield */
 /* May the program have anything in the range? */
 bool space_allows(uint64_t start, uint64_t end);
 /* A free range, highest first, aligned; 0: none. */
 uint64_t space_find(uint64_t len, uint64_t align);
+/* A free page of the program's space no further away from addr than this; 0: none. */
+uint64_t space_find_near(uint64_t addr, uint64_t distance);
 
 /* ---- fault.c ---- */
 /* Writes the entries that will be needed soon, so that they do not fault one by one. */
@@ -60,6 +62,9 @@ uint64_t mm_brk(uint64_t end);
 bool mm_covered(uint64_t start, uint64_t end); /* regions without a hole */
 
 /* ---- patch.c ---- */
-void mm_code_changed(uint64_t start, uint64_t end); /* executable memory was unmapped or replaced */
+/* Executable memory is about to be written, or was unmapped or replaced: the patches in it are undone. */
+void mm_code_changed(uint64_t start, uint64_t end);
+/* The program wants the range: what libos has put there goes. 0 or -ENOMEM. */
+int patches_yield(uint64_t start, uint64_t end);
 
 #endif

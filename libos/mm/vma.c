@@ -136,9 +136,10 @@ struct vma *vma_join(int index)
 
 bool vma_free_range(uint64_t start, uint64_t end)
 {
-	int index = vma_index(start);
-
-	return index == space.count || space.vma[index]->start >= end;
+	for (int i = vma_index(start); i < space.count && space.vma[i]->start < end; i++)
+		if (!(space.vma[i]->flags & VMA_YIELDS))
+			return false;
+	return true;
 }
 
 static bool overlap(uint64_t start, uint64_t end, uint64_t low, uint64_t high)
@@ -148,9 +149,7 @@ static bool overlap(uint64_t start, uint64_t end, uint64_t low, uint64_t high)
 
 bool space_allows(uint64_t start, uint64_t end)
 {
-	if (start < SPACE_LOW || end > SPACE_END || start > end || overlap(start, end, LV_WINDOW, LV_WINDOW_END))
-		return false;
-	return space.no_patches || !overlap(start, end, LV_PATCH_TABLE, LV_PATCH_TABLE + LV_PATCH_TABLE_SIZE);
+	return start >= SPACE_LOW && end <= SPACE_END && start <= end && !overlap(start, end, LV_WINDOW, LV_WINDOW_END);
 }
 
 /* The highest free range in [low, high). */
@@ -179,8 +178,8 @@ static uint64_t find_between(uint64_t low, uint64_t high, uint64_t len, uint64_t
 uint64_t space_find(uint64_t len, uint64_t align)
 {
 	const struct { uint64_t low, high; } areas[] = {
-		{ LV_PATCH_TABLE + LV_PATCH_TABLE_SIZE, space.top },
-		{ LV_PATCH_TABLE + LV_PATCH_TABLE_SIZE, SPACE_TOP },
+		{ SPACE_FIND_LOW, space.top },
+		{ SPACE_FIND_LOW, SPACE_TOP },
 		{ LV_WINDOW_END, SPACE_END },
 	};
 
@@ -191,4 +190,13 @@ uint64_t space_find(uint64_t len, uint64_t align)
 			return start;
 	}
 	return 0;
+}
+
+uint64_t space_find_near(uint64_t addr, uint64_t distance)
+{
+	uint64_t low = addr - MIN(addr - SPACE_LOW, distance), high = addr + distance;
+
+	if (addr < LV_WINDOW)
+		return find_between(low, MIN(high, LV_WINDOW), LV_PAGE, LV_PAGE);
+	return find_between(MAX(low, LV_WINDOW_END), MIN(high, SPACE_END), LV_PAGE, LV_PAGE);
 }

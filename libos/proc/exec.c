@@ -206,11 +206,6 @@ static int load_image(struct program *program, struct image *image)
 	return 0;
 }
 
-static bool in_patch_table(const struct elf *elf)
-{
-	return elf->low < LV_PATCH_TABLE + LV_PATCH_TABLE_SIZE && elf->high > LV_PATCH_TABLE;
-}
-
 /* Programs linked low keep everything in their own GiB: each page-table page costs as much as a page of data. */
 static int place_main(struct program *program)
 {
@@ -220,10 +215,8 @@ static int place_main(struct program *program)
 		image->bias = SPACE_PIE - image->elf.low;
 		if (image->elf.high - image->elf.low > SPACE_TOP - SPACE_PIE - 2 * STACK_SIZE)
 			return fail(program, -ENOMEM, "too large");
-	} else {
-		space.no_patches = in_patch_table(&image->elf);
-		if (image->elf.high < SPACE_TOP_FIXED - 4 * STACK_SIZE)
-			space.top = SPACE_TOP_FIXED;
+	} else if (image->elf.high < SPACE_TOP_FIXED - 4 * STACK_SIZE) {
+		space.top = SPACE_TOP_FIXED;
 	}
 	return load_image(program, image);
 }

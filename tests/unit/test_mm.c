@@ -207,7 +207,6 @@ static void test_map_refuses(void **state)
 	assert_int_equal(mm_map(0, ~0ull, PROT_NONE, ANON, NULL, 0, NULL), -ENOMEM);
 	assert_int_equal(mm_map(LV_RAM, LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -ENOMEM);
 	assert_int_equal(mm_map(LV_WINDOW - LV_PAGE, 2 * LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -ENOMEM);
-	assert_int_equal(mm_map(LV_PATCH_TABLE, LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -ENOMEM);
 	assert_int_equal(mm_map(0, LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -EPERM);
 	assert_int_equal(mm_map(0x100001, LV_PAGE, RW, ANON | MAP_FIXED, NULL, 0, NULL), -EINVAL);
 	assert_int_equal(mm_map(~0ull << 12, LV_PAGE * 2, RW, ANON | MAP_FIXED, NULL, 0, NULL), -ENOMEM);

@@ -1,112 +1,136 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which system-call sites libos may turn into jumps (libos/core/patch_plan.c): real sequences of the C libraries, and look-alikes. */
+/*
+ * Reading code behind system calls (libos/core/patch_plan.c): single instructions, padding and look-alikes, any bytes; and
+ * every SYSCALL of the C libraries, the dynamic linkers, Go's runtime and the base system, against objdump.
+ */
 #include "libos/core/patch.h"
 
+#include <elf.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
-bool user_ok(const void *p, size_t n, bool write)
+#define BYTES(...) (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ })
+
+static unsigned length(const uint8_t *text, size_t size)
 {
-	return true;
+	enum insn_kind kind;
+
+	return patch_insn(text, size, &kind);
 }
 
-#define RIP 0x7000000000ull
-#define PLAN(nr, patch, ...) patch_plan(patch, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }), RIP, nr)
+static int kind_of(const uint8_t *text, size_t size)
+{
+	enum insn_kind kind;
+
+	return patch_insn(text, size, &kind) ? (int)kind : -1;
+}
+
+static void test_lengths(void **state)
+{
+	assert_int_equal(length(BYTES(0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff)), 6);             /* cmp $-4095,%rax */
+	assert_int_equal(length(BYTES(0x66, 0x3d, 0x01, 0xf0)), 4);                         /* cmp $0xf001,%ax */
+	assert_int_equal(length(BYTES(0x41, 0xb8, 0xca, 0, 0, 0)), 6);                      /* mov $202,%r8d */
+	assert_int_equal(length(BYTES(0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8)), 10);            /* movabs */
+	assert_int_equal(length(BYTES(0x8b, 0x44, 0x24, 0x08)), 4);                         /* mov 8(%rsp),%eax */
+	assert_int_equal(length(BYTES(0x8b, 0x04, 0x25, 1, 2, 3, 4)), 7);                   /* mov 0x4030201,%eax */
+	assert_int_equal(length(BYTES(0xf7, 0xc7, 1, 0, 0, 0)), 6);                         /* test $1,%edi */
+	assert_int_equal(length(BYTES(0xf7, 0xd8)), 2);                                     /* neg %eax */
+	assert_int_equal(length(BYTES(0xc5, 0xfe, 0x6f, 0x06)), 4);                         /* vmovdqu (%rsi),%ymm0 */
+	assert_int_equal(length(BYTES(0xc4, 0xe3, 0x7d, 0x39, 0xc1, 0x01)), 6);             /* vextracti128 $1,%ymm0,%xmm1 */
+	assert_int_equal(length(BYTES(0x62, 0xf1, 0xfe, 0x48, 0x6f, 0x46, 0x01)), 7);       /* vmovdqu64 64(%rsi),%zmm0 */
+	assert_int_equal(length(BYTES(0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0)), 10);   /* a long nop */
+	assert_int_equal(length(BYTES(0x0f, 0x84, 1, 2, 3, 4)), 6);                         /* je */
+	assert_int_equal(length(BYTES(0x66, 0xe9, 1, 2, 3, 4)), 0);                         /* not the same on all processors */
+	assert_int_equal(length(BYTES(0x06)), 0);
+	assert_int_equal(length(BYTES(0x48, 0x3d, 0x01, 0xf0, 0xff)), 0); /* the last byte is not there */
+	assert_int_equal(length(BYTES(0x8b, 0x44)), 0);
+	assert_int_equal(length(BYTES(0x66, 0x66)), 0);
+}
+
+static void test_kinds(void **state)
+{
+	assert_int_equal(kind_of(BYTES(0xc3)), INSN_END);
+	assert_int_equal(kind_of(BYTES(0xf3, 0xc3)), INSN_END);
+	assert_int_equal(kind_of(BYTES(0xeb, 0x10)), INSN_END);
+	assert_int_equal(kind_of(BYTES(0xff, 0xe0)), INSN_END);   /* jmp *%rax */
+	assert_int_equal(kind_of(BYTES(0xff, 0xd0)), INSN_OTHER); /* call *%rax */
+	assert_int_equal(kind_of(BYTES(0x74, 0x10)), INSN_OTHER);
+	assert_int_equal(kind_of(BYTES(0x0f, 0x0b)), INSN_END);
+	assert_int_equal(kind_of(BYTES(0x90)), INSN_PADDING);
+	assert_int_equal(kind_of(BYTES(0x66, 0x90)), INSN_PADDING);
+	assert_int_equal(kind_of(BYTES(0xf3, 0x90)), INSN_OTHER); /* pause */
+	assert_int_equal(kind_of(BYTES(0x41, 0x90)), INSN_OTHER); /* xchg %eax,%r8d */
+	assert_int_equal(kind_of(BYTES(0xf3, 0x0f, 0x1e, 0xfa)), INSN_OTHER); /* endbr64: a function */
+}
+
+static void test_padding(void **state)
+{
+	/* ret; nopl 0(%rax,%rax) */
+	assert_int_equal(patch_padding(BYTES(0xc3, 0x0f, 0x1f, 0x44, 0x00, 0x00)), 1);
+	assert_int_equal(patch_padding(BYTES(0x31, 0xc0, 0xc3, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc)), 3);
+	/* four bytes are not enough */
+	assert_int_equal(patch_padding(BYTES(0xc3, 0x0f, 0x1f, 0x40, 0x00, 0x31, 0xc0, 0xc3)), 0);
+	/* mov %rax,%rbx ends in c3, too: these nops run */
+	assert_int_equal(patch_padding(BYTES(0x48, 0x89, 0xc3, 0x0f, 0x1f, 0x44, 0x00, 0x00, 0xc3)), 0);
+	/* and those behind a call */
+	assert_int_equal(patch_padding(BYTES(0xe8, 1, 2, 3, 4, 0x0f, 0x1f, 0x44, 0x00, 0x00, 0xc3)), 0);
+	/* what comes after the padding is a new beginning */
+	assert_int_equal(patch_padding(BYTES(0xc3, 0x66, 0x90, 0x31, 0xc0, 0x0f, 0x1f, 0x44, 0x00, 0x00, 0xc3)), 0);
+	/* int3 where code runs is a breakpoint */
+	assert_int_equal(patch_padding(BYTES(0x31, 0xc0, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xc3)), 0);
+}
+
+static void test_reach(void **state)
+{
+	uint8_t text[PATCH_WINDOW];
+
+	for (unsigned at = 1; at + PATCH_JUMP <= PATCH_WINDOW; at++) {
+		unsigned found;
+
+		memset(text, 0x50, sizeof(text));
+		text[at - 1] = 0xc3;
+		memset(text + at, 0xcc, MIN(sizeof(text) - at, 8));
+		found = patch_padding(text, sizeof(text));
+		assert_int_equal(found, at <= PATCH_REACH ? at : 0);
+	}
+}
+
+#define NOPS                                                                                                                       \
+	0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, \
+		0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90
+#define NUMBER(nr, ...) \
+	patch_number((const uint8_t[]){ NOPS, __VA_ARGS__ }, sizeof((const uint8_t[]){ NOPS, __VA_ARGS__ }), nr)
 
 static void test_number(void **state)
 {
-	struct patch p;
-
-	assert_true(PLAN(1, &p, 0x90, 0xb8, 1, 0, 0, 0, 0x0f, 0x05));
-	assert_int_equal(p.before, 7);
-	assert_int_equal(p.displaced, 5);
-	assert_false(p.jumped_over);
-	assert_false(PLAN(2, &p, 0x90, 0xb8, 1, 0, 0, 0, 0x0f, 0x05)); /* another number: EAX came from elsewhere */
-	assert_false(PLAN(1, &p, 0x90, 0xb8, 1, 0, 0, 0, 0x0f, 0x34));
-	assert_false(PLAN(1, &p, 0, 0, 0, 0x0f, 0x05));
+	assert_int_equal(NUMBER(228, 0xb8, 228, 0, 0, 0), 5);
+	assert_int_equal(NUMBER(229, 0xb8, 228, 0, 0, 0), 0);             /* the number came from elsewhere */
+	assert_int_equal(NUMBER(228, 0x48, 0xc7, 0xc0, 228, 0, 0, 0), 6); /* mov $228,%rax */
+	assert_int_equal(NUMBER(228, 0xc7, 0xc0, 228, 0, 0, 0), 6);       /* the long form of mov $228,%eax */
+	/* "lea (%rsp),%rsi; mov $228,%rax" has "and $72,%al; mov $228,%eax" in it: the same jump is right for both */
+	assert_int_equal(NUMBER(228, 0x48, 0x8d, 0x34, 0x24, 0x48, 0xc7, 0xc0, 228, 0, 0, 0), 6);
+	/* mov to R8D, as GCC compiles musl's futex calls, and to R8 */
+	assert_int_equal(NUMBER(202, 0x41, 0xb8, 202, 0, 0, 0), 0);
+	assert_int_equal(NUMBER(202, 0x49, 0xc7, 0xc0, 202, 0, 0, 0), 0);
+	/* mov 228(%rax),%edi; movl $228,-72(%rsp); cmpl $228,(%r8,%rdi,4) */
+	assert_int_equal(NUMBER(228, 0x8b, 0xb8, 228, 0, 0, 0), 0);
+	assert_int_equal(NUMBER(228, 0xc7, 0x44, 0x24, 0xb8, 228, 0, 0, 0), 0);
+	assert_int_equal(NUMBER(228, 0x41, 0x81, 0x3c, 0xb8, 228, 0, 0, 0), 0);
+	/* not enough is seen */
+	assert_int_equal(patch_number(BYTES(0xb8, 228, 0, 0, 0), 228), 0);
 }
 
-static void test_between(void **state)
+static void test_pun(void **state)
 {
-	struct patch p;
-
-	/* mov $202,%eax; xor $0x81,%sil */
-	assert_true(PLAN(202, &p, 0xc3, 0xb8, 0xca, 0, 0, 0, 0x40, 0x80, 0xf6, 0x81, 0x0f, 0x05));
-	assert_int_equal(p.before, 11);
-	assert_true(p.jumped_over);
-	/* mov $257,%eax; mov %rdi,%rsi; mov $-100,%edi */
-	assert_true(PLAN(257, &p, 0x90, 0xb8, 1, 1, 0, 0, 0x48, 0x89, 0xfe, 0xbf, 0x9c, 0xff, 0xff, 0xff, 0x0f, 0x05));
-	assert_int_equal(p.before, 15);
-	/* mov 0x10(%rsp),%rdi; mov 8(%r8),%esi between */
-	assert_true(PLAN(9, &p, 0xc3, 0xb8, 9, 0, 0, 0, 0x48, 0x8b, 0x7c, 0x24, 0x10, 0x41, 0x8b, 0x70, 0x08, 0x0f, 0x05));
-	/* %rip-relative, a jump, a call, a push: none of them can move */
-	assert_false(PLAN(9, &p, 0xb8, 9, 0, 0, 0, 0x48, 0x8b, 0x3d, 1, 2, 3, 4, 0x0f, 0x05));
-	assert_false(PLAN(9, &p, 0xb8, 9, 0, 0, 0, 0x74, 0x02, 0x31, 0xff, 0x0f, 0x05));
-	assert_false(PLAN(9, &p, 0xb8, 9, 0, 0, 0, 0xe8, 1, 2, 3, 4, 0x0f, 0x05));
-	assert_false(PLAN(9, &p, 0xb8, 9, 0, 0, 0, 0x50, 0x31, 0xff, 0x0f, 0x05));
-	/* one byte between: the jump would end in the middle of the SYSCALL */
-	assert_false(PLAN(9, &p, 0xb8, 9, 0, 0, 0, 0x90, 0x0f, 0x05));
-}
-
-/* The number may have come from elsewhere all the same. */
-static void test_other_register(void **state)
-{
-	struct patch p;
-
-	/* mov $202,%r8d; mov $1,%edx; mov %r8,%rax: musl's futex wake */
-	assert_false(PLAN(202, &p, 0x90, 0x41, 0xb8, 0xca, 0, 0, 0, 0xba, 1, 0, 0, 0, 0x4c, 0x89, 0xc0, 0x0f, 0x05));
-	assert_false(PLAN(202, &p, 0x90, 0x41, 0xb8, 0xca, 0, 0, 0, 0x31, 0xd2, 0x0f, 0x05)); /* and EAX has it by chance */
-	assert_false(PLAN(202, &p, 0x90, 0x41, 0xb8, 0xca, 0, 0, 0, 0x0f, 0x05));
-	assert_false(PLAN(0xca, &p, 0xb8, 0xca, 0, 0, 0, 0x0f, 0x05)); /* what is before is not seen */
-	/* mov $202,%eax; then something else into EAX */
-	assert_false(PLAN(202, &p, 0x90, 0xb8, 0xca, 0, 0, 0, 0x4c, 0x89, 0xc0, 0x0f, 0x05));       /* mov %r8,%rax */
-	assert_false(PLAN(202, &p, 0x90, 0xb8, 0xca, 0, 0, 0, 0x8b, 0x44, 0x24, 0x08, 0x0f, 0x05)); /* mov 8(%rsp),%eax */
-	assert_false(PLAN(202, &p, 0x90, 0xb8, 0xca, 0, 0, 0, 0x83, 0xc0, 0x01, 0x0f, 0x05));       /* add $1,%eax */
-	assert_false(PLAN(202, &p, 0x90, 0xb8, 0xca, 0, 0, 0, 0x80, 0xcc, 0x01, 0x0f, 0x05));       /* or $1,%ah */
-	/* mov %eax,%r8d reads it only */
-	assert_true(PLAN(202, &p, 0x90, 0xb8, 0xca, 0, 0, 0, 0x41, 0x89, 0xc0, 0x0f, 0x05));
-}
-
-static void test_read(void **state)
-{
-	struct patch p;
-
-	assert_true(PLAN(0, &p, 0xc3, 0x80, 0x3d, 0x31, 0x33, 0x0e, 0x00, 0x00, 0x74, 0x17, 0x31, 0xc0, 0x0f, 0x05));
-	assert_int_equal(p.before, 13);
-	assert_int_equal(p.flag, RIP - 6 + 0xe3331);
-	assert_int_equal(p.slow, RIP - 4 + 0x17);
-	/* the same bytes, called with another number, are something else */
-	assert_false(PLAN(1, &p, 0xc3, 0x80, 0x3d, 0x31, 0x33, 0x0e, 0x00, 0x00, 0x74, 0x17, 0x31, 0xc0, 0x0f, 0x05));
-	assert_true(PLAN(0, &p, 0x48, 0x8b, 0x74, 0x24, 0x10, 0x41, 0x89, 0xc0, 0x8b, 0x7c, 0x24, 0x08, 0x31, 0xc0, 0x0f, 0x05));
-	assert_int_equal(p.before, 11);
-	assert_int_equal(p.displaced, 9);
-	assert_true(PLAN(35, &p, 0x4c, 0x8b, 0x4c, 0x24, 0x10, 0x4c, 0x89, 0x5c, 0x24, 0x08, 0x0f, 0x05));
-	assert_int_equal(p.before, 7);
-}
-
-static void test_targets(void **state)
-{
-	uint8_t code[64] = { [30] = 0xb8, 0xca, 0, 0, 0, 0x40, 0x80, 0xf6, 0x81, 0x0f, 0x05 };
-	uint64_t start = (uint64_t)code, rip = start + 41;
-	struct patch p;
-
-	assert_true(patch_plan(&p, code, 41, rip, 202));
-	assert_false(patch_is_target(&p, rip, start, start + sizeof(code)));
-	code[10] = 0xeb; /* to the site itself: fine */
-	code[11] = 30 - 12;
-	assert_false(patch_is_target(&p, rip, start, start + sizeof(code)));
-	code[11] = 35 - 12; /* into the middle */
-	assert_true(patch_is_target(&p, rip, start, start + sizeof(code)));
-	code[10] = 0x90;
-	code[50] = 0x0f; /* je, back to the middle */
-	code[51] = 0x84;
-	code[52] = 35 - 56;
-	code[53] = code[54] = code[55] = 0xff;
-	assert_true(patch_is_target(&p, rip, start, start + sizeof(code)));
+	/* cmp $-4095,%rax follows */
+	assert_int_equal(patch_pun(0x401000, (const uint8_t[]){ 0x48, 0x3d, 0x01 }, 0x05), 0x401003 + 0x013d4805);
+	assert_int_equal(patch_pun(0x7000000000, (const uint8_t[]){ 0x48, 0x89, 0xc7 }, 0xff), 0x7000000003 + (int64_t)(int32_t)0xc78948ff);
 }
 
 /* Whatever the bytes are, nothing outside of them is read: ASan watches. */
@@ -116,26 +140,262 @@ static void test_any_bytes(void **state)
 	for (int round = 0; round < 200000; round++) {
 		size_t size = rand() % (PATCH_WINDOW + 1);
 		uint8_t *text = malloc(size ? size : 1);
-		struct patch p;
+		unsigned found;
 
 		for (size_t i = 0; i < size; i++)
-			text[i] = (const uint8_t[]){ 0xb8, 0, 0x0f, 0x05, 0x48, 0x8b, 0x24, 0x81, 0x80, 0xc0 }[rand() % 10];
-		if (size >= 2 && rand() % 2) {
-			text[size - 2] = 0x0f;
-			text[size - 1] = 0x05;
-		}
-		if (patch_plan(&p, text, size, RIP, 0))
-			assert_true(p.before <= size && p.before >= PATCH_JUMP && p.before != PATCH_JUMP + 1);
+			text[i] = rand() % 4 ? "\xc3\xcc\x0f\x1f\x48\x62\xc4\x66\x24\x90"[rand() % 10] : rand();
+		found = patch_padding(text, size);
+		assert_true(found == 0 || (found + PATCH_JUMP <= size && found <= PATCH_REACH));
 		free(text);
 	}
+}
+
+/* ---- against objdump ---- */
+
+enum { OTHER, ENDS, FILLS, CALLS, LOADS };
+
+struct listing { /* of one file, by address */
+	struct line { uint64_t at; uint8_t what; } *line;
+	uint64_t *target; /* of direct jumps and calls */
+	size_t lines, targets;
+	char *data;       /* the file itself */
+	size_t size;
+};
+
+static uint8_t what_is(const char *text)
+{
+	const char *prefixes[] = { "cs ", "data16 ", "repz ", "rep ", "bnd ", "notrack " };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(prefixes); i++)
+		while (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0)
+			text += strlen(prefixes[i]), i = 0;
+	if (strncmp(text, "syscall", 7) == 0)
+		return CALLS;
+	if (strncmp(text, "nop", 3) == 0 || strncmp(text, "int3", 4) == 0 || strncmp(text, "xchg   %ax,%ax", 14) == 0)
+		return FILLS;
+	if (strncmp(text, "mov    $", 8) == 0 && (strstr(text, ",%eax") || strstr(text, ",%rax")))
+		return LOADS;
+	if (strncmp(text, "ret", 3) == 0 || strncmp(text, "jmp", 3) == 0 || strncmp(text, "ud2", 3) == 0 || strncmp(text, "hlt", 3) == 0)
+		return ENDS;
+	return OTHER;
+}
+
+/* "  401000:\tmnemonic operands": what is no such line is left out. */
+static void read_line(struct listing *listing, const char *text)
+{
+	char *end;
+	uint64_t at = strtoull(text, &end, 16), to;
+
+	if (end == text || end[0] != ':' || end[1] != '\t')
+		return;
+	text = end + 2;
+	if (listing->lines % 65536 == 0) {
+		listing->line = realloc(listing->line, (listing->lines + 65536) * sizeof(*listing->line));
+		listing->target = realloc(listing->target, (listing->lines + 65536) * sizeof(*listing->target));
+	}
+	listing->line[listing->lines++] = (struct line){ .at = at, .what = what_is(text) };
+	while (*text && *text != ' ')
+		text++;
+	to = strtoull(text, &end, 16);
+	if (end != text && (*end == ' ' || *end == '\n'))
+		listing->target[listing->targets++] = to;
+}
+
+static bool list(struct listing *listing, const char *path)
+{
+	char command[600], text[512];
+	FILE *file = fopen(path, "r"), *dump;
+
+	if (!file)
+		return false;
+	fseek(file, 0, SEEK_END);
+	listing->size = ftell(file);
+	rewind(file);
+	listing->data = malloc(listing->size);
+	assert_int_equal(fread(listing->data, 1, listing->size, file), listing->size);
+	fclose(file);
+	snprintf(command, sizeof(command), "objdump -d -w --no-show-raw-insn %s 2>/dev/null", path);
+	dump = popen(command, "r");
+	assert_non_null(dump);
+	while (fgets(text, sizeof(text), dump))
+		read_line(listing, text);
+	return pclose(dump) == 0 && listing->lines;
+}
+
+static void unlist(struct listing *listing)
+{
+	free(listing->line);
+	free(listing->target);
+	free(listing->data);
+}
+
+/* The file's bytes from an address on, and how many. */
+static const uint8_t *bytes_at(const struct listing *listing, uint64_t at, size_t *n)
+{
+	const Elf64_Ehdr *header = (const Elf64_Ehdr *)listing->data;
+	const Elf64_Phdr *segment = (const Elf64_Phdr *)(listing->data + header->e_phoff);
+
+	for (int i = 0; i < header->e_phnum; i++)
+		if (segment[i].p_type == PT_LOAD && at >= segment[i].p_vaddr && at < segment[i].p_vaddr + segment[i].p_filesz) {
+			*n = segment[i].p_vaddr + segment[i].p_filesz - at;
+			return (const uint8_t *)listing->data + segment[i].p_offset + (at - segment[i].p_vaddr);
+		}
+	fail_msg("no segment holds %lx", at);
+	return NULL;
+}
+
+/* From the call at this line on, both see instructions begin at the same places. */
+static void check_lengths(const struct listing *listing, size_t line, const uint8_t *text, size_t n)
+{
+	uint64_t rip = listing->line[line].at + 2, at = rip;
+
+	for (size_t i = line + 1; i < listing->lines && at <= rip + PATCH_REACH && listing->line[i].at == at; i++) {
+		enum insn_kind kind;
+		unsigned size = patch_insn(text + (at - rip), n - (at - rip), &kind);
+		uint8_t what = listing->line[i].what;
+
+		if (size == 0)
+			return;
+		at += size;
+		if (i + 1 < listing->lines && listing->line[i + 1].at != at && listing->line[i + 1].at < at + 16)
+			fail_msg("at %lx: %u bytes, objdump goes on at %lx", at - size, size, listing->line[i + 1].at);
+		if (kind != (what == FILLS ? INSN_PADDING : what == ENDS ? INSN_END : INSN_OTHER))
+			fail_msg("at %lx: kind %d, by objdump %d", at - size, kind, what);
+	}
+}
+
+/* The padding found is what objdump calls so, behind what ends; nothing jumps there. */
+static void check_padding(const struct listing *listing, size_t line, uint64_t begin)
+{
+	size_t i = line;
+
+	while (listing->line[i].at < begin)
+		i++;
+	assert_int_equal(listing->line[i].at, begin);
+	assert_int_equal(listing->line[i - 1].what, ENDS);
+	for (; listing->line[i].at < begin + PATCH_JUMP; i++)
+		assert_int_equal(listing->line[i].what, FILLS);
+	for (size_t t = 0; t < listing->targets; t++)
+		if (listing->target[t] >= begin && listing->target[t] < begin + PATCH_JUMP)
+			fail_msg("a jump leads to the padding at %lx", begin);
+}
+
+/* What would be displaced is, by objdump, one instruction that loads the number; nothing jumps to the middle of it. */
+static bool check_number(const struct listing *listing, size_t line)
+{
+	uint64_t at = listing->line[line].at, begin;
+	size_t n, before = 48;
+	const uint8_t *text;
+	uint32_t nr;
+	unsigned displaced;
+
+	if (line < before)
+		return false;
+	text = bytes_at(listing, at - before, &n);
+	memcpy(&nr, text + before - 4, 4);
+	displaced = patch_number(text, before, nr);
+	if (!displaced)
+		return false;
+	begin = listing->line[line - 1].at;
+	assert_int_equal(listing->line[line - 1].what, LOADS);
+	assert_true(at - begin == displaced || (displaced == 6 && at - begin == 7));
+	for (size_t t = 0; t < listing->targets; t++)
+		if (listing->target[t] > begin && listing->target[t] < at)
+			fail_msg("a jump leads to the middle of what loads a number, %lx", begin);
+	return true;
+}
+
+/* What is written, read by objdump: a jump to the trampoline, which sets RCX and jumps through its page's first bytes. */
+static void check_written(uint64_t rip, const uint8_t following[3])
+{
+	char path[] = "/tmp/test_patch.XXXXXX", command[256], text[256], want[4][64];
+	uint8_t code[32] = { 0xe9, 0x05, following[0], following[1], following[2] };
+	uint64_t page = 0x7000000000, va = page + 0x123;
+	int file = mkstemp(path), found = 0;
+	FILE *dump;
+
+	patch_trampoline(code + 5, va, rip);
+	assert_true(file >= 0 && write(file, code, sizeof(code)) == sizeof(code) && close(file) == 0);
+	snprintf(want[0], sizeof(want[0]), "jmp    0x%lx", patch_pun(rip, following, 0x05));
+	snprintf(want[1], sizeof(want[1]), "movabs $0x%lx,%%rcx", rip);
+	snprintf(want[2], sizeof(want[2]), "# 0x%lx", page);
+	for (int part = 0; part < 2; part++) {
+		snprintf(command, sizeof(command), "objdump -D -w -b binary -m i386:x86-64 --adjust-vma=0x%lx --start-address=0x%lx --stop-address=0x%lx %s",
+			 part ? va - 5 : rip - 2, part ? va : rip - 2, part ? va + PATCH_TRAMPOLINE : rip + 3, path);
+		dump = popen(command, "r");
+		assert_non_null(dump);
+		while (fgets(text, sizeof(text), dump))
+			for (int i = 0; i < 3; i++)
+				found += strstr(text, want[i]) ? 1 << i : 0;
+		pclose(dump);
+	}
+	unlink(path);
+	assert_int_equal(found, 7);
+}
+
+static void check_file(const char *path, unsigned *sites, unsigned *padded, unsigned *numbers)
+{
+	struct listing listing = { 0 };
+
+	if (!list(&listing, path)) {
+		print_message("%s: not here, or objdump cannot read it\n", path);
+		unlist(&listing);
+		return;
+	}
+	for (size_t i = 0; i < listing.lines; i++) {
+		size_t n;
+		const uint8_t *text;
+		unsigned at;
+
+		if (listing.line[i].what != CALLS)
+			continue;
+		text = bytes_at(&listing, listing.line[i].at + 2, &n);
+		check_lengths(&listing, i, text, n);
+		at = patch_padding(text, MIN(n, PATCH_WINDOW));
+		if (at)
+			check_padding(&listing, i, listing.line[i].at + 2 + at);
+		if (*sites % 97 == 0 && n >= 3)
+			check_written(listing.line[i].at + 2 + 0x2fc0000000, text);
+		*padded += at != 0;
+		*numbers += check_number(&listing, i);
+		++*sites;
+	}
+	unlist(&listing);
+}
+
+/* The libraries of the base system, and what else has system calls of its own; those without the two bytes are no use. */
+#define FILES                                                                                                                    \
+	"{ dpkg-query -W -f '${Essential} ${Priority} ${Package}\n' | awk '$1 == \"yes\" || $2 == \"required\" { print $NF }' |"         \
+	" xargs dpkg -L; dpkg -L libc6 musl; echo /lib/ld-musl-x86_64.so.1; go env GOROOT | sed 's,$,/bin/go,'; } 2>/dev/null |" \
+	" xargs -d '\n' realpath -eq | sort -u | grep -E '[.]so$|[.]so[.]|/go$' | LC_ALL=C xargs -d '\n' grep -laP '\x0f\x05'"
+
+static void test_against_objdump(void **state)
+{
+	unsigned sites = 0, padded = 0, numbers = 0, files = 0;
+	char path[512];
+	FILE *list = popen(FILES, "r");
+
+	if (system("objdump --version >/dev/null 2>&1") != 0) {
+		print_message("no objdump here\n");
+		pclose(list);
+		skip();
+	}
+	assert_non_null(list);
+	while (fgets(path, sizeof(path), list)) {
+		path[strcspn(path, "\n")] = 0;
+		check_file(path, &sites, &padded, &numbers);
+		files++;
+	}
+	pclose(list);
+	print_message("%u system calls in %u files, %u with padding near, %u behind their number\n", sites, files, padded, numbers);
+	assert_true(sites > 500);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_number), cmocka_unit_test(test_between), cmocka_unit_test(test_other_register),
-		cmocka_unit_test(test_read),
-		cmocka_unit_test(test_targets), cmocka_unit_test(test_any_bytes),
+		cmocka_unit_test(test_lengths), cmocka_unit_test(test_kinds),     cmocka_unit_test(test_padding),         cmocka_unit_test(test_reach),
+		cmocka_unit_test(test_number),  cmocka_unit_test(test_pun),       cmocka_unit_test(test_any_bytes),       cmocka_unit_test(test_against_objdump),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What becomes of the program's call sites and of the trampolines (libos/core/patch.c) when its address space changes. */
+#include "libos/core/patch.h"
+#include "libos/proc/thread.h"
+#include "tests/unit/mm_world.h"
+
+#define CODE 0x400000ull
+#define AT 0x100 /* of the SYSCALL in its page */
+#define RIP (CODE + AT + 2)
+
+/* A page of the image as code: a SYSCALL with these bytes behind it, the rest is "push %rax". */
+static void code(const char *following, size_t n)
+{
+	uint8_t *page = (uint8_t *)IMAGE;
+
+	memset(page, 0x50, LV_PAGE);
+	memcpy(page + AT, "\x0f\x05", 2);
+	memcpy(page + AT + 2, following, n);
+	assert_int_equal(mm_map(CODE, LV_PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, &image_file, 0, NULL), CODE);
+}
+#define CODE_OF(bytes) code(bytes, sizeof(bytes) - 1)
+
+static void trap(unsigned times, uint64_t nr)
+{
+	while (times--)
+		mm_syscall_trapped(RIP, nr);
+}
+
+static unsigned regions_that_yield(void)
+{
+	unsigned n = 0;
+
+	for (int i = 0; i < space.count; i++)
+		n += (space.vma[i]->flags & VMA_YIELDS) != 0;
+	return n;
+}
+
+static int32_t peek32(uint64_t va)
+{
+	return peek(va) | peek(va + 1) << 8 | peek(va + 2) << 16 | (int32_t)((uint32_t)peek(va + 3) << 24);
+}
+
+static bool is_call(void)
+{
+	return peek(RIP - 2) == 0x0f && peek(RIP - 1) == 0x05;
+}
+
+/* The trampoline is there, and leads back to the site. */
+static void check_trampoline(uint64_t to)
+{
+	assert_int_equal(peek(to), 0x48);
+	assert_int_equal(peek(to + 1), 0xb9);
+	assert_int_equal(peek32(to + 2), RIP);
+	assert_true(mm_find(to)->flags & VMA_YIELDS);
+}
+
+static void clear(void)
+{
+	while (space.count)
+		assert_int_equal(mm_unmap(space.vma[0]->start, space.vma[0]->end - space.vma[0]->start), 0);
+}
+
+/* Traps count whatever the number is, and the image stays as it is. */
+static void test_padding_way(void **state)
+{
+	uint64_t padding, to;
+
+	CODE_OF("\xc3\x0f\x1f\x44\x00\x00");
+	trap(3, 1);
+	assert_true(is_call());
+	mm_syscall_trapped(RIP, 2);
+	padding = RIP + 1;
+	assert_int_equal(peek(RIP - 2), 0xeb);
+	assert_int_equal(peek(RIP - 1), 1);
+	assert_int_equal(peek(padding), 0xe9);
+	to = padding + 5 + peek32(padding + 1);
+	check_trampoline(to);
+	assert_int_equal(((uint8_t *)IMAGE)[AT], 0x0f);
+	/* A program that was interrupted on the way goes on at the site; elsewhere it stays where it is. */
+	for (uint64_t at = to - 1; at <= to + PATCH_TRAMPOLINE; at++) {
+		struct regs regs = { .rip = at };
+
+		patch_rewind(&regs);
+		assert_int_equal(regs.rip, at < to || at == to + PATCH_TRAMPOLINE ? at : RIP - 2);
+	}
+	struct regs regs = { .rip = padding };
+	patch_rewind(&regs);
+	assert_int_equal(regs.rip, RIP - 2);
+	clear();
+}
+
+static uint64_t pun(void)
+{
+	uint8_t following[] = { peek(RIP), peek(RIP + 1), peek(RIP + 2) };
+
+	return patch_pun(RIP, following, peek(RIP - 1));
+}
+
+static void test_pun_way(void **state)
+{
+	CODE_OF("\x48\x3d\x01\xf0\xff\xff");
+	trap(4, 1);
+	assert_int_equal(peek(RIP - 2), 0xe9);
+	assert_int_equal(peek(RIP - 1), 0x05); /* who jumps to the second byte finds what was there */
+	check_trampoline(pun());
+	clear();
+	/* Code that is made at run time may grow into its padding: there only this way. */
+	map(CODE, LV_PAGE, RW, ANON | MAP_FIXED);
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(poke(RIP - 2 + i, "\x0f\x05\xc3\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc"[i]), 0);
+	assert_int_equal(mm_protect(CODE, LV_PAGE, RW | PROT_EXEC), 0);
+	trap(8, 1);
+	assert_true(is_call()); /* it can be written at any time */
+	assert_int_equal(mm_protect(CODE, LV_PAGE, PROT_READ | PROT_EXEC), 0);
+	trap(8, 1);
+	assert_true(is_call()); /* c3 cc cc: backwards, below 0 */
+	clear();
+}
+
+static void test_number_way(void **state)
+{
+	/* bf 01 00: the jump would lead into what is mapped there */
+	CODE_OF("\xbf\x01\x00\x00\x00");
+	memcpy((uint8_t *)IMAGE + AT - 7, "\x48\xc7\xc0\xe4\x00\x00\x00", 7);
+	map(CODE + 0x1b000, 0x8000, PROT_READ, ANON | MAP_FIXED);
+	trap(3, 228);
+	trap(8, 227); /* not what the instruction loads */
+	assert_true(is_call());
+	mm_code_changed(CODE, CODE + LV_PAGE);
+	trap(4, 228);
+	assert_true(is_call());
+	assert_int_equal(peek(RIP - 9), 0x48);
+	assert_int_equal(peek(RIP - 8), 0xe9);
+	uint64_t to = RIP - 3 + peek32(RIP - 7);
+	assert_int_equal(peek(to), 0xb8);
+	assert_int_equal(peek32(to + 1), 228);
+	check_trampoline(to + 5);
+	for (uint64_t at = to; at < to + 5 + PATCH_TRAMPOLINE; at++) {
+		struct regs regs = { .rip = at };
+
+		patch_rewind(&regs);
+		assert_int_equal(regs.rip, RIP - 8);
+	}
+	assert_int_equal(mm_protect(CODE, LV_PAGE, RW), 0);
+	for (unsigned i = 0; i < 7; i++)
+		assert_int_equal(peek(RIP - 9 + i), "\x48\xc7\xc0\xe4\x00\x00\x00"[i] & 0xff);
+	clear();
+}
+
+/* Whoever wants the trampoline's place gets it, and the site is what it was; it may be patched again. */
+static void test_place_is_wanted(void **state)
+{
+	uint64_t to;
+
+	for (int way = 0; way < 5; way++) {
+		CODE_OF("\x48\x3d\x01\xf0\xff\xff");
+		trap(4, 1);
+		to = ALIGN_DOWN(pun(), LV_PAGE);
+		assert_int_equal(regions_that_yield(), 1);
+		switch (way) {
+		case 0:
+			map(to - LV_PAGE, 3 * LV_PAGE, RW, ANON | MAP_FIXED);
+			break;
+		case 1:
+			assert_int_equal(map(to, LV_PAGE, RW, ANON | MAP_FIXED_NOREPLACE), to);
+			break;
+		case 2:
+			assert_int_equal(map(to, LV_PAGE, RW, ANON), to); /* a hint */
+			break;
+		case 3:
+			mm_set_brk(CODE + 16 * LV_PAGE);
+			assert_int_equal(mm_brk(to + 1), to + 1);
+			break;
+		case 4:
+			map(to - LV_PAGE, LV_PAGE, RW, ANON | MAP_FIXED);
+			assert_int_equal(mm_remap(to - LV_PAGE, LV_PAGE, 2 * LV_PAGE, 0, 0), to - LV_PAGE);
+		}
+		assert_int_equal(regions_that_yield(), 0);
+		assert_true(is_call());
+		assert_int_equal(peek(to), 0);
+		assert_int_equal(poke(to, 1), 0);
+		check_sorted();
+		clear();
+	}
+}
+
+/* What lies there of libos' is not the program's: it is no mapping for it, and no large one fails for it. */
+static void test_not_the_programs(void **state)
+{
+	uint64_t to, a;
+
+	CODE_OF("\x48\x3d\x01\xf0\xff\xff");
+	trap(4, 1);
+	to = ALIGN_DOWN(pun(), LV_PAGE);
+	assert_int_equal(mm_protect(to, LV_PAGE, RW), -ENOMEM);
+	assert_int_equal(mm_drop(to, to + LV_PAGE), -ENOMEM);
+	assert_int_equal(mm_remap(to, LV_PAGE, 2 * LV_PAGE, MREMAP_MAYMOVE, 0), -EFAULT);
+	check_trampoline(pun());
+	a = map(0, 1ull << 30, PROT_NONE, ANON);
+	assert_true(to < a || to >= a + (1ull << 30)); /* nobody asked for this place */
+	check_trampoline(pun());
+	assert_int_equal(mm_unmap(to - LV_PAGE, 4 * LV_PAGE), 0);
+	assert_true(is_call());
+	assert_int_equal(regions_that_yield(), 0);
+	clear();
+}
+
+/* Code that goes, is written or moves loses its patches. */
+static void test_code_changes(void **state)
+{
+	CODE_OF("\x48\x3d\x01\xf0\xff\xff");
+	trap(4, 1);
+	assert_int_equal(peek(RIP - 2), 0xe9);
+	assert_int_equal(mm_protect(CODE, LV_PAGE, RW), 0);
+	assert_true(is_call());
+	assert_int_equal(poke(RIP + 1, 0x3c), 0);
+	assert_int_equal(mm_protect(CODE, LV_PAGE, PROT_READ | PROT_EXEC), 0);
+	trap(4, 1);
+	assert_int_equal(peek(RIP - 2), 0xe9);
+	check_trampoline(pun());
+	assert_int_equal(mm_drop(CODE, CODE + LV_PAGE), 0); /* the file's page again */
+	assert_true(is_call());
+	assert_int_equal(peek(RIP + 1), 0x3d);
+	trap(4, 1);
+	assert_int_equal(peek(RIP - 2), 0xe9);
+	assert_int_equal(mm_remap(CODE, LV_PAGE, LV_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, CODE + (1 << 20)), CODE + (1 << 20));
+	assert_int_equal(peek(CODE + (1 << 20) + AT), 0x0f);
+	assert_int_equal(mm_unmap(CODE + (1 << 20), LV_PAGE), 0);
+	/* another file there: the site begins from nothing */
+	CODE_OF("\x48\x3d\x01\xf0\xff\xff");
+	trap(3, 1);
+	assert_true(is_call());
+	clear();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_padding_way),     cmocka_unit_test(test_pun_way),          cmocka_unit_test(test_number_way),
+		cmocka_unit_test(test_place_is_wanted), cmocka_unit_test(test_not_the_programs), cmocka_unit_test(test_code_changes),
+	};
+
+	return cmocka_run_group_tests(tests, world_set_up, NULL);
+}
