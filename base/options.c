@@ -41,8 +41,9 @@ const char *options_nearest(const char *word, size_t count, const char *(*at)(co
 	return best;
 }
 
-static int unknown(const struct option_spec *table, const char *name, struct error *error)
+static int unknown(const struct option_spec *table, const char *name, struct option_result *result, struct error *error)
 {
+	snprintf(result->unknown, sizeof(result->unknown), "%s", name);
 	const char *near = options_nearest(name, table_count(table) + 1, table_name, table);
 	if (near)
 		return error_set(error, -EINVAL, "unknown option --%s; did you mean --%s?", name, near);
@@ -120,7 +121,7 @@ static int parse_long(const struct option_spec *table, struct cursor *cursor, vo
 	}
 	char name[64];
 	snprintf(name, sizeof(name), "%.*s", (int)len, word);
-	return unknown(table, name, error);
+	return unknown(table, name, result, error);
 }
 
 static int parse_letters(const struct option_spec *table, struct cursor *cursor, void *target, struct option_result *result,
@@ -134,8 +135,10 @@ static int parse_letters(const struct option_spec *table, struct cursor *cursor,
 		const struct option_spec *spec = table;
 		while (spec && spec->name && spec->letter != *letter)
 			spec++;
-		if (!spec || !spec->name)
+		if (!spec || !spec->name) {
+			snprintf(result->unknown, sizeof(result->unknown), "%c", *letter);
 			return error_set(error, -EINVAL, "unknown option -%c", *letter);
+		}
 		int err = 0;
 		if (spec->kind == OPTION_FLAG) {
 			err = store(spec, NULL, target, error);

@@ -36,6 +36,7 @@ struct option_spec {
 struct option_result {
 	int first; /* index of the first operand in argv; operands are argv[first .. argc-1], in order */
 	bool help; /* --help or -? was given: nothing else was checked */
+	char unknown[64]; /* the option that the table lacks, without dashes; "": none */
 };
 
 /*

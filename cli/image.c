@@ -362,6 +362,7 @@ static int rm(const struct context *context, void *options, struct operands oper
 
 static const struct verb verb_image_rm = {
 	.name = "rm",
+	.no_guess = true,
 	.operands = "[IMAGE...]",
 	.summary = "Remove cached images; they are made again when they are needed",
 	.options = rm_options,

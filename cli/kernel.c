@@ -290,6 +290,7 @@ static int remove_kernels(const struct context *context, void *options, struct o
 
 static const struct verb verb_remove = {
 	.name = "rm",
+	.no_guess = true,
 	.operands = "[KERNEL...]",
 	.summary = "Remove kernels from the cache",
 	.text = "VMs that run keep the kernel they were started with.",

@@ -44,6 +44,7 @@ static int stop(const struct context *context, void *options, struct operands op
 
 const struct verb verb_stop = {
 	.name = "stop",
+	.no_guess = true,
 	.operands = "VM...",
 	.summary = "Ask programs to end, then kill",
 	.text = "Sends SIGTERM to the program; if it has not ended after the time given, the VM is killed.",
@@ -90,6 +91,7 @@ static int kill_run(const struct context *context, void *options, struct operand
 
 const struct verb verb_kill = {
 	.name = "kill",
+	.no_guess = true,
 	.operands = "VM...",
 	.summary = "End virtual machines at once, or send a signal",
 	.options = kill_options,
@@ -152,6 +154,7 @@ static int rm(const struct context *context, void *options, struct operands oper
 
 const struct verb verb_rm = {
 	.name = "rm",
+	.no_guess = true,
 	.operands = "[VM...]",
 	.summary = "Remove what virtual machines that have ended left: logs, record, name",
 	.options = rm_options,

@@ -39,6 +39,7 @@ struct verb {
 	int min, max;         /* number of operands; max -1: any */
 	bool first_ends;      /* what follows the first operand belongs to the program */
 	bool hidden;
+	bool no_guess; /* it ends or removes something: never what a mistyped word is taken for */
 	/* The exit status of lightvm, or a negative errno with a message. */
 	int (*run)(const struct context *context, void *options, struct operands operands, struct error *error);
 };

@@ -7,6 +7,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/shown.h"
+#include "cli/all_verbs.h"
+#include "cli/habits.h"
 #include "cli/verb.h"
 
 static const struct verb *verb_find(const struct verb *const *table, const char *name)
@@ -23,30 +25,21 @@ static const char *verb_name(const void *context, size_t i)
 	return table[i]->name;
 }
 
-/* Words of the project's plan that a reader of its documents may try. */
-static bool is_planned(const char *word)
-{
-	static const char *const planned[] = { "pause", "resume", "stats", "save", "restore", "clone", "migrate", "pool" };
-	for (size_t i = 0; i < sizeof(planned) / sizeof(*planned); i++)
-		if (!strcmp(word, planned[i]))
-			return true;
-	return false;
-}
-
 static int unknown_verb(const struct verb *const *table, const char *parent, const char *word)
 {
-	size_t count = 0;
-	if (table == verbs && is_planned(word)) {
-		log_error("\"%s\" is planned, but not there yet in version %s", word, LIGHTVM_VERSION);
+	const char *kind = word[0] == '-' ? "option" : "command", *answer = table == verbs ? habit_command(word) : NULL;
+	size_t n = 0;
+	if (answer) {
+		log_error("%s: %s", word, answer);
 		return EXIT_OWN;
 	}
-	while (table[count] && !table[count]->hidden)
-		count++;
-	const char *near = options_nearest(word, count, verb_name, table);
-	if (near)
-		log_error("unknown %s \"%s\"; did you mean \"%s\"?", word[0] == '-' ? "option" : "command", word, near);
+	while (table[n] && !table[n]->hidden)
+		n++;
+	const char *near = options_nearest(word, n, verb_name, table);
+	if (near && !verb_find(table, near)->no_guess)
+		log_error("unknown %s \"%s\"; did you mean \"%s\"?", kind, word, near);
 	else
-		log_error("unknown %s \"%s\"; \"%s --help\" lists them", word[0] == '-' ? "option" : "command", word, parent);
+		log_error("unknown %s \"%s\"; \"%s --help\" lists them", kind, word, parent);
 	return EXIT_OWN;
 }
 
@@ -61,12 +54,16 @@ int text_print(struct text *out)
 	return err ? EXIT_OWN : 0;
 }
 
-static int verb_start(const struct verb *verb, const char *parent, const struct context *context, void *options, int argc, char **argv)
+static int parse_and_run(const struct verb *verb, const char *parent, const struct context *context, void *options, int argc, char **argv)
 {
 	struct option_result result;
 	struct error error = { 0 };
 	if (options_parse(verb->options, argc, argv, verb->first_ends, options, &result, &error)) {
-		log_error("%s (\"%s %s --help\" lists the options)", error.text, parent, verb->name);
+		const char *answer = verb == &verb_run && result.unknown[0] ? habit_option(result.unknown) : NULL;
+		if (answer)
+			log_error("%s%s %s", result.unknown[1] ? "--" : "-", result.unknown, answer);
+		else
+			log_error("%s (\"%s %s --help\" lists the options)", error.text, parent, verb->name);
 		return EXIT_OWN;
 	}
 	if (result.help) {
@@ -91,6 +88,12 @@ static int verb_start(const struct verb *verb, const char *parent, const struct 
 int verbs_run(const struct verb *const *table, const char *parent, const struct context *context, int argc, char **argv)
 {
 	struct text out = { 0 };
+	if (argc > 2 && !strcmp(argv[1], "help")) { /* "help VERB" is "VERB --help", and "help VERB SUB" "VERB SUB --help" */
+		const struct verb *about = verb_find(table, argv[2]);
+		int last = about && about->sub && argc > 3 ? 3 : 2;
+		memmove(argv + 1, argv + 2, (size_t)(last - 1) * sizeof(*argv));
+		argv[last] = "--help";
+	}
 	if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
 		verbs_help(table, parent, &out);
 		int status = text_print(&out);
@@ -108,7 +111,7 @@ int verbs_run(const struct verb *const *table, const char *parent, const struct 
 	void *options = alloc_zero(verb->options_size);
 	if (verb->defaults)
 		verb->defaults(options);
-	int status = verb_start(verb, parent, context, options, argc - 1, argv + 1);
+	int status = parse_and_run(verb, parent, context, options, argc - 1, argv + 1);
 	options_free(verb->options, options);
 	free(options);
 	return status;

@@ -121,6 +121,18 @@ bad 'an unknown network' 'nosuchnet' run --net nosuchnet "$busybox" true
 bad 'a missing bridge' 'lvnobridge' run --net bridge:lvnobridge "$busybox" true
 bad 'an unknown format' 'yaml.*|json' "$lightvm" ps --format yaml
 
+# Habits of container users get an answer; nothing that ends or removes is ever guessed.
+says 'pull' 125 'registries and images of containers are not read' "$lightvm" pull nginx
+says 'top' 125 'use "lightvm exec VM ps"' "$lightvm" top
+says 'attach' 125 'use "lightvm console VM"' "$lightvm" attach x
+says 'run --device' 125 '--device cannot be had' "$lightvm" run --device /dev/x "$busybox"
+says 'run --privileged' 125 '--privileged is not needed' "$lightvm" run --privileged "$busybox"
+says 'nearly stop' 125 'unknown command "stpo"; "lightvm --help" lists them' "$lightvm" stpo x
+says 'nearly run' 125 'did you mean "run"?' "$lightvm" rnu x
+helps() { "$lightvm" help "$@" | head -n 1; }
+check 'help VERB' test "$(helps run)" = "$("$lightvm" run --help | head -n 1)"
+check 'help VERB SUB' test "$(helps image ls)" = "$("$lightvm" image ls --help | head -n 1)"
+
 # A damaged image is found before the VM starts.
 if "$lightvm" image build -o "$work/good.lvm" "$busybox" echo image >"$work/out" 2>"$work/err" || "$lightvm" image build "$busybox" -o "$work/good.lvm" >"$work/out" 2>"$work/err"; then
 	status=0

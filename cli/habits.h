@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What users of containers type out of habit and is called otherwise here, or has no place: a better answer than "unknown". */
+#ifndef LV_CLI_HABITS_H
+#define LV_CLI_HABITS_H
+
+/* What to say of a command that there is none of, or of an option of run's (without dashes); NULL: nothing in particular. */
+const char *habit_command(const char *word);
+const char *habit_option(const char *name);
+
+#endif
