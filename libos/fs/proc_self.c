@@ -229,10 +229,12 @@ static void show_status(struct text *text, int key)
 /* One line of 52 numbers; what means nothing here is 0. */
 static void show_stat_of(struct text *text, const struct thread *thread, uint64_t cpu_ns)
 {
+	const struct exec_layout *layout = exec_layout();
 	struct sizes s = memory_sizes();
 	text_add(text, "%d (%s) %c 0 %d %d 0 -1 4194304 0 0 0 0 %lu 0 0 0 20 0 %d 0 0 %lu %lu 18446744073709551615 ", thread->tid, thread->name,
 		 state_of(thread), process_id(), process_id(), cpu_ns / 10000000, thread_count, s.all, s.resident / 4096);
-	text_add(text, "0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
+	text_add(text, "%lu %lu %lu 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 %lu %lu %lu %lu %lu %lu %lu 0\n", layout->code_start, layout->code_end, layout->stack,
+		 layout->data_start, layout->data_end, mm_brk_start(), layout->args_start, layout->args_end, layout->env_start, layout->env_end);
 }
 
 static void show_stat(struct text *text, int key)
@@ -265,24 +267,43 @@ static int64_t write_comm(int key, const char *bytes, size_t n)
 
 /* ---- arguments ---- */
 
-static size_t arguments_end(void)
+/* What the program has there now. */
+static void text_user(struct text *text, uint64_t start, uint64_t end)
 {
-	const char *args = (const char *)device_page->args;
-	size_t at = 0;
-	for (uint32_t i = 0; i < device_page->argc && at < device_page->args_size; i++)
-		at += strnlen(args + at, device_page->args_size - at) + 1;
-	return MIN(at, device_page->args_size);
+	char part[512];
+
+	for (size_t n; start < end; start += n) {
+		n = MIN(end - start, sizeof(part));
+		if (user_read(part, (const void *)start, n))
+			return;
+		text_bytes(text, part, n);
+	}
 }
 
+/* Where the string at start ends, with its null byte; limit if it has none before. */
+static uint64_t string_end(uint64_t start, uint64_t limit)
+{
+	for (char byte; start < limit; start++)
+		if (user_read(&byte, (const void *)start, 1) || byte == 0)
+			return start + 1;
+	return limit;
+}
+
+/* A title that a program wrote over its arguments may go on into its environment: the last null byte of argv is gone then. */
 static void show_cmdline(struct text *text, int key)
 {
-	text_bytes(text, (const void *)device_page->args, arguments_end());
+	const struct exec_layout *layout = exec_layout();
+	uint64_t end = layout->args_end;
+	char last = 0;
+
+	if (layout->args_start < end && user_read(&last, (const void *)(end - 1), 1) == 0 && last)
+		end = string_end(layout->args_start, layout->env_end);
+	text_user(text, layout->args_start, end);
 }
 
 static void show_environ(struct text *text, int key)
 {
-	size_t start = arguments_end();
-	text_bytes(text, (const char *)device_page->args + start, device_page->args_size - start);
+	text_user(text, exec_layout()->env_start, exec_layout()->env_end);
 }
 
 /* ---- the rest ---- */

@@ -410,6 +410,11 @@ void mm_set_brk(uint64_t start)
 	space.brk_start = space.brk = start;
 }
 
+uint64_t mm_brk_start(void)
+{
+	return space.brk_start;
+}
+
 uint64_t mm_brk(uint64_t end)
 {
 	uint64_t old = ALIGN_UP(space.brk, LV_PAGE), new = ALIGN_UP(end, LV_PAGE);

@@ -26,6 +26,7 @@ int64_t mm_map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags, struc
 int mm_unmap(uint64_t addr, uint64_t len);
 int mm_protect(uint64_t addr, uint64_t len, uint32_t prot);
 void mm_set_brk(uint64_t start);
+uint64_t mm_brk_start(void);
 struct vma *mm_find(uint64_t addr); /* the region that holds addr, or NULL */
 struct vma *mm_first(void);         /* iteration, for /proc/self/maps */
 struct vma *mm_next(struct vma *vma);
@@ -46,6 +47,13 @@ void mm_file_cut(struct inode *inode, uint64_t from);
 
 /* exec.c: loads the program that the device page names, builds its stack; *entry and *stack are for the first return to level 3. Panics never: -errno and a text. */
 const char *exec_path(void); /* the program's absolute path, for /proc/self/exe */
+struct exec_layout { /* addresses in the program, as Linux tells them in /proc/self/stat */
+	uint64_t code_start, code_end, data_start, data_end;
+	uint64_t stack; /* at its first instruction */
+	/* The strings of argv and envp, end to end; programs write their titles over them. */
+	uint64_t args_start, args_end, env_start, env_end;
+};
+const struct exec_layout *exec_layout(void);
 int exec_load(uint64_t *entry, uint64_t *stack, const char **why);
 
 #endif

@@ -43,6 +43,13 @@ const char *exec_path(void)
 	return path_of_program;
 }
 
+static struct exec_layout layout;
+
+const struct exec_layout *exec_layout(void)
+{
+	return &layout;
+}
+
 static int fail(struct program *program, int error, const char *why)
 {
 	*program->why = why;
@@ -324,23 +331,42 @@ static void fill_auxv(struct auxv *auxv, const struct program *program, struct s
 	aux(auxv, AT_NULL, 0);
 }
 
-/* argv and envp, each ended by NULL: the addresses of their strings. The number of slots used. */
+/* The strings at the address, one after the other up to the end: into vector[n] and on, at most this many; how many there are now. */
+static unsigned list_strings(uint64_t *vector, unsigned n, unsigned most, uint64_t *address, const char **s, const char *end)
+{
+	for (unsigned i = 0; i < most && *s < end; i++) {
+		size_t size = strnlen(*s, end - *s) + 1;
+
+		vector[n++] = *address;
+		*address += size;
+		*s += size;
+	}
+	return n;
+}
+
+/*
+ * Strings as Linux lays them: those of argv, those of envp, rising, end to end (setproctitle and others write over them),
+ * then the program's file, and a null word at the end of the stack. The device page has argv and envp so already; what
+ * scripts put before goes before them. vector: argv and envp, each ended by NULL. The number of slots used.
+ */
 static unsigned push_vectors(struct stack *stack, const struct program *program, uint64_t *vector, uint64_t *argc)
 {
 	const char *s = (const char *)device_page->args, *end = s + device_page->args_size;
-	unsigned n = 0, skip = program->prefixes ? 1 : 0;
+	unsigned n = program->prefixes, skip = program->prefixes && device_page->argc ? 1 : 0;
+	uint64_t address;
 
-	while (n < program->prefixes) {
-		vector[n] = push_string(stack, program->prefix[n]);
-		n++;
-	}
-	for (unsigned i = 0; i < device_page->argc && s < end; i++, s += strnlen(s, end - s) + 1)
-		if (i >= skip)
-			vector[n++] = push_string(stack, s);
+	if (skip)
+		s += MIN(strnlen(s, end - s) + 1, (size_t)(end - s));
+	address = push(stack, s, end - s);
+	layout.args_start = address;
+	for (unsigned i = n; i-- > 0;)
+		vector[i] = layout.args_start = push_string(stack, program->prefix[i]);
+	n = list_strings(vector, n, device_page->argc - skip, &address, &s, end);
+	layout.args_end = layout.env_start = address;
 	*argc = n;
 	vector[n++] = 0;
-	for (unsigned i = 0; i < device_page->envc && s < end; i++, s += strnlen(s, end - s) + 1)
-		vector[n++] = push_string(stack, s);
+	n = list_strings(vector, n, device_page->envc, &address, &s, end);
+	layout.env_end = address;
 	vector[n++] = 0;
 	return n;
 }
@@ -356,6 +382,7 @@ static int stack_fill(struct stack *stack, const struct program *program)
 	vector = kmalloc(slots * sizeof(*vector));
 	if (!vector)
 		return -ENOMEM;
+	push(stack, (const uint64_t[]){ 0 }, sizeof(uint64_t));
 	execfn = push_string(stack, program->path);
 	n = push_vectors(stack, program, vector, &argc);
 	fill_auxv(&auxv, program, stack, execfn);
@@ -363,7 +390,7 @@ static int stack_fill(struct stack *stack, const struct program *program)
 	stack->at = ALIGN_DOWN(stack->at, 16) - (n + 1) % 2 * 8;
 	push(stack, auxv.pair, auxv.count * sizeof(auxv.pair[0]));
 	push(stack, vector, n * sizeof(*vector));
-	push(stack, &argc, sizeof(argc));
+	layout.stack = push(stack, &argc, sizeof(argc));
 	kfree(vector);
 	return stack->full ? -ENOMEM : 0;
 }
@@ -408,6 +435,23 @@ static int load(struct program *program, uint64_t *entry, uint64_t *sp)
 	return 0;
 }
 
+static void note_segments(const struct program *program)
+{
+	const struct elf *elf = &program->main.elf;
+
+	layout.code_start = ~0ull;
+	for (int i = 0; i < elf->loads; i++) {
+		uint64_t start = program->main.bias + elf->load[i].vaddr, end = start + elf->load[i].filesz;
+
+		if (elf->load[i].flags & PF_X) {
+			layout.code_start = MIN(layout.code_start, start);
+			layout.code_end = MAX(layout.code_end, end);
+		}
+		layout.data_start = MAX(layout.data_start, start);
+		layout.data_end = MAX(layout.data_end, end);
+	}
+}
+
 static void set_brk(const struct program *program)
 {
 	mm_set_brk(program->main.bias + program->main.elf.high);
@@ -425,6 +469,7 @@ int exec_load(uint64_t *entry, uint64_t *stack, const char **why)
 	r = load(program, entry, stack);
 	if (!r) {
 		set_brk(program);
+		note_segments(program);
 		name_program(program);
 	}
 	image_close(&program->main);
