@@ -7,7 +7,7 @@
 #include "libos/fs/vfs.h"
 
 #define FIRST_BUCKETS 16
-#define NESTING_MOST 5
+#define NESTING_MOST 4 /* epoll files below the first of a chain */
 #define FLAGS (EPOLLET | EPOLLONESHOT | EPOLLWAKEUP | EPOLLEXCLUSIVE)
 #define ALWAYS_REPORTED (EPOLLERR | EPOLLHUP)
 #define EXCLUSIVE_ALLOWED (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
@@ -25,6 +25,7 @@ struct epoll_item {
 };
 
 struct epoll {
+	struct file *file; /* this one, borrowed */
 	struct epoll_item **bucket;
 	uint32_t buckets, count;
 	struct epoll_item *ready_first, *ready_last;
@@ -201,11 +202,23 @@ static int depth_below(struct file *file, const struct file *target)
 	return depth + 1;
 }
 
+/* How many epoll files stand above this one. */
+static int depth_above(const struct file *file, int most)
+{
+	int depth = 0;
+	for (const struct epoll_item *item = file->watchers; item && most; item = item->file_next)
+		depth = MAX(depth, depth_above(item->epoll->file, most - 1) + 1);
+	return depth;
+}
+
 static int check_add(struct file *self, struct file *file, uint32_t events)
 {
 	if ((events & EPOLLEXCLUSIVE) && (file->ops == &epoll_ops || (events & ~EXCLUSIVE_ALLOWED)))
 		return -EINVAL;
-	return file->ops == &epoll_ops && depth_below(file, self) > NESTING_MOST ? -ELOOP : 0;
+	if (file->ops != &epoll_ops)
+		return 0;
+	int below = depth_below(file, self);
+	return below + depth_above(self, NESTING_MOST) > NESTING_MOST ? -ELOOP : 0;
 }
 
 static long control(struct file *self, int operation, int fd, struct file *file, const struct epoll_event *event)
@@ -242,7 +255,7 @@ SYSCALL(epoll_ctl)
 	struct epoll_event event = { 0 };
 	if (a[1] != EPOLL_CTL_DEL && user_read(&event, (void *)a[3], sizeof(event)))
 		return -EFAULT;
-	if (!self || !file)
+	if (!self || !file || ((self->flags | file->flags) & O_PATH))
 		return -EBADF;
 	if (!file->ops->poll)
 		return -EPERM;
@@ -372,6 +385,7 @@ static long epoll_new(uint32_t flags)
 		kfree(epoll);
 		return -ENOMEM;
 	}
+	epoll->file = file;
 	return fd_install(file, 0, flags & O_CLOEXEC);
 }
 

@@ -43,17 +43,22 @@ static int check_position(const struct file *file, int64_t position)
 	return position < 0 ? -EINVAL : !file->ops->seek ? -ESPIPE : 0;
 }
 
-/* position NULL: the file's own. */
+/* As take_readable or take_writable; whether the file has positions is asked before what it was opened for. NULL: the file's own. */
+static int64_t take_at(long fd, const int64_t *position, bool into, struct file **file)
+{
+	const struct file *named = fd_get((int)fd);
+	int r = position && named && !(named->flags & O_PATH) ? check_position(named, *position) : 0;
+	return r ? r : into ? take_readable(fd, file) : take_writable(fd, file);
+}
+
 static int64_t read_at(const long *a, int64_t *position)
 {
 	struct file *file;
 	size_t n = MIN((size_t)a[2], MOST_AT_ONCE);
-	int64_t r = take_readable(a[0], &file);
+	int64_t r = take_at(a[0], position, true, &file);
 	if (r)
 		return r;
-	r = position ? check_position(file, *position) : 0;
-	if (!r)
-		r = user_range((uaddr_t)a[1], n) ? read_into(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
+	r = user_range((uaddr_t)a[1], n) ? read_into(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
 	file_put(file);
 	return r;
 }
@@ -62,12 +67,10 @@ static int64_t write_at(const long *a, int64_t *position)
 {
 	struct file *file;
 	size_t n = MIN((size_t)a[2], MOST_AT_ONCE);
-	int64_t r = take_writable(a[0], &file);
+	int64_t r = take_at(a[0], position, false, &file);
 	if (r)
 		return r;
-	r = position ? check_position(file, *position) : 0;
-	if (!r)
-		r = user_range((uaddr_t)a[1], n) ? write_from(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
+	r = user_range((uaddr_t)a[1], n) ? write_from(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
 	file_put(file);
 	return r;
 }
@@ -167,11 +170,10 @@ static int64_t vector_io(long fd, const void *from, uint64_t count, int64_t *pos
 {
 	struct file *file;
 	struct vectors v;
-	int64_t r = into ? take_readable(fd, &file) : take_writable(fd, &file);
+	int64_t r = take_at(fd, position, into, &file);
 	if (r)
 		return r;
-	r = position ? check_position(file, *position) : 0;
-	if (!r && (flags & ~(int)LINUX_RWF_SUPPORTED))
+	if ((flags & ~(int)LINUX_RWF_SUPPORTED))
 		r = -EOPNOTSUPP;
 	if (!r)
 		r = vectors_take(&v, from, count);
@@ -283,7 +285,7 @@ SYSCALL(fsync)
 		return -EBADF;
 	if (file->ops->sync)
 		return file->ops->sync(file);
-	return file->inode || file->ops->seek ? 0 : -EINVAL;
+	return file->inode && (S_ISREG(file->inode->mode) || S_ISDIR(file->inode->mode)) ? 0 : -EINVAL;
 }
 
 SYSCALL(fdatasync)
@@ -293,12 +295,18 @@ SYSCALL(fdatasync)
 
 SYSCALL(syncfs)
 {
-	return fd_get((int)a[0]) ? 0 : -EBADF;
+	struct file *file = fd_get((int)a[0]);
+	return file && !(file->flags & O_PATH) ? 0 : -EBADF;
 }
 
 SYSCALL(sync_file_range)
 {
-	return sys_fsync(a);
+	struct file *file = fd_get((int)a[0]);
+	if (!file || (file->flags & O_PATH))
+		return -EBADF;
+	if ((a[3] & ~7l) || a[1] < 0 || a[2] < 0 || a[1] > INT64_MAX - a[2])
+		return -EINVAL;
+	return file->inode && (S_ISREG(file->inode->mode) || S_ISDIR(file->inode->mode) || S_ISBLK(file->inode->mode)) ? 0 : -ESPIPE;
 }
 
 SYSCALL(sync)

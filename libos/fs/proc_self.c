@@ -199,8 +199,8 @@ static void show_signals(struct text *text, const struct thread *thread)
 		ignored |= handler == 1 ? SIG_BIT(signo) : 0;
 		caught |= handler > 1 ? SIG_BIT(signo) : 0;
 	}
-	text_add(text, "SigQ:\t0/64\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
-		 thread->sig_pending, 0ul, thread->sig_blocked, ignored, caught);
+	text_add(text, "SigQ:\t%u/%lu\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
+		 signal_queued(), process_limit(RLIMIT_SIGPENDING), thread->sig_pending, 0ul, thread->sig_blocked, ignored, caught);
 }
 
 static void show_status(struct text *text, int key)
@@ -231,9 +231,11 @@ static void show_stat_of(struct text *text, const struct thread *thread, uint64_
 {
 	const struct exec_layout *layout = exec_layout();
 	struct sizes s = memory_sizes();
-	text_add(text, "%d (%s) %c 0 %d %d 0 -1 4194304 0 0 0 0 %lu 0 0 0 20 0 %d 0 0 %lu %lu 18446744073709551615 ", thread->tid, thread->name,
-		 state_of(thread), process_id(), process_id(), cpu_ns / 10000000, thread_count, s.all, s.resident / 4096);
-	text_add(text, "%lu %lu %lu 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 %lu %lu %lu %lu %lu %lu %lu 0\n", layout->code_start, layout->code_end, layout->stack,
+	text_add(text, "%d (%s) %c 0 %d %d 0 -1 4194304 0 0 0 0 %lu 0 0 0 %d %d %d 0 0 %lu %lu 18446744073709551615 ", thread->tid, thread->name,
+		 state_of(thread), process_id(), process_id(), cpu_ns / 10000000,
+		 20 + thread->scheduling.nice, thread->scheduling.nice, thread_count, s.all, s.resident / 4096);
+	text_add(text, "%lu %lu %lu 0 0 0 0 0 0 0 0 0 17 0 %d %d 0 0 0 %lu %lu %lu %lu %lu %lu %lu 0\n", layout->code_start, layout->code_end, layout->stack,
+		 thread->scheduling.priority, thread->scheduling.policy,
 		 layout->data_start, layout->data_end, mm_brk_start(), layout->args_start, layout->args_end, layout->env_start, layout->env_end);
 }
 
@@ -360,8 +362,37 @@ static void show_zero(struct text *text, int key)
 	text_add(text, "0\n");
 }
 
-static int64_t write_ignored(int key, const char *bytes, size_t n)
+static void show_oom_score_adj(struct text *text, int key)
 {
+	text_add(text, "%d\n", process_oom_score_adj);
+}
+
+/* A whole number with blanks around it, as kstrtoint takes it: true if it is one. */
+static bool parse_int(const char *bytes, size_t n, int *value)
+{
+	bool minus = false;
+	int64_t sum = 0;
+	size_t i = 0, first;
+	while (n && (bytes[n - 1] == '\n' || bytes[n - 1] == ' ' || !bytes[n - 1]))
+		n--;
+	while (i < n && bytes[i] == ' ')
+		i++;
+	if (i < n && (bytes[i] == '-' || bytes[i] == '+'))
+		minus = bytes[i++] == '-';
+	for (first = i; i < n && bytes[i] >= '0' && bytes[i] <= '9' && sum < INT32_MAX; i++)
+		sum = sum * 10 + bytes[i] - '0';
+	*value = (int)(minus ? -sum : sum);
+	return i == n && i > first && sum <= INT32_MAX;
+}
+
+static int64_t write_oom_score_adj(int key, const char *bytes, size_t n)
+{
+	int value;
+	if (!parse_int(bytes, n, &value) || value < -1000 || value > 1000)
+		return -EINVAL;
+	if (value < process_oom_score_adj && !capable(CAP_SYS_RESOURCE))
+		return -EACCES;
+	process_oom_score_adj = value;
 	return (int64_t)n;
 }
 
@@ -386,7 +417,7 @@ static const struct node net_files[] = { { 0 } };
 	FILE_("cgroup", show_cgroup), LINK_("exe", exe_target, exe_follow), LINK_("cwd", cwd_target, cwd_follow), \
 	LINK_("root", root_target, root_follow), DIR_("net", net_files), \
 	{ .name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .write = write_comm }, \
-	{ .name = "oom_score_adj", .mode = S_IFREG | 0644, .show = show_zero, .write = write_ignored }, \
+	{ .name = "oom_score_adj", .mode = S_IFREG | 0644, .show = show_oom_score_adj, .write = write_oom_score_adj }, \
 	{ .name = "fd", .mode = S_IFDIR | 0500, .numbered = &fd_link, .next = next_fd }, \
 	{ .name = "fdinfo", .mode = S_IFDIR | 0555, .numbered = &fd_info, .next = next_fd }
 

@@ -90,7 +90,7 @@ static void show_stat(struct text *text, int key)
 	uint64_t busy = process_cpu_ns() / 10000000, up = up_ns() / 10000000, idle = up > busy ? up - busy : 0;
 	for (int i = 0; i < 2; i++)
 		text_add(text, "cpu%s %lu 0 0 %lu 0 0 0 0 0 0\n", i ? "0" : " ", busy, idle);
-	text_add(text, "intr 0\nctxt 0\nbtime %lu\nprocesses 1\nprocs_running 1\nprocs_blocked 0\nsoftirq 0\n",
+	text_add(text, "intr 0\nctxt 0\nbtime %lu\nprocesses 1\nprocs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
 		 (uint64_t)((clock_realtime() - up_ns()) / NS_PER_S));
 }
 

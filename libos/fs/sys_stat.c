@@ -16,6 +16,8 @@ static unsigned follow_unless(bool no_follow)
 	return no_follow ? 0 : WALK_FOLLOW;
 }
 
+#define STAT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)
+
 static unsigned at_flags(int flags)
 {
 	return follow_unless(flags & AT_SYMLINK_NOFOLLOW) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
@@ -53,6 +55,8 @@ SYSCALL(lstat)
 
 SYSCALL(newfstatat)
 {
+	if (a[3] & ~(long)STAT_FLAGS)
+		return -EINVAL;
 	return stat_to_user((int)a[0], (const char *)a[1], at_flags((int)a[3]), a[2]);
 }
 
@@ -71,16 +75,29 @@ static struct statx_timestamp statx_time(uint64_t seconds, uint64_t ns)
 	return (struct statx_timestamp){ .tv_sec = (int64_t)seconds, .tv_nsec = (uint32_t)ns };
 }
 
+static uint64_t birth_of(const struct walk *walk)
+{
+	const struct inode *inode = walk->file ? walk->file->inode : walk->dentry->inode;
+	return inode && inode->fs->remembered ? inode->btime : 0;
+}
+
 SYSCALL(statx)
 {
 	struct stat st;
-	if (a[3] & STATX__RESERVED)
+	uint64_t born;
+	struct walk walk;
+	if ((a[3] & STATX__RESERVED) || (a[2] & ~(long)(STAT_FLAGS | AT_STATX_SYNC_TYPE)) || (a[2] & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE)
 		return -EINVAL;
-	int r = stat_at((int)a[0], (const char *)a[1], at_flags((int)a[2]), &st);
+	int r = path_at((int)a[0], (const char *)a[1], at_flags((int)a[2]), &walk);
+	if (r)
+		return r;
+	r = walked_stat(&walk, &st);
+	born = birth_of(&walk);
+	walk_done(&walk);
 	if (r)
 		return r;
 	const struct statx out = {
-		.stx_mask = STATX_BASIC_STATS, .stx_blksize = (uint32_t)st.st_blksize, .stx_nlink = (uint32_t)st.st_nlink,
+		.stx_mask = STATX_BASIC_STATS | (born ? STATX_BTIME : 0), .stx_btime = statx_time(born / NS_PER_S, born % NS_PER_S), .stx_blksize = (uint32_t)st.st_blksize, .stx_nlink = (uint32_t)st.st_nlink,
 		.stx_uid = st.st_uid, .stx_gid = st.st_gid, .stx_mode = (uint16_t)st.st_mode, .stx_ino = st.st_ino,
 		.stx_size = (uint64_t)st.st_size, .stx_blocks = (uint64_t)st.st_blocks,
 		.stx_atime = statx_time(st.st_atime, st.st_atime_nsec), .stx_mtime = statx_time(st.st_mtime, st.st_mtime_nsec),
@@ -147,14 +164,17 @@ static long readlink_of(struct inode *inode, uaddr_t to, int64_t size)
 static long readlink_at(int dirfd, const char *path, uaddr_t to, int64_t size)
 {
 	struct walk walk;
+	char first;
 	if (size <= 0)
 		return -EINVAL;
+	if (user_get(&first, path))
+		return -EFAULT;
 	long r = path_at(dirfd, path, WALK_EMPTY, &walk);
 	if (r)
 		return r;
 	struct inode *inode = walk.file ? walk.file->inode : walk.dentry->inode;
 	if (!inode || !S_ISLNK(inode->mode))
-		r = walk.file ? -ENOENT : -EINVAL;
+		r = first ? -EINVAL : -ENOENT; /* the descriptor itself is no link */
 	else
 		r = readlink_of(inode, to, size);
 	walk_done(&walk);
@@ -278,6 +298,8 @@ SYSCALL(lchown)
 
 SYSCALL(fchownat)
 {
+	if (a[4] & ~(long)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
 	return chown_at((int)a[0], (const char *)a[1], (uint32_t)a[2], (uint32_t)a[3], at_flags((int)a[4]));
 }
 

@@ -28,6 +28,7 @@ struct inode *inode_new(const struct fs *fs, uint32_t mode)
 	inode->ino = ++last_ino;
 	inode->dirty = true;
 	now_all(inode);
+	inode->btime = inode->ctime;
 	return inode;
 }
 

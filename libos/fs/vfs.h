@@ -58,6 +58,7 @@ struct inode {
 	bool dirty; /* attributes or data differ from the backing: must be kept */
 	uint64_t rdev, ino, size;
 	uint64_t atime, mtime, ctime; /* ns since the epoch */
+	uint64_t btime; /* of birth; 0: the image does not tell */
 	struct page_store pages;      /* regular files */
 	const struct erofs_inode *lower; /* data under the pages, or NULL */
 	uint64_t lower_size;          /* how much of it still counts */

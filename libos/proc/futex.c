@@ -261,6 +261,8 @@ SYSCALL(futex)
 
 	if (error)
 		return error;
+	if (!(op & FUTEX_PRIVATE_FLAG) && user_get(&word, addr)) /* one that others may share is found by what lies there */
+		return -EFAULT;
 	switch (command) {
 	case FUTEX_WAIT:
 		return futex_wait(addr, (uint32_t)a[2], MATCH_ANY, deadline);

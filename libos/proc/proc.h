@@ -31,7 +31,7 @@ void cpu_time_thread_ends(const struct thread *thread);
 /* ---- signal.c ---- */
 #define SIG_BIT(n) (1ull << ((n) - 1))
 #define SIG_MAX 64
-#define SIG_QUEUE_MAX 64 /* infos that wait for one real-time signal */
+#define SIG_QUEUE_MAX 4096 /* infos that wait: RLIMIT_SIGPENDING at the start */
 /* Restart rules beside ERESTARTSYS: the kernel's numbers. */
 #define ERESTARTNOINTR 513        /* always restarts */
 #define ERESTARTNOHAND 514        /* EINTR if a handler ran, else restarts */
@@ -41,6 +41,7 @@ struct sig_entry { /* a signal that waits */
 	struct sig_entry *next;
 	struct siginfo_k info;
 };
+uint32_t signal_queued(void); /* infos that wait now, of all threads */
 /* As signal_send, but says -EAGAIN when the queue of a real-time signal is full. */
 int signal_post(struct thread *thread, int signo, const struct siginfo_k *info);
 struct sigaction_k signal_action_get(int signo);
@@ -74,6 +75,7 @@ long capability_prctl(const long *a); /* the options of prctl(2) that are about 
 #define LV_UNAME_RELEASE "6.1.0-lightvm"
 #define LV_UNAME_VERSION "#1 LightVM library OS"
 const char *process_hostname(void);
+extern int process_oom_score_adj; /* kept for the program: nobody else could be killed in its place */
 bool process_no_new_privs(void); /* kept for prctl: there is no set-id program to be started */
 
 /* ---- sys_limits.c ---- */

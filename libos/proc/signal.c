@@ -36,6 +36,19 @@ static bool ignored(int signo)
 	return handler == HANDLER_IGNORE || (handler == HANDLER_DEFAULT && (IGNORED_BY_DEFAULT & SIG_BIT(signo)));
 }
 
+static uint32_t queued; /* entries of all queues */
+
+uint32_t signal_queued(void)
+{
+	return queued;
+}
+
+static void entry_free(struct sig_entry *entry)
+{
+	kfree(entry);
+	queued--;
+}
+
 static void flush(uint64_t *pending, struct sig_entry **queue, uint64_t set)
 {
 	*pending &= ~set;
@@ -47,7 +60,7 @@ static void flush(uint64_t *pending, struct sig_entry **queue, uint64_t set)
 			continue;
 		}
 		*at = entry->next;
-		kfree(entry);
+		entry_free(entry);
 	}
 }
 
@@ -107,24 +120,29 @@ bool signal_pending(void)
 
 /* ---- sending ---- */
 
-/* Appends to a queue. A plain signal that waits already is not queued twice. */
+/*
+ * Appends to a queue. A plain signal that waits already is not queued twice. Beyond the limit a signal that the kernel or
+ * kill(2) sent arrives without its information; who queues real-time signals is told (sigqueue(3)).
+ */
 static int enqueue(uint64_t *pending, struct sig_entry **queue, int signo, const struct siginfo_k *info)
 {
-	struct sig_entry **at = queue, *entry;
-	int count = 0;
+	struct sig_entry **at = queue, *entry = NULL;
+	bool real_time = signo >= SIGRTMIN;
 
-	if (signo < SIGRTMIN && (*pending & SIG_BIT(signo)))
+	if (!real_time && (*pending & SIG_BIT(signo)))
 		return 0;
-	for (; *at; at = &(*at)->next)
-		count += (*at)->info.signo == signo;
-	if (count >= SIG_QUEUE_MAX)
+	if (queued < process_limit(RLIMIT_SIGPENDING) || (!real_time && info->code >= 0))
+		entry = kmalloc(sizeof(*entry));
+	if (!entry && real_time && info->code != SI_USER)
 		return -EAGAIN;
 	*pending |= SIG_BIT(signo);
-	entry = kmalloc(sizeof(*entry));
 	if (!entry)
-		return 0; /* the signal arrives, its information is lost, as on Linux */
+		return 0;
+	queued++;
 	*entry = (struct sig_entry){ .info = *info };
 	entry->info.signo = signo;
+	while (*at)
+		at = &(*at)->next;
 	*at = entry;
 	return 0;
 }
@@ -241,7 +259,7 @@ static void dequeue(uint64_t *pending, struct sig_entry **queue, int signo, stru
 		found = true;
 		*info = entry->info;
 		*at = entry->next;
-		kfree(entry);
+		entry_free(entry);
 	}
 	if (!more)
 		*pending &= ~SIG_BIT(signo);

@@ -23,6 +23,8 @@ static struct {
 	uint64_t timer_slack;
 } state = { .timer_slack = TIMER_SLACK };
 
+int process_oom_score_adj;
+
 int process_id(void)
 {
 	return PROCESS_ID;

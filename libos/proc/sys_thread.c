@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads: made by clone, ended by exit; and the scheduling calls, which have one processor to speak of. */
+/* Threads: made by clone, ended by exit. */
 #include "libos/proc/proc.h"
 
-#include <linux/membarrier.h>
 #include <linux/sched.h>
-#include <linux/sched/types.h>
 
 #define THREAD_FLAGS ((uint64_t)(CLONE_VM | CLONE_SIGHAND | CLONE_THREAD))
-#define NICE_ZERO 20 /* what the system call getpriority answers for nice 0 */
 
 struct new_thread {
 	uint64_t flags, stack, tls;
@@ -63,6 +60,7 @@ static struct thread *start_thread(const struct new_thread *new)
 	inherit_vectors(child);
 	child->sig_blocked = current->sig_restore_mask ? current->sig_saved_mask : current->sig_blocked;
 	memcpy(child->name, current->name, sizeof(child->name));
+	scheduling_inherit(child, current);
 	if (new->flags & CLONE_CHILD_CLEARTID)
 		child->clear_child_tid = new->child_tid;
 	return child;
@@ -163,150 +161,4 @@ SYSCALL(set_tid_address)
 {
 	current->clear_child_tid = (uint64_t)a[0];
 	return current->tid;
-}
-
-/* ---- scheduling: round robin on one processor, whatever is asked for ---- */
-
-SYSCALL(sched_yield)
-{
-	sched_yield_now();
-	return 0;
-}
-
-SYSCALL(getcpu)
-{
-	uint32_t zero = 0;
-
-	if (a[0] && user_write((void *)a[0], &zero, sizeof(zero)))
-		return -EFAULT;
-	return a[1] ? user_write((void *)a[1], &zero, sizeof(zero)) : 0;
-}
-
-static bool is_thread(int tid)
-{
-	return tid == 0 || thread_find(tid);
-}
-
-SYSCALL(sched_getaffinity)
-{
-	uint64_t mask = 1;
-
-	if (!is_thread((int)a[0]))
-		return -ESRCH;
-	if ((size_t)a[1] < sizeof(mask) || (size_t)a[1] % sizeof(mask))
-		return -EINVAL;
-	return user_write((void *)a[2], &mask, sizeof(mask)) ? -EFAULT : (long)sizeof(mask);
-}
-
-SYSCALL(sched_setaffinity)
-{
-	uint8_t mask;
-
-	if (!is_thread((int)a[0]))
-		return -ESRCH;
-	if (!a[1] || user_read(&mask, (const void *)a[2], sizeof(mask)))
-		return a[1] ? -EFAULT : -EINVAL;
-	return mask & 1 ? 0 : -EINVAL;
-}
-
-SYSCALL(sched_getscheduler)
-{
-	return is_thread((int)a[0]) ? SCHED_NORMAL : -ESRCH;
-}
-
-/* Real-time classes need a right that nobody has; the others are all the same here. */
-SYSCALL(sched_setscheduler)
-{
-	int policy = (int)a[1] & ~SCHED_RESET_ON_FORK;
-
-	if (!is_thread((int)a[0]))
-		return -ESRCH;
-	if (policy == SCHED_FIFO || policy == SCHED_RR || policy == SCHED_DEADLINE)
-		return -EPERM;
-	return policy == SCHED_NORMAL || policy == SCHED_BATCH || policy == SCHED_IDLE ? 0 : -EINVAL;
-}
-
-SYSCALL(sched_getparam)
-{
-	int priority = 0;
-
-	if (!is_thread((int)a[0]))
-		return -ESRCH;
-	return user_write((void *)a[1], &priority, sizeof(priority));
-}
-
-SYSCALL(sched_setparam)
-{
-	int priority;
-
-	if (!is_thread((int)a[0]))
-		return -ESRCH;
-	if (user_read(&priority, (const void *)a[1], sizeof(priority)))
-		return -EFAULT;
-	return priority ? -EINVAL : 0;
-}
-
-SYSCALL(sched_getattr)
-{
-	struct sched_attr attr = { .size = SCHED_ATTR_SIZE_VER0, .sched_policy = SCHED_NORMAL };
-
-	if (!is_thread((int)a[0]))
-		return -ESRCH;
-	return (size_t)a[2] < SCHED_ATTR_SIZE_VER0 ? -EINVAL : user_write((void *)a[1], &attr, SCHED_ATTR_SIZE_VER0);
-}
-
-SYSCALL(sched_setattr)
-{
-	return is_thread((int)a[0]) ? -EPERM : -ESRCH;
-}
-
-static bool real_time(int policy)
-{
-	return policy == SCHED_FIFO || policy == SCHED_RR;
-}
-
-SYSCALL(sched_get_priority_max)
-{
-	return real_time((int)a[0]) ? 99 : a[0] >= 0 && a[0] <= SCHED_DEADLINE ? 0 : -EINVAL;
-}
-
-SYSCALL(sched_get_priority_min)
-{
-	return real_time((int)a[0]) ? 1 : a[0] >= 0 && a[0] <= SCHED_DEADLINE ? 0 : -EINVAL;
-}
-
-SYSCALL(sched_rr_get_interval)
-{
-	return is_thread((int)a[0]) ? user_write_time((void *)a[1], 20000000) : -ESRCH;
-}
-
-SYSCALL(getpriority)
-{
-	return NICE_ZERO;
-}
-
-SYSCALL(setpriority)
-{
-	return 0;
-}
-
-SYSCALL(ioprio_get)
-{
-	return 0;
-}
-
-SYSCALL(ioprio_set)
-{
-	return 0;
-}
-
-/* On one processor every switch of threads is a barrier. */
-SYSCALL(membarrier)
-{
-	const int known = MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED | MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED |
-		MEMBARRIER_CMD_PRIVATE_EXPEDITED | MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
-
-	if (a[0] == MEMBARRIER_CMD_QUERY)
-		return known;
-	return a[0] & ~known ? -EINVAL : 0;
 }

@@ -27,6 +27,13 @@ struct siginfo_k { /* the kernel's siginfo_t: 128 bytes */
 
 enum thread_state { THREAD_RUNNABLE, THREAD_WAITING, THREAD_DEAD };
 
+struct scheduling { /* what the program asked for; sys_sched.c */
+	uint8_t policy, priority; /* SCHED_...; 1 to 99 of the real-time ones */
+	int8_t nice;
+	bool reset_on_fork;
+	uint16_t io_priority;
+};
+
 struct thread {
 	struct thread *next, *prev; /* all threads */
 	struct thread *run_next;    /* run queue */
@@ -46,6 +53,7 @@ struct thread {
 	uint64_t clear_child_tid; /* address in the program: set to 0 and futex-woken at exit */
 	uint64_t robust_list;
 	char name[16];
+	struct scheduling scheduling;
 	uint64_t cpu_ns, last_start; /* processor time, for clocks and rusage */
 	/* signals; signal.c */
 	uint64_t sig_blocked, sig_pending;
@@ -98,6 +106,8 @@ void crash_program(const struct regs *regs, int signo, uint64_t vector, uint64_t
 /* sys_misc.c: the process' id, which is its first thread's id */
 int process_id(void);
 uint64_t process_limit(int resource); /* the soft limit RLIMIT_... */
+/* sys_sched.c: a new thread has its parent's policy and nice, but for SCHED_RESET_ON_FORK */
+void scheduling_inherit(struct thread *child, const struct thread *parent);
 /* sys_thread.c: the status that exit(2) of the last thread leaves for the process */
 int process_exit_status(void);
 

@@ -222,10 +222,12 @@ static void test_real_time_queue(void **state)
 	for (uint64_t i = 0; i < SIG_QUEUE_MAX; i++)
 		queue_value(40, i, 0);
 	queue_value(40, 1, -EAGAIN);
-	queue_value(SIGUSR1, 5, 0);
+	queue_value(SIGUSR1, 5, 0); /* comes all the same, without what was sent along */
 	queue_value(SIGUSR1, 6, 0); /* merged */
 	assert_int_equal(signal_take(~0ull, &info), SIGUSR1);
-	assert_int_equal(info.kill.value, 5);
+	assert_int_equal(info.kill.value, 0);
+	queue_value(SIGUSR1, 7, 0);
+	assert_int_equal(signal_take(set, &info), SIGUSR1);
 	for (uint64_t i = 0; i < SIG_QUEUE_MAX; i++) {
 		assert_int_equal(signal_take(set, &info), 40);
 		assert_int_equal(info.kill.value, i);
