@@ -65,3 +65,13 @@ size_t buffer_zero(uaddr_t to, size_t n)
 {
 	return n - user_clear((void *)to, n);
 }
+
+size_t buffer_present(uaddr_t from, size_t n)
+{
+	size_t there = 0;
+	char byte;
+
+	while (there < n && !user_copy(&byte, (const void *)(from + there), 1))
+		there += MIN(LV_PAGE - (from + there) % LV_PAGE, n - there);
+	return there;
+}

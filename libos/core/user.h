@@ -53,6 +53,8 @@ int user_load_vectors(uaddr_t from, size_t n, uint64_t mask);
 size_t buffer_get(void *to, uaddr_t from, size_t n);
 size_t buffer_put(uaddr_t to, const void *from, size_t n);
 size_t buffer_zero(uaddr_t to, size_t n);
+/* How many of these bytes can be read, from the first on: they stay readable until the thread waits. For lwIP, which copies itself. */
+size_t buffer_present(uaddr_t from, size_t n);
 
 /* ---- user_copy.S ---- */
 size_t user_copy(void *to, const void *from, size_t n);

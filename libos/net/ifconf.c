@@ -67,11 +67,12 @@ static long answer(struct netif *netif, struct linux_ifreq *req, unsigned reques
 	}
 }
 
-static long list(struct linux_ifconf *conf)
+static long list(uaddr_t to)
 {
+	struct linux_ifconf conf;
 	struct netif *netif;
 	int done = 0;
-	if (!user_ok(conf, sizeof(*conf), true))
+	if (user_get(&conf, to))
 		return -EFAULT;
 	NETIF_FOREACH(netif) {
 		struct linux_ifreq req;
@@ -79,17 +80,16 @@ static long list(struct linux_ifconf *conf)
 			continue;
 		ifconf_name(netif, req.name);
 		put_v4(&req, ip4_addr_get_u32(netif_ip4_addr(netif)));
-		if (conf->requests) {
-			if (done + (int)sizeof(req) > conf->len)
+		if (conf.requests) {
+			if (done + (int)sizeof(req) > conf.len)
 				break;
-			if (!user_ok((char *)conf->requests + done, sizeof(req), true))
+			if (user_put((uaddr_t)conf.requests + done, req))
 				return -EFAULT;
-			memcpy((char *)conf->requests + done, &req, sizeof(req));
 		}
 		done += sizeof(req);
 	}
-	conf->len = done;
-	return 0;
+	conf.len = done;
+	return user_put(to, conf);
 }
 
 static long name_by_index(struct linux_ifreq *req)
@@ -103,18 +103,17 @@ static long name_by_index(struct linux_ifreq *req)
 
 long netif_ioctl(unsigned request, unsigned long arg)
 {
-	struct linux_ifreq *req = (struct linux_ifreq *)arg;
+	struct linux_ifreq req;
 	if (request < 0x8900 || request > 0x89ff)
 		return -ENOTTY;
 	net_up();
 	if (request == SIOCGIFCONF)
-		return list((struct linux_ifconf *)arg);
-	if (!user_ok(req, sizeof(*req), true))
+		return list(arg);
+	if (user_get(&req, arg))
 		return -EFAULT;
-	if (request == SIOCGIFNAME)
-		return name_by_index(req);
-	struct netif *netif = by_name(req->name);
-	return netif ? answer(netif, req, request) : -ENODEV;
+	struct netif *netif = request == SIOCGIFNAME ? NULL : by_name(req.name);
+	long result = request == SIOCGIFNAME ? name_by_index(&req) : netif ? answer(netif, &req, request) : -ENODEV;
+	return result ? result : user_put(arg, req);
 }
 
 unsigned ifconf_mtu(const struct netif *netif)

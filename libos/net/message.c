@@ -2,30 +2,22 @@
 /* Moves bytes between a message and the program's memory, piece by piece. */
 #include "libos/net/socket.h"
 
-/* Memory of libos itself: a file that is sent from where it lies. The program cannot name it, user_ok refuses it. */
-static bool is_ours(const void *p, size_t n)
-{
-	uint64_t start = (uint64_t)p;
-	return start >= LV_WINDOW && start + n <= LV_WINDOW_END;
-}
-
-void *message_piece(struct message *m, size_t want, size_t *got, bool write)
+/* The next contiguous piece: at most want bytes of it, 0 when nothing is left. */
+static size_t piece(struct message *m, size_t want)
 {
 	while (m->iovs && m->iov->iov_len == 0) {
 		m->iov++;
 		m->iovs--;
 	}
-	*got = 0;
-	if (!m->iovs || !m->left || !want)
-		return NULL;
-	size_t n = MIN(want, MIN(m->left, (size_t)m->iov->iov_len));
-	/* Checked anew for each piece: another thread may have unmapped it while this one waited. */
-	if (!is_ours(m->iov->iov_base, n) && !user_ok(m->iov->iov_base, n, write)) {
-		*got = 1;
-		return NULL;
-	}
-	*got = n;
-	return m->iov->iov_base;
+	return m->iovs ? MIN(want, MIN(m->left, (size_t)m->iov->iov_len)) : 0;
+}
+
+const void *message_borrow(struct message *m, size_t want, size_t *n)
+{
+	*n = piece(m, want);
+	if (*n)
+		*n = buffer_present((uaddr_t)m->iov->iov_base, *n);
+	return *n ? m->iov->iov_base : NULL;
 }
 
 void message_advance(struct message *m, size_t n)
@@ -39,14 +31,12 @@ int message_put(struct message *m, const void *data, size_t n)
 {
 	const char *from = data;
 	while (n) {
-		size_t got;
-		void *to = message_piece(m, n, &got, true);
-		if (!to)
+		size_t part = piece(m, n);
+		if (!part || buffer_put((uaddr_t)m->iov->iov_base, from, part) < part)
 			return -EFAULT;
-		memcpy(to, from, got);
-		message_advance(m, got);
-		from += got;
-		n -= got;
+		message_advance(m, part);
+		from += part;
+		n -= part;
 	}
 	return 0;
 }
@@ -55,14 +45,12 @@ int message_get(struct message *m, void *data, size_t n)
 {
 	char *to = data;
 	while (n) {
-		size_t got;
-		const void *from = message_piece(m, n, &got, false);
-		if (!from)
+		size_t part = piece(m, n);
+		if (!part || buffer_get(to, (uaddr_t)m->iov->iov_base, part) < part)
 			return -EFAULT;
-		memcpy(to, from, got);
-		message_advance(m, got);
-		to += got;
-		n -= got;
+		message_advance(m, part);
+		to += part;
+		n -= part;
 	}
 	return 0;
 }
@@ -70,13 +58,15 @@ int message_get(struct message *m, void *data, size_t n)
 void message_add_control(struct message *m, int level, int type, const void *data, size_t n)
 {
 	struct linux_cmsghdr header = {.len = sizeof(header) + n, .level = level, .type = type};
-	size_t room = m->control ? m->control_space - m->control_len : 0;
+	size_t room = m->control_to ? m->control_space - m->control_len : 0;
+	uaddr_t to = m->control_to + m->control_len;
 	if (room < header.len) {
 		m->out_flags |= MSG_CTRUNC;
 		return;
 	}
-	char *to = (char *)m->control + m->control_len;
-	memcpy(to, &header, sizeof(header));
-	memcpy(to + sizeof(header), data, n);
+	if (user_put(to, header) || user_write(to + sizeof(header), data, n)) {
+		m->out_flags |= MSG_CTRUNC;
+		return;
+	}
 	m->control_len += MIN(ALIGN_UP(header.len, 8), room);
 }

@@ -21,7 +21,8 @@ struct message { /* one send or receive; buffers belong to the program */
 	size_t left;       /* bytes still to move */
 	union address *name; /* send: where to, or NULL; receive: from whom, or NULL */
 	uint32_t name_len;   /* in and out */
-	void *control;     /* the program's control messages, checked to be accessible, or NULL */
+	void *control;     /* send: a copy of the control messages, or NULL */
+	uaddr_t control_to; /* receive: where they go in the program's memory, or 0 */
 	size_t control_space; /* receive: bytes that fit */
 	size_t control_len;   /* send: bytes given; receive: bytes written */
 	int out_flags;     /* receive: MSG_TRUNC, MSG_CTRUNC */
@@ -74,8 +75,8 @@ int socket_take_error(struct socket *s); /* negative errno or 0 */
 int64_t socket_broken_pipe(struct message *m); /* SIGPIPE unless MSG_NOSIGNAL; -EPIPE */
 
 /* ---- message.c: moving bytes between messages and the program ---- */
-/* The next contiguous piece of at most want bytes; NULL and *got 0 when none is left, NULL and *got 1 when it is bad memory. */
-void *message_piece(struct message *m, size_t want, size_t *got, bool write);
+/* The next contiguous piece of at most want bytes, to be read before the thread waits; NULL: it cannot be read. left must not be 0. */
+const void *message_borrow(struct message *m, size_t want, size_t *n);
 void message_advance(struct message *m, size_t n);
 int message_put(struct message *m, const void *data, size_t n); /* into the program: 0 or -EFAULT */
 int message_get(struct message *m, void *data, size_t n);       /* from the program: 0 or -EFAULT */

@@ -31,11 +31,8 @@ static int get_address(union address *to, const void *from, uint32_t len)
 {
 	if (len > sizeof(*to))
 		return -EINVAL;
-	if (!user_ok(from, len, false))
-		return -EFAULT;
 	memset(to, 0, sizeof(*to));
-	memcpy(to, from, len);
-	return 0;
+	return user_read(to, from, len);
 }
 
 /* As many bytes as the program has room for; *len gets the true length. */
@@ -43,16 +40,12 @@ static int put_address(const union address *from, uint32_t true_len, void *to, u
 {
 	if (!to)
 		return 0;
-	if (!user_ok(len, sizeof(*len), true))
+	uint32_t room;
+	if (user_get(&room, len))
 		return -EFAULT;
-	if ((int32_t)*len < 0)
+	if ((int32_t)room < 0)
 		return -EINVAL;
-	uint32_t n = MIN(*len, true_len);
-	if (!user_ok(to, n, true))
-		return -EFAULT;
-	memcpy(to, from, n);
-	*len = true_len;
-	return 0;
+	return user_write(to, from, MIN(room, true_len)) ? -EFAULT : user_put(len, true_len);
 }
 
 /* ---- making ---- */
@@ -80,11 +73,10 @@ SYSCALL(socket)
 SYSCALL(socketpair)
 {
 	int type = a[1] & SOCK_TYPE_MASK, flags = a[1] & ~SOCK_TYPE_MASK;
-	int *fds = (int *)a[3];
 	struct socket *one, *two;
 	if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
 		return -EINVAL;
-	if (!user_ok(fds, 2 * sizeof(*fds), true))
+	if (user_touch((uaddr_t)a[3]) || user_touch((uaddr_t)a[3] + sizeof(int)))
 		return -EFAULT;
 	if (a[0] != AF_UNIX)
 		return a[0] == AF_INET || a[0] == AF_INET6 ? -EOPNOTSUPP : -EAFNOSUPPORT;
@@ -99,9 +91,8 @@ SYSCALL(socketpair)
 			fd_close(second);
 		return first < 0 ? first : second;
 	}
-	fds[0] = first;
-	fds[1] = second;
-	return 0;
+	const int fds[2] = {first, second};
+	return user_put(a[3], fds);
 }
 
 SYSCALL(bind)
@@ -208,7 +199,7 @@ SYSCALL(sendto)
 	struct socket *s = get(a[0], &error);
 	if (!s)
 		return error;
-	if (!user_ok((void *)a[1], a[2], false))
+	if (!user_range((uaddr_t)a[1], a[2]))
 		return put(s, -EFAULT);
 	if (a[4]) {
 		error = get_address(&addr, (void *)a[4], a[5]);
@@ -229,7 +220,7 @@ SYSCALL(recvfrom)
 	struct socket *s = get(a[0], &error);
 	if (!s)
 		return error;
-	if (!user_ok((void *)a[1], a[2], true))
+	if (!user_range((uaddr_t)a[1], a[2]))
 		return put(s, -EFAULT);
 	int64_t result = socket_receive(s->file, &m);
 	if (result >= 0 && a[4] && (error = put_address(&addr, m.name_len, (void *)a[4], (uint32_t *)a[5])) < 0)
@@ -237,135 +228,149 @@ SYSCALL(recvfrom)
 	return put(s, result);
 }
 
-/* Fills m from the program's header; the vector is freed by message_done. */
-static int message_load(struct message *m, const struct linux_msghdr *header, union address *addr, bool sending)
+static int load_vector(struct message *m, const struct linux_msghdr *h)
 {
-	struct linux_msghdr h = *header; /* once: the program may change it while we look */
-	if (h.iov_count > MAX_VECTOR)
+	if (h->iov_count > MAX_VECTOR)
 		return -EMSGSIZE;
-	if (!user_ok(h.iov, h.iov_count * sizeof(*h.iov), false))
-		return -EFAULT;
-	if (h.control_len > MAX_CONTROL)
-		return -ENOBUFS;
-	if (h.control_len && !user_ok(h.control, h.control_len, !sending))
-		return -EFAULT;
-	m->control = h.control_len ? h.control : NULL;
-	m->control_len = sending ? h.control_len : 0;
-	m->control_space = h.control_len;
-	if (sending && h.name && h.name_len > 0) {
-		int result = get_address(addr, h.name, h.name_len);
-		if (result < 0)
-			return result;
-		m->name = addr;
-		m->name_len = h.name_len;
-	} else if (!sending && h.name) {
-		m->name = addr;
-	}
-	m->iovs = h.iov_count;
-	m->iov = m->vector = kmalloc((h.iov_count + !h.iov_count) * sizeof(*h.iov));
+	m->iovs = h->iov_count;
+	m->iov = m->vector = kmalloc((h->iov_count + !h->iov_count) * sizeof(*m->iov));
 	if (!m->iov)
 		return -ENOMEM;
+	if (user_read(m->iov, h->iov, h->iov_count * sizeof(*m->iov)))
+		return -EFAULT;
 	for (int i = 0; i < m->iovs; i++) {
-		m->iov[i] = h.iov[i];
 		if (m->iov[i].iov_len > INT64_MAX - m->left)
 			return -EINVAL;
+		if (!user_range((uaddr_t)m->iov[i].iov_base, m->iov[i].iov_len))
+			return -EFAULT;
 		m->left += m->iov[i].iov_len;
 	}
 	return 0;
 }
 
-static int64_t send_one(struct socket *s, struct linux_msghdr *header, int flags)
+static int load_control(struct message *m, const struct linux_msghdr *h)
+{
+	if (h->control_len > MAX_CONTROL)
+		return -ENOBUFS;
+	if (!h->control_len)
+		return 0;
+	m->control = kmalloc(h->control_len);
+	if (!m->control)
+		return -ENOMEM;
+	m->control_len = h->control_len;
+	return user_read(m->control, h->control, h->control_len);
+}
+
+static void message_free(struct message *m)
+{
+	kfree(m->vector);
+	kfree(m->control);
+}
+
+static int64_t send_one(struct socket *s, uaddr_t header, int flags)
 {
 	union address addr;
 	struct message m = {.flags = flags};
-	if (!user_ok(header, sizeof(*header), false))
+	struct linux_msghdr h;
+	if (user_get(&h, header))
 		return -EFAULT;
-	int64_t result = message_load(&m, header, &addr, true);
+	int64_t result = load_vector(&m, &h);
+	if (result == 0)
+		result = load_control(&m, &h);
+	if (result == 0 && h.name && h.name_len > 0) {
+		result = get_address(&addr, h.name, h.name_len);
+		m.name = &addr;
+		m.name_len = h.name_len;
+	}
 	if (result == 0)
 		result = socket_send(s->file, &m);
-	kfree(m.vector);
+	message_free(&m);
 	return result;
 }
 
-static int64_t receive_one(struct socket *s, struct linux_msghdr *header, int flags)
+static int64_t receive_one(struct socket *s, uaddr_t header, int flags)
 {
 	union address addr;
 	struct message m = {.flags = flags};
-	if (!user_ok(header, sizeof(*header), true))
+	struct linux_msghdr h;
+	if (user_get(&h, header))
 		return -EFAULT;
-	int64_t result = message_load(&m, header, &addr, false);
+	m.control_to = h.control_len ? (uaddr_t)h.control : 0;
+	m.control_space = h.control_len;
+	m.name = h.name ? &addr : NULL;
+	int64_t result = load_vector(&m, &h);
 	if (result == 0)
 		result = socket_receive(s->file, &m);
-	kfree(m.vector);
+	message_free(&m);
 	if (result < 0)
 		return result;
-	if (!user_ok(header, sizeof(*header), true))
-		return -EFAULT;
-	if (header->name && header->name_len >= 0) {
-		uint32_t n = MIN((uint32_t)header->name_len, m.name_len);
-		if (!user_ok(header->name, n, true))
+	if (h.name && h.name_len >= 0) {
+		if (user_write(h.name, &addr, MIN((uint32_t)h.name_len, m.name_len)))
 			return -EFAULT;
-		memcpy(header->name, &addr, n);
-		header->name_len = m.name_len;
+		h.name_len = m.name_len;
 	}
-	header->control_len = m.control_len;
-	header->flags = m.out_flags | (flags & MSG_CMSG_CLOEXEC);
-	return result;
+	h.control_len = m.control_len;
+	h.flags = m.out_flags | (flags & MSG_CMSG_CLOEXEC);
+	return user_put(header, h) ? -EFAULT : result;
 }
 
 SYSCALL(sendmsg)
 {
 	int error;
 	struct socket *s = get(a[0], &error);
-	return s ? put(s, send_one(s, (struct linux_msghdr *)a[1], a[2])) : error;
+	return s ? put(s, send_one(s, a[1], a[2])) : error;
 }
 
 SYSCALL(recvmsg)
 {
 	int error;
 	struct socket *s = get(a[0], &error);
-	return s ? put(s, receive_one(s, (struct linux_msghdr *)a[1], a[2])) : error;
+	return s ? put(s, receive_one(s, a[1], a[2])) : error;
+}
+
+static void put_length(uaddr_t message, int64_t result)
+{
+	uint32_t n = result;
+	user_put(message + offsetof(struct linux_mmsghdr, len), n); /* the datagram has gone, whatever comes of this */
 }
 
 SYSCALL(sendmmsg)
 {
-	struct linux_mmsghdr *message = (struct linux_mmsghdr *)a[1];
+	uaddr_t message = a[1];
 	unsigned count = MIN((unsigned long)a[2], MAX_VECTOR), done = 0;
 	int error;
 	int64_t result = 0;
 	struct socket *s = get(a[0], &error);
 	if (!s)
 		return error;
-	for (; done < count; done++) {
-		if ((result = send_one(s, &message[done].header, a[3])) < 0)
+	for (; done < count; done++, message += sizeof(struct linux_mmsghdr)) {
+		if ((result = send_one(s, message, a[3])) < 0)
 			break;
-		if (user_ok(&message[done].len, sizeof(uint32_t), true))
-			message[done].len = result;
+		put_length(message, result);
 	}
 	return put(s, done ? done : result);
 }
 
 SYSCALL(recvmmsg)
 {
-	struct linux_mmsghdr *message = (struct linux_mmsghdr *)a[1];
-	const struct timespec *timeout = (const struct timespec *)a[4];
+	uaddr_t message = a[1];
+	struct timespec timeout;
 	unsigned count = MIN((unsigned long)a[2], MAX_VECTOR), done = 0;
 	int error, flags = a[3];
 	int64_t result = 0;
-	if (timeout && !user_ok(timeout, sizeof(*timeout), false))
+	if (a[4] && user_get(&timeout, a[4]))
 		return -EFAULT;
-	uint64_t end = timeout ? clock_monotonic() + timeout->tv_sec * NS_PER_S + timeout->tv_nsec : 0;
+	uint64_t end = a[4] ? clock_monotonic() + timeout.tv_sec * NS_PER_S + timeout.tv_nsec : 0;
 	struct socket *s = get(a[0], &error);
 	if (!s)
 		return error;
-	for (; done < count; done++) {
+	for (; done < count; done++, message += sizeof(struct linux_mmsghdr)) {
 		/* As Linux documents it, the time-out is looked at after each datagram only. */
 		if (done && end && clock_monotonic() >= end)
 			break;
-		if ((result = receive_one(s, &message[done].header, flags & ~MSG_WAITFORONE)) < 0)
+		if ((result = receive_one(s, message, flags & ~MSG_WAITFORONE)) < 0)
 			break;
-		if (user_ok(&message[done].len, sizeof(uint32_t), true))
-			message[done].len = result;
+		put_length(message, result);
 		if (flags & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
 	}

@@ -7,6 +7,8 @@
 #include "libos/net/syscalls.list"
 #undef X
 
+#define OPTION_MOST 512 /* bytes: no option that is known here is longer */
+
 enum { LINUX_SO_RCVTIMEO = 20, LINUX_SO_SNDTIMEO = 21, LINUX_SO_RCVTIMEO_NEW = 66, LINUX_SO_SNDTIMEO_NEW = 67 };
 
 static struct socket *get(long fd, int *error)
@@ -82,17 +84,18 @@ static int set_socket(struct socket *s, int option, const void *value, uint32_t 
 SYSCALL(setsockopt)
 {
 	int error;
-	const void *value = (const void *)a[3];
+	uint8_t value[OPTION_MOST] __attribute__((aligned(8)));
+	uint32_t len = MIN((uint32_t)a[4], sizeof(value));
 	struct socket *s = get(a[0], &error);
 	if (!s)
 		return error;
 	if ((int)a[4] < 0)
 		return -EINVAL;
-	if (!user_ok(value, (uint32_t)a[4], false))
+	if (user_read(value, a[3], len))
 		return -EFAULT;
 	if (a[1] == SOL_SOCKET)
-		return set_socket(s, a[2], value, a[4]);
-	return s->proto->setopt ? s->proto->setopt(s, a[1], a[2], value, a[4]) : -ENOPROTOOPT;
+		return set_socket(s, a[2], value, len);
+	return s->proto->setopt ? s->proto->setopt(s, a[1], a[2], value, len) : -ENOPROTOOPT;
 }
 
 static int get_number(struct socket *s, int option, int *number)
@@ -153,21 +156,19 @@ static int get_socket(struct socket *s, int option, void *value, uint32_t *len)
 SYSCALL(getsockopt)
 {
 	int error;
-	void *value = (void *)a[3];
-	uint32_t *user_len = (uint32_t *)a[4];
+	uint8_t value[OPTION_MOST] __attribute__((aligned(8)));
+	uint32_t len;
 	struct socket *s = get(a[0], &error);
 	if (!s)
 		return error;
-	if (!user_ok(user_len, sizeof(*user_len), true))
+	if (user_get(&len, a[4]))
 		return -EFAULT;
-	uint32_t len = *user_len;
 	if ((int32_t)len < 0)
 		return -EINVAL;
-	if (!user_ok(value, len, true))
-		return -EFAULT;
+	len = MIN(len, sizeof(value));
 	int result = a[1] == SOL_SOCKET ? get_socket(s, a[2], value, &len)
 					: s->proto->getopt ? s->proto->getopt(s, a[1], a[2], value, &len) : -ENOPROTOOPT;
-	if (result == 0)
-		*user_len = len;
+	if (result == 0 && (user_write(a[3], value, len) || user_put(a[4], len)))
+		result = -EFAULT;
 	return result;
 }

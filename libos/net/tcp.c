@@ -203,9 +203,9 @@ static int64_t push(struct tcp_socket *t, struct message *m)
 	tcp_segment_adapt(t->pcb, t);
 	while (m->left && t->pcb->snd_buf && t->pcb->snd_queuelen < TCP_SND_QUEUELEN - 64) {
 		size_t n, most = 0xffff - 0xffff % t->pcb->mss;
-		const void *from = message_piece(m, MIN(t->pcb->snd_buf, most), &n, false);
+		const void *from = message_borrow(m, MIN(t->pcb->snd_buf, most), &n);
 		if (!from)
-			return n ? (done ? done : -EFAULT) : done;
+			return done ? done : -EFAULT;
 		uint8_t more = n < m->left || (m->flags & MSG_MORE) || t->cork ? TCP_WRITE_FLAG_MORE : 0;
 		if (tcp_write(t->pcb, from, n, TCP_WRITE_FLAG_COPY | more) != ERR_OK)
 			break;

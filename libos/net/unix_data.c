@@ -71,7 +71,7 @@ static int take_control(struct unix_chunk *chunk, const struct message *m)
 static void give_files(struct unix_chunk *chunk, struct message *m)
 {
 	int fds[MAX_FILES];
-	size_t room = m->control && m->control_space > m->control_len + sizeof(struct linux_cmsghdr)
+	size_t room = m->control_to && m->control_space > m->control_len + sizeof(struct linux_cmsghdr)
 			      ? (m->control_space - m->control_len - sizeof(struct linux_cmsghdr)) / sizeof(int) : 0;
 	unsigned count = 0;
 	for (; count < chunk->file_count && count < room; count++) {

@@ -193,11 +193,6 @@ void signal_send(struct thread *thread, int signo, const struct siginfo_k *info)
 #define FDS 4096
 static struct file *files[FDS];
 
-bool user_ok(const void *p, size_t n, bool write)
-{
-	return (uint64_t)p < 0x800000000000ull && ((uint64_t)p >= 4096 || n == 0);
-}
-
 struct file *file_new(const struct file_ops *ops, uint32_t flags, void *private)
 {
 	struct file *file = kzalloc(sizeof(*file));

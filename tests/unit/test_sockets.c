@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets of libos over lwIP's loopback interface, run on the host. */
 #include "tests/unit/net_services.h"
+#include "tests/unit/user_faults.h"
 
 #include "libos/core/boot.h"
 #include "libos/fs/file.h"
@@ -340,6 +341,7 @@ static void test_backlog(void **state)
 
 static void test_vector(void **state)
 {
+	user_faults_catch();
 	int pair[2];
 	char a[4], b[10];
 	tcp_pair(pair);
@@ -510,6 +512,7 @@ static void test_netlink(void **state)
 
 static void test_refusals(void **state)
 {
+	user_faults_catch();
 	int value = 1, fd = make(AF_INET, SOCK_STREAM);
 	uint32_t len = sizeof(value);
 	assert_int_equal(CALL(socket, 12, SOCK_STREAM, 0), -EAFNOSUPPORT);
