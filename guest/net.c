@@ -177,6 +177,16 @@ static void interface_configure(int fd, const struct guest_config *config)
 	write_resolver(net.dns);
 }
 
+/* One that the image has stays. */
+static void write_hosts(const char *hostname)
+{
+	char text[512];
+	int n = snprintf(text, sizeof(text), "127.0.0.1 localhost\n::1 localhost ip6-localhost\n");
+	if (hostname && *hostname)
+		snprintf(text + n, sizeof(text) - (size_t)n, "127.0.1.1 %.256s\n", hostname);
+	write_file("/etc/hosts", text, O_EXCL);
+}
+
 void net_up(const struct guest_config *config)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -189,7 +199,7 @@ void net_up(const struct guest_config *config)
 	int err = interface_up(fd, "lo");
 	if (err)
 		report_error("network: bring up", "lo", err);
-	write_file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n", O_EXCL);
+	write_hosts(config->hostname);
 	if (config->has_net)
 		interface_configure(fd, config);
 	close(fd);

@@ -277,6 +277,20 @@ int elf_needed(const struct elf *elf, int (*each)(void *context, const char *nam
 	return 0;
 }
 
+bool elf_mentions(const struct elf *elf, const char *name)
+{
+	uint64_t in_segment = 0, size = dynamic_value(elf, DT_STRSZ), len = __builtin_strlen(name) + 1;
+	const char *table = at_vaddr(elf, dynamic_value(elf, DT_STRTAB), &in_segment);
+
+	if (size > in_segment)
+		size = in_segment;
+	/* Linkers let a name lie at the end of a longer one: "setenv" in "unsetenv". */
+	for (uint64_t at = 0; table && at + len <= size; at++)
+		if (table[at] == name[0] && !__builtin_memcmp(table + at, name, len))
+			return true;
+	return false;
+}
+
 const char *elf_runpath(const struct elf *elf)
 {
 	static const int64_t tags[] = { DT_RUNPATH_, DT_RPATH };

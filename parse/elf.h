@@ -41,6 +41,8 @@ struct elf {
 int elf_parse(struct elf *elf, const void *file, size_t size, const char **why);
 /* Calls each(context, name) for every DT_NEEDED; stops at the first non-zero answer and returns it. -ENOEXEC: damaged. */
 int elf_needed(const struct elf *elf, int (*each)(void *context, const char *name), void *context);
+/* Whether name is among the strings of the dynamic section, at the end of one at least: a symbol that is imported or exported, or a library. */
+bool elf_mentions(const struct elf *elf, const char *name);
 /* DT_RUNPATH, else DT_RPATH, else NULL; in the file, terminated. */
 const char *elf_runpath(const struct elf *elf);
 /* The function symbol (.symtab, else .dynsym) that covers vaddr: its name and *offset into it; NULL: none. */

@@ -192,6 +192,7 @@ int cache_store(const struct cache *cache, const char *key, const struct packed 
 	if (fstat(packed->fd, &st))
 		return error_set(error, -errno, "%s: %s", packed->path, strerror(errno));
 	struct index_head head = { INDEX_MAGIC, file_fingerprint(&st), packed->need, (uint32_t)packed->args.count, 0 };
+	head.records = (uint32_t)plan->also_count;
 	for (size_t i = 0; i < plan->count; i++)
 		head.records += plan->entry[i].depends != NULL;
 	text_add(&text, &head, sizeof(head));
@@ -205,6 +206,10 @@ int cache_store(const struct cache *cache, const char *key, const struct packed 
 			continue;
 		text_add(&text, &plan->entry[i].fingerprint, sizeof(uint64_t));
 		put_string(&text, plan->entry[i].depends);
+	}
+	for (size_t i = 0; i < plan->also_count; i++) {
+		text_add(&text, &plan->also[i].fingerprint, sizeof(uint64_t));
+		put_string(&text, plan->also[i].path);
 	}
 	char *path = index_path(key);
 	int err = file_write(cache->dir, path, text.data, text.size, 0600);

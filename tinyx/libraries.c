@@ -17,6 +17,8 @@
 
 #define CONF_MAX (64 * 1024)
 #define CONF_DEPTH 8
+#define SCAN_MAX (64u << 20) /* of a file in which text is looked for */
+#define LIBRARY_NAME_MAX 64
 
 struct mapped { /* data NULL: not mapped */
 	void *data;
@@ -193,6 +195,7 @@ static char *find_library(const struct strings *dirs, const char *runpath, const
 
 struct walk {
 	struct plan *plan;
+	struct library_wants *wants;
 	struct strings dirs;
 	struct strings known; /* names found already, by any object */
 	const struct elf *elf;
@@ -239,7 +242,78 @@ static int add_interpreter(struct walk *walk)
 	return err ? error_prefix(walk->error, "%s needs the interpreter %s", walk->object, interp) : 0;
 }
 
-static int add_for(struct walk *walk, const char *host)
+static bool has_text(const struct mapped *map, const char *text)
+{
+	return map->size <= SCAN_MAX && memmem(map->data, map->size, text, strlen(text));
+}
+
+/*
+ * Who sets a zone and reads it, or names the directory, reads zones. The C library does so itself: where it is linked in, its name of the
+ * directory has no slash at the end, as others' have.
+ */
+static bool reads_zones(const struct elf *elf, const struct mapped *map)
+{
+	if (!elf->dynamic_size || (!elf->interp && !elf_mentions(elf, "libc.so.6")))
+		return has_text(map, "/usr/share/zoneinfo/");
+	return (elf_mentions(elf, "tzset") && (elf_mentions(elf, "setenv") || elf_mentions(elf, "putenv"))) || has_text(map, "/usr/share/zoneinfo");
+}
+
+static bool is_c_library(const char *host)
+{
+	const char *base = strrchr(host, '/') + 1;
+	return !strcmp(base, "libc.so.6") || text_starts(base, "ld-linux") || text_starts(base, "ld-musl");
+}
+
+/* Only the program and its own libraries are asked: a package has files for everything, of which one is used now and then. */
+static void note_wants(struct walk *walk, const char *host, const struct elf *elf, const struct mapped *map)
+{
+	if (!walk->wants->libc && text_ends(host, "/libc.so.6"))
+		walk->wants->libc = realpath(host, NULL);
+	if (!walk->strict || is_c_library(host))
+		return;
+	walk->wants->converters = walk->wants->converters || elf_mentions(elf, "iconv_open");
+	walk->wants->zones = walk->wants->zones || reads_zones(elf, map);
+}
+
+/* Adds a library that may be opened, if the host has it. */
+static void add_possible(struct walk *walk, const char *name)
+{
+	bool configured;
+	struct error ignored;
+	char *path = strings_have(&walk->known, name) ? NULL : find_library(&walk->dirs, NULL, "", name, &configured);
+	if (path && !plan_add(walk->plan, path, false, &ignored))
+		strings_add(&walk->known, name);
+	free(path);
+}
+
+/* "libNAME.so.N" between two zero bytes, around the ".so" at at. */
+static char *library_name(const struct mapped *map, const char *at)
+{
+	const char *data = map->data, *end = data + map->size, *start = at;
+	while (start > data && start[-1] && at - start < LIBRARY_NAME_MAX)
+		start--;
+	size_t len = strnlen(start, (size_t)(end - start));
+	if (start == data || start[-1] || len >= LIBRARY_NAME_MAX || start + len == end || !text_starts(start, "lib") ||
+	    strspn(start, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.") != len)
+		return NULL;
+	return alloc_copy(start);
+}
+
+/* The names that a program has for dlopen(). */
+static void add_opened(struct walk *walk, const struct elf *elf, const struct mapped *map)
+{
+	const char *data = map->data, *end = data + map->size;
+	if (map->size > SCAN_MAX || !elf_mentions(elf, "dlopen"))
+		return;
+	for (const char *at = data; (at = memmem(at, (size_t)(end - at), ".so", 3)); at += 3) {
+		char *name = library_name(map, at);
+		if (name)
+			add_possible(walk, name);
+		free(name);
+	}
+}
+
+static int add_for(struct walk *walk, const char *host, bool is_program)
 {
 	struct mapped map;
 	struct elf elf;
@@ -250,6 +324,9 @@ static int add_for(struct walk *walk, const char *host)
 	if (!elf_parse(&elf, map.data, map.size, &why)) {
 		walk->elf = &elf;
 		walk->object = host;
+		note_wants(walk, host, &elf, &map);
+		if (is_program)
+			add_opened(walk, &elf, &map);
 		err = add_interpreter(walk);
 		if (!err)
 			err = elf_needed(&elf, add_needed, walk);
@@ -262,40 +339,58 @@ static int add_for(struct walk *walk, const char *host)
 	return err;
 }
 
-static bool may_be_elf(const struct plan_entry *entry)
+/* Neither mode nor name tell: what npm installs is called *.node and cannot be executed. */
+static bool is_elf(const struct plan_entry *entry)
 {
-	const char *base = strrchr(entry->guest, '/');
-	return entry->kind == PLAN_FILE && entry->size > 64 && ((entry->mode & 0111) || strstr(base, ".so"));
+	return entry->kind == PLAN_FILE && entry->size > 64 && usable(entry->source);
 }
 
-static int add_range(struct walk *walk, size_t from, size_t to)
+/* programs: the number of entries at the beginning of the plan that are to run. */
+static int add_range(struct walk *walk, size_t from, size_t to, size_t programs)
 {
 	int err = 0;
 	for (size_t i = from; i < to && !err; i++) {
-		if (!may_be_elf(&walk->plan->entry[i]))
+		if (!is_elf(&walk->plan->entry[i]))
 			continue;
 		/* The plan grows meanwhile, and its table moves. */
 		char *host = alloc_copy(walk->plan->entry[i].source);
-		err = add_for(walk, host);
+		err = add_for(walk, host, i < programs);
 		free(host);
 	}
 	return err;
 }
 
-int libraries_add(struct plan *plan, size_t strict, struct error *error)
+/* What was one with the C library in other versions of it, and what it opens: no file names them, or only one that comes at run time. */
+static void add_companions(struct walk *walk)
 {
-	struct walk walk = { .plan = plan, .strict = true, .error = error };
+	static const char *const names[] = { "libgcc_s.so.1", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libanl.so.1",
+		"libresolv.so.2", "libnss_files.so.2", "libnss_dns.so.2" };
+	for (size_t i = 0; i < COUNT(names); i++)
+		add_possible(walk, names[i]);
+}
+
+void library_wants_free(struct library_wants *wants)
+{
+	free(wants->libc);
+	*wants = (struct library_wants){ 0 };
+}
+
+int libraries_add(struct plan *plan, size_t strict, struct library_wants *wants, struct error *error)
+{
+	struct walk walk = { .plan = plan, .wants = wants, .strict = true, .error = error };
 	system_dirs(&walk.dirs);
 	/* What was found for a strict file is as necessary as itself; only then come the others and what they need. */
 	size_t given = plan->count, done = given;
-	int err = add_range(&walk, 0, strict);
+	int err = add_range(&walk, 0, strict, strict);
 	for (size_t end; !err && done < (end = plan->count); done = end)
-		err = add_range(&walk, done, end);
+		err = add_range(&walk, done, end, 0);
 	walk.strict = false;
 	if (!err)
-		err = add_range(&walk, strict, given);
+		err = add_range(&walk, strict, given, 0);
 	for (size_t end; !err && done < (end = plan->count); done = end)
-		err = add_range(&walk, done, end);
+		err = add_range(&walk, done, end, 0);
+	if (wants->libc)
+		add_companions(&walk);
 	strings_free(&walk.dirs);
 	strings_free(&walk.known);
 	return err;

@@ -20,10 +20,19 @@ struct program_facts {
  * with a message that names the file.
  */
 int program_check(const char *host, struct program_facts *facts, struct error *error);
+struct library_wants { /* what the files whose libraries were looked for will open, too; zero-initialised */
+	char *libc;	 /* where GNU's C library is on the host; NULL: it does not come along */
+	bool zones;	 /* they read time zones other than that of the host */
+	bool converters; /* they call iconv_open() */
+};
+void library_wants_free(struct library_wants *wants);
+
 /*
  * Adds what the ELF files of the plan need, and what those need, until nothing is missing. Files with an index below
  * strict must find everything (-ENOENT: "missing library ..., needed by ..."); for the others a missing library is logged.
+ * With GNU's C library come those that it opens itself, or that were part of it in other versions; with a program that calls
+ * dlopen() those that it names. ELF files are known by their first bytes, whatever their mode and name.
  */
-int libraries_add(struct plan *plan, size_t strict, struct error *error);
+int libraries_add(struct plan *plan, size_t strict, struct library_wants *wants, struct error *error);
 
 #endif

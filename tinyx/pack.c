@@ -16,9 +16,10 @@
 #include "tinyx/companions.h"
 #include "tinyx/erofs_write.h"
 #include "tinyx/libraries.h"
+#include "tinyx/runtime.h"
 #include "tinyx/stage.h"
 
-#define KEY_VERSION "lightvm-pack-5" /* a change of what is packed makes every cached image stale */
+#define KEY_VERSION "lightvm-pack-6" /* a change of what is packed makes every cached image stale */
 #define SCRIPTS_MAX 4		     /* as the kernel: a script's interpreter may be a script */
 #define LINE_MAX_SCRIPT 256
 #define SWEEP_MS 50 /* of a start: what killed packings left must not hold it up */
@@ -167,12 +168,11 @@ static int add_program(const struct pack_request *request, struct plan *plan, st
 
 /* ---- what every program may expect ---- */
 
-static void add_base(struct plan *plan, const char *timezone)
+static void add_base(struct plan *plan)
 {
 	static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n"
 				     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
 	static const char group[] = "root:x:0:\ntty:x:5:\nwww-data:x:33:\nnogroup:x:65534:\n";
-	static const char hosts[] = "127.0.0.1\tlocalhost\n";
 	static const char nsswitch[] = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n";
 	static const char *const dirs[] = { "/dev", "/proc", "/sys", "/run", "/root", "/var", "/usr", "/etc" };
 	static const char *const files[] = { "/etc/services", "/etc/protocols" };
@@ -182,16 +182,10 @@ static void add_base(struct plan *plan, const char *timezone)
 	plan_dir(plan, "/var/tmp", 01777);
 	plan_data(plan, "/etc/passwd", 0644, passwd, sizeof(passwd) - 1);
 	plan_data(plan, "/etc/group", 0644, group, sizeof(group) - 1);
-	plan_data(plan, "/etc/hosts", 0644, hosts, sizeof(hosts) - 1);
 	plan_data(plan, "/etc/nsswitch.conf", 0644, nsswitch, sizeof(nsswitch) - 1);
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
 		plan_add(plan, files[i], false, NULL);
-	plan_add(plan, "/etc/localtime", false, NULL);
-	if (timezone && !strstr(timezone, "..")) {
-		char *zone = alloc_format("/usr/share/zoneinfo/%s", timezone);
-		plan_add(plan, zone, false, NULL);
-		free(zone);
-	}
+	plan_link(plan, "/etc/mtab", "/proc/self/mounts");
 }
 
 /* A program with a TLS library will want to know whom to trust. */
@@ -266,11 +260,16 @@ static int make_plan(const struct pack_request *request, struct plan *plan, stru
 		err = companions_add(plan, packed->program, error);
 	if (!err)
 		err = add_volumes(plan, request->volumes, error);
+	struct library_wants wants = { 0 };
 	if (!err)
-		err = libraries_add(plan, strict, error);
+		err = libraries_add(plan, strict, &wants, error);
+	if (!err) {
+		runtime_add(plan, &wants, request->timezone);
+		add_base(plan);
+	}
+	library_wants_free(&wants);
 	if (err)
 		return err;
-	add_base(plan, request->timezone);
 	add_certificates(plan);
 	add_manifest(plan, request, packed);
 	return 0;

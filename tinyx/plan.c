@@ -174,6 +174,15 @@ void plan_link(struct plan *plan, const char *guest, const char *target)
 	table_put(plan, (struct plan_entry){ .guest = path, .kind = PLAN_LINK, .mode = 0777, .source = alloc_copy(target) }, false);
 }
 
+void plan_depend(struct plan *plan, const char *host)
+{
+	struct stat st;
+	if (lstat(host, &st))
+		return;
+	plan->also = alloc_again(plan->also, (plan->also_count + 1) * sizeof(*plan->also));
+	plan->also[plan->also_count++] = (struct plan_depends){ .path = alloc_copy(host), .fingerprint = file_fingerprint(&st) };
+}
+
 /* ---- from the host ---- */
 
 static char *link_target(const char *host, size_t size)
@@ -338,6 +347,9 @@ void plan_free(struct plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++)
 		entry_clear(&plan->entry[i]);
+	for (size_t i = 0; i < plan->also_count; i++)
+		free(plan->also[i].path);
+	free(plan->also);
 	free(plan->entry);
 	free(plan->slot);
 	*plan = (struct plan){ 0 };

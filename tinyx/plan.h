@@ -44,6 +44,11 @@ struct plan { /* zero-initialised: empty */
 	size_t count, room;
 	uint32_t *slot; /* open hash table over guest paths: index + 1 */
 	size_t slots;
+	struct plan_depends {
+		char *path;
+		uint64_t fingerprint;
+	} *also; /* more host paths whose change makes the plan stale */
+	size_t also_count;
 	size_t files; /* seen so far, while somebody watches */
 	const struct pack_watch *watch; /* is told while trees are walked */
 	bool lenient; /* a tree's unreadable files, static libraries and tests are passed over */
@@ -63,6 +68,8 @@ int plan_add_as(struct plan *plan, const char *host, const char *guest, struct e
 void plan_dir(struct plan *plan, const char *guest, mode_t mode);
 void plan_data(struct plan *plan, const char *guest, mode_t mode, const void *data, size_t size);
 void plan_link(struct plan *plan, const char *guest, const char *target);
+/* The plan rests on this path of the host, too (itself, not what a link leads to), though it may not be in the image. */
+void plan_depend(struct plan *plan, const char *host);
 /* NULL: not planned. Valid until the next addition. */
 const struct plan_entry *plan_find(const struct plan *plan, const char *guest);
 void plan_free(struct plan *plan);

@@ -151,8 +151,12 @@ void stage_sweep(int dir, unsigned ms)
 			close(fd);
 		return;
 	}
-	for (struct dirent *entry; !is_over(deadline) && (entry = readdir(stream));)
-		if (text_starts(entry->d_name, PREFIX))
-			sweep_one(dir, entry->d_name, deadline);
+	for (struct dirent *entry; (entry = readdir(stream));) {
+		if (!text_starts(entry->d_name, PREFIX))
+			continue;
+		sweep_one(dir, entry->d_name, deadline);
+		if (is_over(deadline))
+			break;
+	}
 	closedir(stream);
 }

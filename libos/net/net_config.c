@@ -37,10 +37,9 @@ static void write_hosts(void)
 void net_config_resolver(void)
 {
 	const struct lv_net_config *net = config();
-	if (!net)
-		return;
-	write_name_server(net->dns);
-	write_hosts();
+	write_hosts(); /* the machine's own name resolves without a network, too */
+	if (net)
+		write_name_server(net->dns);
 }
 
 /* lwIP's DHCP client reports name servers through the interface of its DNS client, which is not built. */

@@ -101,6 +101,10 @@ static void test_good(void **state)
 	assert_int_equal(elf_needed(&elf, collect, names), 0);
 	assert_string_equal(names, "libone.so libtwo.so ");
 	assert_string_equal(elf_runpath(&elf), "/opt/lib");
+	assert_true(elf_mentions(&elf, "libtwo.so"));
+	assert_true(elf_mentions(&elf, "two.so")); /* the end of a longer name */
+	assert_false(elf_mentions(&elf, "libtwo"));
+	assert_false(elf_mentions(&elf, "libthree.so"));
 	assert_null(elf_symbol(&elf, 0x100, NULL));
 	assert_int_equal(elf_symbol_value(&elf, "main"), 0);
 }
@@ -338,6 +342,7 @@ static void try_all(const uint8_t *data, size_t size)
 		return;
 	elf_needed(&elf, stop_at_second, &calls);
 	elf_runpath(&elf);
+	elf_mentions(&elf, "no such symbol");
 	elf_symbol(&elf, elf.entry, &offset);
 	elf_symbol_value(&elf, "no such symbol");
 }

@@ -161,7 +161,11 @@ static void libraries_of_a_program(void **state)
 	struct plan plan = { 0 };
 	struct error error = { 0 };
 	assert_int_equal(plan_add(&plan, "/bin/sh", false, &error), 0);
-	assert_int_equal(libraries_add(&plan, plan.count, &error), 0);
+	struct library_wants wants = { 0 };
+	assert_int_equal(libraries_add(&plan, plan.count, &wants, &error), 0);
+	assert_non_null(wants.libc);
+	assert_false(wants.converters);
+	library_wants_free(&wants);
 	int libc = 0, loader = 0;
 	for (size_t i = 0; i < plan.count; i++) {
 		libc += text_ends(plan.entry[i].guest, "/libc.so.6");

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What programs open only while they run, and no file names for the dynamic linker: the image has it.
+# timeout: 120
+. "$(dirname "$0")/lib.sh"
+
+cat >"$work/runtime.c" <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <iconv.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <mntent.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static void *sleeper(void *unused)
+{
+	for (;;)
+		pause();
+	return unused;
+}
+
+/* Says what was got of each thing; the process is the judge. */
+int main(int argc, char **argv)
+{
+	static const char *const companions[] = { "libpthread.so.0", "librt.so.1", "libutil.so.1", "libresolv.so.2" };
+	char name[256] = "", japanese[] = "\x82\xa0", out[8] = "", *from = japanese, *to = out;
+	size_t left = 2, room = sizeof(out);
+	pthread_t thread;
+	void *result = NULL, *zip = dlopen("libz.so.1", RTLD_NOW);
+	printf("libz %s\n", zip && dlsym(zip, "crc32") ? "opened" : dlerror());
+	for (unsigned i = 0; i < sizeof(companions) / sizeof(*companions); i++)
+		printf("%s %s\n", companions[i], dlopen(companions[i], RTLD_NOW) ? "opened" : dlerror());
+	iconv_t convert = iconv_open("UTF-8", "SHIFT_JIS");
+	printf("iconv %s\n", convert == (iconv_t)-1 || iconv(convert, &from, &left, &to, &room) ? "failed" : out);
+	printf("locale %s %s\n", setlocale(LC_ALL, "C.UTF-8"), nl_langinfo(CODESET));
+	for (int i = 1; i < argc; i++) {
+		time_t summer = 1720000000;
+		setenv("TZ", argv[i], 1);
+		tzset();
+		strftime(name, sizeof(name), "%c %Z %z", localtime(&summer));
+		printf("%s: %s\n", argv[i], name);
+	}
+	pthread_create(&thread, NULL, sleeper, NULL);
+	pthread_cancel(thread);
+	pthread_join(thread, &result);
+	printf("thread %s\n", result == PTHREAD_CANCELED ? "cancelled" : "went on");
+	FILE *mounts = setmntent("/etc/mtab", "r");
+	printf("mtab %s\n", mounts && getmntent(mounts) ? "has a line" : "has none");
+	struct addrinfo *found, hints = { .ai_family = AF_INET };
+	gethostname(name, sizeof(name));
+	int err = getaddrinfo("localhost", NULL, &hints, &found);
+	printf("localhost %s\n", err ? gai_strerror(err) : "resolves");
+	err = getenv("OWN_NAME") ? getaddrinfo(name, NULL, &hints, &found) : 0;
+	printf("own name %s\n", err ? gai_strerror(err) : "resolves");
+	return 0;
+}
+C
+gcc -pthread -o "$work/runtime" "$work/runtime.c"
+same 'libraries, converters, locale, zones, threads' -e OWN_NAME=1 -- "$work/runtime" UTC Europe/Berlin Asia/Tokyo
+same 'without a network' --net none -h some-name -e OWN_NAME=1 -- "$work/runtime" America/New_York
+same 'the zones of a language' -- /usr/bin/python3 -c 'import zoneinfo; print(zoneinfo.ZoneInfo("Europe/Berlin"), len(zoneinfo.available_timezones()) > 300)'
+export TZ=Europe/Berlin
+same "a zone that was asked for" -e TZ=$TZ -- /bin/date -d @1720000000
+unset TZ
+check 'zones are there whole or not at all' sh -c '! "$@"' - "$lightvm" run --rm /bin/cat /usr/share/zoneinfo/Etc/UTC
+same 'the time of the host, without zones' -- /bin/cat /etc/localtime
+
+# Terminals come with the library that describes them.
+printf 'int setupterm(const char *, int, int *); int tigetnum(const char *); int printf(const char *, ...);\nint main(void) { int err; printf("%%d", setupterm("xterm", 1, &err)); return printf(" %%d\\n", tigetnum("colors")) < 0; }\n' >"$work/terminal.c"
+gcc -o "$work/terminal" "$work/terminal.c" -l:libtinfo.so.6
+same 'descriptions of terminals' -- "$work/terminal"
+
+# A native module as package managers of languages install them: any name, no right to execute.
+mkdir "$work/module" "$work/elsewhere"
+printf 'int seven(void) { return 7; }\n' >"$work/helper.c"
+gcc -shared -fpic -o "$work/elsewhere/libhelper-of-lightvm.so" "$work/helper.c"
+printf 'int seven(void);\nint sum(void) { return seven() + 35; }\n' >"$work/module.c"
+gcc -shared -fpic -o "$work/module/sum.node" "$work/module.c" -L"$work/elsewhere" -lhelper-of-lightvm -Wl,-rpath,"$work/elsewhere"
+chmod 644 "$work/module/sum.node"
+printf 'import ctypes, sys\nprint(ctypes.CDLL(sys.argv[1]).sum())\n' >"$work/module/load.py"
+same 'a module of any name and mode gets its libraries' -v "$work/module:$work/module" -- /usr/bin/python3 "$work/module/load.py" "$work/module/sum.node"
+finish

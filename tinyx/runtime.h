@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What programs open without naming it to the dynamic linker: companions of the C library, its locale C.UTF-8, time zones, converters of
+ * character sets, descriptions of terminals. By rule, from what a program imports, so that small programs stay small. A
+ * directory that comes along is whole: programs take one that is there for all there is.
+ */
+#ifndef LV_TINYX_RUNTIME_H
+#define LV_TINYX_RUNTIME_H
+
+#include "tinyx/libraries.h"
+#include "tinyx/plan.h"
+
+/* wants: from libraries_add; zone: "Area/City" that the user asked for, or NULL. What the host has not is left out. */
+void runtime_add(struct plan *plan, const struct library_wants *wants, const char *zone);
+
+#endif
