@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What PID 1 of a Linux guest is told: a file in the initial RAM disk, written by the command line. The same bytes tell
- * the agent (abi/agent.h) which program to start beside the first one. A header, then records: type, size, that many
- * bytes, zeroes up to a multiple of four. Little-endian; addresses in network byte order.
+ * the agent (abi/agent.h) which program to start beside the first one. Records, as in abi/records.h; addresses in network byte order.
  */
 #ifndef LV_ABI_GUEST_CONFIG_H
 #define LV_ABI_GUEST_CONFIG_H
@@ -10,25 +9,12 @@
 #include <assert.h>
 #include <stdint.h>
 
+#include "abi/records.h"
+
 #define LV_GUEST_CONFIG_PATH "/lightvm.config"
 #define LV_GUEST_CONFIG_MAGIC 0x4743564cu /* "LVCG" */
 #define LV_GUEST_CONFIG_VERSION 1
 #define LV_GUEST_CONFIG_MAX (4u << 20) /* bytes, with the header; Linux takes at most 2 MiB of arguments and environment */
-#define LV_GUEST_RECORDS_MAX 65536u
-
-struct lv_guest_config {
-	uint32_t magic;
-	uint32_t version;
-	uint32_t size; /* of the whole, this header included */
-	uint32_t records;
-};
-static_assert(sizeof(struct lv_guest_config) == 16, "guest configuration layout");
-
-struct lv_guest_record {
-	uint32_t type; /* enum lv_guest_record_type; one that PID 1 does not know is an error: both come from one build */
-	uint32_t size; /* of what follows */
-};
-static_assert(sizeof(struct lv_guest_record) == 8, "guest record layout");
 
 /* Strings end with their only zero byte, which size counts. What is not marked "any number" may be there once. */
 enum lv_guest_record_type {

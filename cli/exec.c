@@ -17,7 +17,7 @@
 #include "base/number.h"
 #include "node/agent_client.h"
 #include "cli/all_verbs.h"
-#include "node/guest_initrd.h"
+#include "node/records_write.h"
 #include "cli/terminal.h"
 
 #define INTERRUPTS_TO_LEAVE 3
@@ -56,7 +56,7 @@ static int put_env(const struct exec_options *given, struct text *out, struct er
 {
 	if (given->tty && getenv("TERM")) {
 		char *term = alloc_format("TERM=%s", getenv("TERM"));
-		guest_string(out, LV_GUEST_ENV, term);
+		records_add_string(out, LV_GUEST_ENV, term);
 		free(term);
 	}
 	for (size_t i = 0; i < given->env.count; i++) {
@@ -66,7 +66,7 @@ static int put_env(const struct exec_options *given, struct text *out, struct er
 		if (!value)
 			continue;
 		char *pair = value == word ? alloc_copy(word) : alloc_format("%s=%s", word, value);
-		guest_string(out, LV_GUEST_ENV, pair);
+		records_add_string(out, LV_GUEST_ENV, pair);
 		free(pair);
 	}
 	return 0;
@@ -79,17 +79,17 @@ static int make_request(const struct exec_options *given, struct operands operan
 		return error_set(error, -EINVAL, "--workdir \"%s\" is not an absolute path", given->workdir);
 	if (given->tty)
 		terminal_size(&streams.rows, &streams.columns);
-	guest_begin(out);
-	guest_string(out, LV_GUEST_PROGRAM, operands.argv[1]);
+	records_begin(out, LV_GUEST_CONFIG_MAGIC, LV_GUEST_CONFIG_VERSION);
+	records_add_string(out, LV_GUEST_PROGRAM, operands.argv[1]);
 	for (int i = 1; i < operands.argc; i++)
-		guest_string(out, LV_GUEST_ARG, operands.argv[i]);
+		records_add_string(out, LV_GUEST_ARG, operands.argv[i]);
 	if (given->workdir)
-		guest_string(out, LV_GUEST_CWD, given->workdir);
+		records_add_string(out, LV_GUEST_CWD, given->workdir);
 	if (given->user)
-		guest_string(out, LV_GUEST_USER, given->user);
-	guest_record(out, LV_GUEST_STREAMS, &streams, sizeof(streams));
+		records_add_string(out, LV_GUEST_USER, given->user);
+	records_add(out, LV_GUEST_STREAMS, &streams, sizeof(streams));
 	int err = put_env(given, out, error);
-	guest_end(out);
+	records_end(out);
 	if (!err && out->size > LV_AGENT_REQUEST_MAX)
 		err = error_set(error, -E2BIG, "arguments and environment take %zu bytes; they can have %u", out->size, LV_AGENT_REQUEST_MAX);
 	return err;

@@ -14,36 +14,10 @@
 #include "abi/guest_config.h"
 #include "base/file.h"
 #include "node/node_paths.h"
+#include "node/records_write.h"
 #include "tinyx/cpio.h"
 
 #define ARCHIVE_MAX (16u << 20)
-
-/* ---- records ---- */
-
-void guest_begin(struct text *out)
-{
-	struct lv_guest_config header = { .magic = LV_GUEST_CONFIG_MAGIC, .version = LV_GUEST_CONFIG_VERSION };
-	text_add(out, &header, sizeof(header));
-}
-
-void guest_record(struct text *out, uint32_t type, const void *data, size_t size)
-{
-	struct lv_guest_record record = { .type = type, .size = (uint32_t)size };
-	text_add(out, &record, sizeof(record));
-	text_add(out, data, size);
-	text_add(out, "\0\0\0", -size % 4);
-	((struct lv_guest_config *)out->data)->records++;
-}
-
-void guest_string(struct text *out, uint32_t type, const char *string)
-{
-	guest_record(out, type, string, strlen(string) + 1);
-}
-
-void guest_end(struct text *out)
-{
-	((struct lv_guest_config *)out->data)->size = (uint32_t)out->size;
-}
 
 /* ---- the VM's configuration ---- */
 
@@ -68,7 +42,7 @@ static void put_streams(const struct vm_config *config, struct text *out)
 		streams.rows = size.ws_row;
 		streams.columns = size.ws_col;
 	}
-	guest_record(out, LV_GUEST_STREAMS, &streams, sizeof(streams));
+	records_add(out, LV_GUEST_STREAMS, &streams, sizeof(streams));
 }
 
 static void put_net(const struct net_spec *spec, struct text *out)
@@ -76,32 +50,32 @@ static void put_net(const struct net_spec *spec, struct text *out)
 	struct lv_guest_net net = { .ip = spec->ip, .netmask = spec->mask, .gateway = spec->gateway, .dns = spec->dns, .mtu = spec->mtu,
 				    .flags = spec->kind == NET_PASST ? LV_GUEST_NET_PASST : 0 };
 	if (spec->kind != NET_NONE)
-		guest_record(out, LV_GUEST_NET, &net, sizeof(net));
+		records_add(out, LV_GUEST_NET, &net, sizeof(net));
 }
 
 void guest_config_make(const struct vm_config *config, struct text *out)
 {
 	char user[32], overlay[] = "/dev/vdb";
-	guest_begin(out);
-	guest_string(out, LV_GUEST_PROGRAM, config->program);
+	records_begin(out, LV_GUEST_CONFIG_MAGIC, LV_GUEST_CONFIG_VERSION);
+	records_add_string(out, LV_GUEST_PROGRAM, config->program);
 	for (size_t i = 0; i < config->args.count; i++)
-		guest_string(out, LV_GUEST_ARG, config->args.item[i]);
+		records_add_string(out, LV_GUEST_ARG, config->args.item[i]);
 	for (size_t i = 0; i < config->env.count; i++)
-		guest_string(out, LV_GUEST_ENV, config->env.item[i]);
-	guest_string(out, LV_GUEST_CWD, config->cwd);
-	guest_string(out, LV_GUEST_HOSTNAME, config->hostname);
+		records_add_string(out, LV_GUEST_ENV, config->env.item[i]);
+	records_add_string(out, LV_GUEST_CWD, config->cwd);
+	records_add_string(out, LV_GUEST_HOSTNAME, config->hostname);
 	snprintf(user, sizeof(user), "%u:%u", config->uid, config->gid);
 	if (config->uid || config->gid)
-		guest_string(out, LV_GUEST_USER, user);
+		records_add_string(out, LV_GUEST_USER, user);
 	put_streams(config, out);
 	put_net(&config->net, out);
 	/* Disks come after the image, which is vda. */
 	for (size_t i = 0; i < config->disks; i++) {
 		overlay[sizeof(overlay) - 2] = (char)('b' + i);
 		if (config->disk[i].overlay)
-			guest_string(out, LV_GUEST_OVERLAY, overlay);
+			records_add_string(out, LV_GUEST_OVERLAY, overlay);
 	}
-	guest_end(out);
+	records_end(out);
 }
 
 /* ---- the initial RAM disk ---- */

@@ -6,12 +6,6 @@
 #include "base/text.h"
 #include "node/vm_config.h"
 
-/* Parts of a configuration, for EXEC requests too: begin, records, end. */
-void guest_begin(struct text *out);
-void guest_record(struct text *out, uint32_t type, const void *data, size_t size);
-void guest_string(struct text *out, uint32_t type, const char *string);
-void guest_end(struct text *out);
-
 /* The configuration of a VM. Looks at descriptors 1 and 2 of this process, which become the program's. */
 void guest_config_make(const struct vm_config *config, struct text *out);
 /* PID 1's archive and the configuration: a sealed memory file for the monitor's --initrd, the caller's. A negative errno with message. */

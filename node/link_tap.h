@@ -3,7 +3,7 @@
 #ifndef LV_NODE_LINK_TAP_H
 #define LV_NODE_LINK_TAP_H
 
-#include "node/link.h"
+#include "node/link_ops.h"
 
 extern const struct link_ops link_tap;
 

@@ -37,18 +37,18 @@
 
 static void begin(struct text *out)
 {
-	struct lv_guest_config header = { LV_GUEST_CONFIG_MAGIC, LV_GUEST_CONFIG_VERSION, 0, 0 };
+	struct lv_records header = { LV_GUEST_CONFIG_MAGIC, LV_GUEST_CONFIG_VERSION, 0, 0 };
 	text_add(out, &header, sizeof(header));
 }
 
 static void record(struct text *out, uint32_t type, const void *data, size_t size)
 {
-	struct lv_guest_record head = { type, (uint32_t)size };
+	struct lv_record head = { type, (uint32_t)size };
 	text_add(out, &head, sizeof(head));
 	text_add(out, data, size);
 	text_add(out, "\0\0\0", -size % 4);
-	((struct lv_guest_config *)out->data)->records++;
-	((struct lv_guest_config *)out->data)->size = (uint32_t)out->size;
+	((struct lv_records *)out->data)->records++;
+	((struct lv_records *)out->data)->size = (uint32_t)out->size;
 }
 
 static void string(struct text *out, uint32_t type, const char *value)
@@ -110,21 +110,21 @@ static void damaged_configurations(void **state)
 	begin(&bytes);
 	record(&bytes, LV_GUEST_PROGRAM, "ab", 2);
 	refuses(&bytes, bytes.size, "a string does not end where its record ends");
-	((struct lv_guest_config *)bytes.data)->version = 9;
+	((struct lv_records *)bytes.data)->version = 9;
 	refuses(&bytes, bytes.size, "it has another version");
-	((struct lv_guest_config *)bytes.data)->magic = 9;
+	((struct lv_records *)bytes.data)->magic = 9;
 	refuses(&bytes, bytes.size, "it does not begin like one");
 	text_free(&bytes);
 
 	begin(&bytes);
 	record(&bytes, 77, "", 0);
 	refuses(&bytes, bytes.size, "a record is of an unknown type");
-	((struct lv_guest_config *)bytes.data)->records = 2;
-	((struct lv_guest_record *)(bytes.data + 16))->type = LV_GUEST_NET;
+	((struct lv_records *)bytes.data)->records = 2;
+	((struct lv_record *)(bytes.data + 16))->type = LV_GUEST_NET;
 	refuses(&bytes, bytes.size, "a record has the wrong size");
-	((struct lv_guest_record *)(bytes.data + 16))->size = 0xffffffff;
+	((struct lv_record *)(bytes.data + 16))->size = 0xffffffff;
 	refuses(&bytes, bytes.size, "a record is longer than the rest");
-	((struct lv_guest_config *)bytes.data)->records = 0xffffffff;
+	((struct lv_records *)bytes.data)->records = 0xffffffff;
 	refuses(&bytes, bytes.size, "it has too many records");
 	text_free(&bytes);
 
