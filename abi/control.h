@@ -108,6 +108,8 @@ enum lv_control_op {
 	                  * non-blocking; until either closes */
 	LV_CTL_RESIZE = 5, /* arg: rows << 16 | columns of the terminal */
 	LV_CTL_BALLOON = 6, /* arg: bytes that the guest shall hand over; -1: only ask for its statistics and wait for them */
+	LV_CTL_CONFIGURE = 7, /* on the connected socket that a monitor is started with, once: SCM_RIGHTS: records (abi/vm_records.h) and what they
+			       * name; when the guest runs int64_t 0 comes back, before that the socket ends if the monitor does */
 };
 struct lv_control_request {
 	uint32_t magic;

@@ -26,10 +26,11 @@ static int open_image(struct vm_config *config, struct error *error)
 
 static int open_kernel(struct vm_config *config, struct error *error)
 {
-	const char *path = config->guest.kernel_path;
+	/* In messages as it was given, where that is a path. */
+	const char *path = strchr(config->guest.kernel, '/') ? config->guest.kernel : config->guest.kernel_path;
 	enum kernel_kind kind;
 	struct stat st;
-	int fd = config->guest.kernel_fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = config->guest.kernel_fd = open(config->guest.kernel_path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st))
 		return error_set(error, -errno, "--kernel %s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))

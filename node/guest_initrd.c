@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "abi/guest_config.h"
 #include "base/file.h"
+#include "node/memory_file.h"
 #include "node/node_paths.h"
 #include "node/records_write.h"
 #include "tinyx/cpio.h"
@@ -80,22 +80,6 @@ void guest_config_make(const struct vm_config *config, struct text *out)
 
 /* ---- the initial RAM disk ---- */
 
-static int memory_file(const struct text *first, const struct text *second, struct error *error)
-{
-	int fd = memfd_create("initrd", MFD_CLOEXEC | MFD_ALLOW_SEALING), err = 0;
-	if (fd < 0)
-		return error_set(error, -errno, "initial RAM disk: %s", strerror(errno));
-	err = fd_write(fd, first->data, first->size);
-	if (!err)
-		err = fd_write(fd, second->data, second->size);
-	if (!err && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE))
-		err = -errno;
-	if (!err)
-		return fd;
-	close(fd);
-	return error_set(error, err, "initial RAM disk: %s", strerror(-err));
-}
-
 int guest_initrd(const struct vm_config *config, struct error *error)
 {
 	struct text init = { 0 }, bytes = { 0 }, archive = { 0 };
@@ -111,7 +95,7 @@ int guest_initrd(const struct vm_config *config, struct error *error)
 	else if (bytes.size > LV_GUEST_CONFIG_MAX)
 		error_set(error, fd, "arguments and environment take %zu bytes; a Linux guest can have %u", bytes.size, LV_GUEST_CONFIG_MAX);
 	else
-		fd = memory_file(&init, &archive, error);
+		fd = memory_file("initial RAM disk", &init, &archive, error);
 	text_free(&archive);
 	text_free(&bytes);
 	free(init.data);

@@ -3,123 +3,62 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/spawn.h"
 #include "node/agent_client.h"
+#include "node/config_encode.h"
 #include "node/monitor_control.h"
 #include "node/guest_initrd.h"
+#include "node/memory_file.h"
 #include "node/node_paths.h"
 
 #define MESSAGES_MAX 65536
-#define KEEP_MAX 32
 #define SETTLE_MS 30000
 
-/* ---- the monitor's command line ---- */
+/* ---- what the monitor is told ---- */
 
-static void add_pair(struct strings *argv, const char *option, char *value)
+static int put_message(int socket, int records, const struct fd_list *fds)
 {
-	strings_add(argv, option);
-	strings_take(argv, value);
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE((LV_VM_FDS_MAX + 1) * sizeof(int))];
+	} space = { 0 };
+	struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = LV_CTL_CONFIGURE };
+	struct iovec iov = { &request, sizeof(request) };
+	size_t size = (fds->count + 1) * sizeof(int);
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = CMSG_SPACE(size) };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(header), &records, sizeof(int));
+	memcpy(CMSG_DATA(header) + sizeof(int), fds->fd, fds->count * sizeof(int));
+	return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static void add_fd(struct strings *argv, int *keep, size_t *count, const char *option, int fd)
+/* Waits in the socket until the monitor is there to read it. */
+static int send_configuration(const struct launch *launch, int socket, int libos, uint64_t start_ns, struct error *error)
 {
+	struct text records = { 0 };
+	struct fd_list fds = { 0 };
+	const struct monitor_files files = { .link = &launch->net, .libos = libos, .initrd = launch->initrd, .vsock = launch->vsock,
+		.directory = launch->vm->dir, .control = launch->control, .status = launch->vm->status, .log = launch->log, .cpuid = launch->cpuid };
+	int err = config_encode(launch->config, &files, start_ns, &records, &fds, error);
+	int fd = err ? err : memory_file("configuration", &records, NULL, error);
+	text_free(&records);
 	if (fd < 0)
-		return;
-	add_pair(argv, option, alloc_format("fd:%d", fd));
-	keep[(*count)++] = fd;
-}
-
-static void add_devices(const struct launch *launch, struct strings *argv, int *keep, size_t *count)
-{
-	const struct vm_config *config = launch->config;
-	if (launch->net.fd >= 0) {
-		struct text net = { 0 };
-		link_argument(&config->net, &launch->net, &net);
-		add_pair(argv, "--net", net.data);
-		keep[(*count)++] = launch->net.fd;
-		for (unsigned i = 0; i < launch->net.mores; i++)
-			keep[(*count)++] = launch->net.more[i];
-	}
-	for (size_t i = 0; i < config->disks; i++) {
-		const struct config_disk *disk = &config->disk[i];
-		add_pair(argv, "--disk", alloc_format("fd:%d%s%s%s", disk->fd, disk->read_only ? ",ro" : "", disk->serial ? ",serial=" : "",
-						      disk->serial ? disk->serial : ""));
-		keep[(*count)++] = config->disk[i].fd;
-	}
-}
-
-/* The program, and what it is given: the library OS knows these from the monitor, our PID 1 from its archive. */
-static void add_program(const struct vm_config *config, char *libos, struct strings *argv)
-{
-	add_pair(argv, "--libos", libos);
-	add_pair(argv, "--program", alloc_copy(config->program));
-	add_pair(argv, "--cwd", alloc_copy(config->cwd));
-	add_pair(argv, "--hostname", alloc_copy(config->hostname));
-	if (config->uid)
-		add_pair(argv, "--uid", alloc_format("%u", config->uid));
-	if (config->gid)
-		add_pair(argv, "--gid", alloc_format("%u", config->gid));
-	for (size_t i = 0; i < config->env.count; i++)
-		add_pair(argv, "--env", alloc_copy(config->env.item[i]));
-}
-
-static void add_linux(const struct launch *launch, struct strings *argv, int *keep, size_t *count)
-{
-	const struct config_guest *guest = &launch->config->guest;
-	add_fd(argv, keep, count, "--kernel", guest->kernel_fd);
-	add_fd(argv, keep, count, "--initrd", guest->bare ? guest->initrd_fd : launch->initrd);
-	add_pair(argv, "--cpus", alloc_format("%u", guest->cpus));
-	if (guest->bare || guest->append)
-		add_pair(argv, "--append", alloc_format("%s%s%s", guest->bare ? "console=ttyS0" : "", guest->bare && guest->append ? " " : "",
-							guest->append ? guest->append : ""));
-	if (launch->vsock >= 0) {
-		add_pair(argv, "--vsock", alloc_format("fd:%d,dir=fd:%d", launch->vsock, launch->vm->dir));
-		keep[(*count)++] = launch->vsock;
-		keep[(*count)++] = launch->vm->dir;
-	}
-	if (guest->bare)
-		strings_add(argv, "--serial");
-	else if (launch->config->terminal)
-		strings_add(argv, "--tty");
-}
-
-/* libos: taken, NULL for a Linux guest. */
-static void monitor_arguments(const struct launch *launch, char *libos, uint64_t start_ns, struct strings *argv, int *keep, size_t *count)
-{
-	const struct vm_config *config = launch->config;
-	strings_add(argv, "lightvm-vmm");
-	if (libos)
-		add_program(config, libos, argv);
-	else
-		add_linux(launch, argv, keep, count);
-	add_fd(argv, keep, count, "--cpuid-cache", launch->cpuid);
-	add_fd(argv, keep, count, "--image", config->image_fd);
-	add_fd(argv, keep, count, "--status", launch->vm->status);
-	add_fd(argv, keep, count, "--control", launch->control);
-	add_fd(argv, keep, count, "--console-log", launch->log);
-	add_pair(argv, "--mem", alloc_format("%" PRIu64, config->memory));
-	add_pair(argv, "--start-ns", alloc_format("%" PRIu64, start_ns));
-	if (config->image_ns)
-		add_pair(argv, "--image-ns", alloc_format("%" PRIu64, config->image_ns));
-	add_pair(argv, "--name", alloc_copy(config->name ? config->name : config->id));
-	if (config->detached && !config->keeps_stdin)
-		strings_add(argv, "--detach-console");
-	add_devices(launch, argv, keep, count);
-	if (!libos)
-		return;
-	strings_add(argv, "--");
-	for (size_t i = 0; i < config->args.count; i++)
-		strings_add(argv, config->args.item[i]);
+		return fd;
+	err = put_message(socket, fd, &fds);
+	close(fd);
+	return err ? error_set(error, err, "the monitor's configuration: %s", strerror(-err)) : 0;
 }
 
 /* ---- starting ---- */
@@ -165,45 +104,72 @@ static int endless_input(void)
 	return fd;
 }
 
-static int start_monitor(struct launch *launch, uint64_t start_ns, struct error *error)
+/* What is the monitor's alone from now on: its end closes passt's socket too. */
+static void hand_over(struct launch *launch)
 {
-	struct strings argv = { 0 };
-	int keep[KEEP_MAX];
-	size_t count = 0;
-	bool is_linux = launch->config->guest.is_linux;
-	char *libos = is_linux ? NULL : paths_libos(error), *monitor = is_linux || libos ? paths_monitor(error) : NULL;
-	if (!monitor) {
-		free(libos);
-		return -ENOENT;
+	int *fds[] = { &launch->control, &launch->vsock, &launch->net.fd };
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
 	}
-	monitor_arguments(launch, libos, start_ns, &argv, keep, &count);
-	bool detached = launch->config->detached, keeps_stdin = launch->config->keeps_stdin;
+	while (launch->net.mores)
+		close(launch->net.more[--launch->net.mores]);
+}
+
+static int spawn_monitor(struct launch *launch, int socket, struct error *error)
+{
+	const struct vm_config *config = launch->config;
+	char *monitor = paths_monitor(error);
+	if (!monitor)
+		return -ENOENT;
+	char number[16];
+	snprintf(number, sizeof(number), "fd:%d", socket);
+	/* The name is for whoever lists processes. */
+	const char *argv[] = { "lightvm-vmm", "--name", config->name ? config->name : config->id, "--control", number, NULL };
+	bool detached = config->detached, keeps_stdin = config->keeps_stdin;
 	/* With input kept open the console is on 0, 1 and 2; what the program prints is read from the log alone. */
 	int in = keeps_stdin ? endless_input() : -1, null = keeps_stdin ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
-	struct spawn spawn = { .argv = argv.item, .keep = keep, .keep_count = count, .cgroup = -1, .in = in,
+	struct spawn spawn = { .argv = (char *const *)argv, .keep = &socket, .keep_count = 1, .cgroup = -1, .in = in,
 		.out = keeps_stdin ? null : detached ? launch->messages : -1, .err = detached ? launch->messages : -1,
 		.inherit_in = !detached, .session = detached, .die_with_us = !detached, .ignore_keys = !detached };
 	int err = spawn_start(&spawn, monitor, &launch->monitor, error);
-	strings_free(&argv);
 	free(monitor);
 	if (in >= 0)
 		close(in);
 	if (null >= 0)
 		close(null);
-	if (err)
-		return err;
-	/* From now on only the monitor answers, and its end closes passt's socket too. */
-	close(launch->control);
-	launch->control = -1;
-	if (launch->vsock >= 0)
-		close(launch->vsock);
-	launch->vsock = -1;
-	if (launch->net.fd >= 0)
-		close(launch->net.fd);
-	launch->net.fd = -1;
-	while (launch->net.mores)
-		close(launch->net.more[--launch->net.mores]);
-	return 0;
+	return err;
+}
+
+static int open_libos(struct error *error)
+{
+	char *path = paths_libos(error);
+	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -ENOENT;
+	if (path && fd < 0)
+		fd = error_set(error, -errno, "%s: %s", path, strerror(errno));
+	free(path);
+	return fd;
+}
+
+static int start_monitor(struct launch *launch, uint64_t start_ns, struct error *error)
+{
+	int pair[2], libos = launch->config->guest.is_linux ? -1 : open_libos(error);
+	if (libos < 0 && !launch->config->guest.is_linux)
+		return libos;
+	int err = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) ? error_set(error, -errno, "socketpair: %s", strerror(errno)) : 0;
+	if (!err) {
+		launch->configured = pair[0];
+		err = send_configuration(launch, pair[0], libos, start_ns, error);
+		if (!err)
+			err = spawn_monitor(launch, pair[1], error);
+		close(pair[1]);
+	}
+	if (libos >= 0)
+		close(libos);
+	if (!err)
+		hand_over(launch);
+	return err;
 }
 
 int launch_create(const struct state *state, const struct vm_config *config, struct vm_dir *vm, struct error *error)
@@ -225,7 +191,7 @@ int launch_create(const struct state *state, const struct vm_config *config, str
 int launch_start(struct launch *launch, const struct vm_config *config, struct vm_dir *vm, uint64_t start_ns, struct error *error)
 {
 	*launch = (struct launch){ .config = config, .vm = vm, .monitor = SPAWNED_NONE, .net = NET_LINK_NONE,
-	 .control = -1, .vsock = -1, .initrd = -1, .cpuid = -1, .log = -1, .messages = -1 };
+	 .configured = -1, .control = -1, .vsock = -1, .initrd = -1, .cpuid = -1, .log = -1, .messages = -1 };
 	int err = link_check_ports(&config->net, error);
 	if (!err)
 		err = open_files(launch, error);
@@ -242,7 +208,7 @@ void launch_end(struct launch *launch)
 {
 	link_close(&launch->net);
 	spawned_leave(&launch->monitor);
-	int *fds[] = { &launch->control, &launch->vsock, &launch->initrd, &launch->cpuid, &launch->log, &launch->messages };
+	int *fds[] = { &launch->configured, &launch->control, &launch->vsock, &launch->initrd, &launch->cpuid, &launch->log, &launch->messages };
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);
@@ -289,44 +255,30 @@ static int network_failed(const struct launch *launch, struct error *error)
 	return error->code;
 }
 
-static bool has_begun(const struct launch *launch)
+/* The monitor says when the guest runs; the socket ends without a word when the monitor does. */
+static int wait_begun(struct launch *launch, struct error *error)
 {
-	struct lv_status status;
-	return !vm_status(launch->vm, &status) && status.state >= LV_STATE_RUNNING && !status.own_error;
-}
-
-/* The status file changes when the guest starts; the process descriptor becomes readable when the monitor ends. */
-static int wait_begun(struct launch *launch, int watch, struct error *error)
-{
-	struct pollfd fds[] = { { .fd = watch, .events = POLLIN }, { .fd = launch->monitor.pidfd, .events = POLLIN } };
-	while (!has_begun(launch)) {
-		char events[512];
-		int n = poll(fds, 2, SETTLE_MS);
-		if (n == 0)
-			return error_set(error, -ETIMEDOUT, "the VM did not start within %d s", SETTLE_MS / 1000);
-		if (fds[0].revents)
-			(void)!read(watch, events, sizeof(events));
-		if (fds[1].revents && !has_begun(launch))
-			return monitor_failed(launch, error);
-	}
-	return 0;
+	struct pollfd poll_fd = { .fd = launch->configured, .events = POLLIN };
+	int64_t result;
+	int n;
+	while ((n = poll(&poll_fd, 1, SETTLE_MS)) < 0 && errno == EINTR)
+		;
+	if (n == 0)
+		return error_set(error, -ETIMEDOUT, "the VM did not start within %d s", SETTLE_MS / 1000);
+	if (recv(launch->configured, &result, sizeof(result), MSG_DONTWAIT) == (ssize_t)sizeof(result))
+		return 0;
+	if (!spawned_ends(&launch->monitor, SETTLE_MS))
+		return error_set(error, -ETIMEDOUT, "the monitor neither starts the VM nor ends");
+	return monitor_failed(launch, error);
 }
 
 int launch_settle(struct launch *launch, struct error *error)
 {
-	char path[64];
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", launch->vm->status);
-	int watch = inotify_init1(IN_CLOEXEC), err = 0;
-	if (watch < 0 || inotify_add_watch(watch, path, IN_MODIFY) < 0)
-		err = error_set(error, -errno, "cannot watch the monitor: %s", strerror(errno));
-	if (!err)
-		err = wait_begun(launch, watch, error);
+	int err = wait_begun(launch, error);
 	if (!err && (err = link_wait(&launch->net, error)))
 		err = network_failed(launch, error);
 	if (!err)
 		err = link_leave(&launch->config->net, launch->messages, &launch->net, error);
-	if (watch >= 0)
-		close(watch);
 	if (err && launch->monitor.pid) {
 		kill(launch->monitor.pid, SIGKILL); /* with a network that did not come up, or one that hangs */
 		spawned_wait(&launch->monitor);

@@ -12,6 +12,7 @@ struct launch { /* LAUNCH_NONE: nothing started */
 	const struct vm_config *config;
 	struct vm_dir *vm;
 	struct net_link net;
+	int configured; /* connected: how the monitor was told what to run; says when that has begun, or ends */
 	int control; /* listening socket, until the monitor has it */
 	int vsock; /* Linux guests: listening socket, likewise; -1: none */
 	int initrd; /* Linux guests: our archive with the VM's configuration, -1: none */

@@ -144,23 +144,3 @@ void link_close(struct net_link *link)
 		close(link->more[--link->mores]);
 	spawned_leave(&link->helper);
 }
-
-static void put_ip(struct text *out, const char *key, uint32_t ip)
-{
-	char word[INET_ADDRSTRLEN];
-	if (ip)
-		text_format(out, ",%s=%s", key, inet_ntop(AF_INET, &ip, word, sizeof(word)));
-}
-
-void link_argument(const struct net_spec *spec, const struct net_link *link, struct text *out)
-{
-	text_format(out, "%s:fd:%d", kinds[spec->kind]->name, link->fd);
-	for (unsigned i = 0; i < link->mores; i++)
-		text_format(out, ",fd:%d", link->more[i]);
-	text_format(out, ",mac=%02x:%02x:%02x:%02x:%02x:%02x,mtu=%u", spec->mac[0], spec->mac[1], spec->mac[2], spec->mac[3], spec->mac[4], spec->mac[5], spec->mtu);
-	put_ip(out, "ip", spec->ip);
-	if (spec->ip)
-		text_format(out, "/%d", __builtin_popcount(spec->mask));
-	put_ip(out, "gw", spec->gateway);
-	put_ip(out, "dns", spec->dns);
-}

@@ -24,7 +24,5 @@ int link_wake(const struct net_spec *spec, int log_fd, struct net_link *link, st
 /* The caller will end before the VM: leaves a process behind that waits in its place. */
 int link_leave(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
 void link_close(struct net_link *link);
-/* The value of the monitor's --net for link->fd as number fd. */
-void link_argument(const struct net_spec *spec, const struct net_link *link, struct text *out);
 
 #endif

@@ -18,7 +18,6 @@ struct net_link { /* fd -1: none */
 #define NET_LINK_NONE ((struct net_link){ .fd = -1, .peer = -1, .ready = -1, .helper = SPAWNED_NONE })
 
 struct link_ops {
-	const char *name; /* what the monitor's --net calls it */
 	/* Fills link; after a failure the caller closes what is in it. log_fd: for the messages of a helper. */
 	int (*open)(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
 	/* Starts what open put off, with link->peer, which it takes. NULL where open does all. */

@@ -120,4 +120,4 @@ static void passt_become(const struct net_spec *spec, int peer)
 		execve(path, argv.item, (char *[]){ NULL });
 }
 
-const struct link_ops link_passt = { .name = "passt", .open = passt_open, .wake = passt_wake, .become = passt_become };
+const struct link_ops link_passt = { .open = passt_open, .wake = passt_wake, .become = passt_become };

@@ -112,4 +112,4 @@ static int tap_open(const struct net_spec *spec, int log_fd, struct net_link *li
 	return err;
 }
 
-const struct link_ops link_tap = { .name = "tap", .open = tap_open };
+const struct link_ops link_tap = { .open = tap_open };

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/standard.h"
+#include "vmm/configure.h"
 #include "vmm/jail/jail.h"
 #include "base/log.h"
 #include "vmm/vm.h"
@@ -25,8 +26,8 @@ static int run(struct vm *vm)
 /* Of what the parent left open, only that which the options name stays. */
 static int close_others(const struct vm_config *c)
 {
-	int keep[9 + NET_PAIRS_MAX * LV_MAX_DEVICES] = {c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->vsock_dir, c->cpuid_fd, c->control_fd, c->status_fd, c->log_fd};
-	unsigned count = 9;
+	int keep[10 + NET_PAIRS_MAX * LV_MAX_DEVICES] = {c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->vsock_dir, c->cpuid_fd, c->control_fd, c->status_fd, c->log_fd, c->configure_fd};
+	unsigned count = 10;
 	for (unsigned i = 0; i < c->device_count; i++) {
 		const struct device_config *d = &c->device[i];
 		keep[count++] = d->type == LV_DEV_NET ? d->net.fd : d->type == LV_DEV_VSOCK ? d->vsock.listener : d->block.fd;
@@ -48,7 +49,7 @@ int main(int argc, char **argv)
 		return OWN_ERROR;
 	if (config.probe)
 		return probe_print();
-	if (close_others(&config) < 0)
+	if (close_others(&config) < 0 || (config.configure_fd >= 0 && configure_receive(&config) < 0))
 		return OWN_ERROR;
 	vm_init(&vm, &config);
 	_exit(vm_finish(&vm, run(&vm))); /* the kernel takes all back at once */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "abi/layout.h"
@@ -75,7 +76,18 @@ static int set_initrd(struct vm_config *c, const char *o, const char *v) { retur
 static int set_append(struct vm_config *c, const char *o, const char *v) { c->append = v; return 0; }
 static int set_serial(struct vm_config *c, const char *o, const char *v) { c->serial = true; return 0; }
 static int set_tty(struct vm_config *c, const char *o, const char *v) { c->tty = true; return 0; }
-static int set_control(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR, &c->control_fd); }
+static int set_control(struct vm_config *c, const char *o, const char *v)
+{
+	int fd, listens = 0;
+	socklen_t size = sizeof(listens);
+	if (open_file(o, v, O_RDWR, &fd) < 0)
+		return -1;
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
+		return log_error("--%s: %s: %s", o, v, strerror(errno));
+	*(listens ? &c->control_fd : &c->configure_fd) = fd;
+	return 0;
+}
+
 static int set_status(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->status_fd); }
 static int set_log(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->log_fd); }
 static int set_cpuid(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->cpuid_fd); }
@@ -237,16 +249,23 @@ static int set_net(struct vm_config *c, const char *option, const char *value)
 	return 0;
 }
 
-static int claim_disk(const char *file, struct device_block *block)
+/* The lock of a disk that has none yet. Its name, for messages, is what the descriptor leads to. */
+static int claim_disk(struct device_block *block)
 {
 	char message[512], path[64], name[256];
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", block->fd);
-	ssize_t n = strncmp(file, "fd:", 3) == 0 ? readlink(path, name, sizeof(name) - 1) : -1;
-	if (n >= 0)
-		name[n] = 0;
-	if (disk_claim(block->fd, n < 0 ? file : name, block->read_only, &block->lock, message, sizeof(message)) < 0)
-		return log_error("--disk: %s", message);
-	return 0;
+	ssize_t n = readlink(path, name, sizeof(name) - 1);
+	name[n > 0 ? n : 0] = 0;
+	return disk_claim(block->fd, name, block->read_only, &block->lock, message, sizeof(message)) < 0 ? log_error("--disk: %s", message) : 0;
+}
+
+static int claim_disks(struct vm_config *config)
+{
+	int err = 0;
+	for (unsigned i = 0; i < config->device_count && !err; i++)
+		if (config->device[i].type == LV_DEV_BLOCK)
+			err = claim_disk(&config->device[i].block);
+	return err;
 }
 
 /* FILE|fd:N[,ro][,serial=S] */
@@ -273,7 +292,7 @@ static int set_disk(struct vm_config *c, const char *option, const char *value)
 		return log_error("--disk: no file");
 	if (open_file("disk", file, device->block.read_only ? O_RDONLY : O_RDWR, &device->block.fd) < 0)
 		return -1;
-	return claim_disk(file, &device->block);
+	return 0;
 }
 
 static int set_vsock_key(struct vm_config *c, struct device_config *device, const char *key)
@@ -353,7 +372,7 @@ static const struct option options[] = {
 	{"hostname", "NAME", "host name of the guest", set_hostname},
 	{"env", "NAME=VALUE", "a variable of the program's environment; may be repeated", set_env},
 	{"console-log", "FILE", "keep a copy of the output here", set_log},
-	{"control", "fd:N", "listening SOCK_SEQPACKET socket for requests", set_control},
+	{"control", "fd:N", "SOCK_SEQPACKET socket: a listening one, for requests; or a connected one, over which the whole configuration comes by message", set_control},
 	{"status", "FILE", "the status record is kept here", set_status},
 	{"cpuid-cache", "FILE", "keep the answer of KVM_GET_SUPPORTED_CPUID here until the next boot (one per machine, private to the user)", set_cpuid},
 	{"detach-console", NULL, "the console is not on descriptors 0, 1 and 2", set_detached},
@@ -420,10 +439,12 @@ static int check_linux(const struct vm_config *config)
 	return 0;
 }
 
-static int check(struct vm_config *config)
+int options_check(struct vm_config *config)
 {
-	if (config->probe)
-		return 0;
+	if (config->memory < LEAST_MEMORY || config->memory > LV_RAM_MAX)
+		return log_error("--mem: %llu is not between 4M and 64G", (unsigned long long)config->memory);
+	if (claim_disks(config) < 0)
+		return -1;
 	if (config->kernel_fd >= 0)
 		return check_linux(config);
 	if (config->libos_fd < 0)
@@ -456,7 +477,7 @@ static int check(struct vm_config *config)
 
 int options_parse(struct vm_config *config, int argc, char **argv)
 {
-	*config = (struct vm_config){.libos_fd = -1, .image_fd = -1, .kernel_fd = -1, .vsock_dir = -1, .initrd_fd = -1, .append = "", .cpus = 1, .cpuid_fd = -1, .control_fd = -1, .status_fd = -1, .log_fd = -1,
+	*config = (struct vm_config){.libos_fd = -1, .image_fd = -1, .kernel_fd = -1, .vsock_dir = -1, .initrd_fd = -1, .append = "", .cpus = 1, .cpuid_fd = -1, .control_fd = -1, .configure_fd = -1, .status_fd = -1, .log_fd = -1,
 		.memory = DEFAULT_MEMORY, .cwd = "/", .hostname = "lightvm"};
 	int at = 1;
 	while (at < argc && strcmp(argv[at], "--") != 0) {
@@ -471,5 +492,6 @@ int options_parse(struct vm_config *config, int argc, char **argv)
 		at++;
 	config->argv = argv + at;
 	config->argc = argc - at;
-	return check(config);
+	config->rng = config->balloon = config->kernel_fd >= 0;
+	return config->probe || config->configure_fd >= 0 ? 0 : options_check(config);
 }

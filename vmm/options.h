@@ -19,9 +19,11 @@ struct vm_config {
 	unsigned cpus;
 	bool serial; /* the serial port is on 0 and 1 */
 	bool tty;    /* the console is a terminal */
+	bool rng, balloon; /* Linux guests: has these devices */
 	int vsock_dir; /* the directory with the sockets that the guest may connect to; -1: none */
 	int cpuid_fd; /* -1: none */
 	int control_fd, status_fd, log_fd; /* -1: none */
+	int configure_fd; /* connected: the configuration comes by message (vmm/configure.h); -1: it is in the options */
 	bool detached; /* the console is not on 0, 1, 2 */
 	bool probe;
 	bool jail_full, jail_off, jail_log;
@@ -39,5 +41,7 @@ struct vm_config {
 
 /* Parses, checks and opens. 0, or -1 with the message printed: exit with 125. */
 int options_parse(struct vm_config *config, int argc, char **argv);
+/* What must be true of a configuration, wherever it came from, and locks its disks. 0, or -1 with the message printed. */
+int options_check(struct vm_config *config);
 
 #endif

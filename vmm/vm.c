@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vmm/configure.h"
 #include "vmm/jail/jail.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -156,7 +157,10 @@ int vm_run(struct vm *vm)
 	status_write(&vm->status, LV_STATE_RUNNING);
 	status_mark(&vm->status, LV_STEP_RUN);
 	int err = loop_start(&vm->loop); /* after the rights are gone: capabilities belong to threads */
-	return err ? log_error("device loop: %s", strerror(-err)), err : vcpu_run_all(vm);
+	if (err)
+		return log_error("device loop: %s", strerror(-err)), err;
+	configure_started(vm->config);
+	return vcpu_run_all(vm);
 }
 
 static bool all_is_out(void *context)

@@ -54,7 +54,7 @@ for i in 1 2 3 4 5; do
 	until "$lightvm" rm -f "early$i" 2>/dev/null; do kill -0 "$pid" 2>/dev/null || break; done
 	wait "$pid"
 	"$lightvm" rm -f "early$i" 2>/dev/null
-	left=$((left + $(pgrep -cf -- "--name early$i --detach")))
+	left=$((left + $(pgrep -cf -- "--name early$i --control")))
 done
 check 'rm -f of a starting VM leaves nothing that runs' test $left = 0
 "$lightvm" run -d --rm --name brief "$busybox" true >/dev/null

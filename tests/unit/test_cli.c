@@ -32,21 +32,22 @@ static int parse_net(struct net_spec *spec, const char *net, const char *port, c
 	return err;
 }
 
-static void assert_argument(const char *net, const char *port, const char *ip, const char *want)
+/* As JSON, which has every field. */
+static void assert_spec(const char *net, const char *ip, const char *want)
 {
 	struct net_spec spec;
 	struct error error = { 0 };
-	struct text out = { 0 };
-	assert_int_equal(parse_net(&spec, net, port, ip, &error), 0);
-	struct net_link link = NET_LINK_NONE;
-	link.fd = 7;
-	for (unsigned i = 1; i < spec.queues; i++)
-		link.more[link.mores++] = 7 + (int)i;
-	link_argument(&spec, &link, &out);
-	assert_string_equal(out.data, want);
-	text_free(&out);
+	assert_int_equal(parse_net(&spec, net, NULL, ip, &error), 0);
+	json_t *json = net_to_json(&spec);
+	char *text = json_dumps(json, JSON_COMPACT);
+	assert_string_equal(text, want);
+	free(text);
+	json_decref(json);
 	net_free(&spec);
 }
+
+#define MAC "\"mac\":\"02:23:45:67:89:ab\","
+#define NO_IP "\"ip\":null,\"netmask\":null,\"gateway\":null,\"dns\":null,\"mtu\":1500,\"ports\":[]}"
 
 static void assert_refused(const char *net, const char *port, const char *ip, const char *message)
 {
@@ -59,10 +60,13 @@ static void assert_refused(const char *net, const char *port, const char *ip, co
 
 static void networks(void **state)
 {
-	assert_argument(NULL, NULL, NULL, "passt:fd:7,mac=02:23:45:67:89:ab,mtu=65520,ip=10.0.2.15/24,gw=10.0.2.2,dns=10.0.2.3");
-	assert_argument("tap:lvm0", NULL, NULL, "tap:fd:7,mac=02:23:45:67:89:ab,mtu=1500");
-	assert_argument("bridge:br0", NULL, "10.1.2.3/16", "tap:fd:7,mac=02:23:45:67:89:ab,mtu=1500,ip=10.1.2.3/16");
-	assert_argument("tap:lvm0,queues=3", NULL, NULL, "tap:fd:7,fd:8,fd:9,mac=02:23:45:67:89:ab,mtu=1500");
+	assert_spec("none", NULL, "{\"kind\":\"none\"}");
+	assert_spec(NULL, NULL, "{\"kind\":\"passt\",\"host_loopback\":false,\"name\":null,\"queues\":1," MAC "\"ip\":\"10.0.2.15\",\"netmask\":"
+				"\"255.255.255.0\",\"gateway\":\"10.0.2.2\",\"dns\":\"10.0.2.3\",\"mtu\":65520,\"ports\":[]}");
+	assert_spec("tap:lvm0", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"name\":\"lvm0\",\"queues\":1," MAC NO_IP);
+	assert_spec("bridge:br0", "10.1.2.3/16", "{\"kind\":\"bridge\",\"host_loopback\":false,\"name\":\"br0\",\"queues\":1," MAC
+			"\"ip\":\"10.1.2.3\",\"netmask\":\"255.255.0.0\",\"gateway\":null,\"dns\":null,\"mtu\":1500,\"ports\":[]}");
+	assert_spec("tap:lvm0,queues=3", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"name\":\"lvm0\",\"queues\":3," MAC NO_IP);
 	assert_refused("tap:lvm0,queues=5", NULL, NULL, "--net tap:lvm0,queues=5: \"queues=5\" is not queues=1 to queues=4");
 	assert_refused("tap:lvm0,queues=", NULL, NULL, "--net tap:lvm0,queues=: \"queues=\" is not queues=1 to queues=4");
 	assert_refused("tap:lvm0,speed=9", NULL, NULL, "--net tap:lvm0,speed=9: \"speed=9\" is not queues=1 to queues=4");

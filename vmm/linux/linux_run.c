@@ -84,7 +84,7 @@ static int on_exit_reason(struct vcpu *vcpu)
 
 /* ---- the kind of guest ---- */
 
-/* The image is the first disk, if there is one; what every Linux guest has besides costs no more than a slot while it is idle. */
+/* The image is the first disk, if there is one. */
 static int add_devices(struct vm *vm)
 {
 	const struct vm_config *config = vm->config;
@@ -97,9 +97,11 @@ static int add_devices(struct vm *vm)
 		err = vm_add_device(vm, &console);
 	if (!err)
 		err = vm_add_configured_devices(vm);
-	if (!err)
+	if (!err && config->rng)
 		err = vm_add_device(vm, &(struct device_config){ .type = LV_DEV_RNG });
-	return err ? err : vm_add_device(vm, &(struct device_config){ .type = LV_DEV_BALLOON });
+	if (!err && config->balloon)
+		err = vm_add_device(vm, &(struct device_config){ .type = LV_DEV_BALLOON });
+	return err;
 }
 
 /* Its PID 1 is asked over vsock, by the command line. */

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/config_encode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/records_write.h"
+
+#define GUEST_CID 3
+
+/* The place of a descriptor in the list; LV_VM_NO_FD for none, or when there is no more room, which is seen at the end. */
+static int32_t put_fd(struct fd_list *fds, int fd)
+{
+	if (fd < 0)
+		return LV_VM_NO_FD;
+	if (fds->count < LV_VM_FDS_MAX)
+		fds->fd[fds->count] = fd;
+	return (int32_t)fds->count++;
+}
+
+static uint32_t flags_of(const struct vm_config *config)
+{
+	const struct config_guest *guest = &config->guest;
+	return (config->detached && !config->keeps_stdin ? LV_VM_DETACHED : 0) | (guest->bare ? LV_VM_SERIAL : config->terminal ? LV_VM_TTY : 0) |
+	       (guest->rng ? LV_VM_RNG : 0) | (guest->balloon ? LV_VM_BALLOON : 0);
+}
+
+static void put_machine(const struct vm_config *config, const struct monitor_files *files, uint64_t start_ns, struct text *out, struct fd_list *fds)
+{
+	const struct config_guest *guest = &config->guest;
+	struct lv_vm_machine machine = { .memory = config->memory, .start_ns = start_ns, .cpus = guest->cpus, .flags = flags_of(config),
+		.libos = put_fd(fds, files->libos), .image = put_fd(fds, config->image_fd), .kernel = put_fd(fds, guest->kernel_fd),
+		.initrd = put_fd(fds, guest->bare ? guest->initrd_fd : files->initrd), .control = put_fd(fds, files->control),
+		.status = put_fd(fds, files->status), .log = put_fd(fds, files->log), .cpuid = put_fd(fds, files->cpuid) };
+	if (!guest->is_linux) {
+		machine.uid = config->uid;
+		machine.gid = config->gid;
+	}
+	records_add(out, LV_VM_MACHINE, &machine, sizeof(machine));
+}
+
+/* The program, and what it is given: the library OS knows these from the monitor, our PID 1 from its archive. */
+static void put_program(const struct vm_config *config, struct text *out)
+{
+	records_add_string(out, LV_VM_PROGRAM, config->program);
+	records_add_string(out, LV_VM_CWD, config->cwd);
+	records_add_string(out, LV_VM_HOSTNAME, config->hostname);
+	for (size_t i = 0; i < config->args.count; i++)
+		records_add_string(out, LV_VM_ARG, config->args.item[i]);
+	for (size_t i = 0; i < config->env.count; i++)
+		records_add_string(out, LV_VM_ENV, config->env.item[i]);
+}
+
+static void put_append(const struct config_guest *guest, struct text *out)
+{
+	struct text words = { 0 };
+	if (guest->bare)
+		text_put(&words, guest->append ? "console=ttyS0 " : "console=ttyS0");
+	if (guest->append)
+		text_put(&words, guest->append);
+	if (words.size)
+		records_add_string(out, LV_VM_APPEND, words.data);
+	text_free(&words);
+}
+
+static void put_net(const struct net_spec *spec, const struct net_link *link, struct text *out, struct fd_list *fds)
+{
+	struct lv_vm_net net = { .passt = spec->kind == NET_PASST,
+		.config = { .mtu = spec->mtu, .ip = spec->ip, .netmask = spec->mask, .gateway = spec->gateway, .dns = spec->dns } };
+	if (link->fd < 0)
+		return;
+	memcpy(net.config.mac, spec->mac, sizeof(net.config.mac));
+	net.fd[0] = put_fd(fds, link->fd);
+	for (unsigned i = 1; i < LV_VM_NET_QUEUES; i++)
+		net.fd[i] = i <= link->mores ? put_fd(fds, link->more[i - 1]) : LV_VM_NO_FD;
+	records_add(out, LV_VM_NET, &net, sizeof(net));
+}
+
+static void put_disks(const struct vm_config *config, struct text *out, struct fd_list *fds)
+{
+	for (size_t i = 0; i < config->disks; i++) {
+		const struct config_disk *disk = &config->disk[i];
+		struct lv_vm_disk record = { .fd = put_fd(fds, disk->fd), .read_only = disk->read_only };
+		if (disk->serial)
+			memcpy(record.serial, disk->serial, strnlen(disk->serial, sizeof(record.serial)));
+		records_add(out, LV_VM_DISK, &record, sizeof(record));
+	}
+}
+
+int config_encode(const struct vm_config *config, const struct monitor_files *files, uint64_t start_ns, struct text *out, struct fd_list *fds, struct error *error)
+{
+	records_begin(out, LV_VM_RECORDS_MAGIC, LV_VM_RECORDS_VERSION);
+	put_machine(config, files, start_ns, out, fds);
+	records_add_string(out, LV_VM_NAME, config->name ? config->name : config->id);
+	if (config->guest.is_linux)
+		put_append(&config->guest, out);
+	else
+		put_program(config, out);
+	put_net(&config->net, files->link, out, fds);
+	put_disks(config, out, fds);
+	if (files->vsock >= 0) {
+		struct lv_vm_vsock vsock = { .listener = put_fd(fds, files->vsock), .directory = put_fd(fds, files->directory), .cid = GUEST_CID };
+		records_add(out, LV_VM_VSOCK, &vsock, sizeof(vsock));
+	}
+	records_end(out);
+	if (fds->count > LV_VM_FDS_MAX)
+		return error_set(error, -E2BIG, "the VM needs %u descriptors; a monitor takes %d", fds->count, LV_VM_FDS_MAX);
+	if (out->size > LV_VM_RECORDS_MAX)
+		return error_set(error, -E2BIG, "arguments and environment take %zu bytes; a VM can have %u", out->size, LV_VM_RECORDS_MAX);
+	return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A configuration as the monitor gets it: records (abi/vm_records.h) and descriptors in place of names. */
+#ifndef LV_NODE_CONFIG_ENCODE_H
+#define LV_NODE_CONFIG_ENCODE_H
+
+#include "abi/vm_records.h"
+#include "node/link_ops.h"
+#include "node/vm_config.h"
+
+struct fd_list { /* borrowed: open until they are sent */
+	int fd[LV_VM_FDS_MAX];
+	unsigned count;
+};
+
+struct monitor_files { /* what a configuration has no names for; -1: none */
+	const struct net_link *link;
+	int libos;           /* library OS */
+	int initrd;          /* Linux: ours */
+	int vsock, directory; /* Linux: listening socket, and where the guest's connections go */
+	int control, status, log, cpuid;
+};
+
+/* config: validated and open (config_open). start_ns: when the command started, CLOCK_MONOTONIC. out, fds: empty. -E2BIG: more than a monitor takes. */
+int config_encode(const struct vm_config *config, const struct monitor_files *files, uint64_t start_ns, struct text *out, struct fd_list *fds, struct error *error);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration on its way to the monitor: what was encoded is what is decoded, and what nobody encoded is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "tests/unit/encoded.h"
+#include "vmm/config_decode.h"
+
+#define ROUNDS 1000
+
+static void defaults(struct vm_config *c)
+{
+	*c = (struct vm_config){ .libos_fd = -1, .image_fd = -1, .kernel_fd = -1, .initrd_fd = -1, .vsock_dir = -1, .cpuid_fd = -1, .control_fd = -1,
+		.configure_fd = -1, .status_fd = -1, .log_fd = -1, .append = "", .cwd = "-", .hostname = "-" };
+}
+
+static void got_device(const struct device_config *d, int vsock_dir, struct text *out)
+{
+	if (d->type == LV_DEV_BLOCK) {
+		text_format(out, "disk %d %d %.20s\n", d->block.fd, d->block.read_only, d->block.serial);
+	} else if (d->type == LV_DEV_VSOCK) {
+		text_format(out, "vsock %d %d %llu\n", d->vsock.listener, vsock_dir, (unsigned long long)d->vsock.cid);
+	} else {
+		const struct lv_net_config *net = &d->net.config;
+		text_format(out, "net %d", d->net.fd);
+		for (unsigned i = 0; i < d->net.more; i++)
+			text_format(out, "+%d", d->net.more_fd[i]);
+		text_format(out, " %s %02x%02x%02x%02x%02x%02x %x %x %x %x %u\n", d->net.passt ? "passt" : "tap", net->mac[0], net->mac[1], net->mac[2],
+			    net->mac[3], net->mac[4], net->mac[5], net->ip, net->netmask, net->gateway, net->dns, net->mtu);
+	}
+}
+
+static char *got(const struct vm_config *c)
+{
+	struct text out = { 0 };
+	text_format(&out, "name %s\nmemory %llu start %llu\n", c->name, (unsigned long long)c->memory, (unsigned long long)c->start_ns);
+	text_format(&out, "files %d %d %d %d %d %d %d %d\n", c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->control_fd, c->status_fd, c->log_fd, c->cpuid_fd);
+	text_format(&out, "cpus %u flags %d%d%d%d%d user %u:%u\n", c->cpus, c->detached, c->serial, c->tty, c->rng, c->balloon, c->uid, c->gid);
+	text_format(&out, "program %s %s %s\n", c->program ? c->program : "-", c->cwd, c->hostname);
+	for (int i = 0; i < c->argc; i++)
+		text_format(&out, "arg %s\n", c->argv[i]);
+	for (int i = 0; i < c->envc; i++)
+		text_format(&out, "env %s\n", c->env[i]);
+	if (c->kernel_fd >= 0)
+		text_format(&out, "append %s\n", c->append);
+	for (unsigned i = 0; i < c->device_count; i++)
+		got_device(&c->device[i], c->vsock_dir, &out);
+	return out.data;
+}
+
+static void round_trip(void **state)
+{
+	for (unsigned seed = 1; seed <= ROUNDS; seed++) {
+		struct encoded encoded;
+		struct vm_config config;
+		const char *why;
+		unsigned number;
+		encode_random(&encoded, seed);
+		defaults(&config);
+		if (config_decode(&config, encoded.bytes, encoded.size, encoded.fd, encoded.fds, &why, &number))
+			fail_msg("seed %u, record %u: %s", seed, number, why);
+		char *text = got(&config);
+		assert_string_equal(text, encoded.want);
+		free(text);
+		config_decode_free(&config);
+		encoded_free(&encoded);
+	}
+}
+
+static void refused(const void *bytes, size_t size, const int *fds, unsigned count, const char *message)
+{
+	struct vm_config config;
+	const char *why = "";
+	unsigned number;
+	defaults(&config);
+	assert_int_equal(config_decode(&config, bytes, size, fds, count, &why, &number), -EINVAL);
+	if (message)
+		assert_string_equal(why, message);
+	config_decode_free(&config);
+}
+
+static struct lv_record *find(const struct encoded *encoded, uint32_t type)
+{
+	char *at = encoded->bytes + sizeof(struct lv_records);
+	while (at < encoded->bytes + encoded->size) {
+		struct lv_record *record = (struct lv_record *)at;
+		if (record->type == type)
+			return record;
+		at += sizeof(*record) + ((record->size + 3) & ~3u);
+	}
+	return NULL;
+}
+
+/* One that has a network with a free place in its queues, and a disk. */
+static void encode_rich(struct encoded *encoded)
+{
+	for (unsigned seed = 1;; seed++) {
+		encode_random(encoded, seed);
+		if (find(encoded, LV_VM_NET) && find(encoded, LV_VM_DISK))
+			return;
+		encoded_free(encoded);
+	}
+}
+
+#define AFTER(record) ((void *)((struct lv_record *)(record) + 1))
+static void refusals(void **state)
+{
+	struct encoded e;
+	encode_rich(&e);
+	struct lv_records *header = (void *)e.bytes;
+	struct lv_record *first = find(&e, LV_VM_MACHINE), *name = find(&e, LV_VM_NAME);
+	struct lv_vm_machine *machine = AFTER(first);
+	struct lv_vm_net *net = AFTER(find(&e, LV_VM_NET));
+	struct lv_vm_disk *disk = AFTER(find(&e, LV_VM_DISK));
+	int more[LV_VM_FDS_MAX + 1] = { 0 };
+	for (size_t size = 0; size < e.size; size++)
+		refused(e.bytes, size, e.fd, e.fds, NULL);
+	refused(e.bytes, e.size, e.fd, e.fds - 1, "it names a descriptor that did not come");
+	refused(e.bytes, e.size, e.fd, e.fds + 1, "a descriptor came that it does not name");
+	refused(e.bytes, e.size, more, LV_VM_FDS_MAX + 1, "it has too many descriptors");
+#define WITH(place, value, message) do { \
+	__typeof__(place) was = place; \
+	place = value; \
+	refused(e.bytes, e.size, e.fd, e.fds, message); \
+	place = was; \
+} while (0)
+	WITH(header->version, LV_VM_RECORDS_VERSION + 1, "it has another version");
+	WITH(header->records, header->records - 1, "something follows the last record");
+	WITH(first->type, 99u, "a record is of an unknown type");
+	WITH(name->type, (uint32_t)LV_VM_MACHINE, "a record has the wrong size");
+	WITH(first->type, (uint32_t)LV_VM_NAME, "a string does not end where its record ends");
+	WITH(machine->cpus, 0u, "its number of vCPUs is impossible");
+	WITH(machine->cpus, 33u, "its number of vCPUs is impossible");
+	WITH(machine->status, machine->control, "it names a descriptor twice");
+	WITH(machine->control, -2, "it names a descriptor that did not come");
+	WITH(net->fd[0], -1, "a network has no descriptor, or passt several");
+	WITH(net->passt, 2u, "a network has no descriptor, or passt several");
+	WITH(net->config.mtu, 100, "a network's MTU is too small, or its address is for many");
+	WITH(net->config.mac[0], 1, "a network's MTU is too small, or its address is for many");
+	WITH(disk->fd, -1, "a disk has no descriptor");
+	WITH(disk->read_only, 2u, "a disk has no descriptor");
+	encoded_free(&e);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(round_trip), cmocka_unit_test(refusals) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

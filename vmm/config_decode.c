@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/config_decode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi/vm_records.h"
+#include "parse/records.h"
+
+#define MTU_LEAST 576
+
+_Static_assert(LV_VM_NET_QUEUES == NET_PAIRS_MAX, "as many queues on both sides");
+
+struct decoder {
+	struct records_reader reader;
+	struct vm_config *config;
+	const int *fds;
+	unsigned count;
+	uint64_t taken; /* bit i: descriptor i has its place */
+	bool has_machine;
+};
+
+static int refuse(struct decoder *decoder, const char *why)
+{
+	return records_refuse(&decoder->reader, why);
+}
+
+static int take_fd(struct decoder *decoder, int32_t place, int *fd)
+{
+	if (place == LV_VM_NO_FD)
+		return 0;
+	if (place < 0 || (unsigned)place >= decoder->count)
+		return refuse(decoder, "it names a descriptor that did not come");
+	if (decoder->taken & 1ull << place)
+		return refuse(decoder, "it names a descriptor twice");
+	decoder->taken |= 1ull << place;
+	*fd = decoder->fds[place];
+	return 0;
+}
+
+static int take_machine(struct decoder *decoder, const struct record *record)
+{
+	struct lv_vm_machine machine;
+	struct vm_config *c = decoder->config;
+	int err = records_struct(&decoder->reader, record, &machine, sizeof(machine), &decoder->has_machine);
+	if (err)
+		return err;
+	const struct { int32_t place; int *fd; } places[] = { { machine.libos, &c->libos_fd }, { machine.image, &c->image_fd },
+		{ machine.kernel, &c->kernel_fd }, { machine.initrd, &c->initrd_fd }, { machine.control, &c->control_fd },
+		{ machine.status, &c->status_fd }, { machine.log, &c->log_fd }, { machine.cpuid, &c->cpuid_fd } };
+	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]) && !err; i++)
+		err = take_fd(decoder, places[i].place, places[i].fd);
+	c->memory = machine.memory;
+	c->start_ns = machine.start_ns;
+	c->cpus = machine.cpus;
+	c->uid = machine.uid;
+	c->gid = machine.gid;
+	c->detached = machine.flags & LV_VM_DETACHED;
+	c->serial = machine.flags & LV_VM_SERIAL;
+	c->tty = machine.flags & LV_VM_TTY;
+	c->rng = machine.flags & LV_VM_RNG;
+	c->balloon = machine.flags & LV_VM_BALLOON;
+	if (!err && (!c->cpus || c->cpus > VM_MAX_CPUS))
+		return refuse(decoder, "its number of vCPUs is impossible");
+	return err;
+}
+
+/* ---- devices ---- */
+
+static struct device_config *new_device(struct decoder *decoder, enum lv_device_type type)
+{
+	struct vm_config *c = decoder->config;
+	if (c->device_count == sizeof(c->device) / sizeof(c->device[0])) {
+		refuse(decoder, "it has more devices than a VM can have");
+		return NULL;
+	}
+	struct device_config *device = &c->device[c->device_count++];
+	*device = (struct device_config){ .type = type };
+	return device;
+}
+
+static int take_net(struct decoder *decoder, const struct record *record)
+{
+	struct lv_vm_net net;
+	int err = records_struct(&decoder->reader, record, &net, sizeof(net), NULL);
+	struct device_config *device = err ? NULL : new_device(decoder, LV_DEV_NET);
+	if (!device)
+		return -EINVAL;
+	device->net.fd = -1;
+	device->net.passt = net.passt;
+	device->net.config = net.config;
+	err = take_fd(decoder, net.fd[0], &device->net.fd);
+	for (unsigned i = 1; i < LV_VM_NET_QUEUES && net.fd[i] != LV_VM_NO_FD && !err; i++)
+		err = take_fd(decoder, net.fd[i], &device->net.more_fd[device->net.more++]);
+	if (!err && (device->net.fd < 0 || net.passt > 1 || (net.passt && device->net.more)))
+		return refuse(decoder, "a network has no descriptor, or passt several");
+	if (!err && (net.config.mtu < MTU_LEAST || net.config.mac[0] & 1))
+		return refuse(decoder, "a network's MTU is too small, or its address is for many");
+	return err;
+}
+
+static int take_disk(struct decoder *decoder, const struct record *record)
+{
+	struct lv_vm_disk disk;
+	int err = records_struct(&decoder->reader, record, &disk, sizeof(disk), NULL);
+	struct device_config *device = err ? NULL : new_device(decoder, LV_DEV_BLOCK);
+	if (!device)
+		return -EINVAL;
+	device->block = (struct device_block){ .fd = -1, .lock = -1, .read_only = disk.read_only };
+	_Static_assert(sizeof(device->block.serial) == sizeof(disk.serial), "serial number");
+	memcpy(device->block.serial, disk.serial, sizeof(disk.serial));
+	err = take_fd(decoder, disk.fd, &device->block.fd);
+	return !err && (device->block.fd < 0 || disk.read_only > 1) ? refuse(decoder, "a disk has no descriptor") : err;
+}
+
+static int take_vsock(struct decoder *decoder, const struct record *record)
+{
+	struct lv_vm_vsock vsock;
+	bool seen = decoder->config->vsock_dir >= 0;
+	int err = records_struct(&decoder->reader, record, &vsock, sizeof(vsock), &seen);
+	struct device_config *device = err ? NULL : new_device(decoder, LV_DEV_VSOCK);
+	if (!device)
+		return -EINVAL;
+	device->vsock.listener = -1;
+	device->vsock.outgoing = true;
+	device->vsock.cid = vsock.cid;
+	err = take_fd(decoder, vsock.listener, &device->vsock.listener);
+	if (!err)
+		err = take_fd(decoder, vsock.directory, &decoder->config->vsock_dir);
+	if (!err && (device->vsock.listener < 0 || decoder->config->vsock_dir < 0 || vsock.cid < 3 || vsock.cid >= UINT32_MAX))
+		return refuse(decoder, "a vsock has no socket or no directory, or an impossible address");
+	return err;
+}
+
+/* ---- all of them ---- */
+
+static int take_env(struct decoder *decoder, const struct record *record)
+{
+	struct vm_config *c = decoder->config;
+	const char *pair = NULL;
+	int err = records_string(&decoder->reader, record, &pair);
+	if (!err && (c->envc == VM_ENV_MAX || !strchr(pair, '=')))
+		return refuse(decoder, "it has too many variables, or one that is not NAME=VALUE");
+	if (!err)
+		c->env[c->envc++] = pair;
+	return err;
+}
+
+static int take_arg(struct decoder *decoder, const struct record *record)
+{
+	const char *arg = NULL;
+	int err = records_string(&decoder->reader, record, &arg);
+	if (!err)
+		decoder->config->argv[decoder->config->argc++] = (char *)arg;
+	return err;
+}
+
+static int take(struct decoder *decoder, const struct record *record)
+{
+	struct vm_config *c = decoder->config;
+	switch (record->type) {
+	case LV_VM_MACHINE: return take_machine(decoder, record);
+	case LV_VM_NAME: return records_string(&decoder->reader, record, &c->name);
+	case LV_VM_PROGRAM: return records_string(&decoder->reader, record, &c->program);
+	case LV_VM_ARG: return take_arg(decoder, record);
+	case LV_VM_ENV: return take_env(decoder, record);
+	case LV_VM_CWD: return records_string(&decoder->reader, record, &c->cwd);
+	case LV_VM_HOSTNAME: return records_string(&decoder->reader, record, &c->hostname);
+	case LV_VM_APPEND: return records_string(&decoder->reader, record, &c->append);
+	case LV_VM_NET: return take_net(decoder, record);
+	case LV_VM_DISK: return take_disk(decoder, record);
+	case LV_VM_VSOCK: return take_vsock(decoder, record);
+	default: return refuse(decoder, "a record is of an unknown type");
+	}
+}
+
+static int check(struct decoder *decoder)
+{
+	uint64_t all = decoder->count == LV_VM_FDS_MAX ? ~0ull : (1ull << decoder->count) - 1;
+	if (!decoder->has_machine)
+		return refuse(decoder, "it has no machine");
+	return decoder->taken == all ? 0 : refuse(decoder, "a descriptor came that it does not name");
+}
+
+int config_decode(struct vm_config *config, const void *bytes, size_t size, const int *fds, unsigned count, const char **why, unsigned *number)
+{
+	struct decoder decoder = { .config = config, .fds = fds, .count = count };
+	struct record record;
+	const char *cwd = config->cwd, *hostname = config->hostname, *append = config->append;
+	config->argv = NULL;
+	config->cwd = config->hostname = config->append = NULL;
+	int err = records_open(&decoder.reader, bytes, size, LV_VM_RECORDS_MAGIC, LV_VM_RECORDS_VERSION, LV_VM_RECORDS_MAX);
+	if (!err && count > LV_VM_FDS_MAX)
+		err = refuse(&decoder, "it has too many descriptors");
+	if (!err && !(config->argv = calloc(records_room(&decoder.reader) + 1, sizeof(char *)))) {
+		decoder.reader.why = "memory is short";
+		err = -ENOMEM;
+	}
+	while (!err && (err = records_next(&decoder.reader, &record)) > 0)
+		err = take(&decoder, &record);
+	*number = err ? decoder.reader.number : 0;
+	if (!err)
+		err = check(&decoder);
+	config->cwd = config->cwd ? config->cwd : cwd;
+	config->hostname = config->hostname ? config->hostname : hostname;
+	config->append = config->append ? config->append : append;
+	*why = decoder.reader.why;
+	return err;
+}
+
+void config_decode_free(struct vm_config *config)
+{
+	free(config->argv);
+	config->argv = NULL;
+}
