@@ -247,6 +247,9 @@ static int add_volumes(struct plan *plan, const struct strings *volumes, struct 
 		if (err)
 			return err;
 	}
+	if (plan->left_out)
+		log_warn("-v: %s%s left out: sockets, pipes, devices and views of the kernel cannot be packed", plan->left_out_first,
+			 plan->left_out > 1 ? " and others are" : " is");
 	return 0;
 }
 
@@ -355,6 +358,8 @@ static int pack_aside(const struct pack_request *request, const struct plan *pla
 static int pack_new(struct cache *cache, const char *key, const struct pack_request *request, struct packed *packed, struct error *error)
 {
 	struct plan plan = { .watch = request->watch };
+	if (cache->dir >= 0)
+		plan_skip(&plan, cache->dir);
 	int err = make_plan(request, &plan, packed, error);
 	if (!err)
 		err = cache->dir < 0 ? pack_aside(request, &plan, packed, error) : pack_into(cache, key, request, &plan, packed, error);
@@ -391,6 +396,20 @@ int pack_cached(const struct pack_request *request, struct packed *packed, struc
 	return err;
 }
 
+/* A volume may hold the cache and the file that is being replaced: with them each image would hold all earlier ones. */
+static void skip_own_files(struct plan *plan, const char *output)
+{
+	struct cache cache;
+	int fd = open(output, O_PATH | O_CLOEXEC);
+	if (fd >= 0) {
+		plan_skip(plan, fd);
+		close(fd);
+	}
+	if (!cache_open(&cache, false, NULL))
+		plan_skip(plan, cache.dir);
+	cache_close(&cache);
+}
+
 int pack_to(const struct pack_request *request, const char *output, struct error *error)
 {
 	struct plan plan = { .watch = request->watch };
@@ -399,7 +418,10 @@ int pack_to(const struct pack_request *request, const char *output, struct error
 	const char *slash = strrchr(output, '/'), *name = slash ? slash + 1 : output;
 	char sha256[IMAGE_HEX + 1], *path = slash ? alloc_format("%.*s", (int)(slash == output ? 1 : slash - output), output) : alloc_copy(".");
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err = dir < 0 ? error_set(error, -errno, "%s: %s", path, strerror(errno)) : make_plan(request, &plan, &packed, error);
+	int err = dir < 0 ? error_set(error, -errno, "%s: %s", path, strerror(errno)) : 0;
+	skip_own_files(&plan, output);
+	if (!err)
+		err = make_plan(request, &plan, &packed, error);
 	if (!err)
 		err = build(&plan, request->watch, dir, path, &stage, sha256, error);
 	if (!err && (err = *name ? stage_publish(&stage, name, 0644) : -EISDIR))

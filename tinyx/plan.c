@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -183,6 +185,41 @@ void plan_depend(struct plan *plan, const char *host)
 	plan->also[plan->also_count++] = (struct plan_depends){ .path = alloc_copy(host), .fingerprint = file_fingerprint(&st) };
 }
 
+void plan_skip(struct plan *plan, int fd)
+{
+	struct stat st;
+	if (plan->skips < sizeof(plan->skip) / sizeof(*plan->skip) && !fstat(fd, &st))
+		plan->skip[plan->skips++] = (struct plan_skip){ st.st_dev, st.st_ino };
+}
+
+static bool is_skipped(const struct plan *plan, const struct stat *st)
+{
+	for (size_t i = 0; i < plan->skips; i++)
+		if (plan->skip[i].dev == st->st_dev && plan->skip[i].ino == st->st_ino)
+			return true;
+	return false;
+}
+
+static void leave_out(struct plan *plan, const char *host)
+{
+	if (!plan->left_out++)
+		plan->left_out_first = alloc_copy(host);
+}
+
+/* What a file is that has no contents to pack, or NULL. */
+static const char *special_kind(mode_t mode)
+{
+	return S_ISSOCK(mode) ? "a socket" : S_ISFIFO(mode) ? "a pipe" : S_ISCHR(mode) || S_ISBLK(mode) ? "a device" : NULL;
+}
+
+/* A file system that shows the kernel of the host. */
+static bool is_kernels(const char *host)
+{
+	struct statfs fs;
+	return !statfs(host, &fs) && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC ||
+				      fs.f_type == DEBUGFS_MAGIC || fs.f_type == TRACEFS_MAGIC || fs.f_type == BPF_FS_MAGIC);
+}
+
 /* ---- from the host ---- */
 
 static char *link_target(const char *host, size_t size)
@@ -217,6 +254,7 @@ static int put_host(struct plan *plan, const char *host, const char *guest, cons
 			return error_set(error, -errno, "cannot read %s: %s", host, strerror(errno));
 		}
 	} else {
+		leave_out(plan, host);
 		return 0;
 	}
 	if (depends) {
@@ -230,7 +268,7 @@ static int put_host(struct plan *plan, const char *host, const char *guest, cons
 	return 0;
 }
 
-static int put_tree(struct plan *plan, const char *host, const char *guest, bool replace, struct error *error);
+static int put_tree(struct plan *plan, const char *host, const char *guest, dev_t around, bool replace, struct error *error);
 
 /* What no program needs of a package's tree when it runs. */
 static bool skipped(const struct plan *plan, const char *name)
@@ -240,16 +278,17 @@ static bool skipped(const struct plan *plan, const char *name)
 
 static int put_children(struct plan *plan, const char *host, const char *guest, bool replace, struct error *error)
 {
+	struct stat st;
 	DIR *dir = opendir(host);
 	if (!dir)
 		return error_set(error, -errno, "cannot read directory %s: %s", host, strerror(errno));
-	int err = 0;
+	int err = fstat(dirfd(dir), &st) ? -errno : 0;
 	for (struct dirent *entry; !err && (entry = readdir(dir));) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || skipped(plan, entry->d_name))
 			continue;
 		char *from = alloc_format("%s/%s", strcmp(host, "/") ? host : "", entry->d_name);
 		char *to = alloc_format("%s/%s", strcmp(guest, "/") ? guest : "", entry->d_name);
-		err = put_tree(plan, from, to, replace, error);
+		err = put_tree(plan, from, to, st.st_dev, replace, error);
 		if (plan->lenient)
 			err = 0;
 		free(from);
@@ -259,11 +298,18 @@ static int put_children(struct plan *plan, const char *host, const char *guest, 
 	return err;
 }
 
-static int put_tree(struct plan *plan, const char *host, const char *guest, bool replace, struct error *error)
+/* around: the device of the directory that host lies in. */
+static int put_tree(struct plan *plan, const char *host, const char *guest, dev_t around, bool replace, struct error *error)
 {
 	struct stat st;
 	if (lstat(host, &st))
 		return error_set(error, -errno, "%s: %s", host, strerror(errno));
+	if (is_skipped(plan, &st))
+		return 0;
+	if (S_ISDIR(st.st_mode) && st.st_dev != around && is_kernels(host)) {
+		leave_out(plan, host);
+		return 0;
+	}
 	int err = strcmp(guest, "/") ? put_host(plan, host, guest, &st, true, replace, error) : 0;
 	return !err && S_ISDIR(st.st_mode) ? put_children(plan, host, guest, replace, error) : err;
 }
@@ -272,11 +318,18 @@ int plan_add_as(struct plan *plan, const char *host, const char *guest, struct e
 {
 	char *to = guest_resolve(plan, guest), *from = realpath(host, NULL);
 	int err = 0;
-	if (!from)
+	struct stat st;
+	if (!from || stat(from, &st))
 		err = error_set(error, -errno, "%s: %s", host, strerror(errno));
+	else if (special_kind(st.st_mode))
+		err = error_set(error, -EINVAL, "%s is %s, which has no contents to pack", host, special_kind(st.st_mode));
+	else if (S_ISDIR(st.st_mode) && is_kernels(from))
+		err = error_set(error, -EINVAL, "%s shows the kernel of this machine; the VM has its own", host);
+	else if (is_skipped(plan, &st))
+		err = error_set(error, -EINVAL, "%s is where the images are kept, and never goes into one", host);
 	if (!err) {
 		parents(plan, to);
-		err = put_tree(plan, from, to, true, error);
+		err = put_tree(plan, from, to, st.st_dev, true, error);
 	}
 	free(from);
 	free(to);
@@ -350,6 +403,7 @@ void plan_free(struct plan *plan)
 	for (size_t i = 0; i < plan->also_count; i++)
 		free(plan->also[i].path);
 	free(plan->also);
+	free(plan->left_out_first);
 	free(plan->entry);
 	free(plan->slot);
 	*plan = (struct plan){ 0 };

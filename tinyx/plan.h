@@ -49,6 +49,13 @@ struct plan { /* zero-initialised: empty */
 		uint64_t fingerprint;
 	} *also; /* more host paths whose change makes the plan stale */
 	size_t also_count;
+	struct plan_skip { /* what is never packed: the image cache, the image that is being made */
+		dev_t dev;
+		ino_t ino;
+	} skip[2];
+	size_t skips;
+	size_t left_out; /* what cannot be packed, inside of directories: sockets, devices, pipes, /proc and the like */
+	char *left_out_first; /* the first of them */
 	size_t files; /* seen so far, while somebody watches */
 	const struct pack_watch *watch; /* is told while trees are walked */
 	bool lenient; /* a tree's unreadable files, static libraries and tests are passed over */
@@ -62,12 +69,17 @@ struct plan { /* zero-initialised: empty */
  * is added with all that is in it if whole is set. -ENOENT, -EACCES, ... with a message that names the path.
  */
 int plan_add(struct plan *plan, const char *host, bool whole, struct error *error);
-/* Adds host file or tree as guest, replacing what is planned there. Sockets, devices and pipes are passed over. */
+/*
+ * Adds host file or tree as guest, replacing what is planned there. What cannot be packed is -EINVAL with a message; inside of a
+ * directory it is left out, and counted.
+ */
 int plan_add_as(struct plan *plan, const char *host, const char *guest, struct error *error);
 /* Adds what the caller made: an empty directory, a small file; what is there already stays. */
 void plan_dir(struct plan *plan, const char *guest, mode_t mode);
 void plan_data(struct plan *plan, const char *guest, mode_t mode, const void *data, size_t size);
 void plan_link(struct plan *plan, const char *guest, const char *target);
+/* The file or directory behind fd is never packed. */
+void plan_skip(struct plan *plan, int fd);
 /* The plan rests on this path of the host, too (itself, not what a link leads to), though it may not be in the image. */
 void plan_depend(struct plan *plan, const char *host);
 /* NULL: not planned. Valid until the next addition. */

@@ -65,6 +65,25 @@ check 'removes what an earlier version left' test -z "$(ls -A "$images" | grep s
 check 'image rm --all' "$lightvm" image rm --all
 check 'leaves nothing' test -z "$(ls -A "$images")"
 
+# ---- what never goes in ----
+mkdir "$work/home"
+printf 'print("ran")\n' >"$work/home/s.py"
+LIGHTVM_CACHE=$work/home/cache run --rm -v "$work/home:/work" /usr/bin/python3 /work/s.py >"$work/out"
+cp -a "$work/home/cache/images" "$work/first"
+LIGHTVM_CACHE=$work/home/cache run --rm -v "$work/home:/work" /usr/bin/python3 /work/s.py >"$work/out"
+LIGHTVM_CACHE=$work/home/cache run --rm -v "$work/home:/work" /usr/bin/python3 /work/s.py >"$work/out"
+check 'a cache inside of a volume is not packed' diff <(ls "$work/first") <(ls "$work/home/cache/images")
+says 'nor when it is named' 125 'never goes into one' run --rm -v "$LIGHTVM_CACHE:/c" "$stat" /
+"$lightvm" image build -o "$work/home/self.lvm" -v "$work/home:/work" "$stat" >/dev/null && cp "$work/home/self.lvm" "$work/once.lvm"
+"$lightvm" image build -o "$work/home/self.lvm" -v "$work/home:/work" "$stat" >/dev/null
+check 'an image does not grow by what it replaces' test "$(stat -c %s "$work/once.lvm")" = "$(stat -c %s "$work/home/self.lvm")"
+mkdir "$work/special" && mkfifo "$work/special/pipe" "$work/special/another" && : >"$work/special/file"
+says 'a pipe that is named' 125 'special/pipe is a pipe, which has no contents to pack' run --rm -v "$work/special/pipe:/p" "$stat" /
+says 'a device that is named' 125 '/dev/null is a device' run --rm -v /dev/null:/n "$stat" /
+says '/proc as a volume' 125 '/proc shows the kernel of this machine' run --rm -v /proc:/host "$stat" /
+says 'pipes in a directory are left out with a word' 0 'and others are left out' run --rm -v "$work/special:/s" "$stat" /s/file
+check 'one word' test "$(grep -c 'left out' "$work/says.err")" = 1
+
 # ---- how long it takes ----
 # The packing is held up for longer than it may be silent.
 truncate -s 200M "$work/tree/large"
