@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who runs next, and what happens when nobody can: the rings are looked at, and then the vCPU waits in the monitor. */
+/*
+ * Who runs next, and what happens when nobody can: the rings are looked at, and then the vCPU waits in the monitor.
+ *
+ * Threads share the processor by virtual time, the processor time each has had (as in the Completely Fair Scheduler,
+ * without its tree): the one with the least runs next. A thread that slept does not get back all that it missed, only
+ * CREDIT_NS, so it runs at once when it wakes, and cannot keep the others from running for long. The monitor interrupts
+ * the program for what is due (next_event_ns), and while want_preempt is set, once in a slice.
+ */
 #include "libos/core/core.h"
 #include "libos/fs/file.h"
 #include "libos/core/libos.h"
@@ -10,8 +17,14 @@
 
 #define SPIN_NS 20000        /* as much as a trip to the monitor costs */
 #define SHORT_WAIT_NS 100000 /* a wait in the monitor that would have been spared, or nearly */
+#define CREDIT_NS 3000000ull
+#define TURN_NS 1000000ull /* so long a thread that has the processor keeps it, whomever its own system calls wake */
+#define COST_ONE 1024
 
-static struct thread *run_first, *run_last;
+static struct thread *run_first; /* by virtual time, least first */
+static bool run_came;            /* somebody did in this turn */
+static uint64_t turn_start;
+static uint64_t floor_ns;        /* virtual time that all who can run have had */
 static struct poller *pollers;
 
 void waitq_add(struct waitq *queue, struct waiter *waiter)
@@ -61,14 +74,35 @@ static bool wake_waiting_thread(struct waiter *waiter, uint32_t events)
 	return true;
 }
 
-static void run_append(struct thread *thread)
+static void account(struct thread *from, struct thread *to)
 {
-	thread->run_next = NULL;
-	if (run_first)
-		run_last->run_next = thread;
-	else
-		run_first = thread;
-	run_last = thread;
+	uint64_t now = clock_monotonic(), ran = now - from->last_start;
+
+	from->cpu_ns += ran;
+	from->virtual_ns += ran * (from->cost ? from->cost : COST_ONE) / COST_ONE;
+	to->last_start = now;
+}
+
+static void floor_raise(void)
+{
+	uint64_t least = run_first ? run_first->virtual_ns : UINT64_MAX;
+
+	if (current->state == THREAD_RUNNABLE) {
+		account(current, current);
+		least = MIN(least, current->virtual_ns);
+	}
+	if (least != UINT64_MAX)
+		floor_ns = MAX(floor_ns, least);
+}
+
+static void run_insert(struct thread *thread)
+{
+	struct thread **at = &run_first;
+
+	while (*at && (*at)->virtual_ns <= thread->virtual_ns)
+		at = &(*at)->run_next;
+	thread->run_next = *at;
+	*at = thread;
 	shared_page->want_preempt = 1;
 }
 
@@ -77,6 +111,7 @@ static struct thread *run_take(void)
 	struct thread *thread = run_first;
 	if (thread) {
 		run_first = thread->run_next;
+		floor_ns = MAX(floor_ns, thread->virtual_ns);
 		shared_page->want_preempt = run_first != NULL;
 	}
 	return thread;
@@ -86,9 +121,12 @@ void thread_wake(struct thread *thread)
 {
 	if (thread->state != THREAD_WAITING)
 		return;
+	floor_raise();
 	thread->state = THREAD_RUNNABLE;
 	thread->woken = true;
-	run_append(thread);
+	thread->virtual_ns = MAX(thread->virtual_ns, floor_ns - MIN(floor_ns, CREDIT_NS));
+	run_insert(thread);
+	run_came = true;
 }
 
 void poller_add(struct poller *poller)
@@ -125,13 +163,6 @@ void events_poll(void)
 	timers_run();
 	if (shared_page->signals)
 		signal_poll_outside();
-}
-
-static void account(struct thread *from, struct thread *to)
-{
-	uint64_t now = clock_monotonic();
-	from->cpu_ns += now - from->last_start;
-	to->last_start = now;
 }
 
 /* True: something came to do. The device loop sees need_wake unset, and saves itself the waking. */
@@ -216,6 +247,8 @@ static void schedule(void)
 	events_poll();
 	while (!(next = run_take()))
 		idle();
+	turn_start = clock_monotonic();
+	run_came = false;
 	switch_to(next);
 	thread_reap();
 }
@@ -234,16 +267,34 @@ void sched_leave(void)
 
 void sched_add(struct thread *thread)
 {
+	floor_raise();
 	thread->state = THREAD_RUNNABLE;
-	run_append(thread);
+	thread->virtual_ns = MAX(floor_ns, current->virtual_ns);
+	run_insert(thread);
 }
 
+/* Behind all others, however little it has had: who yields waits for something that they do. */
 void sched_yield_now(void)
 {
 	events_poll();
 	if (!run_first)
 		return;
-	run_append(current);
+	account(current, current);
+	for (struct thread *thread = run_first; thread; thread = thread->run_next)
+		current->virtual_ns = MAX(current->virtual_ns, thread->virtual_ns);
+	run_insert(current);
+	schedule();
+}
+
+/* Gives way to who has had less. */
+static void give_way(void)
+{
+	if (!run_first)
+		return;
+	account(current, current);
+	if (run_first->virtual_ns >= current->virtual_ns)
+		return;
+	run_insert(current);
 	schedule();
 }
 
@@ -287,8 +338,9 @@ void return_work(struct regs *regs)
 		shared_page->resched = 0;
 		events_poll();
 		rings_flush();
-		if (run_first)
-			sched_yield_now();
+		give_way();
+	} else if (run_came && clock_monotonic() - turn_start >= TURN_NS) {
+		give_way();
 	}
 	if (shared_page->signals)
 		signal_poll_outside();

@@ -39,6 +39,7 @@ struct libos_guest {
 	atomic_bool ticking; /* the tick timer is armed */
 	struct heartbeat heartbeat;
 	uint64_t frames_seen; /* received frames at the last tick */
+	uint64_t slice_start; /* since when the guest's running thread has had the processor, as far as is known */
 	/* the vCPU's thread */
 	uint32_t bell_exits[LV_MAX_DEVICES]; /* rings of a doorbell that left to us */
 };

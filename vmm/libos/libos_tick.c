@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "vmm/vm.h"
 
-#define TICK_NS 10000000 /* how long a program may compute before its other threads, timers and packets get a look */
+#define TICK_NS 10000000 /* how long a program may compute before its timers and packets get a look, if nothing is known to come */
+#define LOOK_NS 1000000  /* where something is: the least time between two looks */
+#define SLICE_NS 4000000 /* how long a thread may compute while others could */
 #define HEARTBEAT_NS 1000000000ull /* of processor time: so often libos is asked to look for events, if nothing else asks it */
 #define STUCK_NS 15000000000ull /* of processor time without an answer: libos is broken, and nothing but its end can be had from it */
 
@@ -23,13 +25,17 @@ static uint64_t clock_ns(clockid_t clock)
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
+static void arm(struct vm *vm, uint64_t ns)
+{
+	struct itimerspec tick = { .it_value.tv_nsec = (long)ns };
+
+	timerfd_settime(vm->libos.tick.fd, 0, &tick, NULL);
+}
+
 /* Any thread. */
 void libos_arm_tick(struct vm *vm, bool on)
 {
-	struct itimerspec tick = { 0 };
-	if (on)
-		tick.it_value.tv_nsec = tick.it_interval.tv_nsec = TICK_NS;
-	timerfd_settime(vm->libos.tick.fd, 0, &tick, NULL);
+	arm(vm, on ? TICK_NS : 0);
 	atomic_store(&vm->libos.ticking, on);
 }
 
@@ -64,6 +70,31 @@ static void check_heartbeat(struct vm *vm)
 	vcpu_request(&vm->vcpu[0], stuck ? VCPU_KICK | VCPU_STUCK : VCPU_KICK);
 }
 
+/*
+ * Interrupts the program for what has come, and comes back when something will: for the guest's next event, but not sooner than in
+ * LOOK_NS. What an interrupt leads to, and the deadlines of who gets the processor then, are seen in a look soon after.
+ */
+static void check_events(struct vm *vm)
+{
+	struct libos_guest *guest = &vm->libos;
+	const struct device *net = devices_find(&vm->devices, LV_DEV_NET);
+	uint64_t frames = net ? net->stats.requests[LV_NET_RX] : 0, now = clock_ns(CLOCK_MONOTONIC), next = guest->shared->next_event_ns;
+	bool others = guest->shared->want_preempt, due = next && next <= now;
+
+	libos_ring_bells(vm, ~0ull); /* the guest puts doorbells off; one that never comes back to ring them is heard all the same */
+	if (due || frames != guest->frames_seen || (others && now - guest->slice_start >= SLICE_NS)) {
+		guest->slice_start = now;
+		vcpu_request(&vm->vcpu[0], VCPU_KICK);
+		arm(vm, LOOK_NS);
+	} else if (others) {
+		arm(vm, LOOK_NS);
+	} else {
+		guest->slice_start = now; /* others may come at any time from now on */
+		arm(vm, !next || next - now >= TICK_NS ? TICK_NS : next - now < LOOK_NS ? LOOK_NS : next - now);
+	}
+	guest->frames_seen = frames;
+}
+
 /* An idle VM has no ticks: the first one that finds it waiting is its last until it runs again. */
 static void on_tick(void *context, uint32_t events)
 {
@@ -78,12 +109,7 @@ static void on_tick(void *context, uint32_t events)
 			libos_arm_tick(vm, true);
 		return;
 	}
-	libos_ring_bells(vm, ~0ull); /* the guest puts doorbells off; one that never comes back to ring them is heard all the same */
-	const struct device *net = devices_find(&vm->devices, LV_DEV_NET);
-	uint64_t frames = net ? net->stats.requests[LV_NET_RX] : 0, next = vm->libos.shared->next_event_ns;
-	if (vm->libos.shared->want_preempt || (next && next <= clock_ns(CLOCK_MONOTONIC)) || frames != vm->libos.frames_seen)
-		vcpu_request(vcpu, VCPU_KICK);
-	vm->libos.frames_seen = frames;
+	check_events(vm);
 	check_heartbeat(vm);
 }
 
