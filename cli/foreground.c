@@ -91,15 +91,6 @@ static void passt_ended(struct launch *launch)
 	free(text);
 }
 
-/* passt ends with the monitor; its ports are free again when we say that the VM has ended. */
-static void end_passt(struct launch *launch)
-{
-	if (!launch->net.helper.pid)
-		return;
-	kill(launch->net.helper.pid, SIGTERM);
-	spawned_wait(&launch->net.helper);
-}
-
 static int exit_status(int status, struct error *error)
 {
 	if (WIFEXITED(status))
@@ -144,7 +135,5 @@ int foreground_wait(struct launch *launch, struct error *error)
 			on_signal(launch, (int)info.ssi_signo, &interrupts);
 	}
 	close(fds[0].fd);
-	int status = spawned_wait(&launch->monitor);
-	end_passt(launch);
-	return exit_status(status, error);
+	return exit_status(launch_reap(launch), error);
 }

@@ -190,8 +190,9 @@ int launch_create(const struct state *state, const struct vm_config *config, str
 
 int launch_start(struct launch *launch, const struct vm_config *config, struct vm_dir *vm, uint64_t start_ns, struct error *error)
 {
-	*launch = (struct launch){ .config = config, .vm = vm, .monitor = SPAWNED_NONE, .net = NET_LINK_NONE,
-	 .configured = -1, .control = -1, .vsock = -1, .initrd = -1, .cpuid = -1, .log = -1, .messages = -1 };
+	*launch = LAUNCH_NONE;
+	launch->config = config;
+	launch->vm = vm;
 	int err = link_check_ports(&config->net, error);
 	if (!err)
 		err = open_files(launch, error);
@@ -202,6 +203,16 @@ int launch_start(struct launch *launch, const struct vm_config *config, struct v
 	if (!err)
 		err = start_monitor(launch, start_ns, error);
 	return err;
+}
+
+int launch_reap(struct launch *launch)
+{
+	int status = spawned_wait(&launch->monitor);
+	/* passt ends with the monitor; its ports are free again when we say that the VM has ended. */
+	if (launch->net.helper.pid)
+		kill(launch->net.helper.pid, SIGTERM);
+	spawned_wait(&launch->net.helper);
+	return status;
 }
 
 void launch_end(struct launch *launch)

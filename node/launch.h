@@ -20,6 +20,8 @@ struct launch { /* LAUNCH_NONE: nothing started */
 	int log, messages; /* console.log, monitor.log (detached), -1: none */
 	struct spawned monitor;
 };
+#define LAUNCH_NONE ((struct launch){ .net = NET_LINK_NONE, .configured = -1, .control = -1, .vsock = -1, .initrd = -1, .cpuid = -1, .log = -1, \
+	.messages = -1, .monitor = SPAWNED_NONE })
 
 /* A directory for the VM with its configuration in it, visible under its id and name; or nothing of it. */
 int launch_create(const struct state *state, const struct vm_config *config, struct vm_dir *vm, struct error *error);
@@ -30,6 +32,8 @@ int launch_create(const struct state *state, const struct vm_config *config, str
 int launch_start(struct launch *launch, const struct vm_config *config, struct vm_dir *vm, uint64_t start_ns, struct error *error);
 /* Detached: returns when the guest runs (or has ended already); otherwise the monitor's own message. */
 int launch_settle(struct launch *launch, struct error *error);
+/* Waits for the end of the monitor, and takes away what served its network. The wait status. For who stays for longer than the VM. */
+int launch_reap(struct launch *launch);
 /* Releases what we hold; does not end a running monitor. */
 void launch_end(struct launch *launch);
 

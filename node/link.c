@@ -127,9 +127,13 @@ int link_leave(const struct net_spec *spec, int log_fd, struct net_link *link, s
 		wait_in_place(spec, link->ops, log_fd, link->peer);
 		_exit(EXIT_FAILURE);
 	}
+	int err = child < 0 ? -errno : 0;
 	close(link->peer);
 	link->peer = -1;
-	return child < 0 ? error_set(error, -errno, "fork: %s", strerror(errno)) : 0;
+	if (err)
+		return error_set(error, err, "fork: %s", strerror(-err));
+	link->helper = (struct spawned){ .pid = child, .pidfd = (int)syscall(SYS_pidfd_open, child, 0) };
+	return 0;
 }
 
 void link_close(struct net_link *link)

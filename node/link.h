@@ -21,7 +21,7 @@ int link_wait(struct net_link *link, struct error *error);
 bool link_has_traffic(int peer);
 /* Starts passt late. */
 int link_wake(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
-/* The caller will end before the VM: leaves a process behind that waits in its place. */
+/* The caller will end before the VM: leaves a process behind that waits in its place, link->helper. */
 int link_leave(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
 void link_close(struct net_link *link);
 
