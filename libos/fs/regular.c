@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Regular files: pages in RAM over what the image has. A page is copied from the image when it is written for the first time. */
 #include "libos/mm/mm.h"
+#include "libos/mm/page.h"
 #include "libos/fs/vfs.h"
 #include "libos/proc/proc.h"
 
 #define PAGE 4096ull
 #define SIZE_MOST (1ull << 46)
+#define RESERVE_RUN 64 /* pages that fallocate takes at once */
 #define LEFT_FREE (1ull << 20) /* what fallocate leaves for all else */
 
 static const void *page_at(struct inode *inode, uint64_t index)
@@ -186,6 +188,25 @@ static int punch(struct inode *inode, uint64_t from, uint64_t to)
 	return r;
 }
 
+/* Fresh pages for a run of holes. */
+static int reserve_run(struct inode *inode, uint64_t index, uint64_t count)
+{
+	char *pages = page_alloc_run_zeroed(count);
+	if (!pages)
+		return -ENOSPC;
+	for (uint64_t i = 0; i < count; i++) {
+		void **slot = store_slot(&inode->pages, index + i, true);
+		if (!slot) {
+			for (; i < count; i++)
+				page_free(pages + i * PAGE, 0);
+			return -ENOSPC;
+		}
+		*slot = pages + i * PAGE;
+		inode->pages.count++;
+	}
+	return 0;
+}
+
 /*
  * Pages for [from, to), so that writing there cannot fail for want of memory; what lies in the image has its place
  * already. All or nothing, but for what other pages the tree of pages itself needs.
@@ -197,11 +218,14 @@ static int reserve(struct inode *inode, uint64_t from, uint64_t to)
 		need += !page_at(inode, index) && index * PAGE >= inode->lower_size;
 	if (need * PAGE + LEFT_FREE > page_free_bytes())
 		return need ? -ENOSPC : 0;
-	for (uint64_t index = from / PAGE; index < last; index++) {
-		char *page;
-		int r = page_at(inode, index) || index * PAGE < inode->lower_size ? 0 : own_page(inode, index, false, &page);
+	for (uint64_t index = from / PAGE; index < last;) {
+		uint64_t run = 0;
+		while (index + run < last && run < RESERVE_RUN && !page_at(inode, index + run) && (index + run) * PAGE >= inode->lower_size)
+			run++;
+		int r = run ? reserve_run(inode, index, run) : 0;
 		if (r)
 			return r;
+		index += MAX(run, 1);
 	}
 	return 0;
 }
