@@ -178,19 +178,30 @@ static bool copy_pages(struct vma *vma, uint64_t start, uint64_t end)
  * The neighbours of a shared page that the file has in RAM, with all rights of the region: nobody counts their writes.
  * (Pages of the image come by map_image_pages, and the program's own are made one by one.)
  */
-static void map_present_pages(struct vma *vma, uint64_t start, uint64_t end)
+static void map_present_pages(struct vma *vma, uint64_t start, uint64_t end, bool soon)
 {
-	uint64_t *entry = NULL;
+	uint64_t *entry = NULL, first = 0, count = 0; /* a run of pages that lie in a row, to be written soon */
 
 	for (uint64_t va = start; va < end; va += LV_PAGE) {
 		uint64_t page = vma->file->ops->present_page(vma->file, vma->offset + (va - vma->start));
 
 		entry = !page ? NULL : entry && va % HUGE_PAGE ? entry + 1 : pt_make(va);
 		if (page && !entry)
-			return;
-		if (page && *entry == 0)
-			*entry = page | pt_bits(vma->prot) | PTE_BORROWED;
+			break;
+		if (!page || *entry != 0)
+			continue;
+		*entry = page | pt_bits(vma->prot) | PTE_BORROWED;
+		vma->faulted += LV_PAGE;
+		if (!soon)
+			continue;
+		if (count && page != first + count * LV_PAGE) {
+			page_fetch((void *)first, NULL, count);
+			count = 0;
+		}
+		first = count++ ? first : page;
 	}
+	if (count)
+		page_fetch((void *)first, NULL, count);
 }
 
 static int fault_shared(struct vma *vma, uint64_t va, bool write)
@@ -206,8 +217,11 @@ static int fault_shared(struct vma *vma, uint64_t va, bool write)
 		*entry = page | pt_bits(vma->prot) | PTE_BORROWED;
 	else
 		map_in_place(vma, entry, page);
-	if (vma->file->ops->present_page)
-		map_present_pages(vma, MAX(ALIGN_DOWN(va, SHARED_AROUND), vma->start), MIN(ALIGN_DOWN(va, SHARED_AROUND) + SHARED_AROUND, vma->end));
+	if (vma->file->ops->present_page) {
+		uint64_t start = MAX(ALIGN_DOWN(va, SHARED_AROUND), vma->start), stop = MIN(ALIGN_DOWN(va, SHARED_AROUND) + SHARED_AROUND, vma->end);
+
+		map_present_pages(vma, start, stop, write && vma->faulted >= SHARED_AROUND);
+	}
 	return 0;
 }
 
