@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Descriptors: small numbers for open files. */
+#include "libos/fs/async.h"
 #include "libos/fs/lock.h"
 #include "libos/proc/thread.h"
 
@@ -64,6 +65,8 @@ void file_put(struct file *file)
 		return;
 	if (file->watchers)
 		epoll_forget(file);
+	if (file->async)
+		async_forget(file);
 	locks_file_closed(file);
 	if (file->ops->release)
 		file->ops->release(file);
@@ -200,7 +203,7 @@ SYSCALL(dup3)
 
 /* ---- fcntl ---- */
 
-#define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC)
+#define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
 
 static long seals(struct file *file, int command, uint32_t add)
 {
@@ -212,10 +215,25 @@ static long seals(struct file *file, int command, uint32_t add)
 	return (file->flags & O_ACCMODE) == O_RDONLY ? -EPERM : inode_seal(inode, add);
 }
 
-static long fcntl_flags(struct file *file, long arg)
+static long switch_async(struct file *file, int fd, bool on)
 {
-	file->flags = (file->flags & ~(uint32_t)SETTABLE_FLAGS) | ((uint32_t)arg & SETTABLE_FLAGS);
-	return 0;
+	int err = async_possible(file) ? async_switch(file, fd, on) : 0;
+	if (!err && async_possible(file))
+		file->flags = on ? file->flags | FASYNC : file->flags & ~(uint32_t)FASYNC;
+	return err;
+}
+
+static long fcntl_flags(struct file *file, int fd, long arg)
+{
+	bool on = arg & FASYNC;
+	if ((arg & O_NOATIME) && !(file->flags & O_NOATIME) && file->inode && !inode_is_own(file->inode))
+		return -EPERM;
+	if ((arg & O_DIRECT) && (!file->inode || !(S_ISREG(file->inode->mode) || S_ISBLK(file->inode->mode))))
+		return -EINVAL; /* nothing else could go around a cache; a pipe of packets there is none */
+	long err = on != ((file->flags & FASYNC) != 0) ? switch_async(file, fd, on) : 0;
+	if (!err)
+		file->flags = (file->flags & ~(uint32_t)SETTABLE_FLAGS) | ((uint32_t)arg & SETTABLE_FLAGS);
+	return err;
 }
 
 static long fcntl_of(struct file *file, int fd, int command, long arg)
@@ -235,7 +253,7 @@ static long fcntl_of(struct file *file, int fd, int command, long arg)
 	case F_GETFL:
 		return file->flags;
 	case F_SETFL:
-		return fcntl_flags(file, arg);
+		return fcntl_flags(file, fd, arg);
 	case F_SETLK:
 	case F_SETLKW:
 	case F_GETLK:
@@ -252,10 +270,11 @@ static long fcntl_of(struct file *file, int fd, int command, long arg)
 		return pipe_set_size(file, (unsigned long)arg);
 	case F_GETOWN:
 	case F_SETOWN:
+	case F_GETOWN_EX:
+	case F_SETOWN_EX:
 	case F_SETSIG:
 	case F_GETSIG:
-	case F_NOTIFY:
-		return 0;
+		return async_fcntl(file, command, arg);
 	case F_GETLEASE:
 		return F_UNLCK;
 	}

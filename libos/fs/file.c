@@ -178,6 +178,9 @@ static int64_t vector_io(long fd, const void *from, uint64_t count, int64_t *pos
 	if (!r)
 		r = vectors_take(&v, from, count);
 	if (!r) {
+		uint32_t kept = file->flags & O_NONBLOCK;
+		if (flags & LINUX_RWF_NOWAIT) /* without waiting, nobody else sees the flag meanwhile */
+			file->flags |= O_NONBLOCK;
 		int64_t (*whole)(struct file *, const struct iovec *, int) = into ? file->ops->readv : file->ops->writev;
 		int64_t end = file->inode ? (int64_t)file->inode->size : 0;
 		if (whole)
@@ -187,6 +190,8 @@ static int64_t vector_io(long fd, const void *from, uint64_t count, int64_t *pos
 		else
 			r = each_piece(file, &v, into, position ? position : &file->position);
 		vectors_free(&v);
+		if (flags & LINUX_RWF_NOWAIT)
+			file->flags = (file->flags & ~(uint32_t)O_NONBLOCK) | kept;
 	}
 	file_put(file);
 	return r;

@@ -9,6 +9,7 @@ struct stat;  /* the kernel's struct stat of x86-64, see libos/core/linux.h */
 struct inode; /* libos/fs/vfs.h */
 struct dentry;
 struct epoll_item;
+struct async;
 struct vma;
 struct iovec;
 
@@ -20,6 +21,7 @@ struct file {
 	struct inode *inode; /* of files that have a name; else NULL */
 	struct dentry *dentry; /* where it was opened; NULL: it has no name */
 	struct epoll_item *watchers; /* epoll's interests in this file */
+	struct async *async;         /* who gets signals of it; NULL: nobody asked */
 	void *private;
 };
 

@@ -238,16 +238,29 @@ SYSCALL(openat)
 	return open_at((int)a[0], (const char *)a[1], (uint32_t)a[2], (uint32_t)a[3]);
 }
 
+#define OPENAT2_FLAGS (KEPT_FLAGS | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)
+
 SYSCALL(openat2)
 {
 	struct { uint64_t flags, mode, resolve; } how = { 0 };
 	size_t size = (size_t)a[3];
-	if (size < sizeof(how))
-		return -EINVAL;
+	if (size < sizeof(how) || size > 4096)
+		return size < sizeof(how) ? -EINVAL : -E2BIG;
 	if (user_get(&how, a[2]))
 		return -EFAULT;
+	for (size_t at = sizeof(how); at < size; at++) { /* what a later Linux may know */
+		char byte;
+		if (user_get(&byte, a[2] + (long)at))
+			return -EFAULT;
+		if (byte)
+			return -E2BIG;
+	}
 	if (how.resolve)
 		return -ENOSYS; /* glibc does not need it, and half of it would be worse */
+	if ((how.flags & ~(uint64_t)OPENAT2_FLAGS) || (how.mode & ~07777ull) ||
+	    (how.mode && !(how.flags & O_CREAT) && (how.flags & O_TMPFILE) != O_TMPFILE) ||
+	    ((how.flags & O_PATH) && (how.flags & ~(uint64_t)(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))))
+		return -EINVAL; /* open and openat let these pass */
 	return open_at((int)a[0], (const char *)a[1], (uint32_t)how.flags, (uint32_t)how.mode);
 }
 

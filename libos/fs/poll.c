@@ -166,7 +166,7 @@ static int poll_answer(const struct entries *e, uaddr_t to)
 static long poll_until(uaddr_t fds, uint64_t count, uint64_t deadline)
 {
 	struct entries e;
-	if (count > MOST_FILES)
+	if (count > MIN(MOST_FILES, process_limit(RLIMIT_NOFILE)))
 		return -EINVAL;
 	int r = entries_new(&e, (uint32_t)count);
 	if (r)

@@ -373,6 +373,8 @@ static const struct timespec both_now[2] = { { .tv_nsec = LINUX_UTIME_NOW }, { .
 SYSCALL(utimensat)
 {
 	struct timespec ts[2];
+	if (a[3] & ~(long)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
 	if (a[2] && user_read(ts, a[2], sizeof(ts)))
 		return -EFAULT;
 	return times_at((int)a[0], (const char *)a[1], a[2] ? ts : both_now, at_flags((int)a[3]));

@@ -15,7 +15,7 @@ static struct socket *get(long fd, int *error)
 {
 	struct file *file = fd_get(fd);
 	struct socket *s = file ? socket_of(file) : NULL;
-	*error = file ? -ENOTSOCK : -EBADF;
+	*error = file && !(file->flags & O_PATH) ? -ENOTSOCK : -EBADF;
 	if (s)
 		file_get(file);
 	return s;
