@@ -58,8 +58,9 @@ static int use_program(struct vm_config *config, const struct run_options *given
 	config->image = packed.path;
 	config->program = packed.program;
 	config->args = packed.args;
+	/* A relative path would lead nowhere from the VM's working directory, and programs find their own files by it. */
 	if (!config->args.count)
-		strings_add(&config->args, typed);
+		strings_add(&config->args, strchr(typed, '/') ? path : typed);
 	config->memory = CONFIG_MEMORY;
 	uint64_t limit = given->memory ? given->memory : CONFIG_MEMORY;
 	char need[24], have[24];

@@ -17,6 +17,7 @@
 #include "cli/verb.h"
 #include "node/crash_report.h"
 #include "node/record.h"
+#include "tinyx/image.h"
 
 /* The library OS kills a program that touches more memory than there is; the program cannot say so itself. */
 static bool out_of_memory(const struct lv_status *status)
@@ -48,6 +49,24 @@ static void report(const struct vm_dir *vm, const struct vm_config *config)
 	text_free(&out);
 }
 
+/* A program that is told of a file says "not found" of one that the user sees: it lies on this machine only. */
+static void report_missing(const struct vm_config *config)
+{
+	struct image image;
+	if (!config->image || config->guest.is_linux || config->args.count < 2)
+		return;
+	const char *word = NULL;
+	if (!image_open(&image, config->image, NULL))
+		word = image_lacks(&image, config->args.item + 1, config->args.count - 1, config->cwd ? config->cwd : "/");
+	if (word && word[0] == '/')
+		log_warn("%s is on this machine, but not in the VM; add it with: -v %s:%s", word, word, word);
+	else if (word && !strncmp(word, "..", 2))
+		log_warn("%s is on this machine, but not in the VM; add its directory with: -v DIR:/PATH", word);
+	else if (word)
+		log_warn("%s is on this machine, but not in the VM; add its directory with: -v .:/work -w /work", word);
+	image_close(&image);
+}
+
 static int run_foreground(struct launch *launch, struct vm_dir *vm, const struct vm_config *config, struct error *error)
 {
 	struct terminal terminal = { 0 };
@@ -58,6 +77,8 @@ static int run_foreground(struct launch *launch, struct vm_dir *vm, const struct
 		status = foreground_wait(launch, error);
 	terminal_leave(&terminal);
 	report(vm, config);
+	if (status > 0)
+		report_missing(config);
 	return status;
 }
 

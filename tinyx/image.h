@@ -34,6 +34,11 @@ int image_open(struct image *image, const char *path, struct error *error);
 /* Compares every byte with the trailer's digest. -ENODATA: there is no trailer. */
 int image_verify(const struct image *image, const char *path, struct error *error);
 void image_close(struct image *image);
+/*
+ * The first of the words (or what is behind their "=") that names a file of the host, as seen from here, which the image does not
+ * have under that name as seen from cwd: NULL: none. It points into words.
+ */
+const char *image_lacks(const struct image *image, char *const *words, size_t count, const char *cwd);
 /* Appends the trailer to the bare file system in fd, which is at least one block long; hex gets its digest, IMAGE_HEX + 1 bytes. */
 int image_seal(int fd, char *hex, struct error *error);
 /* CRC-32C (Castagnoli) of size more bytes, begun with ~0; without the final inversion, as EROFS has it. */

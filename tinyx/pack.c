@@ -16,10 +16,11 @@
 #include "tinyx/companions.h"
 #include "tinyx/erofs_write.h"
 #include "tinyx/libraries.h"
+#include "tinyx/own_tree.h"
 #include "tinyx/runtime.h"
 #include "tinyx/stage.h"
 
-#define KEY_VERSION "lightvm-pack-6" /* a change of what is packed makes every cached image stale */
+#define KEY_VERSION "lightvm-pack-7" /* a change of what is packed makes every cached image stale */
 #define SCRIPTS_MAX 4		     /* as the kernel: a script's interpreter may be a script */
 #define LINE_MAX_SCRIPT 256
 #define SWEEP_MS 50 /* of a start: what killed packings left must not hold it up */
@@ -259,8 +260,11 @@ static int make_plan(const struct pack_request *request, struct plan *plan, stru
 	if (err)
 		return err;
 	size_t strict = plan->count;
-	if (!request->no_companions)
+	if (!request->no_companions) {
+		own_tree_add(plan, request->program);
+		own_tree_add(plan, packed->program);
 		err = companions_add(plan, packed->program, error);
+	}
 	if (!err)
 		err = add_volumes(plan, request->volumes, error);
 	struct library_wants wants = { 0 };

@@ -273,7 +273,7 @@ static int put_tree(struct plan *plan, const char *host, const char *guest, dev_
 /* What no program needs of a package's tree when it runs. */
 static bool skipped(const struct plan *plan, const char *name)
 {
-	return plan->lenient && (text_ends(name, ".a") || !strcmp(name, "test") || !strcmp(name, "tests"));
+	return plan->lenient && !plan->whole && (text_ends(name, ".a") || !strcmp(name, "test") || !strcmp(name, "tests"));
 }
 
 static int put_children(struct plan *plan, const char *host, const char *guest, bool replace, struct error *error)

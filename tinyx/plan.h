@@ -59,6 +59,7 @@ struct plan { /* zero-initialised: empty */
 	size_t files; /* seen so far, while somebody watches */
 	const struct pack_watch *watch; /* is told while trees are walked */
 	bool lenient; /* a tree's unreadable files, static libraries and tests are passed over */
+	bool whole;   /* the latter two are not */
 };
 
 /*
