@@ -141,6 +141,8 @@ int64_t mm_map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags, struc
 	        : choose_any(addr, len, !file && len >= HUGE_PAGE ? HUGE_PAGE : LV_PAGE);
 	if (start < 0)
 		return start;
+	if (!space_may_hold(start, start + len, prot, flags))
+		return -ENOMEM;
 	r = unmap(start, start + len, false);
 	if (r)
 		return r;
@@ -217,7 +219,7 @@ int mm_protect(uint64_t addr, uint64_t len, uint32_t prot)
 		return -EINVAL;
 	if (len == 0)
 		return 0;
-	if (bad_range(addr, ALIGN_UP(len, LV_PAGE)) || !mm_covered(addr, end))
+	if (bad_range(addr, ALIGN_UP(len, LV_PAGE)) || !mm_covered(addr, end) || !space_may_become(addr, end, prot))
 		return -ENOMEM;
 	r = isolate(addr, end);
 	for (int i = vma_index(addr); !r && i < space.count && space.vma[i]->start < end; i++) {
@@ -366,6 +368,8 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 	vma = mm_find(old);
 	if (!vma || vma->flags & VMA_YIELDS || old + old_len > vma->end)
 		return -EFAULT;
+	if (new_len > old_len && !space_may_grow(vma, new_len - old_len))
+		return -ENOMEM;
 	if (flags & MREMAP_FIXED)
 		return remap_move(old, old_len, new_len, flags, to);
 	if (new_len <= old_len) {

@@ -61,6 +61,12 @@ int mm_drop(uint64_t start, uint64_t end);
 uint64_t mm_brk(uint64_t end);
 bool mm_covered(uint64_t start, uint64_t end); /* regions without a hole */
 
+/* ---- limits.c: RLIMIT_AS and RLIMIT_DATA ---- */
+/* May there be a region [start, end) like this, in place of what is there now? */
+bool space_may_hold(uint64_t start, uint64_t end, uint32_t prot, uint32_t flags);
+bool space_may_grow(const struct vma *vma, uint64_t more);               /* by so many bytes */
+bool space_may_become(uint64_t start, uint64_t end, uint32_t prot);      /* mprotect: private memory becomes data */
+
 /* ---- patch.c ---- */
 /* Executable memory is about to be written, or was unmapped or replaced: the patches in it are undone. */
 void mm_code_changed(uint64_t start, uint64_t end);

@@ -3,6 +3,8 @@
 #include "libos/proc/proc.h"
 
 #define UNLIMITED RLIM64_INFINITY
+#define FILES_MOST (1u << 20) /* /proc/sys/fs/nr_open */
+#define LOOK_LEAST 1000000ull /* ns */
 
 static struct rlimit64 limits[RLIM_NLIMITS] = {
 	[RLIMIT_CPU] = { UNLIMITED, UNLIMITED },
@@ -12,7 +14,7 @@ static struct rlimit64 limits[RLIM_NLIMITS] = {
 	[RLIMIT_CORE] = { 0, UNLIMITED },
 	[RLIMIT_RSS] = { UNLIMITED, UNLIMITED },
 	[RLIMIT_NPROC] = { 32768, 32768 },
-	[RLIMIT_NOFILE] = { 1024, 1 << 20 },
+	[RLIMIT_NOFILE] = { 1024, FILES_MOST },
 	[RLIMIT_MEMLOCK] = { UNLIMITED, UNLIMITED },
 	[RLIMIT_AS] = { UNLIMITED, UNLIMITED },
 	[RLIMIT_LOCKS] = { UNLIMITED, UNLIMITED },
@@ -33,13 +35,46 @@ uint64_t process_limit_hard(int resource)
 	return limits[resource].rlim_max;
 }
 
+/* ---- RLIMIT_CPU: looked at when it may have been reached ---- */
+
+static void look_at_cpu_time(struct timer *timer)
+{
+	struct rlimit64 *limit = &limits[RLIMIT_CPU];
+	uint64_t used = process_cpu_ns(), soft = MAX(limit->rlim_cur, 1), hard = MAX(limit->rlim_max, 1);
+	struct siginfo_k info = { .code = SI_KERNEL };
+
+	if (used / NS_PER_S >= hard)
+		signal_send(NULL, SIGKILL, &info);
+	if (used / NS_PER_S >= soft) {
+		signal_send(NULL, SIGXCPU, &info);
+		limit->rlim_cur = soft = soft + 1; /* and every second from now on */
+	}
+	uint64_t next = MIN(soft, hard);
+
+	if (next < UNLIMITED / NS_PER_S)
+		timer_set(timer, clock_monotonic() + MAX(next * NS_PER_S - MIN(used, next * NS_PER_S), LOOK_LEAST));
+}
+
+static void watch_cpu_time(void)
+{
+	static struct timer timer = { .fire = look_at_cpu_time };
+
+	timer_cancel(&timer);
+	if (limits[RLIMIT_CPU].rlim_cur != UNLIMITED || limits[RLIMIT_CPU].rlim_max != UNLIMITED)
+		look_at_cpu_time(&timer);
+}
+
 static long set_limit(unsigned resource, const struct rlimit64 *wanted)
 {
 	if (wanted->rlim_cur > wanted->rlim_max)
 		return -EINVAL;
-	if (wanted->rlim_max > limits[resource].rlim_max && (!capable(CAP_SYS_RESOURCE) || resource == RLIMIT_NOFILE))
+	if (wanted->rlim_max > limits[resource].rlim_max && !capable(CAP_SYS_RESOURCE))
+		return -EPERM;
+	if (resource == RLIMIT_NOFILE && wanted->rlim_max > FILES_MOST)
 		return -EPERM;
 	limits[resource] = *wanted;
+	if (resource == RLIMIT_CPU)
+		watch_cpu_time();
 	return 0;
 }
 

@@ -70,6 +70,8 @@ static long clone_thread(const struct new_thread *new)
 {
 	bool tell_parent = new->flags & CLONE_PARENT_SETTID, tell_child = new->flags & CLONE_CHILD_SETTID;
 
+	if ((uint64_t)thread_count >= process_limit(RLIMIT_NPROC) && credentials()->uid && !capable(CAP_SYS_RESOURCE) && !capable(CAP_SYS_ADMIN))
+		return -EAGAIN;
 	/* Asked before there is a thread; what it says is not changed by that. */
 	if ((tell_parent && user_touch(new->parent_tid)) || (tell_child && user_touch(new->child_tid)))
 		return -EFAULT;

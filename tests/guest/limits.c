@@ -285,9 +285,106 @@ static void views(void)
 	close(fd);
 }
 
+/* ---- the size of the program ---- */
+
+static uint64_t size_of_space(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long pages = 0;
+
+	if (!f || fscanf(f, "%lu", &pages) != 1)
+		pages = 0;
+	if (f)
+		fclose(f);
+	return pages * (uint64_t)PAGE;
+}
+
+static void space(void)
+{
+	enum { MANY = 64 << 20 };
+	struct rlimit old, limit;
+	char *reserved, *p, *heap;
+
+	IS(getrlimit(RLIMIT_AS, &old), 0);
+	limit = old;
+	limit.rlim_cur = size_of_space() + MANY;
+	IS(setrlimit(RLIMIT_AS, &limit), 0);
+	CHECK(mmap(NULL, 2 * MANY, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED && errno == ENOMEM);
+	reserved = mmap(NULL, MANY / 2, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(reserved != MAP_FAILED);
+	CHECK(mremap(reserved, MANY / 2, 2 * MANY, MREMAP_MAYMOVE) == MAP_FAILED && errno == ENOMEM);
+	p = mmap(reserved, MANY / 2, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0); /* in the place of something */
+	CHECK(p == reserved);
+	IS(setrlimit(RLIMIT_AS, &old), 0);
+	IS(getrlimit(RLIMIT_DATA, &old), 0);
+	limit = old;
+	limit.rlim_cur = MANY / 4;
+	heap = sbrk(0);
+	IS(setrlimit(RLIMIT_DATA, &limit), 0);
+	CHECK(mmap(NULL, MANY / 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == ENOMEM);
+	FAILS(mprotect(reserved, MANY / 2, PROT_READ | PROT_WRITE), ENOMEM);
+	FAILS(brk(heap + MANY), ENOMEM);
+	IS(mprotect(reserved, PAGE, PROT_READ | PROT_WRITE), 0);
+	p = mmap(NULL, MANY / 2, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0); /* no data of its own */
+	CHECK(p != MAP_FAILED);
+	IS(setrlimit(RLIMIT_DATA, &old), 0);
+	munmap(p, MANY / 2);
+	munmap(reserved, MANY / 2);
+}
+
+/* ---- the time of the program ---- */
+
+static volatile sig_atomic_t out_of_time;
+
+static void on_out_of_time(int signo)
+{
+	(void)signo;
+	out_of_time++;
+}
+
+static void processor_time(void)
+{
+	struct rlimit old, limit;
+	struct timespec used;
+	int64_t start = now_ms();
+
+	signal(SIGXCPU, on_out_of_time);
+	IS(getrlimit(RLIMIT_CPU, &old), 0);
+	limit = old;
+	limit.rlim_cur = 1;
+	IS(setrlimit(RLIMIT_CPU, &limit), 0);
+	while (!out_of_time && now_ms() - start < 60000)
+		;
+	IS(out_of_time, 1);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	CHECK(used.tv_sec * 1000 + used.tv_nsec / 1000000 >= 900); /* counted in ticks */
+	IS(setrlimit(RLIMIT_CPU, &old), 0);
+}
+
+static void open_files(void)
+{
+	struct rlimit old, limit;
+
+	IS(getrlimit(RLIMIT_NOFILE, &old), 0);
+	limit = old;
+	limit.rlim_cur = old.rlim_max + 1;
+	FAILS(setrlimit(RLIMIT_NOFILE, &limit), EINVAL);
+	limit.rlim_cur = 5;
+	IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	int fd;
+	while ((fd = dup(0)) >= 0)
+		;
+	IS(errno, EMFILE);
+	for (fd = 3; fd < 5; fd++)
+		close(fd);
+	IS(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
 int main(void)
 {
 	check_scratch();
+	space();
+	open_files();
 	pipe_sizes();
 	opened_again();
 	file_sizes();
@@ -295,5 +392,6 @@ int main(void)
 	seals();
 	validated();
 	views();
+	processor_time();
 	return check_end();
 }

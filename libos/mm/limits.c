@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* RLIMIT_AS and RLIMIT_DATA. Programs that set them are few: what is there is counted when it is asked for. */
+#include "libos/mm/space.h"
+#include "libos/proc/thread.h"
+
+#include <linux/resource.h>
+
+static bool is_data(uint32_t prot, uint32_t flags)
+{
+	return prot & PROT_WRITE && !(flags & (MAP_SHARED | MAP_GROWSDOWN));
+}
+
+/* Bytes of the program's regions outside [start, end). */
+static uint64_t used_outside(uint64_t start, uint64_t end, bool only_data)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < space.count; i++) {
+		const struct vma *vma = space.vma[i];
+		uint64_t from = MAX(vma->start, start), to = MIN(vma->end, end);
+
+		if (vma->flags & VMA_YIELDS || (only_data && !is_data(vma->prot, vma->flags)))
+			continue;
+		sum += vma->end - vma->start - (from < to ? to - from : 0);
+	}
+	return sum;
+}
+
+static bool fits(int resource, uint64_t start, uint64_t end, uint64_t more, bool only_data)
+{
+	uint64_t limit = process_limit(resource);
+
+	return limit == RLIM64_INFINITY || used_outside(start, end, only_data) + more <= limit;
+}
+
+bool space_may_hold(uint64_t start, uint64_t end, uint32_t prot, uint32_t flags)
+{
+	return fits(RLIMIT_AS, start, end, end - start, false) && (!is_data(prot, flags) || fits(RLIMIT_DATA, start, end, end - start, true));
+}
+
+bool space_may_grow(const struct vma *vma, uint64_t more)
+{
+	return fits(RLIMIT_AS, 0, 0, more, false) && (!is_data(vma->prot, vma->flags) || fits(RLIMIT_DATA, 0, 0, more, true));
+}
+
+bool space_may_become(uint64_t start, uint64_t end, uint32_t prot)
+{
+	uint64_t more = 0;
+
+	for (int i = vma_index(start); i < space.count && space.vma[i]->start < end; i++) {
+		const struct vma *vma = space.vma[i];
+
+		if (is_data(prot, vma->flags) && !is_data(vma->prot, vma->flags))
+			more += MIN(vma->end, end) - MAX(vma->start, start);
+	}
+	return !more || fits(RLIMIT_DATA, 0, 0, more, true);
+}
