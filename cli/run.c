@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -122,6 +123,30 @@ static int set_user(struct vm_config *config, const char *word, struct error *er
 	return err;
 }
 
+/* What is made when the VM starts is not in the image. */
+static bool made_at_start(const char *dir)
+{
+	static const char *const places[] = { "/dev/", "/proc/", "/sys/", "/run/" };
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		if (text_starts(dir, places[i]))
+			return true;
+	return false;
+}
+
+/* A program that starts in another directory than was asked for reads and writes the wrong files. */
+static int check_workdir(const struct vm_config *config, struct error *error)
+{
+	struct image image;
+	struct erofs_inode inode;
+	int err = image_open(&image, config->image, error);
+	if (!err && (err = erofs_walk(&image.fs, config->cwd, &inode)))
+		error_set(error, err, "--workdir: there is no directory %s in the VM; -v HOSTDIR:%s makes one", config->cwd, config->cwd);
+	else if (!err && !S_ISDIR(inode.mode))
+		err = error_set(error, -ENOTDIR, "--workdir: %s in the VM is not a directory", config->cwd);
+	image_close(&image);
+	return err;
+}
+
 static int fill_kernel(struct vm_config *config, const struct run_options *given, struct operands operands, struct source *source, struct error *error)
 {
 	struct choose choose = { .kernel = given->kernel, .initrd = given->initrd, .append = given->append, .cpus = given->cpus, .bare = !operands.argc };
@@ -162,6 +187,11 @@ static int fill(struct vm_config *config, const struct run_options *given, struc
 		free(config->cwd);
 		config->cwd = alloc_copy(given->workdir ? given->workdir : "/");
 	}
+	/* A disk over the root of a Linux guest may have it. */
+	if (given->workdir && config->image && !config->guest.is_linux && given->workdir[0] == '/' && !made_at_start(given->workdir))
+		err = check_workdir(config, error);
+	if (err)
+		return err;
 	if (given->hostname || !config->hostname) {
 		free(config->hostname);
 		config->hostname = alloc_copy(given->hostname ? given->hostname : config->id);

@@ -116,6 +116,8 @@ bad 'an option without value' '--name' run --name
 bad 'no program' 'usage|PROGRAM' run
 bad 'a missing -v directory' '/no/such/dir' run -v /no/such/dir:/x:ro "$busybox" true
 bad '-v without a target' 'relative' run -v "$work:relative" "$busybox" true
+bad 'a working directory that is not there' '/nonexist.*-v' run -w /nonexist "$busybox" pwd
+bad 'a working directory that is a file' '/etc/passwd.*not a directory' run -w /etc/passwd "$busybox" pwd
 bad 'a bad -e' '=x|=' run -e =x "$busybox" true
 bad 'an unknown network' 'nosuchnet' run --net nosuchnet "$busybox" true
 bad 'a missing bridge' 'lvnobridge' run --net bridge:lvnobridge "$busybox" true
