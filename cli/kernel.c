@@ -52,33 +52,32 @@ struct progress {
 	bool terminal, quiet;
 	uint64_t begun, shown;
 	unsigned steps; /* when a line was printed last */
-	char phase[32];
+	int step;       /* its step; -1: none yet */
 };
 
-static void show(struct progress *progress, const char *what, unsigned done, unsigned total)
+static void show(struct progress *progress, const struct kernel_progress *now_at)
 {
 	char share[48] = "";
-	if (total)
-		snprintf(share, sizeof(share), " %u of about %u", done, total);
+	if (now_at->total)
+		snprintf(share, sizeof(share), ", %u of about %u", now_at->done, now_at->total);
 	uint64_t now = now_ms();
-	fprintf(stderr, "%s[%4" PRIu64 " s] kernel %s: %.60s%s%s", progress->terminal ? "\r\033[K" : "", (now - progress->begun) / 1000, progress->name, what, share,
+	fprintf(stderr, "%s[%4" PRIu64 " s, %2u%%] kernel %s: %s%s%.48s%s%s", progress->terminal ? "\r\033[K" : "", (now - progress->begun) / 1000,
+		now_at->percent, progress->name, kernel_step_name(now_at->step), now_at->detail ? " " : "", now_at->detail ? now_at->detail : "", share,
 		progress->terminal ? "" : "\n");
 	progress->shown = now;
-	progress->steps = done;
+	progress->steps = now_at->done;
+	progress->step = (int)now_at->step;
 }
 
 /* A terminal gets one line that changes; a log gets few lines that stay. */
-static void on_progress(void *context, const char *what, unsigned done, unsigned total)
+static void on_progress(void *context, const struct kernel_progress *now_at)
 {
 	struct progress *progress = context;
-	size_t n = strcspn(what, " ");
-	bool phase = strncmp(progress->phase, what, n) != 0;
 	if (progress->quiet)
 		return;
-	if (phase)
-		snprintf(progress->phase, sizeof(progress->phase), "%.*s", (int)n, what);
-	if (phase || (progress->terminal ? now_ms() - progress->shown >= PROGRESS_MS : done >= progress->steps + PROGRESS_STEPS))
-		show(progress, what, done, total);
+	if (progress->step != (int)now_at->step ||
+	    (progress->terminal ? now_ms() - progress->shown >= PROGRESS_MS : now_at->done >= progress->steps + PROGRESS_STEPS))
+		show(progress, now_at);
 }
 
 static unsigned processors(void)
@@ -105,7 +104,7 @@ static int build(const struct context *context, void *options, struct operands o
 	char *directory = NULL;
 	int result = kernel_config_load(&config, given->config ? given->config : KERNEL_DEFAULT, error);
 	if (!result) {
-		struct progress progress = { .name = config.name, .terminal = isatty(STDERR_FILENO) && !given->quiet, .quiet = given->quiet, .begun = now_ms() };
+		struct progress progress = { .name = config.name, .step = -1, .terminal = isatty(STDERR_FILENO) && !given->quiet, .quiet = given->quiet, .begun = now_ms() };
 		struct kernel_request request = { .config = &config, .source = given->source, .jobs = given->jobs ? (unsigned)given->jobs : processors(),
 			.force = given->force, .progress = on_progress, .context = &progress };
 		result = kernel_build(&request, &directory, error);

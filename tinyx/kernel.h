@@ -38,15 +38,33 @@ void kernel_config_missing(const char *text, const char *result, struct strings 
 
 /* ---- building ---- */
 
+enum kernel_step { /* of a build, in this order; the first only if another build of this user goes on */
+	KERNEL_WAITING,
+	KERNEL_UNPACKING,
+	KERNEL_CONFIGURING,
+	KERNEL_COMPILING,
+	KERNEL_COLLECTING,
+	KERNEL_STEPS,
+};
+
+struct kernel_progress {
+	enum kernel_step step;
+	const char *detail;	/* what it is about just now; NULL: nothing to tell */
+	unsigned done, total;	/* parts of this step; total 0: not known */
+	unsigned percent;	/* of the whole build, as such builds usually go */
+};
+
 struct kernel_request {
 	const struct kernel_config *config;
 	const char *source; /* linux-*.tar.xz; NULL: the newest in /usr/src */
 	unsigned jobs;
 	bool force; /* build although it is there */
-	/* What goes on, in words; done and total count steps, 0: not known. Called often. */
-	void (*progress)(void *context, const char *what, unsigned done, unsigned total);
+	void (*progress)(void *context, const struct kernel_progress *progress); /* called often */
 	void *context;
 };
+
+/* For people: "compiling". */
+const char *kernel_step_name(enum kernel_step step);
 
 /* 1: built; 0: it was there already. *directory (the caller's) holds the result. Waits for another build of this user. */
 int kernel_build(const struct kernel_request *request, char **directory, struct error *error);

@@ -36,11 +36,6 @@ struct build {
 	int lock;
 };
 
-static void say(const struct build *build, const char *what)
-{
-	build->request->progress(build->request->context, what, 0, 0);
-}
-
 /* ---- what is built from ---- */
 
 static char *newest_source(void)
@@ -126,7 +121,7 @@ static int lock(struct build *build, struct error *error)
 	build->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	int err = build->lock < 0 ? -errno : 0;
 	if (!err && flock(build->lock, LOCK_EX | LOCK_NB)) {
-		say(build, "waiting for another build to end");
+		make_tell(build->request, KERNEL_WAITING, NULL, 0, 0);
 		while ((err = flock(build->lock, LOCK_EX) ? -errno : 0) == -EINTR)
 			;
 	}
@@ -156,7 +151,7 @@ static int unpack(const struct build *build, const char *fresh, struct error *er
 	strings_add(&argv, "--exclude=*.dtsi");
 	strings_add(&argv, "--exclude=*/Documentation/*.rst");
 	strings_add(&argv, "--exclude=*/Documentation/*.yaml");
-	struct make make = { .argv = argv.item, .title = "unpacking the source", .request = build->request };
+	struct make make = { .argv = argv.item, .step = KERNEL_UNPACKING, .request = build->request };
 	int err = make_run(&make, error);
 	strings_free(&argv);
 	return err;
@@ -224,11 +219,11 @@ static char *objects_path(const struct build *build, const char *file)
 	return alloc_format("%s/%s", build->objects, file);
 }
 
-static int run_make(const struct build *build, const char *title, const char *target, const char *variable, struct error *error)
+static int run_make(const struct build *build, enum kernel_step step, const char *target, const char *variable, struct error *error)
 {
 	char *objects = alloc_format("O=%s", build->objects), *jobs = alloc_format("-j%u", build->request->jobs), *log = objects_path(build, "build.log");
 	char *argv[] = { "make", "-C", build->tree, "--no-print-directory", objects, "ARCH=x86_64", jobs, (char *)target, (char *)variable, NULL };
-	struct make make = { .argv = argv, .title = title, .log = log, .request = build->request };
+	struct make make = { .argv = argv, .step = step, .log = log, .request = build->request };
 	int err = make_run(&make, error);
 	free(objects);
 	free(jobs);
@@ -269,7 +264,7 @@ static int configure(const struct build *build, struct error *error)
 	char *path = objects_path(build, "lightvm.config"), *variable = alloc_format("KCONFIG_ALLCONFIG=%s", path);
 	err = write_if_new(path, build->request->config->text, error);
 	if (!err)
-		err = run_make(build, "configuring", "allnoconfig", variable, error);
+		err = run_make(build, KERNEL_CONFIGURING, "allnoconfig", variable, error);
 	free(variable);
 	free(path);
 	return err ? err : check_config(build, error);
@@ -281,7 +276,7 @@ static int strip_into(const struct build *build, const char *fresh, struct error
 {
 	char *from = objects_path(build, "vmlinux"), *to = alloc_format("%s/vmlinux", fresh);
 	char *argv[] = { "strip", "--strip-all", "-o", to, from, NULL };
-	struct make make = { .argv = argv, .title = "collecting", .request = build->request };
+	struct make make = { .argv = argv, .step = KERNEL_COLLECTING, .request = build->request };
 	int err = make_run(&make, error);
 	free(from);
 	free(to);
@@ -372,7 +367,7 @@ static int build_locked(struct build *build, struct error *error)
 	if (!err)
 		err = configure(build, error);
 	if (!err)
-		err = run_make(build, "compiling", "bzImage", NULL, error);
+		err = run_make(build, KERNEL_COMPILING, "bzImage", NULL, error);
 	if (!err)
 		err = collect(build, error);
 	return err ? err : 1;

@@ -53,6 +53,34 @@ int make_check_tools(struct error *error)
 	return err;
 }
 
+/* ---- progress ---- */
+
+static const struct {
+	const char *name;
+	unsigned weight; /* its share of a first build, in percent */
+} steps[KERNEL_STEPS] = {
+	[KERNEL_WAITING] = { "waiting for another build to end", 0 },
+	[KERNEL_UNPACKING] = { "unpacking the source", 6 },
+	[KERNEL_CONFIGURING] = { "configuring", 2 },
+	[KERNEL_COMPILING] = { "compiling", 91 },
+	[KERNEL_COLLECTING] = { "collecting", 1 },
+};
+
+const char *kernel_step_name(enum kernel_step step)
+{
+	return steps[step].name;
+}
+
+void make_tell(const struct kernel_request *request, enum kernel_step step, const char *detail, unsigned done, unsigned total)
+{
+	struct kernel_progress progress = { .step = step, .detail = detail, .done = done, .total = total };
+	for (int i = 0; i < (int)step; i++)
+		progress.percent += steps[i].weight;
+	if (total)
+		progress.percent += (unsigned)((uint64_t)steps[step].weight * (done < total ? done : total) / total);
+	request->progress(request->context, &progress);
+}
+
 /* ---- output ---- */
 
 /* "  CC      kernel/fork.o": make's way to say what it does. */
@@ -70,12 +98,10 @@ static void take_line(struct output *output, const char *line)
 	const struct kernel_request *request = output->make->request;
 	const char *step = step_of(line);
 	if (step) {
-		char *what = alloc_format("%s %s", output->make->title, step);
 		output->steps++;
 		if (output->total && output->total < output->steps)
 			output->total = output->steps; /* it was an estimate */
-		request->progress(request->context, what, output->steps, output->total);
-		free(what);
+		make_tell(request, output->make->step, step, output->steps, output->total);
 		return;
 	}
 	if ((strstr(line, "rror") || strstr(line, "***")) && output->complaints.size < COMPLAINTS_MAX)
@@ -141,7 +167,7 @@ static int failed(const struct output *output, int status, struct error *error)
 {
 	const struct make *make = output->make;
 	const char *why = output->complaints.size ? output->complaints.data : output->last.size ? output->last.data : "";
-	return error_set(error, -EIO, "%s failed: %s ended with %s %d%s%s%s", make->title, make->argv[0], WIFSIGNALED(status) ? "signal" : "status",
+	return error_set(error, -EIO, "%s failed: %s ended with %s %d%s%s%s", kernel_step_name(make->step), make->argv[0], WIFSIGNALED(status) ? "signal" : "status",
 			 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), why, make->log ? "\nall of its output is in " : "",
 			 make->log ? make->log : "");
 }
@@ -155,9 +181,9 @@ int make_run(const struct make *make, struct error *error)
 		return error_set(error, -errno, "pipe: %s", strerror(errno));
 	if (make->log)
 		output.log = open(make->log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (!strcmp(make->title, "compiling"))
+	if (make->step == KERNEL_COMPILING)
 		output.total = !strcmp(make->request->config->name, "base") ? STEPS_BASE : STEPS_GENERAL;
-	make->request->progress(make->request->context, make->title, 0, output.total);
+	make_tell(make->request, make->step, NULL, 0, output.total);
 	int err = start(make, pair[1], &child, error);
 	close(pair[1]);
 	if (!err) {

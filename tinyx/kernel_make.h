@@ -8,11 +8,13 @@
 
 struct make {
 	char **argv;		/* argv[0]: looked for in the usual directories */
-	const char *title;	/* "compiling" */
+	enum kernel_step step;
 	const char *log;	/* all output is kept there; NULL: nowhere */
 	const struct kernel_request *request; /* progress goes there */
 };
 
+/* Tells the request's watcher where a build stands. */
+void make_tell(const struct kernel_request *request, enum kernel_step step, const char *detail, unsigned done, unsigned total);
 /* Waits for the end. A failure names the tool and what it complained of. */
 int make_run(const struct make *make, struct error *error);
 /* -ENOENT with a message that names every tool or header that is missing, and the command that installs them. */

@@ -17,6 +17,7 @@
 
 #include "base/file.h"
 #include "tinyx/kernel.h"
+#include "tinyx/kernel_make.h"
 
 static char scratch[] = "/tmp/lightvm-kernel-XXXXXX";
 
@@ -106,6 +107,55 @@ static void test_missing_options(void **state)
 	assert_string_equal(missing.item[1], "CONFIG_C");
 	assert_string_equal(missing.item[2], "CONFIG_E");
 	strings_free(&missing);
+}
+
+/* ---- progress ---- */
+
+struct seen {
+	unsigned calls, last_done, last_percent;
+	char detail[32];
+};
+
+static void see(void *context, const struct kernel_progress *progress)
+{
+	struct seen *seen = context;
+	assert_true(progress->percent >= seen->last_percent && progress->percent <= 100);
+	assert_true(progress->total && progress->done <= progress->total);
+	seen->calls++;
+	seen->last_done = progress->done;
+	seen->last_percent = progress->percent;
+	snprintf(seen->detail, sizeof(seen->detail), "%s", progress->detail ? progress->detail : "");
+}
+
+static void test_progress(void **state)
+{
+	struct seen seen = { 0 };
+	struct error error = { 0 };
+	const struct kernel_config config = { .name = (char *)"base" };
+	const struct kernel_request request = { .config = &config, .progress = see, .context = &seen };
+	char *argv[] = { (char *)"sh", (char *)"-c", (char *)"for i in 1 2 3; do echo \"  CC      part$i.o\"; echo other words; done; exit $0", (char *)"0", NULL };
+	struct make make = { .argv = argv, .step = KERNEL_COMPILING, .request = &request };
+	assert_int_equal(make_run(&make, &error), 0);
+	assert_int_equal(seen.calls, 4); /* the beginning, too */
+	assert_int_equal(seen.last_done, 3);
+	assert_string_equal(seen.detail, "part3.o");
+	unsigned begun = seen.last_percent;
+	assert_true(begun > 0 && begun < 20); /* of more than a thousand */
+	argv[3] = (char *)"7";
+	seen.last_percent = 0;
+	assert_int_equal(make_run(&make, &error), -EIO);
+	assert_non_null(strstr(error.text, "compiling failed: sh ended with status 7"));
+	/* Each step begins where the one before it ends. */
+	for (int step = 0; step < KERNEL_STEPS; step++) {
+		seen = (struct seen){ 0 };
+		make_tell(&request, (enum kernel_step)step, NULL, 1, 1);
+		unsigned end = seen.last_percent;
+		seen = (struct seen){ 0 };
+		make_tell(&request, (enum kernel_step)(step + 1 < KERNEL_STEPS ? step + 1 : step), NULL, step + 1 < KERNEL_STEPS ? 0 : 1, 1);
+		assert_int_equal(seen.last_percent, end);
+		if (step == KERNEL_STEPS - 1)
+			assert_int_equal(end, 100);
+	}
 }
 
 /* ---- files ---- */
@@ -244,7 +294,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_builtin_configurations), cmocka_unit_test(test_includes), cmocka_unit_test(test_bad_configurations),
-		cmocka_unit_test(test_missing_options), cmocka_unit_test(test_vmlinux), cmocka_unit_test(test_bzimage), cmocka_unit_test(test_other_files),
+		cmocka_unit_test(test_missing_options), cmocka_unit_test(test_progress), cmocka_unit_test(test_vmlinux), cmocka_unit_test(test_bzimage), cmocka_unit_test(test_other_files),
 		cmocka_unit_test(test_cache),
 	};
 	return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
