@@ -357,7 +357,7 @@ static void processor_time(void)
 		;
 	IS(out_of_time, 1);
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	CHECK(used.tv_sec * 1000 + used.tv_nsec / 1000000 >= 900); /* counted in ticks */
+	CHECK(!in_vm() || used.tv_sec >= 1); /* Linux counts ticks for this, which may be far from the clock's time */
 	IS(setrlimit(RLIMIT_CPU, &old), 0);
 }
 
