@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz-sources: vmm/virtio/queue.c vmm/mem.c vmm/loop.c vmm/dev/table.c vmm/dev/streams.c vmm/dev/console.c vmm/dev/virtio_console.c vmm/dev/net.c vmm/dev/net_pair.c vmm/dev/block.c vmm/dev/rng.c vmm/dev/balloon.c vmm/dev/vsock.c vmm/dev/vsock_conn.c vmm/host/sink.c vmm/host/logfile.c vmm/host/tap.c vmm/host/passt.c vmm/host/uring.c vmm/host/vsock_unix.c tests/unit/ring_driver.c */
+/* fuzz-sources: @vmm-devices tests/unit/ring_driver.c */
 /* fuzz-libs: -l:liburing.a -lpthread */
 /*
  * The vsock device with garbage from both sides: packets of the guest with any header, clients of the host that say and do
