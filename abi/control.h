@@ -1,24 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the monitor says of its VM: the status record (a file in the VM's directory, and the answer to every request),
- * and the requests of the control socket (SOCK_SEQPACKET, one request or reply a message). Host byte order: both ends
- * are on one machine.
+ * What the monitor says of its VM: the status record (a file in the VM's directory, and the answer to a request), what is
+ * asked for separately (the last output, a crash), and the requests of the control socket (SOCK_SEQPACKET, one request or reply
+ * a message). Host byte order: both ends are on one machine. Versions: the record's and the socket's count for themselves. A
+ * reader knows its own version and those before it (abi/control_v1.h); of a newer record it may use the first 32 bytes, which never
+ * change.
  */
 #ifndef LV_ABI_CONTROL_H
 #define LV_ABI_CONTROL_H
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "abi/device_page.h"
+#include "abi/libos.h"
 #include "abi/shared.h"
 
 #define LV_STATUS_MAGIC 0x3153555441545356ull /* "VSTATUS1" */
+#define LV_STATUS_VERSION 2
 
+/* A VM's life: CREATED -> CONFIGURED -> RUNNING <-> PAUSED -> EXITED. The numbers are older than the order. */
 enum lv_state {
-	LV_STATE_STARTING = 0,
+	LV_STATE_STARTING = 0,   /* nothing is there yet */
 	LV_STATE_RUNNING = 1,
-	LV_STATE_EXITED = 2, /* the record is final */
+	LV_STATE_EXITED = 2,     /* the record is final, and lv_report lies behind it in the file */
+	LV_STATE_CREATED = 3,    /* VM, memory, vCPUs: what no configuration changes */
+	LV_STATE_CONFIGURED = 4, /* identity, program, devices */
+	LV_STATE_PAUSED = 5,     /* the vCPUs stand still */
+};
+
+enum lv_kvm { /* how this machine's KVM works */
+	LV_KVM_UNKNOWN = 0, /* nobody has asked yet */
+	LV_KVM_PAGE_TABLE = 1,
+	LV_KVM_HARDWARE = 2,
 };
 
 enum lv_guest {
@@ -72,53 +87,84 @@ struct lv_balloon {
 };
 
 struct lv_status {
+	/* the same in every version */
 	uint64_t magic;
-	uint32_t version; /* LV_ABI_VERSION */
-	uint32_t size;    /* of this structure */
+	uint32_t version; /* LV_STATUS_VERSION */
+	uint32_t size;    /* bytes that are there: up to and with the last device's */
 	uint32_t state;   /* enum lv_state */
 	uint32_t pid;     /* of the monitor */
 	int32_t wait_status; /* as of waitpid(2), once exited */
-	uint32_t crashed; /* 1: crash is valid */
+	uint32_t crashed; /* 1: lv_report.crash is valid */
+	/* of this one */
+	uint32_t own_error; /* once exited; 1: it was not the program that failed, and wait_status is the monitor's */
+	uint32_t guest;     /* enum lv_guest */
+	uint32_t kvm;       /* enum lv_kvm */
+	uint32_t crash_signal; /* what a process would have died of, if crashed */
+	uint32_t control_version; /* LV_CONTROL_VERSION of this monitor */
+	uint32_t device_count;
 	uint64_t start_realtime_ns;
 	uint64_t ram_size, ram_limit, memory_used; /* bytes */
-	struct lv_step_mark ledger[LV_STEPS];
-	uint64_t exits;       /* to the monitor, all */
-	uint64_t exits_mmio;  /* hypercalls and other MMIO */
+	uint64_t exits;        /* to the monitor, all */
+	uint64_t exits_mmio;   /* hypercalls and other MMIO */
 	uint64_t exits_signal; /* vCPU kicked by the monitor */
-	uint64_t waits;       /* WAIT hypercalls that slept */
-	char kvm_kind[16];    /* reserved for the self-test's word: "hardware", "page-table", or empty: not known */
-	struct lv_missing missing[LV_MISSING_SLOTS];
-	uint16_t device_count;
-	uint16_t own_error; /* 1: it was not the program that failed, and wait_status is ours; once exited */
-	uint32_t guest; /* enum lv_guest */
-	struct lv_device_stats device[LV_MAX_DEVICES];
+	uint64_t waits;        /* WAIT hypercalls that slept */
+	struct lv_step_mark ledger[LV_STEPS];
 	struct lv_balloon balloon; /* Linux guests */
-	struct lv_crash crash;
-	char error[256]; /* why the monitor ended the VM itself; empty otherwise */
-	uint32_t tail_size;
-	char tail[2048]; /* last console output */
+	uint8_t libos_build[LV_BUILD_ID]; /* of the library OS; zeroes: none */
+	uint8_t reserved[4];
+	char error[128]; /* why the monitor ended the VM itself; empty otherwise */
+	struct lv_device_stats device[LV_MAX_DEVICES]; /* device_count of them are there */
 };
+static_assert(offsetof(struct lv_status, crashed) == 28, "the part of the status record that never changes");
+static_assert(offsetof(struct lv_status, device) == 584, "the head of the status record");
+#define LV_STATUS_SIZE(devices) (offsetof(struct lv_status, device) + (devices) * sizeof(struct lv_device_stats))
+
+#define LV_TAIL_MAX 2048
+struct lv_crash_report {
+	struct lv_missing missing[LV_MISSING_SLOTS]; /* system calls that libos does not have; count 0: an empty slot */
+	struct lv_crash crash;                       /* if lv_status.crashed */
+};
+struct lv_report { /* what few readers want: asked for (LV_CTL_CRASH, LV_CTL_TAIL), in the file once the VM has ended */
+	struct lv_crash_report what;
+	uint32_t tail_size;
+	uint32_t reserved;
+	char tail[LV_TAIL_MAX]; /* last console output */
+};
+#define LV_REPORT_OFFSET 4096 /* of lv_report in the file */
+static_assert(sizeof(struct lv_status) <= LV_REPORT_OFFSET, "the record ends before the report");
 
 #define LV_CONTROL_MAGIC 0x6c74636c /* "lctl" */
+#define LV_CONTROL_VERSION 2
 enum lv_control_op {
-	LV_CTL_STATUS = 1,
+	LV_CTL_STATUS = 1, /* reply: struct lv_status, as many bytes as its size says */
 	LV_CTL_SIGNAL = 2, /* arg: signal number for the program */
 	LV_CTL_KILL = 3,   /* end the VM at once; wait_status: SIGKILL */
-	LV_CTL_ATTACH = 4, /* SCM_RIGHTS: descriptor to read stdin from, descriptor to copy output to; both become
-	                  * non-blocking; until either closes */
+	LV_CTL_ATTACH = 4, /* SCM_RIGHTS: descriptor to read stdin from, descriptor to copy output to; until either closes */
 	LV_CTL_RESIZE = 5, /* arg: rows << 16 | columns of the terminal */
-	LV_CTL_BALLOON = 6, /* arg: bytes that the guest shall hand over; -1: only ask for its statistics and wait for them */
+	LV_CTL_BALLOON = 6, /* arg: bytes that the guest shall hand over; -1: only ask for its statistics and wait for them. Reply: as STATUS */
 	LV_CTL_CONFIGURE = 7, /* on the connected socket that a monitor is started with, once: SCM_RIGHTS: records (abi/vm_records.h) and what they
 			       * name; when the guest runs int64_t 0 comes back, before that the socket ends if the monitor does */
+	LV_CTL_CRASH = 8,  /* since version 2. Reply: struct lv_crash_report */
+	LV_CTL_TAIL = 9,   /* since version 2. Reply: the last console output, LV_TAIL_MAX bytes at most */
 };
 struct lv_control_request {
 	uint32_t magic;
-	uint32_t op;
+	uint16_t op;      /* enum lv_control_op */
+	uint16_t version; /* the least that the monitor has to speak: that in which the request came; 0 is 1 */
 	int64_t arg;
 };
+/* Followed by size bytes of what the request asks for. */
 struct lv_control_reply {
-	int64_t result; /* 0 or a negative errno */
-	struct lv_status status;
+	int64_t result; /* 0 or a negative errno; -EPROTONOSUPPORT: the request is of a newer version */
+	uint32_t magic;
+	uint16_t version; /* LV_CONTROL_VERSION of the monitor */
+	uint16_t reserved;
+	uint32_t size;
+	uint32_t reserved1;
 };
+static_assert(sizeof(struct lv_control_request) == 16, "control request layout");
+static_assert(sizeof(struct lv_control_reply) == 24, "control reply layout");
+#define LV_CONTROL_MOST (sizeof(struct lv_control_reply) + 4096) /* no reply is longer */
+static_assert(sizeof(struct lv_status) <= 4096 && sizeof(struct lv_crash_report) <= 4096 && LV_TAIL_MAX <= 4096, "what a reply carries");
 
 #endif

@@ -3,11 +3,13 @@
 #ifndef LV_ABI_LIBOS_H
 #define LV_ABI_LIBOS_H
 
+#define LV_LIBOS_MAGIC 0x736f62696c564c /* "LVlibos" */
+#define LV_LIBOS_ABI 2 /* layout.h, device_page.h, shared.h and the header below; the monitor and libos check it of each other */
+#define LV_BUILD_ID 20
+
+#ifndef __ASSEMBLER__
 #include <assert.h>
 #include <stdint.h>
-
-#define LV_LIBOS_MAGIC 0x736f62696c564cull /* "LVlibos" */
-#define LV_ABI_VERSION 1
 
 /* At LV_LIBOS in the loaded image. All addresses are guest-virtual. */
 struct lv_libos_header {
@@ -22,7 +24,14 @@ struct lv_libos_header {
 	uint64_t text_start, text_end; /* code of libos: no upcall is made while RIP is in here */
 	/* Worth having in memory before the start: [LV_LIBOS, hot_end), and from the boot stack's top page to hot_data_end. */
 	uint64_t hot_end, hot_data_end;
+	struct { /* the linker's note: SHA-1 of all that is linked, so that one build is told from another */
+		uint32_t name_size, id_size, type;
+		char name[4]; /* "GNU" */
+		uint8_t id[LV_BUILD_ID];
+	} build;
+	uint32_t reserved1;
 };
-static_assert(sizeof(struct lv_libos_header) == 88, "libos header layout");
+static_assert(sizeof(struct lv_libos_header) == 128, "libos header layout");
+#endif
 
 #endif

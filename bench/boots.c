@@ -113,7 +113,7 @@ static uint64_t boot_to_end(char **option, int options)
 	uint64_t began;
 	waitpid(start(option, options, "--status", scratch, &began), NULL, 0);
 	int fd = open(scratch, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, &status, sizeof(status)) != sizeof(status) || !status.ledger[LV_STEP_PROGRAM].ns)
+	if (fd < 0 || read(fd, &status, sizeof(status)) < (ssize_t)LV_STATUS_SIZE(0) || !status.ledger[LV_STEP_PROGRAM].ns)
 		fail(option[0], status.error[0] ? status.error : "the ledger has no program entry");
 	close(fd);
 	return status.ledger[LV_STEP_PROGRAM].ns - began;
@@ -123,8 +123,11 @@ static uint64_t boot_to_end(char **option, int options)
 static uint64_t ask_entry(int fd)
 {
 	const struct lv_control_request request = {.magic = LV_CONTROL_MAGIC, .op = LV_CTL_STATUS};
-	static struct lv_control_reply reply;
-	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0 || recv(fd, &reply, sizeof(reply), 0) != sizeof(reply))
+	static struct {
+		struct lv_control_reply head;
+		struct lv_status status;
+	} reply;
+	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0 || recv(fd, &reply, sizeof(reply), 0) < (ssize_t)(sizeof(reply.head) + LV_STATUS_SIZE(0)))
 		fail("a monitor", "ended before its program began, or does not answer");
 	return reply.status.ledger[LV_STEP_PROGRAM].ns;
 }

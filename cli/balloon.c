@@ -65,7 +65,7 @@ static int balloon_one(const struct state *state, struct vm_info *info, void *co
 		return error_set(error, -ESRCH, "VM %s has ended already", info->dir.id);
 	if (request->size && request->bytes >= info->status.ram_size)
 		return error_set(error, -ERANGE, "%s is all the memory of VM %s, or more", request->size, info->dir.id);
-	struct lv_control_reply *reply = alloc_zero(sizeof(*reply));
+	struct control_answer *reply = alloc_zero(sizeof(*reply));
 	int err = control_ask(info->dir.dir, LV_CTL_BALLOON, request->size ? (int64_t)request->bytes : -1, reply, deadline_in(CONTROL_PATIENCE_MS));
 	if (err)
 		err = refusal(info, err, error);

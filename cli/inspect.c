@@ -16,10 +16,11 @@
 #include "node/record.h"
 
 /* A living monitor knows more than it has written to the file. */
-static void refresh(struct vm_info *info)
+static void refresh(struct vm_info *info, struct lv_report *report)
 {
-	if (info->alive)
-		control_status(info->dir.dir, CONTROL_PATIENCE_MS, &info->status);
+	if (!info->alive || control_status(info->dir.dir, CONTROL_PATIENCE_MS, &info->status) ||
+	    control_report(info->dir.dir, CONTROL_PATIENCE_MS, report))
+		vm_report(&info->dir, report);
 }
 
 /* ---- inspect ---- */
@@ -48,7 +49,8 @@ static json_t *info_json(struct vm_info *info)
 {
 	json_t *object = json_object();
 	struct text report = { 0 }, tail = { 0 };
-	refresh(info);
+	struct lv_report *said = alloc_zero(sizeof(*said));
+	refresh(info, said);
 	char *status = vm_state_text(info);
 	json_object_set_new(object, "id", json_string(info->dir.id));
 	json_object_set(object, "name", json_object_get(info->config, "name"));
@@ -57,14 +59,14 @@ static json_t *info_json(struct vm_info *info)
 	json_object_set_new(object, "status", json_string(status));
 	json_object_set_new(object, "exit_status", info->exit_code < 0 ? json_null() : json_integer(info->exit_code));
 	json_object_set(object, "config", info->config);
-	json_object_set_new(object, "record", record_json(&info->status));
+	json_object_set_new(object, "record", record_json(&info->status, &said->what));
 	json_object_set_new(object, "guest", guest_json(info));
 	if (info->status.crashed) {
-		crash_report(&info->status, config_string(info->config, "image"), &report);
+		crash_report(said, config_string(info->config, "image"), &report);
 		add_text(object, "crash", &report);
 	}
-	uint32_t size = info->status.tail_size < sizeof(info->status.tail) ? info->status.tail_size : sizeof(info->status.tail);
-	text_add(&tail, info->status.tail, size);
+	text_add(&tail, said->tail, said->tail_size);
+	free(said);
 	add_text(object, "last_output", &tail);
 	free(status);
 	return object;
@@ -139,7 +141,8 @@ static int boot_one(const struct state *state, struct vm_info *info, void *conte
 	const struct boot_options *given = context;
 	struct ledger_line line[LV_STEPS];
 	uint64_t unaccounted;
-	refresh(info);
+	if (info->alive)
+		control_status(info->dir.dir, CONTROL_PATIENCE_MS, &info->status);
 	int count = ledger_lines(&info->status, line, &unaccounted);
 	if (!count)
 		return error_set(error, -ENODATA, "VM %s: its monitor wrote no record", info->dir.id);

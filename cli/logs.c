@@ -121,10 +121,11 @@ static int follow(const struct vm_info *info, struct log_reader *log, struct err
 static void print_end(const struct state *state, const struct vm_info *info)
 {
 	struct vm_info now;
+	struct lv_report said;
 	struct text out = { 0 };
 	if (!vm_info_open(state, info->dir.id, &now)) {
-		if (now.state == VM_CRASHED)
-			crash_report(&now.status, config_string(now.config, "image"), &out);
+		if (now.state == VM_CRASHED && !vm_report(&now.dir, &said))
+			crash_report(&said, config_string(now.config, "image"), &out);
 		else if (now.state == VM_DEAD)
 			text_format(&out, "lightvm: VM %s is dead: %s\n", now.dir.id, now.status.error[0] ? now.status.error : "its monitor was killed");
 	}

@@ -29,6 +29,7 @@ static bool out_of_memory(const struct lv_status *status)
 static void report(const struct vm_dir *vm, const struct vm_config *config)
 {
 	struct lv_status status;
+	struct lv_report said;
 	struct text out = { 0 };
 	char used[24], limit[24];
 	if (vm_status(vm, &status))
@@ -37,8 +38,8 @@ static void report(const struct vm_dir *vm, const struct vm_config *config)
 		if (status.device[i].needs_reset)
 			log_warn("the %s device was stopped, as the guest broke a rule of its rings: %.*s", device_name(status.device[i].type),
 				 (int)sizeof(status.device[i].error), status.device[i].error);
-	if (status.crashed)
-		crash_report(&status, config->image, &out);
+	if (status.crashed && !vm_report(vm, &said))
+		crash_report(&said, config->image, &out);
 	else if (status.state == LV_STATE_EXITED && status.error[0])
 		log_error("%.*s", (int)sizeof(status.error), status.error);
 	else if (out_of_memory(&status))

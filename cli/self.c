@@ -28,8 +28,8 @@ static int version(const struct context *context, void *options, struct operands
 	const struct version_options *given = options;
 	struct text out = { 0 };
 	if (given->format && !strcmp(given->format, "json"))
-		return json_print(json_pack("{s:s, s:i}", "version", LIGHTVM_VERSION, "abi", LV_ABI_VERSION));
-	text_format(&out, "lightvm %s (ABI %d)\n", LIGHTVM_VERSION, LV_ABI_VERSION);
+		return json_print(json_pack("{s:s, s:i}", "version", LIGHTVM_VERSION, "abi", LV_LIBOS_ABI));
+	text_format(&out, "lightvm %s (ABI %d)\n", LIGHTVM_VERSION, LV_LIBOS_ABI);
 	return text_print(&out);
 }
 

@@ -45,7 +45,9 @@ static int start_one(const struct state *state, struct vm_info *info, void *cont
 {
 	struct start *start = context;
 	struct vm_config config;
+	struct lv_report report;
 	bool failed = false;
+	vm_report(&info->dir, &report);
 	config_init(&config);
 	int status = prepare(info, start->attach, &config, error);
 	if (!status)
@@ -53,7 +55,7 @@ static int start_one(const struct state *state, struct vm_info *info, void *cont
 	if (!status && !(status = config_write(&config, info->dir.dir, error))) {
 		status = vm_run(&info->dir, &config, start->start_ns, &failed, error);
 		if (failed)
-			vm_put_back(&info->dir, &info->status);
+			vm_put_back(&info->dir, &info->status, &report);
 	}
 	config_free(&config);
 	start->status = status;

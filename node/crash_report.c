@@ -133,29 +133,29 @@ static void put_registers(const struct lv_crash *crash, struct text *out)
 		text_format(out, "  %6s 0x%016" PRIx64 "%s", names[i], crash->reg[i], i % 3 == 2 ? "\n" : "");
 }
 
-static void put_tail(const struct lv_status *status, struct text *out)
+static void put_tail(const struct lv_report *report, struct text *out)
 {
-	size_t size = status->tail_size < sizeof(status->tail) ? status->tail_size : sizeof(status->tail), start = size;
-	while (size && status->tail[size - 1] == '\n')
+	size_t size = report->tail_size < sizeof(report->tail) ? report->tail_size : sizeof(report->tail), start = size;
+	while (size && report->tail[size - 1] == '\n')
 		size--;
 	if (!size)
 		return;
 	start = size;
 	for (int lines = 0; start; start--)
-		if (status->tail[start - 1] == '\n' && ++lines == TAIL_LINES)
+		if (report->tail[start - 1] == '\n' && ++lines == TAIL_LINES)
 			break;
 	text_put(out, "last output:\n  ");
 	for (size_t i = start; i < size; i++) {
-		text_add(out, &status->tail[i], 1);
-		if (status->tail[i] == '\n')
+		text_add(out, &report->tail[i], 1);
+		if (report->tail[i] == '\n')
 			text_put(out, "  ");
 	}
 	text_put(out, "\n");
 }
 
-void crash_report(const struct lv_status *status, const char *image, struct text *out)
+void crash_report(const struct lv_report *report, const char *image, struct text *out)
 {
-	const struct lv_crash *crash = &status->crash;
+	const struct lv_crash *crash = &report->what.crash;
 	struct symbols symbols;
 	size_t start = out->size;
 	symbols_open(&symbols, crash, image);
@@ -169,7 +169,7 @@ void crash_report(const struct lv_status *status, const char *image, struct text
 		put_address(&symbols, crash->stack[i], true, out);
 	}
 	put_registers(crash, out);
-	put_tail(status, out);
+	put_tail(report, out);
 	/* Messages, paths, symbols and output are the guest's. */
 	out->size = start + text_shown(out->data + start, out->data + start, out->size - start, SHOWN_LINES, NULL);
 	out->data[out->size] = 0;

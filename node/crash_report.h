@@ -7,6 +7,6 @@
 #include "base/text.h"
 
 /* status->crashed is set; the record is hostile. image: path of the image, for symbols; NULL or unreadable: addresses only. */
-void crash_report(const struct lv_status *status, const char *image, struct text *out);
+void crash_report(const struct lv_report *report, const char *image, struct text *out);
 
 #endif

@@ -10,7 +10,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "abi/control_v1.h"
 #include "base/text.h"
+#include "node/status_file.h"
 
 /* Through the open directory: its path may be longer than a socket address has room for. */
 static struct sockaddr_un address_of(int vm_dir)
@@ -71,50 +73,99 @@ static int send_request(int fd, const struct lv_control_request *request, const 
 	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct lv_control_reply *reply)
+/* ---- replies ---- */
+
+static int take_v1(const void *bytes, struct control_answer *answer)
 {
-	struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = op, .arg = arg };
-	struct lv_control_reply *answer = reply ? reply : alloc_zero(sizeof(*answer));
+	const struct lv_control_reply_v1 *reply = bytes;
+	answer->version = 1;
+	status_from_v1(&reply->status, &answer->status);
+	report_from_v1(&reply->status, &answer->report);
+	return (int)reply->result;
+}
+
+static void take_status(const uint8_t *payload, size_t size, struct control_answer *answer)
+{
+	memcpy(&answer->status, payload, size < sizeof(answer->status) ? size : sizeof(answer->status));
+	status_tidy(&answer->status);
+}
+
+static int take(const uint8_t *bytes, size_t n, enum lv_control_op op, struct control_answer *answer)
+{
+	const struct lv_control_reply *head = (const void *)bytes;
+	const uint8_t *payload = bytes + sizeof(*head);
+	if (n == sizeof(struct lv_control_reply_v1) && ((const struct lv_control_reply_v1 *)(const void *)bytes)->status.magic == LV_STATUS_MAGIC)
+		return take_v1(bytes, answer);
+	if (n < sizeof(*head) || head->magic != LV_CONTROL_MAGIC || head->size != n - sizeof(*head))
+		return -EPROTO;
+	answer->version = head->version;
+	if (head->result)
+		return (int)head->result;
+	if (op == LV_CTL_STATUS || op == LV_CTL_BALLOON)
+		take_status(payload, head->size, answer);
+	else if (op == LV_CTL_CRASH && head->size == sizeof(answer->report.what))
+		memcpy(&answer->report.what, payload, head->size);
+	else if (op == LV_CTL_TAIL && head->size <= sizeof(answer->report.tail))
+		memcpy(answer->report.tail, payload, answer->report.tail_size = head->size);
+	else if (op == LV_CTL_CRASH || op == LV_CTL_TAIL)
+		return -EPROTO;
+	return 0;
+}
+
+int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct control_answer *answer)
+{
+	/* What exists since version 1 is asked in it, so that a monitor from before an update answers too. */
+	struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = op, .version = op >= LV_CTL_CRASH ? 2 : 0, .arg = arg };
+	union {
+		struct lv_control_reply head;
+		struct lv_control_reply_v1 v1;
+		uint8_t bytes[LV_CONTROL_MOST + 1];
+	} reply;
+	struct control_answer *to = answer ? answer : alloc_zero(sizeof(*to));
 	int err = send_request(fd, &request, fds, count);
-	if (!err) {
-		ssize_t n = recv(fd, answer, sizeof(*answer), 0);
-		if (n < 0)
-			err = errno == EAGAIN ? -ETIMEDOUT : -errno;
-		else if (n == 0)
-			err = -ECONNRESET;
-		else if (n < (ssize_t)sizeof(answer->result))
-			err = -EPROTO;
-		else
-			err = (int)answer->result;
-	}
-	if (!reply)
-		free(answer);
+	ssize_t n = err ? 0 : recv(fd, &reply, sizeof(reply), 0);
+	if (n < 0)
+		err = errno == EAGAIN ? -ETIMEDOUT : -errno;
+	else if (!err)
+		err = n ? take(reply.bytes, (size_t)n, op, to) : -ECONNRESET;
+	if (!answer)
+		free(to);
 	return err;
 }
 
-int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct lv_control_reply *reply, uint64_t deadline)
+int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct control_answer *answer, uint64_t deadline)
 {
 	int left = deadline_left(deadline), fd = control_connect(vm_dir, left > 0 ? left : 1);
 	if (fd < 0)
 		return fd;
-	int err = control_call(fd, op, arg, NULL, 0, reply);
+	int err = control_call(fd, op, arg, NULL, 0, answer);
 	close(fd);
 	return err;
 }
 
 int control_status(int vm_dir, int patience_ms, struct lv_status *status)
 {
-	struct lv_control_reply *reply = alloc_zero(sizeof(*reply));
-	int fd = control_connect(vm_dir, patience_ms);
-	int err = fd < 0 ? fd : control_call(fd, LV_CTL_STATUS, 0, NULL, 0, reply);
-	if (!err && reply->status.magic != LV_STATUS_MAGIC)
+	struct control_answer *answer = alloc_zero(sizeof(*answer));
+	int err = control_ask(vm_dir, LV_CTL_STATUS, 0, answer, deadline_in(patience_ms));
+	if (!err && answer->status.magic != LV_STATUS_MAGIC)
 		err = -EPROTO;
-	if (!err) {
-		*status = reply->status;
-		status->error[sizeof(status->error) - 1] = 0;
-	}
-	if (fd >= 0)
-		close(fd);
-	free(reply);
+	if (!err)
+		*status = answer->status;
+	free(answer);
+	return err;
+}
+
+int control_report(int vm_dir, int patience_ms, struct lv_report *report)
+{
+	struct control_answer *answer = alloc_zero(sizeof(*answer));
+	uint64_t deadline = deadline_in(patience_ms);
+	int err = control_ask(vm_dir, LV_CTL_TAIL, 0, answer, deadline);
+	if (!err)
+		err = control_ask(vm_dir, LV_CTL_CRASH, 0, answer, deadline);
+	else if (err == -EOPNOTSUPP && answer->version == 1)
+		err = 0; /* it has told all with its refusal */
+	if (!err)
+		*report = answer->report;
+	free(answer);
 	return err;
 }

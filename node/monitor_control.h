@@ -12,11 +12,22 @@ int control_listen(int vm_dir);
 #define CONTROL_PATIENCE_MS 5000
 /* A connection to it, on which a call waits at most so long. -ECONNREFUSED, -ENOENT: nobody is there. */
 int control_connect(int vm_dir, int patience_ms);
-/* One request and its reply; fds (count of them) are passed along. reply may be NULL. The result, or a negative errno. */
-int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct lv_control_reply *reply);
+
+struct control_answer {
+	unsigned version;        /* LV_CONTROL_VERSION of the monitor */
+	struct lv_status status; /* of STATUS and BALLOON */
+	struct lv_report report; /* of CRASH and TAIL: each fills its part */
+};
+/*
+ * One request and its reply; fds (count of them) are passed along. answer may be NULL. The result, or a negative errno;
+ * -EPROTONOSUPPORT, -EOPNOTSUPP: a monitor of another version does not know the request.
+ */
+int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct control_answer *answer);
 /* Connects, asks once, closes, all before the deadline (base/deadline.h). */
-int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct lv_control_reply *reply, uint64_t deadline);
+int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct control_answer *answer, uint64_t deadline);
 /* What the monitor knows now, which is more than it has written to its file; *status is unchanged if it does not answer. */
 int control_status(int vm_dir, int patience_ms, struct lv_status *status);
+/* The same of its report. */
+int control_report(int vm_dir, int patience_ms, struct lv_report *report);
 
 #endif

@@ -84,15 +84,15 @@ static json_t *ledger_json(const struct lv_status *status)
 	return array;
 }
 
-static json_t *missing_json(const struct lv_status *status)
+static json_t *missing_json(const struct lv_crash_report *report)
 {
 	json_t *array = json_array();
 	char buffer[16];
 	for (int i = 0; i < LV_MISSING_SLOTS; i++)
-		if (status->missing[i].count)
-			json_array_append_new(array, json_pack("{s:s, s:I, s:I}", "name", syscall_name(status->missing[i].nr, buffer, sizeof(buffer)),
-							       "number", (json_int_t)status->missing[i].nr, "count",
-							       (json_int_t)status->missing[i].count));
+		if (report->missing[i].count)
+			json_array_append_new(array, json_pack("{s:s, s:I, s:I}", "name", syscall_name(report->missing[i].nr, buffer, sizeof(buffer)),
+							       "number", (json_int_t)report->missing[i].nr, "count",
+							       (json_int_t)report->missing[i].count));
 	return array;
 }
 
@@ -191,14 +191,17 @@ json_t *balloon_json(const struct lv_balloon *balloon)
 	return object;
 }
 
-json_t *record_json(const struct lv_status *status)
+/* As lightvm doctor says it; empty: not known. */
+static const char *const kvm_words[] = { [LV_KVM_UNKNOWN] = "", [LV_KVM_PAGE_TABLE] = "page-table", [LV_KVM_HARDWARE] = "hardware" };
+
+json_t *record_json(const struct lv_status *status, const struct lv_crash_report *report)
 {
 	json_t *object = json_object();
 	json_object_set_new(object, "pid", json_integer(status->pid));
 	if (status->state == LV_STATE_EXITED && WIFSIGNALED(status->wait_status))
 		json_object_set_new(object, "signal", json_string(signal_name(WTERMSIG(status->wait_status))));
 	json_object_set_new(object, "started_ns", json_integer((json_int_t)status->start_realtime_ns));
-	json_object_set_new(object, "kvm", json_field(status->kvm_kind, sizeof(status->kvm_kind)));
+	json_object_set_new(object, "kvm", json_string(kvm_words[status->kvm < sizeof(kvm_words) / sizeof(*kvm_words) ? status->kvm : LV_KVM_UNKNOWN]));
 	json_object_set_new(object, "memory",
 			    json_pack("{s:I, s:I, s:I}", "size", (json_int_t)status->ram_size, "limit", (json_int_t)status->ram_limit, "used",
 				      (json_int_t)status->memory_used));
@@ -209,7 +212,7 @@ json_t *record_json(const struct lv_status *status)
 	json_object_set_new(object, "devices", devices_json(status));
 	if (status->balloon.present)
 		json_object_set_new(object, "balloon", balloon_json(&status->balloon));
-	json_object_set_new(object, "missing_system_calls", missing_json(status));
+	json_object_set_new(object, "missing_system_calls", missing_json(report));
 	if (status->error[0])
 		json_object_set_new(object, "error", json_field(status->error, sizeof(status->error)));
 	return object;

@@ -204,10 +204,15 @@ int vm_renew(struct vm_dir *vm, struct error *error)
 	return 0;
 }
 
-void vm_put_back(struct vm_dir *vm, const struct lv_status *record)
+void vm_put_back(struct vm_dir *vm, const struct lv_status *record, const struct lv_report *report)
 {
-	if (record->magic == LV_STATUS_MAGIC)
-		(void)!pwrite(vm->status, record, sizeof(*record), 0);
+	struct lv_status copy = *record;
+	if (record->magic != LV_STATUS_MAGIC)
+		return;
+	copy.version = LV_STATUS_VERSION; /* whatever it was read from */
+	copy.size = LV_STATUS_SIZE(copy.device_count);
+	(void)!pwrite(vm->status, report, sizeof(*report), LV_REPORT_OFFSET);
+	(void)!pwrite(vm->status, &copy, copy.size, 0);
 }
 
 void vm_abandon(const struct state *state, const struct vm_dir *vm)
@@ -302,16 +307,12 @@ bool vm_alive(const struct vm_dir *vm)
 
 int vm_status(const struct vm_dir *vm, struct lv_status *status)
 {
-	*status = (struct lv_status){ 0 };
-	ssize_t n = pread(vm->status, status, sizeof(*status), 0);
-	if (n == 0)
-		return 0; /* nothing was written yet */
-	if (n != (ssize_t)sizeof(*status) || status->magic != LV_STATUS_MAGIC) {
-		*status = (struct lv_status){ 0 };
-		return -EIO;
-	}
-	status->error[sizeof(status->error) - 1] = 0;
-	return 0;
+	return status_read(vm->status, status);
+}
+
+int vm_report(const struct vm_dir *vm, struct lv_report *report)
+{
+	return report_read(vm->status, report);
 }
 
 /* vms/.ID: a start in progress, or what a killed one left. */

@@ -12,6 +12,7 @@
 #include "abi/control.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "node/status_file.h"
 
 #define STATE_ID 12
 
@@ -44,8 +45,8 @@ int vm_mark_litter(const struct vm_dir *vm, struct error *error);
  * empty, sockets and messages of the old monitor are gone. -EBUSY: it runs.
  */
 int vm_renew(struct vm_dir *vm, struct error *error);
-/* That start failed: the record that was there before vm_renew. */
-void vm_put_back(struct vm_dir *vm, const struct lv_status *record);
+/* That start failed: the record and the report that were there before vm_renew. */
+void vm_put_back(struct vm_dir *vm, const struct lv_status *record, const struct lv_report *report);
 /* Takes away what vm_create made and vm_publish has not shown. */
 void vm_abandon(const struct state *state, const struct vm_dir *vm);
 /* Finds by name, id or prefix of an id (of at least one digit). -ENOENT, -EEXIST (ambiguous). */
@@ -58,8 +59,10 @@ void vm_close(struct vm_dir *vm);
 
 /* Whether the monitor lives: somebody holds the lock of the status file. */
 bool vm_alive(const struct vm_dir *vm);
-/* The status record; zeroes where the monitor has not written. -EIO: not one. */
+/* The status record, as status_read() has it; zeroes where the monitor has not written. */
 int vm_status(const struct vm_dir *vm, struct lv_status *status);
+/* Its last output, and its crash; zeroes before its end. */
+int vm_report(const struct vm_dir *vm, struct lv_report *report);
 /* Calls each(context, id) for every VM; hidden leftovers of killed commands are removed on the way. */
 int state_each(const struct state *state, int (*each)(void *context, const char *id), void *context);
 

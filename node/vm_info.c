@@ -16,7 +16,7 @@ static void judge(struct vm_info *info)
 	info->alive = vm_alive(&info->dir);
 	int err = vm_status(&info->dir, &info->status), wait_status = info->status.wait_status;
 	info->exit_code = -1;
-	if (!err && info->status.state == LV_STATE_EXITED) {
+	if ((!err || err == -EPROTONOSUPPORT) && info->status.state == LV_STATE_EXITED) {
 		info->state = info->status.crashed ? VM_CRASHED : VM_EXITED;
 		info->exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 	} else if (!info->alive) {
@@ -70,7 +70,7 @@ char *vm_state_text(const struct vm_info *info)
 		if (WIFSIGNALED(status))
 			return alloc_format("exited (%s)", signal_name(WTERMSIG(status)));
 		return alloc_format("exited (%d)", info->exit_code);
-	case VM_CRASHED: return alloc_format("crashed (%s)", signal_name((int)info->status.crash.signal));
+	case VM_CRASHED: return alloc_format("crashed (%s)", signal_name((int)info->status.crash_signal));
 	case VM_DEAD: return alloc_copy(info->status.error[0] ? "dead: the monitor failed" : "dead: its monitor was killed");
 	default: return alloc_copy(vm_state_word(info->state));
 	}

@@ -21,7 +21,7 @@ static void watch_listen(struct control *control)
 {
 	bool room = false;
 
-	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
+	for (unsigned i = 0; i < CONTROL_CLIENTS && !control->no_descriptors; i++)
 		room |= control->client[i].watch.fd < 0;
 	/* With all places taken, the next caller waits in the socket's backlog. */
 	loop_update(control->loop, &control->listen, room ? EPOLLIN : 0);
@@ -33,6 +33,7 @@ static void client_close(struct control_client *client)
 	close(client->watch.fd);
 	client->watch.fd = -1;
 	client->asks = false;
+	client->control->no_descriptors = false;
 	watch_listen(client->control);
 }
 
@@ -127,9 +128,13 @@ static int64_t balloon(struct control *control, struct control_client *client, i
 
 static int64_t handle(struct control *control, struct control_client *client, struct message *message)
 {
+	if (message->request.version > LV_CONTROL_VERSION)
+		return -EPROTONOSUPPORT;
 	switch (message->request.op) {
 	case LV_CTL_STATUS:
 	case LV_CTL_KILL:
+	case LV_CTL_CRASH:
+	case LV_CTL_TAIL:
 		return 0;
 	case LV_CTL_SIGNAL:
 		return send_signal(control, message->request.arg);
@@ -144,12 +149,35 @@ static int64_t handle(struct control *control, struct control_client *client, st
 	}
 }
 
-static int answer(const struct control *control, int fd, int64_t result)
+/* What the request asks for besides its result; answers how many bytes that is. */
+static size_t fill(const struct control *control, unsigned op, void *bytes)
 {
-	struct lv_control_reply reply = { .result = result };
+	switch (op) {
+	case LV_CTL_STATUS:
+	case LV_CTL_BALLOON:
+		status_collect(control->status, bytes);
+		return ((const struct lv_status *)bytes)->size;
+	case LV_CTL_CRASH:
+		status_crash(control->status, bytes);
+		return sizeof(struct lv_crash_report);
+	case LV_CTL_TAIL:
+		return status_tail(control->status, bytes);
+	}
+	return 0;
+}
 
-	status_collect(control->status, &reply.status);
-	return send(fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(reply) ? 0 : -EPIPE;
+static int answer(const struct control *control, int fd, unsigned op, int64_t result)
+{
+	union {
+		struct lv_control_reply head;
+		uint8_t bytes[LV_CONTROL_MOST];
+	} reply;
+	size_t size;
+
+	reply.head = (struct lv_control_reply){ .result = result, .magic = LV_CONTROL_MAGIC, .version = LV_CONTROL_VERSION };
+	reply.head.size = result ? 0 : fill(control, op, reply.bytes + sizeof(reply.head));
+	size = sizeof(reply.head) + reply.head.size;
+	return send(fd, &reply, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size ? 0 : -EPIPE;
 }
 
 static void answer_asking(struct control *control, int64_t result)
@@ -160,7 +188,7 @@ static void answer_asking(struct control *control, int64_t result)
 		if (client->watch.fd < 0 || !client->asks)
 			continue;
 		client->asks = false;
-		if (answer(control, client->watch.fd, result) < 0 || loop_update(control->loop, &client->watch, EPOLLIN))
+		if (answer(control, client->watch.fd, LV_CTL_BALLOON, result) < 0 || loop_update(control->loop, &client->watch, EPOLLIN))
 			client_close(client);
 	}
 }
@@ -191,8 +219,8 @@ static void client_ready(void *context, uint32_t events)
 		int64_t result = handle(control, client, &message);
 
 		/* Who sends faster than it reads its answers is dropped too. */
-		r = client->asks ? 0 : answer(control, client->watch.fd, result);
-		if (message.request.op == LV_CTL_KILL) {
+		r = client->asks ? 0 : answer(control, client->watch.fd, message.request.op, result);
+		if (message.request.op == LV_CTL_KILL && !result) {
 			devices_abandon(control->devices);
 			if (control->kill)
 				control->kill(control->context);
@@ -203,14 +231,34 @@ static void client_ready(void *context, uint32_t events)
 		client_close(client);
 }
 
+/* Descriptors have run out: the caller stays in the backlog, which would wake us all the time, until some may be free again. */
+static void refused(struct control *control, int error)
+{
+	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
+		return;
+	control->no_descriptors = true;
+	loop_timer_set(control->loop, &control->retry, clock_now() + NS_PER_S);
+	watch_listen(control);
+}
+
+static void retry_now(void *context)
+{
+	struct control *control = context;
+
+	control->no_descriptors = false;
+	watch_listen(control);
+}
+
 static void listen_ready(void *context, uint32_t events)
 {
 	struct control *control = context;
 	struct control_client *client = control->client;
 	int fd = accept4(control->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0)
+	if (fd < 0) {
+		refused(control, errno);
 		return;
+	}
 	while (client->watch.fd >= 0)
 		client++;
 	client->watch.fd = fd;
@@ -222,6 +270,7 @@ void control_init(struct control *control, struct loop *loop, const struct statu
 {
 	*control = (struct control){ .loop = loop, .status = status, .devices = devices };
 	control->listen = (struct loop_watch){ .fd = listen_fd, .ready = listen_ready, .context = control };
+	control->retry = (struct loop_timer){ .fire = retry_now, .context = control };
 	control->patience = (struct loop_timer){ .fire = patience_over, .context = control };
 	devices->balloon_told = balloon_told;
 	devices->balloon_context = control;
@@ -241,6 +290,7 @@ int control_start(struct control *control)
 void control_fini(struct control *control)
 {
 	loop_timer_set(control->loop, &control->patience, 0);
+	loop_timer_set(control->loop, &control->retry, 0);
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
 		if (control->client[i].watch.fd >= 0)
 			client_close(&control->client[i]);

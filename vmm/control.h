@@ -22,6 +22,8 @@ struct control {
 	struct loop_watch listen;
 	struct control_client client[CONTROL_CLIENTS];
 	struct loop_timer patience; /* with guests that are asked */
+	bool no_descriptors;        /* for one more client: not listening, until one goes or ... */
+	struct loop_timer retry;    /* ... this is over */
 	/* set by the owner before control_start; called in the loop thread */
 	int (*signal)(void *context, int number); /* 1..32, for the program; 0 or a negative errno */
 	void (*kill)(void *context);

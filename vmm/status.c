@@ -7,15 +7,15 @@
 
 #include "base/clock.h"
 
-#include "abi/libos.h"
 
 void status_init(struct status *status, int fd)
 {
 	memset(status, 0, sizeof(*status));
 	status->fd = fd;
 	status->record.magic = LV_STATUS_MAGIC;
-	status->record.version = LV_ABI_VERSION;
-	status->record.size = sizeof(status->record);
+	status->record.version = LV_STATUS_VERSION;
+	status->record.control_version = LV_CONTROL_VERSION;
+	status->record.size = LV_STATUS_SIZE(0);
 	status->record.pid = getpid();
 }
 
@@ -57,18 +57,7 @@ static void collect_shared(const struct status *status, struct lv_status *out)
 
 	collect_ledger(status, out);
 	out->memory_used = shared->memory_used;
-	memcpy(out->missing, (const void *)shared->missing, sizeof(out->missing));
-	if (!out->crashed)
-		return;
-	memcpy(&out->crash, (const void *)&shared->crash, sizeof(out->crash));
-	/* Text and counts come from the guest: readers may rely on their bounds. */
-	out->crash.message[sizeof(out->crash.message) - 1] = 0;
-	if (out->crash.frames > sizeof(out->crash.stack) / sizeof(*out->crash.stack))
-		out->crash.frames = 0;
-	if (out->crash.maps > sizeof(out->crash.map) / sizeof(*out->crash.map))
-		out->crash.maps = 0;
-	for (unsigned i = 0; i < out->crash.maps; i++)
-		out->crash.map[i].path[sizeof(out->crash.map[i].path) - 1] = 0;
+	out->crash_signal = out->crashed ? shared->crash.signal : 0;
 }
 
 void status_fail(struct status *status, const char *why)
@@ -89,7 +78,7 @@ static void collect_counts(const struct status *status, struct lv_status *out)
 
 void status_collect(const struct status *status, struct lv_status *out)
 {
-	const struct device *console, *balloon;
+	const struct device *balloon;
 
 	*out = status->record;
 	collect_counts(status, out);
@@ -98,25 +87,77 @@ void status_collect(const struct status *status, struct lv_status *out)
 	if (!status->devices)
 		return;
 	out->device_count = devices_stats(status->devices, out->device);
-	console = devices_find(status->devices, LV_DEV_CONSOLE);
-	if (console)
-		out->tail_size = console_tail(console, out->tail, sizeof(out->tail));
+	out->size = LV_STATUS_SIZE(out->device_count);
 	balloon = devices_find(status->devices, LV_DEV_BALLOON);
 	if (balloon)
 		balloon_state(balloon, &out->balloon);
 }
 
+/* Text and counts come from the guest: readers may rely on their bounds. */
+static void bound(struct lv_crash *crash)
+{
+	crash->message[sizeof(crash->message) - 1] = 0;
+	if (crash->frames > sizeof(crash->stack) / sizeof(*crash->stack))
+		crash->frames = 0;
+	if (crash->maps > sizeof(crash->map) / sizeof(*crash->map))
+		crash->maps = 0;
+	for (unsigned i = 0; i < crash->maps; i++)
+		crash->map[i].path[sizeof(crash->map[i].path) - 1] = 0;
+}
+
+void status_crash(const struct status *status, struct lv_crash_report *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (!status->shared)
+		return;
+	memcpy(out->missing, (const void *)status->shared->missing, sizeof(out->missing));
+	if (!status->record.crashed)
+		return;
+	memcpy(&out->crash, (const void *)&status->shared->crash, sizeof(out->crash));
+	bound(&out->crash);
+}
+
+unsigned status_tail(const struct status *status, char *tail)
+{
+	const struct device *console = status->devices ? devices_find(status->devices, LV_DEV_CONSOLE) : NULL;
+
+	return console ? console_tail(console, tail, LV_TAIL_MAX) : 0;
+}
+
+static int write_bytes(int fd, const void *bytes, size_t size)
+{
+	ssize_t n = pwrite(fd, bytes, size, 0);
+
+	if (n < 0)
+		return -errno;
+	return n == (ssize_t)size ? 0 : -EIO;
+}
+
+/* The last record: with the report, in one write, so that who sees the end finds both. */
+static int write_last(const struct status *status)
+{
+	static struct {
+		struct lv_status record;
+		uint8_t gap[LV_REPORT_OFFSET - sizeof(struct lv_status)];
+		struct lv_report report;
+	} file; /* scratch, once in a process' life */
+	static_assert(offsetof(typeof(file), report) == LV_REPORT_OFFSET, "where the report lies in the file");
+
+	status_collect(status, &file.record);
+	status_crash(status, &file.report.what);
+	file.report.tail_size = status_tail(status, file.report.tail);
+	return write_bytes(status->fd, &file, sizeof(file));
+}
+
 int status_write(struct status *status, enum lv_state state)
 {
 	struct lv_status record;
-	ssize_t n;
 
 	status->record.state = state;
 	if (status->fd < 0)
 		return 0;
+	if (state == LV_STATE_EXITED)
+		return write_last(status);
 	status_collect(status, &record);
-	n = pwrite(status->fd, &record, sizeof(record), 0);
-	if (n < 0)
-		return -errno;
-	return n == sizeof(record) ? 0 : -EIO;
+	return write_bytes(status->fd, &record, record.size);
 }

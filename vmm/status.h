@@ -46,7 +46,9 @@ void status_mark(struct status *status, enum lv_step step);
 void status_fail(struct status *status, const char *why);
 /* Copies the record with everything that is known now. */
 void status_collect(const struct status *status, struct lv_status *out);
-/* Sets the state and writes the record to its file in one pwrite. 0 or a negative errno. */
+void status_crash(const struct status *status, struct lv_crash_report *out);
+unsigned status_tail(const struct status *status, char *tail); /* of LV_TAIL_MAX bytes; answers how many there are */
+/* Sets the state and writes the record to its file, the last one with its report, in one pwrite. 0 or a negative errno. */
 int status_write(struct status *status, enum lv_state state);
 
 #endif

@@ -68,6 +68,8 @@ int vm_create(struct vm *vm)
 		err = vm->guest->build(vm);
 	if (err)
 		return err;
+	int kind = kvm_known_kind(vm);
+	vm->status.record.kvm = kind < 0 ? LV_KVM_UNKNOWN : kind ? LV_KVM_HARDWARE : LV_KVM_PAGE_TABLE;
 	vm->status.record.ram_size = vm->ram_size;
 	vm->status.record.ram_limit = vm->ram_limit;
 	return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the first instruction to the program's: the parts in the order in which they need each other. */
+#include "abi/libos.h"
 #include "libos/core/boot.h"
 #include "libos/core/core.h"
 #include "libos/core/libos.h"
@@ -10,9 +11,9 @@ static void check_device_page(void)
 {
 	if (device_page->magic != LV_DEVICE_MAGIC)
 		panic("the device page is not one: magic %lx", device_page->magic);
-	if (device_page->abi_version != 1 || device_page->size != sizeof(struct lv_device_page))
-		panic("device page of version %u and %u bytes: this libos was built for another monitor", device_page->abi_version,
-		      device_page->size);
+	if (device_page->abi_version != LV_LIBOS_ABI || device_page->size != sizeof(struct lv_device_page))
+		panic("the monitor speaks version %u of the guest ABI (a device page of %u bytes), this libos version %u", device_page->abi_version,
+		      device_page->size, LV_LIBOS_ABI);
 }
 
 /* The program starts with nothing in its registers but where it is and its stack. */

@@ -4,10 +4,11 @@
  * delivers SYSCALL at level 0, page-table KVM at level 3. Register frames are struct regs of thread.h.
  */
 #include "abi/layout.h"
+#include "abi/libos.h"
 
 	.section .header, "a"
-	.quad 0x736f62696c564c		/* struct lv_libos_header */
-	.long 1, 0
+	.quad LV_LIBOS_MAGIC		/* struct lv_libos_header; libos.ld puts its end behind it */
+	.long LV_LIBOS_ABI, 0
 	.quad libos_entry, boot_stack_top, trap_entry, upcall_entry, syscall_entry, __text_start, __text_end, __hot_end, __hot_data_end
 
 	.section .text.entry, "ax"

@@ -7,8 +7,10 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +18,7 @@
 #include "base/file.h"
 #include "node/crash_report.h"
 #include "node/link.h"
+#include "node/monitor_control.h"
 #include "node/record.h"
 #include "node/state.h"
 
@@ -196,20 +199,111 @@ static void names_of_system_calls(void **state)
 /* Whatever the guest wrote: no access outside the record, and readable text. */
 static void hostile_crash_records(void **state)
 {
-	struct lv_status *status = malloc(sizeof(*status));
+	struct hostile {
+		struct lv_status status;
+		struct lv_report report;
+	} *hostile = malloc(sizeof(*hostile));
 	unsigned seed = 1;
 	for (int round = 0; round < 200; round++) {
-		uint8_t *byte = (uint8_t *)status;
-		for (size_t i = 0; i < sizeof(*status); i++)
+		uint8_t *byte = (uint8_t *)hostile;
+		for (size_t i = 0; i < sizeof(*hostile); i++)
 			byte[i] = round == 0 ? 0xff : (uint8_t)((seed = seed * 1103515245u + 12345u) >> 16);
 		struct text out = { 0 };
-		crash_report(status, NULL, &out);
+		crash_report(&hostile->report, NULL, &out);
 		assert_non_null(strstr(out.data, "registers:"));
 		assert_null(strchr(out.data, 27));
 		text_free(&out);
-		json_decref(record_json(status));
+		json_decref(record_json(&hostile->status, &hostile->report.what));
 	}
-	free(status);
+	free(hostile);
+}
+
+/* What monitors of other versions have written: the one before, as a whole; a later one, as far as all versions are the same. */
+static void records_of_other_versions(void **state)
+{
+	static struct lv_status_v1 old = { .magic = LV_STATUS_MAGIC, .version = 1, .size = sizeof(old), .state = LV_STATE_EXITED, .pid = 42,
+		.wait_status = 11, .crashed = 1, .memory_used = 4711, .device_count = 1, .device[0] = { .type = LV_DEV_NET, .wakes = 3 },
+		.missing[2] = { 57, 5 }, .crash = { .signal = 11, .message = "of old" }, .error = "why", .tail_size = 4, .tail = "last" };
+	struct lv_status newer = { .magic = LV_STATUS_MAGIC, .version = LV_STATUS_VERSION + 1, .size = 40, .state = LV_STATE_EXITED, .pid = 43,
+		.wait_status = 3 << 8, .own_error = 77, .exits = 99 };
+	struct lv_status status;
+	struct lv_report report;
+	int fd = memfd_create("status", 0);
+	assert_int_equal(status_read(fd, &status), 0); /* nothing was written yet */
+	assert_int_equal(status.magic, 0);
+	assert_int_equal(pwrite(fd, &old, sizeof(old), 0), sizeof(old));
+	assert_int_equal(status_read(fd, &status), 0);
+	assert_int_equal(status.pid, 42);
+	assert_int_equal(status.wait_status, 11);
+	assert_int_equal(status.crash_signal, 11);
+	assert_int_equal(status.memory_used, 4711);
+	assert_int_equal(status.device_count, 1);
+	assert_int_equal(status.device[0].wakes, 3);
+	assert_string_equal(status.error, "why");
+	assert_int_equal(report_read(fd, &report), 0);
+	assert_string_equal(report.what.crash.message, "of old");
+	assert_int_equal(report.what.missing[2].count, 5);
+	assert_int_equal(report.tail_size, 4);
+	assert_memory_equal(report.tail, "last", 4);
+	assert_int_equal(pwrite(fd, &newer, sizeof(newer), 0), sizeof(newer));
+	assert_int_equal(status_read(fd, &status), -EPROTONOSUPPORT);
+	assert_int_equal(status.pid, 43);
+	assert_int_equal(status.state, LV_STATE_EXITED);
+	assert_int_equal(status.wait_status, 3 << 8);
+	assert_int_equal(status.own_error, 0);
+	assert_int_equal(status.exits, 0);
+	assert_string_equal(status.error, "its record is of version 3; this lightvm knows versions up to 2");
+	/* cut short, or not one at all */
+	assert_int_equal(ftruncate(fd, 20), 0);
+	assert_int_equal(status_read(fd, &status), -EIO);
+	assert_int_equal(status.magic, 0);
+	close(fd);
+}
+
+/* A monitor from before an update: it answers everything with everything, and knows nothing of new requests. */
+static void *old_monitor(void *context)
+{
+	int fd = accept(*(int *)context, NULL, NULL);
+	static struct lv_control_reply_v1 reply = { .status = { .magic = LV_STATUS_MAGIC, .version = 1, .size = sizeof(reply.status),
+		.state = LV_STATE_RUNNING, .pid = 44, .tail_size = 3, .tail = "old", .balloon.actual = 4096 } };
+	struct lv_control_request request;
+	while (fd >= 0) {
+		while (recv(fd, &request, sizeof(request), 0) == sizeof(request)) {
+			uint32_t op; /* as it understood it: 32 bits */
+			memcpy(&op, (const char *)&request + offsetof(struct lv_control_request, op), sizeof(op));
+			reply.result = op >= 1 && op <= 6 ? 0 : -EOPNOTSUPP;
+			send(fd, &reply, sizeof(reply), MSG_NOSIGNAL);
+		}
+		close(fd);
+		fd = accept(*(int *)context, NULL, NULL);
+	}
+	return NULL;
+}
+
+static void monitor_of_the_version_before(void **state)
+{
+	char template[] = "/tmp/test-control-XXXXXX";
+	struct lv_status status;
+	struct lv_report report;
+	struct control_answer answer = { 0 };
+	pthread_t thread;
+	assert_non_null(mkdtemp(template));
+	int dir = open(template, O_RDONLY | O_DIRECTORY | O_CLOEXEC), listener = control_listen(dir);
+	assert_true(listener >= 0);
+	assert_int_equal(pthread_create(&thread, NULL, old_monitor, &listener), 0);
+	assert_int_equal(control_status(dir, 5000, &status), 0);
+	assert_int_equal(status.pid, 44);
+	assert_int_equal(control_report(dir, 5000, &report), 0);
+	assert_memory_equal(report.tail, "old", 3);
+	assert_int_equal(control_ask(dir, LV_CTL_KILL, 0, NULL, deadline_in(5000)), 0);
+	assert_int_equal(control_ask(dir, LV_CTL_BALLOON, -1, &answer, deadline_in(5000)), 0);
+	assert_int_equal(answer.status.balloon.actual, 4096);
+	assert_int_equal(answer.version, 1);
+	shutdown(listener, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	close(listener);
+	close(dir);
+	assert_int_equal(tree_remove(AT_FDCWD, template), 0);
 }
 
 /* ---- the state directory ---- */
@@ -297,7 +391,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(networks), cmocka_unit_test(ports), cmocka_unit_test(announcements_wake_nobody), cmocka_unit_test(ledger), cmocka_unit_test(ledger_of_linux),
-		cmocka_unit_test(names_of_system_calls), cmocka_unit_test(hostile_crash_records), cmocka_unit_test(vms), cmocka_unit_test(vm_names),
+		cmocka_unit_test(names_of_system_calls), cmocka_unit_test(hostile_crash_records), cmocka_unit_test(records_of_other_versions),
+		cmocka_unit_test(monitor_of_the_version_before), cmocka_unit_test(vms), cmocka_unit_test(vm_names),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -91,9 +92,19 @@ static int dial(struct fixture *f)
 	return fd;
 }
 
+struct reply { /* with what follows it */
+	struct lv_control_reply head;
+	union {
+		struct lv_status status;
+		struct lv_crash_report crash;
+		char tail[LV_TAIL_MAX];
+		uint8_t bytes[4096];
+	};
+};
+
 /* Sends bytes and descriptors as they are; the length of the answer, 0 if the monitor hung up, or -EAGAIN. */
 static ssize_t talk_raw(struct fixture *f, int fd, const void *bytes, size_t len, const int *fds, unsigned count,
-			struct lv_control_reply *reply)
+			struct reply *reply)
 {
 	char space[CMSG_SPACE(16 * sizeof(int))] = { 0 };
 	struct iovec iov = { (void *)bytes, len };
@@ -114,14 +125,27 @@ static ssize_t talk_raw(struct fixture *f, int fd, const void *bytes, size_t len
 	return n < 0 ? -errno : n;
 }
 
-static int64_t talk(struct fixture *f, int fd, uint32_t op, int64_t arg, const int *fds, unsigned count)
+/* An answer of the length that it says it has. */
+static void expect_whole(const struct reply *reply, ssize_t n)
 {
-	const struct lv_control_request request = { LV_CONTROL_MAGIC, op, arg };
-	struct lv_control_reply reply;
+	assert_true(n >= (ssize_t)sizeof(reply->head));
+	assert_int_equal(reply->head.magic, LV_CONTROL_MAGIC);
+	assert_int_equal(reply->head.version, LV_CONTROL_VERSION);
+	assert_int_equal(n, sizeof(reply->head) + reply->head.size);
+}
 
-	assert_int_equal(talk_raw(f, fd, &request, sizeof(request), fds, count, &reply), sizeof(reply));
-	assert_int_equal(reply.status.magic, LV_STATUS_MAGIC);
-	return reply.result;
+static int64_t ask(struct fixture *f, int fd, const struct lv_control_request *request, const int *fds, unsigned count, struct reply *reply)
+{
+	expect_whole(reply, talk_raw(f, fd, request, sizeof(*request), fds, count, reply));
+	return reply->head.result;
+}
+
+static int64_t talk(struct fixture *f, int fd, unsigned op, int64_t arg, const int *fds, unsigned count)
+{
+	const struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = op, .arg = arg };
+	struct reply reply;
+
+	return ask(f, fd, &request, fds, count, &reply);
 }
 
 static int open_descriptors(void)
@@ -136,25 +160,88 @@ static int open_descriptors(void)
 static void test_status(void **state)
 {
 	struct fixture *f = *state;
-	const struct lv_control_request request = { LV_CONTROL_MAGIC, LV_CTL_STATUS, 0 };
-	struct lv_control_reply reply;
+	const struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = LV_CTL_STATUS };
+	struct reply reply;
 	int fd = dial(f);
 
 	f->guest.shared.memory_used = 4711;
-	f->guest.shared.missing[0] = (struct lv_missing){ 57, 3 };
 	f->guest.shared.ledger[LV_LEDGER_PROGRAM] = (struct lv_ledger_mark){ 1000 + (1ull << 32), 2 };
 	f->status.clock = (struct status_clock){ .tsc_base = 1000, .tsc_mult = 1ull << 31, .base_ns = 50 };
 	f->status.record.state = LV_STATE_RUNNING;
-	assert_int_equal(talk_raw(f, fd, &request, sizeof(request), NULL, 0, &reply), sizeof(reply));
-	assert_int_equal(reply.result, 0);
+	assert_int_equal(ask(f, fd, &request, NULL, 0, &reply), 0);
+	assert_int_equal(reply.head.size, LV_STATUS_SIZE(1)); /* no more than there are devices */
+	assert_int_equal(reply.status.size, reply.head.size);
+	assert_int_equal(reply.status.version, LV_STATUS_VERSION);
 	assert_int_equal(reply.status.state, LV_STATE_RUNNING);
 	assert_int_equal(reply.status.pid, getpid());
 	assert_int_equal(reply.status.memory_used, 4711);
-	assert_int_equal(reply.status.missing[0].count, 3);
 	assert_int_equal(reply.status.ledger[LV_STEP_PROGRAM].ns, 50 + (1ull << 31));
 	assert_int_equal(reply.status.ledger[LV_STEP_PROGRAM].exits, 2);
 	assert_int_equal(reply.status.device_count, 1);
 	assert_int_equal(reply.status.device[0].type, LV_DEV_CONSOLE);
+	close(fd);
+}
+
+/* What few want to know is asked for separately; before a crash there is none to be told. */
+static void test_report(void **state)
+{
+	struct fixture *f = *state;
+	const struct lv_control_request crash = { .magic = LV_CONTROL_MAGIC, .op = LV_CTL_CRASH, .version = 2 };
+	const struct lv_control_request tail = { .magic = LV_CONTROL_MAGIC, .op = LV_CTL_TAIL, .version = 2 };
+	struct reply reply;
+	int fd = dial(f);
+
+	f->guest.shared.missing[0] = (struct lv_missing){ 57, 3 };
+	f->guest.shared.crash.signal = 11;
+	assert_int_equal(ask(f, fd, &crash, NULL, 0, &reply), 0);
+	assert_int_equal(reply.head.size, sizeof(reply.crash));
+	assert_int_equal(reply.crash.missing[0].count, 3);
+	assert_int_equal(reply.crash.crash.signal, 0);
+	f->status.record.crashed = 1;
+	assert_int_equal(ask(f, fd, &crash, NULL, 0, &reply), 0);
+	assert_int_equal(reply.crash.crash.signal, 11);
+	assert_int_equal(ask(f, fd, &tail, NULL, 0, &reply), 0);
+	assert_int_equal(reply.head.size, 0);
+	close(fd);
+}
+
+/* Who needs a newer monitor is told so, with the version of this one, and nothing is done. */
+static void test_newer_request(void **state)
+{
+	struct fixture *f = *state;
+	const struct lv_control_request newer = { .magic = LV_CONTROL_MAGIC, .op = LV_CTL_KILL, .version = LV_CONTROL_VERSION + 1 };
+	struct reply reply;
+	int fd = dial(f);
+
+	assert_int_equal(ask(f, fd, &newer, NULL, 0, &reply), -EPROTONOSUPPORT);
+	assert_false(f->killed);
+	assert_int_equal(talk(f, fd, LV_CTL_STATUS, 0, NULL, 0), 0); /* and the connection goes on */
+	close(fd);
+}
+
+/* Without a descriptor for the next client nobody listens, instead of being woken for it all the time; later there may be one. */
+static void test_no_descriptors(void **state)
+{
+	struct fixture *f = *state;
+	const struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = LV_CTL_STATUS };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), next = dup(fd);
+	struct rlimit limit, none;
+	struct reply reply;
+
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){ (rlim_t)next, limit.rlim_max };
+	assert_int_equal(connect(fd, (struct sockaddr *)&f->address, f->address_len), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	guest_settle(&f->guest);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(f->control.listen.events, 0);
+	assert_int_equal(send(fd, &request, sizeof(request), 0), sizeof(request));
+	guest_settle(&f->guest);
+	assert_int_equal(recv(fd, &reply, sizeof(reply), 0), -1);
+	loop_once(&f->guest.loop, 5000); /* the timer */
+	guest_settle(&f->guest);
+	expect_whole(&reply, recv(fd, &reply, sizeof(reply), 0));
 	close(fd);
 }
 
@@ -207,13 +294,13 @@ static void test_attach(void **state)
 static void test_hostile(void **state)
 {
 	struct fixture *f = *state;
-	const struct lv_control_request bad_magic = { 1, LV_CTL_KILL, 0 };
+	const struct lv_control_request bad_magic = { .magic = 1, .op = LV_CTL_KILL };
 	static uint8_t long_one[4096];
 	static const struct {
 		size_t len;
 		unsigned fds;
 	} bad[] = { { 1, 0 }, { 15, 2 }, { 17, 0 }, { 4096, 0 }, { 16, 10 } };
-	struct lv_control_reply reply;
+	struct reply reply;
 	int before = open_descriptors(), fd = dial(f);
 
 	assert_int_equal(talk_raw(f, fd, &bad_magic, sizeof(bad_magic), NULL, 0, &reply), 0);
@@ -221,7 +308,7 @@ static void test_hostile(void **state)
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		int fds[10] = { 0 };
 
-		*(struct lv_control_request *)long_one = (struct lv_control_request){ LV_CONTROL_MAGIC, LV_CTL_KILL, 0 };
+		*(struct lv_control_request *)long_one = (struct lv_control_request){ .magic = LV_CONTROL_MAGIC, .op = LV_CTL_KILL };
 		fd = dial(f);
 		assert_int_equal(talk_raw(f, fd, long_one, bad[i].len, fds, bad[i].fds, &reply), 0);
 		close(fd);
@@ -246,7 +333,7 @@ static void test_unknown_request(void **state)
 static void test_deaf_client(void **state)
 {
 	struct fixture *f = *state;
-	const struct lv_control_request request = { LV_CONTROL_MAGIC, LV_CTL_STATUS, 0 };
+	const struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = LV_CTL_STATUS };
 	int deaf = dial(f), other = dial(f), sent = 0;
 
 	while (sent < 10000 && send(deaf, &request, sizeof(request), MSG_NOSIGNAL) > 0) {
@@ -261,7 +348,7 @@ static void test_deaf_client(void **state)
 
 static void send_request(int fd, uint32_t op, int64_t arg)
 {
-	const struct lv_control_request request = { LV_CONTROL_MAGIC, op, arg };
+	const struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = op, .arg = arg };
 
 	assert_int_equal(send(fd, &request, sizeof(request), MSG_NOSIGNAL), sizeof(request));
 }
@@ -291,7 +378,7 @@ static void test_asking(void **state)
 	struct fixture *f = *state;
 	struct driver stats;
 	struct device *balloon = add_balloon(f, &stats);
-	struct lv_control_reply reply;
+	struct reply reply;
 	int fd = dial(f), gone = dial(f), before = open_descriptors();
 
 	give_stats(f, balloon, &stats);
@@ -304,10 +391,11 @@ static void test_asking(void **state)
 	guest_settle(&f->guest);
 	assert_int_equal(open_descriptors(), before - 2);
 	give_stats(f, balloon, &stats);
-	assert_int_equal(recv(fd, &reply, sizeof(reply), 0), sizeof(reply));
-	assert_int_equal(reply.result, 0);
-	assert_int_equal(recv(fd, &reply, sizeof(reply), 0), sizeof(reply));
-	assert_int_equal(reply.result, -EOPNOTSUPP);
+	expect_whole(&reply, recv(fd, &reply, sizeof(reply), 0));
+	assert_int_equal(reply.head.result, 0);
+	assert_int_equal(reply.status.magic, LV_STATUS_MAGIC);
+	expect_whole(&reply, recv(fd, &reply, sizeof(reply), 0));
+	assert_int_equal(reply.head.result, -EOPNOTSUPP);
 	assert_int_equal(recv(fd, &reply, sizeof(reply), 0), -1);
 	close(fd);
 }
@@ -316,8 +404,8 @@ static void test_many_clients(void **state)
 {
 	struct fixture *f = *state;
 	int fd[CONTROL_CLIENTS + 2];
-	const struct lv_control_request request = { LV_CONTROL_MAGIC, LV_CTL_STATUS, 0 };
-	struct lv_control_reply reply;
+	const struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = LV_CTL_STATUS };
+	struct reply reply;
 
 	for (unsigned i = 0; i < CONTROL_CLIENTS + 2; i++)
 		fd[i] = dial(f);
@@ -326,7 +414,7 @@ static void test_many_clients(void **state)
 	assert_int_equal(talk_raw(f, fd[CONTROL_CLIENTS], &request, sizeof(request), NULL, 0, &reply), -EAGAIN);
 	close(fd[0]); /* the next one gets its place, and its answer */
 	guest_settle(&f->guest);
-	assert_int_equal(recv(fd[CONTROL_CLIENTS], &reply, sizeof(reply), 0), sizeof(reply));
+	expect_whole(&reply, recv(fd[CONTROL_CLIENTS], &reply, sizeof(reply), 0));
 	for (unsigned i = 1; i < CONTROL_CLIENTS + 2; i++)
 		close(fd[i]);
 }
@@ -335,6 +423,7 @@ static void test_record(void **state)
 {
 	struct fixture *f = *state;
 	struct lv_status record;
+	struct lv_report report;
 
 	status_mark(&f->status, LV_STEP_VM);
 	f->status.record.wait_status = 3 << 8;
@@ -343,15 +432,18 @@ static void test_record(void **state)
 	f->guest.shared.crash.frames = 1000;
 	f->guest.shared.crash.maps = 9;
 	memset((void *)f->guest.shared.crash.message, 'x', sizeof(f->guest.shared.crash.message));
+	assert_int_equal(status_write(&f->status, LV_STATE_RUNNING), 0);
+	assert_int_equal(lseek(f->status.fd, 0, SEEK_END), LV_STATUS_SIZE(1)); /* while it runs it is short */
 	assert_int_equal(status_write(&f->status, LV_STATE_EXITED), 0);
-	assert_int_equal(pread(f->status.fd, &record, sizeof(record), 0), sizeof(record));
+	assert_int_equal(pread(f->status.fd, &record, LV_STATUS_SIZE(1), 0), LV_STATUS_SIZE(1));
 	assert_int_equal(record.state, LV_STATE_EXITED);
-	assert_int_equal(record.size, sizeof(record));
+	assert_int_equal(record.size, LV_STATUS_SIZE(1));
 	assert_int_equal(record.wait_status, 3 << 8);
 	assert_true(record.ledger[LV_STEP_VM].ns);
-	assert_int_equal(record.crash.frames, 0);
-	assert_int_equal(record.crash.maps, 0);
-	assert_int_equal(strlen(record.crash.message), sizeof(record.crash.message) - 1);
+	assert_int_equal(pread(f->status.fd, &report, sizeof(report), LV_REPORT_OFFSET), sizeof(report));
+	assert_int_equal(report.what.crash.frames, 0);
+	assert_int_equal(report.what.crash.maps, 0);
+	assert_int_equal(strlen(report.what.crash.message), sizeof(report.what.crash.message) - 1);
 }
 
 static void test_record_cannot_be_written(void **state)
@@ -369,7 +461,7 @@ static void test_record_cannot_be_written(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_status), TEST(test_signal), TEST(test_kill), TEST(test_attach), TEST(test_hostile),
+		TEST(test_status), TEST(test_report), TEST(test_newer_request), TEST(test_no_descriptors), TEST(test_signal), TEST(test_kill), TEST(test_attach), TEST(test_hostile),
 		TEST(test_unknown_request), TEST(test_deaf_client), TEST(test_asking), TEST(test_many_clients), TEST(test_record),
 		TEST(test_record_cannot_be_written),
 	};

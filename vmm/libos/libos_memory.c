@@ -75,8 +75,11 @@ static int check_header(struct vm *vm, const struct elf *elf)
 	const struct lv_libos_header *h = (const void *)(elf->base + elf->load[0].offset);
 	if (elf->load[0].vaddr != LV_LIBOS || elf->load[0].filesz < sizeof(*h) || h->magic != LV_LIBOS_MAGIC)
 		return log_error("the libos file is an ELF file, but not a libos: no header at %#llx", LV_LIBOS), -ENOEXEC;
-	if (h->abi_version != LV_ABI_VERSION)
-		return log_error("libos speaks version %u of the guest ABI, this monitor version %u", h->abi_version, LV_ABI_VERSION), -ENOEXEC;
+	if (h->abi_version != LV_LIBOS_ABI)
+		return log_error("libos speaks version %u of the guest ABI, this monitor version %u", h->abi_version, LV_LIBOS_ABI), -ENOEXEC;
+	if (h->build.id_size != LV_BUILD_ID || memcmp(h->build.name, "GNU", 4) != 0)
+		return log_error("libos has no build id in its header: it was not linked by libos.ld"), -ENOEXEC;
+	memcpy(vm->status.record.libos_build, h->build.id, LV_BUILD_ID);
 	vm->libos.entry = h->entry;
 	vm->libos.boot_stack = h->boot_stack;
 	vm->libos.trap_entry = h->trap_entry;

@@ -46,7 +46,7 @@ static int write_processor(struct vm *vm, struct lv_device_page *page)
 int libos_describe_machine(struct vm *vm)
 {
 	struct lv_device_page *page = vm->libos.device_page;
-	*page = (struct lv_device_page){ .magic = LV_DEVICE_MAGIC, .abi_version = LV_ABI_VERSION, .size = sizeof(*page),
+	*page = (struct lv_device_page){ .magic = LV_DEVICE_MAGIC, .abi_version = LV_LIBOS_ABI, .size = sizeof(*page),
 		.ram_size = vm->ram_size, .ram_limit = vm->ram_limit, .image_size = vm->libos.image_size, .generation = 1 };
 	int err = write_processor(vm, page);
 	return err ? err : write_clock(vm, page);
