@@ -113,8 +113,9 @@ static void on_signal(void *context, uint32_t events)
 }
 
 /*
- * What is sent to us is meant for the program. With a control socket the command line passes it on, and a terminal's
- * Ctrl-C, which reaches both of us, must not arrive twice; started by hand, there is nobody else.
+ * What is sent to us is meant for the program. With a control socket the command line passes a terminal's signals on, and
+ * Ctrl-C, which reaches both of us, must not arrive twice; SIGTERM, with which a machine that shuts down asks every process to
+ * end, is for the program in any case.
  */
 static int take_signals(struct vm *vm)
 {
@@ -124,8 +125,10 @@ static int take_signals(struct vm *vm)
 	for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		sigaddset(&set, numbers[i]);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	if (vm->config->control_fd >= 0)
-		return 0;
+	if (vm->config->control_fd >= 0) {
+		sigemptyset(&set);
+		sigaddset(&set, SIGTERM);
+	}
 	vm->signals = (struct loop_watch){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .ready = on_signal, .context = vm };
 	int err = vm->signals.fd < 0 ? -errno : loop_update(&vm->loop, &vm->signals, EPOLLIN);
 	return err ? log_error("signals: %s", strerror(-err)), err : 0;

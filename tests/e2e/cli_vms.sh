@@ -120,6 +120,13 @@ says 'an ambiguous prefix' 125 "$prefix" "$lightvm" inspect "$prefix"
 check 'stop of many' timeout 30 xargs "$lightvm" kill <"$work/ids"
 none() { [ -z "$("$lightvm" ps -q)" ]; }
 check 'none is left' await 10 'an empty ps' none
+# A machine that shuts down sends SIGTERM to the monitors: their programs end in order.
+"$lightvm" run -d --name orderly "$busybox" sh -c 'trap "echo in order; exit 7" TERM; echo ready; while :; do :; done' >/dev/null
+await 10 'the program' bash -c "'$lightvm' logs orderly | grep -q ready"
+kill -TERM "$("$lightvm" inspect orderly | jq -r '[.. | .pid? | numbers] | first')"
+check 'SIGTERM to a monitor is for its program' test "$(timeout 60 "$lightvm" wait orderly)" = 7
+check 'which ends in order' bash -c "'$lightvm' logs orderly | grep -q 'in order'"
+
 # What a guest prints does nothing with a terminal that reads its log, but for colours; elsewhere every byte is as it was.
 "$lightvm" run -d --name words "$busybox" printf 'a\033]52;c;eA==\007b\302\2331mc\033[31mred\033[m\n' >/dev/null
 "$lightvm" wait words >/dev/null

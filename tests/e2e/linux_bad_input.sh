@@ -13,7 +13,7 @@ says 'a kernel that is nearly known' 125 'did you mean "linux"?' run --kernel li
 says 'a kernel that was not built' 125 'is not built yet; run: lightvm kernel build' env LIGHTVM_CACHE="$work/empty" "$lightvm" run --kernel linux "$hello"
 says 'base, not built' 125 'lightvm kernel build --config base' env LIGHTVM_CACHE="$work/empty" "$lightvm" run --kernel base "$hello"
 says 'a missing kernel file' 125 '/no/such/vmlinux: No such file or directory' run --kernel /no/such/vmlinux "$hello"
-says 'a directory' 125 '--kernel /tmp/.: not a file' run --kernel /tmp/. "$hello"
+says 'a directory' 125 '--kernel /tmp: not a file' run --kernel /tmp "$hello"
 says 'a text' 125 'not a kernel: neither a bzImage nor an ELF vmlinux' run --kernel "$top/README.md" "$hello"
 says 'a program' 125 'a program, not a kernel' run --kernel /bin/ls "$hello"
 printf '\037\213xxxx' >"$work/vmlinux.gz"
@@ -36,7 +36,12 @@ says 'two vsock devices' 125 '--vsock: a VM has one vsock device' "$monitor" --k
 says 'vsock on the library OS' 125 '--vsock is for Linux guests (--kernel)' "$monitor" --libos /dev/null --image /dev/null --vsock fd:0 -- x
 touch "$work/sockets/vsock"
 says 'a vsock socket that is there already' 125 'sockets/vsock is there already; remove it if no VM uses it' "$monitor" --kernel /dev/null --vsock "$work/sockets"
-says 'a vsock descriptor that is no socket' 125 'vsock device (it wants a listening Unix stream socket)' "$monitor" --kernel "$build/tests/guest/guest_hostile_mmio" --vsock fd:0
+# The VM is built before its devices are looked at; where Linux guests do not run, that is where it ends.
+if "$lightvm" doctor | grep -q page-table; then
+	skip 'a vsock descriptor that is no socket' 'KVM works by page tables here; the rig carries this'
+else
+	says 'a vsock descriptor that is no socket' 125 'vsock device (it wants a listening Unix stream socket)' "$monitor" --kernel "$build/tests/guest/guest_hostile_mmio" --vsock fd:0
+fi
 says 'more queues than a tap has' 125 'a tap has at most 4 queues' "$monitor" --kernel /dev/null --net tap:fd:0,fd:0,fd:0,fd:0,fd:0
 says 'several queues of passt' 125 'passt has one queue' "$monitor" --kernel /dev/null --net passt:fd:0,fd:0
 says 'several queues on the library OS' 125 'several queues are for Linux guests' "$monitor" --libos /dev/null --image /dev/null --net tap:fd:0,fd:0 -- x
