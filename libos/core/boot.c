@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the first instruction to the program's: the parts in the order in which they need each other. */
 #include "abi/libos.h"
-#include "libos/core/boot.h"
 #include "libos/core/core.h"
 #include "libos/core/libos.h"
+#include "libos/fs/file.h"
 #include "libos/mm/mm.h"
+#include "libos/net/net.h"
 #include "libos/proc/thread.h"
 
 static void check_device_page(void)
@@ -33,6 +34,7 @@ void libos_main(void)
 	sched_init();
 	mm_init();
 	vfs_init();
+	generation_look(); /* the one it starts with */
 	console_init();
 	block_init();
 	net_init();

@@ -4,7 +4,9 @@
 #define LV_LIBOS_CORE_H
 
 #include "libos/core/libos.h"
-#include "libos/proc/thread.h"
+
+struct regs; /* libos/proc/thread.h */
+struct thread;
 
 /* entry.S */
 extern uint64_t kstack_top; /* of the running thread */

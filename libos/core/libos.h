@@ -62,7 +62,7 @@ int vsnprintf(char *buffer, size_t size, const char *format, __builtin_va_list a
 void panic(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 #define ASSERT(x) ((x) ? (void)0 : panic("%s:%d: %s", __FILE__, __LINE__, #x))
 
-/* ---- page.c: physical pages, by their identity-mapped address ---- */
+/* ---- libos/mm/page.c: physical pages, by their identity-mapped address ---- */
 /* 2^order pages, aligned to their size, order <= 9; NULL when RAM is used up (after asking the monitor for more). */
 void *page_alloc(unsigned order);       /* contents undefined */
 void *page_alloc_zeroed(unsigned order);
@@ -71,7 +71,7 @@ uint64_t page_free_bytes(void);         /* of ram_limit, not yet given out */
 uint64_t page_total_bytes(void);
 bool page_release_idle(void); /* hands much free memory back to the host; true if it did */
 
-/* ---- slab.c: small objects; kmalloc of more than 2 KiB takes whole pages ---- */
+/* ---- libos/mm/slab.c: small objects; kmalloc of more than 2 KiB takes whole pages ---- */
 void *kmalloc(size_t size); /* NULL when out of memory; 16-byte aligned */
 void *kzalloc(size_t size);
 void *krealloc(void *p, size_t size);
@@ -127,7 +127,7 @@ struct poller {
 void poller_add(struct poller *poller);
 bool pollers_run(void); /* once round; true if anything was done */
 
-/* ---- thread.h has struct thread; here is what everybody needs of it ---- */
+/* ---- libos/proc/thread.h has struct thread; here is what everybody needs of it ---- */
 extern struct thread *current;
 int current_tid(void);
 bool signal_pending(void); /* a signal that is not blocked waits for the current thread */
@@ -137,16 +137,16 @@ int64_t hypercall(enum lv_hypercall number, uint64_t a0);
 void ledger_mark(enum lv_ledger_slot slot); /* keeps the first */
 void vm_exit(int wait_status) __attribute__((noreturn));
 
-/* ---- mm.h has the address space; here is how system calls touch the program's memory ---- */
-/*
- * True if the program may read (write) all of [p, p+n). After that, and until the caller waits, it may be accessed
- * directly: pages that are not there yet come by the fault handler. System calls answer -EFAULT when it is false.
- */
-bool user_ok(const void *p, size_t n, bool write);
-/* Length of the program's string, or -EFAULT, -ENAMETOOLONG (>= max). */
-int64_t user_strlen(const char *s, size_t max);
+/* ---- generation.c: a VM that was restored or cloned is another one ---- */
+struct generation_hook {
+	struct generation_hook *next;
+	void (*changed)(void); /* makes anew what must differ between twins; must not wait */
+};
+void generation_add(struct generation_hook *hook);
+void generation_look(void); /* calls them if the device page has another generation than at the last look; cheap */
 
-/* ---- console.c ---- */
+/* ---- libos/dev/console.c ---- */
+void console_init(void); /* descriptors 0, 1 and 2 */
 void console_note(const char *text); /* a line of libos' own to the program's standard error */
 struct file *console_file(int number); /* 0, 1 or 2; NULL if there is no console */
 
@@ -156,7 +156,10 @@ size_t random_put(uaddr_t to, size_t n);    /* the same into a buffer (buffer_pu
 /* One block of the cipher: counter_nonce is words 12 to 15 of its input. For the tests. */
 void chacha20_block(const uint32_t key[8], const uint32_t counter_nonce[4], uint32_t out[16]);
 
-/* ---- ring.c: the driver's side of a virtqueue ---- */
+/* ---- libos/dev/block.c ---- */
+void block_init(void); /* /dev/vda ... */
+
+/* ---- libos/dev/ring.c: the driver's side of a virtqueue ---- */
 struct ring_buffer {
 	void *data; /* identity-mapped memory of libos */
 	uint32_t len;

@@ -11,6 +11,7 @@
  * RCX, which a SYSCALL destroys, too, and does what may be done twice: a program that is interrupted inside of one goes on at the site again (patch_rewind).
  */
 #include "libos/core/core.h"
+#include "libos/proc/thread.h"
 #include "libos/core/patch.h"
 #include "libos/mm/page.h"
 #include "libos/mm/pagetable.h"
@@ -189,15 +190,24 @@ static bool is_code(const struct vma *vma)
 	return vma && vma->prot & PROT_EXEC && !(vma->prot & PROT_WRITE) && !(vma->flags & (MAP_SHARED | VMA_YIELDS));
 }
 
+static uint64_t *code_entry(uint64_t va)
+{
+	bool huge;
+	uint64_t *entry = pt_find(va, &huge);
+
+	if (!(entry && *entry & LV_PTE_P))
+		entry = mm_fault(va, 0) ? NULL : pt_find(va, &huge);
+	return entry && *entry & LV_PTE_P && !huge ? entry : NULL;
+}
+
 /* n bytes of the program's code, read through libos' own view; false: they are not all there. */
 static bool code_read(uint64_t va, uint8_t *to, size_t n)
 {
 	while (n) {
 		size_t part = MIN(n, LV_PAGE - va % LV_PAGE);
-		bool huge;
-		uint64_t *entry = user_ok((const void *)va, part, false) ? pt_find(va, &huge) : NULL;
+		const uint64_t *entry = code_entry(va);
 
-		if (!entry || !(*entry & LV_PTE_P) || huge)
+		if (!entry)
 			return false;
 		memcpy(to, (const void *)((*entry & LV_PTE_ADDR) + va % LV_PAGE), part);
 		to += part;

@@ -8,7 +8,6 @@
 static struct {
 	uint32_t key[8];
 	bool seeded;
-	uint32_t generation; /* of the device page, when the key was made */
 } pool;
 
 static inline uint32_t rotate(uint32_t x, int n)
@@ -58,8 +57,15 @@ static void seed(void)
 	nonce[2] = device_page->generation;
 	chacha20_block(pool.key, nonce, block);
 	memcpy(pool.key, block, sizeof(pool.key));
-	pool.generation = device_page->generation;
 	pool.seeded = true;
+}
+
+static void first_seed(void)
+{
+	static struct generation_hook generation = { .changed = seed };
+
+	generation_add(&generation);
+	seed();
 }
 
 void random_bytes(void *buffer, size_t n)
@@ -67,8 +73,9 @@ void random_bytes(void *buffer, size_t n)
 	uint32_t position[4] = { 0 }, block[16], key[8];
 	uint8_t *to = buffer;
 
-	if (!pool.seeded || pool.generation != device_page->generation)
-		seed();
+	generation_look();
+	if (!pool.seeded)
+		first_seed();
 	memcpy(key, pool.key, sizeof(key));
 	chacha20_block(key, position, block);
 	memcpy(pool.key, block, sizeof(pool.key));

@@ -159,6 +159,7 @@ static uint64_t next_deadline(void)
 
 void events_poll(void)
 {
+	generation_look();
 	pollers_run();
 	timers_run();
 	if (shared_page->signals)

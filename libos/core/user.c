@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The program's memory: the range is checked here, the rest is found out by touching it (user_copy.S). */
-#include "libos/core/libos.h"
 #include "libos/core/user.h"
 
 #include <asm/errno.h>
@@ -23,7 +22,8 @@ int user_zero_at(uaddr_t to, size_t n)
 int64_t user_string_at(char *to, uaddr_t from, size_t size)
 {
 	/* A string that ends in front of the border must not be refused, one that does not must not be read beyond it. */
-	size_t room = from < LV_WINDOW ? MIN(size, LV_WINDOW - from) : user_range(from, 0) ? MIN(size, USER_END - from) : 0;
+	size_t there = from < LV_WINDOW ? LV_WINDOW - from : user_range(from, 0) ? USER_END - from : 0;
+	size_t room = there < size ? there : size;
 	int64_t n = room ? user_copy_string(to, (const char *)from, room) : -EFAULT;
 
 	return n < 0 ? -EFAULT : (size_t)n < room ? n : room < size ? -EFAULT : -ENAMETOOLONG;
@@ -72,6 +72,6 @@ size_t buffer_present(uaddr_t from, size_t n)
 	char byte;
 
 	while (there < n && !user_copy(&byte, (const void *)(from + there), 1))
-		there += MIN(LV_PAGE - (from + there) % LV_PAGE, n - there);
-	return there;
+		there += LV_PAGE - (from + there) % LV_PAGE;
+	return there < n ? there : n;
 }

@@ -14,6 +14,10 @@
 
 #include "abi/layout.h"
 
+#if !__STDC_HOSTED__
+#pragma GCC visibility push(hidden)
+#endif
+
 /* An address of the program, as a number so that it cannot be dereferenced by mistake. */
 typedef uint64_t uaddr_t;
 #define USER_END 0x7ffffffff000ull
@@ -66,5 +70,9 @@ long user_xrstor(const void *from, uint64_t mask);
 /* Where to go on when an instruction in [from, to) faults. */
 struct user_fixup { uint64_t from, to, go_on; };
 extern const struct user_fixup user_fixups[], user_fixups_end[];
+
+#if !__STDC_HOSTED__
+#pragma GCC visibility pop
+#endif
 
 #endif

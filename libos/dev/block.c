@@ -3,7 +3,6 @@
  * Block devices (virtio 1.2, section 5.2) as /dev/vda, vdb ...: read and write at any offset, without a page cache.
  * Buffers of the program are not identity-mapped, so every request goes through a bounce buffer of libos.
  */
-#include "libos/core/boot.h"
 #include "libos/fs/file.h"
 #include "libos/core/libos.h"
 #include "libos/core/linux.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Standard input, output and error: the console device's three queues as three files. */
-#include "libos/core/boot.h"
 #include "libos/core/core.h"
 #include "libos/fs/file.h"
 #include "libos/core/libos.h"

@@ -63,6 +63,8 @@ int fd_close(int fd);
 /* The path of a file that has a name, else "kind:"; in buffer. */
 const char *file_path(const struct file *file, char *buffer, size_t size);
 
+void vfs_init(void); /* the image and the RAM layer over it, /dev, /proc */
+
 /* Kernel-side access, used by the loader: whole path look-up from the root, following links. */
 int file_open_kernel(const char *path, struct file **file); /* 0 or -errno */
 

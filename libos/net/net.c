@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Brings the stack up, polls it, and gives lwIP what it asks of a system: time, randomness, memory, sums. */
-#include "libos/core/boot.h"
 #include "libos/fs/file.h"
 #include "libos/core/libos.h"
 #include "libos/net/hooks.h"
 #include "libos/net/net.h"
+#include "libos/proc/thread.h"
 #include "libos/net/net_config.h"
 
 #include <asm/errno.h>
@@ -155,13 +155,6 @@ static bool poll_all(struct poller *poller)
 	return net_poll();
 }
 
-void net_init(void)
-{
-	static struct poller poller = {.poll = poll_all};
-	poller_add(&poller);
-	net_config_resolver();
-}
-
 /* ---- the end ---- */
 
 static bool still_open(const struct tcp_pcb *pcb)
@@ -211,7 +204,8 @@ static void wait_for_device(uint64_t end)
 	timers_run();
 }
 
-void net_exit(void)
+/* Connections are closed, and what was sent leaves, before the VM ends. */
+static void net_exit(void)
 {
 	uint64_t end = clock_monotonic() + LINGER;
 	if (!is_used || !device)
@@ -220,4 +214,20 @@ void net_exit(void)
 	close_connections();
 	while (undelivered() && clock_monotonic() < end)
 		wait_for_device(end);
+}
+
+/* Connections of a twin must not begin with the same numbers. */
+static void new_key(void)
+{
+	random_bytes(isn_key, sizeof(isn_key));
+}
+
+void net_init(void)
+{
+	static struct generation_hook generation = {.changed = new_key};
+	generation_add(&generation);
+	process_exit_first(net_exit);
+	static struct poller poller = {.poll = poll_all};
+	poller_add(&poller);
+	net_config_resolver();
 }

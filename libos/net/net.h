@@ -7,6 +7,7 @@
 
 struct netif;
 
+void net_init(void); /* at boot: the pollers; nothing that costs */
 /* Brings lwIP and the device up; called by whoever needs the network first. A program that never does pays nothing. */
 void net_up(void);
 void net_use(void); /* the same, for a socket: from now on the end of the VM waits until what was sent has arrived */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The last words: what happened, where, and how it got there, in the shared page for the monitor to keep. */
-#include "libos/core/core.h"
+/* The last words of a program: what happened, where, and how it got there, in the shared page for the monitor to keep. */
 #include "libos/fs/file.h"
 #include "libos/core/libos.h"
 #include "libos/mm/mm.h"
@@ -89,41 +88,5 @@ void crash_program(const struct regs *regs, int signo, uint64_t vector, uint64_t
 	crash->frames = scan_stack(crash, regs->rsp);
 	ledger_mark(LV_LEDGER_EXIT);
 	hypercall(LV_HC_CRASH, signo);
-	__builtin_trap();
-}
-
-/* The words between RSP and the end of its page, or of the thread's stack, that lead into libos. */
-static uint32_t scan_own_stack(volatile struct lv_crash *crash, uint64_t sp)
-{
-	bool own = sp < kstack_top && kstack_top - sp <= 4096u << KSTACK_ORDER;
-	uint64_t end = own ? kstack_top : ALIGN_UP(sp + 1, 4096);
-	uint32_t frames = 0;
-	for (sp = ALIGN_DOWN(sp, 8); sp < end && frames < ARRAY_SIZE(crash->stack); sp += 8) {
-		uint64_t word = *(uint64_t *)sp;
-		if (word >= (uint64_t)__text_start && word < (uint64_t)__text_end)
-			crash->stack[frames++] = word;
-	}
-	return frames;
-}
-
-void panic(const char *format, ...)
-{
-	volatile struct lv_crash *crash = &shared_page->crash;
-	static bool again;
-	__builtin_va_list args;
-	char text[sizeof(crash->message)];
-	if (again) /* looking at the stack failed: what was found first is what matters */
-		hypercall(LV_HC_CRASH, SIGABRT);
-	again = true;
-	__builtin_va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	__builtin_va_end(args);
-	copy_text(crash->message, sizeof(crash->message), text);
-	crash->kind = LV_CRASH_LIBOS;
-	crash->signal = SIGABRT;
-	crash->reg[16] = (uint64_t)__builtin_return_address(0);
-	crash->reg[7] = (uint64_t)__builtin_frame_address(0);
-	crash->frames = scan_own_stack(crash, crash->reg[7]);
-	hypercall(LV_HC_CRASH, SIGABRT);
 	__builtin_trap();
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Threads of the program: made, found, ended. */
-#include "libos/core/boot.h"
 #include "libos/core/core.h"
 #include "libos/core/libos.h"
 #include "libos/proc/thread.h"
@@ -108,8 +107,16 @@ int current_tid(void)
 	return current->tid;
 }
 
+static void (*exit_hook)(void);
+
+void process_exit_first(void (*hook)(void))
+{
+	exit_hook = hook;
+}
+
 void process_exit(int wait_status)
 {
-	net_exit();
+	if (exit_hook)
+		exit_hook();
 	vm_exit(wait_status);
 }

@@ -80,6 +80,7 @@ void thread_exit(void) __attribute__((noreturn)); /* the calling thread only */
 struct thread *thread_find(int tid);
 /* Ends the process: exit_group, or death by signal. */
 void process_exit(int wait_status) __attribute__((noreturn));
+void process_exit_first(void (*hook)(void)); /* called by process_exit before the VM ends; one */
 
 /* signal.c. Called on every way back to the program when something may be pending: builds a handler frame, or ends the process. */
 void signal_deliver(struct regs *regs);

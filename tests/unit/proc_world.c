@@ -90,11 +90,6 @@ void crash_program(const struct regs *regs, int signo, uint64_t vector, uint64_t
 	process_exit(1000 + signo);
 }
 
-bool user_ok(const void *p, size_t n, bool write)
-{
-	return (uint64_t)p >= 4096 || !n;
-}
-
 void *kmalloc(size_t size)
 {
 	return malloc(size);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libos' C functions beside the C library's, on all small sizes and overlaps; ChaCha20 on the vectors of RFC 8439. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -186,12 +187,52 @@ static void test_random(void **state)
 	for (size_t i = 0; i < sizeof(a); i++)
 		ones += (unsigned)__builtin_popcount(a[i]);
 	assert_in_range(ones, 1000, 1400); /* 1200 expected, standard deviation 24 */
-	uint32_t before = pool.generation;
-
-	test_device_page.generation++;
-	random_bytes(a, 1);
-	assert_int_equal(pool.generation, before + 1);
 	random_bytes(a, 0);
+}
+
+/* Twins: from one state on, each with a generation of its own. */
+static void test_generation(void **state)
+{
+	uint8_t one[32], other[32], again[32];
+	typeof(pool) kept = pool;
+
+	random_bytes(one, sizeof(one));
+	pool = kept;
+	random_bytes(again, sizeof(again));
+	assert_memory_equal(one, again, sizeof(one));
+	pool = kept;
+	test_device_page.generation++;
+	random_bytes(other, sizeof(other));
+	assert_memory_not_equal(one, other, sizeof(one));
+}
+
+/* The program's memory: where it may be, where strings end. */
+static void test_user(void **state)
+{
+	char to[8], text[] = "seven77";
+
+	assert_true(user_range(0x1000, 0));
+	assert_true(user_range(LV_WINDOW - 8, 8));
+	assert_false(user_range(LV_WINDOW - 8, 9));
+	assert_false(user_range(LV_RAM, 1));
+	assert_false(user_range(LV_WINDOW_END - 1, 1));
+	assert_true(user_range(LV_WINDOW_END, 1));
+	assert_false(user_range(USER_END, 1));
+	assert_false(user_range(0x1000, ~0ull));
+	assert_false(user_range(~0ull, 2));
+	assert_int_equal(user_string(to, text, sizeof(to)), 7);
+	assert_string_equal(to, text);
+	assert_int_equal(user_string(to, text, 7), -ENAMETOOLONG);
+	assert_int_equal(user_string(to, LV_RAM, 8), -EFAULT);
+	for (size_t n = 0; n < 300; n++) {
+		uint8_t from[302], out[302] = { 0 };
+
+		for (size_t i = 0; i < sizeof(from); i++)
+			from[i] = (uint8_t)(i + n + 1);
+		assert_int_equal(user_write(out + 1, from, n), 0);
+		assert_int_equal(out[0] | out[n + 1], 0);
+		assert_memory_equal(out + 1, from, n);
+	}
 }
 
 static int fired[4], fired_count;
@@ -245,7 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_copy), cmocka_unit_test(test_move), cmocka_unit_test(test_set), cmocka_unit_test(test_compare),
 		cmocka_unit_test(test_strings), cmocka_unit_test(test_format), cmocka_unit_test(test_format_bounds),
-		cmocka_unit_test(test_chacha20), cmocka_unit_test(test_random), cmocka_unit_test(test_timers),
+		cmocka_unit_test(test_chacha20), cmocka_unit_test(test_random), cmocka_unit_test(test_generation), cmocka_unit_test(test_user), cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_clock_behind),
 	};
 

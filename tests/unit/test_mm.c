@@ -234,23 +234,6 @@ static void test_hints(void **state)
 	assert_int_equal(mm_unmap(c, LV_PAGE), 0);
 }
 
-static void test_user_ok(void **state)
-{
-	uint64_t a = map(0, 4 * LV_PAGE, RW, ANON);
-
-	assert_true(user_ok((void *)a, 4 * LV_PAGE, true));
-	assert_false(user_ok((void *)a, 4 * LV_PAGE + 1, false));
-	assert_false(user_ok((void *)(a - 1), 2, false));
-	assert_false(user_ok((void *)a, ~0ull, false));
-	assert_false(user_ok((void *)LV_RAM, 1, false));
-	assert_false(user_ok(NULL, 1, false));
-	assert_true(user_ok(NULL, 0, true));
-	assert_int_equal(mm_protect(a + LV_PAGE, LV_PAGE, PROT_READ), 0);
-	assert_true(user_ok((void *)a, 4 * LV_PAGE, false));
-	assert_false(user_ok((void *)a, 4 * LV_PAGE, true));
-	assert_int_equal(mm_unmap(a, 4 * LV_PAGE), 0);
-}
-
 static void test_file_private(void **state)
 {
 	int64_t a = mm_map(0, (IMAGE_PAGES + 2) * LV_PAGE, RW, MAP_PRIVATE, &image_file, 0, NULL);
@@ -264,7 +247,6 @@ static void test_file_private(void **state)
 	assert_int_equal(peek(a + 5 * LV_PAGE + 1), 6);
 	assert_int_equal(*(uint8_t *)(IMAGE + 5 * LV_PAGE), 6); /* the image is untouched */
 	assert_int_equal(peek(a + IMAGE_PAGES * LV_PAGE), -1000 + 2); /* SIGBUS: BUS_ADRERR */
-	assert_false(user_ok((void *)(a + (IMAGE_PAGES - 1) * LV_PAGE), 2 * LV_PAGE, false));
 	assert_int_equal(mm_protect(a, 8 * LV_PAGE, PROT_READ), 0);
 	assert_int_equal(file_refs, 3);
 	assert_int_equal(peek(a + 5 * LV_PAGE), 200);
@@ -458,7 +440,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pages_are_zero), cmocka_unit_test(test_pages_random), cmocka_unit_test(test_slab),
 		cmocka_unit_test(test_slab_is_compact), cmocka_unit_test(test_map_basics), cmocka_unit_test(test_map_refuses),
-		cmocka_unit_test(test_hints), cmocka_unit_test(test_user_ok), cmocka_unit_test(test_file_private),
+		cmocka_unit_test(test_hints), cmocka_unit_test(test_file_private),
 		cmocka_unit_test(test_file_shared), cmocka_unit_test(test_large_pages), cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_brk), cmocka_unit_test(test_model), cmocka_unit_test(test_pages_run_out),
 		cmocka_unit_test(test_release), cmocka_unit_test(test_release_fails), cmocka_unit_test(test_double_free),

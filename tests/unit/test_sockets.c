@@ -3,7 +3,6 @@
 #include "tests/unit/net_services.h"
 #include "tests/unit/user_faults.h"
 
-#include "libos/core/boot.h"
 #include "libos/fs/file.h"
 #include "libos/core/libos.h"
 #include "libos/net/linux_net.h"
