@@ -14,12 +14,15 @@
 #include "libos/proc/thread.h"
 
 #include <linux/errno.h>
+#include <linux/sched.h>
 
 #define SPIN_NS 20000        /* as much as a trip to the monitor costs */
 #define SHORT_WAIT_NS 100000 /* a wait in the monitor that would have been spared, or nearly */
 #define CREDIT_NS 3000000ull
 #define TURN_NS 1000000ull /* so long a thread that has the processor keeps it, whomever its own system calls wake */
 #define COST_ONE 1024
+#define COST_IDLE (COST_ONE * 341) /* SCHED_IDLE */
+#define REAL_TIME_NICE (-20)       /* real-time threads nearly always come first, but never alone */
 
 static struct thread *run_first; /* by virtual time, least first */
 static bool run_came;            /* somebody did in this turn */
@@ -74,12 +77,28 @@ static bool wake_waiting_thread(struct waiter *waiter, uint32_t events)
 	return true;
 }
 
+/* Of a nanosecond, in 1/1024 of one: a step of nice is a quarter more, as on Linux. */
+static uint64_t cost_of(const struct thread *thread)
+{
+	const struct scheduling *wish = &thread->scheduling;
+	int nice = wish->policy == SCHED_FIFO || wish->policy == SCHED_RR ? REAL_TIME_NICE : wish->nice;
+	uint64_t cost = COST_ONE;
+
+	if (wish->policy == SCHED_IDLE)
+		return COST_IDLE;
+	for (; nice > 0; nice--)
+		cost += cost / 4;
+	for (; nice < 0; nice++)
+		cost -= cost / 5;
+	return cost;
+}
+
 static void account(struct thread *from, struct thread *to)
 {
 	uint64_t now = clock_monotonic(), ran = now - from->last_start;
 
 	from->cpu_ns += ran;
-	from->virtual_ns += ran * (from->cost ? from->cost : COST_ONE) / COST_ONE;
+	from->virtual_ns += ran * cost_of(from) / COST_ONE;
 	to->last_start = now;
 }
 

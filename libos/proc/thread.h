@@ -56,7 +56,6 @@ struct thread {
 	struct scheduling scheduling;
 	uint64_t cpu_ns, last_start; /* processor time, for clocks and rusage */
 	uint64_t virtual_ns;         /* the same by weight: who has least runs next (sched.c) */
-	uint32_t cost;               /* of a nanosecond, in 1/1024; 0 is 1024, nice 0 */
 	/* signals; signal.c */
 	uint64_t sig_blocked, sig_pending;
 	uint64_t sig_saved_mask; /* to restore after sigsuspend, ppoll, epoll_pwait ... */

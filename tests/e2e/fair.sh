@@ -35,13 +35,19 @@ for kind in free lock wake; do
 done
 
 # Of those who compute nobody is left behind. (Time that the host takes away is counted to whoever had the processor: so not more exactly.)
-shares() {
+shares() { # KIND THREADS
 	local late uneven
-	read -r late uneven < <(run "$fair" free 4 2000 2>"$work/err") && echo "$uneven"
+	read -r late uneven < <(run "$fair" "$1" "$2" 2000 2>"$work/err") && echo "$uneven"
 }
 for try in 1 2 3; do
-	uneven=$(shares)
+	uneven=$(shares free 4)
 	[ "${uneven:-100}" -gt 50 ] || break
 done
 if [ "${uneven:-100}" -le 50 ]; then ok 'shares'; else not_ok 'shares' "the largest is ${uneven:-?} % above the mean"; fi
+# With nice 10 a thread gets a tenth of what another one gets.
+for try in 1 2 3; do
+	uneven=$(shares nice 2)
+	[ "${uneven:-0}" -lt 60 ] || break
+done
+if [ "${uneven:-0}" -ge 60 ]; then ok 'nice'; else not_ok 'nice' "the other one is only ${uneven:-?} % above the mean"; fi
 finish

@@ -2,11 +2,14 @@
 /*
  * fair KIND THREADS MS: a thread sleeps 5 ms again and again beside some that compute, for MS ms of time. KIND: free (they share
  * nothing), lock (one lock, which goes from thread to thread when somebody has waited 5 ms for it, as in interpreters that
- * have one for all), or wake (the sleeper waits to be woken by another such thread). Prints the longest time, in
+ * have one for all), wake (the sleeper waits to be woken by another such thread), or nice (free, and the first one of
+ * those who compute has nice 10). Prints the longest time, in
  * microseconds, that it came too late, and how unequal the shares of those who compute were, in percent of the mean.
  */
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "check.h"
 
@@ -14,7 +17,7 @@
 #define PERIOD_NS 5000000
 
 static volatile bool stop;
-static bool with_lock;
+static bool with_lock, is_nice;
 static volatile long work[MOST * 16];
 
 static struct {
@@ -67,6 +70,8 @@ static void *compute(void *place)
 {
 	volatile long *done = place;
 
+	if (is_nice && place == work)
+		setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
 	if (with_lock)
 		lock_get();
 	while (!stop) {
@@ -133,11 +138,12 @@ int main(int argc, char **argv)
 	bool by_waker;
 
 	if (n < 1 || n > MOST) {
-		fprintf(stderr, "usage: fair free|lock|wake THREADS MS\n");
+		fprintf(stderr, "usage: fair free|lock|wake|nice THREADS MS\n");
 		return 2;
 	}
 	with_lock = argv[1][0] == 'l';
 	by_waker = argv[1][0] == 'w';
+	is_nice = argv[1][0] == 'n';
 	wakes = eventfd(0, 0);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
