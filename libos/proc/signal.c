@@ -171,6 +171,27 @@ static void resume_stopped(void)
 	wake_all(&process.stop_queue, 0);
 }
 
+/*
+ * Who starts a program sees a status above 128, and nothing else, where a shell says "Aborted". What the user's own keys,
+ * pipes and commands bring about needs no words.
+ */
+static void signal_say_end(int signo, const struct siginfo_k *info)
+{
+	static const char *const names[] = { [SIGQUIT] = "SIGQUIT", [SIGILL] = "SIGILL", [SIGTRAP] = "SIGTRAP", [SIGABRT] = "SIGABRT",
+		[SIGBUS] = "SIGBUS", [SIGFPE] = "SIGFPE", [SIGKILL] = "SIGKILL", [SIGUSR1] = "SIGUSR1", [SIGSEGV] = "SIGSEGV",
+		[SIGUSR2] = "SIGUSR2", [SIGALRM] = "SIGALRM", [SIGSTKFLT] = "SIGSTKFLT", [SIGXCPU] = "SIGXCPU", [SIGXFSZ] = "SIGXFSZ",
+		[SIGVTALRM] = "SIGVTALRM", [SIGPROF] = "SIGPROF", [SIGIO] = "SIGIO", [SIGPWR] = "SIGPWR", [SIGSYS] = "SIGSYS" };
+	bool from_outside = info->code == SI_USER && info->kill.pid != process_id();
+	char text[96], number[16];
+	const char *name = (size_t)signo < ARRAY_SIZE(names) ? names[signo] : number;
+
+	if (from_outside || !name)
+		return;
+	snprintf(number, sizeof(number), "signal %d", signo);
+	snprintf(text, sizeof(text), "lightvm: the program was ended by %s, which it raised itself\n", name);
+	console_note(text);
+}
+
 int signal_post(struct thread *thread, int signo, const struct siginfo_k *info)
 {
 	const struct siginfo_k from_self = { .code = SI_USER, .kill = { .pid = process_id(), .uid = credentials()->uid } };
@@ -179,8 +200,10 @@ int signal_post(struct thread *thread, int signo, const struct siginfo_k *info)
 
 	if (!info)
 		info = &from_self;
-	if (signo == SIGKILL)
+	if (signo == SIGKILL) {
+		signal_say_end(SIGKILL, info);
 		process_exit(SIGKILL);
+	}
 	if (signo == SIGCONT) {
 		flush_everywhere(SIG_BIT(SIGSTOP));
 		resume_stopped();
@@ -335,7 +358,7 @@ static void settle_restart(struct regs *regs, const struct sigaction_k *action)
 	}
 	if (interrupted) {
 		regs->rax = (uint64_t)-EINTR;
-	} else { /* also true for a patched call: its last two bytes are a syscall instruction */
+	} else { /* also true for a patched call: what jumps is where the SYSCALL was, or that is still there */
 		regs->rax = regs->orig_rax;
 		regs->rip -= 2;
 	}
@@ -344,10 +367,12 @@ static void settle_restart(struct regs *regs, const struct sigaction_k *action)
 
 static void default_action(const struct siginfo_k *info)
 {
-	if (info->signo == SIGSTOP)
+	if (info->signo == SIGSTOP) {
 		process.stopped = true;
-	else
-		process_exit(info->signo);
+		return;
+	}
+	signal_say_end(info->signo, info);
+	process_exit(info->signo);
 }
 
 static void enter_handler(struct regs *regs, struct siginfo_k *info)

@@ -18,17 +18,32 @@ int process_exit_status(void)
 	return exit_status;
 }
 
-static long refuse_process(const char *call)
+/* Says it once; whether the program goes on without, its own words or its status tell. */
+static void say_refused(const char *what)
 {
 	static bool said;
 	char text[200];
 
-	if (!said)
-		snprintf(text, sizeof(text), "lightvm: %s: this program starts other processes; the library OS runs one process a VM; "
-			"use --kernel linux\n", call);
-	if (!said)
+	if (!said) {
+		snprintf(text, sizeof(text), "lightvm: %s\n", what);
 		console_note(text);
+	}
 	said = true;
+}
+
+/* EACCES is what node, jest and shells take for an answer: they try EAGAIN again, and throw for ENOSYS. */
+static long refuse_process(const char *call)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s: no other process can be started: the library OS runs one process a VM", call);
+	say_refused(text);
+	return -EACCES;
+}
+
+static long refuse_execve(void)
+{
+	say_refused("execve: it replaces the program by another one; the library OS cannot do that yet");
 	return -ENOSYS;
 }
 
@@ -107,8 +122,9 @@ SYSCALL(clone3)
 	struct new_thread new = { .flags = args.flags, .stack = args.stack ? args.stack + args.stack_size : 0,
 				  .parent_tid = args.parent_tid, .child_tid = args.child_tid, .tls = args.tls };
 
+	/* C libraries fall back to clone, vfork or fork, which say more. */
 	if ((new.flags & THREAD_FLAGS) != THREAD_FLAGS)
-		return refuse_process(new.flags & CLONE_VFORK ? "vfork" : "fork");
+		return -ENOSYS;
 	return clone_thread(&new);
 }
 
@@ -124,12 +140,12 @@ SYSCALL(vfork)
 
 SYSCALL(execve)
 {
-	return refuse_process("execve");
+	return refuse_execve();
 }
 
 SYSCALL(execveat)
 {
-	return refuse_process("execve");
+	return refuse_execve();
 }
 
 SYSCALL(wait4)

@@ -75,13 +75,23 @@ rm "$work/stdin"
 
 run "${guest}nofork" >"$work/out" 2>"$work/err"
 status=$?
-if [ $status = 0 ] && grep -qi 'fork' "$work/err"; then ok 'fork is refused, and said'; else
+if [ $status = 0 ] && [ "$(grep -c '^lightvm: .*fork: no other process can be started' "$work/err")" = 1 ]; then ok 'fork is refused, and said once'; else
 	cat "$work/out" "$work/err"
-	not_ok 'fork is refused, and said' "status $status"
+	not_ok 'fork is refused, and said once' "status $status"
+fi
+run "${guest}nofork" exec >"$work/out" 2>"$work/err"
+status=$?
+if [ $status = 0 ] && grep -q '^lightvm: execve: it replaces the program' "$work/err"; then ok 'execve is refused, and said'; else
+	cat "$work/out" "$work/err"
+	not_ok 'execve is refused, and said' "status $status"
 fi
 
 for how in exit0 exit3 exit255 exit256 signal15 signal9 signal2 signal10 quick thread-exit last-thread; do
 	program end -- $how
+	# What a shell says of a process; but not of a user's own doing, and not of a program that exits.
+	case $how in signal9) told=SIGKILL ;; signal10) told=SIGUSR1 ;; *) told= ;; esac
+	said=$(sed -n 's/^lightvm: the program was ended by \([^,]*\), which it raised itself$/\1/p' "$work/vm.err")
+	if [ "$said" = "$told" ]; then ok "what is said of $how"; else not_ok "what is said of $how" "'$said' instead of '$told'"; fi
 done
 # Ends by a fault: the report goes to stderr, standard output and exit status are a process'.
 for how in abort segv fpe ill trap hlt overflow jump; do

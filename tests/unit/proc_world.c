@@ -48,6 +48,7 @@ void world_reset(uint64_t nr)
 	world_regs = (struct regs){ .rip = 0x401002, .rsp = (uint64_t)world_stack + sizeof(world_stack) - 256, .rflags = 0x246,
 				    .orig_rax = nr, .rbx = 0xb, .r15 = 0xf };
 	world_exit_status = -1;
+	world_note[0] = 0;
 	world_while_waiting = NULL;
 	test_shared_page.signals = 0;
 }
@@ -77,6 +78,13 @@ void thread_wake(struct thread *thread)
 struct thread *thread_find(int tid)
 {
 	return tid >= 1 && tid <= 3 ? &world_thread[tid - 1] : NULL;
+}
+
+char world_note[256];
+
+void console_note(const char *text)
+{
+	snprintf(world_note, sizeof(world_note), "%s", text);
 }
 
 void process_exit(int wait_status)

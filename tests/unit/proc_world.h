@@ -13,6 +13,7 @@
 extern struct thread world_thread[3]; /* tid 1, 2 and 3; 1 is current */
 extern struct regs world_regs;
 extern jmp_buf world_end;
+extern char world_note[]; /* of console_note */
 extern int world_exit_status; /* of process_exit; -1: none; 1000 + signal: crash_program */
 extern char world_stack[1 << 16] __attribute__((aligned(64)));
 /* Called by wait_here; its answer is what wait_here answers. */

@@ -168,8 +168,28 @@ static void test_default_actions(void **state)
 	CALL(kill, 1, SIGTERM);
 	assert_true(WORLD_ENDS(signal_deliver(&world_regs)));
 	assert_int_equal(world_exit_status, SIGTERM);
+	assert_string_equal(world_note, "");
 	assert_true(WORLD_ENDS(CALL(kill, 1, SIGKILL)));
 	assert_int_equal(world_exit_status, SIGKILL);
+	assert_string_equal(world_note, "lightvm: the program was ended by SIGKILL, which it raised itself\n");
+}
+
+/* What came from outside is no news to who sent it. */
+static void test_end_from_outside(void **state)
+{
+	test_shared_page.signals = 1u << (SIGABRT - 1);
+	signal_poll_outside();
+	assert_true(WORLD_ENDS(signal_deliver(&world_regs)));
+	assert_int_equal(world_exit_status, SIGABRT);
+	assert_string_equal(world_note, "");
+}
+
+/* Real-time signals have no names. */
+static void test_end_by_number(void **state)
+{
+	CALL(kill, 1, 40);
+	assert_true(WORLD_ENDS(signal_deliver(&world_regs)));
+	assert_string_equal(world_note, "lightvm: the program was ended by signal 40, which it raised itself\n");
 }
 
 static void test_ignored(void **state)
@@ -466,7 +486,8 @@ int main(void)
 		cmocka_unit_test_setup(test_handler_and_back, setup), cmocka_unit_test_setup(test_vector_registers, setup),
 		cmocka_unit_test_setup(test_broken_frame, setup), cmocka_unit_test_setup(test_no_stack, setup),
 		cmocka_unit_test_setup(test_blocked, setup), cmocka_unit_test_setup(test_choice_of_thread, setup),
-		cmocka_unit_test_setup(test_default_actions, setup), cmocka_unit_test_setup(test_ignored, setup),
+		cmocka_unit_test_setup(test_default_actions, setup), cmocka_unit_test_setup(test_end_from_outside, setup),
+		cmocka_unit_test_setup(test_end_by_number, setup), cmocka_unit_test_setup(test_ignored, setup),
 		cmocka_unit_test_setup(test_stop_and_continue, setup), cmocka_unit_test_setup(test_real_time_queue, setup),
 		cmocka_unit_test_setup(test_sigtimedwait, setup), cmocka_unit_test_setup(test_suspend_restores_mask, setup),
 		cmocka_unit_test_setup(test_restart, setup), cmocka_unit_test_setup(test_nested_delivery, setup),
