@@ -14,6 +14,7 @@ struct pipe {
 	uint32_t size;          /* of all pages, in bytes: a power of 2 */
 	uint32_t from, to;      /* bytes taken and put so far, modulo 2^32 */
 	uint32_t readers, writers;             /* open files of each kind */
+	uint32_t both;                         /* open files that are reader and writer; they wait in readable */
 	uint32_t readers_ever, writers_ever;   /* a FIFO's open waits until the other side changes */
 	struct waitq readable, writable, opened;
 	uint64_t ino, made;
@@ -100,6 +101,13 @@ static size_t put(struct pipe *pipe, uaddr_t from, size_t n, int *r)
 	return done;
 }
 
+static void wake_writers(struct pipe *pipe)
+{
+	wake_all(&pipe->writable, EPOLLOUT | EPOLLWRNORM);
+	if (pipe->both)
+		wake_all(&pipe->readable, EPOLLOUT | EPOLLWRNORM);
+}
+
 static int64_t pipe_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	struct pipe *pipe = file->private;
@@ -117,7 +125,7 @@ static int64_t pipe_read(struct file *file, uaddr_t to, size_t n, int64_t *posit
 	size_t done = take(pipe, to, n);
 	if (!done)
 		return -EFAULT;
-	wake_all(&pipe->writable, EPOLLOUT | EPOLLWRNORM);
+	wake_writers(pipe);
 	return (int64_t)done;
 }
 
@@ -207,6 +215,7 @@ static void pipe_release(struct file *file)
 {
 	struct pipe *pipe = file->private;
 	uint32_t mode = file->flags & O_ACCMODE;
+	pipe->both -= mode == O_RDWR;
 	if (mode != O_WRONLY && --pipe->readers == 0)
 		wake_all(&pipe->writable, EPOLLERR | EPOLLOUT | EPOLLWRNORM);
 	if (mode != O_RDONLY && --pipe->writers == 0)
@@ -226,6 +235,7 @@ static void pipe_open(struct pipe *pipe, struct file *file)
 {
 	uint32_t mode = file->flags & O_ACCMODE;
 	file->private = pipe;
+	pipe->both += mode == O_RDWR;
 	file->ops = mode == O_RDONLY ? &read_ops : mode == O_WRONLY ? &write_ops : &both_ops;
 	if (mode != O_WRONLY) {
 		pipe->readers++;
@@ -322,7 +332,7 @@ static int resize(struct pipe *pipe, uint32_t size)
 	pipe->size = new.size;
 	pipe->from = new.from;
 	pipe->to = new.to;
-	wake_all(&pipe->writable, EPOLLOUT | EPOLLWRNORM);
+	wake_writers(pipe);
 	return 0;
 }
 
