@@ -15,6 +15,7 @@ struct vm;
 
 struct guest_ops {
 	enum lv_guest kind;
+	bool needs_hardware;    /* a KVM that runs level-0 code natively */
 	const char *bad_memory; /* what a user is told when KVM finds no memory behind an access (EFAULT) */
 	int (*build)(struct vm *vm);       /* VM, vCPUs, memory: what comes before the program */
 	int (*add_devices)(struct vm *vm); /* what this kind has besides the configuration's own, and these */

@@ -77,13 +77,16 @@ struct cpuid_cache {
 	uint32_t kind; /* of KVM: 1 + what probe_kind() answers; 0: nobody has asked yet */
 	struct kvm_cpuid2 head;
 	struct kvm_cpuid_entry2 entry[CPUID_ENTRIES];
+	/* what a library-OS guest gets of it: ready, so that no VM has a copy of its own */
+	struct kvm_cpuid2 libos_head;
+	struct kvm_cpuid_entry2 libos_entry[CPUID_ENTRIES];
 };
-#define CPUID_CACHE_MAGIC 0x34444955504343ull
+#define CPUID_CACHE_MAGIC 0x35444955504343ull
 
 static bool cache_valid(const struct cpuid_cache *cache, const char *boot_id)
 {
 	return cache->magic == CPUID_CACHE_MAGIC && memcmp(cache->boot_id, boot_id, sizeof(cache->boot_id)) == 0 &&
-	       cache->head.nent <= CPUID_ENTRIES;
+	       cache->head.nent <= CPUID_ENTRIES && cache->libos_head.nent <= CPUID_ENTRIES;
 }
 
 /* Mapped, so that all monitors share its pages. NULL: there is none yet, or it is damaged or from before this boot. */
@@ -133,6 +136,9 @@ static int ask_cpuid(const struct vm *vm, struct cpuid_cache *cache)
 		return log_errno("KVM_GET_SUPPORTED_CPUID");
 	cache->xsave_size = xsave_size(cache_xcr0(cache));
 	cpuid_name_caches(cache->entry, cache->head.nent);
+	cache->libos_head = cache->head;
+	memcpy(cache->libos_entry, cache->entry, sizeof(cache->entry));
+	cpuid_filter(cache->libos_entry, cache->head.nent, LV_GUEST_LIBOS);
 	return 0;
 }
 
@@ -168,12 +174,37 @@ int kvm_known_kind(const struct vm *vm)
 	return kind == 1 || kind == 2 ? (int)kind - 1 : -1;
 }
 
-/* A full disk does not keep a VM from starting: the next one asks again. */
-void kvm_keep_kind(const struct vm *vm, int answer)
+static void ask_processor(uint32_t function, uint32_t index, uint32_t reg[4])
 {
-	uint32_t kind = answer + 1;
-	if (vm->config->cpuid_fd >= 0 && pwrite(vm->config->cpuid_fd, &kind, sizeof(kind), offsetof(struct cpuid_cache, kind)) != sizeof(kind))
+	__cpuid_count(function, index, reg[0], reg[1], reg[2], reg[3]);
+}
+
+/* A full disk does not keep a VM from starting: the next one asks again. */
+void kvm_keep_kind(struct vm *vm, int answer)
+{
+	static struct cpuid_cache known; /* once a boot: the VMs after this one map the file */
+	if (vm->cpuid != &known)
+		known = *vm->cpuid;
+	known.kind = answer + 1;
+	if (answer == 0)
+		cpuid_add_working(known.libos_entry, known.libos_head.nent, cache_xcr0(&known), ask_processor);
+	vm->cpuid = &known;
+	if (known.boot_id[0] && vm->config->cpuid_fd >= 0 && pwrite(vm->config->cpuid_fd, &known, sizeof(known), 0) != sizeof(known) &&
+	    ftruncate(vm->config->cpuid_fd, 0) < 0)
 		log_errno("keeping the self-test's answer in the CPUID cache");
+}
+
+const struct kvm_cpuid2 *kvm_libos_cpuid(const struct vm *vm)
+{
+	return &vm->cpuid->libos_head;
+}
+
+uint32_t kvm_libos_features(const struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->cpuid->libos_head.nent; i++)
+		if (vm->cpuid->libos_entry[i].function == 1)
+			return vm->cpuid->libos_entry[i].edx;
+	return 0;
 }
 
 unsigned kvm_cpuid(const struct vm *vm, struct kvm_cpuid_entry2 *entry)

@@ -99,7 +99,6 @@ static int set_detached(struct vm_config *c, const char *o, const char *v) { c->
 static int set_probe(struct vm_config *c, const char *o, const char *v) { c->probe = true; return 0; }
 static int set_image_ns(struct vm_config *c, const char *o, const char *v) { return parse_number(o, v, UINT64_MAX, &c->image_ns); }
 static int set_start(struct vm_config *c, const char *o, const char *v) { return parse_number(o, v, UINT64_MAX, &c->start_ns); }
-static int set_log_level(struct vm_config *c, const char *o, const char *v) { return 0; /* errors only, so far */ }
 
 static int set_id(const char *option, const char *value, uint32_t *id)
 {
@@ -383,7 +382,6 @@ static const struct option options[] = {
 	{"image-ns", "NS", "CLOCK_MONOTONIC when the image was there, for the boot ledger", set_image_ns},
 	{"name", "NAME", "name of the VM in messages", set_name},
 	{"jail", "full|basic|log|off", "which rights are dropped (default basic; full adds namespaces and an empty root; log notes forbidden calls in the kernel's log)", set_jail},
-	{"log-level", "LEVEL", "accepted; the monitor reports errors only", set_log_level},
 	{"probe", NULL, "find out which kind of KVM this machine has, print it, and exit", set_probe},
 };
 #define OPTIONS (sizeof(options) / sizeof(options[0]))

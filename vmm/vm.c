@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#define OWN_DESCRIPTORS 64   /* files of the configuration, KVM, the loop, and 8 clients of the control socket with what they attach */
+#define DEVICE_DESCRIPTORS 8 /* of one: its bell, its file and lock or four queues, its io_uring */
 #define OWN_ERROR 125 /* exit status when it was not the program that failed */
 
 static int signal_program(void *context, int number)
@@ -56,6 +58,17 @@ void vm_init(struct vm *vm, const struct vm_config *config)
 	vm->control.context = vm;
 }
 
+/* The self-test takes two more VMs' worth of time, so its answer is kept: the first VM after a boot asks. */
+static int find_kind(struct vm *vm)
+{
+	if (kvm_known_kind(vm) >= 0 || (vm->config->cpuid_fd < 0 && !vm->guest->needs_hardware))
+		return 0;
+	int kind = probe_kind(vm);
+	if (kind >= 0)
+		kvm_keep_kind(vm, kind);
+	return kind < 0 ? -ENOTSUP : 0;
+}
+
 int vm_create(struct vm *vm)
 {
 	int err = loop_init(&vm->loop);
@@ -64,6 +77,8 @@ int vm_create(struct vm *vm)
 	err = kvm_open(vm);
 	if (!err)
 		err = kvm_read_cpuid(vm);
+	if (!err)
+		err = find_kind(vm);
 	if (!err)
 		err = vm->guest->build(vm);
 	if (err)
@@ -146,7 +161,7 @@ int vm_connect(struct vm *vm)
 int vm_jail(struct vm *vm)
 {
 	const char *step = NULL;
-	const struct jail jail = { .full = vm->config->jail_full, .log_only = vm->config->jail_log,
+	const struct jail jail = { .descriptors = OWN_DESCRIPTORS + vm->vcpu_count + DEVICE_DESCRIPTORS * vm->devices.count, .full = vm->config->jail_full, .log_only = vm->config->jail_log,
 		.vsock = devices_find(&vm->devices, LV_DEV_VSOCK), .directory = vm->config->vsock_dir };
 	if (vm->config->jail_off)
 		return jail.directory >= 0 && fchdir(jail.directory) < 0 ? log_errno("--vsock") : 0;

@@ -63,9 +63,12 @@ int kvm_create_vcpu(struct vm *vm); /* the next one */
 uint64_t kvm_xcr0(const struct vm *vm); /* the state components that a guest may use */
 uint32_t kvm_xsave_size(const struct vm *vm); /* bytes of their standard layout */
 int kvm_known_kind(const struct vm *vm); /* as probe_kind(), from the cache file; -1: not known yet */
-void kvm_keep_kind(const struct vm *vm, int kind); /* in the cache file, if there is one */
+void kvm_keep_kind(struct vm *vm, int kind); /* also in the cache file, if there is one; a library-OS guest may get more bits of CPUID then */
 struct kvm_cpuid_entry2;
-unsigned kvm_cpuid(const struct vm *vm, struct kvm_cpuid_entry2 *entry); /* copies CPUID_ENTRIES at most; answers how many */
+struct kvm_cpuid2;
+const struct kvm_cpuid2 *kvm_libos_cpuid(const struct vm *vm); /* what a library-OS guest is told */
+uint32_t kvm_libos_features(const struct vm *vm); /* EDX of leaf 1 of it */
+unsigned kvm_cpuid(const struct vm *vm, struct kvm_cpuid_entry2 *entry); /* what KVM supports; copies CPUID_ENTRIES at most, answers how many */
 int kvm_tsc_khz(const struct vcpu *vcpu, uint32_t *khz); /* never 0 */
 void kvm_close(struct vm *vm);
 

@@ -18,7 +18,7 @@ program() {
 
 program empty
 program args -e GUEST_ONE=1 -e GUEST_EMPTY= -e "GUEST_SPACE=$GUEST_SPACE" -- one '' 'three words' $'tab\tnewline\n' -x --
-for name in callsites memory misc pipes polling signals sigthreads threads timers futex floating sockets echo; do
+for name in callsites memory misc pipes polling signals sigthreads threads timers futex floating processor sockets echo; do
 	program $name
 done
 for name in attributes limits locks owner; do program $name; done

@@ -45,9 +45,65 @@ static void test_left_alone(void **state)
 	cpuid_name_caches(NULL, 0);
 }
 
+/* Neither kind of guest learns of nested virtualisation, performance counters or machine checks; KVM's own leaf is for kernels. */
+static void test_filter(void **state)
+{
+	for (enum lv_guest kind = LV_GUEST_LIBOS; kind <= LV_GUEST_LINUX; kind++) {
+		struct kvm_cpuid_entry2 entry[] = {
+			{ .function = 1, .ecx = ~0u, .edx = ~0u }, { .function = 0xa, .eax = ~0u, .ebx = ~0u, .edx = ~0u },
+			{ .function = 0x40000001, .eax = ~0u }, { .function = 0x80000001, .ecx = ~0u }, { .function = 0x8000000a, .eax = ~0u },
+			{ .function = 7, .ebx = ~0u },
+		};
+
+		cpuid_filter(entry, 6, kind);
+		assert_int_equal(entry[0].ecx & (1u << 3 | 1u << 5 | 1u << 6 | 1u << 15), 0); /* MONITOR, VMX, SMX, PDCM */
+		assert_int_equal(entry[0].edx & (1u << 7 | 1u << 14), 0);                     /* MCE, MCA */
+		assert_int_equal(entry[1].eax | entry[1].ebx | entry[1].edx, 0);
+		assert_int_equal(entry[2].eax != 0, kind == LV_GUEST_LINUX);
+		assert_int_equal(entry[3].ecx & 1u << 2, 0); /* SVM */
+		assert_int_equal(entry[4].eax, 0);
+		assert_int_equal(entry[5].ebx, ~0u); /* what only computes stays */
+	}
+}
+
+static void full_processor(uint32_t function, uint32_t index, uint32_t reg[4])
+{
+	for (int i = 0; i < 4; i++)
+		reg[i] = ~0u;
+}
+
+static void poor_processor(uint32_t function, uint32_t index, uint32_t reg[4])
+{
+	for (int i = 0; i < 4; i++)
+		reg[i] = 0;
+}
+
+/* What works is added where the processor has it, and only as far as the guest has the state for it; nothing else changes. */
+static void test_working(void **state)
+{
+	struct kvm_cpuid_entry2 entry[] = { { .function = 0x80000001 }, { .function = 7 }, { .function = 1, .ecx = 1 }, { .function = 0xa } };
+
+	cpuid_add_working(entry, 4, 0xe7, poor_processor);
+	assert_int_equal(entry[0].ecx | entry[1].ebx, 0);
+	assert_int_equal(entry[2].ecx, 1);
+	cpuid_add_working(entry, 4, 0x3, full_processor);
+	assert_true(entry[0].ecx & 1u << 5);            /* LZCNT */
+	assert_false(entry[0].ecx & 1u << 2);           /* SVM */
+	assert_false(entry[1].ebx & (1u << 5 | 1u << 16)); /* no AVX2 without its registers */
+	assert_false(entry[2].ecx & (1u << 5 | 1u << 28 | 1u << 31));
+	assert_int_equal(entry[3].eax, 0);
+	cpuid_add_working(entry, 4, 0x7, full_processor);
+	assert_true(entry[1].ebx & 1u << 5);
+	assert_false(entry[1].ebx & 1u << 16);
+	cpuid_add_working(entry, 4, 0xe7, full_processor);
+	assert_true(entry[1].ebx & 1u << 16);
+	assert_false(entry[1].ebx & (1u << 2 | 1u << 4 | 1u << 11)); /* SGX and transactions do more than compute */
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_names), cmocka_unit_test(test_left_alone) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_names), cmocka_unit_test(test_left_alone), cmocka_unit_test(test_filter),
+					    cmocka_unit_test(test_working) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,7 @@ static int loop_in_thread(void)
 
 static void test_allowed(void **state)
 {
-	const struct jail basic = { 0 };
+	const struct jail basic = { .descriptors = 64 };
 
 	assert_int_equal(loop_init(&open_loop), 0);
 	assert_int_equal(run(&basic, loop_in_thread), 0);
@@ -106,7 +106,7 @@ static void test_forbidden(void **state)
 		do_open, do_socket, do_exec, do_fork, do_ptrace, do_kill, do_ioctl, do_executable, do_mprotect, do_wide_ioctl,
 		do_io_uring, do_x32,
 	};
-	const struct jail basic = { 0 }, full = { .full = true };
+	const struct jail basic = { .descriptors = 64 }, full = { .full = true, .descriptors = 64 };
 
 	for (unsigned i = 0; i < sizeof(forbidden) / sizeof(*forbidden); i++) {
 		int status = run(i % 2 ? &full : &basic, forbidden[i]);
@@ -127,7 +127,7 @@ static int logged_only(void)
 
 static void test_log_only(void **state)
 {
-	const struct jail log = { .log_only = true };
+	const struct jail log = { .log_only = true, .descriptors = 64 };
 
 	assert_int_equal(run(&log, logged_only), 0);
 }
@@ -152,7 +152,7 @@ static int bounding_set_left(void)
 
 static void test_rights(void **state)
 {
-	const struct jail log = { .log_only = true }, full = { .log_only = true, .full = true };
+	const struct jail log = { .log_only = true, .descriptors = 64 }, full = { .log_only = true, .full = true, .descriptors = 64 };
 	int status;
 
 	assert_int_equal(run(&log, rights_left), 0);
@@ -174,7 +174,7 @@ static int descriptors_left(void)
 
 static void test_descriptors(void **state)
 {
-	const struct jail log = { .log_only = true };
+	const struct jail log = { .log_only = true, .descriptors = 64 };
 
 	kept[0] = fcntl(0, F_DUPFD, 100);
 	kept[1] = fcntl(0, F_DUPFD, 110);
@@ -190,7 +190,7 @@ static int root_is_empty(void)
 
 static void test_empty_root(void **state)
 {
-	const struct jail full = { .full = true, .log_only = true };
+	const struct jail full = { .full = true, .log_only = true, .descriptors = 64 };
 	int status = run(&full, root_is_empty);
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 99) {
@@ -220,7 +220,7 @@ static int connects(void)
 static void test_vsock(void **state)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct jail jail = { .vsock = true };
+	struct jail jail = { .vsock = true, .descriptors = 64 };
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0), status;
 
 	assert_non_null(mkdtemp(vsock_dir));

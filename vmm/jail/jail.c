@@ -16,8 +16,7 @@
 
 #include "seccomp_program.h"
 
-#define DESCRIPTORS 64 /* the highest number plus one of those opened from now on: clients of the control socket */
-#define CONNECTIONS 256 /* and the streams of a vsock device */
+#define CONNECTIONS 256 /* the streams of a vsock device */
 
 static int no_new_privileges(const struct jail *jail)
 {
@@ -82,7 +81,7 @@ int jail_keep_only(int *keep, unsigned count)
 static int set_limits(const struct jail *jail)
 {
 	const struct rlimit none = { 0, 0 };
-	rlim_t most = DESCRIPTORS + (jail->vsock ? CONNECTIONS : 0);
+	rlim_t most = jail->descriptors + (jail->vsock ? CONNECTIONS : 0);
 	struct rlimit few;
 
 	if (getrlimit(RLIMIT_NOFILE, &few) < 0)

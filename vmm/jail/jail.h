@@ -9,6 +9,7 @@ struct jail {
 	bool full;      /* also namespaces, an empty root, an empty bounding set; needs the rights for it */
 	bool log_only;  /* debug: what the filter forbids is logged, not fatal */
 	bool vsock;     /* there is a vsock device */
+	unsigned descriptors; /* that are open now and may be opened later, at most; vsock's connections besides */
 	int directory;  /* if vsock: with the sockets that its guest may connect to; becomes the working directory, and with
 			   full the root. -1: none */
 };

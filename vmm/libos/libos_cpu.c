@@ -6,7 +6,6 @@
 #include "abi/layout.h"
 #include "base/log.h"
 #include "vmm/vm.h"
-#include "vmm/x86_64/cpuid.h"
 
 #define CR0_START 0x80050033 /* PG WP NE ET MP PE */
 #define CR4_START 0x50620    /* PAE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE; no SMEP, no SMAP: libos' pages are user pages */
@@ -18,9 +17,7 @@
 
 static int set_cpuid(struct vm *vm)
 {
-	static struct { struct kvm_cpuid2 head; struct kvm_cpuid_entry2 entry[CPUID_ENTRIES]; } cpuid; /* scratch; one thread, before all others */
-	cpuid.head.nent = kvm_cpuid(vm, cpuid.entry);
-	return ioctl(vm->vcpu[0].fd, KVM_SET_CPUID2, &cpuid.head) < 0 ? log_errno("KVM_SET_CPUID2") : 0;
+	return ioctl(vm->vcpu[0].fd, KVM_SET_CPUID2, kvm_libos_cpuid(vm)) < 0 ? log_errno("KVM_SET_CPUID2") : 0;
 }
 
 static int set_xcr0(struct vm *vm)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The device page: what libos knows of its machine, its identity, its program and its devices. */
 #include <errno.h>
-#include <linux/kvm.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -10,7 +9,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "vmm/vm.h"
-#include "vmm/x86_64/cpuid.h"
 
 #define HOT_HEAP (10 * LV_PAGE) /* what libos takes of its pool before the program starts */
 
@@ -31,13 +29,9 @@ static int write_clock(struct vm *vm, struct lv_device_page *page)
 
 static int write_processor(struct vm *vm, struct lv_device_page *page)
 {
-	static struct kvm_cpuid_entry2 entry[CPUID_ENTRIES]; /* scratch; one thread, before all others */
-	unsigned n = kvm_cpuid(vm, entry);
 	page->xcr0 = kvm_xcr0(vm);
 	page->xsave_size = kvm_xsave_size(vm);
-	for (unsigned i = 0; i < n; i++)
-		if (entry[i].function == 1)
-			page->cpu_features = entry[i].edx;
+	page->cpu_features = kvm_libos_features(vm);
 	if (page->xsave_size > LV_PAGE)
 		return log_error("this processor's vector state takes %u bytes; libos keeps a page for it", page->xsave_size), -ENOTSUP;
 	return 0;

@@ -1,53 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CPUID for Linux guests: what KVM supports, through one table of what is taken away or added, each with its reason. */
+/* CPUID for Linux guests: the table that all guests have, then the processors and their frequencies. */
 #include "vmm/vm.h"
+#include "vmm/x86_64/cpuid.h"
 
 #include <linux/kvm.h>
 #include <string.h>
-
-enum reg { EAX, EBX, ECX, EDX };
-
-/* Bits as the Intel SDM (volume 2A, CPUID) and the AMD APM (volume 3, appendix E) name them. */
-static const struct rule {
-	uint32_t function, index;
-	enum reg reg;
-	uint32_t clear, set;
-	const char *reason;
-} rules[] = {
-	{0x1, 0, ECX, 1u << 3, 0, "MONITOR/MWAIT: an idle vCPU would keep the host's processor"},
-	{0x1, 0, ECX, 1u << 2 | 1u << 7 | 1u << 8, 0, "DTES64, EIST, TM2: debug store, frequency and temperature are the host's"},
-	{0x1, 0, ECX, 1u << 5 | 1u << 6, 0, "VMX, SMX: no VMs inside of VMs; the nested code is a large attack surface"},
-	{0x1, 0, ECX, 1u << 15, 0, "PDCM: no performance counters are virtualised"},
-	{0x1, 0, ECX, 0, 1u << 24, "TSC deadline timer: KVM emulates it, and no other timer has to be calibrated"},
-	{0x1, 0, ECX, 0, 1u << 31, "a hypervisor is present: kvmclock, TSC frequency and the like are looked for"},
-	{0x1, 0, EDX, 1u << 7 | 1u << 14, 0, "MCE, MCA: machine checks are the host's"},
-	{0x1, 0, EDX, 1u << 22 | 1u << 29, 0, "ACPI thermal control, TM: temperature is the host's"},
-	{0x6, 0, EAX, ~4u, 4, "of power management only ARAT: the APIC timer never stops"},
-	{0x6, 0, EBX, ~0u, 0, "no thermal sensors"},
-	{0x6, 0, ECX, ~0u, 0, "no frequency feedback, no energy bias"},
-	{0xa, 0, EAX, ~0u, 0, "no performance counters are virtualised"},
-	{0xa, 0, EBX, ~0u, 0, "the same"},
-	{0xa, 0, EDX, ~0u, 0, "the same"},
-	{0x80000001, 0, ECX, 1u << 2, 0, "SVM: no VMs inside of VMs"},
-	{0x80000001, 0, ECX, 1u << 10 | 1u << 12 | 1u << 23 | 1u << 24 | 1u << 28, 0, "IBS, SKINIT, performance counters: not virtualised"},
-	{0x8000000a, 0, EAX, ~0u, 0, "SVM's own leaf"},
-	{0x8000000a, 0, EDX, ~0u, 0, "the same"},
-};
-
-static uint32_t *reg_of(struct kvm_cpuid_entry2 *entry, enum reg reg)
-{
-	return reg == EAX ? &entry->eax : reg == EBX ? &entry->ebx : reg == ECX ? &entry->ecx : &entry->edx;
-}
-
-static void apply_rules(struct kvm_cpuid_entry2 *entry)
-{
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-		const struct rule *rule = &rules[i];
-		uint32_t *reg = reg_of(entry, rule->reg);
-		if (rule->function == entry->function && rule->index == entry->index)
-			*reg = (*reg & ~rule->clear) | rule->set;
-	}
-}
 
 static unsigned bits_for(unsigned count)
 {
@@ -114,9 +71,8 @@ static void add_frequencies(struct kvm_cpuid2 *cpuid, unsigned room, uint32_t ts
 
 void linux_filter_cpuid(struct kvm_cpuid2 *cpuid, unsigned room, unsigned index, unsigned cpus, uint32_t tsc_khz)
 {
-	for (unsigned i = 0; i < cpuid->nent; i++) {
-		apply_rules(&cpuid->entries[i]);
+	cpuid_filter(cpuid->entries, cpuid->nent, LV_GUEST_LINUX);
+	for (unsigned i = 0; i < cpuid->nent; i++)
 		set_topology(&cpuid->entries[i], index, cpus);
-	}
 	add_frequencies(cpuid, room, tsc_khz);
 }

@@ -122,6 +122,7 @@ static bool drain(struct vm *vm)
 
 const struct guest_ops linux_ops = {
 	.kind = LV_GUEST_LINUX,
+	.needs_hardware = true,
 	.bad_memory = "the guest touched memory that it does not have, or a file behind its memory became shorter",
 	.build = linux_build,
 	.add_devices = add_devices,

@@ -133,11 +133,6 @@ static void build_bus(struct linux_guest *guest)
 static int check_kind(struct vm *vm)
 {
 	int kind = kvm_known_kind(vm);
-	if (kind < 0) {
-		kind = probe_kind(vm); /* takes two more VMs' worth of time, so its answer is kept */
-		if (kind >= 0)
-			kvm_keep_kind(vm, kind);
-	}
 	if (kind == 0)
 		log_error("this machine's KVM works by page tables and would emulate a Linux kernel instruction by instruction: "
 			  "run the program on the library OS (--kernel libos), or use a machine with VT-x or AMD-V");

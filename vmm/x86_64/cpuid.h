@@ -5,6 +5,8 @@
 
 #include <linux/kvm.h>
 
+#include "abi/control.h"
+
 #define CPUID_ENTRIES 192 /* more than KVM ever reports */
 
 /*
@@ -13,5 +15,15 @@
  * 2A, CPUID, table 3-12). The sizes are rounded down to those that leaf 2 has numbers for; leaf 4 stays exact.
  */
 void cpuid_name_caches(struct kvm_cpuid_entry2 *entry, unsigned count);
+
+/* Takes away what no guest of this kind (enum lv_guest) shall use, and adds what it needs: one table, each line with its reason. */
+void cpuid_filter(struct kvm_cpuid_entry2 *entry, unsigned count, enum lv_guest kind);
+
+/*
+ * Adds what page-table KVM leaves out though it works there, as it does in any process: instructions that only compute. host: what
+ * the processor itself answers for the same leaf; xcr0: the state components that the guest has.
+ */
+void cpuid_add_working(struct kvm_cpuid_entry2 *entry, unsigned count, uint64_t xcr0,
+		       void (*host)(uint32_t function, uint32_t index, uint32_t reg[4]));
 
 #endif
