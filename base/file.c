@@ -31,6 +31,10 @@ static int fd_read_all(int fd, size_t limit, char **data, size_t *size)
 		text_add(&text, chunk, (size_t)n);
 	}
 	text_add(&text, "", 0);
+	if (text_error(&text)) {
+		text_free(&text);
+		return -ENOMEM;
+	}
 	*data = text.data;
 	*size = text.size;
 	return 0;
@@ -84,7 +88,9 @@ int dir_make(const char *path, mode_t mode)
 		return 0;
 	if (errno != ENOENT)
 		return -errno;
-	char *copy = alloc_copy(path), *slash = strrchr(copy, '/');
+	char *copy = alloc_copy(path), *slash = copy ? strrchr(copy, '/') : NULL;
+	if (!copy)
+		return -ENOMEM;
 	int err = -ENOENT;
 	if (slash && slash != copy) {
 		*slash = 0;

@@ -162,6 +162,8 @@ int options_parse(const struct option_spec *table, int argc, char **argv, bool f
 	char **operand = alloc_zero(((size_t)argc + 1) * sizeof(*operand));
 	int operands = 0, err = 0;
 	*result = (struct option_result){ .first = argc };
+	if (!operand)
+		return error_set(error, -ENOMEM, "out of memory");
 	while (cursor.at < argc && !err && !result->help) {
 		char *word = argv[cursor.at];
 		if (word[0] == '-' && word[1] == '-' && !word[2]) {

@@ -63,6 +63,8 @@ int owned_dir_open(const char *path, bool create, struct error *error)
 int owned_dir_openat(int dir, const char *shown, const char *name, bool create, struct error *error)
 {
 	char *path = alloc_format("%s/%s", shown, name);
+	if (!path)
+		return error_set(error, -ENOMEM, "out of memory");
 	int fd = open_at(dir, name, path, error);
 	if (fd == -ENOENT && create) {
 		int err = mkdirat(dir, name, DIR_MODE) && errno != EEXIST ? -errno : 0;

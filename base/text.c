@@ -1,38 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define WORD_MAX 63
 
-static void *or_end(void *memory)
+void (*on_out_of_memory)(void);
+
+static void *or_tell(void *memory)
 {
-	if (!memory) {
-		static const char message[] = "out of memory\n";
-		ssize_t done = write(STDERR_FILENO, message, sizeof(message) - 1);
-		(void)done;
-		_exit(125);
-	}
+	if (!memory && on_out_of_memory)
+		on_out_of_memory();
 	return memory;
 }
 
 void *alloc_zero(size_t size)
 {
-	return or_end(calloc(1, size ? size : 1));
+	return or_tell(calloc(1, size ? size : 1));
 }
 
 void *alloc_again(void *old, size_t size)
 {
-	return or_end(realloc(old, size ? size : 1));
+	return or_tell(realloc(old, size ? size : 1));
 }
 
 char *alloc_copy(const char *string)
 {
-	return or_end(strdup(string));
+	return or_tell(strdup(string));
 }
 
 char *alloc_format(const char *format, ...)
@@ -42,20 +40,29 @@ char *alloc_format(const char *format, ...)
 	va_start(args, format);
 	int n = vasprintf(&out, format, args);
 	va_end(args);
-	return or_end(n < 0 ? NULL : out);
+	return or_tell(n < 0 ? NULL : out);
 }
 
-static void text_need(struct text *text, size_t more)
+/* False: there is no room, and the text says so. */
+static bool text_need(struct text *text, size_t more)
 {
 	if (text->size + more + 1 <= text->room)
-		return;
-	text->room = (text->size + more + 1) * 2;
-	text->data = alloc_again(text->data, text->room);
+		return true;
+	size_t room = (text->size + more + 1) * 2;
+	char *data = alloc_again(text->data, room);
+	if (!data) {
+		text->failed = true;
+		return false;
+	}
+	text->data = data;
+	text->room = room;
+	return true;
 }
 
 void text_add(struct text *text, const void *data, size_t size)
 {
-	text_need(text, size);
+	if (!text_need(text, size))
+		return;
 	if (size)
 		memcpy(text->data + text->size, data, size);
 	text->size += size;
@@ -74,12 +81,16 @@ void text_format(struct text *text, const char *format, ...)
 	va_copy(again, args);
 	int n = vsnprintf(NULL, 0, format, args);
 	va_end(args);
-	if (n > 0) {
-		text_need(text, (size_t)n);
+	if (n > 0 && text_need(text, (size_t)n)) {
 		vsnprintf(text->data + text->size, (size_t)n + 1, format, again);
 		text->size += (size_t)n;
 	}
 	va_end(again);
+}
+
+int text_error(const struct text *text)
+{
+	return text->failed ? -ENOMEM : 0;
 }
 
 void text_free(struct text *text)
@@ -92,8 +103,14 @@ void strings_take(struct strings *list, char *string)
 {
 	/* Grows by doubling: capacity is the power of two above count. */
 	size_t need = list->count + 2;
-	if (!list->item || (need & (need - 1)) == 0)
-		list->item = alloc_again(list->item, 2 * need * sizeof(*list->item));
+	bool grows = string && (!list->item || (need & (need - 1)) == 0);
+	char **item = grows ? alloc_again(list->item, 2 * need * sizeof(*list->item)) : list->item;
+	if (!string || !item) {
+		free(string);
+		list->failed = true;
+		return;
+	}
+	list->item = item;
 	list->item[list->count++] = string;
 	list->item[list->count] = NULL;
 }
@@ -101,6 +118,11 @@ void strings_take(struct strings *list, char *string)
 void strings_add(struct strings *list, const char *string)
 {
 	strings_take(list, alloc_copy(string));
+}
+
+int strings_error(const struct strings *list)
+{
+	return list->failed ? -ENOMEM : 0;
 }
 
 bool strings_have(const struct strings *list, const char *string)

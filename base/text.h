@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Small strings: a growing text, a list of strings, formatted copies. Running out of memory ends the program with a
- * message: the programs that use this are short-lived commands that have nothing better to do.
+ * Small strings: a growing text, a list of strings, formatted copies. When memory is short the copies are NULL, and a text or a
+ * list remembers that something is missing in it: it may be filled on, and is asked once, at its end.
  */
 #ifndef LV_BASE_TEXT_H
 #define LV_BASE_TEXT_H
@@ -9,7 +9,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Zeroed memory, owned by the caller; free(). */
+/*
+ * Called when memory is short, before that is answered. A short-lived command sets, in main, one that ends it with a message, and need
+ * not look at what it gets; NULL, as at the start, is for what lives longer.
+ */
+extern void (*on_out_of_memory)(void);
+
+/* Zeroed memory, owned by the caller; free(). NULL: out of memory, as with the following. */
 void *alloc_zero(size_t size);
 void *alloc_again(void *old, size_t size);
 char *alloc_copy(const char *string);
@@ -18,18 +24,23 @@ char *alloc_format(const char *format, ...) __attribute__((format(printf, 1, 2))
 struct text { /* zero-initialised: empty */
 	char *data; /* terminated; NULL while empty */
 	size_t size, room;
+	bool failed; /* something is missing: memory was short */
 };
 void text_add(struct text *text, const void *data, size_t size);
 void text_put(struct text *text, const char *string);
 void text_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* 0 or -ENOMEM */
+int text_error(const struct text *text);
 void text_free(struct text *text);
 
 struct strings { /* zero-initialised: empty; item[count] is NULL when count > 0 */
 	char **item;
 	size_t count;
+	bool failed; /* as of a text */
 };
 void strings_add(struct strings *list, const char *string); /* copies */
-void strings_take(struct strings *list, char *string);      /* owns string from now on */
+void strings_take(struct strings *list, char *string);      /* owns string from now on; NULL: a copy that failed */
+int strings_error(const struct strings *list);
 bool strings_have(const struct strings *list, const char *string);
 void strings_free(struct strings *list);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/standard.h"
@@ -15,9 +16,18 @@ const struct verb *const verbs[] = {
 	&verb_man, NULL,
 };
 
+/* A command lives as long as its one task: there is nothing better to do. */
+static void end_out_of_memory(void)
+{
+	static const char message[] = "lightvm: error: out of memory\n";
+	(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
+	_exit(EXIT_OWN);
+}
+
 int main(int argc, char **argv)
 {
 	standard_hold();
+	on_out_of_memory = end_out_of_memory;
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	struct context context = { .start_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec };

@@ -166,6 +166,8 @@ static int greet(int fd, uint64_t deadline, struct error *error)
 	struct lv_agent_hello hello = { LV_AGENT_MAGIC, LV_AGENT_VERSION };
 	struct lv_agent_frame frame;
 	void *body = alloc_zero(LV_AGENT_DATA_MAX);
+	if (!body)
+		return error_set(error, -ENOMEM, "out of memory");
 	int err = frame_send(fd, LV_AGENT_HELLO, &hello, sizeof(hello));
 	if (err)
 		error_set(error, err, "the agent: %s", strerror(-err));
@@ -223,7 +225,7 @@ static int ask(int vm_dir, enum lv_agent_type type, const void *body, size_t siz
 {
 	struct lv_agent_frame frame;
 	char *answer = alloc_zero(LV_AGENT_DATA_MAX);
-	int err = ask_for(vm_dir, type, body, size, &frame, answer, deadline);
+	int err = answer ? ask_for(vm_dir, type, body, size, &frame, answer, deadline) : -ENOMEM;
 	free(answer);
 	return err;
 }
@@ -232,7 +234,7 @@ int agent_resources(int vm_dir, struct lv_agent_resources *resources, uint64_t d
 {
 	struct lv_agent_frame frame;
 	char *answer = alloc_zero(LV_AGENT_DATA_MAX);
-	int err = ask_for(vm_dir, LV_AGENT_RESOURCES, "", 0, &frame, answer, deadline);
+	int err = answer ? ask_for(vm_dir, LV_AGENT_RESOURCES, "", 0, &frame, answer, deadline) : -ENOMEM;
 	if (!err && (frame.type != LV_AGENT_RESOURCES || frame.size != sizeof(*resources)))
 		err = -EPROTO;
 	if (!err)

@@ -20,6 +20,14 @@ static const char *wants_linux(const struct choose *choose)
 	return choose->initrd ? "--initrd" : choose->append ? "--append" : choose->cpus > 1 ? "--cpus" : NULL;
 }
 
+/* What was made for it; NULL: memory was short. */
+static int keep(char **field, char *made, struct error *error)
+{
+	free(*field);
+	*field = made;
+	return made ? 0 : error_set(error, -ENOMEM, "out of memory");
+}
+
 static int use_libos(struct vm_config *config, const struct choose *choose, struct error *error)
 {
 	const char *option = wants_linux(choose);
@@ -27,8 +35,7 @@ static int use_libos(struct vm_config *config, const struct choose *choose, stru
 		return error_set(error, -EINVAL, "%s is for Linux guests: the library OS runs one program on one vCPU; use --kernel linux", option);
 	if (choose->bare)
 		return error_set(error, -EINVAL, "which program? The library OS runs one: lightvm run PROGRAM");
-	config->guest.kernel = alloc_copy("libos");
-	return 0;
+	return keep(&config->guest.kernel, alloc_copy("libos"), error);
 }
 
 static char *absolute(const char *path)
@@ -45,14 +52,14 @@ static int use_linux(struct vm_config *config, const char *word, struct error *e
 	/* An idle one costs no more than a slot. */
 	config->guest.rng = config->guest.balloon = true;
 	if (strchr(word, '/')) {
-		config->guest.kernel = alloc_copy(word);
-		config->guest.kernel_path = absolute(word);
-		return 0;
+		int err = keep(&config->guest.kernel, alloc_copy(word), error);
+		return err ? err : keep(&config->guest.kernel_path, absolute(word), error);
 	}
 	int err = kernel_find(strcmp(word, "linux") ? word : KERNEL_DEFAULT, &kernel, error);
 	if (!err) {
-		config->guest.kernel = alloc_copy(kernel.newest ? kernel.name : word);
-		config->guest.kernel_path = alloc_format("%s/vmlinux", kernel.directory);
+		err = keep(&config->guest.kernel, alloc_copy(kernel.newest ? kernel.name : word), error);
+		if (!err)
+			err = keep(&config->guest.kernel_path, alloc_format("%s/vmlinux", kernel.directory), error);
 	} else {
 		error_prefix(error, "--kernel %s", word);
 	}
@@ -65,13 +72,15 @@ int choose_kernel(struct vm_config *config, const struct choose *choose, struct 
 	const char *word = choose->kernel ? choose->kernel : "auto";
 	bool is_auto = !strcmp(word, "auto");
 	config->guest.cpus = choose->cpus ? (uint32_t)choose->cpus : 1;
-	config->guest.append = choose->append ? alloc_copy(choose->append) : NULL;
 	if (is_auto && choose->bare && !choose->initrd)
 		return error_set(error, -EINVAL, "which program or image? To start a kernel with disks only, name it: --kernel linux");
 	if (!strcmp(word, "libos") || (is_auto && choose->known_on_libos && !wants_linux(choose)))
 		return use_libos(config, choose, error);
 	int err = use_linux(config, is_auto ? "linux" : word, error);
-	config->guest.initrd = choose->initrd ? absolute(choose->initrd) : NULL;
+	if (!err && choose->initrd)
+		err = keep(&config->guest.initrd, absolute(choose->initrd), error);
+	if (!err && choose->append)
+		err = keep(&config->guest.append, alloc_copy(choose->append), error);
 	/* With somebody else's initial RAM disk, or none, nothing of ours is in the guest: it has a serial port like any PC. */
 	config->guest.bare = choose->bare || choose->initrd;
 	return err;
@@ -86,7 +95,7 @@ static int disk_option(struct config_disk *disk, const char *word, struct error 
 	else if (!strcmp(word, "overlay"))
 		disk->overlay = true;
 	else if (text_starts(word, "serial=") && word[7] && strlen(word + 7) <= SERIAL_MAX)
-		disk->serial = alloc_copy(word + 7);
+		return keep(&disk->serial, alloc_copy(word + 7), error);
 	else
 		return error_set(error, -EINVAL, "--disk %s: \"%s\" is none of ro, overlay and serial=S (1 to %d characters)", disk->path, word, SERIAL_MAX);
 	return 0;
@@ -97,11 +106,13 @@ int choose_disk(struct vm_config *config, const char *word, struct error *error)
 	if (config->disks == CONFIG_DISKS)
 		return error_set(error, -E2BIG, "--disk: more than %d disks", CONFIG_DISKS);
 	struct config_disk *disk = &config->disk[config->disks++];
-	char *rest = alloc_copy(word), *at = rest, *path = strsep(&at, ",");
+	char *rest = alloc_copy(word), *at = rest;
+	if (!rest)
+		return error_set(error, -ENOMEM, "out of memory");
+	char *path = strsep(&at, ",");
 	disk->read_only = text_ends(path, ":ro");
 	path[strlen(path) - (disk->read_only ? 3 : 0)] = 0;
-	disk->path = *path ? absolute(path) : NULL;
-	int err = *path ? 0 : error_set(error, -EINVAL, "--disk \"%s\" names no file", word);
+	int err = *path ? keep(&disk->path, absolute(path), error) : error_set(error, -EINVAL, "--disk \"%s\" names no file", word);
 	for (char *option; !err && (option = strsep(&at, ","));)
 		err = disk_option(disk, option, error);
 	free(rest);

@@ -59,6 +59,7 @@ static void put_append(const struct config_guest *guest, struct text *out)
 		text_put(&words, guest->append ? "console=ttyS0 " : "console=ttyS0");
 	if (guest->append)
 		text_put(&words, guest->append);
+	out->failed |= words.failed;
 	if (words.size)
 		records_add_string(out, LV_VM_APPEND, words.data);
 	text_free(&words);
@@ -104,6 +105,8 @@ int config_encode(const struct vm_config *config, const struct monitor_files *fi
 		records_add(out, LV_VM_VSOCK, &vsock, sizeof(vsock));
 	}
 	records_end(out);
+	if (text_error(out))
+		return error_set(error, -ENOMEM, "out of memory");
 	if (fds->count > LV_VM_FDS_MAX)
 		return error_set(error, -E2BIG, "the VM needs %u descriptors; a monitor takes %d", fds->count, LV_VM_FDS_MAX);
 	if (out->size > LV_VM_RECORDS_MAX)

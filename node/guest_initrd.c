@@ -92,6 +92,8 @@ int guest_initrd(const struct vm_config *config, struct error *error)
 	cpio_end(&archive);
 	if (err)
 		fd = error_set(error, err, "%s: %s", path, strerror(-err));
+	else if (text_error(&bytes) || text_error(&archive))
+		fd = error_set(error, -ENOMEM, "out of memory");
 	else if (bytes.size > LV_GUEST_CONFIG_MAX)
 		error_set(error, fd, "arguments and environment take %zu bytes; a Linux guest can have %u", bytes.size, LV_GUEST_CONFIG_MAX);
 	else

@@ -146,6 +146,8 @@ static int list_read(struct strings *list, const json_t *json, const struct plac
 		if (text)
 			strings_take(list, text);
 	}
+	if (!err && strings_error(list))
+		err = refuse(place, -ENOMEM, "out of memory");
 	return err;
 }
 

@@ -87,7 +87,8 @@ static int passt_start(const struct net_spec *spec, int log_fd, struct net_link 
 	int keep[] = { link->peer, ready[1] };
 	struct spawn spawn = { SPAWN_INIT, .argv = argv.item, .keep = keep, .keep_count = wait ? 2 : 1, .session = true };
 	spawn.out = spawn.err = log_fd;
-	int err = spawn_start(&spawn, "passt", &link->helper, error);
+	int err = strings_error(&argv);
+	err = err ? error_set(error, err, "out of memory") : spawn_start(&spawn, "passt", &link->helper, error);
 	if (err == -ENOENT)
 		error_set(error, err, "passt is not installed; run: sudo apt-get install passt (or use --net none)");
 	strings_free(&argv);
@@ -116,7 +117,7 @@ static void passt_become(const struct net_spec *spec, int peer)
 	char room[256];
 	const char *path = spawn_find("passt", room, sizeof(room));
 	arguments(spec, peer, -1, &argv);
-	if (path)
+	if (path && !strings_error(&argv))
 		execve(path, argv.item, (char *[]){ NULL });
 }
 

@@ -122,7 +122,7 @@ int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int
 		uint8_t bytes[LV_CONTROL_MOST + 1];
 	} reply;
 	struct control_answer *to = answer ? answer : alloc_zero(sizeof(*to));
-	int err = send_request(fd, &request, fds, count);
+	int err = to ? send_request(fd, &request, fds, count) : -ENOMEM;
 	ssize_t n = err ? 0 : recv(fd, &reply, sizeof(reply), 0);
 	if (n < 0)
 		err = errno == EAGAIN ? -ETIMEDOUT : -errno;
@@ -146,7 +146,7 @@ int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct control_a
 int control_status(int vm_dir, int patience_ms, struct lv_status *status)
 {
 	struct control_answer *answer = alloc_zero(sizeof(*answer));
-	int err = control_ask(vm_dir, LV_CTL_STATUS, 0, answer, deadline_in(patience_ms));
+	int err = !answer ? -ENOMEM : control_ask(vm_dir, LV_CTL_STATUS, 0, answer, deadline_in(patience_ms));
 	if (!err && answer->status.magic != LV_STATUS_MAGIC)
 		err = -EPROTO;
 	if (!err)
@@ -159,7 +159,7 @@ int control_report(int vm_dir, int patience_ms, struct lv_report *report)
 {
 	struct control_answer *answer = alloc_zero(sizeof(*answer));
 	uint64_t deadline = deadline_in(patience_ms);
-	int err = control_ask(vm_dir, LV_CTL_TAIL, 0, answer, deadline);
+	int err = answer ? control_ask(vm_dir, LV_CTL_TAIL, 0, answer, deadline) : -ENOMEM;
 	if (!err)
 		err = control_ask(vm_dir, LV_CTL_CRASH, 0, answer, deadline);
 	else if (err == -EOPNOTSUPP && answer->version == 1)

@@ -53,6 +53,8 @@ static int parse_port(const char *word, struct net_port *port, struct error *err
 	const char *first = memrchr(word, ':', (size_t)(last - word)), *host = first ? first + 1 : word;
 	if (first) {
 		char *ip = alloc_format("%.*s", (int)(first - word), word);
+		if (!ip)
+			return error_set(error, -ENOMEM, "out of memory");
 		err = ip_parse(ip, &port->host_ip) ? error_set(error, -EINVAL, "-p %s: \"%s\" is not an IPv4 address", word, ip) : 0;
 		free(ip);
 	}
@@ -64,6 +66,8 @@ static int parse_ports(struct net_spec *spec, const struct strings *words, struc
 	if (!words || !words->count)
 		return 0;
 	spec->port = alloc_zero(words->count * sizeof(*spec->port));
+	if (!spec->port)
+		return error_set(error, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < words->count; i++) {
 		int err = parse_port(words->item[i], &spec->port[i], error);
 		if (err)
@@ -82,6 +86,8 @@ static int parse_name(struct net_spec *spec, const char *word, const char *text,
 {
 	const char *comma = strchr(text, ',');
 	spec->name = alloc_format("%.*s", comma ? (int)(comma - text) : (int)strlen(text), text);
+	if (!spec->name)
+		return error_set(error, -ENOMEM, "out of memory");
 	if (!comma)
 		return 0;
 	if (!text_starts(comma + 1, "queues=") || strlen(comma) != strlen(",queues=N"))
@@ -217,7 +223,7 @@ json_t *net_to_json(const struct net_spec *spec)
 			json_decref(ports);
 			ports = NULL;
 		}
-	if (object && !json_object_set_new(object, "ports", ports))
+	if (!json_object_set_new(object, "ports", ports)) /* takes ports in any case */
 		return object;
 	json_decref(object);
 	return NULL;

@@ -21,6 +21,12 @@ static char *beside(const char *installed, const char *built, const char *what, 
 	self[n] = 0;
 	*strrchr(self, '/') = 0;
 	char *first = alloc_format("%s/%s", self, installed), *second = alloc_format("%s/%s", self, built);
+	if (!first || !second) {
+		error_set(error, -ENOMEM, "out of memory");
+		free(first);
+		free(second);
+		return NULL;
+	}
 	if (!access(first, R_OK)) {
 		free(second);
 		return first;
@@ -35,20 +41,28 @@ static char *beside(const char *installed, const char *built, const char *what, 
 	return NULL;
 }
 
+static char *copy(const char *given, struct error *error)
+{
+	char *path = alloc_copy(given);
+	if (!path)
+		error_set(error, -ENOMEM, "out of memory");
+	return path;
+}
+
 char *paths_monitor(struct error *error)
 {
 	const char *given = getenv("LIGHTVM_VMM");
-	return given ? alloc_copy(given) : beside("../libexec/lightvm/lightvm-vmm", "../vmm/lightvm-vmm", "the monitor lightvm-vmm", error);
+	return given ? copy(given, error) : beside("../libexec/lightvm/lightvm-vmm", "../vmm/lightvm-vmm", "the monitor lightvm-vmm", error);
 }
 
 char *paths_libos(struct error *error)
 {
 	const char *given = getenv("LIGHTVM_LIBOS");
-	return given ? alloc_copy(given) : beside("../libexec/lightvm/libos.elf", "../libos/libos.elf", "the library OS", error);
+	return given ? copy(given, error) : beside("../libexec/lightvm/libos.elf", "../libos/libos.elf", "the library OS", error);
 }
 
 char *paths_init(struct error *error)
 {
 	const char *given = getenv("LIGHTVM_INIT");
-	return given ? alloc_copy(given) : beside("../libexec/lightvm/init.cpio", "../guest/init.cpio", "the first program of Linux guests, init.cpio,", error);
+	return given ? copy(given, error) : beside("../libexec/lightvm/init.cpio", "../guest/init.cpio", "the first program of Linux guests, init.cpio,", error);
 }

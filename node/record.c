@@ -104,6 +104,8 @@ json_t *json_field(const char *field, size_t room)
 		return string;
 	/* Not UTF-8: what can be read of it is better than nothing. */
 	char *plain = alloc_format("%.*s", (int)len, field);
+	if (!plain)
+		return NULL;
 	for (char *c = plain; *c; c++)
 		if ((unsigned char)*c >= 128)
 			*c = '?';

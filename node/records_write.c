@@ -17,7 +17,8 @@ void records_add(struct text *out, uint32_t type, const void *data, size_t size)
 	text_add(out, &record, sizeof(record));
 	text_add(out, data, size);
 	text_add(out, "\0\0\0", -size % 4);
-	((struct lv_records *)out->data)->records++;
+	if (!text_error(out))
+		((struct lv_records *)out->data)->records++;
 }
 
 void records_add_string(struct text *out, uint32_t type, const char *string)
@@ -27,5 +28,6 @@ void records_add_string(struct text *out, uint32_t type, const char *string)
 
 void records_end(struct text *out)
 {
-	((struct lv_records *)out->data)->size = (uint32_t)out->size;
+	if (!text_error(out))
+		((struct lv_records *)out->data)->size = (uint32_t)out->size;
 }

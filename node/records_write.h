@@ -12,7 +12,7 @@ void records_begin(struct text *out, uint32_t magic, uint32_t version);
 void records_add(struct text *out, uint32_t type, const void *data, size_t size);
 /* With its terminating zero byte. */
 void records_add_string(struct text *out, uint32_t type, const char *string);
-/* The header says how much there is. */
+/* The header says how much there is. text_error(out) says whether it is all there. */
 void records_end(struct text *out);
 
 #endif

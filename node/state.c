@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/owned_dir.h"
 
+#define NAME_PATH 80
 #define LITTER_MARK "remove"
 #define LOCK_MS 500 /* for others to end their look at a lock */
 #define LOCK_RETRY_MS 5
@@ -48,6 +49,8 @@ static int make_below(int dir, const char *path, struct error *error)
 int state_open(struct state *state, bool create, struct error *error)
 {
 	*state = (struct state){ .path = state_path(), .dir = -1 };
+	if (!state->path)
+		return error_set(error, -ENOMEM, "out of memory");
 	int fd = owned_dir_open(state->path, false, error);
 	if (fd == -ENOENT && create) {
 		fd = owned_dir_open(state->path, true, error);
@@ -105,8 +108,12 @@ int vm_create(const struct state *state, const char *id, struct vm_dir *vm, stru
 	strcpy(vm->id, id);
 	snprintf(path, sizeof(path), "vms/.%s", id);
 	int err = mkdirat(state->dir, path, 0700) ? -errno : 0;
-	if (err == -ENOENT && !make_below(state->dir, state->path, error))
+	if (err == -ENOENT) {
+		err = make_below(state->dir, state->path, error);
+		if (err)
+			return err;
 		err = mkdirat(state->dir, path, 0700) ? -errno : 0;
+	}
 	if (!err)
 		err = open_files(state, path, O_RDWR | O_CREAT | O_EXCL, vm);
 	if (!err && flock(vm->status, LOCK_EX | LOCK_NB))
@@ -114,12 +121,17 @@ int vm_create(const struct state *state, const char *id, struct vm_dir *vm, stru
 	return err ? error_set(error, err, "%s/%s: %s", state->path, path, strerror(-err)) : 0;
 }
 
+/* False: it is no name. */
+static bool name_path(char path[NAME_PATH], const char *name)
+{
+	return vm_name_valid(name) && snprintf(path, NAME_PATH, "names/%s", name) < NAME_PATH;
+}
+
 /* A name whose VM is gone, or whose VM has ended and was to be removed (--rm), is free. */
 static bool name_is_stale(const struct state *state, const char *name, char *id)
 {
-	char target[64], *path = alloc_format("names/%s", name);
-	ssize_t n = readlinkat(state->dir, path, target, sizeof(target) - 1);
-	free(path);
+	char target[64], path[NAME_PATH];
+	ssize_t n = name_path(path, name) ? readlinkat(state->dir, path, target, sizeof(target) - 1) : -1;
 	if (n <= 0)
 		return true;
 	target[n] = 0;
@@ -138,14 +150,22 @@ static bool name_is_stale(const struct state *state, const char *name, char *id)
 
 static int claim_name(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error)
 {
-	char *path = alloc_format("names/%s", name), target[32], other[STATE_ID + 1] = "";
+	char path[NAME_PATH], target[32], other[STATE_ID + 1] = "";
+	if (!name_path(path, name))
+		return error_set(error, -EINVAL, "the name \"%s\" is none", name);
 	snprintf(target, sizeof(target), "../vms/%s", vm->id);
 	int err = symlinkat(target, state->dir, path) ? -errno : 0;
+	/* Whoever made the directories first may have been stopped between them. */
+	if (err == -ENOENT) {
+		err = make_below(state->dir, state->path, error);
+		if (err)
+			return err;
+		err = symlinkat(target, state->dir, path) ? -errno : 0;
+	}
 	if (err == -EEXIST && name_is_stale(state, name, other)) {
 		unlinkat(state->dir, path, 0);
 		err = symlinkat(target, state->dir, path) ? -errno : 0;
 	}
-	free(path);
 	if (err == -EEXIST)
 		return error_set(error, err, "the name \"%s\" is taken by VM %s; remove that one with: lightvm rm -f %s", name, other, name);
 	return err ? error_set(error, err, "name \"%s\": %s", name, strerror(-err)) : 0;
@@ -254,9 +274,8 @@ static int match_prefix(void *context, const char *id)
 
 static bool name_to_id(const struct state *state, const char *word, char *id)
 {
-	char target[64], *path = alloc_format("names/%s", word);
-	ssize_t n = vm_name_valid(word) ? readlinkat(state->dir, path, target, sizeof(target) - 1) : -1;
-	free(path);
+	char target[64], path[NAME_PATH];
+	ssize_t n = name_path(path, word) ? readlinkat(state->dir, path, target, sizeof(target) - 1) : -1;
 	if (n < STATE_ID)
 		return false;
 	target[n] = 0;
@@ -287,9 +306,9 @@ int vm_remove(const struct state *state, struct vm_dir *vm, const char *name, st
 {
 	char path[32], id[STATE_ID + 1];
 	if (name && *name && name_to_id(state, name, id) && !strcmp(id, vm->id)) {
-		char *link = alloc_format("names/%s", name);
-		unlinkat(state->dir, link, 0);
-		free(link);
+		char link[NAME_PATH];
+		if (name_path(link, name))
+			unlinkat(state->dir, link, 0);
 	}
 	snprintf(path, sizeof(path), "vms/%s", vm->id);
 	int err = tree_remove(state->dir, path);

@@ -26,8 +26,12 @@ void config_env(struct vm_config *config, const char *assignment)
 	size_t name = strcspn(assignment, "=") + 1;
 	for (size_t i = 0; i < config->env.count; i++)
 		if (!strncmp(config->env.item[i], assignment, name)) {
-			free(config->env.item[i]);
-			config->env.item[i] = alloc_copy(assignment);
+			char *copy = alloc_copy(assignment);
+			config->env.failed |= !copy;
+			if (copy) {
+				free(config->env.item[i]);
+				config->env.item[i] = copy;
+			}
 			return;
 		}
 	strings_add(&config->env, assignment);
@@ -80,6 +84,8 @@ int config_validate(const struct vm_config *config, struct error *error)
 		return error_set(error, -ERANGE, "--memory %s is not between 4M and 64G", size_print(config->memory, size, sizeof(size)));
 	if (config->env.count > ENV_MAX)
 		return error_set(error, -E2BIG, "%zu environment variables are more than %d", config->env.count, ENV_MAX);
+	if (strings_error(&config->args) || strings_error(&config->env))
+		return error_set(error, -ENOMEM, "out of memory");
 	int err = check_parts(config, error);
 	if (err)
 		return err;
