@@ -235,6 +235,7 @@ static void run_always(struct loop *loop)
 
 static void dispatch(struct loop *loop, struct epoll_event *batch, int count)
 {
+	loop->turns++;
 	loop->batch = batch;
 	loop->batch_count = count;
 	for (int i = 0; i < count; i++) {

@@ -44,6 +44,7 @@ struct loop {
 	struct loop_timer *timers; /* root of the heap: the first one */
 	struct epoll_event *batch; /* of the round that runs now */
 	int batch_count;
+	unsigned turns; /* rounds, ever */
 	unsigned drops; /* watches that were dropped, ever */
 	pthread_mutex_t lock; /* held while callbacks run */
 	pthread_t thread, owner; /* owner: the one thread that may call them */

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "vmm/dev/balloon.h"
+#include "vmm/dev/console.h"
 
 #define FDS 2 /* that come with a request */
 #define GUEST_PATIENCE (2 * NS_PER_S)
@@ -108,6 +110,8 @@ static int64_t resize(struct control *control, int64_t size)
 	return size < 0 || size > UINT32_MAX ? -EINVAL : console_resize(console, size >> 16, size & 0xffff);
 }
 
+static void balloon_told(void *context);
+
 static int64_t balloon(struct control *control, struct control_client *client, int64_t bytes)
 {
 	struct device *balloon = devices_find(control->devices, LV_DEV_BALLOON);
@@ -117,7 +121,7 @@ static int64_t balloon(struct control *control, struct control_client *client, i
 		return balloon ? -EINVAL : -ENODEV;
 	if (bytes >= 0)
 		return balloon_set(balloon, bytes);
-	r = balloon_ask(balloon);
+	r = balloon_ask(balloon, balloon_told, control);
 	if (r)
 		return r;
 	client->asks = true;
@@ -272,8 +276,6 @@ void control_init(struct control *control, struct loop *loop, const struct statu
 	control->listen = (struct loop_watch){ .fd = listen_fd, .ready = listen_ready, .context = control };
 	control->retry = (struct loop_timer){ .fire = retry_now, .context = control };
 	control->patience = (struct loop_timer){ .fire = patience_over, .context = control };
-	devices->balloon_told = balloon_told;
-	devices->balloon_context = control;
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
 		struct control_client *client = &control->client[i];
 

@@ -23,6 +23,7 @@
 
 struct device;
 struct devices;
+struct stream;
 
 #define NET_PAIRS_MAX 4
 
@@ -39,6 +40,7 @@ struct device_config {
 		struct {
 			int fd;
 			bool passt; /* stream socket with length-prefixed frames; otherwise a tap with IFF_NO_PI|IFF_VNET_HDR */
+			bool spoof; /* of a tap: frames under foreign addresses pass too (vmm/dev/net_filter.h) */
 			struct lv_net_config config; /* MAC, addresses, MTU: goes to the device page as it is */
 			unsigned more; /* further queues of the tap (IFF_MULTI_QUEUE), for Linux */
 			int more_fd[NET_PAIRS_MAX - 1];
@@ -61,19 +63,22 @@ struct device_config {
 /* More than the device page has room for (LV_MAX_QUEUES): devices that only Linux drives. Statistics end at LV_MAX_QUEUES. */
 #define DEVICE_MAX_QUEUES 16
 
+/* What a device may do once guest bytes are looked at, beyond what every monitor may. */
+struct device_rights {
+	unsigned descriptors; /* that it may yet open, besides those that it has */
+	bool accepts;         /* connections to a listening socket */
+	bool dials;           /* sockets of its own that it connects */
+};
+
 struct device_ops {
 	enum lv_device_type type;
-	bool (*accepts)(const struct device_config *config); /* of several of one type, the first that does; NULL: any */
 	const char *name;
 	const char *failure; /* what a user is told, before the reason, when init fails */
 	size_t size; /* of the device's structure, which begins with struct device */
-	unsigned queues;
-	uint16_t queue_size[DEVICE_MAX_QUEUES];
-	const uint8_t *stats_slot; /* queue i is counted in entry stats_slot[i] of the statistics, if there is one; NULL: in i */
-	/* Takes the configuration; 0 or a negative errno. free() is called after a failure too. */
+	/* Takes the configuration, and adds its queues with device_add_queue(); 0 or a negative errno. free() is called after a failure too. */
 	int (*init)(struct device *device, const struct device_config *config);
-	/* Fills entry->config; sets device->features. NULL: not for the device page. */
-	void (*describe)(struct device *device, struct lv_device *entry);
+	/* Fills entry->config; sets device->features. 0 or a negative errno. NULL: not for the device page. */
+	int (*describe)(struct device *device, struct lv_device *entry);
 	int (*start)(struct device *device); /* begins to watch the host side */
 	/*
 	 * The driver may have added chains: handle at most a queue's size of them. True: a doorbell shall announce the
@@ -83,6 +88,19 @@ struct device_ops {
 	void (*pause)(struct device *device, bool on); /* stops (resumes) watching the host side; nothing is lost */
 	void (*reset)(struct device *device); /* forgets what is in flight; the rings are set up anew by the caller */
 	bool (*drain)(struct device *device); /* true when all that the guest sent has gone out */
+	/*
+	 * Of a device that is paused: holds no chain any more (they go back to their rings, or are finished) and nothing of the
+	 * host's that cannot be written down. After pause(false) it goes on as if nothing had been.
+	 */
+	void (*quiesce)(struct device *device);
+	/*
+	 * The state of a device that is quiesced, as one record, or none; what the rings and the transport say of it is saved by the caller.
+	 * load: into a device of the same configuration that has never run; checks all before it touches anything. device->features
+	 * are set already. 0 or the stream's error.
+	 */
+	int (*save)(const struct device *device, struct stream *stream);
+	int (*load)(struct device *device, struct stream *stream);
+	void (*rights)(const struct device *device, struct device_rights *rights); /* adds what it needs; NULL: nothing */
 	/*
 	 * For transports that negotiate (virtio-mmio); NULL where a device is for the device page alone. offer: the device's
 	 * own feature bits (virtio 1.2, section 5; the transport adds VERSION_1, INDIRECT_DESC and EVENT_IDX). What the
@@ -95,14 +113,30 @@ struct device_ops {
 	void (*free)(struct device *device);
 };
 extern const struct device_ops *const device_table[];
-extern const struct device_ops console_ops, virtio_console_ops, net_ops, net_pairs_ops, block_ops, vsock_ops, rng_ops, balloon_ops;
+extern const struct device_ops console_ops, net_ops, block_ops, vsock_ops, rng_ops, balloon_ops;
+
+/* How the driver gets to know things. The rings are the device's, wherever they come from. */
+struct transport_ops {
+	void (*notify)(struct device *device, bool configuration); /* used rings, or (configuration) the configuration space, changed */
+	void (*broken)(struct device *device); /* it stopped for good */
+	/* Its registers, as one record. load: checks all before it touches anything. */
+	int (*save)(const struct device *device, struct stream *stream);
+	int (*load)(struct device *device, struct stream *stream);
+};
+extern const struct transport_ops page_transport, mmio_transport; /* virtio/page.c, virtio/mmio.c */
 
 struct device {
 	const struct device_ops *ops;
 	struct devices *set;
 	unsigned index;
 	struct loop_watch bell; /* one eventfd a device: its queues share a doorbell, so that a start registers few */
+	unsigned queues;
+	uint16_t queue_size[DEVICE_MAX_QUEUES]; /* the most entries that it may have */
+	uint8_t queue_slot[DEVICE_MAX_QUEUES];  /* where it is counted in the statistics; LV_MAX_QUEUES: nowhere */
 	struct queue queue[DEVICE_MAX_QUEUES];
+	bool ran;            /* while the set is paused: it goes on afterwards */
+	unsigned turn;       /* of the loop, in which it moved so many bytes: */
+	uint64_t turn_bytes;
 	uint64_t features;
 	struct lv_device *entry; /* in guest memory; written, never read */
 	struct lv_device_stats stats;
@@ -112,17 +146,16 @@ struct devices {
 	/* set by the owner after devices_init */
 	struct loop *loop;
 	const struct mem *mem;
+	const struct transport_ops *transport; /* the device page, unless another one is set */
+	void *transport_context;
+	/* of the device page: */
+	struct lv_device_page *page; /* by devices_describe, or by who loads a state */
 	volatile struct lv_shared *shared;
-	/* Tells the driver that used rings or (configuration) the configuration changed; NULL: by shared and wake. */
-	void (*interrupt)(void *context, struct device *device, bool configuration);
-	void *interrupt_context;
 	void (*wake)(void *context); /* makes the vCPU leave its WAIT; any thread, cheap when it does not wait */
 	void *wake_context;
-	void (*balloon_told)(void *context); /* the guest has told its statistics; NULL: nobody waits. In the loop thread */
-	void *balloon_context;
 	/* private */
 	unsigned count;
-	bool abandoned;
+	bool abandoned, paused;
 	struct device *device[LV_MAX_DEVICES];
 	struct chain chain; /* scratch of the loop thread: a chain is handled before the next is taken */
 };
@@ -133,7 +166,7 @@ void devices_init(struct devices *set, struct loop *loop);
 int devices_add(struct devices *set, const struct device_config *config, const char **error);
 
 /*
- * Places the rings with alloc (zeroed guest RAM inside mem; (gpa_t)-1: none left) and fills count entries of the page.
+ * The device page's part (virtio/page.c): places the rings with alloc (zeroed guest RAM inside mem; (gpa_t)-1: none left) and fills count entries of the page.
  * The bell of device i is at LV_BELL + 4 * i for all of its queues. 0 or a negative errno.
  */
 int devices_describe(struct devices *set, struct lv_device_page *page,
@@ -152,7 +185,17 @@ int devices_start(struct devices *set);
 void devices_finish(struct devices *set);
 /* What the guest queued is not worth waiting for any more: devices_finish returns at once. In the loop thread. */
 void devices_abandon(struct devices *set);
-void devices_pause(struct devices *set, bool on); /* in the loop thread */
+/* In the loop thread. Paused devices look at nothing; those that ran before go on. A device that breaks meanwhile stays stopped. */
+void devices_pause(struct devices *set, bool on);
+/*
+ * The state of all devices. Both in the loop thread; saving leaves them paused, and loading wants a set that was made of the same
+ * configuration, none of which has run, in a guest whose memory is there already; it leaves them paused too. 0, or a negative
+ * errno: then nothing was touched but for the devices before the one that failed, and the set is good for nothing.
+ */
+int devices_save(struct devices *set, struct stream *stream);
+int devices_load(struct devices *set, struct stream *stream);
+/* The sum of what they need. */
+struct device_rights devices_rights(const struct devices *set);
 void devices_free(struct devices *set);
 
 /* For status records: fills as many entries as there are devices, answers how many. */
@@ -160,6 +203,8 @@ unsigned devices_stats(const struct devices *set, struct lv_device_stats *stats)
 struct device *devices_find(const struct devices *set, enum lv_device_type type); /* the first of that type, or NULL */
 
 /* ---- for devices ---- */
+/* In init: the next queue, of at most size entries; slot: where it is counted in the statistics, LV_MAX_QUEUES: nowhere. */
+void device_add_queue(struct device *device, unsigned size, unsigned slot);
 /* Processes a queue with its doorbell suppressed meanwhile. */
 void device_run(struct device *device, unsigned queue);
 /* Rings the device's own bell: all its queues are processed again in the next round of the loop. */
@@ -172,30 +217,20 @@ void device_publish(struct device *device, unsigned queue);
 void device_publish_all(struct device *device);
 /* The configuration space changed: the driver is told, if the transport can. */
 void device_reconfigured(struct device *device);
-/* queue_pop, with statistics; a broken ring stops the device. Answers 1 or 0. */
+/*
+ * queue_pop, with statistics; a broken ring stops the device. Answers 1 or 0: also when the device has moved enough bytes in this
+ * turn of the loop, whose other descriptors come first then; it is called again.
+ */
 int device_pop(struct device *device, unsigned queue, struct chain *chain);
 /* Gives the chain back that was popped last, untouched; read_len: what it had. */
 void device_unpop(struct device *device, unsigned queue, uint32_t read_len);
+/* What a user should know of a device that goes on; the first such thing goes into the status record. */
+void device_note(struct device *device, const char *what);
 /* Stops the device for good: the guest broke a rule. The reason goes into the status record. */
 void device_break(struct device *device, const char *reason);
 static inline bool device_broken(const struct device *device)
 {
 	return device->stats.needs_reset;
 }
-
-/* ---- console: attached clients and the tail of the output ---- */
-/* Takes both descriptors (in may be -1). The client gets all output from now on, and is stdin if there is no other. -ENOSPC */
-int console_attach(struct device *console, int in, int out);
-/* Copies the last output, at most size bytes; answers how many. */
-unsigned console_tail(const struct device *console, char *tail, unsigned size);
-/* The terminal has another size now; the guest is told as its kind can be. -EINVAL for 0. */
-int console_resize(struct device *console, uint16_t rows, uint16_t columns);
-
-/* ---- balloon. -ENOTCONN: the guest has no driver for it (yet) ---- */
-/* How many bytes the guest shall hand over; it does so in its own time. -ERANGE */
-int balloon_set(struct device *balloon, uint64_t bytes);
-/* Asks the guest for statistics: set->balloon_told is called when they come, which may be never. */
-int balloon_ask(struct device *balloon);
-void balloon_state(const struct device *balloon, struct lv_balloon *state);
 
 #endif

@@ -206,7 +206,7 @@ static int set_net_key(struct lv_net_config *net, char *key)
 	if (strcmp(key, "dns") == 0)
 		return parse_address(key, value, &net->dns);
 	if (strcmp(key, "mtu") != 0)
-		return log_error("--net: there is no key '%s' (mac, ip, gw, dns, mtu)", key);
+		return log_error("--net: there is no key '%s' (mac, ip, gw, dns, mtu, spoof)", key);
 	int result = parse_number("net mtu", value, 65535, &mtu);
 	net->mtu = mtu;
 	return result < 0 || mtu >= 576 ? result : log_error("--net: mtu=%s is less than 576", value);
@@ -218,6 +218,12 @@ static int add_queue(struct device_config *device, const char *value)
 	if (device->net.passt || device->net.more == NET_PAIRS_MAX - 1)
 		return log_error("--net: %s: %s", value, device->net.passt ? "passt has one queue" : "a tap has at most 4 queues");
 	return open_file("net", value, 0, &device->net.more_fd[device->net.more++]);
+}
+
+static int set_spoof(struct device_config *device, const char *value)
+{
+	device->net.spoof = strcmp(value, "on") == 0;
+	return device->net.spoof || strcmp(value, "off") == 0 ? 0 : log_error("--net: spoof=%s is neither on nor off", value);
 }
 
 /* tap:fd:N[,fd:M...][,key=value...] or passt:fd:N[,...] */
@@ -243,7 +249,8 @@ static int set_net(struct vm_config *c, const char *option, const char *value)
 	if (open_file("net", backend, 0, &device->net.fd) < 0)
 		return -1;
 	for (char *key; (key = strtok_r(NULL, ",", &save));)
-		if ((strncmp(key, "fd:", 3) == 0 ? add_queue(device, key) : set_net_key(&device->net.config, key)) < 0)
+		if ((strncmp(key, "fd:", 3) == 0 ? add_queue(device, key) :
+		     strncmp(key, "spoof=", 6) == 0 ? set_spoof(device, key + 6) : set_net_key(&device->net.config, key)) < 0)
 			return -1;
 	return 0;
 }

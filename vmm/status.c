@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "vmm/dev/balloon.h"
+#include "vmm/dev/console.h"
 
 
 void status_init(struct status *status, int fd)

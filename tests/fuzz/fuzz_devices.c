@@ -85,7 +85,7 @@ static void make_device(struct world *w, uint8_t which, uint8_t features)
 			 : guest_negotiate_device(&w->guest, &config, features * 0x0101010101010101ull);
 	if (!w->device)
 		abort();
-	for (unsigned i = 0; i < w->device->ops->queues; i++) {
+	for (unsigned i = 0; i < w->device->queues; i++) {
 		driver_init(&w->queue[i], &w->guest, page ? &w->guest.page.device[0].queue[i] : &w->guest.ring[i]);
 		w->device->queue[i].event_idx = !page && features & 1;
 	}
@@ -96,7 +96,7 @@ static void make_device(struct world *w, uint8_t which, uint8_t features)
 
 static struct driver *take_queue(struct world *w, struct input *in)
 {
-	return &w->queue[take(in) % w->device->ops->queues];
+	return &w->queue[take(in) % w->device->queues];
 }
 
 static struct part take_part(struct world *w, struct input *in)
@@ -160,7 +160,7 @@ static void reset(struct world *w)
 		return;
 	device->ops->pause(device, true);
 	device->ops->reset(device);
-	for (unsigned i = 0; i < device->ops->queues; i++) {
+	for (unsigned i = 0; i < device->queues; i++) {
 		device->queue[i].next_avail = device->queue[i].next_used = device->queue[i].published = 0;
 		device->queue[i].broken = NULL;
 	}

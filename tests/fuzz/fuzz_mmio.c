@@ -144,7 +144,7 @@ static void set_up(struct world *w, unsigned index, uint32_t mask)
 			   read_word(w, index, VIRTIO_MMIO_DEVICE_FEATURES) & (half ? ~0u : mask));
 	}
 	write_word(w, index, VIRTIO_MMIO_STATUS, 11);
-	for (unsigned queue = 0; queue < w->guest.devices.device[index]->ops->queues; queue++)
+	for (unsigned queue = 0; queue < w->guest.devices.device[index]->queues; queue++)
 		set_up_queue(w, index, queue);
 	write_word(w, index, VIRTIO_MMIO_STATUS, 15);
 }

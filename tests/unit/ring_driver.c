@@ -59,16 +59,32 @@ struct device *guest_add_device(struct guest *guest, const struct device_config 
 	return guest->devices.device[guest->devices.count - 1];
 }
 
-static void count_interrupt(void *context, struct device *device, bool configuration)
+static void count_interrupt(struct device *device, bool configuration)
 {
-	struct guest *guest = context;
+	struct guest *guest = device->set->transport_context;
 
 	*(configuration ? &guest->reconfigurations : &guest->interrupts) += 1;
 }
 
+static void ignore(struct device *device)
+{
+}
+
+static int save_nothing(const struct device *device, struct stream *stream)
+{
+	return 0;
+}
+
+static int load_nothing(struct device *device, struct stream *stream)
+{
+	return 0;
+}
+
+static const struct transport_ops counting = { .notify = count_interrupt, .broken = ignore, .save = save_nothing, .load = load_nothing };
+
 static void place_ring(struct guest *guest, struct device *device, unsigned i)
 {
-	unsigned size = device->ops->queue_size[i];
+	unsigned size = device->queue_size[i];
 	struct queue_layout layout = queue_layout(guest_alloc(guest, queue_bytes(size), QUEUE_ALIGN), size);
 
 	if (queue_init(&device->queue[i], &guest->mem, &layout, size))
@@ -82,12 +98,12 @@ struct device *guest_negotiate_device(struct guest *guest, const struct device_c
 	struct device *device;
 	const char *error;
 
-	guest->devices.interrupt = count_interrupt;
-	guest->devices.interrupt_context = guest;
+	guest->devices.transport = &counting;
+	guest->devices.transport_context = guest;
 	if (devices_add(&guest->devices, config, &error))
 		return NULL;
 	device = guest->devices.device[guest->devices.count - 1];
-	for (unsigned i = 0; i < device->ops->queues; i++)
+	for (unsigned i = 0; i < device->queues; i++)
 		place_ring(guest, device, i);
 	device->features = features & device->ops->offer(device);
 	return devices_start(&guest->devices) ? NULL : device;

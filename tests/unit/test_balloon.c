@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "tests/unit/ring_driver.h"
+#include "vmm/dev/balloon.h"
 
 #define PAGE 4096ull
 #define PAGES 64u
@@ -41,11 +42,9 @@ static void start(struct fixture *f, enum lv_device_type type, uint64_t features
 	f->ram = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_int_equal(mem_add(&f->guest.mem, RAM, PAGES * PAGE, f->ram, true), 0);
 	memset(f->ram, 'x', PAGES * PAGE);
-	f->guest.devices.balloon_told = on_told;
-	f->guest.devices.balloon_context = f;
 	f->device = guest_negotiate_device(&f->guest, &(struct device_config){ .type = type }, features);
 	assert_non_null(f->device);
-	for (unsigned i = 0; i < f->device->ops->queues; i++)
+	for (unsigned i = 0; i < f->device->queues; i++)
 		driver_init(&f->queue[i], &f->guest, &f->guest.ring[i]);
 	f->buffer = guest_alloc(&f->guest, 1 << 20, 4096);
 }
@@ -210,22 +209,22 @@ static void test_stats(void **state)
 	struct lv_balloon balloon;
 	uint32_t head, len;
 
-	assert_int_equal(balloon_ask(f->device), -ENOTCONN);
+	assert_int_equal(balloon_ask(f->device, on_told, f), -ENOTCONN);
 	post_stats(f, f->buffer, 1234);
-	assert_int_equal(f->told, 1);
+	assert_int_equal(f->told, 0); /* nobody has asked */
 	balloon_state(f->device, &balloon);
 	assert_int_equal(balloon.stat[LV_BALLOON_FREE], 1234);
 	assert_int_equal(balloon.stat[LV_BALLOON_TOTAL], 7777);
 	assert_true(balloon.stat[LV_BALLOON_SWAP_IN] == UINT64_MAX);
 	assert_int_equal(driver_used(&f->queue[2], &head, &len), 0); /* the buffer stays with the device */
-	assert_int_equal(balloon_ask(f->device), 0);
+	assert_int_equal(balloon_ask(f->device, on_told, f), 0);
 	assert_int_equal(driver_used(&f->queue[2], &head, &len), 1);
-	assert_int_equal(balloon_ask(f->device), 0); /* asked already */
+	assert_int_equal(balloon_ask(f->device, on_told, f), 0); /* asked already */
 	assert_int_equal(driver_used(&f->queue[2], &head, &len), 0);
 	post_stats(f, f->buffer, 99);
 	balloon_state(f->device, &balloon);
 	assert_int_equal(balloon.stat[LV_BALLOON_FREE], 99);
-	assert_int_equal(f->told, 2);
+	assert_int_equal(f->told, 1);
 	post_stats(f, f->buffer + 4096, 98); /* a second buffer: the first comes back */
 	assert_int_equal(driver_used(&f->queue[2], &head, &len), 1);
 	assert_int_equal(driver_used(&f->queue[2], &head, &len), 0);
@@ -238,7 +237,7 @@ static void test_reset(void **state)
 
 	post_stats(f, f->buffer, 1);
 	f->device->ops->reset(f->device);
-	assert_int_equal(balloon_ask(f->device), -ENOTCONN);
+	assert_int_equal(balloon_ask(f->device, on_told, f), -ENOTCONN);
 	balloon_state(f->device, &balloon);
 	assert_int_equal(balloon.present, 0);
 }

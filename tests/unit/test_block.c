@@ -247,7 +247,7 @@ static void test_offer(void **state)
 	assert_int_equal(f->block->ops->configuration(f->block, space), sizeof(config));
 	memcpy(&config, space, sizeof(config));
 	assert_int_equal(config.capacity, SECTORS);
-	assert_true(config.seg_max && config.seg_max + 2 <= f->block->ops->queue_size[0]);
+	assert_true(config.seg_max && config.seg_max + 2 <= f->block->queue_size[0]);
 	assert_true((uint64_t)config.seg_max * config.size_max < QUEUE_CHAIN_BYTES);
 	assert_true(offer >> VIRTIO_BLK_F_FLUSH & 1);
 	assert_true(offer >> VIRTIO_BLK_F_DISCARD & 1);

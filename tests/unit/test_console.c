@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "tests/unit/ring_driver.h"
-#include "vmm/host/logfile.h"
+#include "vmm/dev/console.h"
 
 struct fixture {
 	struct guest guest;
@@ -409,25 +409,7 @@ static void test_files(void **state)
 	assert_string_equal(got, "one two");
 }
 
-/* ---- the log ---- */
-
-static void test_log_is_bounded(void **state)
-{
-	static char block[1 << 20];
-	struct logfile log;
-	char last[4];
-
-	logfile_init(&log, temp_file());
-	for (unsigned i = 0; i < 40; i++) {
-		memset(block, 'a' + i % 26, sizeof(block));
-		logfile_write(&log, block, sizeof(block));
-		assert_true(lseek(log.fd, 0, SEEK_END) <= LOGFILE_LIMIT);
-		assert_true(i < 8 || lseek(log.fd, 0, SEEK_END) >= LOGFILE_LIMIT / 2);
-	}
-	assert_int_equal(pread(log.fd, last, 4, log.end - 4), 4);
-	assert_memory_equal(last, "nnnn", 4); /* 39 % 26 */
-	close(log.fd);
-}
+/* ---- the tail ---- */
 
 static void test_tail_wraps(void **state)
 {
@@ -454,7 +436,7 @@ int main(void)
 		PIPES(test_attach), PIPES(test_attach_many),
 		cmocka_unit_test_setup_teardown(test_none, setup_none, teardown),
 		cmocka_unit_test_setup_teardown(test_files, setup_files, teardown),
-		cmocka_unit_test(test_log_is_bounded), PIPES(test_tail_wraps),
+		PIPES(test_tail_wraps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

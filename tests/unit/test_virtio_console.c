@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "tests/unit/ring_driver.h"
+#include "vmm/dev/console.h"
 
 #define FEATURES (1ull << VIRTIO_CONSOLE_F_SIZE | 1ull << VIRTIO_CONSOLE_F_MULTIPORT)
 enum { RX0, TX0, CONTROL_RX, CONTROL_TX, RX1, TX1, RX2, TX2, RX3, TX3, QUEUES };
@@ -53,7 +54,7 @@ static void start(struct fixture *f, bool terminal, uint64_t features)
 	guest_init(&f->guest);
 	f->console = guest_negotiate_device(&f->guest, &config, features);
 	assert_non_null(f->console);
-	assert_int_equal(f->console->ops->queues, QUEUES);
+	assert_int_equal(f->console->queues, QUEUES);
 	for (unsigned i = 0; i < QUEUES; i++)
 		driver_init(&f->queue[i], &f->guest, &f->guest.ring[i]);
 	f->buffer = guest_alloc(&f->guest, 65536, 4096);

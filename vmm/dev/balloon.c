@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "vmm/dev/balloon.h"
 #include "vmm/device.h"
+#include "vmm/state/stream.h"
 
 #define PAGE 4096ull       /* the unit of page numbers, whatever the guest's pages are */
 #define PFNS 256u          /* that are looked at in one go */
@@ -31,6 +33,8 @@ struct balloon {
 	uint16_t head;
 	uint64_t stats_ns;
 	uint64_t stat[LV_BALLOON_STATS];
+	void (*told)(void *context); /* the guest has told its statistics; NULL: nobody waits */
+	void *context;
 };
 
 static struct balloon *balloon_of(struct device *device)
@@ -74,26 +78,6 @@ static void run_add(struct balloon *balloon, struct run *run, gpa_t gpa)
 	run->len += PAGE;
 }
 
-/* Copies up to len bytes from offset of the chain's readable parts; answers how many there were. */
-static size_t copy_in(const struct chain *chain, size_t offset, void *data, size_t len)
-{
-	size_t done = 0;
-
-	for (unsigned i = 0; i < chain->readable && done < len; i++) {
-		size_t size = chain->iov[i].iov_len, n;
-
-		if (offset >= size) {
-			offset -= size;
-			continue;
-		}
-		n = size - offset < len - done ? size - offset : len - done;
-		memcpy((char *)data + done, (const char *)chain->iov[i].iov_base + offset, n);
-		done += n;
-		offset = 0;
-	}
-	return done;
-}
-
 static void inflate(struct balloon *balloon, const struct chain *chain)
 {
 	struct run run = { 0 };
@@ -101,7 +85,7 @@ static void inflate(struct balloon *balloon, const struct chain *chain)
 	size_t n;
 
 	for (size_t at = 0; at < PFNS_MAX * sizeof(*pfn); at += n) {
-		n = copy_in(chain, at, pfn, sizeof(pfn)) / sizeof(*pfn) * sizeof(*pfn);
+		n = chain_copy_in(chain, at, pfn, sizeof(pfn)) / sizeof(*pfn) * sizeof(*pfn);
 		if (!n)
 			break;
 		for (unsigned i = 0; i < n / sizeof(*pfn); i++)
@@ -140,7 +124,7 @@ static void return_buffer(struct balloon *balloon)
 static void read_stats(struct balloon *balloon, const struct chain *chain)
 {
 	struct virtio_balloon_stat stat[STATS_MAX];
-	size_t count = copy_in(chain, 0, stat, sizeof(stat)) / sizeof(*stat);
+	size_t count = chain_copy_in(chain, 0, stat, sizeof(stat)) / sizeof(*stat);
 
 	memset(balloon->stat, 0xff, sizeof(balloon->stat));
 	for (size_t i = 0; i < count; i++)
@@ -151,19 +135,18 @@ static void read_stats(struct balloon *balloon, const struct chain *chain)
 
 static void stats_process(struct balloon *balloon)
 {
-	struct devices *set = balloon->device.set;
-	struct chain *chain = &set->chain;
+	struct chain *chain = &balloon->device.set->chain;
 	bool news = false;
 
 	/* One buffer is kept; a driver that brings a second gets the first back. */
-	for (unsigned n = 0; n < balloon->device.ops->queue_size[OTHERS] && device_pop(&balloon->device, OTHERS, chain); n++) {
+	for (unsigned n = 0; n < balloon->device.queue_size[OTHERS] && device_pop(&balloon->device, OTHERS, chain); n++) {
 		return_buffer(balloon);
 		read_stats(balloon, chain);
 		balloon->head = chain->head;
 		balloon->held = news = true;
 	}
-	if (news && set->balloon_told)
-		set->balloon_told(set->balloon_context);
+	if (news && balloon->told)
+		balloon->told(balloon->context);
 }
 
 /* ---- queues ---- */
@@ -222,12 +205,14 @@ int balloon_set(struct device *device, uint64_t bytes)
 	return 0;
 }
 
-int balloon_ask(struct device *device)
+int balloon_ask(struct device *device, void (*told)(void *context), void *context)
 {
 	struct balloon *balloon = balloon_of(device);
 
 	if (!balloon->has_driver || !agreed(balloon, VIRTIO_BALLOON_F_STATS_VQ))
 		return -ENOTCONN;
+	balloon->told = told;
+	balloon->context = context;
 	return_buffer(balloon);
 	return 0;
 }
@@ -249,6 +234,8 @@ void balloon_state(const struct device *device, struct lv_balloon *state)
 static int balloon_init(struct device *device, const struct device_config *config)
 {
 	memset(balloon_of(device)->stat, 0xff, sizeof(balloon_of(device)->stat));
+	for (unsigned i = 0; i < QUEUES; i++)
+		device_add_queue(device, i < OTHERS ? 16 : REPORT_SIZE, i);
 	return 0;
 }
 
@@ -284,7 +271,7 @@ static int balloon_start(struct device *device)
 static void balloon_pause(struct device *device, bool on)
 {
 	balloon_of(device)->paused = on;
-	for (unsigned i = 0; !on && i < device->ops->queues; i++)
+	for (unsigned i = 0; !on && i < device->queues; i++)
 		device_run(device, i);
 }
 
@@ -301,6 +288,49 @@ static bool balloon_drain(struct device *device)
 	return true;
 }
 
+/* The buffer for statistics waits in its ring, and is looked at again. */
+static void balloon_quiesce(struct device *device)
+{
+	struct balloon *balloon = balloon_of(device);
+
+	if (balloon->held)
+		queue_unpop(&device->queue[OTHERS], 1);
+	balloon->held = false;
+}
+
+#define BALLOON_TAG STREAM_TAG("BALL")
+#define BALLOON_VERSION 1
+
+static int balloon_save(const struct device *device, struct stream *stream)
+{
+	const struct balloon *balloon = (const struct balloon *)device;
+
+	stream_begin(stream, BALLOON_TAG, BALLOON_VERSION);
+	stream_put32(stream, balloon->target);
+	stream_put32(stream, balloon->actual);
+	stream_put64(stream, balloon->reported);
+	stream_put8(stream, balloon->has_driver);
+	return stream_end(stream);
+}
+
+static int balloon_load(struct device *device, struct stream *stream)
+{
+	struct balloon *balloon = balloon_of(device);
+
+	stream_begin(stream, BALLOON_TAG, BALLOON_VERSION);
+	uint32_t target = stream_get32(stream), actual = stream_get32(stream);
+	uint64_t reported = stream_get64(stream);
+	bool has_driver = stream_get_bool(stream);
+	int err = stream_end(stream);
+	if (err)
+		return err;
+	balloon->target = target;
+	balloon->actual = actual;
+	balloon->reported = reported;
+	balloon->has_driver = has_driver;
+	return 0;
+}
+
 static void balloon_free(struct device *device)
 {
 }
@@ -310,14 +340,15 @@ const struct device_ops balloon_ops = {
 	.name = "balloon",
 	.failure = "balloon",
 	.size = sizeof(struct balloon),
-	.queues = QUEUES,
-	.queue_size = { 16, 16, REPORT_SIZE, REPORT_SIZE, REPORT_SIZE },
 	.init = balloon_init,
 	.start = balloon_start,
 	.process = balloon_process,
 	.pause = balloon_pause,
 	.reset = balloon_reset,
 	.drain = balloon_drain,
+	.quiesce = balloon_quiesce,
+	.save = balloon_save,
+	.load = balloon_load,
 	.offer = balloon_offer,
 	.configuration = balloon_configuration,
 	.configure = balloon_configure,

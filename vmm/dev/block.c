@@ -16,6 +16,7 @@
 
 #include "vmm/device.h"
 #include "vmm/host/uring.h"
+#include "vmm/state/stream.h"
 
 #define QUEUE_SIZE 128
 #define SECTOR 512u
@@ -222,19 +223,10 @@ static void discard(struct block *block, struct request *request, struct chain *
 
 static void get_id(struct block *block, struct request *request, struct chain *chain)
 {
-	char id[VIRTIO_BLK_ID_BYTES] = { 0 };
-	size_t done = 0;
+	size_t done = chain_copy_out(chain, 0, block->serial, sizeof(block->serial));
 
-	memcpy(id, block->serial, sizeof(block->serial));
-	for (unsigned i = 0; i < chain->writable && done < sizeof(id); i++) {
-		struct iovec *part = chain_writable(chain) + i;
-		size_t n = part->iov_len < sizeof(id) - done ? part->iov_len : sizeof(id) - done;
-
-		memcpy(part->iov_base, id + done, n);
-		done += n;
-	}
 	request->written = done + 1;
-	request_done(block, request, done == sizeof(id) ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR);
+	request_done(block, request, done == sizeof(block->serial) ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR);
 }
 
 static const char *start_request(struct block *block, struct chain *chain)
@@ -346,6 +338,7 @@ static int block_init(struct device *device, const struct device_config *config)
 	block->read_only = config->block.read_only;
 	memcpy(block->serial, config->block.serial, sizeof(block->serial));
 	block->uring.fd = -1;
+	device_add_queue(device, QUEUE_SIZE, 0);
 	r = find_size(block->fd, &bytes);
 	block->sectors = bytes / SECTOR;
 	block->discards = !r && !block->read_only && can_discard(block->fd, bytes);
@@ -354,12 +347,13 @@ static int block_init(struct device *device, const struct device_config *config)
 	return r;
 }
 
-static void block_describe(struct device *device, struct lv_device *entry)
+static int block_describe(struct device *device, struct lv_device *entry)
 {
 	struct block *block = block_of(device);
 
 	entry->config.block = (struct lv_block_config){ .sectors = block->sectors, .read_only = block->read_only };
 	memcpy(entry->config.block.serial, block->serial, sizeof(entry->config.block.serial));
+	return 0;
 }
 
 static uint64_t block_offer(const struct device *device)
@@ -425,6 +419,39 @@ static bool block_drain(struct device *device)
 	return !block->in_flight && !queue_ready(&device->queue[LV_BLOCK_REQUESTS]);
 }
 
+/* What is in flight is finished: it belongs to the host until then. */
+static void block_quiesce(struct device *device)
+{
+	block_reset(device);
+}
+
+#define BLOCK_TAG STREAM_TAG("BLOC")
+#define BLOCK_VERSION 1
+
+/* The disk itself is the host's; that it is the same one can be seen by its size only. */
+static int block_save(const struct device *device, struct stream *stream)
+{
+	const struct block *block = (const struct block *)device;
+
+	if (block->in_flight)
+		return -EBUSY;
+	stream_begin(stream, BLOCK_TAG, BLOCK_VERSION);
+	stream_put64(stream, block->sectors);
+	stream_put8(stream, block->read_only);
+	return stream_end(stream);
+}
+
+static int block_load(struct device *device, struct stream *stream)
+{
+	const struct block *block = block_of(device);
+
+	stream_begin(stream, BLOCK_TAG, BLOCK_VERSION);
+	bool same = stream_get64(stream) == block->sectors;
+	same &= stream_get_bool(stream) == block->read_only;
+	int err = stream_end(stream);
+	return err || same ? err : stream_refuse(stream);
+}
+
 static void block_free(struct device *device)
 {
 	struct block *block = block_of(device);
@@ -443,8 +470,6 @@ const struct device_ops block_ops = {
 	.name = "block",
 	.failure = "disk (needs a regular file or a block device)",
 	.size = sizeof(struct block),
-	.queues = 1,
-	.queue_size = { QUEUE_SIZE },
 	.init = block_init,
 	.describe = block_describe,
 	.start = block_start,
@@ -452,6 +477,9 @@ const struct device_ops block_ops = {
 	.pause = block_pause,
 	.reset = block_reset,
 	.drain = block_drain,
+	.quiesce = block_quiesce,
+	.save = block_save,
+	.load = block_load,
 	.offer = block_offer,
 	.configuration = block_configuration,
 	.free = block_free,

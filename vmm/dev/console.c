@@ -1,103 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The console of library-OS guests: stdin, stdout and stderr of the program are a queue each. */
+/* The console device. Its two shapes have a file each; what is the same for both is here. */
 #include <errno.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <linux/virtio_console.h>
+#include <string.h>
 
-#include "vmm/dev/streams.h"
+#include "vmm/dev/console_kind.h"
+#include "vmm/state/stream.h"
 
-/* The guest learns it from its device page at the next write. */
-static void output_died(struct streams *console, struct output *output)
+static struct console *console_of(struct device *device)
 {
-	struct lv_device *entry = console->device.entry;
-
-	if (entry)
-		__atomic_store_n(&entry->config.console.stream[output->queue], LV_STREAM_BROKEN, __ATOMIC_RELAXED);
+	return (struct console *)device;
 }
-
-/* A buffer that comes back empty is the end of file. */
-static void push_end(struct streams *console)
-{
-	struct chain *chain = &console->device.set->chain;
-
-	if (!device_pop(&console->device, LV_CONSOLE_STDIN, chain))
-		return;
-	device_push(&console->device, LV_CONSOLE_STDIN, chain->head, 0);
-	device_publish(&console->device, LV_CONSOLE_STDIN);
-}
-
-static void resize(struct streams *console, uint16_t rows, uint16_t columns)
-{
-	struct lv_device *entry = console->device.entry;
-
-	if (!entry)
-		return;
-	__atomic_store_n(&entry->config.console.rows, rows, __ATOMIC_RELAXED);
-	__atomic_store_n(&entry->config.console.columns, columns, __ATOMIC_RELAXED);
-}
-
-static const struct stream_ops stream_ops = { output_died, push_end, resize };
-
-/* True: wants a doorbell for the next buffer, as there is none now. */
-static bool input_process(struct streams *console)
-{
-	const struct queue *queue = &console->device.queue[LV_CONSOLE_STDIN];
-
-	for (unsigned n = 0; streams_input_ended(console) && n < STREAM_IN_SIZE && queue_ready(queue); n++)
-		push_end(console);
-	return !streams_watch_input(console, queue_ready(queue));
-}
-
-/* ---- device operations ---- */
 
 static int console_init(struct device *device, const struct device_config *config)
 {
-	struct streams *console = (struct streams *)device;
-
-	streams_init(console, &stream_ops, LV_CONSOLE_STDIN, config->console.in, config->console.log);
-	streams_add_output(console, LV_CONSOLE_STDOUT, config->console.out);
-	streams_add_output(console, LV_CONSOLE_STDERR, config->console.err);
+	if (config->console.multiport)
+		console_ports_init(console_of(device), config);
+	else
+		console_page_init(console_of(device), config);
 	return 0;
 }
 
-static uint32_t stream_flags(const struct streams *console, int fd, bool output)
+static int console_describe(struct device *device, struct lv_device *entry)
 {
-	if (fd < 0)
-		return output && console->log.fd >= 0 ? 0 : LV_STREAM_CLOSED;
-	struct stat st;
-	if (!output && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		return LV_STREAM_FILE;
-	return isatty(fd) ? LV_STREAM_TTY : 0;
+	console_page_describe(console_of(device), entry);
+	return 0;
 }
 
-/* True if both descriptors lead to the same file, so that the order of writes to them can be seen by its reader. */
-static bool same_file(int a, int b)
+static uint64_t console_offer(const struct device *device)
 {
-	struct stat sa, sb;
-
-	if (a < 0 || b < 0)
-		return a < 0 && b < 0;
-	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+	return 1ull << VIRTIO_CONSOLE_F_SIZE | 1ull << VIRTIO_CONSOLE_F_MULTIPORT;
 }
 
-static void console_describe(struct device *device, struct lv_device *entry)
+static unsigned console_configuration(const struct device *device, uint8_t *space)
 {
-	struct streams *console = (struct streams *)device;
-	struct lv_console_config *config = &entry->config.console;
-	int out = console->output[0].outlet.sink.fd;
-	int err = console->output[1].outlet.sink.fd;
-	struct winsize size;
+	const struct console *console = (const struct console *)device;
+	struct virtio_console_config config = { .cols = console->columns, .rows = console->rows, .max_nr_ports = CONSOLE_PORTS };
 
-	config->stream[0] = stream_flags(console, console->input.source.fd, false);
-	config->stream[1] = stream_flags(console, out, true);
-	config->stream[2] = stream_flags(console, err, true);
-	if (!(config->stream[2] & LV_STREAM_CLOSED) && same_file(out, err))
-		config->stream[2] |= LV_STREAM_SAME;
-	if ((config->stream[1] & LV_STREAM_TTY) && ioctl(out, TIOCGWINSZ, &size) == 0) {
-		config->rows = size.ws_row;
-		config->columns = size.ws_col;
-	}
+	memcpy(space, &config, sizeof(config));
+	return sizeof(config);
 }
 
 static int console_start(struct device *device)
@@ -107,39 +48,122 @@ static int console_start(struct device *device)
 
 static bool console_process(struct device *device, unsigned queue)
 {
-	struct streams *console = (struct streams *)device;
-	struct output *output = streams_find_output(console, queue);
+	struct streams *streams = &console_of(device)->streams;
 
-	return output ? streams_output(console, output) : input_process(console);
+	return streams->ops->process(streams, queue);
 }
 
 static void console_pause(struct device *device, bool on)
 {
-	streams_pause((struct streams *)device, on);
+	streams_pause(&console_of(device)->streams, on);
 }
 
 static void console_reset(struct device *device)
 {
-	streams_reset((struct streams *)device);
+	streams_reset(&console_of(device)->streams);
+	console_ports_reset(console_of(device));
 }
 
 static bool console_drain(struct device *device)
 {
-	return streams_drain((struct streams *)device);
+	return streams_drain(&console_of(device)->streams);
+}
+
+/* ---- state ---- */
+
+#define CONSOLE_TAG STREAM_TAG("CONS")
+#define CONSOLE_VERSION 1
+
+struct saved {
+	uint32_t outputs, done[STREAM_OUTPUTS];
+	uint16_t rows, columns;
+	struct console_port port[CONSOLE_PORTS];
+};
+
+static void console_quiesce(struct device *device)
+{
+	streams_quiesce(&console_of(device)->streams);
+}
+
+/* Of output that is under way: how much of its chain has reached the reader. Clients stay behind. */
+static int console_save(const struct device *device, struct stream *stream)
+{
+	const struct console *console = (const struct console *)device;
+
+	stream_begin(stream, CONSOLE_TAG, CONSOLE_VERSION);
+	stream_put32(stream, console->streams.outputs);
+	for (unsigned i = 0; i < console->streams.outputs; i++)
+		stream_put32(stream, console->streams.output[i].rewound ? console->streams.output[i].done : 0);
+	stream_put16(stream, console->rows);
+	stream_put16(stream, console->columns);
+	for (unsigned i = 0; i < CONSOLE_PORTS; i++) {
+		stream_put8(stream, console->port[i].guest_ready);
+		stream_put8(stream, console->port[i].guest_open);
+		stream_put8(stream, console->port[i].host_open);
+		stream_put8(stream, console->port[i].tell);
+	}
+	return stream_end(stream);
+}
+
+static int read_saved(struct saved *saved, unsigned outputs, struct stream *stream)
+{
+	bool possible = true;
+
+	stream_begin(stream, CONSOLE_TAG, CONSOLE_VERSION);
+	saved->outputs = stream_get32(stream);
+	for (unsigned i = 0; i < outputs; i++)
+		saved->done[i] = stream_get32(stream);
+	saved->rows = stream_get16(stream);
+	saved->columns = stream_get16(stream);
+	for (unsigned i = 0; i < CONSOLE_PORTS; i++) {
+		struct console_port *port = &saved->port[i];
+
+		port->guest_ready = stream_get_bool(stream);
+		port->guest_open = stream_get_bool(stream);
+		port->host_open = stream_get_bool(stream);
+		port->tell = stream_get8(stream);
+		possible &= port->tell < 1u << CONSOLE_TELLS;
+	}
+	int err = stream_end(stream);
+	return err || (possible && saved->outputs == outputs) ? err : stream_refuse(stream);
+}
+
+static int console_load(struct device *device, struct stream *stream)
+{
+	struct console *console = console_of(device);
+	struct saved saved;
+	int err = read_saved(&saved, console->streams.outputs, stream);
+
+	if (err)
+		return err;
+	for (unsigned i = 0; i < console->streams.outputs; i++) {
+		console->streams.output[i].done = saved.done[i];
+		console->streams.output[i].rewound = saved.done[i];
+	}
+	if (!console->rows) {
+		console->rows = saved.rows;
+		console->columns = saved.columns;
+	}
+	if (device->queues > LV_CONSOLE_STDERR + 1)
+		console_ports_loaded(console, saved.port);
+	return 0;
+}
+
+static void console_rights(const struct device *device, struct device_rights *rights)
+{
+	rights->descriptors += 2 * STREAM_CLIENTS;
 }
 
 static void console_free(struct device *device)
 {
-	streams_fini((struct streams *)device);
+	streams_fini(&console_of(device)->streams);
 }
 
 const struct device_ops console_ops = {
 	.type = LV_DEV_CONSOLE,
 	.name = "console",
 	.failure = "console",
-	.size = sizeof(struct streams),
-	.queues = 3,
-	.queue_size = { STREAM_IN_SIZE, STREAM_OUT_SIZE, STREAM_OUT_SIZE },
+	.size = sizeof(struct console),
 	.init = console_init,
 	.describe = console_describe,
 	.start = console_start,
@@ -147,5 +171,11 @@ const struct device_ops console_ops = {
 	.pause = console_pause,
 	.reset = console_reset,
 	.drain = console_drain,
+	.quiesce = console_quiesce,
+	.save = console_save,
+	.load = console_load,
+	.rights = console_rights,
+	.offer = console_offer,
+	.configuration = console_configuration,
 	.free = console_free,
 };

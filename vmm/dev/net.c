@@ -5,12 +5,24 @@
  */
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "vmm/dev/net.h"
+#include "vmm/dev/net_pair.h"
 #include "vmm/host/tap.h"
+#include "vmm/state/stream.h"
 
 #define CONTROL_QUEUE 64
+
+struct net {
+	struct device device;
+	struct lv_net_config config;
+	uint64_t offered;
+	unsigned pairs, used; /* used: frames come to so many of them */
+	struct net_pair *pair;
+};
+
 /* What libos speaks of all this, and the device page has names for. */
 #define PAGE_FEATURES (LV_NET_F_CSUM | LV_NET_F_GUEST_CSUM | LV_NET_F_GUEST_TSO4 | LV_NET_F_HOST_TSO4 | LV_NET_F_MRG_RXBUF)
 
@@ -24,6 +36,7 @@ static struct net *net_of(struct device *device)
 /* Frames come to the first n of them only. The others are asleep; a failure leaves a queue where it was. */
 static void use_pairs(struct net *net, unsigned n)
 {
+	net->used = n;
 	for (unsigned i = 0; i < net->pairs; i++) {
 		struct net_pair *pair = &net->pair[i];
 		bool detached = i >= n;
@@ -35,19 +48,6 @@ static void use_pairs(struct net *net, unsigned n)
 	}
 }
 
-static size_t gather(const struct chain *chain, uint8_t *to, size_t room)
-{
-	size_t got = 0;
-
-	for (unsigned i = 0; i < chain->readable && got < room; i++) {
-		size_t n = chain->iov[i].iov_len < room - got ? chain->iov[i].iov_len : room - got;
-
-		memcpy(to + got, chain->iov[i].iov_base, n);
-		got += n;
-	}
-	return got;
-}
-
 /* The one command that is offered: how many pairs the driver uses. */
 static bool command(struct net *net, const struct chain *chain)
 {
@@ -57,7 +57,7 @@ static bool command(struct net *net, const struct chain *chain)
 	} request;
 	uint16_t pairs;
 
-	if (gather(chain, (uint8_t *)&request, sizeof(request)) < sizeof(request) ||
+	if (chain_copy_in(chain, 0, &request, sizeof(request)) < sizeof(request) ||
 	    request.header.class != VIRTIO_NET_CTRL_MQ || request.header.cmd != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET)
 		return false;
 	memcpy(&pairs, request.pairs, sizeof(pairs));
@@ -104,15 +104,42 @@ static int open_pairs(struct net *net, const struct device_config *config)
 	return 0;
 }
 
+/* Of every pair the receive and transmit queue; then, with several, the control queue. */
+static void add_queues(struct net *net)
+{
+	for (unsigned i = 0; i < 2 * net->pairs; i++)
+		device_add_queue(&net->device, NET_QUEUE, i % 2);
+	if (net->pairs > 1)
+		device_add_queue(&net->device, CONTROL_QUEUE, 2);
+}
+
+static void close_all(const struct device_config *config)
+{
+	close(config->net.fd);
+	for (unsigned i = 0; i < config->net.more; i++)
+		close(config->net.more_fd[i]);
+}
+
 static int net_init(struct device *device, const struct device_config *config)
 {
 	struct net *net = net_of(device);
 
 	net->config = config->net.config;
 	net->pairs = 1 + config->net.more;
-	net_pair_init(&net->pair[0], net, 0, config->net.fd);
+	net->pair = calloc(net->pairs, sizeof(*net->pair));
+	if (!net->pair) {
+		close_all(config);
+		return -ENOMEM;
+	}
+	add_queues(net);
+	net_pair_init(&net->pair[0], device, 0, config->net.fd);
 	for (unsigned i = 1; i < net->pairs; i++)
-		net_pair_init(&net->pair[i], net, i, config->net.more_fd[i - 1]);
+		net_pair_init(&net->pair[i], device, i, config->net.more_fd[i - 1]);
+	/* passt is this VM's alone; a tap leads to a network where others are. */
+	for (unsigned i = 0; i < net->pairs; i++) {
+		net->pair[i].filter = (struct net_filter){ .off = config->net.passt || config->net.spoof, .ip = net->config.ip };
+		memcpy(net->pair[i].filter.mac, net->config.mac, sizeof(net->config.mac));
+	}
 	int r = open_pairs(net, config);
 	net->offered |= NET_BIT(MRG_RXBUF);
 	if (net->pairs > 1)
@@ -120,10 +147,11 @@ static int net_init(struct device *device, const struct device_config *config)
 	return r;
 }
 
-static void net_describe(struct device *device, struct lv_device *entry)
+static int net_describe(struct device *device, struct lv_device *entry)
 {
 	entry->config.net = net_of(device)->config;
 	device->features = net_of(device)->offered & PAGE_FEATURES;
+	return net_of(device)->pairs > 1 ? -ENOTSUP : 0;
 }
 
 static uint64_t net_offer(const struct device *device)
@@ -153,17 +181,26 @@ static void set_features(struct net *net)
 
 	if (!segments)
 		features &= ~(NET_BIT(GUEST_TSO4) | NET_BIT(GUEST_TSO6));
-	net->frame_max = NET_HEADER + (passt ? PASST_FRAME_MAX : NET_ETHERNET + (segments ? 65535u : net->config.mtu));
+	for (unsigned i = 0; i < net->pairs; i++)
+		net->pair[i].frame_max = NET_HEADER + (passt ? PASST_FRAME_MAX : NET_ETHERNET + (segments ? 65535u : net->config.mtu));
 	if (!passt && net->pair[0].fd >= 0)
 		tap_set_offloads(net->pair[0].fd, features); /* of the tap, not of one queue */
+}
+
+static void set_paused(struct net *net, bool on)
+{
+	for (unsigned i = 0; i < net->pairs; i++)
+		net->pair[i].paused = on;
 }
 
 /* The host is watched once the guest has buffers. */
 static int net_start(struct device *device)
 {
-	net_of(device)->paused = false;
-	set_features(net_of(device));
-	use_pairs(net_of(device), 1);
+	struct net *net = net_of(device);
+
+	set_paused(net, false);
+	set_features(net);
+	use_pairs(net, net->used ? net->used : 1); /* of a state that was loaded, as many as its driver used */
 	return 0;
 }
 
@@ -182,7 +219,7 @@ static void net_pause(struct device *device, bool on)
 {
 	struct net *net = net_of(device);
 
-	net->paused = on;
+	set_paused(net, on);
 	if (!on)
 		set_features(net); /* another driver may have come after a reset */
 	for (unsigned i = 0; i < net->pairs; i++)
@@ -214,37 +251,64 @@ static void net_free(struct device *device)
 {
 	struct net *net = net_of(device);
 
-	for (unsigned i = 0; i < net->pairs; i++)
+	for (unsigned i = 0; net->pair && i < net->pairs; i++)
 		net_pair_free(&net->pair[i]);
+	free(net->pair);
 }
 
-static bool has_several(const struct device_config *config)
+static void net_quiesce(struct device *device)
 {
-	return config->net.more;
+	struct net *net = net_of(device);
+
+	for (unsigned i = 0; i < net->pairs; i++)
+		net_pair_quiesce(&net->pair[i]);
 }
 
-#define COMMON .type = LV_DEV_NET, .name = "net", \
-	.failure = "network device (a tap must be opened with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR)", \
-	.init = net_init, .start = net_start, .process = net_process, .pause = net_pause, .reset = net_reset, .drain = net_drain, \
-	.offer = net_offer, .configuration = net_configuration, .free = net_free
+#define NET_TAG STREAM_TAG("NETW")
+#define NET_VERSION 1
+
+/* Frames under way are lost, as they may be; addresses are the configuration's. */
+static int net_save(const struct device *device, struct stream *stream)
+{
+	const struct net *net = (const struct net *)device;
+
+	stream_begin(stream, NET_TAG, NET_VERSION);
+	stream_put32(stream, net->pairs);
+	stream_put32(stream, net->used);
+	return stream_end(stream);
+}
+
+static int net_load(struct device *device, struct stream *stream)
+{
+	struct net *net = net_of(device);
+
+	stream_begin(stream, NET_TAG, NET_VERSION);
+	uint32_t pairs = stream_get32(stream), used = stream_get32(stream);
+	int err = stream_end(stream);
+	if (err)
+		return err;
+	if (pairs != net->pairs || used > pairs)
+		return stream_refuse(stream);
+	net->used = used;
+	return 0;
+}
 
 const struct device_ops net_ops = {
-	COMMON,
-	.size = sizeof(struct net) + sizeof(struct net_pair),
-	.queues = 2,
-	.queue_size = { NET_QUEUE, NET_QUEUE },
+	.type = LV_DEV_NET,
+	.name = "net",
+	.failure = "network device (a tap must be opened with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR)",
+	.size = sizeof(struct net),
+	.init = net_init,
 	.describe = net_describe,
+	.start = net_start,
+	.process = net_process,
+	.pause = net_pause,
+	.reset = net_reset,
+	.drain = net_drain,
+	.quiesce = net_quiesce,
+	.save = net_save,
+	.load = net_load,
+	.offer = net_offer,
+	.configuration = net_configuration,
+	.free = net_free,
 };
-
-static const uint8_t pairs_slot[2 * NET_PAIRS_MAX + 1] = { 0, 1, 0, 1, 0, 1, 0, 1, 2 }; /* where a queue is counted */
-
-/* The receive and transmit queue of every pair, then the control queue: of as many pairs as there are. */
-const struct device_ops net_pairs_ops = {
-	COMMON,
-	.accepts = has_several,
-	.size = sizeof(struct net) + NET_PAIRS_MAX * sizeof(struct net_pair),
-	.queues = 2 * NET_PAIRS_MAX + 1,
-	.stats_slot = pairs_slot,
-	.queue_size = { NET_QUEUE, NET_QUEUE, NET_QUEUE, NET_QUEUE, NET_QUEUE, NET_QUEUE, NET_QUEUE, NET_QUEUE, CONTROL_QUEUE },
-};
-static_assert(NET_PAIRS_MAX == 4, "sizes of the queues");

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "vmm/dev/net.h"
+#include "vmm/dev/net_pair.h"
 #include "vmm/host/tap.h"
 
 #define RX_BATCH 64 /* frames before the guest is told and others get their turn */
@@ -52,7 +52,7 @@ static bool refill(struct net_pair *pair)
 {
 	struct chain *chain = &pair->device->set->chain;
 
-	while (pair->room < pair->net->frame_max && pair->count < NET_QUEUE && device_pop(pair->device, rx_of(pair), chain)) {
+	while (pair->room < pair->frame_max && pair->count < NET_QUEUE && device_pop(pair->device, rx_of(pair), chain)) {
 		if (chain->writable != 1 || chain->readable || chain->write_len < BUFFER_MIN) {
 			device_break(pair->device, "a receive buffer is not one writable part of 64 bytes or more");
 			return false;
@@ -127,7 +127,7 @@ static void set_pending(struct net_pair *pair, size_t len, size_t placed, const 
 static bool overflow_ready(struct net_pair *pair)
 {
 	if (!pair->overflow)
-		pair->overflow = malloc(pair->net->frame_max);
+		pair->overflow = malloc(pair->frame_max);
 	return pair->overflow;
 }
 
@@ -140,8 +140,8 @@ static int receive_tap(struct net_pair *pair)
 
 	for (unsigned i = 0; i < parts; i++)
 		iov[i] = buffer_at(pair, i)->iov;
-	if (room < pair->net->frame_max && overflow_ready(pair))
-		iov[parts++] = (struct iovec){ pair->overflow, pair->net->frame_max };
+	if (room < pair->frame_max && overflow_ready(pair))
+		iov[parts++] = (struct iovec){ pair->overflow, pair->frame_max };
 	n = readv(pair->fd, iov, parts);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? -EAGAIN : -errno;
@@ -171,9 +171,9 @@ void net_pair_watch(struct net_pair *pair)
 
 	if (pair->fd < 0)
 		return;
-	if (!pair->net->paused && pair->count && !pair->pending.len)
+	if (!pair->paused && pair->count && !pair->pending.len)
 		events |= EPOLLIN;
-	if (!pair->net->paused && pair->tx_blocked)
+	if (!pair->paused && pair->tx_blocked)
 		events |= EPOLLOUT;
 	loop_update(pair->device->set->loop, &pair->watch, events);
 }
@@ -224,9 +224,9 @@ bool net_pair_receive(struct net_pair *pair)
 		can = refill(pair);
 		device_publish(pair->device, rx_of(pair));
 	}
-	if (!pair->net->paused && can && frames_wait(pair))
+	if (!pair->paused && can && frames_wait(pair))
 		r = receive_batch(pair);
-	if (device_broken(pair->device) || pair->net->paused)
+	if (device_broken(pair->device) || pair->paused)
 		return false;
 	if (r)
 		link_down(pair);
@@ -286,6 +286,16 @@ static int send_tap(struct net_pair *pair, struct virtio_net_hdr_v1 *header, con
 	return errno == EAGAIN || errno == ENOBUFS ? -EAGAIN : errno == EBADFD ? -EBADFD : 0;
 }
 
+static bool passes(struct net_pair *pair, const struct chain *chain)
+{
+	uint8_t start[NET_FILTER_BYTES];
+
+	if (pair->filter.off || net_filter_passes(&pair->filter, start, chain_copy_in(chain, 0, start, sizeof(start))))
+		return true;
+	device_note(pair->device, "frames under foreign addresses, or for bridges, were dropped (spoof=on)");
+	return false;
+}
+
 static int send_frame(struct net_pair *pair, struct chain *chain)
 {
 	struct virtio_net_hdr_v1 header;
@@ -299,6 +309,8 @@ static int send_frame(struct net_pair *pair, struct chain *chain)
 	header.num_buffers = 0;
 	if (pair->fd < 0 || chain->read_len < PASST_FRAME_MIN)
 		return 0;
+	if (!passes(pair, chain))
+		return 0;
 	if (!pair->passt)
 		return send_tap(pair, &header, chain);
 	int r = passt_send(pair->passt, chain->iov, chain->readable, chain->read_len);
@@ -310,18 +322,19 @@ bool net_pair_send(struct net_pair *pair)
 	struct chain *chain = &pair->device->set->chain;
 	int r = 0;
 
-	for (unsigned n = 0; n < NET_QUEUE && !pair->net->paused && device_pop(pair->device, tx_of(pair), chain); n++) {
+	for (unsigned n = 0; n < NET_QUEUE && !pair->paused && device_pop(pair->device, tx_of(pair), chain); n++) {
 		uint32_t len = chain->read_len;
 
 		r = send_frame(pair, chain);
 		if (r == -EAGAIN)
 			device_unpop(pair->device, tx_of(pair), len);
+		else
+			device_push(pair->device, tx_of(pair), chain->head, 0); /* sent, or lost with the link */
 		if (r)
 			break;
-		device_push(pair->device, tx_of(pair), chain->head, 0);
 	}
 	device_publish(pair->device, tx_of(pair));
-	if (device_broken(pair->device) || pair->net->paused)
+	if (device_broken(pair->device) || pair->paused)
 		return false;
 	if (!r && pair->passt && pair->fd >= 0)
 		r = passt_flush(pair->passt); /* half a frame may be left over, and no later one may come to push it */
@@ -346,9 +359,9 @@ static void host_ready(void *context, uint32_t events)
 
 /* ---- life ---- */
 
-void net_pair_init(struct net_pair *pair, struct net *net, unsigned index, int fd)
+void net_pair_init(struct net_pair *pair, struct device *device, unsigned index, int fd)
 {
-	*pair = (struct net_pair){ .net = net, .device = &net->device, .index = index, .fd = fd };
+	*pair = (struct net_pair){ .device = device, .index = index, .fd = fd, .filter.off = true };
 	pair->patience = (struct loop_timer){ .fire = patience_over, .context = pair };
 	pair->watch = (struct loop_watch){ .fd = fd, .ready = host_ready, .context = pair };
 }
@@ -370,6 +383,15 @@ void net_pair_reset(struct net_pair *pair)
 	pair->tx_blocked = false;
 	free(pair->overflow); /* the next driver's frames may be larger */
 	pair->overflow = NULL;
+}
+
+void net_pair_quiesce(struct net_pair *pair)
+{
+	queue_unpop(&pair->device->queue[rx_of(pair)], pair->count);
+	loop_timer_set(pair->device->set->loop, &pair->patience, 0);
+	pair->count = 0;
+	pair->room = 0;
+	pair->pending.len = 0;
 }
 
 void net_pair_flush(struct net_pair *pair)

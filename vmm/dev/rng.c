@@ -11,6 +11,7 @@
 
 static int rng_init(struct device *device, const struct device_config *config)
 {
+	device_add_queue(device, QUEUE_SIZE, 0);
 	return 0;
 }
 
@@ -65,6 +66,21 @@ static bool rng_drain(struct device *device)
 	return true;
 }
 
+static void rng_quiesce(struct device *device)
+{
+}
+
+/* It has none. */
+static int rng_save(const struct device *device, struct stream *stream)
+{
+	return 0;
+}
+
+static int rng_load(struct device *device, struct stream *stream)
+{
+	return 0;
+}
+
 static void rng_free(struct device *device)
 {
 }
@@ -74,14 +90,15 @@ const struct device_ops rng_ops = {
 	.name = "rng",
 	.failure = "rng",
 	.size = sizeof(struct device),
-	.queues = 1,
-	.queue_size = { QUEUE_SIZE },
 	.init = rng_init,
 	.start = rng_start,
 	.process = rng_process,
 	.pause = rng_pause,
 	.reset = rng_reset,
 	.drain = rng_drain,
+	.quiesce = rng_quiesce,
+	.save = rng_save,
+	.load = rng_load,
 	.offer = rng_offer,
 	.free = rng_free,
 };

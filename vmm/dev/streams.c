@@ -145,7 +145,27 @@ static bool output_feed(struct streams *streams, struct output *output)
 	return !r && clients;
 }
 
-/* The log and the tail take a chain at once, when it is taken. */
+/* The log and the tail take a chain at once, when it is first taken. */
+static void output_begin(struct streams *streams, struct output *output)
+{
+	output->done = 0;
+	memset(output->client_done, 0, sizeof(output->client_done));
+	for (unsigned i = 0; i < output->parts; i++)
+		tail_add(streams, output->part[i].iov_base, output->part[i].iov_len);
+	logfile_write(&streams->log, output->part, output->parts);
+	if (streams->log.full)
+		device_note(&streams->device, "no room for the console log: older output was dropped");
+}
+
+/* The guest may have changed it meanwhile: nobody has got more of it than there is. */
+static void output_resume(struct output *output)
+{
+	output->rewound = false;
+	output->done = output->done < output->total ? output->done : output->total;
+	for (unsigned i = 0; i < STREAM_CLIENTS; i++)
+		output->client_done[i] = output->client_done[i] < output->total ? output->client_done[i] : output->total;
+}
+
 static bool output_take(struct streams *streams, struct output *output)
 {
 	struct chain *chain = &streams->device.set->chain;
@@ -159,13 +179,11 @@ static bool output_take(struct streams *streams, struct output *output)
 	output->head = chain->head;
 	output->parts = chain->readable;
 	output->total = chain->read_len;
-	output->done = 0;
-	memset(output->client_done, 0, sizeof(output->client_done));
 	memcpy(output->part, chain->iov, chain->readable * sizeof(*chain->iov));
-	for (unsigned i = 0; i < output->parts; i++) {
-		tail_add(streams, output->part[i].iov_base, output->part[i].iov_len);
-		logfile_write(&streams->log, output->part[i].iov_base, output->part[i].iov_len);
-	}
+	if (output->rewound)
+		output_resume(output);
+	else
+		output_begin(streams, output);
 	return true;
 }
 
@@ -360,7 +378,7 @@ void streams_pause(struct streams *streams, bool on)
 		}
 		return;
 	}
-	for (unsigned i = 0; i < device->ops->queues; i++)
+	for (unsigned i = 0; i < device->queues; i++)
 		device_run(device, i);
 }
 
@@ -368,7 +386,20 @@ void streams_reset(struct streams *streams)
 {
 	streams_watch_input(streams, false);
 	for (unsigned i = 0; i < streams->outputs; i++)
-		streams->output[i].busy = false;
+		streams->output[i].busy = streams->output[i].rewound = false;
+}
+
+void streams_quiesce(struct streams *streams)
+{
+	for (unsigned i = 0; i < streams->outputs; i++) {
+		struct output *output = &streams->output[i];
+
+		if (!output->busy)
+			continue;
+		device_unpop(&streams->device, output->queue, output->total);
+		output->busy = false;
+		output->rewound = true;
+	}
 }
 
 bool streams_drain(struct streams *streams)

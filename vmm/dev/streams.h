@@ -7,6 +7,7 @@
 #ifndef LV_VMM_DEV_STREAMS_H
 #define LV_VMM_DEV_STREAMS_H
 
+#include "vmm/dev/console.h"
 #include "vmm/device.h"
 #include "vmm/host/logfile.h"
 #include "vmm/host/sink.h"
@@ -30,6 +31,7 @@ struct output { /* one queue of output */
 	unsigned queue;
 	struct outlet outlet;
 	bool busy; /* a chain was taken and has not reached every sink */
+	bool rewound; /* it was given back, and is the next one: what follows counts for it */
 	uint16_t head;
 	unsigned parts;
 	struct iovec part[STREAM_OUT_SIZE];
@@ -57,9 +59,10 @@ struct stream_ops { /* where the two consoles differ */
 	/* The monitor's own stdin reached its end (of a terminal: for now). A buffer waits in the input queue. */
 	void (*input_ended)(struct streams *streams);
 	void (*resize)(struct streams *streams, uint16_t rows, uint16_t columns);
+	bool (*process)(struct streams *streams, unsigned queue); /* as device_ops.process */
 };
 
-/* The base of both console devices. */
+/* The base of the console device. */
 struct streams {
 	struct device device;
 	const struct stream_ops *ops;
@@ -91,6 +94,7 @@ bool streams_watch_input(struct streams *streams, bool wanted);
 
 void streams_pause(struct streams *streams, bool on);
 void streams_reset(struct streams *streams);
+void streams_quiesce(struct streams *streams); /* gives back the chains that it has */
 /* True when all that the guest sent has gone out. */
 bool streams_drain(struct streams *streams);
 

@@ -7,18 +7,16 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-const struct device_ops *const device_table[] = { &virtio_console_ops, &console_ops, &net_pairs_ops, &net_ops, &block_ops, &vsock_ops, &rng_ops, &balloon_ops, NULL };
+const struct device_ops *const device_table[] = { &console_ops, &net_ops, &block_ops, &vsock_ops, &rng_ops, &balloon_ops, NULL };
 
 #define ROUNDS 8 /* of one queue, before other descriptors get their turn */
+#define TURN_BYTES (8u << 20) /* of one device in a turn of the loop: some milliseconds; one chain may go beyond */
 
-static const struct device_ops *find_ops(const struct device_config *config)
+static const struct device_ops *find_ops(enum lv_device_type type)
 {
-	for (unsigned i = 0; device_table[i]; i++) {
-		const struct device_ops *ops = device_table[i];
-
-		if (ops->type == config->type && (!ops->accepts || ops->accepts(config)))
-			return ops;
-	}
+	for (unsigned i = 0; device_table[i]; i++)
+		if (device_table[i]->type == type)
+			return device_table[i];
 	return NULL;
 }
 
@@ -26,15 +24,14 @@ void devices_init(struct devices *set, struct loop *loop)
 {
 	set->loop = loop;
 	set->mem = NULL;
+	set->transport = &page_transport;
+	set->transport_context = NULL;
+	set->page = NULL;
 	set->shared = NULL;
-	set->interrupt = NULL;
-	set->interrupt_context = NULL;
 	set->wake = NULL;
 	set->wake_context = NULL;
-	set->balloon_told = NULL;
-	set->balloon_context = NULL;
 	set->count = 0;
-	set->abandoned = false;
+	set->abandoned = set->paused = false;
 }
 
 static void bell_rung(void *context, uint32_t events)
@@ -45,7 +42,7 @@ static void bell_rung(void *context, uint32_t events)
 	if (read(device->bell.fd, &count, sizeof(count)) != sizeof(count))
 		return;
 	device->stats.doorbells++;
-	for (unsigned i = 0; i < device->ops->queues && !device_broken(device); i++)
+	for (unsigned i = 0; i < device->queues && !device_broken(device); i++)
 		device_run(device, i);
 }
 
@@ -72,11 +69,19 @@ static void device_free(struct device *device)
 	free(device);
 }
 
+void device_add_queue(struct device *device, unsigned size, unsigned slot)
+{
+	unsigned i = device->queues++;
+
+	device->queue_size[i] = size;
+	device->queue_slot[i] = slot;
+}
+
 int devices_add(struct devices *set, const struct device_config *config, const char **error)
 {
-	const struct device_ops *ops = find_ops(config);
+	const struct device_ops *ops = find_ops(config->type);
 	struct device *device;
-	int r;
+	int err;
 
 	*error = "device";
 	if (!ops || set->count == LV_MAX_DEVICES) {
@@ -87,62 +92,16 @@ int devices_add(struct devices *set, const struct device_config *config, const c
 	if (!device)
 		return -ENOMEM;
 	*error = ops->failure;
-	r = ops->init(device, config);
-	if (!r) {
+	err = ops->init(device, config);
+	if (!err) {
 		device->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		r = device->bell.fd < 0 ? -errno : 0;
+		err = device->bell.fd < 0 ? -errno : 0;
 	}
-	if (r)
+	if (err)
 		device_free(device);
 	else
 		set->device[set->count++] = device;
-	return r;
-}
-
-static int place_rings(struct device *device, struct lv_device *entry,
-		       gpa_t (*alloc)(void *context, size_t size, size_t align), void *context)
-{
-	const struct device_ops *ops = device->ops;
-	size_t bytes = 0;
-	gpa_t at;
-
-	if (!ops->describe || ops->queues > LV_MAX_QUEUES)
-		return -ENOTSUP; /* for Linux only */
-	for (unsigned i = 0; i < ops->queues; i++)
-		bytes += queue_bytes(ops->queue_size[i]);
-	at = alloc(context, bytes, QUEUE_ALIGN);
-	if (at == (gpa_t)-1)
-		return -ENOMEM;
-	for (unsigned i = 0; i < ops->queues; i++, at += queue_bytes(ops->queue_size[i - 1])) {
-		struct queue_layout layout = queue_layout(at, ops->queue_size[i]);
-		int r = queue_init(&device->queue[i], device->set->mem, &layout, ops->queue_size[i]);
-
-		if (r)
-			return r;
-		entry->queue[i] = (struct lv_queue){ .desc = layout.desc, .driver = layout.driver, .device = layout.device,
-						     .size = ops->queue_size[i], .bell = 4 * device->index };
-	}
-	return 0;
-}
-
-int devices_describe(struct devices *set, struct lv_device_page *page,
-		     gpa_t (*alloc)(void *context, size_t size, size_t align), void *context)
-{
-	for (unsigned i = 0; i < set->count; i++) {
-		struct device *device = set->device[i];
-		struct lv_device *entry = &page->device[i];
-		int r = place_rings(device, entry, alloc, context);
-
-		if (r)
-			return r;
-		entry->type = device->ops->type;
-		entry->queues = device->ops->queues;
-		device->ops->describe(device, entry);
-		entry->features = device->features;
-		device->entry = entry;
-	}
-	page->device_count = set->count;
-	return 0;
+	return err;
 }
 
 unsigned devices_bells(const struct devices *set, struct device_bell *bell)
@@ -156,12 +115,12 @@ int devices_start(struct devices *set)
 {
 	for (unsigned i = 0; i < set->count; i++) {
 		struct device *device = set->device[i];
-		int r = loop_update(set->loop, &device->bell, EPOLLIN);
+		int err = loop_update(set->loop, &device->bell, EPOLLIN);
 
-		if (!r)
-			r = device->ops->start(device);
-		if (r)
-			return r;
+		if (!err)
+			err = device->ops->start(device);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -193,16 +152,25 @@ void devices_abandon(struct devices *set)
 	set->abandoned = true;
 }
 
+static void device_pause(struct device *device, bool on)
+{
+	if (on)
+		device->ran = runs(device);
+	if (!device->ran || device_broken(device))
+		return;
+	if (loop_update(device->set->loop, &device->bell, on ? 0 : EPOLLIN))
+		device_break(device, "its doorbell cannot be watched");
+	else
+		device->ops->pause(device, on);
+}
+
 void devices_pause(struct devices *set, bool on)
 {
-	for (unsigned i = 0; i < set->count; i++) {
-		struct device *device = set->device[i];
-
-		if (device_broken(device))
-			continue;
-		loop_update(set->loop, &device->bell, on ? 0 : EPOLLIN);
-		device->ops->pause(device, on);
-	}
+	if (set->paused == on)
+		return;
+	set->paused = on;
+	for (unsigned i = 0; i < set->count; i++)
+		device_pause(set->device[i], on);
 }
 
 void devices_free(struct devices *set)
@@ -226,12 +194,39 @@ struct device *devices_find(const struct devices *set, enum lv_device_type type)
 	return NULL;
 }
 
+struct device_rights devices_rights(const struct devices *set)
+{
+	struct device_rights rights = { 0 };
+
+	for (unsigned i = 0; i < set->count; i++)
+		if (set->device[i]->ops->rights)
+			set->device[i]->ops->rights(set->device[i], &rights);
+	return rights;
+}
+
+/* ---- for devices ---- */
+
 void device_kick(struct device *device)
 {
 	uint64_t one = 1;
 
 	if (write(device->bell.fd, &one, sizeof(one)) < 0)
 		return; /* the counter is full: the bell rings anyway */
+}
+
+static void spend(struct device *device, uint64_t bytes)
+{
+	if (device->turn != device->set->loop->turns) {
+		device->turn = device->set->loop->turns;
+		device->turn_bytes = 0;
+	}
+	device->turn_bytes += bytes;
+}
+
+/* It has had its share of this turn: others come first. */
+static bool spent(const struct device *device)
+{
+	return device->turn == device->set->loop->turns && device->turn_bytes >= TURN_BYTES;
 }
 
 void device_run(struct device *device, unsigned queue)
@@ -244,60 +239,36 @@ void device_run(struct device *device, unsigned queue)
 			return;
 		if (!queue_notify_on(q))
 			return;
+		if (spent(device))
+			break;
 	}
 	device_kick(device); /* a guest that keeps us busy: others get their turn first */
-}
-
-/* The guest sets need_wake, then looks at its rings once more; we publish, then look at need_wake. */
-static void wake_guest(struct device *device)
-{
-	struct devices *set = device->set;
-
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	set->shared->resched = 1;
-	if (!set->shared->need_wake)
-		return;
-	device->stats.wakes++;
-	set->wake(set->wake_context);
-}
-
-static void tell(struct device *device)
-{
-	struct devices *set = device->set;
-
-	if (!set->interrupt) {
-		wake_guest(device);
-		return;
-	}
-	device->stats.wakes++;
-	set->interrupt(set->interrupt_context, device, false);
 }
 
 void device_publish(struct device *device, unsigned queue)
 {
 	if (queue_publish(&device->queue[queue]))
-		tell(device);
+		device->set->transport->notify(device, false);
 }
 
 void device_publish_all(struct device *device)
 {
 	bool wanted = false;
 
-	for (unsigned i = 0; i < device->ops->queues; i++)
+	for (unsigned i = 0; i < device->queues; i++)
 		wanted |= queue_publish(&device->queue[i]);
 	if (wanted)
-		tell(device);
+		device->set->transport->notify(device, false);
 }
 
 void device_reconfigured(struct device *device)
 {
-	if (device->set->interrupt)
-		device->set->interrupt(device->set->interrupt_context, device, true);
+	device->set->transport->notify(device, true);
 }
 
 static void count(struct device *device, unsigned queue, int requests, int64_t bytes)
 {
-	unsigned slot = device->ops->stats_slot ? device->ops->stats_slot[queue] : queue;
+	unsigned slot = device->queue_slot[queue];
 
 	if (slot >= LV_MAX_QUEUES)
 		return;
@@ -307,13 +278,20 @@ static void count(struct device *device, unsigned queue, int requests, int64_t b
 
 int device_pop(struct device *device, unsigned queue, struct chain *chain)
 {
-	int r = queue_pop(&device->queue[queue], chain);
+	int n;
 
-	if (r < 0)
+	if (spent(device)) {
+		if (queue_ready(&device->queue[queue]))
+			device_kick(device);
+		return 0;
+	}
+	n = queue_pop(&device->queue[queue], chain);
+	if (n < 0)
 		device_break(device, device->queue[queue].broken);
-	if (r <= 0)
+	if (n <= 0)
 		return 0;
 	count(device, queue, 1, chain->read_len);
+	spend(device, chain->read_len);
 	return 1;
 }
 
@@ -326,7 +304,14 @@ void device_unpop(struct device *device, unsigned queue, uint32_t read_len)
 void device_push(struct device *device, unsigned queue, uint16_t head, uint32_t written)
 {
 	count(device, queue, 0, written);
+	spend(device, written);
 	queue_push(&device->queue[queue], head, written);
+}
+
+void device_note(struct device *device, const char *what)
+{
+	if (!device->stats.error[0])
+		strncpy(device->stats.error, what, sizeof(device->stats.error) - 1);
 }
 
 void device_break(struct device *device, const char *reason)
@@ -337,9 +322,6 @@ void device_break(struct device *device, const char *reason)
 	strncpy(device->stats.error, reason, sizeof(device->stats.error) - 1);
 	loop_update(device->set->loop, &device->bell, 0);
 	device->ops->pause(device, true);
-	device_reconfigured(device);
-	if (!device->entry || !device->set->shared)
-		return;
-	__atomic_store_n(&device->entry->features, device->features | LV_DEVICE_NEEDS_RESET, __ATOMIC_RELEASE);
-	wake_guest(device);
+	device->set->transport->notify(device, true);
+	device->set->transport->broken(device);
 }

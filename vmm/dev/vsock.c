@@ -12,8 +12,10 @@
 
 #include "base/clock.h"
 #include "vmm/dev/vsock.h"
+#include "vmm/state/stream.h"
 
 #define QUEUE_SIZE 256
+#define EVENT_SIZE 8
 #define HEADER ((uint32_t)sizeof(struct virtio_vsock_hdr))
 #define PACKET_MAX (64u << 10)
 #define REPORT_NS 5000000 /* until the guest hears that a packet was taken, if it hears nothing else */
@@ -51,17 +53,7 @@ static unsigned behind_header(const struct chain *chain, struct iovec *part, uin
 
 static void put_header(const struct chain *chain, const struct virtio_vsock_hdr *header)
 {
-	const char *from = (const char *)header;
-	size_t left = HEADER;
-
-	for (unsigned i = 0; left; i++) {
-		const struct iovec *iov = &chain_writable(chain)[i];
-		size_t n = iov->iov_len < left ? iov->iov_len : left;
-
-		memcpy(iov->iov_base, from, n);
-		from += n;
-		left -= n;
-	}
+	chain_copy_out(chain, 0, header, HEADER);
 }
 
 static uint32_t read_payload(struct vsock_conn *conn, const struct chain *chain)
@@ -367,6 +359,9 @@ static int vsock_init(struct device *device, const struct device_config *config)
 	struct vsock *vsock = vsock_of(device);
 	int flags = fcntl(config->vsock.listener, F_GETFL);
 
+	device_add_queue(device, QUEUE_SIZE, VSOCK_RX);
+	device_add_queue(device, QUEUE_SIZE, VSOCK_TX);
+	device_add_queue(device, EVENT_SIZE, VSOCK_EVENT);
 	vsock->cid = config->vsock.cid;
 	vsock->outgoing = config->vsock.outgoing;
 	vsock->listener = (struct loop_watch){ .fd = config->vsock.listener, .ready = vsock_accept, .context = vsock };
@@ -400,12 +395,26 @@ static int vsock_start(struct device *device)
 	return 0;
 }
 
+/* The one event there is: connections are gone, since the guest is on another host, or in another time (virtio 1.2, 5.10.6.7). */
+static bool event_process(struct vsock *vsock)
+{
+	const struct virtio_vsock_event event = { .id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET };
+	struct chain *chain = &vsock->device.set->chain;
+
+	if (!vsock->moved || vsock->paused || !device_pop(&vsock->device, VSOCK_EVENT, chain))
+		return vsock->moved && !vsock->paused; /* its other buffers wait */
+	vsock->moved = false;
+	device_push(&vsock->device, VSOCK_EVENT, chain->head, chain_copy_out(chain, 0, &event, sizeof(event)));
+	device_publish(&vsock->device, VSOCK_EVENT);
+	return false;
+}
+
 static bool vsock_process(struct device *device, unsigned queue)
 {
 	struct vsock *vsock = vsock_of(device);
 
 	if (queue == VSOCK_EVENT)
-		return false; /* for the news of a migration; its buffers wait */
+		return event_process(vsock);
 	return queue == VSOCK_RX ? rx_process(vsock) : tx_process(vsock);
 }
 
@@ -422,7 +431,7 @@ static void vsock_pause(struct device *device, bool on)
 	vsock_listener_watch(vsock);
 	for (struct vsock_conn *conn = vsock->all; conn; conn = conn->next)
 		vsock_conn_watch(conn);
-	for (unsigned i = 0; !on && i < VSOCK_EVENT; i++)
+	for (unsigned i = 0; !on && i < VSOCK_QUEUES; i++)
 		device_run(device, i);
 }
 
@@ -443,6 +452,42 @@ static bool vsock_drain(struct device *device)
 	return true;
 }
 
+/* No chain is kept between two calls; what was taken is told, with the other rings. */
+static void vsock_quiesce(struct device *device)
+{
+}
+
+#define VSOCK_TAG STREAM_TAG("VSOC")
+#define VSOCK_VERSION 1
+
+/* The guest's address. Connections end here: their other ends are processes of this host. */
+static int vsock_save(const struct device *device, struct stream *stream)
+{
+	stream_begin(stream, VSOCK_TAG, VSOCK_VERSION);
+	stream_put64(stream, ((const struct vsock *)device)->cid);
+	return stream_end(stream);
+}
+
+/* The guest is told of another address by the same event. */
+static int vsock_load(struct device *device, struct stream *stream)
+{
+	stream_begin(stream, VSOCK_TAG, VSOCK_VERSION);
+	stream_get64(stream);
+	int err = stream_end(stream);
+	if (!err)
+		vsock_of(device)->moved = true;
+	return err;
+}
+
+static void vsock_rights(const struct device *device, struct device_rights *rights)
+{
+	const struct vsock *vsock = (const struct vsock *)device;
+
+	rights->descriptors += VSOCK_CONNECTIONS;
+	rights->accepts |= vsock->listener.fd >= 0;
+	rights->dials |= vsock->outgoing;
+}
+
 static void vsock_free(struct device *device)
 {
 	struct vsock *vsock = vsock_of(device);
@@ -459,14 +504,16 @@ const struct device_ops vsock_ops = {
 	.name = "vsock",
 	.failure = "vsock device (it wants a listening Unix stream socket)",
 	.size = sizeof(struct vsock),
-	.queues = VSOCK_QUEUES,
-	.queue_size = { QUEUE_SIZE, QUEUE_SIZE, 8 },
 	.init = vsock_init,
 	.start = vsock_start,
 	.process = vsock_process,
 	.pause = vsock_pause,
 	.reset = vsock_reset,
 	.drain = vsock_drain,
+	.quiesce = vsock_quiesce,
+	.save = vsock_save,
+	.load = vsock_load,
+	.rights = vsock_rights,
 	.offer = vsock_offer,
 	.configuration = vsock_configuration,
 	.free = vsock_free,

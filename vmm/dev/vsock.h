@@ -54,6 +54,7 @@ struct vsock {
 	uint64_t cid;
 	bool outgoing; /* the guest may connect to sockets of the host */
 	bool running, paused;
+	bool moved;    /* it was loaded elsewhere: the guest has yet to hear that its connections are gone */
 	bool stalled;  /* the transmit queue waits until replies have gone */
 	bool no_descriptors; /* accept failed: the listener is left alone until the alarm */
 	struct loop_watch listener;

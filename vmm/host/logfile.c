@@ -7,20 +7,21 @@ void logfile_init(struct logfile *log, int fd)
 {
 	off_t end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
 
-	log->fd = end < 0 ? -1 : fd;
-	log->end = end < 0 ? 0 : end;
+	*log = (struct logfile){ .fd = end < 0 ? -1 : fd, .end = end < 0 ? 0 : end };
 }
 
-static void cut(struct logfile *log)
+/* Keeps the last bytes: they move to the front, into blocks that the file has, so that it goes in a full file system too. */
+static void cut(struct logfile *log, uint64_t keep)
 {
 	char buffer[16384];
-	uint64_t from = log->end - LOGFILE_LIMIT / 2, to = 0;
+	uint64_t from = log->end - keep, to = 0;
 
 	while (from < log->end) {
-		ssize_t n = pread(log->fd, buffer, sizeof(buffer), from);
+		size_t want = sizeof(buffer) < log->end - from ? sizeof(buffer) : log->end - from;
+		ssize_t n = pread(log->fd, buffer, want, from);
 
 		if (n <= 0 || pwrite(log->fd, buffer, n, to) != n)
-			break;
+			return; /* what is at its end stays there */
 		from += n;
 		to += n;
 	}
@@ -28,15 +29,48 @@ static void cut(struct logfile *log)
 		log->end = to;
 }
 
-void logfile_write(struct logfile *log, const void *data, size_t len)
+static size_t append(struct logfile *log, const char *data, size_t len)
 {
-	ssize_t n;
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pwrite(log->fd, data + done, len - done, log->end);
+
+		if (n <= 0)
+			break;
+		log->end += n;
+		done += n;
+	}
+	return done;
+}
+
+static void write_part(struct logfile *log, const char *data, size_t len)
+{
+	size_t done = append(log, data, len);
+
+	if (done == len)
+		return;
+	/* No room on the host: the newest is what anybody will look for, so the older half makes room. */
+	log->full = true;
+	cut(log, log->end / 2);
+	append(log, data + done, len - done);
+}
+
+void logfile_write(struct logfile *log, const struct iovec *part, unsigned parts)
+{
+	uint64_t total = 0, skip;
 
 	if (log->fd < 0)
 		return;
-	if (log->end + len > LOGFILE_LIMIT && log->end >= LOGFILE_LIMIT / 2)
-		cut(log);
-	n = pwrite(log->fd, data, len, log->end);
-	if (n > 0)
-		log->end += n;
+	for (unsigned i = 0; i < parts; i++)
+		total += part[i].iov_len;
+	skip = total > LOGFILE_LIMIT / 2 ? total - LOGFILE_LIMIT / 2 : 0;
+	if (log->end + total - skip > LOGFILE_LIMIT)
+		cut(log, LOGFILE_LIMIT / 2);
+	for (unsigned i = 0; i < parts; i++) {
+		uint64_t over = skip < part[i].iov_len ? skip : part[i].iov_len;
+
+		skip -= over;
+		write_part(log, (const char *)part[i].iov_base + over, part[i].iov_len - over);
+	}
 }

@@ -7,19 +7,24 @@
 #ifndef LV_VMM_HOST_LOGFILE_H
 #define LV_VMM_HOST_LOGFILE_H
 
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #define LOGFILE_LIMIT (16u << 20)
 
 struct logfile {
 	int fd; /* -1: none. Read-write, not O_APPEND. */
 	uint64_t end;
+	bool full; /* the host had no room for some of it, so older output was dropped before its time */
 };
 
 /* Goes on after what is already in the file. */
 void logfile_init(struct logfile *log, int fd);
-/* A full disk loses log lines, never the VM: errors are ignored. */
-void logfile_write(struct logfile *log, const void *data, size_t len);
+/*
+ * Of one write no more than the last half of the limit is kept. A full disk loses the older half of what is there, not what
+ * is new; what does not fit even then is lost, never the VM.
+ */
+void logfile_write(struct logfile *log, const struct iovec *part, unsigned parts);
 
 #endif

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/state/stream.h"
+
 #define MAGIC 0x74726976  /* "virt" */
 #define VENDOR 0x4d56544c /* "LTVM" */
 #define VERSION 2
@@ -20,13 +22,22 @@ static uint64_t offered(const struct mmio_transport *t)
 	return OUR_FEATURES | (t->device->ops->offer ? t->device->ops->offer(t->device) : 0);
 }
 
-static void interrupt(void *context, struct device *device, bool configuration)
+static struct mmio_transport *transport_of(const struct device *device)
 {
-	struct mmio_bus *bus = context;
-	struct mmio_transport *t = &bus->transport[device->index];
+	struct mmio_bus *bus = device->set->transport_context;
+
+	return &bus->transport[device->index];
+}
+
+static void notify(struct device *device, bool configuration)
+{
+	struct mmio_bus *bus = device->set->transport_context;
+	struct mmio_transport *t = transport_of(device);
 
 	if (configuration)
 		t->generation++;
+	else
+		device->stats.wakes++;
 	atomic_fetch_or(&t->interrupt, configuration ? INTERRUPT_CONFIG : INTERRUPT_QUEUE);
 	if (bus->raise)
 		bus->raise(bus->raise_context, device->index);
@@ -40,8 +51,13 @@ void mmio_bus_init(struct mmio_bus *bus, struct devices *set, const int *irq_fd)
 	bus->raise = NULL;
 	for (unsigned i = 0; i < set->count; i++)
 		bus->transport[i] = (struct mmio_transport){ .device = set->device[i], .irq_fd = irq_fd ? irq_fd[i] : -1 };
-	set->interrupt = interrupt;
-	set->interrupt_context = bus;
+	set->transport = &mmio_transport;
+	set->transport_context = bus;
+}
+
+/* The status register says it. */
+static void broken(struct device *device)
+{
 }
 
 /* ---- status ---- */
@@ -61,7 +77,7 @@ static void stop(struct mmio_transport *t)
 static void reset(struct mmio_transport *t)
 {
 	stop(t);
-	for (unsigned i = 0; i < t->device->ops->queues; i++)
+	for (unsigned i = 0; i < t->device->queues; i++)
 		queue_reset(&t->device->queue[i]);
 	t->device->stats.needs_reset = 0;
 	t->device->features = 0;
@@ -111,7 +127,7 @@ static void write_status(struct mmio_transport *t, uint32_t status)
 
 static unsigned queue_max(const struct mmio_transport *t)
 {
-	return t->queue_select < t->device->ops->queues ? t->device->ops->queue_size[t->queue_select] : 0;
+	return t->queue_select < t->device->queues ? t->device->queue_size[t->queue_select] : 0;
 }
 
 static void set_ready(struct mmio_transport *t, uint32_t value)
@@ -282,3 +298,69 @@ void mmio_read(struct mmio_bus *bus, unsigned index, uint32_t offset, uint8_t *d
 	}
 	loop_unlock(t->device->set->loop);
 }
+
+/* ---- state ---- */
+
+#define MMIO_TAG STREAM_TAG("MMIO")
+#define MMIO_VERSION 1
+
+static int save(const struct device *device, struct stream *stream)
+{
+	const struct mmio_transport *t = transport_of(device);
+
+	stream_begin(stream, MMIO_TAG, MMIO_VERSION);
+	stream_put32(stream, t->status);
+	stream_put32(stream, t->features_select);
+	stream_put32(stream, t->driver_select);
+	stream_put32(stream, t->queue_select);
+	stream_put32(stream, t->generation);
+	stream_put32(stream, atomic_load(&t->interrupt));
+	stream_put64(stream, t->driver_features);
+	stream_put8(stream, t->running);
+	for (unsigned i = 0; i < device->queues; i++) {
+		stream_put64(stream, t->queue[i].at.desc);
+		stream_put64(stream, t->queue[i].at.driver);
+		stream_put64(stream, t->queue[i].at.device);
+		stream_put32(stream, t->queue[i].size);
+		stream_put8(stream, t->queue[i].ready);
+	}
+	return stream_end(stream);
+}
+
+static void load_registers(struct mmio_transport *t, struct stream *stream)
+{
+	t->status = stream_get32(stream);
+	t->features_select = stream_get32(stream);
+	t->driver_select = stream_get32(stream);
+	t->queue_select = stream_get32(stream);
+	t->generation = stream_get32(stream);
+	atomic_init(&t->interrupt, stream_get32(stream));
+	t->driver_features = stream_get64(stream);
+	t->running = stream_get_bool(stream);
+	for (unsigned i = 0; i < t->device->queues; i++) {
+		t->queue[i].at.desc = stream_get64(stream);
+		t->queue[i].at.driver = stream_get64(stream);
+		t->queue[i].at.device = stream_get64(stream);
+		t->queue[i].size = stream_get32(stream);
+		t->queue[i].ready = stream_get_bool(stream);
+	}
+}
+
+/* What a driver could not have brought about is refused; what the host offers less now, too. */
+static int load(struct device *device, struct stream *stream)
+{
+	struct mmio_transport *own = transport_of(device), t = { .device = device, .irq_fd = own->irq_fd };
+
+	stream_begin(stream, MMIO_TAG, MMIO_VERSION);
+	load_registers(&t, stream);
+	int err = stream_end(stream);
+	if (err)
+		return err;
+	if (t.status & ~(0xffu & ~NEEDS_RESET) || t.queue_select >= DEVICE_MAX_QUEUES || (t.running && t.driver_features & ~offered(&t)))
+		return stream_refuse(stream);
+	t.was_started = t.running;
+	*own = t;
+	return 0;
+}
+
+const struct transport_ops mmio_transport = { .notify = notify, .broken = broken, .save = save, .load = load };

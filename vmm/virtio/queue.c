@@ -5,6 +5,8 @@
 #include <linux/virtio_ring.h>
 #include <string.h>
 
+#include "vmm/state/stream.h"
+
 /* A look into memory that the guest changes at will: exactly one read, and no way for the compiler to look again. */
 #define READ_SHARED(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 
@@ -41,6 +43,7 @@ int queue_init(struct queue *queue, const struct mem *mem, const struct queue_la
 	if (!size || size > QUEUE_MAX || (size & (size - 1)) || at->desc % 16 || at->driver % 2 || at->device % 4)
 		return -EINVAL;
 	queue->mem = mem;
+	queue->at = *at;
 	queue->size = size;
 	queue->desc = mem_at(mem, at->desc, size * sizeof(struct vring_desc));
 	/* Each ring ends with the index that the other side may set for EVENT_IDX. */
@@ -56,6 +59,51 @@ int queue_init(struct queue *queue, const struct mem *mem, const struct queue_la
 void queue_reset(struct queue *queue)
 {
 	*queue = (struct queue){ 0 };
+}
+
+#define QUEUE_TAG STREAM_TAG("QUEU")
+#define QUEUE_VERSION 1
+
+int queue_save(const struct queue *queue, struct stream *stream)
+{
+	if (queue->next_used != queue->published)
+		return -EINVAL;
+	stream_begin(stream, QUEUE_TAG, QUEUE_VERSION);
+	stream_put16(stream, queue->size);
+	stream_put64(stream, queue->at.desc);
+	stream_put64(stream, queue->at.driver);
+	stream_put64(stream, queue->at.device);
+	stream_put16(stream, queue->next_avail);
+	stream_put16(stream, queue->published);
+	stream_put8(stream, queue->interrupts);
+	stream_put8(stream, queue->event_idx);
+	return stream_end(stream);
+}
+
+int queue_load(struct queue *queue, const struct mem *mem, unsigned size_max, struct stream *stream)
+{
+	struct queue_layout at;
+	struct queue loaded = { 0 };
+
+	stream_begin(stream, QUEUE_TAG, QUEUE_VERSION);
+	uint16_t size = stream_get16(stream);
+	at.desc = stream_get64(stream);
+	at.driver = stream_get64(stream);
+	at.device = stream_get64(stream);
+	uint16_t next_avail = stream_get16(stream), published = stream_get16(stream);
+	bool interrupts = stream_get_bool(stream), event_idx = stream_get_bool(stream);
+	int err = stream_end(stream);
+	if (err)
+		return err;
+	if (size > size_max || (size && queue_init(&loaded, mem, &at, size)))
+		return stream_refuse(stream);
+	loaded.next_avail = next_avail;
+	loaded.next_used = loaded.published = published;
+	loaded.interrupts = interrupts;
+	loaded.event_idx = event_idx;
+	loaded.quiet = size; /* what the driver was told is not known here: it is told again */
+	*queue = loaded;
+	return 0;
 }
 
 static int queue_break(struct queue *queue, const char *reason)
@@ -179,6 +227,35 @@ bool chain_take(struct chain *chain, void *to, size_t n)
 	}
 	chain->read_len -= got;
 	return got == n;
+}
+
+size_t chain_copy_in(const struct chain *chain, size_t at, void *to, size_t n)
+{
+	size_t done = 0;
+
+	for (unsigned i = 0; i < chain->readable && done < n; i++) {
+		size_t size = chain->iov[i].iov_len, skip = at < size ? at : size, part = size - skip < n - done ? size - skip : n - done;
+
+		memcpy((char *)to + done, (const char *)chain->iov[i].iov_base + skip, part);
+		at -= skip;
+		done += part;
+	}
+	return done;
+}
+
+size_t chain_copy_out(const struct chain *chain, size_t at, const void *from, size_t n)
+{
+	size_t done = 0;
+
+	for (unsigned i = 0; i < chain->writable && done < n; i++) {
+		const struct iovec *iov = chain_writable(chain) + i;
+		size_t skip = at < iov->iov_len ? at : iov->iov_len, part = iov->iov_len - skip < n - done ? iov->iov_len - skip : n - done;
+
+		memcpy((char *)iov->iov_base + skip, (const char *)from + done, part);
+		at -= skip;
+		done += part;
+	}
+	return done;
 }
 
 void queue_unpop(struct queue *queue, unsigned n)

@@ -20,9 +20,15 @@
  */
 #define QUEUE_CHAIN_BYTES (32u << 20)
 
+struct stream;
 struct vring_desc;
 struct vring_avail;
 struct vring_used;
+
+/* Guest memory of one queue: descriptor table, available ring, used ring. */
+struct queue_layout {
+	gpa_t desc, driver, device;
+};
 
 /* All zero: not set up. Nothing comes out of such a queue, and nothing happens to it. */
 struct queue {
@@ -30,6 +36,7 @@ struct queue {
 	const struct vring_desc *desc;
 	struct vring_avail *avail;
 	struct vring_used *used;
+	struct queue_layout at; /* what the three above were made of */
 	uint16_t size;
 	uint16_t next_avail; /* the next entry of the available ring to take */
 	uint16_t next_used;  /* the next entry of the used ring to fill; ahead of published until queue_publish */
@@ -51,18 +58,22 @@ struct chain {
 };
 #define chain_writable(chain) ((chain)->iov + (chain)->readable)
 
-/* Guest memory of one queue, from its first byte: descriptor table, available ring, used ring. */
-struct queue_layout {
-	gpa_t desc, driver, device;
-};
 #define QUEUE_ALIGN 16
 size_t queue_bytes(unsigned size);
+/* One after the other from base on. */
 struct queue_layout queue_layout(gpa_t base, unsigned size);
 
 /* size: a power of two of at most QUEUE_MAX. -EINVAL if it is not, or a ring is misaligned or not in guest RAM. */
 int queue_init(struct queue *queue, const struct mem *mem, const struct queue_layout *at, unsigned size);
 /* Not set up any more: guest memory is not touched again. Chains that the device still holds are forgotten by the device. */
 void queue_reset(struct queue *queue);
+
+/*
+ * The state of a queue of which the device holds no chain, and in which all that was pushed is published. Loading makes the
+ * pointers anew from guest addresses, so what is read is checked as if the driver had said it. 0, -EINVAL or the stream's error.
+ */
+int queue_save(const struct queue *queue, struct stream *stream);
+int queue_load(struct queue *queue, const struct mem *mem, unsigned size_max, struct stream *stream);
 
 /*
  * Takes the next chain: 1; 0 if there is none; -EPROTO if the driver broke a rule: queue->broken says which, and
@@ -72,6 +83,13 @@ int queue_pop(struct queue *queue, struct chain *chain);
 
 /* Cuts the first n readable bytes off the chain, copying them out; answers whether there were so many. */
 bool chain_take(struct chain *chain, void *to, size_t n);
+
+/*
+ * Copies bytes out of the readable parts, from the at-th on, or into the writable ones; answers how many there were or had
+ * room.
+ */
+size_t chain_copy_in(const struct chain *chain, size_t at, void *to, size_t n);
+size_t chain_copy_out(const struct chain *chain, size_t at, const void *from, size_t n);
 
 /* Gives the last n popped chains back to the available ring, untouched. */
 void queue_unpop(struct queue *queue, unsigned n);

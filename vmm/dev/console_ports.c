@@ -11,9 +11,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "vmm/dev/streams.h"
+#include "vmm/dev/console_kind.h"
 
 enum { PORT_TERMINAL, PORT_STDIN, PORT_STDOUT, PORT_STDERR, PORTS };
+static_assert(PORTS == CONSOLE_PORTS, "as many as there is room for");
 #define CONTROL_RX 2 /* host to guest */
 #define CONTROL_TX 3
 #define CONTROL_SIZE 8
@@ -25,20 +26,7 @@ enum { /* messages that a port still has to get, in the order in which it gets t
 	TELL_OPEN = 4, /* before the name: who sees a name may rely on the port being connected */
 	TELL_NAME = 8,
 	TELL_SIZE = 16,
-	TELLS = 5,
-};
-
-struct port {
-	bool guest_ready, guest_open;
-	bool host_open;
-	uint8_t tell;
-};
-
-struct console {
-	struct streams streams;
-	bool terminal; /* the monitor's 0 and 1 are port 0, not the streams */
-	uint16_t rows, columns; /* 0: not known */
-	struct port port[PORTS];
+	TELLS = CONSOLE_TELLS,
 };
 
 struct message {
@@ -48,11 +36,6 @@ struct message {
 };
 
 static const char *const port_name[PORTS] = { NULL, "lightvm.stdin", "lightvm.stdout", "lightvm.stderr" };
-
-static struct console *console_of(struct device *device)
-{
-	return (struct console *)device;
-}
 
 /* Ports 0, 1, 2 ... have the queues 0/1, 4/5, 6/7 ...: behind those of port 0 lie those of control. */
 static unsigned rx_queue(unsigned port)
@@ -107,20 +90,6 @@ static struct message message_make(const struct console *console, unsigned id, u
 	return message;
 }
 
-static uint32_t copy_out(const struct chain *chain, const void *data, uint32_t len)
-{
-	uint32_t done = 0;
-
-	for (unsigned i = 0; i < chain->writable && done < len; i++) {
-		const struct iovec *part = chain_writable(chain) + i;
-		uint32_t n = part->iov_len < len - done ? part->iov_len : len - done;
-
-		memcpy(part->iov_base, (const char *)data + done, n);
-		done += n;
-	}
-	return done;
-}
-
 static bool tell(struct console *console, unsigned id, unsigned what)
 {
 	struct device *device = &console->streams.device;
@@ -129,7 +98,7 @@ static bool tell(struct console *console, unsigned id, unsigned what)
 
 	if (!device_pop(device, CONTROL_RX, chain))
 		return false;
-	device_push(device, CONTROL_RX, chain->head, copy_out(chain, &message, message.size));
+	device_push(device, CONTROL_RX, chain->head, chain_copy_out(chain, 0, &message, message.size));
 	console->port[id].tell &= ~what;
 	return true;
 }
@@ -165,7 +134,7 @@ static void port_close(struct console *console, unsigned id)
 /* ---- input ---- */
 
 /* To the program where it is wanted, else to the terminal. The monitor's own stdin waits for its port. */
-static void direct_input(struct console *console)
+static void choose_input(struct console *console)
 {
 	struct streams *streams = &console->streams;
 	unsigned home = console->terminal ? PORT_TERMINAL : PORT_STDIN;
@@ -174,7 +143,12 @@ static void direct_input(struct console *console)
 	streams_watch_input(streams, false);
 	streams->input_queue = rx_queue(port);
 	streams->own_input = port == home;
-	device_run(&streams->device, streams->input_queue);
+}
+
+static void direct_input(struct console *console)
+{
+	choose_input(console);
+	device_run(&console->streams.device, console->streams.input_queue);
 }
 
 static bool input_process(struct console *console, unsigned queue)
@@ -230,19 +204,6 @@ static void heard(struct console *console, const struct virtio_console_control *
 	}
 }
 
-static size_t copy_in(const struct chain *chain, void *data, size_t len)
-{
-	size_t done = 0;
-
-	for (unsigned i = 0; i < chain->readable && done < len; i++) {
-		size_t n = chain->iov[i].iov_len < len - done ? chain->iov[i].iov_len : len - done;
-
-		memcpy((char *)data + done, chain->iov[i].iov_base, n);
-		done += n;
-	}
-	return done;
-}
-
 static void control_process(struct console *console)
 {
 	struct device *device = &console->streams.device;
@@ -250,7 +211,7 @@ static void control_process(struct console *console)
 
 	for (unsigned n = 0; n < CONTROL_SIZE && device_pop(device, CONTROL_TX, chain); n++) {
 		struct virtio_console_control message;
-		bool whole = copy_in(chain, &message, sizeof(message)) == sizeof(message);
+		bool whole = chain_copy_in(chain, 0, &message, sizeof(message)) == sizeof(message);
 
 		device_push(device, CONTROL_TX, chain->head, 0);
 		if (whole)
@@ -264,12 +225,12 @@ static void discard(struct device *device, unsigned queue)
 {
 	struct chain *chain = &device->set->chain;
 
-	for (unsigned n = 0; n < device->ops->queue_size[queue] && device_pop(device, queue, chain); n++)
+	for (unsigned n = 0; n < device->queue_size[queue] && device_pop(device, queue, chain); n++)
 		device_push(device, queue, chain->head, 0);
 	device_publish(device, queue);
 }
 
-/* ---- device operations ---- */
+/* ---- for the device ---- */
 
 static void output_died(struct streams *streams, struct output *output)
 {
@@ -290,13 +251,6 @@ static void resize(struct streams *streams, uint16_t rows, uint16_t columns)
 		port_tell(console, PORT_TERMINAL, TELL_SIZE);
 }
 
-static const struct stream_ops stream_ops = { output_died, input_ended, resize };
-
-static bool accepts(const struct device_config *config)
-{
-	return config->console.multiport;
-}
-
 static void read_size(struct console *console, int fd)
 {
 	struct winsize size;
@@ -307,12 +261,41 @@ static void read_size(struct console *console, int fd)
 	console->columns = size.ws_col;
 }
 
-static int console_init(struct device *device, const struct device_config *config)
+static bool process(struct streams *streams, unsigned queue)
 {
-	struct console *console = console_of(device);
+	struct console *console = (struct console *)streams;
+	struct output *output = streams_find_output(streams, queue);
+
+	if (output)
+		return streams_output(streams, output);
+	if (queue == CONTROL_RX)
+		return tell_all(console);
+	if (queue == CONTROL_TX)
+		control_process(console);
+	else if (queue % 2)
+		discard(&streams->device, queue);
+	else
+		return input_process(console, queue);
+	return true;
+}
+
+static const struct stream_ops stream_ops = { output_died, input_ended, resize, process };
+
+/* Linux fills the even ones with a page each: no more than is used. Counted as with the library OS, then the terminal both ways. */
+static const struct {
+	uint8_t size, slot;
+} queues[2 * PORTS + 2] = {
+	{ 4, 3 }, { STREAM_OUT_SIZE, 3 }, { CONTROL_SIZE, LV_MAX_QUEUES }, { CONTROL_SIZE, LV_MAX_QUEUES }, { STREAM_IN_SIZE, 0 },
+	{ 2, LV_MAX_QUEUES }, { 2, LV_MAX_QUEUES }, { STREAM_OUT_SIZE, 1 }, { 2, LV_MAX_QUEUES }, { STREAM_OUT_SIZE, 2 },
+};
+
+void console_ports_init(struct console *console, const struct device_config *config)
+{
 	struct streams *streams = &console->streams;
 	bool terminal = config->console.terminal;
 
+	for (unsigned i = 0; i < sizeof(queues) / sizeof(*queues); i++)
+		device_add_queue(&streams->device, queues[i].size, queues[i].slot);
 	console->terminal = terminal;
 	streams_init(streams, &stream_ops, rx_queue(PORT_TERMINAL), config->console.in, config->console.log);
 	streams->own_input = terminal;
@@ -323,92 +306,25 @@ static int console_init(struct device *device, const struct device_config *confi
 		console->port[id].host_open = id != PORT_STDIN || (!terminal && streams->input.source.fd >= 0);
 	if (terminal)
 		read_size(console, config->console.out);
-	return 0;
 }
 
-static uint64_t console_offer(const struct device *device)
+void console_ports_reset(struct console *console)
 {
-	return 1ull << VIRTIO_CONSOLE_F_SIZE | 1ull << VIRTIO_CONSOLE_F_MULTIPORT;
-}
-
-static unsigned console_configuration(const struct device *device, uint8_t *space)
-{
-	const struct console *console = (const struct console *)device;
-	struct virtio_console_config config = { .cols = console->columns, .rows = console->rows, .max_nr_ports = PORTS };
-
-	memcpy(space, &config, sizeof(config));
-	return sizeof(config);
-}
-
-static int console_start(struct device *device)
-{
-	return 0; /* the driver speaks first */
-}
-
-static bool console_process(struct device *device, unsigned queue)
-{
-	struct console *console = console_of(device);
-	struct output *output = streams_find_output(&console->streams, queue);
-
-	if (output)
-		return streams_output(&console->streams, output);
-	if (queue == CONTROL_RX)
-		return tell_all(console);
-	if (queue == CONTROL_TX)
-		control_process(console);
-	else if (queue % 2)
-		discard(device, queue);
-	else
-		return input_process(console, queue);
-	return true;
-}
-
-static void console_pause(struct device *device, bool on)
-{
-	streams_pause((struct streams *)device, on);
-}
-
-static void console_reset(struct device *device)
-{
-	struct console *console = console_of(device);
-
-	streams_reset(&console->streams);
 	for (unsigned id = 0; id < PORTS; id++)
-		console->port[id] = (struct port){ .host_open = console->port[id].host_open };
+		console->port[id] = (struct console_port){ .host_open = console->port[id].host_open };
 	console->streams.input_queue = rx_queue(PORT_TERMINAL);
 	console->streams.own_input = console->terminal;
 }
 
-static bool console_drain(struct device *device)
+void console_ports_loaded(struct console *console, const struct console_port *port)
 {
-	return streams_drain((struct streams *)device);
+	for (unsigned id = 0; id < PORTS; id++) {
+		bool here = console->port[id].host_open;
+
+		console->port[id] = port[id];
+		console->port[id].host_open = here;
+		if (port[id].guest_ready && port[id].host_open != here)
+			console->port[id].tell |= TELL_OPEN;
+	}
+	choose_input(console);
 }
-
-static void console_free(struct device *device)
-{
-	streams_fini((struct streams *)device);
-}
-
-/* stdin, stdout, stderr as with the library OS, then the terminal both ways. */
-static const uint8_t stats_slot[2 * PORTS + 2] = { 3, 3, LV_MAX_QUEUES, LV_MAX_QUEUES, 0, LV_MAX_QUEUES, LV_MAX_QUEUES, 1, LV_MAX_QUEUES, 2 };
-
-const struct device_ops virtio_console_ops = {
-	.type = LV_DEV_CONSOLE,
-	.accepts = accepts,
-	.name = "console",
-	.failure = "console",
-	.size = sizeof(struct console),
-	.queues = 2 * PORTS + 2,
-	/* Linux fills the even ones with a page each: no more than is used. */
-	.queue_size = { 4, STREAM_OUT_SIZE, CONTROL_SIZE, CONTROL_SIZE, STREAM_IN_SIZE, 2, 2, STREAM_OUT_SIZE, 2, STREAM_OUT_SIZE },
-	.stats_slot = stats_slot,
-	.init = console_init,
-	.start = console_start,
-	.process = console_process,
-	.pause = console_pause,
-	.reset = console_reset,
-	.drain = console_drain,
-	.offer = console_offer,
-	.configuration = console_configuration,
-	.free = console_free,
-};

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the two halves of the network device share: net.c is the device, net_pair.c moves the frames of a pair of queues. */
-#ifndef LV_VMM_DEV_NET_H
-#define LV_VMM_DEV_NET_H
+/* One receive and one transmit queue of a network device, and the host's descriptor behind them: moves frames. net.c is the device. */
+#ifndef LV_VMM_DEV_NET_PAIR_H
+#define LV_VMM_DEV_NET_PAIR_H
 
 #include <linux/virtio_net.h>
 
+#include "vmm/dev/net_filter.h"
 #include "vmm/device.h"
 #include "vmm/host/passt.h"
 
@@ -13,18 +14,18 @@
 #define NET_ETHERNET 18 /* header with a VLAN tag */
 #define NET_BIT(feature) (1ull << VIRTIO_NET_F_##feature)
 
-struct net;
-
 struct net_buffer { /* a receive buffer that the guest gave, not yet filled */
 	uint16_t head;
 	struct iovec iov;
 };
 
 struct net_pair {
-	struct net *net;
 	struct device *device;
 	unsigned index; /* its queues are 2 * index and the next */
 	int fd; /* -1: the other side has gone */
+	bool paused;
+	uint32_t frame_max; /* with its header; by the device, before frames move */
+	struct net_filter filter; /* off, if the device sets nothing */
 	bool tx_blocked;
 	bool detached; /* the tap sends it nothing, and the driver does not use it */
 	struct loop_watch watch;
@@ -41,21 +42,13 @@ struct net_pair {
 	struct passt *passt;        /* NULL: tap */
 };
 
-struct net {
-	struct device device;
-	struct lv_net_config config;
-	uint64_t offered;
-	bool paused;
-	uint32_t frame_max; /* with its header */
-	unsigned pairs;
-	struct net_pair pair[]; /* one; NET_PAIRS_MAX of a device with several */
-};
-
 /* Owns fd from now on. */
-void net_pair_init(struct net_pair *pair, struct net *net, unsigned index, int fd);
+void net_pair_init(struct net_pair *pair, struct device *device, unsigned index, int fd);
 int net_pair_open_passt(struct net_pair *pair); /* fd is passt's, not a tap's. 0 or -ENOMEM */
 void net_pair_free(struct net_pair *pair);
 void net_pair_reset(struct net_pair *pair);
+/* Of a pair that is paused: buffers that are not filled go back to the ring; a frame under way is lost. */
+void net_pair_quiesce(struct net_pair *pair);
 
 /* As device_ops.process, of either queue. */
 bool net_pair_receive(struct net_pair *pair);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/dev/net_filter.h"
+
+#include <linux/if_ether.h>
+#include <string.h>
+
+#define TAGS 2 /* of VLANs; frames with more do not pass where the address matters */
+
+static uint16_t get16(const uint8_t *at)
+{
+	return at[0] << 8 | at[1];
+}
+
+static bool is_own(const struct net_filter *filter, const uint8_t *address)
+{
+	return !memcmp(address, &filter->ip, sizeof(filter->ip));
+}
+
+/* A probe for an address that nobody shall have yet comes from no address (RFC 5227). */
+static bool arp_passes(const struct net_filter *filter, const uint8_t *arp, size_t len)
+{
+	static const uint8_t for_ipv4[] = { 0, 1, 8, 0, 6, 4 }, none[4];
+
+	return len >= 28 && !memcmp(arp, for_ipv4, sizeof(for_ipv4)) && !memcmp(arp + 8, filter->mac, sizeof(filter->mac)) &&
+	       (is_own(filter, arp + 14) || !memcmp(arp + 14, none, sizeof(none)));
+}
+
+static bool packet_passes(const struct net_filter *filter, const uint8_t *frame, size_t len)
+{
+	size_t at = 12;
+
+	for (unsigned tags = 0; at + 2 <= len; tags++, at += 4) {
+		uint16_t type = get16(frame + at);
+
+		if (type == ETH_P_ARP)
+			return arp_passes(filter, frame + at + 2, len - at - 2);
+		if (type == ETH_P_IP)
+			return len - at - 2 >= 20 && is_own(filter, frame + at + 2 + 12);
+		if (type == ETH_P_RARP)
+			return false;
+		if (type != ETH_P_8021Q && type != ETH_P_8021AD)
+			return true;
+		if (tags == TAGS)
+			return false;
+	}
+	return false;
+}
+
+bool net_filter_passes(const struct net_filter *filter, const uint8_t *frame, size_t len)
+{
+	static const uint8_t bridges[] = { 0x01, 0x80, 0xc2 }; /* IEEE 802.1Q, 8.6.3: never forwarded, and its relatives */
+
+	if (filter->off)
+		return true;
+	if (len < ETH_HLEN || memcmp(frame + ETH_ALEN, filter->mac, ETH_ALEN) || !memcmp(frame, bridges, sizeof(bridges)))
+		return false;
+	return !filter->ip || packet_passes(filter, frame, len);
+}

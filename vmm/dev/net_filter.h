@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a guest may send to a network that it shares with others: frames under its own address, and, where it was given an IPv4
+ * address, packets and ARP messages under that one. Nothing for the bridge's own protocols (spanning tree, pause frames).
+ * IPv6 has no address that the monitor knows, and passes.
+ */
+#ifndef LV_VMM_DEV_NET_FILTER_H
+#define LV_VMM_DEV_NET_FILTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct net_filter {
+	bool off;
+	uint8_t mac[6];
+	uint32_t ip; /* network byte order; 0: any */
+};
+
+#define NET_FILTER_BYTES 64 /* of a frame's beginning: Ethernet, two VLAN tags, ARP */
+
+/* frame: the first bytes of a frame, as many as there are up to NET_FILTER_BYTES. */
+bool net_filter_passes(const struct net_filter *filter, const uint8_t *frame, size_t len);
+
+#endif
