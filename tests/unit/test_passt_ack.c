@@ -195,6 +195,29 @@ static void test_window(void **state)
 	assert_int_equal(window_of_answer(f, -1), 16384);
 }
 
+/* The guest hears of it when passt has read its SYN,ACK, and not before: what follows must not come to passt in one read. */
+static void test_held(void **state)
+{
+	struct fixture *f = *state;
+	struct frame syn = segment4(SYN | ACK, 7), data = segment4(PSH | ACK, -1);
+	struct iovec iov[] = { { syn.bytes, syn.len }, { data.bytes, data.len } };
+	uint8_t drain[256];
+	const uint8_t *got;
+
+	assert_int_equal(passt_send(&f->passt, &iov[0], 1, syn.len), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(passt_ack_held(&f->passt));
+		nothing_comes(f);
+		peer_sends(f, &data); /* other frames come through */
+		assert_int_equal(passt_send(&f->passt, &iov[1], 1, data.len), 0);
+	}
+	while (recv(f->peer, drain, sizeof(drain), MSG_DONTWAIT) > 0)
+		;
+	assert_false(passt_ack_held(&f->passt));
+	assert_int_equal(passt_receive(&f->passt, &got), 54);
+	nothing_comes(f);
+}
+
 static void test_not_answered(void **state)
 {
 	struct fixture *f = *state;
@@ -266,6 +289,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_v4, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_v6, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_window, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_answered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),

@@ -4,6 +4,7 @@
 #include <linux/virtio_console.h>
 #include <string.h>
 
+#include "vmm/dev/console.h"
 #include "vmm/dev/console_kind.h"
 #include "vmm/state/stream.h"
 
@@ -157,6 +158,28 @@ static void console_rights(const struct device *device, struct device_rights *ri
 static void console_free(struct device *device)
 {
 	streams_fini(&console_of(device)->streams);
+}
+
+/* ---- what others ask ---- */
+
+int console_attach(struct device *device, int in, int out)
+{
+	return streams_attach(&console_of(device)->streams, in, out);
+}
+
+unsigned console_tail(const struct device *device, char *tail, unsigned size)
+{
+	return streams_tail(&((const struct console *)device)->streams, tail, size);
+}
+
+int console_resize(struct device *device, uint16_t rows, uint16_t columns)
+{
+	struct streams *streams = &console_of(device)->streams;
+
+	if (!rows || !columns)
+		return -EINVAL;
+	streams->ops->resize(streams, rows, columns);
+	return 0;
 }
 
 const struct device_ops console_ops = {

@@ -246,6 +246,23 @@ static void patience_over(void *context)
 	device_run(pair->device, rx_of(pair));
 }
 
+/* What the guest sent is answered in passt's place, once passt has read it. */
+static void see_to_answers(struct net_pair *pair)
+{
+	if (frames_wait(pair))
+		device_run(pair->device, rx_of(pair));
+	if (pair->passt && pair->fd >= 0 && !pair->held.deadline && passt_ack_held(pair->passt))
+		loop_timer_set(pair->device->set->loop, &pair->held, clock_now() + PASST_ACK_NS);
+}
+
+static void look_again(void *context)
+{
+	struct net_pair *pair = context;
+
+	if (!pair->paused && !device_broken(pair->device))
+		see_to_answers(pair);
+}
+
 /* ---- guest to host ---- */
 
 static bool agreed(uint8_t gso_type, uint64_t features)
@@ -342,8 +359,7 @@ bool net_pair_send(struct net_pair *pair)
 	net_pair_watch(pair);
 	if (r && r != -EAGAIN)
 		link_down(pair);
-	if (frames_wait(pair)) /* what was sent has been answered in passt's place */
-		device_run(pair->device, rx_of(pair));
+	see_to_answers(pair);
 	return !pair->tx_blocked;
 }
 
@@ -363,6 +379,7 @@ void net_pair_init(struct net_pair *pair, struct device *device, unsigned index,
 {
 	*pair = (struct net_pair){ .device = device, .index = index, .fd = fd, .filter.off = true };
 	pair->patience = (struct loop_timer){ .fire = patience_over, .context = pair };
+	pair->held = (struct loop_timer){ .fire = look_again, .context = pair };
 	pair->watch = (struct loop_watch){ .fd = fd, .ready = host_ready, .context = pair };
 }
 
@@ -408,6 +425,7 @@ void net_pair_free(struct net_pair *pair)
 		close(pair->fd);
 	}
 	loop_timer_set(pair->device->set->loop, &pair->patience, 0);
+	loop_timer_set(pair->device->set->loop, &pair->held, 0);
 	free(pair->overflow);
 	free(pair->passt);
 }

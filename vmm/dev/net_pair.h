@@ -39,6 +39,7 @@ struct net_pair {
 	} pending;
 	struct loop_timer patience; /* for pending */
 	uint8_t *overflow;          /* tap: where the rest of a frame goes that is larger than the buffers; NULL until needed */
+	struct loop_timer held;     /* for an answer in passt's place */
 	struct passt *passt;        /* NULL: tap */
 };
 

@@ -9,11 +9,6 @@
 
 #define CLIENT_PATIENCE 5000000000ull /* ns */
 
-static struct streams *streams_of(struct device *device)
-{
-	return (struct streams *)device;
-}
-
 /* ---- output ---- */
 
 static void tail_add(struct streams *streams, const char *data, size_t len)
@@ -29,9 +24,8 @@ static void tail_add(struct streams *streams, const char *data, size_t len)
 		streams->tail_end = STREAM_TAIL + streams->tail_end % STREAM_TAIL;
 }
 
-unsigned console_tail(const struct device *device, char *tail, unsigned size)
+unsigned streams_tail(const struct streams *streams, char *tail, unsigned size)
 {
-	const struct streams *streams = (const struct streams *)device;
 	unsigned n = streams->tail_end < STREAM_TAIL ? streams->tail_end : STREAM_TAIL;
 
 	n = n < size ? n : size;
@@ -431,9 +425,8 @@ static void client_take(struct streams *streams, struct client *client, int in, 
 	client->input.watch.fd = in;
 }
 
-int console_attach(struct device *device, int in, int out)
+int streams_attach(struct streams *streams, int in, int out)
 {
-	struct streams *streams = streams_of(device);
 	struct client *client = streams->client;
 
 	if (out < 0)
@@ -443,16 +436,6 @@ int console_attach(struct device *device, int in, int out)
 	if (client == streams->client + STREAM_CLIENTS)
 		return -ENOSPC;
 	client_take(streams, client, in, out);
-	device_run(device, streams->input_queue);
-	return 0;
-}
-
-int console_resize(struct device *device, uint16_t rows, uint16_t columns)
-{
-	struct streams *streams = streams_of(device);
-
-	if (!rows || !columns)
-		return -EINVAL;
-	streams->ops->resize(streams, rows, columns);
+	device_run(&streams->device, streams->input_queue);
 	return 0;
 }

@@ -7,7 +7,6 @@
 #ifndef LV_VMM_DEV_STREAMS_H
 #define LV_VMM_DEV_STREAMS_H
 
-#include "vmm/dev/console.h"
 #include "vmm/device.h"
 #include "vmm/host/logfile.h"
 #include "vmm/host/sink.h"
@@ -91,6 +90,10 @@ struct output *streams_find_output(struct streams *streams, unsigned queue); /* 
 bool streams_input_ended(struct streams *streams);
 /* Watches the one descriptor that stdin comes from, if input is wanted. Answers whether it is watched. */
 bool streams_watch_input(struct streams *streams, bool wanted);
+
+/* As console_attach and its like (console.h). */
+int streams_attach(struct streams *streams, int in, int out);
+unsigned streams_tail(const struct streams *streams, char *tail, unsigned size);
 
 void streams_pause(struct streams *streams, bool on);
 void streams_reset(struct streams *streams);

@@ -3,7 +3,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 void passt_init(struct passt *passt, int fd)
@@ -53,15 +55,30 @@ static int whole_frame(const struct passt *passt)
 	return have - sizeof(len) >= len ? (int)len : -EAGAIN;
 }
 
+/* passt has read all that it was sent. */
+static bool is_read(const struct passt *passt)
+{
+	int left;
+
+	return passt->out_from == passt->out_to && (ioctl(passt->fd, SIOCOUTQ, &left) < 0 || !left);
+}
+
+bool passt_ack_held(const struct passt *passt)
+{
+	return passt_ack_waits(&passt->ack) && !is_read(passt);
+}
+
 bool passt_waiting(const struct passt *passt)
 {
-	return passt_ack_waits(&passt->ack) || whole_frame(passt) != -EAGAIN;
+	return (passt_ack_waits(&passt->ack) && is_read(passt)) || whole_frame(passt) != -EAGAIN;
 }
 
 int passt_receive(struct passt *passt, const uint8_t **frame)
 {
-	int len = passt_ack_take(&passt->ack, frame);
+	int len = 0;
 
+	if (passt_ack_waits(&passt->ack) && is_read(passt))
+		len = passt_ack_take(&passt->ack, frame);
 	if (len)
 		return len;
 	while ((len = whole_frame(passt)) == -EAGAIN) {

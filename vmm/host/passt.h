@@ -36,6 +36,13 @@ void passt_init(struct passt *passt, int fd);
  */
 int passt_receive(struct passt *passt, const uint8_t **frame);
 
+/*
+ * True if an answer in passt's place has to wait until passt has read what it was sent last: nothing will announce that, so the
+ * caller asks passt_waiting() again in a while (PASST_ACK_NS).
+ */
+bool passt_ack_held(const struct passt *passt);
+#define PASST_ACK_NS 200000
+
 /* True if a frame was received that passt_receive will return without reading. */
 bool passt_waiting(const struct passt *passt);
 

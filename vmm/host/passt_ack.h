@@ -3,7 +3,8 @@
  * The acknowledgement that some versions of passt (Debian 12's among them) owe: they do not answer a guest's SYN,ACK until
  * the client has sent something, so that a server which speaks first waits for ever for its connection. passt sends a SYN
  * only once the host's side of the connection stands, so a SYN,ACK that passt has taken may be acknowledged in its place; a
- * second ACK, of a passt that sends its own, does no harm.
+ * second ACK, of a passt that sends its own, does no harm. passt must have read the SYN,ACK before the guest hears of it: that
+ * version runs in a circle for ever when it finds a SYN,ACK and the data that follow in one read.
  */
 #ifndef LV_VMM_HOST_PASST_ACK_H
 #define LV_VMM_HOST_PASST_ACK_H
