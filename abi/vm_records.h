@@ -10,7 +10,7 @@
 #include "abi/records.h"
 
 #define LV_VM_RECORDS_MAGIC 0x4356564cu /* "LVVC" */
-#define LV_VM_RECORDS_VERSION 1
+#define LV_VM_RECORDS_VERSION 2
 #define LV_VM_RECORDS_MAX (4u << 20) /* bytes, with the header */
 #define LV_VM_FDS_MAX 64
 #define LV_VM_NET_QUEUES 4
@@ -39,6 +39,7 @@ enum lv_vm_record_type {
 struct lv_vm_machine {
 	uint64_t memory;   /* bytes */
 	uint64_t start_ns; /* CLOCK_MONOTONIC when the command started */
+	uint64_t image_ns; /* the same when the image was found, or packed; 0: not known */
 	int32_t libos, image, kernel, initrd; /* descriptors, as are the following; LV_VM_NO_FD: none */
 	int32_t control; /* listening */
 	int32_t status, log, cpuid;
@@ -46,7 +47,7 @@ struct lv_vm_machine {
 	uint32_t flags;
 	uint32_t uid, gid;
 };
-static_assert(sizeof(struct lv_vm_machine) == 64, "machine record layout");
+static_assert(sizeof(struct lv_vm_machine) == 72, "machine record layout");
 
 struct lv_vm_net {
 	int32_t fd[LV_VM_NET_QUEUES]; /* of a tap, or one stream socket of passt */

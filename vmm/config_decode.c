@@ -53,6 +53,7 @@ static int take_machine(struct decoder *decoder, const struct record *record)
 		err = take_fd(decoder, places[i].place, places[i].fd);
 	c->memory = machine.memory;
 	c->start_ns = machine.start_ns;
+	c->image_ns = machine.image_ns;
 	c->cpus = machine.cpus;
 	c->uid = machine.uid;
 	c->gid = machine.gid;

@@ -45,7 +45,7 @@ static char *want(const struct vm_config *c, const struct monitor_files *files, 
 {
 	struct text out = { 0 };
 	bool is_linux = c->guest.is_linux;
-	text_format(&out, "name %s\nmemory %llu start %llu\n", c->name ? c->name : c->id, (unsigned long long)c->memory, (unsigned long long)start_ns);
+	text_format(&out, "name %s\nmemory %llu start %llu image %llu\n", c->name ? c->name : c->id, (unsigned long long)c->memory, (unsigned long long)start_ns, (unsigned long long)c->image_ns);
 	text_format(&out, "files %d %d %d %d %d %d %d %d\n", files->libos, c->image_fd, c->guest.kernel_fd, c->guest.bare ? c->guest.initrd_fd : files->initrd,
 		    files->control, files->status, files->log, files->cpuid);
 	text_format(&out, "cpus %u flags %d%d%d%d%d user %u:%u\n", c->guest.cpus, c->detached && !c->keeps_stdin, c->guest.bare,
@@ -74,6 +74,7 @@ void encode_random(struct encoded *encoded, unsigned seed)
 	struct fd_list fds = { 0 };
 	struct error error = { 0 };
 	random_config(&config, seed);
+	config.image_ns = 500 + seed;
 	make_sound(&config);
 	bool is_linux = config.guest.is_linux, ours = is_linux && !config.guest.bare;
 	struct monitor_files files = { .link = &link, .libos = is_linux ? -1 : 101, .initrd = ours ? 102 : -1, .vsock = ours ? 103 : -1, .directory = 104,
