@@ -16,6 +16,8 @@
 #include "vmm/host/vsock_unix.h"
 #include "base/log.h"
 
+#define DEFAULT_CWD "/"
+#define DEFAULT_HOSTNAME "lightvm"
 #define DEFAULT_MEMORY (256ull << 20)
 #define LEAST_MEMORY (4ull << 20)
 
@@ -441,6 +443,8 @@ static int check_linux(const struct vm_config *config)
 		return log_error("--kernel is for Linux guests, --libos for the others: one of them");
 	if (config->argc > 0 || config->program)
 		return log_error("a Linux guest is told by its initial RAM disk which program to run");
+	if (config->uid || config->gid || config->envc || strcmp(config->cwd, DEFAULT_CWD) != 0 || strcmp(config->hostname, DEFAULT_HOSTNAME) != 0)
+		return log_error("--uid, --gid, --cwd, --env and --hostname are for the library OS (--libos): a Linux guest has them from its initial RAM disk");
 	return 0;
 }
 
@@ -483,7 +487,7 @@ int options_check(struct vm_config *config)
 int options_parse(struct vm_config *config, int argc, char **argv)
 {
 	*config = (struct vm_config){.libos_fd = -1, .image_fd = -1, .kernel_fd = -1, .vsock_dir = -1, .initrd_fd = -1, .append = "", .cpus = 1, .cpuid_fd = -1, .control_fd = -1, .configure_fd = -1, .status_fd = -1, .log_fd = -1,
-		.memory = DEFAULT_MEMORY, .cwd = "/", .hostname = "lightvm"};
+		.memory = DEFAULT_MEMORY, .cwd = DEFAULT_CWD, .hostname = DEFAULT_HOSTNAME};
 	int at = 1;
 	while (at < argc && strcmp(argv[at], "--") != 0) {
 		if (strcmp(argv[at], "--help") == 0) {

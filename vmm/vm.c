@@ -87,6 +87,7 @@ int vm_create(struct vm *vm)
 	vm->status.record.kvm = kind < 0 ? LV_KVM_UNKNOWN : kind ? LV_KVM_HARDWARE : LV_KVM_PAGE_TABLE;
 	vm->status.record.ram_size = vm->ram_size;
 	vm->status.record.ram_limit = vm->ram_limit;
+	vm->status.record.state = LV_STATE_CREATED; /* nobody can ask yet; what is written to the file first is RUNNING */
 	return 0;
 }
 
@@ -112,9 +113,11 @@ int vm_configure(struct vm *vm)
 	int err = vm->guest->add_devices(vm);
 	if (!err)
 		err = vm->guest->configure(vm);
-	if (!err)
-		status_mark(&vm->status, LV_STEP_MEMORY);
-	return err;
+	if (err)
+		return err;
+	status_mark(&vm->status, LV_STEP_MEMORY);
+	vm->status.record.state = LV_STATE_CONFIGURED;
+	return 0;
 }
 
 /* ---- the last opens ---- */
@@ -165,7 +168,9 @@ int vm_jail(struct vm *vm)
 		.vsock = devices_find(&vm->devices, LV_DEV_VSOCK), .directory = vm->config->vsock_dir };
 	if (vm->config->jail_off)
 		return jail.directory >= 0 && fchdir(jail.directory) < 0 ? log_errno("--vsock") : 0;
-	int err = jail_enter(&jail, &step);
+	int err = jail_enter(&jail, JAIL_CREATED, &step);
+	if (!err)
+		err = jail_enter(&jail, JAIL_RUNNING, &step);
 	return err ? log_error("dropping rights, step \"%s\": %s", step, strerror(-err)), err : 0;
 }
 

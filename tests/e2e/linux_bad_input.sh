@@ -43,6 +43,10 @@ else
 	says 'a vsock descriptor that is no socket' 125 'vsock device (it wants a listening Unix stream socket)' "$monitor" --kernel "$build/tests/guest/guest_hostile_mmio" --vsock fd:0
 fi
 says 'more queues than a tap has' 125 'a tap has at most 4 queues' "$monitor" --kernel /dev/null --net tap:fd:0,fd:0,fd:0,fd:0,fd:0
+for option in --uid=5 --gid=5 --cwd=/tmp --env=A=B --hostname=x; do
+	says "$option, which a Linux guest has from its archive" 125 'are for the library OS (--libos)' "$monitor" --kernel /dev/null "$option"
+done
+says 'an option that did nothing' 125 'there is no option --log-level' "$monitor" --kernel /dev/null --log-level debug
 says 'several queues of passt' 125 'passt has one queue' "$monitor" --kernel /dev/null --net passt:fd:0,fd:0
 says 'several queues on the library OS' 125 'several queues are for Linux guests' "$monitor" --libos /dev/null --image /dev/null --net tap:fd:0,fd:0 -- x
 

@@ -155,21 +155,22 @@ static int filter_calls(const struct jail *jail)
 static_assert(sizeof(seccomp_program) <= sizeof(seccomp_vsock_program), "room for a copy of either");
 
 static const struct {
+	enum jail_stage stage;
 	const char *name;
 	int (*take)(const struct jail *jail);
 } steps[] = {
-	{ "limits", set_limits },
-	{ "directory", enter_directory },
-	{ "namespaces", leave_namespaces },
-	{ "capabilities", drop_capabilities },
-	{ "no new privileges", no_new_privileges },
-	{ "filter", filter_calls },
+	{ JAIL_CREATED, "directory", enter_directory },
+	{ JAIL_CREATED, "namespaces", leave_namespaces },
+	{ JAIL_CREATED, "capabilities", drop_capabilities },
+	{ JAIL_CREATED, "no new privileges", no_new_privileges },
+	{ JAIL_RUNNING, "limits", set_limits },
+	{ JAIL_RUNNING, "filter", filter_calls },
 };
 
-int jail_enter(const struct jail *jail, const char **step)
+int jail_enter(const struct jail *jail, enum jail_stage stage, const char **step)
 {
 	for (unsigned i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
-		int r = steps[i].take(jail);
+		int r = steps[i].stage == stage ? steps[i].take(jail) : 0;
 
 		*step = steps[i].name;
 		if (r)

@@ -14,11 +14,17 @@ struct jail {
 			   full the root. -1: none */
 };
 
+enum jail_stage { /* in this order */
+	JAIL_CREATED, /* what no configuration changes but its directory: namespaces, root, capabilities */
+	JAIL_RUNNING, /* what the devices have part in, and after which nothing is opened: limits, the filter */
+};
+
 /*
- * Called before any other thread exists: capabilities belong to threads, and later ones inherit. 0; or a negative errno, and *step names the step that failed ("limits", "directory",
- * "namespaces", "capabilities", "no new privileges", "filter").
+ * Takes the steps of one stage. Called before any other thread exists: capabilities belong to threads, and later ones inherit. 0; or
+ * a negative errno, and *step names the step that failed ("directory", "namespaces", "capabilities", "no new privileges"; "limits",
+ * "filter").
  */
-int jail_enter(const struct jail *jail, const char **step);
+int jail_enter(const struct jail *jail, enum jail_stage stage, const char **step);
 
 /*
  * Closes everything but 0, 1, 2 and the count descriptors of keep (which gets sorted; -1 is allowed): what else the parent
