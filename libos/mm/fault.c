@@ -191,7 +191,6 @@ static void map_present_pages(struct vma *vma, uint64_t start, uint64_t end, boo
 		if (!page || *entry != 0)
 			continue;
 		*entry = page | pt_bits(vma->prot) | PTE_BORROWED;
-		vma->faulted += LV_PAGE;
 		if (!soon)
 			continue;
 		if (count && page != first + count * LV_PAGE) {
@@ -202,6 +201,15 @@ static void map_present_pages(struct vma *vma, uint64_t start, uint64_t end, boo
 	}
 	if (count)
 		page_fetch((void *)first, NULL, count);
+}
+
+/* Is the page before mapped, too? Then the region is being gone through. */
+static bool goes_on(const struct vma *vma, uint64_t start)
+{
+	bool huge;
+	const uint64_t *entry = start > vma->start ? pt_find(start - LV_PAGE, &huge) : NULL;
+
+	return entry && *entry;
 }
 
 static int fault_shared(struct vma *vma, uint64_t va, bool write)
@@ -220,7 +228,7 @@ static int fault_shared(struct vma *vma, uint64_t va, bool write)
 	if (vma->file->ops->present_page) {
 		uint64_t start = MAX(ALIGN_DOWN(va, SHARED_AROUND), vma->start), stop = MIN(ALIGN_DOWN(va, SHARED_AROUND) + SHARED_AROUND, vma->end);
 
-		map_present_pages(vma, start, stop, write && vma->faulted >= SHARED_AROUND);
+		map_present_pages(vma, start, stop, write && goes_on(vma, start));
 	}
 	return 0;
 }
