@@ -164,6 +164,9 @@ static long name_of(const long *a, bool peer)
 	if (!s)
 		return error;
 	int len = s->proto->name(s, &addr, peer);
+	uint32_t room;
+	if (len >= 0 && !a[1] && !user_get(&room, a[2]) && room) /* where others may leave the address out */
+		len = -EFAULT;
 	return put(s, len < 0 ? len : put_address(&addr, len, (void *)a[1], (uint32_t *)a[2]));
 }
 

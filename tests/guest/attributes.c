@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -304,6 +305,15 @@ static void errors(void)
 	FAILS(pwrite(p[0], text, 1, 0), ESPIPE);
 	FAILS(pread(p[1], text, 1, 0), ESPIPE);
 	FAILS(writev(p[0], &piece, 1), EBADF);
+	int tcp = socket(AF_INET, SOCK_STREAM, 0), value;
+	socklen_t size = 16;
+	FAILS(getsockname(tcp, NULL, &size), EFAULT);
+	FAILS(getsockname(tcp, (struct sockaddr *)&event, NULL), EFAULT);
+	size = sizeof(value);
+	FAILS(getsockopt(tcp, 500, 1, &value, &size), EOPNOTSUPP);
+	FAILS(accept(place, NULL, NULL), EBADF);
+	FAILS(accept(file, NULL, NULL), ENOTSOCK);
+	close(tcp);
 	for (int i = 0; i < 6; i++)
 		deep[i] = epoll_create1(0);
 	for (int i = 0; i < 4; i++)
