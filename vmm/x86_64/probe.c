@@ -67,7 +67,7 @@ static int self_test(struct vm *vm)
 	vm->libos.entry = CODE;
 	vm->libos.boot_stack = LV_BASE + 0x20000;
 	vm->libos.syscall_entry = ENTRY;
-	if (kvm_read_cpuid(vm) < 0 || kvm_create_vm(vm) < 0 || kvm_create_vcpu(vm) < 0 || add_memory(vm) < 0 || libos_set_start(vm) < 0)
+	if ((!vm->cpuid && kvm_read_cpuid(vm) < 0) || kvm_create_vm(vm) < 0 || kvm_create_vcpu(vm) < 0 || add_memory(vm) < 0 || libos_set_start(vm) < 0)
 		return -1;
 	if (ioctl(vm->vcpu[0].fd, KVM_RUN, 0) < 0)
 		return log_error("KVM_RUN in the scratch VM: %s", strerror(errno));
@@ -81,6 +81,7 @@ int probe_kind(const struct vm *vm)
 {
 	static struct vm scratch = { .fd = -1 };
 	scratch.kvm_fd = dup(vm->kvm_fd);
+	scratch.cpuid = vm->cpuid; /* asking anew would overwrite it */
 	int kind = self_test(&scratch);
 	kvm_close(&scratch);
 	return kind;
