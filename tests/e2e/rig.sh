@@ -12,7 +12,7 @@ rig() { LV_RIG_WATCH=1 "$top/tests/rig/run" -m 512 "$@" >"$work/out" 2>"$work/er
 rig -t 60 bash -c 'sleep 1000 & echo first; exit 3'
 check 'a process that is left behind with the output open does not hold the machine' test "$? $(cat "$work/out")" = '3 first'
 
-rig -t 60 -s 6 bash -c 'echo first; sleep 1000'
+rig -t 150 -s 6 bash -c 'echo first; sleep 1000'
 check 'a machine that says nothing is ended: status' test "$? $(cat "$work/out")" = '124 first'
 check 'and the reason' grep -q 'nothing came out of the machine for 6 s: bash -c' "$work/err"
 
