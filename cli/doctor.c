@@ -2,6 +2,7 @@
 /* lightvm doctor: is everything there that VMs need, and which command repairs what is not. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <jansson.h>
 #include <linux/capability.h>
 #include <poll.h>
@@ -21,7 +22,9 @@
 #include "node/node_paths.h"
 #include "base/spawn.h"
 #include "node/state.h"
+#include "node/self_test.h"
 #include "tinyx/cache.h"
+#include "tinyx/kernel.h"
 
 enum level { FINE, NOTE, NEEDED };
 
@@ -41,6 +44,16 @@ static struct finding problem(enum level level, char *detail, const char *fix)
 	return (struct finding){ level, detail, fix ? alloc_copy(fix) : NULL };
 }
 
+/* What one check found that another one needs. */
+struct doctor {
+	enum self_test kind;
+};
+
+/* For a machine that has no group for it, as many clouds' images: the device keeps group and mode over a boot, by udev. */
+#define GRANT_KVM                                                                                                                    \
+	"sudo sh -c \"groupadd -f -r kvm && chgrp kvm /dev/kvm && chmod 660 /dev/kvm && usermod -aG kvm $USER && "                   \
+	"mkdir -p /etc/udev/rules.d && echo 'KERNEL==\\\"kvm\\\", GROUP=\\\"kvm\\\", MODE=\\\"0660\\\"' >/etc/udev/rules.d/65-kvm.rules\""
+
 /* ---- the checks ---- */
 
 static const char *processor_module(void)
@@ -54,7 +67,7 @@ static const char *processor_module(void)
 	return module;
 }
 
-static struct finding check_kvm(void)
+static struct finding check_kvm(struct doctor *doctor)
 {
 	if (!access("/dev/kvm", F_OK))
 		return fine("/dev/kvm is there");
@@ -66,19 +79,23 @@ static struct finding check_kvm(void)
 	return found;
 }
 
-static struct finding check_rights(void)
+static struct finding check_rights(struct doctor *doctor)
 {
 	if (access("/dev/kvm", F_OK))
 		return problem(NOTE, alloc_copy("not checked: there is no /dev/kvm"), NULL);
 	if (!access("/dev/kvm", R_OK | W_OK))
 		return fine("/dev/kvm may be used");
 	struct stat st;
-	if (stat("/dev/kvm", &st) || !(st.st_mode & 0060))
-		return problem(NEEDED, alloc_copy("no right to use /dev/kvm, and its group has none either"), "sudo chmod 660 /dev/kvm && sudo chgrp kvm /dev/kvm");
-	return problem(NEEDED, alloc_copy("no right to use /dev/kvm (then log in again)"), "sudo usermod -aG kvm $USER");
+	struct group *group = stat("/dev/kvm", &st) ? NULL : getgrgid(st.st_gid);
+	if (!group || !st.st_gid || !(st.st_mode & 0060))
+		return problem(NEEDED, alloc_copy("no right to use /dev/kvm, and no group has one (then log in again)"), GRANT_KVM);
+	char *fix = alloc_format("sudo usermod -aG %s $USER", group->gr_name);
+	struct finding found = problem(NEEDED, alloc_format("no right to use /dev/kvm: only root and the group %s (then log in again)", group->gr_name), fix);
+	free(fix);
+	return found;
 }
 
-static struct finding check_monitor(void)
+static struct finding check_monitor(struct doctor *doctor)
 {
 	struct error error = { 0 };
 	char *monitor = paths_monitor(&error), *libos = monitor ? paths_libos(&error) : NULL;
@@ -89,32 +106,26 @@ static struct finding check_monitor(void)
 	return found;
 }
 
-/* The monitor's self-test in a scratch VM: what it prints, in one line. */
-static struct finding check_kind(void)
+static struct finding check_kind(struct doctor *doctor)
 {
-	char line[256] = "", *monitor = paths_monitor(NULL);
-	int pipe_fd[2], status = 0;
-	if (!monitor || access("/dev/kvm", R_OK | W_OK) || pipe2(pipe_fd, O_CLOEXEC)) {
-		free(monitor);
+	struct error error = { 0 };
+	if (access("/dev/kvm", R_OK | W_OK))
+		return problem(NOTE, alloc_copy("not checked: /dev/kvm cannot be used"), NULL);
+	if (self_test(&doctor->kind, &error))
+		return problem(NEEDED, alloc_copy(error.text), NULL);
+	return fine(doctor->kind == SELF_TEST_PAGE_TABLE ? "passed: a VM ran; this KVM works by page tables" : "passed: a VM ran; this KVM uses VT-x or AMD-V");
+}
+
+static struct finding check_linux_guests(struct doctor *doctor)
+{
+	if (doctor->kind == SELF_TEST_PAGE_TABLE)
+		return problem(NOTE, alloc_copy("do not run here: KVM by page tables would emulate their kernel; programs run on the library OS"), NULL);
+	if (doctor->kind == SELF_TEST_UNKNOWN)
 		return problem(NOTE, alloc_copy("not checked"), NULL);
-	}
-	char *argv[] = { "lightvm-vmm", "--probe", NULL };
-	struct spawn spawn = { SPAWN_INIT, .argv = argv, .die_with_us = true };
-	struct spawned child;
-	spawn.out = spawn.err = pipe_fd[1];
-	bool started = !spawn_start(&spawn, monitor, &child, NULL);
-	close(pipe_fd[1]);
-	free(monitor);
-	size_t size = 0;
-	for (ssize_t n; size + 1 < sizeof(line) && (n = read(pipe_fd[0], line + size, sizeof(line) - 1 - size)) > 0;)
-		size += (size_t)n;
-	close(pipe_fd[0]);
-	if (started)
-		status = spawned_wait(&child);
-	line[strcspn(line, "\n")] = 0;
-	if (started && WIFEXITED(status) && !WEXITSTATUS(status))
-		return fine(line[0] ? line : "the self-test passed");
-	return problem(NEEDED, alloc_format("the self-test failed: %s", line[0] ? line : "no message"), NULL);
+	struct kernel kernel;
+	bool built = !kernel_find(KERNEL_DEFAULT, &kernel, NULL);
+	kernel_free(&kernel);
+	return built ? fine("run, with --kernel linux") : problem(NOTE, alloc_copy("would run; their kernel is not built yet"), "lightvm kernel build");
 }
 
 static bool installed(const char *name)
@@ -129,7 +140,7 @@ static bool installed(const char *name)
 	return false;
 }
 
-static struct finding check_passt(void)
+static struct finding check_passt(struct doctor *doctor)
 {
 	return installed("passt") ? fine("passt is installed")
 				  : problem(NEEDED, alloc_copy("passt is missing: -p and --net passt do not work"), "sudo apt-get install passt");
@@ -142,17 +153,19 @@ static bool may_administer_network(void)
 	return !syscall(SYS_capget, &header, data) && (data[0].effective & (1u << CAP_NET_ADMIN));
 }
 
-static struct finding check_tap(void)
+static struct finding check_tap(struct doctor *doctor)
 {
-	if (access("/dev/net/tun", R_OK | W_OK))
-		return problem(NOTE, alloc_format("/dev/net/tun: %s; --net tap and bridge do not work", strerror(errno)), "sudo modprobe tun");
+	if (access("/dev/net/tun", F_OK))
+		return problem(NOTE, alloc_copy("/dev/net/tun is missing; --net tap and bridge do not work"), "sudo modprobe tun");
+	if (access("/dev/net/tun", R_OK | W_OK)) /* a module does not help: it is a right */
+		return problem(NOTE, alloc_format("/dev/net/tun: %s; --net tap and bridge do not work", strerror(errno)), "sudo chmod 666 /dev/net/tun");
 	if (may_administer_network())
 		return fine("tap devices can be made");
 	return problem(NOTE, alloc_copy("no right to make tap devices; --net tap:NAME works with one made before"),
 		       "sudo ip tuntap add lvm0 mode tap user $USER && sudo ip link set lvm0 up");
 }
 
-static struct finding check_huge_pages(void)
+static struct finding check_huge_pages(struct doctor *doctor)
 {
 	char *data = NULL;
 	size_t size;
@@ -166,7 +179,7 @@ static struct finding check_huge_pages(void)
 		       "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled");
 }
 
-static struct finding check_limits(void)
+static struct finding check_limits(struct doctor *doctor)
 {
 	struct rlimit files = { 0 };
 	getrlimit(RLIMIT_NOFILE, &files);
@@ -175,7 +188,7 @@ static struct finding check_limits(void)
 	return problem(NOTE, alloc_format("only %llu open files are allowed in a process", (unsigned long long)files.rlim_cur), "ulimit -n 1024");
 }
 
-static struct finding check_state(void)
+static struct finding check_state(struct doctor *doctor)
 {
 	struct state state;
 	struct error error = { 0 };
@@ -188,7 +201,7 @@ static struct finding check_state(void)
 	return found;
 }
 
-static struct finding check_cache(void)
+static struct finding check_cache(struct doctor *doctor)
 {
 	struct cache cache;
 	struct error error = { 0 };
@@ -205,12 +218,13 @@ static struct finding check_cache(void)
 
 static const struct {
 	const char *name;
-	struct finding (*check)(void);
+	struct finding (*check)(struct doctor *doctor);
 } checks[] = {
 	{ "KVM device", check_kvm },
 	{ "KVM rights", check_rights },
 	{ "monitor", check_monitor },
 	{ "KVM self-test", check_kind },
+	{ "Linux guests", check_linux_guests },
 	{ "network tools", check_passt },
 	{ "tap devices", check_tap },
 	{ "huge pages", check_huge_pages },
@@ -250,9 +264,10 @@ static int run(const struct context *context, void *opaque, struct operands oper
 	bool json = given->format && !strcmp(given->format, "json");
 	json_t *array = json_array();
 	struct text out = { 0 };
+	struct doctor doctor = { 0 };
 	int needed = 0;
 	for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++) {
-		struct finding found = checks[i].check();
+		struct finding found = checks[i].check(&doctor);
 		needed += found.level == NEEDED;
 		add_line(&out, checks[i].name, &found);
 		json_array_append_new(array, finding_json(checks[i].name, &found));

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "node/self_test.h"
 #include "tinyx/kernel.h"
 #include "tinyx/plan.h"
 
@@ -61,7 +62,13 @@ static int use_linux(struct vm_config *config, const char *word, struct error *e
 		if (!err)
 			err = keep(&config->guest.kernel_path, alloc_format("%s/vmlinux", kernel.directory), error);
 	} else {
-		error_prefix(error, "--kernel %s", word);
+		/* Building one takes minutes: not on a machine that would refuse it then. */
+		enum self_test kind;
+		if (err == -ENODATA && !self_test(&kind, NULL) && kind == SELF_TEST_PAGE_TABLE)
+			error_set(error, err, "--kernel %s: this machine's KVM works by page tables, on which Linux guests do not run; "
+				  "programs run on the library OS (--kernel libos)", word);
+		else
+			error_prefix(error, "--kernel %s", word);
 	}
 	kernel_free(&kernel);
 	return err;

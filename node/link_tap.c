@@ -74,7 +74,7 @@ static int open_queue(struct ifreq *request, bool queues, struct error *error)
 {
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return error_set(error, -errno, "/dev/net/tun: %s; run: sudo modprobe tun", strerror(errno));
+		return error_set(error, -errno, "/dev/net/tun: %s; \"lightvm doctor\" tells how to repair that", strerror(errno));
 	int err = attach(fd, request, queues, error);
 	if (err)
 		close(fd);

@@ -81,7 +81,7 @@ struct kernel { /* zero-initialised: none */
 	bool newest;		 /* the one that its name means */
 };
 
-/* "NAME" or "NAME-KEY". -ENOENT with a suggestion and the command that builds it. */
+/* "NAME" or "NAME-KEY". -ENOENT with a suggestion; -ENODATA: it is one of ours, but not built yet, with the command that builds it. */
 int kernel_find(const char *word, struct kernel *kernel, struct error *error);
 /* Calls each for every kernel that is there, by name; kernel is freed afterwards. */
 int kernel_each(int (*each)(void *context, const struct kernel *kernel), void *context);

@@ -176,7 +176,7 @@ static int not_there(const char *word, struct error *error)
 	struct strings names = { 0 };
 	for (size_t i = 0; kernel_config_name(i); i++)
 		if (!strcmp(kernel_config_name(i), word))
-			return error_set(error, -ENOENT, "the kernel \"%s\" is not built yet; run: lightvm kernel build%s%s", word,
+			return error_set(error, -ENODATA, "the kernel \"%s\" is not built yet; run: lightvm kernel build%s%s", word,
 					 strcmp(word, KERNEL_DEFAULT) ? " --config " : "", strcmp(word, KERNEL_DEFAULT) ? word : "");
 	kernel_each(add_name, &names);
 	for (size_t i = 0; kernel_config_name(i); i++)

@@ -25,7 +25,7 @@ int kvm_open(struct vm *vm)
 		return 0;
 	int error = errno;
 	if (error == EACCES || error == EPERM)
-		log_error("/dev/kvm: no permission: add yourself to its group (sudo usermod -aG kvm $USER) and log in again");
+		log_error("/dev/kvm: no permission; \"lightvm doctor\" tells how to get it");
 	else if (error == ENOENT)
 		log_error("/dev/kvm: not there: load the kernel's module (sudo modprobe kvm-intel, or kvm-amd), or turn on virtualisation in the firmware");
 	else
