@@ -84,10 +84,12 @@ static bool is_announcement(const uint8_t *frame, size_t size)
 	return size >= 42 && !memcmp(frame + 12, arp_ipv4, sizeof(arp_ipv4)) && !memcmp(frame + 28, frame + 38, 4);
 }
 
+#define FRAMES_A_CALL 64 /* a guest that announces itself without end must not keep the caller from its signals */
+
 bool link_has_traffic(int peer)
 {
 	uint8_t bytes[4 + 1514]; /* length, big-endian, and a frame */
-	for (;;) {
+	for (unsigned frames = 0; frames < FRAMES_A_CALL; frames++) {
 		ssize_t n = recv(peer, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
 		if (n <= 0)
 			return false;
@@ -97,6 +99,7 @@ bool link_has_traffic(int peer)
 		if (recv(peer, bytes, 4 + size, MSG_DONTWAIT) != (ssize_t)(4 + size))
 			return true;
 	}
+	return false; /* the rest is still there, and will be looked at again */
 }
 
 /* Nothing of the caller may stay open here: its standard output may be a pipe that somebody reads to its end. */

@@ -16,6 +16,8 @@
 
 #include "tests/fuzz/input.h"
 #include "tests/unit/ring_driver.h"
+#include "vmm/dev/balloon.h"
+#include "vmm/dev/console.h"
 
 #define STEPS 64
 #define PARTS 8
@@ -27,7 +29,10 @@ struct world {
 	struct device *device;
 	struct driver queue[DEVICE_MAX_QUEUES];
 	gpa_t buffer;
-	int peer; /* the host's side: where input comes from, or where passt would be */
+	bool page; /* as libos finds it */
+	int host;  /* the device's end of the host's side; -1: it has none, or owns it */
+	int peer;  /* the other one: where input comes from, or where passt would be */
+	bool used; /* bytes came from there: the next input needs a world without them */
 };
 
 /* ---- the device ---- */
@@ -68,28 +73,78 @@ static struct device_config choose(uint8_t which, int fd)
 	}
 }
 
-/* Library-OS devices find their rings in the page; the others are set up as a driver does it. */
-static void make_device(struct world *w, uint8_t which, uint8_t features)
+static struct world *world_new(uint8_t which)
 {
-	int pair[2];
+	struct world *w = calloc(1, sizeof(*w));
 	struct device_config config;
-	bool page;
+	int pair[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+	if (!w || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
 		abort();
+	guest_init(&w->guest);
 	w->peer = pair[1];
 	config = choose(which, pair[0]);
-	page = (config.type == LV_DEV_CONSOLE && !config.console.multiport) || which & 0x80;
-	page = page && config.type != LV_DEV_RNG && config.type != LV_DEV_BALLOON && !config.console.multiport;
-	w->device = page ? guest_add_device(&w->guest, &config)
-			 : guest_negotiate_device(&w->guest, &config, features * 0x0101010101010101ull);
+	w->host = config.type == LV_DEV_CONSOLE ? pair[0] : -1; /* a console's descriptors stay its creator's */
+	w->page = (config.type == LV_DEV_CONSOLE && !config.console.multiport) || which & 0x80;
+	w->page = w->page && config.type != LV_DEV_RNG && config.type != LV_DEV_BALLOON && !config.console.multiport;
+	w->device = w->page ? guest_add_device(&w->guest, &config) : guest_negotiate_device(&w->guest, &config, 0);
 	if (!w->device)
 		abort();
-	for (unsigned i = 0; i < w->device->queues; i++) {
-		driver_init(&w->queue[i], &w->guest, page ? &w->guest.page.device[0].queue[i] : &w->guest.ring[i]);
-		w->device->queue[i].event_idx = !page && features & 1;
-	}
 	w->buffer = guest_alloc(&w->guest, BUFFERS * BUFFER, 4096);
+	return w;
+}
+
+static void world_free(struct world *w)
+{
+	close(w->peer); /* nobody reads any more: what is left goes nowhere */
+	guest_settle(&w->guest);
+	guest_fini(&w->guest);
+	if (w->host >= 0)
+		close(w->host);
+	free(w);
+}
+
+/* As a driver finds it that comes after another one: rings and buffers are all zero, and it takes these features. */
+static void world_begin(struct world *w, uint8_t features)
+{
+	struct device *device = w->device;
+
+	if (!device_broken(device))
+		device->ops->pause(device, true);
+	device->ops->reset(device);
+	device->stats.needs_reset = 0;
+	device->stats.error[0] = 0;
+	memset(w->guest.ram, 0, w->buffer + BUFFERS * BUFFER - GUEST_BASE);
+	for (unsigned i = 0; i < device->queues; i++) {
+		const struct lv_queue *ring = w->page ? &w->guest.page.device[0].queue[i] : &w->guest.ring[i];
+		const struct queue_layout at = { ring->desc, ring->driver, ring->device };
+
+		if (queue_init(&device->queue[i], &w->guest.mem, &at, ring->size))
+			abort();
+		device->queue[i].interrupts = !w->page;
+		device->queue[i].event_idx = !w->page && features & 1;
+		driver_init(&w->queue[i], &w->guest, ring);
+	}
+	if (!w->page)
+		device->features = features * 0x0101010101010101ull & device->ops->offer(device);
+	if (loop_update(&w->guest.loop, &device->bell, EPOLLIN))
+		abort();
+	device->ops->pause(device, false);
+}
+
+/* A world is kept from input to input, one of each kind; what the host's side has seen cannot be taken back, and ends it. */
+static struct world **world_of(uint8_t which)
+{
+	static struct world *worlds[7][4];
+	struct world **w = &worlds[which % 7][which >> 6];
+
+	if (*w && ((*w)->used || ((*w)->device->stats.error[0] && !device_broken((*w)->device)))) {
+		world_free(*w);
+		*w = NULL;
+	}
+	if (!*w)
+		*w = world_new(which);
+	return w;
 }
 
 /* ---- steps ---- */
@@ -172,10 +227,15 @@ static void from_host(struct world *w, struct input *in)
 	uint8_t bytes[256];
 	unsigned n = take(in);
 
+	w->used = true;
 	for (unsigned i = 0; i < n; i++)
 		bytes[i] = take(in);
 	if (n ? send(w->peer, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 : shutdown(w->peer, SHUT_WR) < 0)
 		return; /* full, or ended before */
+}
+
+static void ignore(void *context)
+{
 }
 
 static void control(struct world *w, struct input *in)
@@ -190,7 +250,7 @@ static void control(struct world *w, struct input *in)
 	if (value & 1)
 		balloon_set(w->device, value);
 	else
-		balloon_ask(w->device);
+		balloon_ask(w->device, ignore, NULL);
 	balloon_state(w->device, &balloon);
 }
 
@@ -227,20 +287,15 @@ static void step(struct world *w, struct input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct world w;
 	struct input in = { data, data + size };
 	uint8_t which = take(&in), features = take(&in);
+	struct world *w = *world_of(which);
 
-	memset(&w, 0, sizeof(w));
-	guest_init(&w.guest);
-	make_device(&w, which, features);
+	world_begin(w, features);
 	for (unsigned i = 0; i < STEPS && in.at < in.end; i++)
-		step(&w, &in);
-	guest_ring(&w.guest, w.device);
-	if (device_broken(w.device) && !w.device->stats.error[0])
+		step(w, &in);
+	guest_ring(&w->guest, w->device);
+	if (device_broken(w->device) && !w->device->stats.error[0])
 		abort();
-	close(w.peer); /* nobody reads any more: what is left goes nowhere */
-	guest_settle(&w.guest);
-	guest_fini(&w.guest);
 	return 0;
 }

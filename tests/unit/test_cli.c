@@ -122,6 +122,14 @@ static void announcements_wake_nobody(void **state)
 	send_frame(pair[0], arp, sizeof(arp));
 	send_frame(pair[0], ipv6, sizeof(ipv6));
 	assert_false(link_has_traffic(pair[1]));
+	/* of an endless row of them so many a call: the caller has signals to see to */
+	for (unsigned i = 0; i < 200; i++)
+		send_frame(pair[0], arp, sizeof(arp));
+	assert_false(link_has_traffic(pair[1]));
+	assert_true(recv(pair[1], &(uint8_t){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) == 1);
+	for (unsigned i = 0; i < 4; i++)
+		assert_false(link_has_traffic(pair[1]));
+	assert_true(recv(pair[1], &(uint8_t){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) < 0);
 	arp[41] = 2; /* somebody else's address: a question that wants an answer */
 	send_frame(pair[0], ipv6, sizeof(ipv6));
 	send_frame(pair[0], arp, sizeof(arp));
