@@ -18,7 +18,7 @@ const struct option_spec run_option_table[] = {
 	{ "hostname", 'h', OPTION_STRING, AT(hostname), "NAME", "host name of the VM (default: its id)" },
 	{ "publish", 'p', OPTION_LIST, AT(ports), "[IP:]HOST:GUEST[/udp]", "forward a port of the host to the VM; may be repeated" },
 	{ "volume", 'v', OPTION_LIST, AT(volumes), "HOST:/PATH[:ro]", "pack a file or directory of the host into the image at /PATH; may be repeated", .complete = "file" },
-	{ "net", 0, OPTION_STRING, AT(net), "KIND", "none, passt (outgoing connections and -p, without any rights; started when the program sends its first packet; passt,host: the host's loopback is reached too, at 10.0.2.2), tap:NAME or bridge:NAME, with ,queues=2 to 4 behind it for a Linux guest of several vCPUs (default: passt)", .words = "none passt passt,host tap: bridge:" },
+	{ "net", 0, OPTION_STRING, AT(net), "KIND", "none, passt (outgoing connections and -p, without any rights; started when the program sends its first packet; passt,host: the host's loopback is reached too, at 10.0.2.2), tap:NAME or bridge:NAME, with ,queues=2 to 4 behind it for a Linux guest of several vCPUs, and ,spoof=on for a guest that sends under other addresses than its own (default: passt)", .words = "none passt passt,host tap: bridge:" },
 	{ "ip", 0, OPTION_STRING, AT(ip), "ADDR/BITS", "address of the VM; with tap and bridge the default is DHCP" },
 	{ "gateway", 0, OPTION_STRING, AT(gateway), "ADDR", "its default gateway" },
 	{ "dns", 0, OPTION_STRING, AT(dns), "ADDR", "its name server" },

@@ -67,7 +67,7 @@ static void put_append(const struct config_guest *guest, struct text *out)
 
 static void put_net(const struct net_spec *spec, const struct net_link *link, struct text *out, struct fd_list *fds)
 {
-	struct lv_vm_net net = { .passt = spec->kind == NET_PASST,
+	struct lv_vm_net net = { .passt = spec->kind == NET_PASST, .spoof = spec->spoof,
 		.config = { .mtu = spec->mtu, .ip = spec->ip, .netmask = spec->mask, .gateway = spec->gateway, .dns = spec->dns } };
 	if (link->fd < 0)
 		return;

@@ -81,20 +81,33 @@ static int parse_ports(struct net_spec *spec, const struct strings *words, struc
 	return 0;
 }
 
-/* NAME[,queues=N] */
+static int parse_key(struct net_spec *spec, const char *word, const char *key, struct error *error)
+{
+	if (!strcmp(key, "spoof=on") || !strcmp(key, "spoof=off")) {
+		spec->spoof = !strcmp(key, "spoof=on");
+		return 0;
+	}
+	unsigned queues = strlen(key) == strlen("queues=N") && text_starts(key, "queues=") ? (unsigned)(key[strlen("queues=")] - '0') : 0;
+	if (queues < 1 || queues > NET_QUEUES)
+		return error_set(error, -EINVAL, "--net %s: \"%s\" is neither queues=1 to queues=%d nor spoof=on", word, key, NET_QUEUES);
+	spec->queues = queues;
+	return 0;
+}
+
+/* NAME[,queues=N][,spoof=on] */
 static int parse_name(struct net_spec *spec, const char *word, const char *text, struct error *error)
 {
 	const char *comma = strchr(text, ',');
 	spec->name = alloc_format("%.*s", comma ? (int)(comma - text) : (int)strlen(text), text);
-	if (!spec->name)
-		return error_set(error, -ENOMEM, "out of memory");
-	if (!comma)
-		return 0;
-	if (!text_starts(comma + 1, "queues=") || strlen(comma) != strlen(",queues=N"))
-		return error_set(error, -EINVAL, "--net %s: \"%s\" is not queues=1 to queues=%d", word, comma + 1, NET_QUEUES);
-	spec->queues = (unsigned)(comma[strlen(",queues=")] - '0');
-	if (spec->queues < 1 || spec->queues > NET_QUEUES)
-		return error_set(error, -EINVAL, "--net %s: \"%s\" is not queues=1 to queues=%d", word, comma + 1, NET_QUEUES);
+	while (comma) {
+		const char *key = comma + 1;
+		comma = strchr(key, ',');
+		char *copy = alloc_format("%.*s", comma ? (int)(comma - key) : (int)strlen(key), key);
+		int err = parse_key(spec, word, copy, error);
+		free(copy);
+		if (err)
+			return err;
+	}
 	return 0;
 }
 
@@ -192,6 +205,7 @@ static const char *const protocol_words[] = { "tcp", "udp", NULL };
 static const struct json_row rows[] = {
 	ROW("kind", ROW_WORD, kind, .words = kind_words),
 	ROW("host_loopback", ROW_BOOL, host_loopback),
+	ROW("spoof", ROW_BOOL, spoof),
 	ROW("name", ROW_TEXT, name),
 	ROW("queues", ROW_U32, queues, .low = 1, .high = NET_QUEUES),
 	ROW("mac", ROW_MAC, mac),

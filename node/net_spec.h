@@ -22,6 +22,7 @@ struct net_port { /* host order, but for the address */
 struct net_spec { /* NET_NONE: all zero */
 	enum net_kind kind;
 	bool host_loopback; /* passt: the gateway's address leads to the host's own loopback (--net passt,host) */
+	bool spoof; /* tap: the guest may send under foreign addresses */
 	char *name; /* of the tap device or the bridge */
 	unsigned queues; /* of the tap: 1 to NET_QUEUES */
 	struct net_port *port;

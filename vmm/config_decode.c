@@ -90,11 +90,12 @@ static int take_net(struct decoder *decoder, const struct record *record)
 		return -EINVAL;
 	device->net.fd = -1;
 	device->net.passt = net.passt;
+	device->net.spoof = net.spoof;
 	device->net.config = net.config;
 	err = take_fd(decoder, net.fd[0], &device->net.fd);
 	for (unsigned i = 1; i < LV_VM_NET_QUEUES && net.fd[i] != LV_VM_NO_FD && !err; i++)
 		err = take_fd(decoder, net.fd[i], &device->net.more_fd[device->net.more++]);
-	if (!err && (device->net.fd < 0 || net.passt > 1 || (net.passt && device->net.more)))
+	if (!err && (device->net.fd < 0 || net.passt > 1 || net.spoof > 1 || (net.passt && device->net.more)))
 		return refuse(decoder, "a network has no descriptor, or passt several");
 	if (!err && (net.config.mtu < MTU_LEAST || net.config.mac[0] & 1))
 		return refuse(decoder, "a network's MTU is too small, or its address is for many");

@@ -39,6 +39,7 @@ static void random_net(struct net_spec *net, unsigned *seed)
 	if (net->kind == NET_NONE)
 		return;
 	net->host_loopback = next(seed, 2);
+	net->spoof = next(seed, 2);
 	net->name = word_or_none(seed);
 	net->queues = 1 + next(seed, NET_QUEUES);
 	for (int i = 0; i < 6; i++)
@@ -137,6 +138,7 @@ static char *net_difference(const struct net_spec *a, const struct net_spec *b)
 {
 	NUMBER(kind);
 	NUMBER(host_loopback);
+	NUMBER(spoof);
 	TEXT(name);
 	NUMBER(queues);
 	NUMBER(ports);

@@ -64,15 +64,17 @@ static void assert_refused(const char *net, const char *port, const char *ip, co
 static void networks(void **state)
 {
 	assert_spec("none", NULL, "{\"kind\":\"none\"}");
-	assert_spec(NULL, NULL, "{\"kind\":\"passt\",\"host_loopback\":false,\"name\":null,\"queues\":1," MAC "\"ip\":\"10.0.2.15\",\"netmask\":"
+	assert_spec(NULL, NULL, "{\"kind\":\"passt\",\"host_loopback\":false,\"spoof\":false,\"name\":null,\"queues\":1," MAC "\"ip\":\"10.0.2.15\",\"netmask\":"
 				"\"255.255.255.0\",\"gateway\":\"10.0.2.2\",\"dns\":\"10.0.2.3\",\"mtu\":65520,\"ports\":[]}");
-	assert_spec("tap:lvm0", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"name\":\"lvm0\",\"queues\":1," MAC NO_IP);
-	assert_spec("bridge:br0", "10.1.2.3/16", "{\"kind\":\"bridge\",\"host_loopback\":false,\"name\":\"br0\",\"queues\":1," MAC
+	assert_spec("tap:lvm0", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":1," MAC NO_IP);
+	assert_spec("bridge:br0", "10.1.2.3/16", "{\"kind\":\"bridge\",\"host_loopback\":false,\"spoof\":false,\"name\":\"br0\",\"queues\":1," MAC
 			"\"ip\":\"10.1.2.3\",\"netmask\":\"255.255.0.0\",\"gateway\":null,\"dns\":null,\"mtu\":1500,\"ports\":[]}");
-	assert_spec("tap:lvm0,queues=3", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"name\":\"lvm0\",\"queues\":3," MAC NO_IP);
-	assert_refused("tap:lvm0,queues=5", NULL, NULL, "--net tap:lvm0,queues=5: \"queues=5\" is not queues=1 to queues=4");
-	assert_refused("tap:lvm0,queues=", NULL, NULL, "--net tap:lvm0,queues=: \"queues=\" is not queues=1 to queues=4");
-	assert_refused("tap:lvm0,speed=9", NULL, NULL, "--net tap:lvm0,speed=9: \"speed=9\" is not queues=1 to queues=4");
+	assert_spec("tap:lvm0,queues=3", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":3," MAC NO_IP);
+	assert_spec("tap:lvm0,queues=3,spoof=on", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":true,\"name\":\"lvm0\",\"queues\":3," MAC NO_IP);
+	assert_refused("tap:lvm0,spoof=maybe", NULL, NULL, "--net tap:lvm0,spoof=maybe: \"spoof=maybe\" is neither queues=1 to queues=4 nor spoof=on");
+	assert_refused("tap:lvm0,queues=5", NULL, NULL, "--net tap:lvm0,queues=5: \"queues=5\" is neither queues=1 to queues=4 nor spoof=on");
+	assert_refused("tap:lvm0,queues=", NULL, NULL, "--net tap:lvm0,queues=: \"queues=\" is neither queues=1 to queues=4 nor spoof=on");
+	assert_refused("tap:lvm0,speed=9", NULL, NULL, "--net tap:lvm0,speed=9: \"speed=9\" is neither queues=1 to queues=4 nor spoof=on");
 	assert_refused("tap:", NULL, NULL, "--net tap:: \"\" is not an interface name of 1 to 15 characters");
 	assert_refused("tap:0123456789abcdef", NULL, NULL, "--net tap:0123456789abcdef: \"0123456789abcdef\" is not an interface name of 1 to 15 characters");
 	assert_refused("wifi", NULL, NULL, "--net wifi: none of none, passt[,host], tap:NAME, bridge:NAME");
@@ -123,7 +125,7 @@ static void announcements_wake_nobody(void **state)
 	send_frame(pair[0], ipv6, sizeof(ipv6));
 	assert_false(link_has_traffic(pair[1]));
 	/* of an endless row of them so many a call: the caller has signals to see to */
-	for (unsigned i = 0; i < 200; i++)
+	for (unsigned i = 0; i < 100; i++)
 		send_frame(pair[0], arp, sizeof(arp));
 	assert_false(link_has_traffic(pair[1]));
 	assert_true(recv(pair[1], &(uint8_t){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) == 1);
