@@ -225,6 +225,8 @@ int inet_setopt(struct socket *s, int level, int option, const void *value, uint
 int inet_getopt(struct socket *s, int level, int option, void *value, uint32_t *len, uint8_t tos, uint8_t ttl)
 {
 	int number = 0;
+	if (level != SOL_IP && s->family == AF_INET)
+		return -EOPNOTSUPP; /* unlike setsockopt, as on Linux */
 	if (level == SOL_IP && option == LINUX_IP_OPTIONS) {
 		*len = 0;
 		return 0;

@@ -124,9 +124,9 @@ void net_use(void)
 	net_up();
 }
 
-bool net_poll(void)
+static bool poll_loopback(void)
 {
-	bool any = virtio_net_poll();
+	bool any = false;
 	struct netif *netif;
 	NETIF_FOREACH(netif)
 		if (netif->loop_first) {
@@ -135,6 +135,18 @@ bool net_poll(void)
 			any = true;
 		}
 	return any;
+}
+
+void net_deliver(void)
+{
+	while (poll_loopback()) /* an answer may take another interface */
+		;
+}
+
+bool net_poll(void)
+{
+	bool any = virtio_net_poll();
+	return poll_loopback() || any;
 }
 
 static bool have_device(void)

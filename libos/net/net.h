@@ -15,6 +15,11 @@ void net_use(void); /* the same, for a socket: from now on the end of the VM wai
 void net_busy(void);
 /* Looks at the receive ring and the loopback queues; true if anything was there. */
 bool net_poll(void);
+/*
+ * What was sent over the loopback arrives now, with all that answers it: on Linux it has when the call returns. Called
+ * last by each operation that may have sent something; a pcb may be gone afterwards, a socket that is held is not.
+ */
+void net_deliver(void);
 /* virtio_net.c: the driver. The device of the device page, or NULL. */
 struct netif *virtio_net_open(void);
 bool virtio_net_poll(void);

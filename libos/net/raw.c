@@ -121,6 +121,7 @@ static int64_t raw_send_socket(struct socket *s, struct message *m)
 	net_busy();
 	err_t err = raw_sendto(r->pcb, p, &ip);
 	pbuf_free(p);
+	net_deliver();
 	return err == ERR_OK ? size : inet_error(err);
 }
 

@@ -38,8 +38,6 @@ static int get_address(union address *to, const void *from, uint32_t len)
 /* As many bytes as the program has room for; *len gets the true length. */
 static int put_address(const union address *from, uint32_t true_len, void *to, uint32_t *len)
 {
-	if (!to)
-		return 0;
 	uint32_t room;
 	if (user_get(&room, len))
 		return -EFAULT;
@@ -70,6 +68,16 @@ SYSCALL(socket)
 	return result < 0 ? result : socket_install(s, flags);
 }
 
+/* As Linux, which makes a socket first and then sees whether its family has pairs. */
+static int make_pair(int family, int type, int protocol, struct socket **one, struct socket **two)
+{
+	int err = make(family, type, protocol, one);
+	if (err < 0)
+		return err;
+	(*one)->proto->close(*one);
+	return family == AF_UNIX ? unix_pair(type, one, two) : -EOPNOTSUPP;
+}
+
 SYSCALL(socketpair)
 {
 	int type = a[1] & SOCK_TYPE_MASK, flags = a[1] & ~SOCK_TYPE_MASK;
@@ -78,9 +86,7 @@ SYSCALL(socketpair)
 		return -EINVAL;
 	if (user_touch((uaddr_t)a[3]) || user_touch((uaddr_t)a[3] + sizeof(int)))
 		return -EFAULT;
-	if (a[0] != AF_UNIX)
-		return a[0] == AF_INET || a[0] == AF_INET6 ? -EOPNOTSUPP : -EAFNOSUPPORT;
-	int result = unix_pair(type, &one, &two);
+	int result = make_pair(a[0], type, a[2], &one, &two);
 	if (result < 0)
 		return result;
 	int first = socket_install(one, flags), second = socket_install(two, flags);
@@ -164,9 +170,6 @@ static long name_of(const long *a, bool peer)
 	if (!s)
 		return error;
 	int len = s->proto->name(s, &addr, peer);
-	uint32_t room;
-	if (len >= 0 && !a[1] && !user_get(&room, a[2]) && room) /* where others may leave the address out */
-		len = -EFAULT;
 	return put(s, len < 0 ? len : put_address(&addr, len, (void *)a[1], (uint32_t *)a[2]));
 }
 
@@ -363,7 +366,10 @@ SYSCALL(recvmmsg)
 	int64_t result = 0;
 	if (a[4] && user_get(&timeout, a[4]))
 		return -EFAULT;
-	uint64_t end = a[4] ? clock_monotonic() + timeout.tv_sec * NS_PER_S + timeout.tv_nsec : 0;
+	if (a[4] && (timeout.tv_sec < 0 || timeout.tv_nsec < 0 || timeout.tv_nsec >= (int64_t)NS_PER_S))
+		return -EINVAL;
+	/* A time-out of nothing still takes what is there: the first datagram is waited for without it. */
+	uint64_t end = a[4] ? clock_monotonic() + MIN((uint64_t)timeout.tv_sec, 1u << 30) * NS_PER_S + timeout.tv_nsec : 0;
 	struct socket *s = get(a[0], &error);
 	if (!s)
 		return error;

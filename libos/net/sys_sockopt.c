@@ -95,7 +95,7 @@ SYSCALL(setsockopt)
 		return -EFAULT;
 	if (a[1] == SOL_SOCKET)
 		return set_socket(s, a[2], value, len);
-	return s->proto->setopt ? s->proto->setopt(s, a[1], a[2], value, len) : -ENOPROTOOPT;
+	return s->proto->setopt ? s->proto->setopt(s, a[1], a[2], value, len) : -EOPNOTSUPP;
 }
 
 static int get_number(struct socket *s, int option, int *number)
@@ -153,12 +153,6 @@ static int get_socket(struct socket *s, int option, void *value, uint32_t *len)
 	return result;
 }
 
-/* Of the protocols that are in any kernel; asked for another level, a socket does not say ENOPROTOOPT. */
-static bool level_known(int level)
-{
-	return level == 0 || level == 6 || level == 17 || level == 41 || level == 58 || level == 255; /* IP, TCP, UDP, IPv6, ICMPv6, raw */
-}
-
 SYSCALL(getsockopt)
 {
 	int error;
@@ -173,7 +167,7 @@ SYSCALL(getsockopt)
 		return -EINVAL;
 	len = MIN(len, sizeof(value));
 	int result = a[1] == SOL_SOCKET ? get_socket(s, a[2], value, &len)
-					: s->proto->getopt && level_known((int)a[1]) ? s->proto->getopt(s, a[1], a[2], value, &len) : -EOPNOTSUPP;
+					: s->proto->getopt ? s->proto->getopt(s, a[1], a[2], value, &len) : -EOPNOTSUPP;
 	if (result == 0 && (user_write(a[3], value, len) || user_put(a[4], len)))
 		result = -EFAULT;
 	return result;

@@ -11,6 +11,9 @@
 #include "lwip/tcp.h"
 
 #define QUICK_ACK 2920  /* bytes */
+#define QUICK_ACKS 16   /* segments at the start of a connection, and after a pause */
+#define QUICK_AGAIN NS_PER_S
+#define ANSWER_WITHIN 40000000 /* ns */
 
 static struct tcp_socket *of(struct socket *s)
 {
@@ -55,6 +58,30 @@ static void let_go(struct tcp_socket *t)
 	tcp_poll(pcb, NULL, 0);
 }
 
+/*
+ * Which segments are acknowledged at once. A sender that waits for it (Nagle's algorithm, a first window of few
+ * segments) must not wait for the timer, so the first ones are, unless the program answers soon anyway. Two segments'
+ * worth always is; lwIP counts packets, and a sender may wait after one.
+ */
+static void acknowledge(struct tcp_socket *t, struct tcp_pcb *pcb, size_t size)
+{
+	uint64_t now = clock_monotonic();
+	if (now - t->last_receive > QUICK_AGAIN)
+		t->quick_acks = QUICK_ACKS;
+	t->last_receive = now;
+	bool quick = t->quick_acks && !t->answers;
+	if (t->quick_acks)
+		t->quick_acks--;
+	if (size >= QUICK_ACK || quick)
+		tcp_ack_now(pcb);
+}
+
+void tcp_ack_was_late(void *socket)
+{
+	if (socket)
+		((struct tcp_socket *)socket)->answers = false;
+}
+
 static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 {
 	struct tcp_socket *t = arg;
@@ -74,9 +101,7 @@ static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t er
 	size_t size = p->tot_len;
 	if (!packet_push(&t->queue, p, NULL, 0))
 		return ERR_MEM; /* lwIP offers it again */
-	/* Two segments' worth at once is acknowledged at once; lwIP counts packets, and a sender may wait after one. */
-	if (size >= QUICK_ACK)
-		tcp_ack_now(pcb);
+	acknowledge(t, pcb, size);
 	wake(t, EPOLLIN | EPOLLRDNORM);
 	return ERR_OK;
 }
@@ -161,6 +186,7 @@ struct tcp_socket *tcp_socket_alloc(int family)
 	if (!t)
 		return NULL;
 	t->ttl = TCP_TTL;
+	t->quick_acks = QUICK_ACKS;
 	t->keep_idle = 7200;
 	t->keep_interval = 75;
 	t->keep_count = 9;
@@ -238,6 +264,7 @@ static int64_t tcp_send_socket(struct socket *s, struct message *m)
 	uint64_t start = 0;
 	int64_t done = 0, result = 0;
 	net_busy();
+	t->answers |= t->last_receive && clock_monotonic() - t->last_receive < ANSWER_WITHIN;
 	while (t->state == TCP_CONNECTING && !(m->flags & MSG_DONTWAIT) && result == 0)
 		result = socket_wait(s, s->send_timeout, &start);
 	if (result < 0)
@@ -250,6 +277,7 @@ static int64_t tcp_send_socket(struct socket *s, struct message *m)
 			return done ? done : result;
 		done += result;
 		push_out(t, m);
+		net_deliver();
 		if (!m->left)
 			return done;
 		if (m->flags & MSG_DONTWAIT)
@@ -269,6 +297,12 @@ static void window_open(struct tcp_socket *t, size_t n)
 		tcp_recved(t->pcb, piece);
 		n -= piece;
 	}
+	/* All was read, and the program is not known for answers that would carry the acknowledgement. */
+	if (t->pcb && !t->queue.first && !t->answers && t->pcb->flags & TF_ACK_DELAY) {
+		tcp_ack_now(t->pcb);
+		tcp_output(t->pcb);
+	}
+	net_deliver();
 }
 
 /* Copies what is queued; with MSG_PEEK it stays queued. */
@@ -370,6 +404,7 @@ static int tcp_shutdown_socket(struct socket *s, int how)
 			tcp_shutdown(t->pcb, 0, 1);
 		if (t->eof)
 			let_go(t);
+		net_deliver();
 	}
 	wake(t, EPOLLIN | EPOLLOUT | EPOLLRDHUP | (s->shut_write && (t->eof || s->shut_read) ? EPOLLHUP : 0));
 	return 0;
@@ -383,6 +418,7 @@ static void drop(struct tcp_socket *t)
 		tcp_abort(pcb);
 	packet_clear(&t->queue);
 	kfree(t);
+	net_deliver();
 }
 
 static void close_listener(struct tcp_socket *t)
@@ -426,6 +462,7 @@ static void tcp_close_socket(struct socket *s)
 	else if (pcb)
 		tcp_close(pcb);
 	kfree(t);
+	net_deliver();
 }
 
 static int tcp_name_socket(struct socket *s, union address *addr, bool peer)
@@ -451,6 +488,7 @@ void tcp_socket_changed(struct tcp_socket *t)
 	tcp_socket_apply(t);
 	if (!t->cork && can_send(t) && t->pcb->unsent)
 		tcp_output(t->pcb);
+	net_deliver();
 }
 
 const struct proto tcp_proto = {

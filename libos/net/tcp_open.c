@@ -163,16 +163,15 @@ static int start_connect(struct tcp_socket *t, const ip_addr_t *ip, uint16_t por
 	return 0;
 }
 
-static int finish_connect(struct tcp_socket *t, bool nonblock)
+static int finish_connect(struct tcp_socket *t)
 {
 	uint64_t start = 0;
-	if (nonblock)
-		return t->state == TCP_CONNECTING ? -EINPROGRESS : 0;
 	while (t->state == TCP_CONNECTING) {
 		int result = socket_wait(&t->s, t->s.send_timeout, &start);
 		if (result < 0)
 			return result == -EAGAIN ? -EINPROGRESS : result;
 	}
+	t->in_progress = false;
 	return t->state == TCP_CONNECTED ? 0 : t->s.error ? socket_take_error(&t->s) : -ECONNABORTED;
 }
 
@@ -195,7 +194,9 @@ int tcp_connect_socket(struct socket *s, const union address *addr, uint32_t len
 	ip_addr_t ip;
 	uint16_t port;
 	if (t->state == TCP_CONNECTING)
-		return nonblock ? -EALREADY : finish_connect(t, false);
+		return nonblock ? -EALREADY : finish_connect(t);
+	if (t->in_progress)
+		return finish_connect(t);
 	if (t->state == TCP_CONNECTED || t->state == TCP_LISTENING)
 		return -EISCONN;
 	int result = inet_from_user(s, addr, len, &ip, &port);
@@ -209,5 +210,9 @@ int tcp_connect_socket(struct socket *s, const union address *addr, uint32_t len
 		ip = IP_IS_V4(&ip) ? (ip_addr_t)IPADDR4_INIT(PP_HTONL(IPADDR_LOOPBACK)) : (ip_addr_t)IPADDR6_INIT(0, 0, 0, PP_HTONL(1));
 	net_busy();
 	result = start_connect(t, &ip, port);
-	return result < 0 ? result : finish_connect(t, nonblock);
+	if (result < 0)
+		return result;
+	t->in_progress = true;
+	net_deliver(); /* as on Linux it is said to be in progress, even when it has ended by now */
+	return nonblock ? -EINPROGRESS : finish_connect(t);
 }

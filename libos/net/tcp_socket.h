@@ -25,6 +25,11 @@ struct tcp_socket {
 	uint16_t segment_max; /* what lwIP may build */
 	bool window_started;
 	uint32_t small_end; /* sequence number behind the last small segment that was sent */
+	/* acknowledging as Linux does: at once at the start, then at once what was read, unless an answer carries it */
+	uint8_t quick_acks;    /* segments that are still acknowledged at once */
+	bool answers;          /* the program answers what it receives: acknowledgements wait for that */
+	uint64_t last_receive; /* ns, monotonic */
+	bool in_progress; /* connect() was not waited for: the next one tells how it ended */
 	struct tcp_socket *accept_first, *accept_last, *accept_next;
 };
 
@@ -32,6 +37,7 @@ extern const struct proto tcp_proto;
 int tcp_setopt(struct socket *s, int level, int option, const void *value, uint32_t len);
 int tcp_getopt(struct socket *s, int level, int option, void *value, uint32_t *len);
 void tcp_socket_changed(struct tcp_socket *t); /* an option of the socket */
+void tcp_ack_was_late(void *socket); /* a delayed acknowledgement was sent by the timer: no answer carried it; NULL: no socket */
 
 /* tcp.c */
 struct tcp_socket *tcp_socket_alloc(int family); /* without a pcb; NULL: out of memory */

@@ -6,6 +6,7 @@
  */
 #include "libos/core/libos.h"
 #include "libos/net/net.h"
+#include "libos/net/tcp_socket.h"
 #include "libos/net/unreachable.h"
 
 #include "lwip/dhcp.h"
@@ -128,12 +129,19 @@ static void run_dhcp(uint64_t now)
 	}
 }
 
+static void run_fast(uint64_t now)
+{
+	last_fast = now;
+	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next)
+		if (pcb->flags & TF_ACK_DELAY)
+			tcp_ack_was_late(pcb->callback_arg);
+	tcp_fasttmr();
+}
+
 static void run(uint64_t now)
 {
-	if (now >= last_fast + FAST) {
-		last_fast = now;
-		tcp_fasttmr();
-	}
+	if (now >= last_fast + FAST)
+		run_fast(now);
 	if (now >= last_slow + SLOW)
 		run_slow(now);
 	if (now >= last_second + SECOND)

@@ -135,6 +135,7 @@ static int64_t udp_send_socket(struct socket *s, struct message *m)
 			break;
 	}
 	pbuf_free(p);
+	net_deliver();
 	return err == ERR_OK ? size : err == ERR_MEM && (m->flags & MSG_DONTWAIT) ? -EAGAIN : inet_error(err);
 }
 
@@ -215,6 +216,8 @@ static int udp_setopt(struct socket *s, int level, int option, const void *value
 
 static int udp_getopt(struct socket *s, int level, int option, void *value, uint32_t *len)
 {
+	if (level == SOL_UDP)
+		return -ENOPROTOOPT;
 	return inet_getopt(s, level, option, value, len, of(s)->pcb->tos, of(s)->pcb->ttl);
 }
 

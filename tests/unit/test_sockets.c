@@ -89,6 +89,14 @@ static uint32_t events_of(int fd)
 	return file->ops->poll(file, &queue);
 }
 
+/* What poll() with a time-out of 0 tells. */
+static uint32_t seen_now(int fd)
+{
+	struct waitq *queue;
+	struct file *file = fd_get(fd);
+	return file->ops->poll(file, &queue);
+}
+
 static void test_tcp_talks(void **state)
 {
 	int pair[2];
@@ -238,10 +246,13 @@ static void test_tcp_refused(void **state)
 	fd_close(fd);
 	fd = make(AF_INET, SOCK_STREAM | SOCK_NONBLOCK);
 	assert_int_equal(CALL(connect, fd, P(&addr), sizeof(addr)), -EINPROGRESS);
-	assert_int_equal(CALL(connect, fd, P(&addr), sizeof(addr)), -EALREADY);
-	assert_true(events_of(fd) & EPOLLERR);
+	assert_true(seen_now(fd) & EPOLLERR); /* without anybody having polled */
 	assert_int_equal(CALL(getsockopt, fd, SOL_SOCKET, SO_ERROR, P(&error), P(&len)), 0);
 	assert_int_equal(error, ECONNREFUSED);
+	fd_close(fd);
+	fd = make(AF_INET, SOCK_STREAM | SOCK_NONBLOCK);
+	assert_int_equal(CALL(connect, fd, P(&addr), sizeof(addr)), -EINPROGRESS);
+	assert_int_equal(CALL(connect, fd, P(&addr), sizeof(addr)), -ECONNREFUSED);
 	fd_close(fd);
 }
 
@@ -254,11 +265,12 @@ static void test_tcp_nonblocking_connect(void **state)
 	assert_int_equal(CALL(accept4, listener, 0, 0, SOCK_NONBLOCK), -EAGAIN);
 	assert_int_equal(CALL(accept4, listener, 0, 0, 0x40000000), -EINVAL);
 	assert_int_equal(CALL(connect, fd, P(&addr), sizeof(addr)), -EINPROGRESS);
-	assert_int_equal(events_of(fd), EPOLLOUT | EPOLLWRNORM);
+	assert_int_equal(seen_now(fd), EPOLLOUT | EPOLLWRNORM);
 	assert_int_equal(CALL(getsockopt, fd, SOL_SOCKET, SO_ERROR, P(&error), P(&len)), 0);
 	assert_int_equal(error, 0);
+	assert_int_equal(CALL(connect, fd, P(&addr), sizeof(addr)), 0); /* how it ended is told once */
 	assert_int_equal(CALL(connect, fd, P(&addr), sizeof(addr)), -EISCONN);
-	assert_int_equal(events_of(listener), EPOLLIN | EPOLLRDNORM);
+	assert_int_equal(seen_now(listener), EPOLLIN | EPOLLRDNORM);
 	int server = CALL(accept4, listener, 0, 0, SOCK_NONBLOCK);
 	assert_true(server >= 0);
 	fd_close(listener);
@@ -333,6 +345,7 @@ static void test_backlog(void **state)
 		connected += (events_of(fd[i]) & EPOLLOUT) != 0;
 	}
 	assert_int_equal(connected, 2);
+	assert_int_equal(CALL(connect, fd[5], P(&addr), sizeof(addr)), -EALREADY);
 	for (int i = 0; i < 6; i++)
 		fd_close(fd[i]);
 	fd_close(listener);
@@ -521,9 +534,66 @@ static void test_refusals(void **state)
 	assert_int_equal(CALL(setsockopt, fd, SOL_TCP, 12345, P(&value), sizeof(value)), -ENOPROTOOPT);
 	assert_int_equal(CALL(setsockopt, fd, SOL_SOCKET, SO_KEEPALIVE, 8, 4), -EFAULT);
 	assert_int_equal(CALL(getsockopt, fd, SOL_TCP, 12345, P(&value), P(&len)), -ENOPROTOOPT);
+	assert_int_equal(CALL(getsockopt, fd, 500, 1, P(&value), P(&len)), -EOPNOTSUPP);
+	assert_int_equal(CALL(getsockname, fd, 0, P(&len)), -EFAULT);
+	int both[2];
+	assert_int_equal(CALL(socketpair, AF_INET, SOCK_STREAM, IPPROTO_TCP, P(both)), -EOPNOTSUPP);
+	assert_int_equal(CALL(socketpair, AF_INET, SOCK_STREAM, IPPROTO_UDP, P(both)), -EPROTONOSUPPORT);
 	assert_int_equal(CALL(bind, 999, 0, 0), -EBADF);
 	assert_int_equal(CALL(accept, fd, 0, 0), -EINVAL);
 	assert_int_equal(send_text(fd, "x"), -EPIPE); /* as Linux: never connected */
+	fd_close(fd);
+}
+
+/* What goes over the loopback is there when the call returns: nobody polls here. */
+static void test_loopback_now(void **state)
+{
+	int pair[2], n = 0, udp = make(AF_INET, SOCK_DGRAM);
+	struct sockaddr_in addr = loopback(7610);
+	char buffer[10];
+	tcp_pair(pair);
+	assert_int_equal(send_text(pair[0], "now"), 3);
+	assert_true(seen_now(pair[1]) & EPOLLIN);
+	assert_int_equal(fd_get(pair[1])->ops->ioctl(fd_get(pair[1]), LINUX_FIONREAD, P(&n)), 0);
+	assert_int_equal(n, 3);
+	assert_int_equal(CALL(recvfrom, pair[1], P(buffer), 10, MSG_DONTWAIT, 0, 0), 3);
+	assert_int_equal(CALL(shutdown, pair[0], SHUT_WR), 0);
+	assert_true(seen_now(pair[1]) & EPOLLRDHUP);
+	fd_close(pair[1]);
+	assert_true(seen_now(pair[0]) & EPOLLHUP);
+	fd_close(pair[0]);
+	assert_int_equal(CALL(bind, udp, P(&addr), sizeof(addr)), 0);
+	assert_int_equal(CALL(sendto, udp, P("x"), 1, 0, P(&addr), sizeof(addr)), 1);
+	assert_true(seen_now(udp) & EPOLLIN);
+	assert_int_equal(fd_get(udp)->ops->ioctl(fd_get(udp), LINUX_FIONREAD, P(&n)), 0);
+	assert_int_equal(n, 1);
+	fd_close(udp);
+}
+
+/* A small segment behind another one goes at once: the first was acknowledged when it was read. */
+static void test_quick_acknowledgements(void **state)
+{
+	int pair[2];
+	char buffer[10];
+	tcp_pair(pair);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(send_text(pair[0], "a"), 1);
+		assert_int_equal(CALL(recvfrom, pair[1], P(buffer), 1, MSG_DONTWAIT, 0, 0), 1);
+		assert_int_equal(CALL(sendto, pair[0], P("b"), 1, MSG_MORE, 0, 0), 1);
+		assert_int_equal(CALL(recvfrom, pair[1], P(buffer), 1, MSG_DONTWAIT, 0, 0), -EAGAIN);
+		assert_int_equal(send_text(pair[0], "c"), 1);
+		assert_int_equal(CALL(recvfrom, pair[1], P(buffer), 10, MSG_DONTWAIT, 0, 0), 2);
+	}
+	close_pair(pair);
+}
+
+static void test_recvmmsg_timeout(void **state)
+{
+	int fd = make(AF_INET, SOCK_DGRAM);
+	struct linux_mmsghdr message = {0};
+	struct timespec bad[] = {{-1, 0}, {1, 2000000000}, {0, -1}};
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(CALL(recvmmsg, fd, P(&message), 1, 0, P(&bad[i])), -EINVAL);
 	fd_close(fd);
 }
 
@@ -553,6 +623,7 @@ int main(void)
 		cmocka_unit_test(test_tcp_v6), cmocka_unit_test(test_many_connections), cmocka_unit_test(test_backlog),
 		cmocka_unit_test(test_vector), cmocka_unit_test(test_udp), cmocka_unit_test(test_timeout_option), cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_unix_pair), cmocka_unit_test(test_unix_names), cmocka_unit_test(test_pass_descriptor),
+		cmocka_unit_test(test_loopback_now), cmocka_unit_test(test_quick_acknowledgements), cmocka_unit_test(test_recvmmsg_timeout),
 		cmocka_unit_test(test_netlink), cmocka_unit_test(test_refusals), cmocka_unit_test(test_idle_is_quiet),
 	};
 	net_init();
