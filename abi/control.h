@@ -134,7 +134,7 @@ struct lv_report { /* what few readers want: asked for (LV_CTL_CRASH, LV_CTL_TAI
 static_assert(sizeof(struct lv_status) <= LV_REPORT_OFFSET, "the record ends before the report");
 
 #define LV_CONTROL_MAGIC 0x6c74636c /* "lctl" */
-#define LV_CONTROL_VERSION 2
+#define LV_CONTROL_VERSION 3
 enum lv_control_op {
 	LV_CTL_STATUS = 1, /* reply: struct lv_status, as many bytes as its size says */
 	LV_CTL_SIGNAL = 2, /* arg: signal number for the program */
@@ -146,6 +146,8 @@ enum lv_control_op {
 			       * name; when the guest runs int64_t 0 comes back, before that the socket ends if the monitor does */
 	LV_CTL_CRASH = 8,  /* since version 2. Reply: struct lv_crash_report */
 	LV_CTL_TAIL = 9,   /* since version 2. Reply: the last console output, LV_TAIL_MAX bytes at most */
+	LV_CTL_AWAIT = 10, /* since version 3. arg: enum lv_step, LISTEN only; answered when the ledger has it, by the end of the connection if the VM
+			    * ends before; -EOPNOTSUPP: this kind of guest does not tell; -EBUSY: enough others wait */
 };
 struct lv_control_request {
 	uint32_t magic;

@@ -19,7 +19,7 @@ enum lv_hypercall {
 	                      afterwards, also where RAM was restored from a file; negative: some may hold their old bytes still. */
 	LV_HC_FETCH = 7, /* arg[0]: RAM, arg[2]: bytes (pages, at most LV_FETCH_MAX): will be written soon, so the host should have them there.
 	                    arg[1]: where in the image to copy them from, or 0: as they are. One exit instead of a fault per page. */
-	LV_HC_LISTEN = 6,  /* arg[0]: TCP port on which the program listens (first listen: ledger; never required) */
+	LV_HC_LISTEN = 6,  /* arg[0]: TCP port on which the program listens, the first one; the ledger has the step by then */
 };
 
 #define LV_FETCH_MAX (2ull << 20)

@@ -115,6 +115,8 @@ static int parse_long(const struct option_spec *table, struct cursor *cursor, vo
 			return error_set(error, -EINVAL, "--%s takes no value, but \"%s\" was given", spec->name, equals + 1);
 		if (spec->kind == OPTION_FLAG)
 			return store(spec, NULL, target, error);
+		if (spec->otherwise)
+			return store(spec, equals ? equals + 1 : spec->otherwise, target, error);
 		if (!equals && cursor->at >= cursor->argc)
 			return error_set(error, -EINVAL, "--%s needs a value: --%s %s", spec->name, spec->name, spec->value);
 		return store(spec, equals ? equals + 1 : cursor->argv[cursor->at++], target, error);
@@ -205,7 +207,7 @@ void options_heading(const struct option_spec *spec, struct text *out)
 		text_put(out, "    ");
 	text_format(out, "--%s", spec->name);
 	if (spec->value)
-		text_format(out, " %s", spec->value);
+		text_format(out, spec->otherwise ? "[=%s]" : " %s", spec->value);
 }
 
 /* Writes words so that lines end before column 100; column is where they begin. */

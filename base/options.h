@@ -30,6 +30,7 @@ struct option_spec {
 	const char *help;     /* one sentence, no full stop needed */
 	uint64_t low, high;   /* NUMBER, SIZE; high 0: no limit */
 	const char *words;    /* choices, space-separated ("json table"); NULL: anything. A value that ends with ':' is a prefix. */
+	const char *otherwise; /* STRING: the value that the bare option has, whose own is given with "=" only; NULL: a value has to be there */
 	const char *complete; /* what the shell completes: "file", "dir", "vm", "none"; NULL: words or none */
 };
 

@@ -9,7 +9,8 @@ extern const struct verb verb_run;                                   /* run.c */
 extern const struct verb verb_start;                                 /* start.c */
 extern const struct verb verb_ps;                                    /* ps.c */
 extern const struct verb verb_logs, verb_console;                    /* logs.c */
-extern const struct verb verb_stop, verb_kill, verb_rm, verb_wait;   /* stop.c */
+extern const struct verb verb_stop, verb_kill, verb_rm;              /* stop.c */
+extern const struct verb verb_wait;                                  /* wait.c */
 extern const struct verb verb_balloon;                               /* balloon.c */
 extern const struct verb verb_exec;                                  /* exec.c */
 extern const struct verb verb_cp;                                    /* cp.c */

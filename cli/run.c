@@ -17,6 +17,7 @@
 #include "cli/run_options.h"
 #include "cli/run_source.h"
 #include "cli/run_vm.h"
+#include "cli/wait.h"
 #include "node/choose.h"
 #include "node/config_open.h"
 #include "tinyx/image.h"
@@ -206,6 +207,8 @@ static int fill(struct vm_config *config, const struct run_options *given, struc
 		err = net_parse(&config->net, &net, error);
 	if (!err)
 		err = config_validate(config, error);
+	if (!err)
+		err = wait_check(given->wait, config, error);
 	return err ? err : config_open(config, error);
 }
 
@@ -217,6 +220,25 @@ static int run_in(const struct state *state, struct vm_dir *vm, const struct vm_
 	if (failed || (config->remove && !config->detached))
 		vm_remove(state, vm, config->name, NULL);
 	return status;
+}
+
+/* The VM is there and its id printed: whatever comes now, it stays. */
+static int run_and_wait(const struct state *state, struct vm_dir *vm, const struct vm_config *config, const struct run_options *given,
+			uint64_t start_ns, struct error *error)
+{
+	int status = run_in(state, vm, config, start_ns, error), ended;
+	if (status || !given->wait)
+		return status;
+	/* The lock is the monitor's alone from here, and asked for by a file that we have opened ourselves. */
+	vm_close(vm);
+	if ((status = vm_open(state, config->id, vm)))
+		return error_set(error, status, "VM %s was removed", config->id);
+	uint64_t seconds = given->wait_seconds ? given->wait_seconds : !strcmp(given->wait, "listen") ? WAIT_SECONDS : 0;
+	status = wait_for(given->wait, vm, seconds, &ended, error);
+	/* Whoever waited for the end is who removes. */
+	if (config->remove && (status == -ESRCH || (!status && !strcmp(given->wait, "exit"))))
+		vm_remove(state, vm, config->name, NULL);
+	return status ? status : ended;
 }
 
 static int run(const struct context *context, void *opaque, struct operands operands, struct error *error)
@@ -237,7 +259,7 @@ static int run(const struct context *context, void *opaque, struct operands oper
 	if (!status)
 		status = launch_create(&state, &config, &vm, error);
 	if (!status)
-		status = run_in(&state, &vm, &config, context->start_ns, error);
+		status = run_and_wait(&state, &vm, &config, given, context->start_ns, error);
 	vm_close(&vm);
 	state_close(&state);
 	config_free(&config);

@@ -8,6 +8,8 @@
 #define AT(field) offsetof(struct run_options, field)
 const struct option_spec run_option_table[] = {
 	{ "detach", 'd', OPTION_FLAG, AT(detach), NULL, "start in the background and print the id" },
+	{ "wait", 0, OPTION_STRING, AT(wait), "WHAT", "with -d: return when the program listens on a TCP port (listen, also if nothing is named), or has ended (exit; the exit status is the program's)", .words = "listen exit healthy", .otherwise = "listen" },
+	{ "wait-time", 0, OPTION_NUMBER, AT(wait_seconds), "SECONDS", "with --wait: fail after so long, the VM runs on (default: listen 60, exit never)", .low = 1, .high = 86400 },
 	{ "name", 0, OPTION_STRING, AT(name), "NAME", "a name that later commands can use in place of the id", .complete = "none" },
 	{ "rm", 0, OPTION_FLAG, AT(remove), NULL, "leave nothing behind when the program has ended" },
 	{ "memory", 'm', OPTION_SIZE, AT(memory), "SIZE", "the most memory the VM may use, 4M to 64G (default 256M)", .low = 4u << 20, .high = 64ull << 30 },

@@ -10,8 +10,8 @@
 
 struct run_options {
 	bool detach, remove, tty, interactive, no_companions;
-	const char *name, *kernel, *env_file, *workdir, *user, *hostname, *net, *ip, *gateway, *dns, *mac, *initrd, *append;
-	uint64_t memory, cpus;
+	const char *name, *kernel, *env_file, *workdir, *user, *hostname, *net, *ip, *gateway, *dns, *mac, *initrd, *append, *wait;
+	uint64_t memory, cpus, wait_seconds;
 	struct strings env, ports, volumes, disks;
 };
 

@@ -57,7 +57,7 @@ static void option_words(const struct verb *verb, struct text *out)
 static void value_cases(const struct verb *verb, const char *key, struct text *out)
 {
 	for (const struct option_spec *spec = verb->options; spec && spec->name; spec++) {
-		if (spec->kind == OPTION_FLAG)
+		if (spec->kind == OPTION_FLAG || spec->otherwise)
 			continue;
 		text_format(out, "\t'%s --%s'", key, spec->name);
 		if (spec->letter)

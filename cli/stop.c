@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lightvm stop, kill, rm, wait: how VMs end. */
+/* lightvm stop, kill, rm: how VMs end. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/number.h"
@@ -163,37 +162,4 @@ const struct verb verb_rm = {
 	.min = 0,
 	.max = -1,
 	.run = rm,
-};
-
-/* ---- wait ---- */
-
-static int wait_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
-{
-	/* The monitor holds this lock for as long as it lives. */
-	while (flock(info->dir.status, LOCK_SH) && errno == EINTR)
-		;
-	struct vm_info after;
-	int err = vm_info_open(state, info->dir.id, &after);
-	struct text out = { 0 };
-	if (!err)
-		text_format(&out, "%d\n", after.exit_code >= 0 ? after.exit_code : EXIT_OWN);
-	vm_info_close(&after);
-	if (err)
-		return error_set(error, err, "VM %s was removed", info->dir.id);
-	return text_print(&out) ? -EIO : 0;
-}
-
-static int wait_run(const struct context *context, void *options, struct operands operands, struct error *error)
-{
-	return vm_for_each(operands, wait_one, NULL);
-}
-
-const struct verb verb_wait = {
-	.name = "wait",
-	.operands = "VM...",
-	.summary = "Wait until virtual machines have ended and print their exit status",
-	.complete = "vm",
-	.min = 1,
-	.max = -1,
-	.run = wait_run,
 };

@@ -115,7 +115,7 @@ static int take(const uint8_t *bytes, size_t n, enum lv_control_op op, struct co
 int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct control_answer *answer)
 {
 	/* What exists since version 1 is asked in it, so that a monitor from before an update answers too. */
-	struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = op, .version = op >= LV_CTL_CRASH ? 2 : 0, .arg = arg };
+	struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = op, .version = op >= LV_CTL_AWAIT ? 3 : op >= LV_CTL_CRASH ? 2 : 0, .arg = arg };
 	union {
 		struct lv_control_reply head;
 		struct lv_control_reply_v1 v1;

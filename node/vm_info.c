@@ -10,6 +10,11 @@
 #include "base/number.h"
 #include "node/vm_config.h"
 
+int vm_exit_code(int wait_status)
+{
+	return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+}
+
 static void judge(struct vm_info *info)
 {
 	/* The lock first: a monitor that ends between the two looks has written its last record before. */
@@ -18,7 +23,7 @@ static void judge(struct vm_info *info)
 	info->exit_code = -1;
 	if ((!err || err == -EPROTONOSUPPORT) && info->status.state == LV_STATE_EXITED) {
 		info->state = info->status.crashed ? VM_CRASHED : VM_EXITED;
-		info->exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+		info->exit_code = vm_exit_code(wait_status);
 	} else if (!info->alive) {
 		info->state = VM_DEAD;
 	} else {

@@ -22,6 +22,8 @@ struct vm_info {
 int vm_info_find(const struct state *state, const char *word, struct vm_info *info, struct error *error);
 int vm_info_open(const struct state *state, const char *id, struct vm_info *info);
 void vm_info_close(struct vm_info *info);
+/* Of a wait status, as a shell would see it. */
+int vm_exit_code(int wait_status);
 /* "starting", "running", "exited" (crashed or not), "dead" */
 const char *vm_state_word(enum vm_state state);
 /* "exited (3)", "dead: its monitor was killed"; the caller's. */

@@ -34,7 +34,7 @@ static void client_close(struct control_client *client)
 	loop_update(client->control->loop, &client->watch, 0);
 	close(client->watch.fd);
 	client->watch.fd = -1;
-	client->asks = false;
+	client->asks = 0;
 	client->control->no_descriptors = false;
 	watch_listen(client->control);
 }
@@ -110,6 +110,33 @@ static int64_t resize(struct control *control, int64_t size)
 	return size < 0 || size > UINT32_MAX ? -EINVAL : console_resize(console, size >> 16, size & 0xffff);
 }
 
+/* One request, one answer, in order: until then only its going is heard. */
+static void answer_later(struct control *control, struct control_client *client, unsigned op)
+{
+	client->asks = op;
+	loop_update(control->loop, &client->watch, EPOLLRDHUP);
+}
+
+static int64_t await(struct control *control, struct control_client *client, int64_t step)
+{
+	struct lv_status now;
+	unsigned waiters = 0;
+
+	if (step != LV_STEP_LISTEN)
+		return -EINVAL;
+	if (!control->status->shared) /* nobody tells what happens inside a Linux guest */
+		return -EOPNOTSUPP;
+	status_collect(control->status, &now);
+	if (now.ledger[LV_STEP_LISTEN].ns)
+		return 0;
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
+		waiters += control->client[i].watch.fd >= 0 && control->client[i].asks == LV_CTL_AWAIT;
+	if (waiters >= CONTROL_WAITERS)
+		return -EBUSY;
+	answer_later(control, client, LV_CTL_AWAIT);
+	return 0;
+}
+
 static void balloon_told(void *context);
 
 static int64_t balloon(struct control *control, struct control_client *client, int64_t bytes)
@@ -124,8 +151,7 @@ static int64_t balloon(struct control *control, struct control_client *client, i
 	r = balloon_ask(balloon, balloon_told, control);
 	if (r)
 		return r;
-	client->asks = true;
-	loop_update(control->loop, &client->watch, EPOLLRDHUP); /* one request, one answer, in order */
+	answer_later(control, client, LV_CTL_BALLOON);
 	loop_timer_set(control->loop, &control->patience, clock_now() + GUEST_PATIENCE);
 	return 0;
 }
@@ -148,6 +174,8 @@ static int64_t handle(struct control *control, struct control_client *client, st
 		return resize(control, message->request.arg);
 	case LV_CTL_BALLOON:
 		return balloon(control, client, message->request.arg);
+	case LV_CTL_AWAIT:
+		return await(control, client, message->request.arg);
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -184,27 +212,32 @@ static int answer(const struct control *control, int fd, unsigned op, int64_t re
 	return send(fd, &reply, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size ? 0 : -EPIPE;
 }
 
-static void answer_asking(struct control *control, int64_t result)
+static void answer_asking(struct control *control, unsigned op, int64_t result)
 {
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
 		struct control_client *client = &control->client[i];
 
-		if (client->watch.fd < 0 || !client->asks)
+		if (client->watch.fd < 0 || client->asks != op)
 			continue;
-		client->asks = false;
-		if (answer(control, client->watch.fd, LV_CTL_BALLOON, result) < 0 || loop_update(control->loop, &client->watch, EPOLLIN))
+		client->asks = 0;
+		if (answer(control, client->watch.fd, op, result) < 0 || loop_update(control->loop, &client->watch, EPOLLIN))
 			client_close(client);
 	}
 }
 
 static void balloon_told(void *context)
 {
-	answer_asking(context, 0);
+	answer_asking(context, LV_CTL_BALLOON, 0);
 }
 
 static void patience_over(void *context)
 {
-	answer_asking(context, -ETIMEDOUT);
+	answer_asking(context, LV_CTL_BALLOON, -ETIMEDOUT);
+}
+
+void control_listens(struct control *control)
+{
+	answer_asking(control, LV_CTL_AWAIT, 0);
 }
 
 static void client_ready(void *context, uint32_t events)

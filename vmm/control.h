@@ -8,11 +8,12 @@
 #include "vmm/status.h"
 
 #define CONTROL_CLIENTS 8
+#define CONTROL_WAITERS 4 /* of them, at most: the others are for who stops the VM */
 
 struct control_client {
 	struct control *control;
 	struct loop_watch watch; /* fd -1: free */
-	bool asks;               /* for the balloon's statistics: is answered when they come, and heard again then */
+	unsigned asks;           /* the request that is answered later (LV_CTL_BALLOON, LV_CTL_AWAIT), and heard again then; 0: none */
 };
 
 struct control {
@@ -33,6 +34,8 @@ struct control {
 /* listen_fd: a listening SOCK_SEQPACKET socket, owned from now on; -1: no control socket. */
 void control_init(struct control *control, struct loop *loop, const struct status *status, struct devices *devices, int listen_fd);
 int control_start(struct control *control);
+/* The program listens: answers who waits for that. Under the loop's lock. */
+void control_listens(struct control *control);
 void control_fini(struct control *control);
 
 #endif

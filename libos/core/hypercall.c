@@ -24,6 +24,14 @@ void ledger_mark(enum lv_ledger_slot slot)
 	mark->tsc = tsc();
 }
 
+void ledger_listens(uint16_t port)
+{
+	if (shared_page->ledger[LV_LEDGER_LISTEN].tsc)
+		return;
+	ledger_mark(LV_LEDGER_LISTEN);
+	hypercall(LV_HC_LISTEN, port);
+}
+
 void vm_exit(int wait_status)
 {
 	ledger_mark(LV_LEDGER_EXIT);

@@ -135,6 +135,7 @@ bool signal_pending(void); /* a signal that is not blocked waits for the current
 /* ---- hypercall.c ---- */
 int64_t hypercall(enum lv_hypercall number, uint64_t a0);
 void ledger_mark(enum lv_ledger_slot slot); /* keeps the first */
+void ledger_listens(uint16_t port);         /* the same, and tells who waits outside */
 void vm_exit(int wait_status) __attribute__((noreturn));
 
 /* ---- generation.c: a VM that was restored or cloned is another one ---- */

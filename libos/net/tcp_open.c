@@ -103,7 +103,7 @@ int tcp_listen_socket(struct socket *s, int backlog)
 	tcp_arg(pcb, t);
 	tcp_accept(pcb, on_accept);
 	tcp_socket_note_names(t);
-	ledger_mark(LV_LEDGER_LISTEN);
+	ledger_listens(pcb->local_port);
 	return 0;
 }
 

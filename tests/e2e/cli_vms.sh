@@ -61,6 +61,28 @@ check 'rm -f of a starting VM leaves nothing that runs' test $left = 0
 check '--rm removes' await 10 'the end of "brief"' bash -c '! "$1" ps -a | grep -q brief' - "$lightvm"
 "$lightvm" run --name foreground "$busybox" sh -c 'echo out; echo err >&2; exit 6' >/dev/null 2>&1
 check 'a foreground VM with a name has logs' contains out "$lightvm" logs foreground
+# Waiting: for a listener, with a time-out that is said, and for the end.
+"$lightvm" run -d --wait --name listener "$busybox" nc -l -p 7 >"$work/out" 2>&1
+check 'run -d --wait returns when the program listens' jq -e '.steps | map(.step) | index("listen")' <("$lightvm" boot-time --format json listener)
+check '  its id is printed' grep -qE '^[0-9a-f]{12}$' "$work/out"
+check 'wait --listen of a listener returns at once' timeout 5 "$lightvm" wait --listen listener
+"$lightvm" kill listener
+says 'wait --listen of a VM that has ended' 125 'before its program listened' "$lightvm" wait --listen listener
+says '--wait of a program that ends' 125 'exited (3)' "$lightvm" run -d --rm --wait --name gone "$busybox" sh -c 'exit 3'
+check '  nothing is left of it' bash -c '! "$1" ps -aq -f name=gone | grep -q .' - "$lightvm"
+says '--wait of a program that does not listen' 125 'does not listen after 1 s' "$lightvm" run -d --wait --wait-time 1 --name quiet "${guest}waiter" up
+check '  it runs on' contains quiet "$lightvm" ps
+says 'wait with a time-out' 125 'has not ended after 1 s' "$lightvm" wait -t 1 quiet
+(await 10 'a waiter' pgrep -f "wait --listen quiet" >/dev/null; "$lightvm" kill quiet) &
+says 'wait --listen of a VM that is killed meanwhile' 125 'before its program listened' "$lightvm" wait --listen quiet
+wait $!
+got=0; "$lightvm" run -d --rm --wait=exit --name waited "$busybox" sh -c 'exit 4' >/dev/null || got=$?
+check '--wait=exit has the status of the program' test $got = 4
+check '  and --rm leaves nothing' bash -c '! "$1" ps -aq -f name=waited | grep -q .' - "$lightvm"
+says '--wait=healthy' 125 'no health check' "$lightvm" run -d --wait=healthy "$busybox" true
+says '--wait without -d' 125 'is for -d' "$lightvm" run --wait "$busybox" true
+says '--wait for what is not known' 125 'dinner' "$lightvm" run -d --wait=dinner "$busybox" true
+
 check 'wait prints the status' test "$("$lightvm" wait foreground)" = 6
 
 # A VM that has ended starts again from what it left: arguments, environment, disks, ports, name; bytes that are no text too.

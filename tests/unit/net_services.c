@@ -181,7 +181,7 @@ int wait_on(struct waitq *queue, uint64_t deadline)
 bool signal_pending(void) { return false; }
 int process_id(void) { return 42; }
 int current_tid(void) { return 42; }
-void ledger_mark(enum lv_ledger_slot slot) { }
+void ledger_listens(uint16_t port) { }
 void process_exit_first(void (*hook)(void)) { }
 
 void signal_send(struct thread *thread, int signo, const struct siginfo_k *info)

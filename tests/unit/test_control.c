@@ -275,6 +275,41 @@ static void test_kill(void **state)
 	close(fd);
 }
 
+/* Who waits hears of the listener when there is one, at once if there was; not all places go to those who wait. */
+static void test_await(void **state)
+{
+	struct fixture *f = *state;
+	const struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = LV_CTL_AWAIT, .version = 3, .arg = LV_STEP_LISTEN };
+	int fd[CONTROL_WAITERS], one_more = dial(f);
+	struct reply reply;
+
+	assert_int_equal(talk(f, one_more, LV_CTL_AWAIT, LV_STEP_EXIT, NULL, 0), -EINVAL);
+	for (unsigned i = 0; i < CONTROL_WAITERS; i++) {
+		fd[i] = dial(f);
+		assert_int_equal(send(fd[i], &request, sizeof(request), 0), sizeof(request));
+		guest_settle(&f->guest);
+		assert_int_equal(recv(fd[i], &reply, sizeof(reply), MSG_DONTWAIT), -1);
+	}
+	assert_int_equal(ask(f, one_more, &request, NULL, 0, &reply), -EBUSY);
+	close(fd[0]); /* whose place is free again */
+	guest_settle(&f->guest);
+	f->guest.shared.ledger[LV_LEDGER_LISTEN].tsc = 1;
+	f->status.clock = (struct status_clock){ .base_ns = 7 };
+	control_listens(&f->control);
+	for (unsigned i = 1; i < CONTROL_WAITERS; i++) {
+		expect_whole(&reply, recv(fd[i], &reply, sizeof(reply), MSG_DONTWAIT));
+		assert_int_equal(reply.head.result, 0);
+		assert_int_equal(talk(f, fd[i], LV_CTL_STATUS, 0, NULL, 0), 0); /* and is heard again */
+		close(fd[i]);
+	}
+	assert_int_equal(ask(f, one_more, &request, NULL, 0, &reply), 0);
+	f->status.shared = NULL; /* a Linux guest */
+	assert_int_equal(ask(f, one_more, &request, NULL, 0, &reply), -EOPNOTSUPP);
+	f->status.shared = &f->guest.shared;
+	close(one_more);
+	guest_settle(&f->guest);
+}
+
 static void test_attach(void **state)
 {
 	struct fixture *f = *state;
@@ -461,7 +496,7 @@ static void test_record_cannot_be_written(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_status), TEST(test_report), TEST(test_newer_request), TEST(test_no_descriptors), TEST(test_signal), TEST(test_kill), TEST(test_attach), TEST(test_hostile),
+		TEST(test_status), TEST(test_report), TEST(test_newer_request), TEST(test_no_descriptors), TEST(test_signal), TEST(test_kill), TEST(test_await), TEST(test_attach), TEST(test_hostile),
 		TEST(test_unknown_request), TEST(test_deaf_client), TEST(test_asking), TEST(test_many_clients), TEST(test_record),
 		TEST(test_record_cannot_be_written),
 	};

@@ -14,7 +14,7 @@
 
 struct target {
 	bool all, detach;
-	const char *name, *format;
+	const char *name, *format, *wait;
 	struct strings env;
 	uint64_t memory, tail;
 };
@@ -28,6 +28,7 @@ static const struct option_spec table[] = {
 	{ .name = "env", .letter = 'e', .kind = OPTION_LIST, .offset = AT(env), .value = "NAME=VALUE", .help = "a variable" },
 	{ .name = "memory", .letter = 'm', .kind = OPTION_SIZE, .offset = AT(memory), .value = "SIZE", .help = "memory", .low = 4096, .high = 1ull << 30 },
 	{ .name = "tail", .letter = 'n', .kind = OPTION_NUMBER, .offset = AT(tail), .value = "LINES", .help = "lines" },
+	{ .name = "wait", .kind = OPTION_STRING, .offset = AT(wait), .value = "WHAT", .help = "waits", .words = "listen exit", .otherwise = "listen" },
 	{ 0 },
 };
 
@@ -51,6 +52,22 @@ static void parse(struct parsed *p, char *words, bool first_ends)
 }
 
 #define PARSE(p, text, first_ends) char words_[] = text; struct parsed p; parse(&p, words_, first_ends)
+
+/* An option whose value may be left out never takes the next word for it. */
+static void optional_value(void **state)
+{
+	PARSE(p, "--wait exit", true);
+	assert_int_equal(p.err, 0);
+	assert_string_equal(p.target.wait, "listen");
+	assert_int_equal(p.result.first, 2);
+	char with[] = "--wait=exit prog", wrong[] = "--wait=dinner prog";
+	parse(&p, with, true);
+	assert_int_equal(p.err, 0);
+	assert_string_equal(p.target.wait, "exit");
+	parse(&p, wrong, true);
+	assert_int_equal(p.err, -EINVAL);
+	assert_non_null(strstr(p.error.text, "dinner"));
+}
 
 static void long_short_and_attached(void **state)
 {
@@ -221,7 +238,7 @@ static void errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(long_short_and_attached), cmocka_unit_test(operands_between_options), cmocka_unit_test(first_operand_ends),
+		cmocka_unit_test(optional_value), cmocka_unit_test(long_short_and_attached), cmocka_unit_test(operands_between_options), cmocka_unit_test(first_operand_ends),
 		cmocka_unit_test(messages), cmocka_unit_test(word_prefixes), cmocka_unit_test(help_wins), cmocka_unit_test(sizes),
 		cmocka_unit_test(addresses), cmocka_unit_test(signals), cmocka_unit_test(strings), cmocka_unit_test(errors),
 	};

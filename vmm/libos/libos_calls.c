@@ -95,10 +95,11 @@ static int crash(struct vm *vm, uint64_t signal)
 }
 
 /* The record belongs to who holds the loop's lock. */
-static void write_status(struct vm *vm)
+static void listens(struct vm *vm)
 {
 	loop_lock(&vm->loop);
 	status_write(&vm->status, LV_STATE_RUNNING);
+	control_listens(&vm->control);
 	loop_unlock(&vm->loop);
 }
 
@@ -125,7 +126,7 @@ int libos_hypercall(struct vcpu *vcpu, uint32_t number)
 		return VCPU_RUNNING;
 	case LV_HC_LISTEN:
 		shared->result = 0;
-		write_status(vm);
+		listens(vm);
 		return VCPU_RUNNING;
 	}
 	shared->result = -ENOSYS;

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/vm_wait.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "node/monitor_control.h"
+#include "node/vm_info.h"
+
+/* Its last record is written before its sockets end. */
+static int ended(const struct vm_dir *vm, struct error *error)
+{
+	struct vm_info info = { .dir = *vm, .exit_code = -1 };
+	if (vm_status(vm, &info.status) || info.status.state != LV_STATE_EXITED)
+		return error_set(error, -ESRCH, "VM %s ended before its program listened", vm->id);
+	info.state = info.status.crashed ? VM_CRASHED : VM_EXITED;
+	info.exit_code = vm_exit_code(info.status.wait_status);
+	char *how = vm_state_text(&info);
+	error_set(error, -ESRCH, "VM %s ended before its program listened: %s", vm->id, how ? how : "");
+	free(how);
+	return -ESRCH;
+}
+
+int vm_await_listen(const struct vm_dir *vm, int wait_ms, struct error *error)
+{
+	int err = control_ask(vm->dir, LV_CTL_AWAIT, LV_STEP_LISTEN, NULL, deadline_in(wait_ms));
+	switch (err) {
+	case 0:
+		return 0;
+	case -ECONNRESET: case -ECONNREFUSED: case -EPIPE: case -ENOENT:
+		return ended(vm, error);
+	case -ETIMEDOUT: case -EAGAIN:
+		return error_set(error, -ETIMEDOUT, "the program of VM %s does not listen after %d s; it runs on", vm->id, wait_ms / 1000);
+	case -EOPNOTSUPP:
+		return error_set(error, err, "VM %s runs Linux, which does not tell when a program listens; ask its port, or use \"lightvm exec\"", vm->id);
+	case -EPROTONOSUPPORT:
+		return error_set(error, err, "the monitor of VM %s is older than this lightvm and cannot tell when its program listens", vm->id);
+	case -EBUSY:
+		return error_set(error, err, "enough others wait for VM %s already", vm->id);
+	}
+	return error_set(error, err, "VM %s: %s", vm->id, strerror(-err));
+}
+
+/* Without a limit the lock itself is waited for: it tells of any end, also of a monitor whose record names no process. */
+static int await_lock(const struct vm_dir *vm, struct error *error)
+{
+	while (flock(vm->status, LOCK_SH))
+		if (errno != EINTR)
+			return error_set(error, -errno, "VM %s: status: %s", vm->id, strerror(errno));
+	flock(vm->status, LOCK_UN);
+	return 0;
+}
+
+int vm_await_end(const struct vm_dir *vm, int wait_ms, struct error *error)
+{
+	struct lv_status status;
+	if (wait_ms < 0)
+		return await_lock(vm, error);
+	if (!vm_alive(vm))
+		return 0;
+	int fd = !vm_status(vm, &status) && status.pid ? (int)syscall(SYS_pidfd_open, (pid_t)status.pid, 0) : -1;
+	/* The number is the monitor's only while the lock is held. */
+	if (!vm_alive(vm) || fd < 0) {
+		if (fd >= 0)
+			close(fd);
+		return vm_alive(vm) ? error_set(error, -EAGAIN, "VM %s has not started yet", vm->id) : 0;
+	}
+	struct pollfd process = { .fd = fd, .events = POLLIN };
+	int n;
+	while ((n = poll(&process, 1, wait_ms)) < 0 && errno == EINTR)
+		;
+	close(fd);
+	return n ? 0 : error_set(error, -ETIMEDOUT, "VM %s has not ended after %d s; it runs on", vm->id, wait_ms / 1000);
+}
