@@ -14,7 +14,7 @@ _Static_assert(LV_VM_NET_QUEUES == NET_PAIRS_MAX, "as many queues on both sides"
 
 struct decoder {
 	struct records_reader reader;
-	struct vm_config *config;
+	struct machine_config *config;
 	const int *fds;
 	unsigned count;
 	uint64_t taken; /* bit i: descriptor i has its place */
@@ -42,7 +42,7 @@ static int take_fd(struct decoder *decoder, int32_t place, int *fd)
 static int take_machine(struct decoder *decoder, const struct record *record)
 {
 	struct lv_vm_machine machine;
-	struct vm_config *c = decoder->config;
+	struct machine_config *c = decoder->config;
 	int err = records_struct(&decoder->reader, record, &machine, sizeof(machine), &decoder->has_machine);
 	if (err)
 		return err;
@@ -71,7 +71,7 @@ static int take_machine(struct decoder *decoder, const struct record *record)
 
 static struct device_config *new_device(struct decoder *decoder, enum lv_device_type type)
 {
-	struct vm_config *c = decoder->config;
+	struct machine_config *c = decoder->config;
 	if (c->device_count == sizeof(c->device) / sizeof(c->device[0])) {
 		refuse(decoder, "it has more devices than a VM can have");
 		return NULL;
@@ -139,7 +139,7 @@ static int take_vsock(struct decoder *decoder, const struct record *record)
 
 static int take_env(struct decoder *decoder, const struct record *record)
 {
-	struct vm_config *c = decoder->config;
+	struct machine_config *c = decoder->config;
 	const char *pair = NULL;
 	int err = records_string(&decoder->reader, record, &pair);
 	if (!err && (c->envc == VM_ENV_MAX || !strchr(pair, '=')))
@@ -160,7 +160,7 @@ static int take_arg(struct decoder *decoder, const struct record *record)
 
 static int take(struct decoder *decoder, const struct record *record)
 {
-	struct vm_config *c = decoder->config;
+	struct machine_config *c = decoder->config;
 	switch (record->type) {
 	case LV_VM_MACHINE: return take_machine(decoder, record);
 	case LV_VM_NAME: return records_string(&decoder->reader, record, &c->name);
@@ -185,7 +185,7 @@ static int check(struct decoder *decoder)
 	return decoder->taken == all ? 0 : refuse(decoder, "a descriptor came that it does not name");
 }
 
-int config_decode(struct vm_config *config, const void *bytes, size_t size, const int *fds, unsigned count, const char **why, unsigned *number)
+int config_decode(struct machine_config *config, const void *bytes, size_t size, const int *fds, unsigned count, const char **why, unsigned *number)
 {
 	struct decoder decoder = { .config = config, .fds = fds, .count = count };
 	struct record record;
@@ -211,7 +211,7 @@ int config_decode(struct vm_config *config, const void *bytes, size_t size, cons
 	return err;
 }
 
-void config_decode_free(struct vm_config *config)
+void config_decode_free(struct machine_config *config)
 {
 	free(config->argv);
 	config->argv = NULL;

@@ -14,6 +14,7 @@
 #include "abi/vm_records.h"
 #include "base/log.h"
 #include "vmm/config_decode.h"
+#include "vmm/options.h"
 
 #define FDS (LV_VM_FDS_MAX + 1) /* the records come first */
 
@@ -61,7 +62,7 @@ static const void *map_records(int fd, size_t *size)
 	return bytes == MAP_FAILED ? NULL : bytes;
 }
 
-int configure_receive(struct vm_config *config)
+int configure_receive(struct machine_config *config)
 {
 	struct request request = { 0 };
 	size_t size = 0;
@@ -79,7 +80,7 @@ int configure_receive(struct vm_config *config)
 	return options_check(config);
 }
 
-void configure_started(const struct vm_config *config)
+void configure_started(const struct machine_config *config)
 {
 	struct lv_control_reply reply = { 0 };
 	if (config->configure_fd < 0)

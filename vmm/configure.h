@@ -3,14 +3,14 @@
 #ifndef LV_VMM_CONFIGURE_H
 #define LV_VMM_CONFIGURE_H
 
-#include "vmm/options.h"
+#include "vmm/machine_config.h"
 
 /*
  * Waits on config->configure_fd for the one request, then fills config. The bytes stay mapped, as config's strings point into them. 0,
  * or a negative errno with the message printed.
  */
-int configure_receive(struct vm_config *config);
+int configure_receive(struct machine_config *config);
 /* Tells who configured us that the guest runs, and lets go of it. */
-void configure_started(const struct vm_config *config);
+void configure_started(const struct machine_config *config);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/standard.h"
 #include "vmm/configure.h"
 #include "vmm/jail/jail.h"
+#include "vmm/options.h"
 #include "base/log.h"
 #include "vmm/vm.h"
 
@@ -23,26 +24,29 @@ static int run(struct vm *vm)
 	return err ? err : vm_run(vm);
 }
 
-/* Of what the parent left open, only that which the options name stays. */
-static int close_others(const struct vm_config *c)
+struct kept {
+	int fd[MACHINE_FDS_MAX];
+	unsigned count;
+};
+
+static void keep(void *context, int *fd)
 {
-	int keep[10 + NET_PAIRS_MAX * LV_MAX_DEVICES] = {c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->vsock_dir, c->cpuid_fd, c->control_fd, c->status_fd, c->log_fd, c->configure_fd};
-	unsigned count = 10;
-	for (unsigned i = 0; i < c->device_count; i++) {
-		const struct device_config *d = &c->device[i];
-		keep[count++] = d->type == LV_DEV_NET ? d->net.fd : d->type == LV_DEV_VSOCK ? d->vsock.listener : d->block.fd;
-		if (d->type == LV_DEV_BLOCK)
-			keep[count++] = d->block.lock;
-		for (unsigned j = 0; d->type == LV_DEV_NET && j < d->net.more; j++)
-			keep[count++] = d->net.more_fd[j];
-	}
-	int result = jail_keep_only(keep, count);
-	return result < 0 ? log_error("closing inherited descriptors: %s", strerror(-result)) : 0;
+	struct kept *kept = context;
+	kept->fd[kept->count++] = *fd;
+}
+
+/* Of what the parent left open, only that which the options name stays. */
+static int close_others(struct machine_config *config)
+{
+	struct kept kept = { .count = 0 };
+	machine_config_each_fd(config, keep, &kept);
+	int err = jail_keep_only(kept.fd, kept.count);
+	return err ? log_error("closing inherited descriptors: %s", strerror(-err)) : 0;
 }
 
 int main(int argc, char **argv)
 {
-	static struct vm_config config;
+	static struct machine_config config;
 	static struct vm vm;
 	standard_hold();
 	if (options_parse(&config, argc, argv) < 0)

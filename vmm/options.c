@@ -16,14 +16,11 @@
 #include "vmm/host/vsock_unix.h"
 #include "base/log.h"
 
-#define DEFAULT_CWD "/"
-#define DEFAULT_HOSTNAME "lightvm"
-#define DEFAULT_MEMORY (256ull << 20)
 #define LEAST_MEMORY (4ull << 20)
 
 struct option {
 	const char *name, *value, *help; /* value NULL: a flag */
-	int (*set)(struct vm_config *config, const char *option, const char *value);
+	int (*set)(struct machine_config *config, const char *option, const char *value);
 };
 
 /* ---- values ---- */
@@ -71,14 +68,14 @@ static int open_file(const char *option, const char *value, int flags, int *fd)
 
 /* ---- options ---- */
 
-static int set_libos(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->libos_fd); }
-static int set_image(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->image_fd); }
-static int set_kernel(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->kernel_fd); }
-static int set_initrd(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->initrd_fd); }
-static int set_append(struct vm_config *c, const char *o, const char *v) { c->append = v; return 0; }
-static int set_serial(struct vm_config *c, const char *o, const char *v) { c->serial = true; return 0; }
-static int set_tty(struct vm_config *c, const char *o, const char *v) { c->tty = true; return 0; }
-static int set_control(struct vm_config *c, const char *o, const char *v)
+static int set_libos(struct machine_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->libos_fd); }
+static int set_image(struct machine_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->image_fd); }
+static int set_kernel(struct machine_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->kernel_fd); }
+static int set_initrd(struct machine_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->initrd_fd); }
+static int set_append(struct machine_config *c, const char *o, const char *v) { c->append = v; return 0; }
+static int set_serial(struct machine_config *c, const char *o, const char *v) { c->serial = true; return 0; }
+static int set_tty(struct machine_config *c, const char *o, const char *v) { c->tty = true; return 0; }
+static int set_control(struct machine_config *c, const char *o, const char *v)
 {
 	int fd, listens = 0;
 	socklen_t size = sizeof(listens);
@@ -90,17 +87,17 @@ static int set_control(struct vm_config *c, const char *o, const char *v)
 	return 0;
 }
 
-static int set_status(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->status_fd); }
-static int set_log(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->log_fd); }
-static int set_cpuid(struct vm_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->cpuid_fd); }
-static int set_program(struct vm_config *c, const char *o, const char *v) { c->program = v; return 0; }
-static int set_cwd(struct vm_config *c, const char *o, const char *v) { c->cwd = v; return 0; }
-static int set_hostname(struct vm_config *c, const char *o, const char *v) { c->hostname = v; return 0; }
-static int set_name(struct vm_config *c, const char *o, const char *v) { c->name = v; return 0; }
-static int set_detached(struct vm_config *c, const char *o, const char *v) { c->detached = true; return 0; }
-static int set_probe(struct vm_config *c, const char *o, const char *v) { c->probe = true; return 0; }
-static int set_image_ns(struct vm_config *c, const char *o, const char *v) { return parse_number(o, v, UINT64_MAX, &c->image_ns); }
-static int set_start(struct vm_config *c, const char *o, const char *v) { return parse_number(o, v, UINT64_MAX, &c->start_ns); }
+static int set_status(struct machine_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->status_fd); }
+static int set_log(struct machine_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->log_fd); }
+static int set_cpuid(struct machine_config *c, const char *o, const char *v) { return open_file(o, v, O_RDWR | O_CREAT, &c->cpuid_fd); }
+static int set_program(struct machine_config *c, const char *o, const char *v) { c->program = v; return 0; }
+static int set_cwd(struct machine_config *c, const char *o, const char *v) { c->cwd = v; return 0; }
+static int set_hostname(struct machine_config *c, const char *o, const char *v) { c->hostname = v; return 0; }
+static int set_name(struct machine_config *c, const char *o, const char *v) { c->name = v; return 0; }
+static int set_detached(struct machine_config *c, const char *o, const char *v) { c->detached = true; return 0; }
+static int set_probe(struct machine_config *c, const char *o, const char *v) { c->probe = true; return 0; }
+static int set_image_ns(struct machine_config *c, const char *o, const char *v) { return parse_number(o, v, UINT64_MAX, &c->image_ns); }
+static int set_start(struct machine_config *c, const char *o, const char *v) { return parse_number(o, v, UINT64_MAX, &c->start_ns); }
 
 static int set_id(const char *option, const char *value, uint32_t *id)
 {
@@ -109,10 +106,10 @@ static int set_id(const char *option, const char *value, uint32_t *id)
 	*id = number;
 	return result;
 }
-static int set_uid(struct vm_config *c, const char *o, const char *v) { return set_id(o, v, &c->uid); }
-static int set_gid(struct vm_config *c, const char *o, const char *v) { return set_id(o, v, &c->gid); }
+static int set_uid(struct machine_config *c, const char *o, const char *v) { return set_id(o, v, &c->uid); }
+static int set_gid(struct machine_config *c, const char *o, const char *v) { return set_id(o, v, &c->gid); }
 
-static int set_memory(struct vm_config *c, const char *o, const char *v)
+static int set_memory(struct machine_config *c, const char *o, const char *v)
 {
 	if (parse_size(o, v, &c->memory) < 0)
 		return -1;
@@ -121,7 +118,7 @@ static int set_memory(struct vm_config *c, const char *o, const char *v)
 	return 0;
 }
 
-static int set_cpus(struct vm_config *c, const char *o, const char *v)
+static int set_cpus(struct machine_config *c, const char *o, const char *v)
 {
 	uint64_t number;
 	if (parse_number(o, v, VM_MAX_CPUS, &number) < 0)
@@ -130,7 +127,7 @@ static int set_cpus(struct vm_config *c, const char *o, const char *v)
 	return number ? 0 : log_error("--%s: a VM has at least one", o);
 }
 
-static int set_env(struct vm_config *c, const char *o, const char *v)
+static int set_env(struct machine_config *c, const char *o, const char *v)
 {
 	if (!strchr(v, '='))
 		return log_error("--env: '%s' is not of the form NAME=VALUE", v);
@@ -140,7 +137,7 @@ static int set_env(struct vm_config *c, const char *o, const char *v)
 	return 0;
 }
 
-static int set_jail(struct vm_config *c, const char *o, const char *v)
+static int set_jail(struct machine_config *c, const char *o, const char *v)
 {
 	c->jail_full = strcmp(v, "full") == 0;
 	c->jail_off = strcmp(v, "off") == 0;
@@ -150,7 +147,7 @@ static int set_jail(struct vm_config *c, const char *o, const char *v)
 	return 0;
 }
 
-static struct device_config *new_device(struct vm_config *c, const char *option)
+static struct device_config *new_device(struct machine_config *c, const char *option)
 {
 	if (c->device_count == sizeof(c->device) / sizeof(c->device[0])) {
 		log_error("--%s: more than %u devices", option, c->device_count);
@@ -229,7 +226,7 @@ static int set_spoof(struct device_config *device, const char *value)
 }
 
 /* tap:fd:N[,fd:M...][,key=value...] or passt:fd:N[,...] */
-static int set_net(struct vm_config *c, const char *option, const char *value)
+static int set_net(struct machine_config *c, const char *option, const char *value)
 {
 	char text[256], *save = NULL;
 	struct device_config *device = new_device(c, option);
@@ -267,7 +264,7 @@ static int claim_disk(struct device_block *block)
 	return disk_claim(block->fd, name, block->read_only, &block->lock, message, sizeof(message)) < 0 ? log_error("--disk: %s", message) : 0;
 }
 
-static int claim_disks(struct vm_config *config)
+static int claim_disks(struct machine_config *config)
 {
 	int err = 0;
 	for (unsigned i = 0; i < config->device_count && !err; i++)
@@ -277,7 +274,7 @@ static int claim_disks(struct vm_config *config)
 }
 
 /* FILE|fd:N[,ro][,serial=S] */
-static int set_disk(struct vm_config *c, const char *option, const char *value)
+static int set_disk(struct machine_config *c, const char *option, const char *value)
 {
 	char text[4096], *save = NULL;
 	struct device_config *device = new_device(c, option);
@@ -303,7 +300,7 @@ static int set_disk(struct vm_config *c, const char *option, const char *value)
 	return 0;
 }
 
-static int set_vsock_key(struct vm_config *c, struct device_config *device, const char *key)
+static int set_vsock_key(struct machine_config *c, struct device_config *device, const char *key)
 {
 	if (strncmp(key, "dir=", 4) == 0) {
 		if (open_file("vsock", key + 4, O_DIRECTORY | O_RDONLY, &c->vsock_dir) < 0)
@@ -320,7 +317,7 @@ static int set_vsock_key(struct vm_config *c, struct device_config *device, cons
 }
 
 /* DIR, where the monitor makes the socket "vsock"; or fd:N, a listening socket, and the directory with those of the host. */
-static int open_vsock(struct vm_config *c, struct device_config *device, const char *where)
+static int open_vsock(struct machine_config *c, struct device_config *device, const char *where)
 {
 	if (strncmp(where, "fd:", 3) == 0)
 		return open_file("vsock", where, 0, &device->vsock.listener);
@@ -332,7 +329,7 @@ static int open_vsock(struct vm_config *c, struct device_config *device, const c
 	return device->vsock.listener < 0 ? log_error("--vsock: %s/vsock: %s", where, strerror(-device->vsock.listener)) : 0;
 }
 
-static bool has_vsock(const struct vm_config *c)
+static bool has_vsock(const struct machine_config *c)
 {
 	for (unsigned i = 0; i < c->device_count; i++)
 		if (c->device[i].type == LV_DEV_VSOCK)
@@ -341,7 +338,7 @@ static bool has_vsock(const struct vm_config *c)
 }
 
 /* DIR|fd:N[,dir=DIR][,cid=N] */
-static int set_vsock(struct vm_config *c, const char *option, const char *value)
+static int set_vsock(struct machine_config *c, const char *option, const char *value)
 {
 	char text[4096], *save = NULL;
 	if (has_vsock(c))
@@ -416,7 +413,7 @@ static const struct option *find_option(const char *name, size_t len)
 }
 
 /* One option at argv[*at]; moves on past it and its value. */
-static int parse_option(struct vm_config *config, int argc, char **argv, int *at)
+static int parse_option(struct machine_config *config, int argc, char **argv, int *at)
 {
 	const char *text = argv[(*at)++];
 	if (strncmp(text, "--", 2) != 0)
@@ -437,18 +434,18 @@ static int parse_option(struct vm_config *config, int argc, char **argv, int *at
 }
 
 /* What a Linux guest runs comes from its disks: our PID 1 is told by its initial RAM disk. */
-static int check_linux(const struct vm_config *config)
+static int check_linux(const struct machine_config *config)
 {
 	if (config->libos_fd >= 0)
 		return log_error("--kernel is for Linux guests, --libos for the others: one of them");
 	if (config->argc > 0 || config->program)
 		return log_error("a Linux guest is told by its initial RAM disk which program to run");
-	if (config->uid || config->gid || config->envc || strcmp(config->cwd, DEFAULT_CWD) != 0 || strcmp(config->hostname, DEFAULT_HOSTNAME) != 0)
+	if (config->uid || config->gid || config->envc || strcmp(config->cwd, MACHINE_CWD) != 0 || strcmp(config->hostname, MACHINE_HOSTNAME) != 0)
 		return log_error("--uid, --gid, --cwd, --env and --hostname are for the library OS (--libos): a Linux guest has them from its initial RAM disk");
 	return 0;
 }
 
-int options_check(struct vm_config *config)
+int options_check(struct machine_config *config)
 {
 	if (config->memory < LEAST_MEMORY || config->memory > LV_RAM_MAX)
 		return log_error("--mem: %llu is not between 4M and 64G", (unsigned long long)config->memory);
@@ -484,10 +481,9 @@ int options_check(struct vm_config *config)
 	return 0;
 }
 
-int options_parse(struct vm_config *config, int argc, char **argv)
+int options_parse(struct machine_config *config, int argc, char **argv)
 {
-	*config = (struct vm_config){.libos_fd = -1, .image_fd = -1, .kernel_fd = -1, .vsock_dir = -1, .initrd_fd = -1, .append = "", .cpus = 1, .cpuid_fd = -1, .control_fd = -1, .configure_fd = -1, .status_fd = -1, .log_fd = -1,
-		.memory = DEFAULT_MEMORY, .cwd = DEFAULT_CWD, .hostname = DEFAULT_HOSTNAME};
+	machine_config_init(config);
 	int at = 1;
 	while (at < argc && strcmp(argv[at], "--") != 0) {
 		if (strcmp(argv[at], "--help") == 0) {

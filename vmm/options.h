@@ -3,45 +3,11 @@
 #ifndef LV_VMM_OPTIONS_H
 #define LV_VMM_OPTIONS_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "vmm/device.h"
-
-#define VM_ENV_MAX 512
-#define VM_MAX_CPUS 32
-
-struct vm_config {
-	const char *name; /* for messages */
-	int libos_fd, image_fd; /* a library-OS guest, ... */
-	int kernel_fd, initrd_fd; /* ... or a Linux guest; -1: none */
-	const char *append; /* the kernel's command line, before what the monitor adds */
-	unsigned cpus;
-	bool serial; /* the serial port is on 0 and 1 */
-	bool tty;    /* the console is a terminal */
-	bool rng, balloon; /* Linux guests: has these devices */
-	int vsock_dir; /* the directory with the sockets that the guest may connect to; -1: none */
-	int cpuid_fd; /* -1: none */
-	int control_fd, status_fd, log_fd; /* -1: none */
-	int configure_fd; /* connected: the configuration comes by message (vmm/configure.h); -1: it is in the options */
-	bool detached; /* the console is not on 0, 1, 2 */
-	bool probe;
-	bool jail_full, jail_off, jail_log;
-	uint64_t memory; /* bytes */
-	uint64_t start_ns, image_ns;
-	const char *program, *cwd, *hostname;
-	uint32_t uid, gid;
-	char **argv;
-	int argc;
-	const char *env[VM_ENV_MAX];
-	int envc;
-	unsigned device_count;
-	struct device_config device[LV_MAX_DEVICES - 1]; /* besides the console */
-};
+#include "vmm/machine_config.h"
 
 /* Parses, checks and opens. 0, or -1 with the message printed: exit with 125. */
-int options_parse(struct vm_config *config, int argc, char **argv);
+int options_parse(struct machine_config *config, int argc, char **argv);
 /* What must be true of a configuration, wherever it came from, and locks its disks. 0, or -1 with the message printed. */
-int options_check(struct vm_config *config);
+int options_check(struct machine_config *config);
 
 #endif

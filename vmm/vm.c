@@ -35,7 +35,7 @@ static void wake_vm(void *context)
 	vcpu_wake(&vm->vcpu[0]);
 }
 
-void vm_init(struct vm *vm, const struct vm_config *config)
+void vm_init(struct vm *vm, const struct machine_config *config)
 {
 	signal(SIGPIPE, SIG_IGN); /* a reader of the output that goes is the program's affair */
 	vm->config = config;

@@ -12,14 +12,14 @@
 #include "vmm/linux/linux_machine.h"
 #include "base/loop.h"
 #include "vmm/mem.h"
-#include "vmm/options.h"
+#include "vmm/machine_config.h"
 #include "vmm/status.h"
 #include "vmm/vcpu.h"
 
 struct cpuid_cache;
 
 struct vm {
-	const struct vm_config *config;
+	const struct machine_config *config;
 	const struct guest_ops *guest;
 	int kvm_fd, fd;
 	const struct cpuid_cache *cpuid;
@@ -43,7 +43,7 @@ struct vm {
  * The life of a VM, in this order. 0 or a negative errno, with a message already logged; vm_finish() accepts a VM that any of
  * them left half built.
  */
-void vm_init(struct vm *vm, const struct vm_config *config);
+void vm_init(struct vm *vm, const struct machine_config *config);
 int vm_create(struct vm *vm);    /* KVM, memory, vCPUs */
 int vm_configure(struct vm *vm); /* devices and program, as the configuration says */
 int vm_connect(struct vm *vm);   /* control socket, signals, the host side of devices: the last opens */

@@ -2,7 +2,7 @@
 /*
  * The monitor's configuration from any bytes: what is accepted has every descriptor in exactly one place, strings that end, and no more
  * of anything than there is room for.
- * fuzz-sources: vmm/config_decode.c parse/records.c
+ * fuzz-sources: vmm/config_decode.c vmm/machine_config.c parse/records.c
  * fuzz-seeds: vm_records
  */
 #include <stdint.h>
@@ -17,30 +17,33 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MUST(x) ((x) ? (void)0 : abort())
 #define FIRST_FD 1000
 
-static unsigned seen(const struct vm_config *c, int fd)
+struct search {
+	int fd;
+	unsigned found;
+};
+
+static void look(void *context, int *fd)
 {
-	const int single[] = { c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->control_fd, c->status_fd, c->log_fd, c->cpuid_fd, c->vsock_dir };
-	unsigned n = 0;
-	for (unsigned i = 0; i < sizeof(single) / sizeof(*single); i++)
-		n += single[i] == fd;
-	for (unsigned i = 0; i < c->device_count; i++) {
-		const struct device_config *d = &c->device[i];
-		n += (d->type == LV_DEV_NET ? d->net.fd : d->type == LV_DEV_BLOCK ? d->block.fd : d->vsock.listener) == fd;
-		for (unsigned j = 0; d->type == LV_DEV_NET && j < d->net.more; j++)
-			n += d->net.more_fd[j] == fd;
-	}
-	return n;
+	struct search *search = context;
+	search->found += *fd == search->fd;
+}
+
+static unsigned seen(struct machine_config *config, int fd)
+{
+	struct search search = { .fd = fd };
+	machine_config_each_fd(config, look, &search);
+	return search.found;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct vm_config config = { .libos_fd = -1, .image_fd = -1, .kernel_fd = -1, .initrd_fd = -1, .vsock_dir = -1, .cpuid_fd = -1, .control_fd = -1,
-		.configure_fd = -1, .status_fd = -1, .log_fd = -1, .append = "", .cwd = "/", .hostname = "h" };
+	struct machine_config config;
 	int fds[LV_VM_FDS_MAX];
 	const char *why = NULL;
 	unsigned number = 0, count = size ? data[0] % (LV_VM_FDS_MAX + 1) : 0;
 	size_t rest = size > 4 ? size - 4 : 0; /* records are aligned to four */
 	char *bytes = malloc(rest + 1);
+	machine_config_init(&config);
 	memcpy(bytes, data + 4 * !!rest, rest);
 	for (unsigned i = 0; i < LV_VM_FDS_MAX; i++)
 		fds[i] = FIRST_FD + (int)i;

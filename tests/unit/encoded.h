@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A VM's configuration as the monitor gets it, and what the monitor must make of it. Both sides call their structure vm_config. */
+/* A VM's configuration as the monitor gets it, and what the monitor must make of it. */
 #ifndef LV_TESTS_ENCODED_H
 #define LV_TESTS_ENCODED_H
 

@@ -16,10 +16,10 @@
 
 #define ROUNDS 1000
 
-static void defaults(struct vm_config *c)
+static void defaults(struct machine_config *c)
 {
-	*c = (struct vm_config){ .libos_fd = -1, .image_fd = -1, .kernel_fd = -1, .initrd_fd = -1, .vsock_dir = -1, .cpuid_fd = -1, .control_fd = -1,
-		.configure_fd = -1, .status_fd = -1, .log_fd = -1, .append = "", .cwd = "-", .hostname = "-" };
+	machine_config_init(c);
+	c->cwd = c->hostname = "-"; /* what a Linux guest's configuration does not say */
 }
 
 static void got_device(const struct device_config *d, int vsock_dir, struct text *out)
@@ -38,7 +38,7 @@ static void got_device(const struct device_config *d, int vsock_dir, struct text
 	}
 }
 
-static char *got(const struct vm_config *c)
+static char *got(const struct machine_config *c)
 {
 	struct text out = { 0 };
 	text_format(&out, "name %s\nmemory %llu start %llu image %llu\n", c->name, (unsigned long long)c->memory, (unsigned long long)c->start_ns, (unsigned long long)c->image_ns);
@@ -60,7 +60,7 @@ static void round_trip(void **state)
 {
 	for (unsigned seed = 1; seed <= ROUNDS; seed++) {
 		struct encoded encoded;
-		struct vm_config config;
+		struct machine_config config;
 		const char *why;
 		unsigned number;
 		encode_random(&encoded, seed);
@@ -77,7 +77,7 @@ static void round_trip(void **state)
 
 static void refused(const void *bytes, size_t size, const int *fds, unsigned count, const char *message)
 {
-	struct vm_config config;
+	struct machine_config config;
 	const char *why = "";
 	unsigned number;
 	defaults(&config);

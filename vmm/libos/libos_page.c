@@ -48,7 +48,7 @@ int libos_describe_machine(struct vm *vm)
 
 static int write_arguments(struct vm *vm, struct lv_device_page *page)
 {
-	const struct vm_config *config = vm->config;
+	const struct machine_config *config = vm->config;
 	size_t size = 0;
 	for (int i = 0; i < config->argc; i++)
 		size += strlen(config->argv[i]) + 1;
@@ -71,7 +71,7 @@ static int write_arguments(struct vm *vm, struct lv_device_page *page)
 
 static int write_identity(struct vm *vm, struct lv_device_page *page)
 {
-	const struct vm_config *config = vm->config;
+	const struct machine_config *config = vm->config;
 	if (getrandom(page->random_seed, sizeof(page->random_seed), 0) != sizeof(page->random_seed))
 		return log_error("getrandom: %s", strerror(errno)), -errno;
 	page->uid = config->uid;

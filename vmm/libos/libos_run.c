@@ -39,7 +39,7 @@ static int build(struct vm *vm)
 
 static int add_devices(struct vm *vm)
 {
-	const struct vm_config *config = vm->config;
+	const struct machine_config *config = vm->config;
 	const bool quiet = config->detached;
 	const struct device_config console = { .type = LV_DEV_CONSOLE,
 		.console = { .in = quiet ? -1 : 0, .out = quiet ? -1 : 1, .err = quiet ? -1 : 2, .log = config->log_fd, .terminal = config->tty } };

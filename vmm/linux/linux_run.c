@@ -87,7 +87,7 @@ static int on_exit_reason(struct vcpu *vcpu)
 /* The image is the first disk, if there is one. */
 static int add_devices(struct vm *vm)
 {
-	const struct vm_config *config = vm->config;
+	const struct machine_config *config = vm->config;
 	const bool quiet = config->detached || config->serial;
 	const struct device_config image = { .type = LV_DEV_BLOCK, .block = { .fd = config->image_fd, .read_only = true, .serial = "image" } };
 	const struct device_config console = { .type = LV_DEV_CONSOLE, .console = { .in = quiet ? -1 : 0, .out = quiet ? -1 : 1,

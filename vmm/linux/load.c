@@ -138,7 +138,7 @@ static int load_initrd(struct linux_guest *guest)
  * How a guest of ours ends and where it speaks, then what the user wants, which may overrule that, then the devices: there
  * is no bus that could be asked. Kernel messages go to a terminal only if that is the serial port.
  */
-static const char *own_words(const struct vm_config *config)
+static const char *own_words(const struct machine_config *config)
 {
 	if (config->serial)
 		return REPORTING "reboot=k panic=-1 console=ttyS0";
@@ -147,7 +147,7 @@ static const char *own_words(const struct vm_config *config)
 
 static int build_command_line(struct linux_guest *guest)
 {
-	const struct vm_config *config = guest->vm->config;
+	const struct machine_config *config = guest->vm->config;
 	size_t room = strlen(own_words(config)) + strlen(config->append) + 64 * (guest->bus.count + 1), len;
 	char *line = malloc(room);
 	if (!line)

@@ -85,7 +85,7 @@ static void on_panic(void *context)
 
 static int build_serial(struct linux_guest *guest)
 {
-	const struct vm_config *config = guest->vm->config;
+	const struct machine_config *config = guest->vm->config;
 	int fd, result = add_irq(guest, GUEST_SERIAL_IRQ, &fd);
 	if (result < 0)
 		return result;

@@ -57,7 +57,7 @@ static int add_memory(struct vm *vm)
 /* 1: hardware, 0: page tables; negative: it could not be found out, and that was reported. */
 static int self_test(struct vm *vm)
 {
-	static struct vm_config config = {.cpuid_fd = -1};
+	static struct machine_config config = {.cpuid_fd = -1};
 		vm->config = &config;
 	vcpus_init(vm);
 	vm->libos.window = mmap(NULL, SCRATCH_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

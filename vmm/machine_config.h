@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a monitor is told: one structure, whether options filled it (vmm/options.h) or a message (vmm/config_decode.h). */
+#ifndef LV_VMM_MACHINE_CONFIG_H
+#define LV_VMM_MACHINE_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/device.h"
+
+#define VM_ENV_MAX 512
+#define VM_MAX_CPUS 32
+#define MACHINE_CWD "/" /* unless something else is said */
+#define MACHINE_HOSTNAME "lightvm"
+
+struct machine_config {
+	const char *name; /* for messages */
+	int libos_fd, image_fd; /* a library-OS guest, ... */
+	int kernel_fd, initrd_fd; /* ... or a Linux guest; -1: none */
+	const char *append; /* the kernel's command line, before what the monitor adds */
+	unsigned cpus;
+	bool serial; /* the serial port is on 0 and 1 */
+	bool tty;    /* the console is a terminal */
+	bool rng, balloon; /* Linux guests: has these devices */
+	int vsock_dir; /* the directory with the sockets that the guest may connect to; -1: none */
+	int cpuid_fd; /* -1: none */
+	int control_fd, status_fd, log_fd; /* -1: none */
+	int configure_fd; /* connected: the configuration comes by message (vmm/configure.h); -1: it is in the options */
+	bool detached; /* the console is not on 0, 1, 2 */
+	bool probe;
+	bool jail_full, jail_off, jail_log;
+	uint64_t memory; /* bytes */
+	uint64_t start_ns, image_ns;
+	const char *program, *cwd, *hostname;
+	uint32_t uid, gid;
+	char **argv;
+	int argc;
+	const char *env[VM_ENV_MAX];
+	int envc;
+	unsigned device_count;
+	struct device_config device[LV_MAX_DEVICES - 1]; /* besides the console */
+};
+
+/* Nothing is said yet: no descriptor, one vCPU, the usual directory, host name and memory. */
+void machine_config_init(struct machine_config *config);
+
+/* Calls visit for each place of a descriptor, also where it is -1: the one list of them for who keeps, closes or checks them. */
+void machine_config_each_fd(struct machine_config *config, void (*visit)(void *context, int *fd), void *context);
+#define MACHINE_FDS_MAX (16 + NET_PAIRS_MAX * LV_MAX_DEVICES) /* so many places at most */
+
+#endif
