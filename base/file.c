@@ -119,6 +119,8 @@ static int dir_empty(int fd)
 
 int tree_remove(int dir, const char *path)
 {
+	if (!path)
+		return 0;
 	if (!unlinkat(dir, path, 0) || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)

@@ -15,7 +15,7 @@ int file_write(int dir, const char *path, const void *data, size_t size, mode_t 
 int fd_write(int fd, const void *data, size_t size);
 /* Creates every missing directory of path. */
 int dir_make(const char *path, mode_t mode);
-/* Removes path and what is below it; what is not there is no error. Follows no symbolic link. */
+/* Removes path and what is below it; what is not there is no error, nor is NULL. Follows no symbolic link. */
 int tree_remove(int dir, const char *path);
 /* Lower-case hexadecimal; out has 2 * size + 1 bytes. */
 void hex_print(const void *data, size_t size, char *out);

@@ -124,6 +124,12 @@ static void refuses_those_of_others(void **state)
 	free(path), free(want);
 }
 
+/* What was never made, on a full disk for one, is taken away like all else. */
+static void nothing_is_removed(void **state)
+{
+	assert_int_equal(tree_remove(AT_FDCWD, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +137,7 @@ int main(void)
 		cmocka_unit_test(refuses_links),
 		cmocka_unit_test(refuses_what_others_may_write),
 		cmocka_unit_test(refuses_those_of_others),
+		cmocka_unit_test(nothing_is_removed),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
