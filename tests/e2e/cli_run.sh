@@ -3,6 +3,8 @@
 # rig
 # lightvm run in the foreground: streams, signals, exit status, environment, files, ports, memory.
 # timeout: 180
+. "$(dirname "$0")/lib_net.sh"
+way_out
 . "$(dirname "$0")/lib.sh"
 busybox=$(command -v busybox)
 guest=$build/tests/guest/guest_

@@ -4,19 +4,10 @@
 # What of the host a guest behind passt reaches: not its loopback, unless it was asked for; but its name server, wherever that listens.
 # In a network and mount namespace with a resolv.conf of its own.
 # timeout: 60
-if [ -z "${LV_IN_NETNS:-}" ]; then
-	[ -c /dev/net/tun ] || { echo 'skip host loopback - /dev/net/tun is missing'; exit 0; }
-	export LV_IN_NETNS=1
-	if [ "$(id -u)" = 0 ]; then exec unshare -nm "$0"; else exec unshare -rnm "$0"; fi
-fi
+. "$(dirname "$0")/lib_net.sh"
+own_network
 . "$(dirname "$0")/lib.sh"
 busybox=$(command -v busybox)
-ip link set lo up
-# passt wants an interface with a default route.
-ip tuntap add lvtap0 mode tap
-ip addr add 192.0.2.2/24 dev lvtap0
-ip link set lvtap0 up
-ip route add default via 192.0.2.1 dev lvtap0 onlink
 
 mkdir "$work/www"
 echo secret >"$work/www/file"

@@ -3,6 +3,8 @@
 # rig
 # The distribution's iperf3 as a server in a VM, one stream each way.
 # timeout: 120
+. "$(dirname "$0")/lib_net.sh"
+way_out
 . "$(dirname "$0")/lib.sh"
 port=$(free_port)
 start "$lightvm" run --name iperf -p "$port:5201" /usr/bin/iperf3 -s --forceflush >"$work/vm.out" 2>"$work/vm.err"

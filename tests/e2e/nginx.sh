@@ -4,6 +4,8 @@
 # nginx of the distribution as a VM: real files byte for byte, then 10,000 requests on 50 connections; nothing may be lost.
 # In the rig, where all is emulated: every 40th document only, 1,000 requests.
 # timeout: 200
+. "$(dirname "$0")/lib_net.sh"
+way_out
 . "$(dirname "$0")/lib.sh"
 docs=/usr/share/doc
 requests=10000

@@ -3,6 +3,8 @@
 # rig
 # The README's tour, as a newcomer pastes it: line by line, literally but for the port, which somebody may have.
 # timeout: 60
+. "$(dirname "$0")/lib_net.sh"
+way_out
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_linux.sh"
 cd "$top" || exit 1

@@ -3,12 +3,9 @@
 # rig
 # A server that speaks first is reached by a published port, a tap and a bridge; in a network namespace.
 # timeout: 60
-if [ -z "${LV_IN_NETNS:-}" ]; then
-	export LV_IN_NETNS=1
-	if [ "$(id -u)" = 0 ]; then exec unshare -n "$0"; else exec unshare -rn "$0"; fi
-fi
+. "$(dirname "$0")/lib_net.sh"
+own_network
 . "$(dirname "$0")/lib.sh"
-ip link set lo up
 gcc -O1 -o "$work/greeter" "$top/tests/data/greeter.c" || { not_ok 'the server' 'is not compiled'; finish; }
 listens() { "$lightvm" logs "$1" | grep -q 'greeter listens'; }
 
@@ -22,11 +19,6 @@ greeted() {
 	"$lightvm" rm -f "$name" >/dev/null
 }
 
-# passt asks for an interface with a way out.
-ip link add lvout type dummy 2>/dev/null || ip tuntap add lvout mode tap
-ip addr add 10.7.0.1/24 dev lvout
-ip link set lvout up
-ip route add default via 10.7.0.2
 port=$(free_port)
 greeted published 127.0.0.1 "$port" -p "$port:2525"
 if [ -c /dev/net/tun ]; then

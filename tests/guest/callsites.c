@@ -97,14 +97,15 @@ static bool second_byte_is_kept(long ppid)
 
 extern char __executable_start, etext;
 static volatile long signals, strange;
+static volatile bool at_sites; /* only the program's own code runs, not the C library's or the kernel's page of clocks */
 static volatile int answer_to = -1;
 
 static void on_alarm(int signo, siginfo_t *info, void *context)
 {
 	uintptr_t rip = ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
 
-	signals++;
-	if (rip < (uintptr_t)&__executable_start || rip >= (uintptr_t)&etext)
+	signals += at_sites;
+	if (at_sites && (rip < (uintptr_t)&__executable_start || rip >= (uintptr_t)&etext))
 		strange++;
 	if (answer_to >= 0 && write(answer_to, "x", 1) == 1)
 		answer_to = -1;
@@ -114,14 +115,17 @@ static bool survives_signals(long pid)
 {
 	struct sigaction action = { .sa_sigaction = on_alarm, .sa_flags = SA_SIGINFO | SA_RESTART };
 	struct itimerval often = { { 0, 1000 }, { 0, 1000 } }, never = { 0 };
-	int64_t end = now_ms() + 2000;
+	int64_t end = now_ms() + 10000;
 
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &often, NULL);
-	while (signals < 100 && now_ms() < end)
+	while (signals < 100 && now_ms() < end) {
+		at_sites = true;
 		for (int i = 0; i < 1000; i++)
 			if (padded(SYS_getpid) != pid || punned(SYS_getpid) != pid || bare() != pid)
 				return false;
+		at_sites = false;
+	}
 	setitimer(ITIMER_REAL, &never, NULL);
 	return signals >= 20 && strange == 0;
 }
