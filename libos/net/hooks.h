@@ -10,6 +10,10 @@ uint32_t net_initial_sequence(const ip_addr_t *local, uint16_t local_port, const
 
 struct pbuf;
 struct netif;
+struct tcp_pcb;
+struct tcp_hdr;
+/* Every segment that belongs to a pcb, listening ones too, with ports and numbers in host order; not ERR_OK: it is dropped. */
+int8_t net_tcp_input(const struct tcp_pcb *pcb, const struct tcp_hdr *header);
 /* Every packet before lwIP looks at it; 0: it goes on. */
 int net_ip4_input(struct pbuf *p, struct netif *from);
 int net_ip6_input(struct pbuf *p, struct netif *from);

@@ -99,6 +99,16 @@ int inet_check_local(const ip_addr_t *ip)
 	return -EADDRNOTAVAIL;
 }
 
+int inet_bind_address(const struct socket *s, const union address *addr, uint32_t len, ip_addr_t *ip, uint16_t *port)
+{
+	int err = inet_from_user(s, addr, len, ip, port);
+	if (err == 0)
+		err = inet_check_local(ip);
+	if (err == 0 && ip_addr_isany(ip) && s->family == AF_INET6 && IP_IS_V6(ip))
+		IP_SET_TYPE_VAL(*ip, inet_ip_type(s));
+	return err;
+}
+
 static bool dhcp_runs(void)
 {
 	return netif_default && netif_dhcp_data(netif_default) && ip4_addr_isany_val(*netif_ip4_addr(netif_default));
@@ -165,11 +175,6 @@ uint8_t inet_ip_type(const struct socket *s)
 	if (s->family == AF_INET)
 		return IPADDR_TYPE_V4;
 	return s->v6only ? IPADDR_TYPE_V6 : IPADDR_TYPE_ANY;
-}
-
-uint16_t inet_random_port(void) /* as net.ipv4.ip_local_port_range */
-{
-	return 32768 + net_random() % (60999 - 32768);
 }
 
 /* ---- options ---- */

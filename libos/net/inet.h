@@ -18,11 +18,12 @@ int inet_from_user(const struct socket *s, const union address *addr, uint32_t l
 int inet_to_user(const struct socket *s, union address *addr, const ip_addr_t *ip, uint16_t port);
 /* 0 if the address is one of ours, a wildcard or a multicast group: what may be bound. Else -EADDRNOTAVAIL. */
 int inet_check_local(const ip_addr_t *ip);
+/* What bind() of an inet socket was given, checked, in lwIP's form with the type that its pcb must have. */
+int inet_bind_address(const struct socket *s, const union address *addr, uint32_t len, ip_addr_t *ip, uint16_t *port);
 /* The address that packets to remote come from; -ENETUNREACH without a route. Waits for DHCP when that still runs. */
 int inet_route(const ip_addr_t *remote, ip_addr_t *local);
 int inet_error(err_t err); /* negative errno */
 uint8_t inet_ip_type(const struct socket *s); /* IPADDR_TYPE_* for a new pcb */
-uint16_t inet_random_port(void);
 /* Options of SOL_IP and SOL_IPV6 that are stored or ignored; tos and ttl are the pcb's. */
 int inet_setopt(struct socket *s, int level, int option, const void *value, uint32_t len, uint8_t *tos, uint8_t *ttl);
 int inet_getopt(struct socket *s, int level, int option, void *value, uint32_t *len, uint8_t tos, uint8_t ttl);

@@ -100,6 +100,7 @@
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1 /* they compare a MSS of 64 KiB with 16-bit windows */
 #define LWIP_HOOK_FILENAME "libos/net/hooks.h"
 #define LWIP_HOOK_TCP_ISN net_initial_sequence
+#define LWIP_HOOK_TCP_INPACKET_PCB(pcb, header, ...) net_tcp_input(pcb, header) /* ports.c */
 #define LWIP_HOOK_IP4_INPUT net_ip4_input
 #define LWIP_HOOK_IP6_INPUT net_ip6_input
 

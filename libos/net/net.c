@@ -82,7 +82,13 @@ uint32_t net_initial_sequence(const ip_addr_t *local, uint16_t local_port, const
 	hash = mix(hash, &local_port, sizeof(local_port));
 	hash = mix(hash, &remote_port, sizeof(remote_port));
 	hash = mix(hash, &isn_key[1], sizeof(isn_key[1]));
-	return (uint32_t)(hash >> 32) + (uint32_t)(clock_monotonic() / 4000);
+	/* A clock as fast as Linux', so that the next connection of the same ports begins beyond the last; over the loopback, certainly. */
+	uint32_t isn = (uint32_t)(hash >> 32) + (uint32_t)(clock_monotonic() >> 6);
+	for (const struct tcp_pcb *old = tcp_tw_pcbs; old; old = old->next)
+		if (old->local_port == remote_port && old->remote_port == local_port && ip_addr_cmp_zoneless(&old->remote_ip, local) &&
+		    TCP_SEQ_LT(isn, old->rcv_nxt))
+			isn = old->rcv_nxt + 1;
+	return isn;
 }
 
 static void loopback_up(void)

@@ -66,11 +66,10 @@ static int raw_bind_socket(struct socket *s, const union address *addr, uint32_t
 {
 	ip_addr_t ip;
 	uint16_t port;
-	int result = inet_from_user(s, addr, len, &ip, &port);
-	if (result == 0)
-		result = inet_check_local(&ip);
-	if (result < 0)
-		return result;
+	int err = inet_bind_address(s, addr, len, &ip, &port);
+	if (err < 0)
+		return err;
+	IP_SET_TYPE_VAL(ip, IP_GET_TYPE(&of(s)->pcb->local_ip)); /* never both */
 	if (is_ping(of(s)) && port)
 		of(s)->id = __builtin_bswap16(port);
 	return inet_error(raw_bind(of(s)->pcb, &ip));

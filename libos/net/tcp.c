@@ -5,6 +5,7 @@
  */
 #include "libos/net/inet.h"
 #include "libos/net/net.h"
+#include "libos/net/ports.h"
 #include "libos/net/tcp_socket.h"
 
 #include "lwip/priv/tcp_priv.h"
@@ -39,8 +40,7 @@ void tcp_socket_note_names(struct tcp_socket *t)
 	t->remote_port = t->pcb->remote_port;
 }
 
-/* The pcb goes its own way from here on; what it still has to send will be sent. */
-static void let_go(struct tcp_socket *t)
+void tcp_socket_detach(struct tcp_socket *t)
 {
 	struct tcp_pcb *pcb = t->pcb;
 	if (!pcb)
@@ -89,7 +89,7 @@ static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t er
 		t->eof = true;
 		/* Both directions have ended: the pcb passes through TIME-WAIT and is freed without a word. */
 		if (t->s.shut_write)
-			let_go(t);
+			tcp_socket_detach(t);
 		wake(t, EPOLLIN | EPOLLRDHUP | (t->s.shut_write ? EPOLLHUP : 0));
 		return ERR_OK;
 	}
@@ -160,8 +160,7 @@ void tcp_socket_apply(struct tcp_socket *t)
 	struct tcp_pcb *pcb = t->pcb;
 	if (!pcb)
 		return;
-	pcb->so_options = (pcb->so_options & ~(SOF_REUSEADDR | SOF_KEEPALIVE)) | (t->s.reuse_address || t->s.reuse_port ? SOF_REUSEADDR : 0) |
-			  (t->s.keepalive ? SOF_KEEPALIVE : 0);
+	pcb->so_options = ports_options(&t->s) | (t->s.keepalive ? SOF_KEEPALIVE : 0);
 	pcb->tos = t->tos;
 	pcb->ttl = t->ttl;
 	if (pcb->state == LISTEN)
@@ -388,11 +387,8 @@ static uint32_t tcp_poll_socket(struct socket *s)
 static int tcp_shutdown_socket(struct socket *s, int how)
 {
 	struct tcp_socket *t = of(s);
-	if (t->state == TCP_LISTENING && how != SHUT_WR) {
-		t->state = TCP_DEAD; /* accept answers EINVAL */
-		wake(t, EPOLLIN | EPOLLHUP);
-		return 0;
-	}
+	if (t->state == TCP_LISTENING)
+		return how == SHUT_WR ? 0 : tcp_stop_listening(t);
 	if (t->state != TCP_CONNECTED)
 		return -ENOTCONN;
 	net_busy();
@@ -403,7 +399,7 @@ static int tcp_shutdown_socket(struct socket *s, int how)
 		if (t->pcb)
 			tcp_shutdown(t->pcb, 0, 1);
 		if (t->eof)
-			let_go(t);
+			tcp_socket_detach(t);
 		net_deliver();
 	}
 	wake(t, EPOLLIN | EPOLLOUT | EPOLLRDHUP | (s->shut_write && (t->eof || s->shut_read) ? EPOLLHUP : 0));
@@ -413,7 +409,7 @@ static int tcp_shutdown_socket(struct socket *s, int how)
 static void drop(struct tcp_socket *t)
 {
 	struct tcp_pcb *pcb = t->pcb;
-	let_go(t);
+	tcp_socket_detach(t);
 	if (pcb && pcb->state != LISTEN)
 		tcp_abort(pcb);
 	packet_clear(&t->queue);
@@ -421,11 +417,12 @@ static void drop(struct tcp_socket *t)
 	net_deliver();
 }
 
-static void close_listener(struct tcp_socket *t)
+void tcp_socket_drop_waiting(struct tcp_socket *t)
 {
 	while (t->accept_first) {
 		struct tcp_socket *child = t->accept_first;
 		t->accept_first = child->accept_next;
+		t->accept_waiting--;
 		drop(child);
 	}
 }
@@ -445,7 +442,9 @@ static void tcp_close_socket(struct socket *s)
 {
 	struct tcp_socket *t = of(s);
 	net_busy();
-	close_listener(t);
+	if (t->state == TCP_LISTENING)
+		ports_listen_end(t);
+	tcp_socket_drop_waiting(t);
 	if (s->linger_on && s->linger_seconds > 0 && t->state == TCP_CONNECTED)
 		linger(t);
 	struct tcp_pcb *pcb = t->pcb;
@@ -454,7 +453,7 @@ static void tcp_close_socket(struct socket *s)
 		return;
 	}
 	bool unread = t->queue.first != NULL;
-	let_go(t);
+	tcp_socket_detach(t);
 	packet_clear(&t->queue);
 	/* Unread data makes lwIP send a reset, as Linux does, also when this side was shut down before. */
 	if (pcb && unread && (pcb->state == FIN_WAIT_1 || pcb->state == FIN_WAIT_2))

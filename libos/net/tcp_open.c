@@ -2,12 +2,14 @@
 /* How a TCP socket gets its connection: bind, listen, accept, connect. */
 #include "libos/net/inet.h"
 #include "libos/net/net.h"
+#include "libos/net/ports.h"
 #include "libos/net/tcp_socket.h"
 
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/tcp.h"
 
-#define MAX_BACKLOG 255 /* lwIP counts in a byte */
+#define MAX_BACKLOG 4096 /* net.core.somaxconn */
+#define MAX_HALF_OPEN 255 /* connections whose handshake is not over; lwIP counts them in a byte */
 
 static struct tcp_socket *of(struct socket *s)
 {
@@ -18,14 +20,15 @@ static struct tcp_socket *of(struct socket *s)
 
 static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 {
-	struct tcp_socket *listener = arg;
-	if (!listener || !pcb || err != ERR_OK)
+	if (!arg || !pcb || err != ERR_OK)
 		return ERR_VAL;
+	struct tcp_socket *listener = ports_listener(arg, &pcb->remote_ip, pcb->remote_port);
 	struct tcp_socket *t = tcp_socket_alloc(listener->s.family);
 	if (!t)
 		return ERR_MEM; /* lwIP resets the connection */
 	t->s.keepalive = listener->s.keepalive;
 	t->s.reuse_address = listener->s.reuse_address;
+	t->s.reuse_port = listener->s.reuse_port;
 	t->s.v6only = listener->s.v6only;
 	t->s.linger_on = listener->s.linger_on;
 	t->s.linger_seconds = listener->s.linger_seconds;
@@ -40,22 +43,14 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	tcp_socket_apply(t);
 	tcp_socket_note_names(t);
 	tcp_segment_start(pcb, t);
-	tcp_backlog_delayed(pcb);
 	if (listener->accept_first)
 		listener->accept_last->accept_next = t;
 	else
 		listener->accept_first = t;
 	listener->accept_last = t;
+	listener->accept_waiting++;
 	wake_all(&listener->s.wait, EPOLLIN | EPOLLRDNORM);
 	return ERR_OK;
-}
-
-static int bind_any_port(struct tcp_socket *t, const ip_addr_t *ip)
-{
-	err_t err = ERR_USE;
-	for (int tries = 0; tries < 1000 && err == ERR_USE; tries++)
-		err = tcp_bind(t->pcb, ip, inet_random_port());
-	return inet_error(err);
 }
 
 int tcp_bind_socket(struct socket *s, const union address *addr, uint32_t len)
@@ -63,40 +58,43 @@ int tcp_bind_socket(struct socket *s, const union address *addr, uint32_t len)
 	struct tcp_socket *t = of(s);
 	ip_addr_t ip;
 	uint16_t port;
-	int result = inet_from_user(s, addr, len, &ip, &port);
-	if (result == 0)
-		result = inet_check_local(&ip);
-	if (result < 0)
-		return result;
+	int err = inet_bind_address(s, addr, len, &ip, &port);
+	if (err < 0)
+		return err;
 	if (!t->pcb || t->state != TCP_NEW || t->pcb->local_port)
 		return -EINVAL;
-	if (ip_addr_isany(&ip))
-		IP_SET_TYPE_VAL(ip, s->family == AF_INET6 && IP_IS_V6(&ip) ? inet_ip_type(s) : IP_GET_TYPE(&ip));
-	return port ? inet_error(tcp_bind(t->pcb, &ip, port)) : bind_any_port(t, &ip);
+	t->keeps_port = port != 0;
+	return ports_bind_tcp(t->pcb, &ip, port);
 }
 
 int tcp_listen_socket(struct socket *s, int backlog)
 {
 	struct tcp_socket *t = of(s);
-	backlog = backlog < 0 || backlog >= MAX_BACKLOG ? MAX_BACKLOG : backlog + 1; /* Linux lets one more in */
-	if (t->state == TCP_LISTENING) {
-		tcp_backlog_set(t->pcb, backlog);
+	t->backlog = MIN((unsigned)backlog, MAX_BACKLOG); /* -1: as many as may be */
+	if (t->state == TCP_LISTENING)
 		return 0;
-	}
 	if (t->state != TCP_NEW || !t->pcb)
 		return -EINVAL;
 	if (!t->pcb->local_port) {
 		ip_addr_t any = {0};
 		IP_SET_TYPE_VAL(any, inet_ip_type(s));
-		int result = bind_any_port(t, &any);
+		int result = ports_bind_tcp(t->pcb, &any, 0);
 		if (result < 0)
 			return result;
 	}
-	err_t err;
+	int result = ports_listen(t);
+	if (result < 0)
+		return result;
 	net_busy();
-	struct tcp_pcb *pcb = tcp_listen_with_backlog_and_err(t->pcb, backlog, &err);
-	if (!pcb)
+	t->pcb->so_options &= ~SOF_REUSEADDR; /* or lwIP refuses the second of those that share a port */
+	err_t err;
+	struct tcp_pcb *pcb = tcp_listen_with_backlog_and_err(t->pcb, MAX_HALF_OPEN, &err);
+	if (!pcb) {
+		ports_listen_end(t);
+		tcp_socket_apply(t);
 		return inet_error(err);
+	}
+	pcb->so_options |= SOF_REUSEADDR;
 	t->pcb = pcb;
 	t->state = TCP_LISTENING;
 	s->accepting = true;
@@ -104,6 +102,26 @@ int tcp_listen_socket(struct socket *s, int backlog)
 	tcp_accept(pcb, on_accept);
 	tcp_socket_note_names(t);
 	ledger_listens(pcb->local_port);
+	return 0;
+}
+
+int tcp_stop_listening(struct tcp_socket *t)
+{
+	struct tcp_pcb *pcb = tcp_new_ip_type(inet_ip_type(&t->s)), *old = t->pcb;
+	if (!pcb)
+		return -ENOBUFS;
+	net_busy();
+	ports_listen_end(t);
+	tcp_socket_drop_waiting(t);
+	tcp_socket_detach(t);
+	tcp_close(old);
+	t->state = TCP_NEW;
+	t->s.accepting = false;
+	tcp_socket_attach(t, pcb);
+	tcp_socket_apply(t);
+	if (t->keeps_port)
+		ports_bind_tcp(pcb, &t->local_ip, t->local_port); /* it was this socket's until now */
+	wake_all(&t->s.wait, EPOLLIN | EPOLLHUP); /* accept() answers EINVAL */
 	return 0;
 }
 
@@ -123,8 +141,7 @@ int tcp_accept_socket(struct socket *s, struct socket **child, bool nonblock)
 	struct tcp_socket *first = t->accept_first;
 	t->accept_first = first->accept_next;
 	first->accept_next = NULL;
-	if (first->pcb)
-		tcp_backlog_accepted(first->pcb);
+	t->accept_waiting--;
 	*child = &first->s;
 	return 0;
 }
@@ -149,7 +166,7 @@ static int start_connect(struct tcp_socket *t, const ip_addr_t *ip, uint16_t por
 		return result;
 	if (!t->pcb->local_port) {
 		IP_SET_TYPE_VAL(any, IP_GET_TYPE(ip));
-		result = bind_any_port(t, &any);
+		result = ports_bind_tcp(t->pcb, &any, 0);
 		if (result < 0)
 			return result;
 	}

@@ -30,7 +30,11 @@ struct tcp_socket {
 	bool answers;          /* the program answers what it receives: acknowledgements wait for that */
 	uint64_t last_receive; /* ns, monotonic */
 	bool in_progress; /* connect() was not waited for: the next one tells how it ended */
-	struct tcp_socket *accept_first, *accept_last, *accept_next;
+	/* of a listener */
+	struct tcp_socket *accept_first, *accept_last, *accept_next; /* nobody has accepted them yet */
+	int accept_waiting, backlog;
+	bool keeps_port; /* bind() named it */
+	struct tcp_socket *listen_next; /* ports.c: all that listen */
 };
 
 extern const struct proto tcp_proto;
@@ -44,8 +48,11 @@ struct tcp_socket *tcp_socket_alloc(int family); /* without a pcb; NULL: out of 
 void tcp_socket_attach(struct tcp_socket *t, struct tcp_pcb *pcb); /* lwIP reports to the socket from now on */
 void tcp_socket_apply(struct tcp_socket *t);      /* the socket's options to its pcb */
 void tcp_socket_note_names(struct tcp_socket *t); /* while the pcb knows them */
+void tcp_socket_detach(struct tcp_socket *t);     /* its pcb goes its own way; what that still has to send will be sent */
+void tcp_socket_drop_waiting(struct tcp_socket *t); /* resets what nobody has accepted */
 
 /* tcp_open.c */
+int tcp_stop_listening(struct tcp_socket *t); /* shutdown() of a listener: it keeps a port that bind() named, and no connection */
 int tcp_bind_socket(struct socket *s, const union address *addr, uint32_t len);
 int tcp_listen_socket(struct socket *s, int backlog);
 int tcp_accept_socket(struct socket *s, struct socket **child, bool nonblock);

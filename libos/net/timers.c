@@ -133,7 +133,7 @@ static void run_fast(uint64_t now)
 {
 	last_fast = now;
 	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next)
-		if (pcb->flags & TF_ACK_DELAY)
+		if (pcb->state >= ESTABLISHED && pcb->flags & TF_ACK_DELAY)
 			tcp_ack_was_late(pcb->callback_arg);
 	tcp_fasttmr();
 }

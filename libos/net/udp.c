@@ -2,6 +2,7 @@
 /* UDP sockets on lwIP's callbacks. */
 #include "libos/net/inet.h"
 #include "libos/net/net.h"
+#include "libos/net/ports.h"
 
 #include "lwip/netif.h"
 #include "lwip/udp.h"
@@ -19,7 +20,7 @@ static struct udp_socket *of(struct socket *s)
 
 static void on_receive(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from, u16_t port)
 {
-	struct udp_socket *u = arg;
+	struct udp_socket *u = ports_receiver(pcb, from, port)->recv_arg;
 	if (u->s.shut_read || u->queue.bytes + p->tot_len > u->s.receive_size || !packet_push(&u->queue, p, from, port)) {
 		pbuf_free(p);
 		return;
@@ -30,24 +31,16 @@ static void on_receive(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_
 static void option_changed(struct socket *s)
 {
 	struct udp_pcb *pcb = of(s)->pcb;
-	pcb->so_options = (s->reuse_address || s->reuse_port ? SOF_REUSEADDR : 0) | (s->broadcast ? SOF_BROADCAST : 0);
+	pcb->so_options = ports_options(s) | (s->broadcast ? SOF_BROADCAST : 0);
 	if (!pcb->local_port)
 		IP_SET_TYPE_VAL(pcb->local_ip, inet_ip_type(s));
-}
-
-static int bind_any_port(struct udp_socket *u, const ip_addr_t *ip)
-{
-	err_t err = ERR_USE;
-	for (int tries = 0; tries < 1000 && err == ERR_USE; tries++)
-		err = udp_bind(u->pcb, ip, inet_random_port());
-	return inet_error(err);
 }
 
 static int ensure_bound(struct udp_socket *u)
 {
 	ip_addr_t any = {0};
 	IP_SET_TYPE_VAL(any, inet_ip_type(&u->s));
-	return u->pcb->local_port ? 0 : bind_any_port(u, &any);
+	return u->pcb->local_port ? 0 : ports_bind_udp(u->pcb, &any, 0);
 }
 
 static int udp_bind_socket(struct socket *s, const union address *addr, uint32_t len)
@@ -55,16 +48,10 @@ static int udp_bind_socket(struct socket *s, const union address *addr, uint32_t
 	struct udp_socket *u = of(s);
 	ip_addr_t ip;
 	uint16_t port;
-	int result = inet_from_user(s, addr, len, &ip, &port);
-	if (result == 0)
-		result = inet_check_local(&ip);
-	if (result < 0)
-		return result;
-	if (u->pcb->local_port)
-		return -EINVAL;
-	if (ip_addr_isany(&ip))
-		IP_SET_TYPE_VAL(ip, s->family == AF_INET6 && IP_IS_V6(&ip) ? inet_ip_type(s) : IP_GET_TYPE(&ip));
-	return port ? inet_error(udp_bind(u->pcb, &ip, port)) : bind_any_port(u, &ip);
+	int err = inet_bind_address(s, addr, len, &ip, &port);
+	if (err < 0)
+		return err;
+	return u->pcb->local_port ? -EINVAL : ports_bind_udp(u->pcb, &ip, port);
 }
 
 static int udp_connect_socket(struct socket *s, const union address *addr, uint32_t len, bool nonblock)

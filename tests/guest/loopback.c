@@ -209,8 +209,188 @@ static void check_errors(void)
 	close(two[1]);
 }
 
+/* ---- who may have a port ---- */
+
+static int bind_with(int type, struct sockaddr_in a, int option)
+{
+	int fd = socket(AF_INET, type | SOCK_NONBLOCK, 0), one = 1;
+
+	if (option)
+		setsockopt(fd, SOL_SOCKET, option, &one, sizeof(one));
+	if (bind(fd, ADDRESS(a)) == 0)
+		return fd;
+	close(fd);
+	errno = EADDRINUSE;
+	return -1;
+}
+
+static void check_bind(void)
+{
+	static unsigned char seen[65536];
+	struct sockaddr_in a = local(), b;
+	int fd[200], distinct = 0, one, two;
+
+	for (int i = 0; i < 200; i++) {
+		socklen_t len = sizeof(b);
+
+		fd[i] = bind_with(SOCK_STREAM, a, SO_REUSEADDR);
+		getsockname(fd[i], (struct sockaddr *)&b, &len);
+		distinct += !seen[b.sin_port]++;
+	}
+	IS(distinct, 200);
+	for (int i = 1; i < 200; i++)
+		close(fd[i]);
+	a = b;
+	one = bind_with(SOCK_STREAM, a, SO_REUSEADDR);
+	two = bind_with(SOCK_STREAM, a, SO_REUSEADDR);
+	CHECK(one >= 0 && two >= 0);
+	FAILS(bind_with(SOCK_STREAM, a, 0), EADDRINUSE);
+	IS(listen(one, 1), 0);
+	FAILS(listen(two, 1), EADDRINUSE);
+	FAILS(bind_with(SOCK_STREAM, a, SO_REUSEADDR), EADDRINUSE);
+	FAILS(bind_with(SOCK_STREAM, a, SO_REUSEPORT), EADDRINUSE);
+	close(fd[0]);
+	close(one);
+	close(two);
+}
+
+static void check_reuse_port(void)
+{
+	struct sockaddr_in a = local();
+	int fd[3], used[3] = { 0 }, one = 1, accepted = 0, received = 0;
+	socklen_t len = sizeof(a);
+
+	for (int i = 0; i < 3; i++) {
+		fd[i] = bind_with(SOCK_STREAM, a, SO_REUSEPORT);
+		CHECK(fd[i] >= 0 && listen(fd[i], 200) == 0 && getsockname(fd[i], (struct sockaddr *)&a, &len) == 0);
+	}
+	FAILS(bind_with(SOCK_STREAM, a, 0), EADDRINUSE);
+	for (int n = 0; n < 150; n++) {
+		int client = socket(AF_INET, SOCK_STREAM, 0);
+
+		if (connect(client, ADDRESS(a)))
+			break;
+		for (int i = 0; i < 3; i++) {
+			int child = accept(fd[i], NULL, NULL);
+
+			used[i] += child >= 0;
+			accepted += child >= 0;
+			close(child);
+		}
+		close(client);
+		if (n == 99)
+			close(fd[0]); /* the others take its part */
+	}
+	IS(accepted, 150);
+	CHECK(used[0] > 0 && used[1] > 0 && used[2] > 0);
+	close(fd[1]);
+	close(fd[2]);
+	a = local();
+	fd[0] = bind_with(SOCK_DGRAM, a, SO_REUSEPORT);
+	CHECK(fd[0] >= 0 && getsockname(fd[0], (struct sockaddr *)&a, &len) == 0);
+	fd[1] = bind_with(SOCK_DGRAM, a, SO_REUSEPORT);
+	CHECK(fd[1] >= 0);
+	FAILS(bind_with(SOCK_DGRAM, a, SO_REUSEADDR), EADDRINUSE);
+	used[0] = used[1] = 0;
+	for (int n = 0; n < 100; n++) {
+		int client = socket(AF_INET, SOCK_DGRAM, 0);
+
+		sendto(client, "x", 1, 0, ADDRESS(a));
+		for (int i = 0; i < 2; i++)
+			while (recv(fd[i], buffer, 9, 0) == 1) {
+				received++;
+				used[i]++;
+			}
+		close(client);
+	}
+	IS(received, 100);
+	CHECK(used[0] > 0 && used[1] > 0);
+	CHECK(getsockopt(fd[0], SOL_SOCKET, SO_REUSEPORT, &one, &len) == 0 && one == 1);
+	close(fd[0]);
+	close(fd[1]);
+}
+
+static void check_backlog(void)
+{
+	enum { CLIENTS = 400 };
+	struct sockaddr_in a = local();
+	int server = listener(&a, 1000), fd[CLIENTS], connected = 0, accepted = 0;
+
+	for (int i = 0; i < CLIENTS; i++) {
+		fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(fd[i], ADDRESS(a));
+		connected += polled(fd[i], POLLOUT) == POLLOUT;
+	}
+	IS(connected, CLIENTS);
+	fcntl(server, F_SETFL, O_NONBLOCK);
+	for (int child; (child = accept(server, NULL, NULL)) >= 0; accepted++)
+		close(child);
+	IS(accepted, CLIENTS);
+	for (int i = 0; i < CLIENTS; i++)
+		close(fd[i]);
+	close(server);
+}
+
+static void check_shut_listener(void)
+{
+	struct sockaddr_in a = local();
+	int server = listener(&a, 5), waiting = socket(AF_INET, SOCK_STREAM, 0), late = socket(AF_INET, SOCK_STREAM, 0);
+
+	close(server); /* the port is free, and is named now: else shutdown() gives it back */
+	server = listener(&a, 5);
+
+	IS(connect(waiting, ADDRESS(a)), 0);
+	IS(shutdown(server, SHUT_WR), 0);
+	IS(shutdown(server, SHUT_RDWR), 0);
+	FAILS(accept(server, NULL, NULL), EINVAL);
+	FAILS(recv(waiting, buffer, 9, MSG_DONTWAIT), ECONNRESET);
+	FAILS(connect(late, ADDRESS(a)), ECONNREFUSED);
+	FAILS(bind_with(SOCK_STREAM, a, 0), EADDRINUSE);
+	IS(listen(server, 5), 0);
+	IS(connect(late, ADDRESS(a)), 0);
+	close(server);
+	FAILS(recv(late, buffer, 9, MSG_DONTWAIT), ECONNRESET);
+	close(late);
+	close(waiting);
+}
+
+/* A client that uses its port again, when the server was the first to close. */
+static void check_same_ports(void)
+{
+	struct sockaddr_in a = local(), mine = local();
+	int server = listener(&a, 5), rounds = 0, one = 1;
+	struct timeval patience = { 5, 0 };
+	socklen_t len = sizeof(mine);
+
+	for (; rounds < 20; rounds++) {
+		int client = socket(AF_INET, SOCK_STREAM, 0), child;
+
+		setsockopt(client, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+		if (bind(client, ADDRESS(mine)) || connect(client, ADDRESS(a)) || getsockname(client, (struct sockaddr *)&mine, &len))
+			break;
+		child = accept(server, NULL, NULL);
+		if (write(client, buffer, sizeof(buffer)) < 0 || read(child, buffer, sizeof(buffer)) < 0)
+			break;
+		shutdown(child, SHUT_WR);
+		if (read(client, buffer, 9) != 0)
+			break;
+		close(client);
+		if (read(child, buffer, sizeof(buffer)) != 0)
+			break;
+		close(child);
+	}
+	IS(rounds, 20);
+	close(server);
+}
+
 int main(void)
 {
+	check_bind();
+	check_reuse_port();
+	check_backlog();
+	check_shut_listener();
+	check_same_ports();
 	check_there_at_once();
 	check_connect_without_waiting();
 	check_small_writes();

@@ -351,6 +351,101 @@ static void test_backlog(void **state)
 	fd_close(listener);
 }
 
+/* More than lwIP can count. */
+static void test_deep_backlog(void **state)
+{
+	enum { N = 600 };
+	static int fd[N];
+	struct sockaddr_in addr = loopback(7410);
+	int listener = listen_on(7410, 1024), connected = 0, accepted = 0, child;
+	fd_get(listener)->flags |= O_NONBLOCK;
+	for (int i = 0; i < N; i++) {
+		fd[i] = make(AF_INET, SOCK_STREAM | SOCK_NONBLOCK);
+		assert_int_equal(CALL(connect, fd[i], P(&addr), sizeof(addr)), -EINPROGRESS);
+		connected += (seen_now(fd[i]) & EPOLLOUT) != 0;
+	}
+	assert_int_equal(connected, N);
+	while ((child = CALL(accept, listener, 0, 0)) >= 0) {
+		fd_close(child);
+		accepted++;
+	}
+	assert_int_equal(accepted, N);
+	for (int i = 0; i < N; i++)
+		fd_close(fd[i]);
+	fd_close(listener);
+}
+
+static int bind_shared(int type, uint16_t port, int option)
+{
+	struct sockaddr_in addr = loopback(port);
+	int fd = make(AF_INET, type | SOCK_NONBLOCK), one = 1;
+	if (option)
+		assert_int_equal(CALL(setsockopt, fd, SOL_SOCKET, option, P(&one), sizeof(one)), 0);
+	int err = CALL(bind, fd, P(&addr), sizeof(addr));
+	if (err == 0)
+		return fd;
+	fd_close(fd);
+	return err;
+}
+
+static void test_shared_ports(void **state)
+{
+	int fd[3], used[3] = {0};
+	for (int i = 0; i < 3; i++) {
+		fd[i] = bind_shared(SOCK_STREAM, 7420, SO_REUSEPORT);
+		assert_true(fd[i] >= 0);
+		assert_int_equal(CALL(listen, fd[i], 10), 0);
+	}
+	assert_int_equal(bind_shared(SOCK_STREAM, 7420, 0), -EADDRINUSE);
+	assert_int_equal(bind_shared(SOCK_STREAM, 7420, SO_REUSEADDR), -EADDRINUSE);
+	for (int n = 0; n < 100; n++) {
+		int client = connect_to(7420), got = 0;
+		for (int i = 0; i < 3; i++) {
+			int child = CALL(accept, fd[i], 0, 0);
+			if (child < 0)
+				continue;
+			fd_close(child);
+			used[i]++;
+			got++;
+		}
+		assert_int_equal(got, 1);
+		fd_close(client);
+	}
+	assert_true(used[0] && used[1] && used[2]);
+	for (int i = 0; i < 3; i++)
+		fd_close(fd[i]);
+	/* with SO_REUSEADDR two may bind, one may listen */
+	fd[0] = bind_shared(SOCK_STREAM, 7421, SO_REUSEADDR);
+	fd[1] = bind_shared(SOCK_STREAM, 7421, SO_REUSEADDR);
+	assert_true(fd[0] >= 0 && fd[1] >= 0);
+	assert_int_equal(CALL(listen, fd[0], 1), 0);
+	assert_int_equal(CALL(listen, fd[1], 1), -EADDRINUSE);
+	assert_int_equal(bind_shared(SOCK_STREAM, 7421, SO_REUSEADDR), -EADDRINUSE);
+	fd_close(fd[0]);
+	fd_close(fd[1]);
+	fd[0] = bind_shared(SOCK_DGRAM, 7422, SO_REUSEADDR);
+	assert_int_equal(bind_shared(SOCK_DGRAM, 7422, SO_REUSEPORT), -EADDRINUSE);
+	fd_close(fd[0]);
+}
+
+static void test_shut_listener(void **state)
+{
+	int listener = listen_on(7430, 5), waiting = connect_to(7430), fd = make(AF_INET, SOCK_STREAM);
+	struct sockaddr_in addr = loopback(7430);
+	assert_int_equal(CALL(shutdown, listener, SHUT_WR), 0);
+	assert_int_equal(CALL(shutdown, listener, SHUT_RD), 0);
+	assert_int_equal(CALL(accept, listener, 0, 0), -EINVAL);
+	assert_true(seen_now(waiting) & EPOLLERR);
+	assert_int_equal(CALL(connect, fd, P(&addr), sizeof(addr)), -ECONNREFUSED);
+	assert_int_equal(bind_shared(SOCK_STREAM, 7430, 0), -EADDRINUSE); /* it still has its port */
+	assert_int_equal(CALL(listen, listener, 5), 0);
+	assert_int_equal(CALL(connect, fd, P(&addr), sizeof(addr)), 0);
+	fd_close(waiting);
+	fd_close(listener);
+	assert_true(seen_now(fd) & EPOLLERR); /* what was never accepted is reset */
+	fd_close(fd);
+}
+
 static void test_vector(void **state)
 {
 	user_faults_catch();
@@ -621,6 +716,7 @@ int main(void)
 		cmocka_unit_test(test_tcp_window_fills), cmocka_unit_test(test_tcp_end), cmocka_unit_test(test_tcp_reset),
 		cmocka_unit_test(test_tcp_refused), cmocka_unit_test(test_tcp_nonblocking_connect), cmocka_unit_test(test_tcp_port_in_use),
 		cmocka_unit_test(test_tcp_v6), cmocka_unit_test(test_many_connections), cmocka_unit_test(test_backlog),
+		cmocka_unit_test(test_deep_backlog), cmocka_unit_test(test_shared_ports), cmocka_unit_test(test_shut_listener),
 		cmocka_unit_test(test_vector), cmocka_unit_test(test_udp), cmocka_unit_test(test_timeout_option), cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_unix_pair), cmocka_unit_test(test_unix_names), cmocka_unit_test(test_pass_descriptor),
 		cmocka_unit_test(test_loopback_now), cmocka_unit_test(test_quick_acknowledgements), cmocka_unit_test(test_recvmmsg_timeout),
