@@ -10,7 +10,7 @@
 #include "abi/records.h"
 
 #define LV_VM_RECORDS_MAGIC 0x4356564cu /* "LVVC" */
-#define LV_VM_RECORDS_VERSION 2
+#define LV_VM_RECORDS_VERSION 3
 #define LV_VM_RECORDS_MAX (4u << 20) /* bytes, with the header */
 #define LV_VM_FDS_MAX 64
 #define LV_VM_NET_QUEUES 4
@@ -64,7 +64,8 @@ struct lv_vm_disk {
 static_assert(sizeof(struct lv_vm_disk) == 28, "disk record layout");
 
 struct lv_vm_vsock {
-	int32_t listener, directory;
+	int32_t listener; /* for those who connect to the guest; it connects to nobody */
+	uint32_t reserved;
 	uint64_t cid; /* 3 or more */
 };
 static_assert(sizeof(struct lv_vm_vsock) == 16, "vsock record layout");

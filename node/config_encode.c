@@ -101,7 +101,7 @@ int config_encode(const struct vm_config *config, const struct monitor_files *fi
 	put_net(&config->net, files->link, out, fds);
 	put_disks(config, out, fds);
 	if (files->vsock >= 0) {
-		struct lv_vm_vsock vsock = { .listener = put_fd(fds, files->vsock), .directory = put_fd(fds, files->directory), .cid = GUEST_CID };
+		struct lv_vm_vsock vsock = { .listener = put_fd(fds, files->vsock), .cid = GUEST_CID };
 		records_add(out, LV_VM_VSOCK, &vsock, sizeof(vsock));
 	}
 	records_end(out);

@@ -16,7 +16,7 @@ struct monitor_files { /* what a configuration has no names for; -1: none */
 	const struct net_link *link;
 	int libos;           /* library OS */
 	int initrd;          /* Linux: ours */
-	int vsock, directory; /* Linux: listening socket, and where the guest's connections go */
+	int vsock;           /* Linux: listening socket */
 	int control, status, log, cpuid;
 };
 

@@ -50,7 +50,7 @@ static int send_configuration(const struct launch *launch, int socket, int libos
 	struct text records = { 0 };
 	struct fd_list fds = { 0 };
 	const struct monitor_files files = { .link = &launch->net, .libos = libos, .initrd = launch->initrd, .vsock = launch->vsock,
-		.directory = launch->vm->dir, .control = launch->control, .status = launch->vm->status, .log = launch->log, .cpuid = launch->cpuid };
+		.control = launch->control, .status = launch->vm->status, .log = launch->log, .cpuid = launch->cpuid };
 	int err = config_encode(launch->config, &files, start_ns, &records, &fds, error);
 	int fd = err ? err : memory_file("configuration", &records, NULL, error);
 	text_free(&records);

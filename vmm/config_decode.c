@@ -18,7 +18,7 @@ struct decoder {
 	const int *fds;
 	unsigned count;
 	uint64_t taken; /* bit i: descriptor i has its place */
-	bool has_machine;
+	bool has_machine, has_vsock;
 };
 
 static int refuse(struct decoder *decoder, const char *why)
@@ -119,19 +119,15 @@ static int take_disk(struct decoder *decoder, const struct record *record)
 static int take_vsock(struct decoder *decoder, const struct record *record)
 {
 	struct lv_vm_vsock vsock;
-	bool seen = decoder->config->vsock_dir >= 0;
-	int err = records_struct(&decoder->reader, record, &vsock, sizeof(vsock), &seen);
+	int err = records_struct(&decoder->reader, record, &vsock, sizeof(vsock), &decoder->has_vsock);
 	struct device_config *device = err ? NULL : new_device(decoder, LV_DEV_VSOCK);
 	if (!device)
 		return -EINVAL;
 	device->vsock.listener = -1;
-	device->vsock.outgoing = true;
 	device->vsock.cid = vsock.cid;
 	err = take_fd(decoder, vsock.listener, &device->vsock.listener);
-	if (!err)
-		err = take_fd(decoder, vsock.directory, &decoder->config->vsock_dir);
-	if (!err && (device->vsock.listener < 0 || decoder->config->vsock_dir < 0 || vsock.cid < 3 || vsock.cid >= UINT32_MAX))
-		return refuse(decoder, "a vsock has no socket or no directory, or an impossible address");
+	if (!err && (device->vsock.listener < 0 || vsock.cid < 3 || vsock.cid >= UINT32_MAX))
+		return refuse(decoder, "a vsock has no socket, or an impossible address");
 	return err;
 }
 

@@ -59,8 +59,9 @@ static void leave_guest(struct vcpu *vcpu)
 	pthread_mutex_lock(&vcpus->lock);
 	if (vcpu->run)
 		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	if (vcpu->started && !pthread_equal(vcpu->thread, pthread_self()))
-		pthread_kill(vcpu->thread, KICK_SIGNAL);
+	/* Not by pthread_kill, of which C libraries make system calls that say less: the filter allows this one, with these numbers. */
+	if (vcpu->started && vcpu->tid && !pthread_equal(vcpu->thread, pthread_self()))
+		syscall(SYS_tgkill, getpid(), vcpu->tid, KICK_SIGNAL);
 	pthread_mutex_unlock(&vcpus->lock);
 }
 
@@ -245,8 +246,16 @@ static void on_kick_signal(int signal)
 	(void)signal; /* that KVM_RUN ends with EINTR is all */
 }
 
+static void set_tid(struct vcpu *vcpu)
+{
+	pthread_mutex_lock(&vcpu->vm->vcpus.lock);
+	vcpu->tid = (pid_t)syscall(SYS_gettid);
+	pthread_mutex_unlock(&vcpu->vm->vcpus.lock);
+}
+
 static void *thread(void *context)
 {
+	set_tid(context);
 	run(context);
 	return NULL;
 }
@@ -301,6 +310,7 @@ static void take_part(struct vcpu *vcpu)
 	sigaction(KICK_SIGNAL, &action, NULL);
 	pthread_mutex_lock(&vcpu->vm->vcpus.lock);
 	vcpu->thread = pthread_self();
+	vcpu->tid = (pid_t)syscall(SYS_gettid);
 	vcpu->started = true;
 	pthread_mutex_unlock(&vcpu->vm->vcpus.lock);
 }

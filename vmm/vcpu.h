@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct kvm_run;
 struct vm;
@@ -34,6 +35,7 @@ struct vcpu {
 	struct kvm_run *run; /* under the lock of struct vcpus for all but the vCPU's own thread; NULL: it is over */
 	size_t run_size;
 	pthread_t thread;
+	pid_t tid; /* of the same, under the lock too; 0: it has not begun, and will look before it enters the guest */
 	bool started, parked; /* under the same: may be kicked; stands at the barrier */
 	atomic_uint requests; /* enum vcpu_request; a futex while the vCPU waits */
 	atomic_bool waiting;  /* in WAIT, or about to be */

@@ -3,7 +3,9 @@
 #include "vmm/vm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -16,6 +18,8 @@
 
 #define OWN_DESCRIPTORS 64   /* files of the configuration, KVM, the loop, and 8 clients of the control socket with what they attach */
 #define DEVICE_DESCRIPTORS 8 /* of one: its bell, its file and lock or four queues, its io_uring */
+#define OWN_MEMORY (256ull << 20) /* malloc of glibc sets 128 MiB aside for a thread, and uses what it needs */
+#define THREAD_MEMORY (2ull << 20)
 #define OWN_ERROR 125 /* exit status when it was not the program that failed */
 
 static int signal_program(void *context, int number)
@@ -161,11 +165,46 @@ int vm_connect(struct vm *vm)
 	return err ? log_error("--control: %s", strerror(-err)), err : take_signals(vm);
 }
 
+/* What has done its work when the VM is configured: the guest's bytes are not looked at before these are gone. */
+static void close_sources(struct vm *vm)
+{
+	const struct machine_config *config = vm->config;
+	const int sources[] = { config->cpuid_fd, config->libos_fd, config->kernel_fd, config->initrd_fd,
+		vm->guest->kind == LV_GUEST_LIBOS ? config->image_fd : -1, vm->kvm_fd };
+	for (unsigned i = 0; i < sizeof(sources) / sizeof(*sources); i++)
+		if (sources[i] > STDERR_FILENO)
+			close(sources[i]);
+	vm->kvm_fd = -1;
+}
+
+/* Pages that are mapped now, or 0 where the kernel does not say. */
+static uint64_t mapped_bytes(void)
+{
+	char text[32];
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = 0;
+	return strtoull(text, NULL, 10) * sysconf(_SC_PAGESIZE);
+}
+
+/* All of the guest's memory has its addresses by now; stacks, buffers of connections and what malloc sets aside for threads come yet. */
+static uint64_t address_space(const struct vm *vm)
+{
+	uint64_t mapped = mapped_bytes();
+	return mapped ? mapped + OWN_MEMORY + vm->vcpu_count * THREAD_MEMORY : 0;
+}
+
 int vm_jail(struct vm *vm)
 {
 	const char *step = NULL;
-	const struct jail jail = { .descriptors = OWN_DESCRIPTORS + vm->vcpu_count + DEVICE_DESCRIPTORS * vm->devices.count, .full = vm->config->jail_full, .log_only = vm->config->jail_log,
-		.vsock = devices_find(&vm->devices, LV_DEV_VSOCK), .directory = vm->config->vsock_dir };
+	close_sources(vm);
+	const struct device_rights rights = devices_rights(&vm->devices);
+	const struct jail jail = { .full = vm->config->jail_full, .log_only = vm->config->jail_log, .is_linux = vm->guest->kind == LV_GUEST_LINUX,
+		.disks = devices_find(&vm->devices, LV_DEV_BLOCK), .dials = rights.dials, .directory = vm->config->vsock_dir,
+		.descriptors = OWN_DESCRIPTORS + vm->vcpu_count + DEVICE_DESCRIPTORS * vm->devices.count + rights.descriptors,
+		.address_space = address_space(vm) };
 	if (vm->config->jail_off)
 		return jail.directory >= 0 && fchdir(jail.directory) < 0 ? log_errno("--vsock") : 0;
 	int err = jail_enter(&jail, JAIL_CREATED, &step);

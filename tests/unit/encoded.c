@@ -62,7 +62,7 @@ static char *want(const struct vm_config *c, const struct monitor_files *files, 
 	for (size_t i = 0; i < c->disks; i++)
 		text_format(&out, "disk %d %d %s\n", c->disk[i].fd, c->disk[i].read_only, c->disk[i].serial ? c->disk[i].serial : "");
 	if (files->vsock >= 0)
-		text_format(&out, "vsock %d %d 3\n", files->vsock, files->directory);
+		text_format(&out, "vsock %d -1 3\n", files->vsock);
 	return out.data;
 }
 
@@ -77,7 +77,7 @@ void encode_random(struct encoded *encoded, unsigned seed)
 	config.image_ns = 500 + seed;
 	make_sound(&config);
 	bool is_linux = config.guest.is_linux, ours = is_linux && !config.guest.bare;
-	struct monitor_files files = { .link = &link, .libos = is_linux ? -1 : 101, .initrd = ours ? 102 : -1, .vsock = ours ? 103 : -1, .directory = 104,
+	struct monitor_files files = { .link = &link, .libos = is_linux ? -1 : 101, .initrd = ours ? 102 : -1, .vsock = ours ? 103 : -1,
 		.control = 105, .status = 106, .log = seed % 3 ? 107 : -1, .cpuid = seed % 5 ? 108 : -1 };
 	config.image_fd = is_linux && seed % 2 ? -1 : 109;
 	config.guest.kernel_fd = is_linux ? 110 : -1;

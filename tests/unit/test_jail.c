@@ -8,7 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/if_tun.h>
+#include <linux/kvm.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -83,7 +87,9 @@ static int do_socket(void) { return socket(AF_INET, SOCK_STREAM, 0); }
 static int do_exec(void) { return execl("/bin/true", "true", (char *)NULL); }
 static int do_fork(void) { return fork(); }
 static int do_ptrace(void) { return ptrace(PTRACE_TRACEME, 0, NULL, NULL); }
-static int do_kill(void) { return kill(getppid(), 0); }
+static pid_t getppid_before;
+
+static int do_kill(void) { return kill(getppid_before, 0); }
 static int do_ioctl(void) { return ioctl(0, TIOCSTI, "x"); }
 static int do_executable(void)
 {
@@ -99,25 +105,103 @@ static int do_mprotect(void)
 static int do_wide_ioctl(void) { return syscall(SYS_ioctl, 0, 0x500000000ul | TIOCSTI, "x"); }
 static int do_io_uring(void) { return syscall(SYS_io_uring_setup, 8, NULL); }
 static int do_x32(void) { return syscall(0x40000000 | SYS_getpid); }
+static int do_unix(void) { return socket(AF_UNIX, SOCK_STREAM, 0); }
+static int do_connect(void) { return connect(3, NULL, 0); }
+static int do_stat(void)
+{
+	struct stat st;
+
+	return syscall(SYS_newfstatat, -1, "/etc/shadow", &st, AT_EMPTY_PATH);
+}
+/* A monitor is one of many of its user: it signals nobody but itself, and itself only to kick a vCPU. */
+static int do_tkill(void) { return syscall(SYS_tkill, getppid_before, SIGUSR1); }
+static int do_tgkill_other(void) { return syscall(SYS_tgkill, getppid_before, getppid_before, SIGUSR1); }
+static int do_tgkill_stop(void) { return syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGSTOP); }
+static int do_tgkill_wide(void) { return syscall(SYS_tgkill, getpid() | 1ul << 32, syscall(SYS_gettid), SIGKILL); }
+static int do_clone_namespace(void) { return syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0); }
+static int do_new_root(void) { return chroot("/"); }
+static int do_setuid(void) { return syscall(SYS_setuid, 0); }
+static int do_pidfd(void) { return syscall(SYS_pidfd_open, getppid_before, 0); }
+static int do_kvm_create(void) { return ioctl(0, KVM_CREATE_VM, 0); }
 
 static void test_forbidden(void **state)
 {
 	static int (*const forbidden[])(void) = {
 		do_open, do_socket, do_exec, do_fork, do_ptrace, do_kill, do_ioctl, do_executable, do_mprotect, do_wide_ioctl,
-		do_io_uring, do_x32,
+		do_io_uring, do_x32, do_unix, do_connect, do_stat, do_tkill, do_tgkill_other, do_tgkill_stop, do_tgkill_wide,
+		do_clone_namespace, do_new_root, do_setuid, do_pidfd, do_kvm_create,
 	};
-	const struct jail basic = { .descriptors = 64 }, full = { .full = true, .descriptors = 64 };
+	static const struct jail kinds[] = { { .descriptors = 64 }, { .descriptors = 64, .disks = true }, { .descriptors = 64, .is_linux = true } };
 
+	getppid_before = getpid();
 	for (unsigned i = 0; i < sizeof(forbidden) / sizeof(*forbidden); i++) {
-		int status = run(i % 2 ? &full : &basic, forbidden[i]);
+		struct jail jail = kinds[i % 3];
+		int status;
 
+		jail.full = i % 2;
+		status = run(&jail, forbidden[i]);
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 99) {
 			print_message("no namespaces can be made here\n");
-			status = run(&basic, forbidden[i]);
+			jail.full = false;
+			status = run(&jail, forbidden[i]);
 		}
-		assert_true(WIFSIGNALED(status));
-		assert_int_equal(WTERMSIG(status), SIGSYS);
+		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+			fail_msg("attempt %u: wait status 0x%x", i, status);
 	}
+}
+
+/* What one kind of guest needs, the other's monitor may not do. */
+static int do_irq_line(void) { return ioctl(-1, KVM_IRQ_LINE, 0) < 0 ? 7 : 0; }
+static int do_queue(void) { return ioctl(-1, TUNSETQUEUE, 0) < 0 ? 7 : 0; }
+static int do_random(void) { return syscall(SYS_getrandom, NULL, 0, 0) < 0 ? 8 : 7; }
+static int do_sync(void) { return fdatasync(-1) < 0 ? 7 : 0; }
+static int do_hole(void) { return fallocate(-1, 0, 0, 1) < 0 ? 7 : 0; }
+static int do_ring(void) { return syscall(SYS_io_uring_enter, -1, 0, 0, 0, NULL, 0) < 0 ? 7 : 0; }
+
+static void test_kinds(void **state)
+{
+	static const struct {
+		int (*call)(void);
+		bool for_disks;
+	} calls[] = { { do_irq_line, false }, { do_queue, false }, { do_random, false }, { do_sync, true }, { do_hole, true }, { do_ring, true } };
+	const struct jail libos = { .descriptors = 64 }, disk = { .descriptors = 64, .disks = true }, linux_guest = { .descriptors = 64, .is_linux = true };
+
+	for (unsigned i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		int status = run(&disk, calls[i].call);
+
+		assert_int_equal(run(&libos, calls[i].call) & 0x7f, SIGSYS);
+		assert_true(calls[i].for_disks ? WEXITSTATUS(status) == 7 : (status & 0x7f) == SIGSYS);
+		assert_int_equal(WEXITSTATUS(run(&linux_guest, calls[i].call)), 7);
+	}
+}
+
+/* What the monitor is for goes on: a vCPU's thread is kicked. */
+static volatile sig_atomic_t kicked;
+
+static void on_kick(int number)
+{
+	kicked++;
+}
+
+static int do_kick(void)
+{
+	signal(SIGUSR1, on_kick);
+	return syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGUSR1) < 0 ? 1 : kicked == 1 ? 0 : 2;
+}
+
+static int do_much_memory(void)
+{
+	return mmap(NULL, 512 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED ? 7 : 0;
+}
+
+static void test_limits(void **state)
+{
+	struct jail jail = { .descriptors = 64 };
+
+	assert_int_equal(run(&jail, do_kick), 0);
+	assert_int_equal(run(&jail, do_much_memory), 0);
+	jail.address_space = 256 << 20;
+	assert_int_equal(WEXITSTATUS(run(&jail, do_much_memory)), 7);
 }
 
 static int logged_only(void)
@@ -220,7 +304,7 @@ static int connects(void)
 static void test_vsock(void **state)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct jail jail = { .vsock = true, .descriptors = 64 };
+	struct jail jail = { .is_linux = true, .dials = true, .descriptors = 64 };
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0), status;
 
 	assert_non_null(mkdtemp(vsock_dir));
@@ -231,7 +315,10 @@ static void test_vsock(void **state)
 	assert_int_equal(WEXITSTATUS(run(&jail, connects)), 2); /* the basic jail hides no other names */
 	status = run(&jail, do_socket);
 	assert_true(WIFSIGNALED(status));
-	jail.full = true;
+	/* Who only listens may not call: the guest of every VM that lightvm starts. */
+	jail.dials = false;
+	assert_int_equal(run(&jail, connects) & 0x7f, SIGSYS);
+	jail.dials = jail.full = true;
 	status = run(&jail, connects);
 	jail.directory = -1;
 	assert_true(status == 0 || WEXITSTATUS(status) == 99); /* 99: no namespaces can be made here */
@@ -245,7 +332,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vsock),
-		cmocka_unit_test(test_allowed), cmocka_unit_test(test_forbidden), cmocka_unit_test(test_log_only),
+		cmocka_unit_test(test_allowed), cmocka_unit_test(test_forbidden), cmocka_unit_test(test_kinds), cmocka_unit_test(test_limits), cmocka_unit_test(test_log_only),
 		cmocka_unit_test(test_rights), cmocka_unit_test(test_descriptors), cmocka_unit_test(test_empty_root),
 	};
 

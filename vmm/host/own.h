@@ -7,6 +7,7 @@
 #ifndef LV_VMM_HOST_OWN_H
 #define LV_VMM_HOST_OWN_H
 
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 /*
@@ -18,6 +19,9 @@ int own_open(int fd, int access);
 
 /* Switches a descriptor to non-blocking that was given to us for good. 0 or a negative errno. */
 int own_take(int fd);
+
+/* fstat by its own system call, which takes no path: in the jail the other one is forbidden. 0 or a negative errno. */
+int own_stat(int fd, struct stat *st);
 
 /*
  * readv (writev) that does not sleep, for a description that is not ours: bytes, -EOPNOTSUPP where there is no such thing,

@@ -18,7 +18,7 @@ static enum sink_kind kind_of(int fd)
 {
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0 || own_stat(fd, &st))
 		return SINK_NONE;
 	if (S_ISSOCK(st.st_mode))
 		return SINK_SOCKET;

@@ -14,7 +14,7 @@ static enum source_kind kind_of(int fd)
 {
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0 || own_stat(fd, &st))
 		return SOURCE_NONE;
 	if (S_ISSOCK(st.st_mode))
 		return SOURCE_SOCKET;

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Build tool: compiles seccomp.list into the BPF program that jail.c loads, as a C array on standard output; and a second
- * one, of the same and seccomp-vsock.list.
- */
+/* Build tool: compiles lists of system calls into the BPF programs that jail.c loads, as C arrays on standard output. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +7,7 @@
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +15,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "vmm/jail/self.h"
 
 static const struct {
 	const char *name;
@@ -34,12 +34,13 @@ static const struct {
 	{ "TUNSETQUEUE", TUNSETQUEUE },
 	{ "TUNSETOFFLOAD", TUNSETOFFLOAD },
 	{ "TIOCOUTQ", TIOCOUTQ },
+	{ "SELF", SECCOMP_SELF },
+	{ "SIGUSR1", SIGUSR1 },
 	{ "TCGETS", TCGETS },
 	{ "TIOCGWINSZ", TIOCGWINSZ },
 	{ "AF_UNIX", AF_UNIX },
 	{ "F_GETFL", F_GETFL },
 	{ "F_SETFL", F_SETFL },
-	{ "AT_EMPTY_PATH", AT_EMPTY_PATH },
 	{ "ENOSYS", ENOSYS },
 	{ "EPERM", EPERM },
 };
@@ -171,10 +172,16 @@ static bool compile(const char *name, char **list, int lists)
 
 int main(int argc, char **argv)
 {
-	if (argc != 3) {
-		fprintf(stderr, "usage: gen-seccomp LIST FURTHER-LIST >HEADER\n");
+	static const char *const program[] = { "seccomp_libos", "seccomp_libos_disk", "seccomp_linux", "seccomp_dial" };
+	const int programs = sizeof(program) / sizeof(*program);
+
+	if (argc != 1 + programs) {
+		fprintf(stderr, "usage: gen-seccomp LIST DISK-LIST LINUX-LIST DIAL-LIST >HEADER\n");
 		return 2;
 	}
 	printf("/* Made by gen-seccomp. */\n#include <linux/filter.h>\n");
-	return compile("seccomp_program", argv + 1, 1) && compile("seccomp_vsock_program", argv + 1, 2) ? 0 : 1;
+	for (int i = 0; i < programs; i++)
+		if (!compile(program[i], argv + 1, i + 1))
+			return 1;
+	return 0;
 }

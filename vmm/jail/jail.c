@@ -14,9 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/jail/self.h"
 #include "seccomp_program.h"
-
-#define CONNECTIONS 256 /* the streams of a vsock device */
 
 static int no_new_privileges(const struct jail *jail)
 {
@@ -77,22 +76,34 @@ int jail_keep_only(int *keep, unsigned count)
 	return close_gap(next, ~0u);
 }
 
-/* No core of guest memory on the disk, no flood of descriptors. */
+static int limit(int resource, rlim_t most)
+{
+	struct rlimit now;
+
+	if (getrlimit(resource, &now) < 0)
+		return -errno;
+	now.rlim_cur = now.rlim_max = now.rlim_max < most ? now.rlim_max : most;
+	return setrlimit(resource, &now) < 0 ? -errno : 0;
+}
+
+/*
+ * No core of guest memory on the disk, no flood of descriptors, no memory beyond what the VM was given. Not the size of files: what
+ * the program prints may go to one of any size.
+ */
 static int set_limits(const struct jail *jail)
 {
-	const struct rlimit none = { 0, 0 };
-	rlim_t most = jail->descriptors + (jail->vsock ? CONNECTIONS : 0);
-	struct rlimit few;
+	int err = limit(RLIMIT_CORE, 0);
 
-	if (getrlimit(RLIMIT_NOFILE, &few) < 0)
-		return -errno;
-	few.rlim_cur = few.rlim_max = few.rlim_max < most ? few.rlim_max : most;
-	return setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NOFILE, &few) < 0 ? -errno : 0;
+	if (!err)
+		err = limit(RLIMIT_NOFILE, jail->descriptors);
+	if (!err && jail->address_space)
+		err = limit(RLIMIT_AS, jail->address_space);
+	return err;
 }
 
 static bool has_directory(const struct jail *jail)
 {
-	return jail->vsock && jail->directory >= 0;
+	return jail->dials && jail->directory >= 0;
 }
 
 static int enter_directory(const struct jail *jail)
@@ -125,34 +136,40 @@ static int leave_namespaces(const struct jail *jail)
 	return chdir("/proc") < 0 || chroot(".") < 0 ? -errno : 0;
 }
 
-static int load_filter(const struct sock_filter *program, size_t size)
-{
-	const struct sock_fprog load = { size / sizeof(*program), (struct sock_filter *)program };
+static const struct filter {
+	const struct sock_filter *program;
+	size_t steps;
+} filters[] = { /* each allows more than the one before */
+#define FILTER(program) { program, sizeof(program) / sizeof(*(program)) }
+	FILTER(seccomp_libos), FILTER(seccomp_libos_disk), FILTER(seccomp_linux), FILTER(seccomp_dial),
+};
 
+static const struct filter *filter_for(const struct jail *jail)
+{
+	return &filters[jail->dials ? 3 : jail->is_linux ? 2 : jail->disks ? 1 : 0];
+}
+
+/* With the process' own number where the lists say SELF; for log_only, what it would kill for is noted in the kernel's log. */
+static int filter_calls(const struct jail *jail)
+{
+	const struct filter *filter = filter_for(jail);
+	struct sock_filter copy[sizeof(seccomp_dial) / sizeof(*seccomp_dial)];
+	const struct sock_fprog load = { filter->steps, copy };
+
+	if (filter->steps > sizeof(copy) / sizeof(*copy))
+		return -EOVERFLOW;
+	memcpy(copy, filter->program, filter->steps * sizeof(*copy));
+	for (size_t i = 0; i < filter->steps; i++) {
+		if (BPF_CLASS(copy[i].code) == BPF_JMP && copy[i].k == SECCOMP_SELF)
+			copy[i].k = getpid();
+		if (jail->log_only && BPF_CLASS(copy[i].code) == BPF_RET && copy[i].k == SECCOMP_RET_KILL_PROCESS)
+			copy[i].k = SECCOMP_RET_LOG;
+	}
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &load) < 0 ? -errno : 0;
 }
 
-/* The same program, but what it would kill for is only noted in the kernel's log. */
-static int load_logging_filter(const struct sock_filter *program, size_t size)
-{
-	struct sock_filter copy[sizeof(seccomp_vsock_program) / sizeof(*seccomp_vsock_program)];
-
-	memcpy(copy, program, size);
-	for (unsigned i = 0; i < size / sizeof(*copy); i++)
-		if (BPF_CLASS(copy[i].code) == BPF_RET && copy[i].k == SECCOMP_RET_KILL_PROCESS)
-			copy[i].k = SECCOMP_RET_LOG;
-	return load_filter(copy, size);
-}
-
-static int filter_calls(const struct jail *jail)
-{
-	int (*load)(const struct sock_filter *program, size_t size) = jail->log_only ? load_logging_filter : load_filter;
-
-	return jail->vsock ? load(seccomp_vsock_program, sizeof(seccomp_vsock_program))
-			      : load(seccomp_program, sizeof(seccomp_program));
-}
-
-static_assert(sizeof(seccomp_program) <= sizeof(seccomp_vsock_program), "room for a copy of either");
+static_assert(sizeof(seccomp_libos) <= sizeof(seccomp_dial) && sizeof(seccomp_libos_disk) <= sizeof(seccomp_dial) &&
+	      sizeof(seccomp_linux) <= sizeof(seccomp_dial), "room for a copy of any");
 
 static const struct {
 	enum jail_stage stage;

@@ -4,13 +4,16 @@
 #define LV_VMM_JAIL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct jail {
 	bool full;      /* also namespaces, an empty root, an empty bounding set; needs the rights for it */
 	bool log_only;  /* debug: what the filter forbids is logged, not fatal */
-	bool vsock;     /* there is a vsock device */
-	unsigned descriptors; /* that are open now and may be opened later, at most; vsock's connections besides */
-	int directory;  /* if vsock: with the sockets that its guest may connect to; becomes the working directory, and with
+	bool is_linux, disks; /* the kind of guest; it has disks (a Linux guest may have them in any case) */
+	bool dials;     /* the guest may connect to sockets of the host */
+	unsigned descriptors; /* that are open now and may be opened later, at most */
+	uint64_t address_space; /* bytes, at most; 0: no limit */
+	int directory;  /* if dials: with the sockets that the guest may connect to; becomes the working directory, and with
 			   full the root. -1: none */
 };
 
