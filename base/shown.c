@@ -53,11 +53,27 @@ static size_t colour(const uint8_t *s, size_t n)
 	return i == n ? MORE : 1;
 }
 
+/* Bytes at the beginning that are what they look like: nearly everything, so that they are gone through in one step. */
+static size_t plain(const uint8_t *s, size_t n)
+{
+	size_t i = 0;
+	while (i < n && s[i] >= ' ' && s[i] < 0x7f)
+		i++;
+	return i;
+}
+
 size_t text_shown(char *out, const char *text, size_t n, unsigned allow, size_t *rest)
 {
 	const uint8_t *s = (const uint8_t *)text;
 	size_t at = 0, size = 0;
-	while (at < n) {
+	for (;;) {
+		size_t run = plain(s + at, n - at);
+		if (run && out + size != text + at)
+			memmove(out + size, text + at, run);
+		size += run;
+		at += run;
+		if (at == n)
+			break;
 		uint32_t code = ESCAPE;
 		bool keep = s[at] == ESCAPE && allow & SHOWN_COLOURS;
 		size_t step = keep ? colour(s + at, n - at) : decode(s + at, n - at, &code);

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lightvm ps: lists VMs, and clears away what killed monitors left. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/number.h"
 #include "cli/all_verbs.h"
-#include "node/vm_config.h"
-#include "node/monitor_control.h"
 #include "cli/describe.h"
+#include "cli/terminal.h"
+#include "node/monitor_control.h"
+#include "node/vm_config.h"
+#include "node/vm_row.h"
 
 #define PATIENCE_MS 200
+#define COMMAND_LEAST 8 /* characters, on a terminal; elsewhere all is whole */
 
 struct ps_options {
 	bool all, quiet;
@@ -29,26 +35,37 @@ static const struct option_spec options[] = {
 	{ 0 },
 };
 
-struct row {
-	struct vm_info info;
-	char *state_text;
-	int64_t created_ns;
-};
-
-struct listing {
-	const struct state *state;
-	const struct ps_options *given;
-	struct row *row;
-	size_t count;
-};
-
 static const char *base_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	return slash ? slash + 1 : path;
 }
 
-static bool filter_matches(const struct vm_info *info, const char *filter)
+struct look { /* at one VM */
+	struct vm_row shown;
+	struct vm_info info; /* with its configuration for JSON only */
+};
+
+struct row { /* what is kept of it: there may be thousands */
+	char id[STATE_ID + 1];
+	uint64_t created_ns, memory;
+	json_t *json; /* NULL: not asked for */
+	char *state_text;
+	const char *name, *kernel, *ports, *command; /* in text */
+	char text[];
+};
+
+struct listing {
+	const struct state *state;
+	const struct ps_options *given;
+	int vms;
+	bool json;
+	struct look look;
+	struct row **row;
+	size_t count, room;
+};
+
+static bool filter_matches(const struct look *look, const char *filter)
 {
 	const char *value = strchr(filter, '=');
 	size_t key = value ? (size_t)(value - filter) : 0;
@@ -56,99 +73,26 @@ static bool filter_matches(const struct vm_info *info, const char *filter)
 		return false;
 	value++;
 	if (!strncmp(filter, "state", key) && key == 5)
-		return !strcmp(vm_state_word(info->state), value);
+		return !strcmp(vm_state_word(look->info.state), value);
 	if (!strncmp(filter, "kernel", key) && key == 6)
-		return !strcmp(config_string(info->config, "kernel"), value);
+		return !strcmp(look->shown.kernel, value);
 	if (!strncmp(filter, "name", key) && key == 4)
-		return strstr(config_string(info->config, "name"), value) != NULL;
-	return !strncmp(filter, "program", key) && key == 7 && strstr(config_string(info->config, "program"), value) != NULL;
+		return strstr(look->shown.name, value) != NULL;
+	return !strncmp(filter, "program", key) && key == 7 && strstr(look->shown.program, value) != NULL;
 }
 
-static bool wanted(const struct listing *listing, const struct vm_info *info)
+static bool wanted(const struct listing *listing, const struct look *look)
 {
 	const struct strings *filter = &listing->given->filter;
 	for (size_t i = 0; i < filter->count; i++)
-		if (!filter_matches(info, filter->item[i]))
+		if (!filter_matches(look, filter->item[i]))
 			return false;
-	return info->alive || listing->given->all || filter->count;
+	return look->info.alive || listing->given->all || filter->count;
 }
 
-static int add_row(void *context, const char *id)
+static json_t *json_of(const struct look *look, const char *state_text)
 {
-	struct listing *listing = context;
-	struct vm_info info;
-	if (vm_info_open(listing->state, id, &info)) {
-		vm_info_close(&info);
-		return 0; /* it went away meanwhile */
-	}
-	if (vm_is_litter(&info))
-		vm_info_remove(listing->state, &info, NULL);
-	if (vm_is_litter(&info) || !wanted(listing, &info)) {
-		vm_info_close(&info);
-		return 0;
-	}
-	listing->row = alloc_again(listing->row, (listing->count + 1) * sizeof(*listing->row));
-	struct row *row = &listing->row[listing->count++];
-	*row = (struct row){ .info = info, .state_text = vm_state_text(&info),
-		.created_ns = json_integer_value(json_object_get(info.config, "created_ns")) };
-	if (info.alive && !listing->given->quiet) /* one monitor that hangs must not hold up the list */
-		control_status(info.dir.dir, PATIENCE_MS, &row->info.status);
-	/* The files are not needed any more, and there may be thousands of VMs. */
-	vm_close(&row->info.dir);
-	memcpy(row->info.dir.id, id, STATE_ID);
-	return 0;
-}
-
-static int newest_first(const void *a, const void *b)
-{
-	int64_t x = ((const struct row *)a)->created_ns, y = ((const struct row *)b)->created_ns;
-	return x < y ? 1 : x > y ? -1 : 0;
-}
-
-static char *age(int64_t since_ns)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	int64_t seconds = now.tv_sec - since_ns / 1000000000;
-	if (seconds < 120)
-		return alloc_format("%" PRId64 "s", seconds);
-	if (seconds < 7200)
-		return alloc_format("%" PRId64 "m", seconds / 60);
-	return seconds < 172800 ? alloc_format("%" PRId64 "h", seconds / 3600) : alloc_format("%" PRId64 "d", seconds / 86400);
-}
-
-static char *ports_text(const json_t *config)
-{
-	const json_t *ports = json_object_get(json_object_get(config, "net"), "ports");
-	struct text out = { 0 };
-	text_put(&out, "");
-	for (size_t i = 0; i < json_array_size(ports); i++) {
-		const json_t *port = json_array_get(ports, i);
-		const char *ip = json_string_value(json_object_get(port, "host_ip")), *kind = json_string_value(json_object_get(port, "protocol"));
-		text_format(&out, "%s%s%s%lld->%lld%s", i ? "," : "", ip ? ip : "", ip ? ":" : "",
-			    (long long)json_integer_value(json_object_get(port, "host")), (long long)json_integer_value(json_object_get(port, "guest")),
-			    kind && !strcmp(kind, "udp") ? "/udp" : "");
-	}
-	return out.data;
-}
-
-static void print_table(const struct listing *listing, struct text *out)
-{
-	text_format(out, "%-12s  %-16s  %-16s  %-12s  %-22s  %5s  %6s  %s\n", "ID", "NAME", "PROGRAM", "KERNEL", "STATE", "AGE", "MEMORY", "PORTS");
-	for (size_t i = 0; i < listing->count; i++) {
-		const struct row *row = &listing->row[i];
-		const char *name = config_string(row->info.config, "name");
-		char size[24], *how_old = age(row->created_ns), *ports = ports_text(row->info.config);
-		text_format(out, "%-12s  %-16s  %-16.16s  %-12.12s  %-22s  %5s  %6s  %s\n", row->info.dir.id, *name ? name : "-",
-			    base_of(config_string(row->info.config, "program")), base_of(config_string(row->info.config, "kernel")), row->state_text, how_old, size_print(row->info.status.memory_used, size, sizeof(size)), ports);
-		free(how_old);
-		free(ports);
-	}
-}
-
-static json_t *row_json(const struct row *row)
-{
-	const struct vm_info *info = &row->info;
+	const struct vm_info *info = &look->info;
 	json_t *object = json_object();
 	json_object_set_new(object, "id", json_string(info->dir.id));
 	json_object_set(object, "name", json_object_get(info->config, "name"));
@@ -157,41 +101,252 @@ static json_t *row_json(const struct row *row)
 	json_object_set(object, "image", json_object_get(info->config, "image"));
 	json_object_set_new(object, "state", json_string(vm_state_word(info->state)));
 	json_object_set_new(object, "crashed", json_boolean(info->state == VM_CRASHED));
-	json_object_set_new(object, "status", json_string(row->state_text));
+	json_object_set_new(object, "status", json_string(state_text));
 	json_object_set_new(object, "exit_status", info->exit_code < 0 ? json_null() : json_integer(info->exit_code));
-	json_object_set_new(object, "created_ns", json_integer(row->created_ns));
+	json_object_set_new(object, "created_ns", json_integer((json_int_t)look->shown.created_ns));
 	json_object_set_new(object, "pid", info->alive ? json_integer(info->status.pid) : json_null());
 	json_object_set_new(object, "memory_used", json_integer((json_int_t)info->status.memory_used));
 	json_object_set(object, "net", json_object_get(info->config, "net"));
 	return object;
 }
 
+static void row_free(struct row *row)
+{
+	json_decref(row->json);
+	free(row->state_text);
+	free(row);
+}
+
+/* The texts follow each other in look, as they do in the row. */
+static struct row *row_of(const struct listing *listing, const struct look *look)
+{
+	const struct vm_row *shown = &look->shown;
+	size_t size = (size_t)(shown->command - shown->text) + strlen(shown->command) + 1;
+	struct row *row = alloc_zero(sizeof(*row) + size);
+	if (!row)
+		return NULL;
+	memcpy(row->text, shown->text, size);
+	memcpy(row->id, look->info.dir.id, sizeof(row->id));
+	row->name = row->text + (shown->name - shown->text);
+	row->kernel = row->text + (shown->kernel - shown->text);
+	row->ports = row->text + (shown->ports - shown->text);
+	row->command = row->text + (shown->command - shown->text);
+	row->created_ns = shown->created_ns;
+	row->memory = look->info.status.memory_used;
+	row->state_text = vm_state_text(&look->info);
+	row->json = listing->json ? json_of(look, row->state_text) : NULL;
+	return row;
+}
+
+static int keep(struct listing *listing, struct row *row)
+{
+	if (!row)
+		return -ENOMEM;
+	if (listing->count == listing->room) {
+		listing->room = listing->room ? 2 * listing->room : 64;
+		listing->row = alloc_again(listing->row, listing->room * sizeof(*listing->row));
+	}
+	listing->row[listing->count++] = row;
+	return 0;
+}
+
+/* What was started with --rm and has ended; its configuration says so, and no monitor can write that. */
+static bool swept(const struct listing *listing, const char *id)
+{
+	struct vm_info info;
+	bool litter = !vm_info_open(listing->state, id, &info) && vm_is_litter(&info);
+	if (litter)
+		vm_info_remove(listing->state, &info, NULL);
+	vm_info_close(&info);
+	return litter;
+}
+
+/* Everything of the VM. 0 or -errno: it went away meanwhile. */
+static int look_closely(const struct listing *listing, const char *id, struct look *look)
+{
+	int err = vm_info_open(listing->state, id, &look->info);
+	if (err)
+		return err;
+	vm_row_from_json(look->info.config, &look->shown);
+	/* One monitor that hangs must not hold up the list. */
+	if (listing->json && look->info.alive)
+		control_status(look->info.dir.dir, PATIENCE_MS, &look->info.status);
+	return 0;
+}
+
+/* A link, the record and its lock: nobody is asked, and nothing is parsed. */
+static int glance(const struct listing *listing, const char *id, struct look *look)
+{
+	if (listing->json || vm_row_read(listing->vms, id, &look->shown))
+		return look_closely(listing, id, look);
+	return vm_info_glance(listing->vms, id, &look->info);
+}
+
+static int add_row(void *context, const char *id)
+{
+	struct listing *listing = context;
+	struct look *look = &listing->look;
+	int err = glance(listing, id, look);
+	bool gone = err || (look->shown.remove && !look->info.alive && swept(listing, id));
+	err = !gone && wanted(listing, look) ? keep(listing, row_of(listing, look)) : 0;
+	vm_info_close(&look->info);
+	return err;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	const struct row *x = *(struct row *const *)a, *y = *(struct row *const *)b;
+	return x->created_ns < y->created_ns ? 1 : x->created_ns > y->created_ns ? -1 : 0;
+}
+
+/* ---- the table ---- */
+
+static void print_age(uint64_t since_ns, int64_t now, char *out, size_t room)
+{
+	int64_t seconds = now - (int64_t)(since_ns / 1000000000);
+	if (seconds < 120)
+		snprintf(out, room, "%" PRId64 "s", seconds);
+	else if (seconds < 7200)
+		snprintf(out, room, "%" PRId64 "m", seconds / 60);
+	else
+		snprintf(out, room, "%" PRId64 "%c", seconds / (seconds < 172800 ? 3600 : 86400), seconds < 172800 ? 'h' : 'd');
+}
+
+struct widths {
+	int name, kernel, state, ports; /* kernel 0: all run on the library OS; ports 0: nothing is published */
+	int command; /* -1: as long as it is */
+};
+
+static void widen(int *width, const char *word)
+{
+	int n = (int)strlen(word);
+	if (n > *width)
+		*width = n;
+}
+
+/* What is too wide is cut, the least needed first, until the command has room. */
+static void fit(struct widths *w, int columns)
+{
+	struct {
+		int *width, least;
+	} cut[] = { { &w->name, 20 }, { &w->ports, 24 }, { &w->kernel, 12 }, { &w->name, 10 }, { &w->state, 16 }, { &w->ports, 12 } };
+	int used = 12 + 2 + w->name + 2 + (w->kernel ? w->kernel + 2 : 0) + w->state + 2 + 5 + 2 + 6 + 2 + (w->ports ? w->ports + 2 : 0);
+	for (size_t i = 0; i < sizeof(cut) / sizeof(*cut) && (columns - used < COMMAND_LEAST || i == 0); i++) {
+		int spare = *cut[i].width - cut[i].least, want = i ? COMMAND_LEAST - (columns - used) : spare;
+		if (spare <= 0)
+			continue;
+		*cut[i].width -= spare < want ? spare : want;
+		used -= spare < want ? spare : want;
+	}
+	w->command = columns - used > COMMAND_LEAST ? columns - used : COMMAND_LEAST;
+}
+
+/* Columns are as wide as what is in them; on a terminal the command, which is the last one, gets what is left of a line. */
+static struct widths widths_of(const struct listing *listing)
+{
+	struct widths w = { .name = 4, .state = 5, .command = -1 };
+	uint16_t lines, columns;
+	bool others = false, published = false;
+	for (size_t i = 0; i < listing->count; i++) {
+		const struct row *row = listing->row[i];
+		others |= strcmp(row->kernel, "libos") != 0;
+		published |= row->ports[0] != 0;
+		widen(&w.name, row->name);
+		widen(&w.kernel, base_of(row->kernel));
+		widen(&w.state, row->state_text);
+		widen(&w.ports, row->ports);
+	}
+	w.kernel = !others ? 0 : w.kernel < 6 ? 6 : w.kernel;
+	w.ports = !published ? 0 : w.ports < 5 ? 5 : w.ports;
+	if (!isatty(STDOUT_FILENO) || !terminal_size(&lines, &columns) || !columns)
+		return w;
+	fit(&w, columns);
+	return w;
+}
+
+/* As many characters as there is room for. */
+static int bytes_of(const char *words, int characters)
+{
+	int n = 0;
+	for (; words[n] && (characters || (words[n] & 0xc0) == 0x80); n++)
+		characters -= characters && (words[n + 1] & 0xc0) != 0x80;
+	return n;
+}
+
+/* By hand: a table of thousands of rows is made of these. */
+static void put_cell(struct text *out, const char *word, int width, bool right)
+{
+	static const char blanks[] = "                                                                ";
+	int n = (int)strlen(word), gap = n < width ? width - n : 0;
+	if (!width)
+		return;
+	if (!right)
+		text_add(out, word, (size_t)(n < width ? n : width));
+	for (int left = gap; left > 0; left -= (int)sizeof(blanks) - 1)
+		text_add(out, blanks, (size_t)(left < (int)sizeof(blanks) - 1 ? left : (int)sizeof(blanks) - 1));
+	if (right)
+		text_add(out, word, (size_t)n);
+	text_add(out, "  ", 2);
+}
+
+static void put_cells(struct text *out, const struct widths *w, const char *const cell[8])
+{
+	put_cell(out, cell[0], 12, false);
+	put_cell(out, cell[1], w->name, false);
+	put_cell(out, cell[2], w->kernel, false);
+	put_cell(out, cell[3], w->state, false);
+	put_cell(out, cell[4], 5, true);
+	put_cell(out, cell[5], 6, true);
+	put_cell(out, cell[6], w->ports, false);
+	text_add(out, cell[7], (size_t)(w->command < 0 ? (int)strlen(cell[7]) : bytes_of(cell[7], w->command)));
+	text_add(out, "\n", 1);
+}
+
+static void print_table(const struct listing *listing, struct text *out)
+{
+	struct widths w = widths_of(listing);
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	put_cells(out, &w, (const char *const[]){ "ID", "NAME", "KERNEL", "STATE", "AGE", "MEMORY", "PORTS", "PROGRAM" });
+	for (size_t i = 0; i < listing->count; i++) {
+		const struct row *row = listing->row[i];
+		char size[24], age[24];
+		print_age(row->created_ns, now.tv_sec, age, sizeof(age));
+		put_cells(out, &w, (const char *const[]){ row->id, row->name[0] ? row->name : "-", base_of(row->kernel),
+			row->state_text, age, size_print(row->memory, size, sizeof(size)), row->ports[0] ? row->ports : "-", row->command });
+	}
+}
+
 static int print(const struct listing *listing)
 {
 	struct text out = { 0 };
-	const char *format = listing->given->format;
-	if (format && !strcmp(format, "json")) {
+	if (listing->json) {
 		json_t *array = json_array();
 		for (size_t i = 0; i < listing->count; i++)
-			json_array_append_new(array, row_json(&listing->row[i]));
+			json_array_append_new(array, json_incref(listing->row[i]->json));
 		return json_print(array);
 	}
 	if (!listing->given->quiet)
 		print_table(listing, &out);
-	for (size_t i = 0; i < listing->count && listing->given->quiet; i++)
-		text_format(&out, "%s\n", listing->row[i].info.dir.id);
+	for (size_t i = 0; i < listing->count && listing->given->quiet; i++) {
+		text_add(&out, listing->row[i]->id, STATE_ID);
+		text_add(&out, "\n", 1);
+	}
 	return text_print(&out);
 }
 
 static int run(const struct context *context, void *opaque, struct operands operands, struct error *error)
 {
 	struct state state;
-	struct listing listing = { .state = &state, .given = opaque };
+	struct listing listing = { .state = &state, .given = opaque, .vms = -1 };
 	for (size_t i = 0; i < listing.given->filter.count; i++)
 		if (!text_starts(listing.given->filter.item[i], "state=") && !text_starts(listing.given->filter.item[i], "name=") &&
 		    !text_starts(listing.given->filter.item[i], "program=") && !text_starts(listing.given->filter.item[i], "kernel="))
 			return error_set(error, -EINVAL, "--filter: \"%s\" is none of state=..., name=..., program=..., kernel=...", listing.given->filter.item[i]);
+	listing.json = listing.given->format && !strcmp(listing.given->format, "json");
 	int err = state_open(&state, false, error);
+	if (!err)
+		listing.vms = openat(state.dir, "vms", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (!err)
 		err = state_each(&state, add_row, &listing);
 	if (err && err != -ENOENT) {
@@ -201,11 +356,11 @@ static int run(const struct context *context, void *opaque, struct operands oper
 	if (listing.count)
 		qsort(listing.row, listing.count, sizeof(*listing.row), newest_first);
 	int status = print(&listing);
-	for (size_t i = 0; i < listing.count; i++) {
-		free(listing.row[i].state_text);
-		vm_info_close(&listing.row[i].info);
-	}
+	for (size_t i = 0; i < listing.count; i++)
+		row_free(listing.row[i]);
 	free(listing.row);
+	if (listing.vms >= 0)
+		close(listing.vms);
 	state_close(&state);
 	return status;
 }
@@ -214,7 +369,9 @@ const struct verb verb_ps = {
 	.name = "ps",
 	.summary = "List virtual machines",
 	.text = "Lists the VMs that run; with -a also those that have ended. A VM whose monitor was killed is shown as dead, and\n"
-		"removed if it was started with --rm.",
+		"removed if it was started with --rm. MEMORY is what the program and the library OS used when the VM last waited or asked\n"
+		"for more; no monitor is asked for it. On a terminal a row is one line, and long cells are cut; with --format json\n"
+		"they are whole, and each monitor is asked. KERNEL and PORTS are there if a VM has something to show in them.",
 	.options = options,
 	.options_size = sizeof(struct ps_options),
 	.run = run,

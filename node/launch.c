@@ -19,6 +19,7 @@
 #include "node/guest_initrd.h"
 #include "node/memory_file.h"
 #include "node/node_paths.h"
+#include "node/vm_row.h"
 
 #define MESSAGES_MAX 65536
 #define SETTLE_MS 30000
@@ -178,6 +179,8 @@ int launch_create(const struct state *state, const struct vm_config *config, str
 	if (err)
 		return err;
 	err = config_write(config, vm->dir, error);
+	if (!err)
+		vm_row_write(config, vm->dir);
 	/* Nobody waits for its end: whoever comes by then removes it. */
 	if (!err && config->detached && config->remove)
 		err = vm_mark_litter(vm, error);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VMs on disk: one directory each, vms/ID/ with config.json, status (struct lv_status; its flock is held by the monitor for
- * as long as it lives), control (socket), console.log, monitor.log; names/NAME is a link to the directory. A directory
- * appears whole, by rename. Nothing here locks or reads another VM, except listing and the lookup of an id prefix.
+ * VMs on disk: one directory each, vms/ID/ with config.json, row (node/vm_row.h), status (struct lv_status; its flock is held by the
+ * monitor for as long as it lives), control (socket), console.log, monitor.log; names/NAME is a link to the directory. A
+ * directory appears whole, by rename. Nothing here locks or reads another VM, except listing and the lookup of an id prefix.
  */
 #ifndef LV_NODE_STATE_H
 #define LV_NODE_STATE_H

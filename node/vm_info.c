@@ -2,6 +2,8 @@
 #include "node/vm_info.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -52,6 +54,23 @@ int vm_info_find(const struct state *state, const char *word, struct vm_info *in
 	*info = (struct vm_info){ .dir = VM_DIR_NONE };
 	int err = vm_find(state, word, &info->dir, error);
 	return err ? err : fill(info);
+}
+
+int vm_info_glance(int vms, const char *id, struct vm_info *info)
+{
+	char path[STATE_ID + sizeof("/status")];
+	*info = (struct vm_info){ .dir = VM_DIR_NONE };
+	if (strlen(id) != STATE_ID)
+		return -ENOENT;
+	memcpy(info->dir.id, id, STATE_ID + 1);
+	snprintf(path, sizeof(path), "%s/status", id);
+	info->dir.status = openat(vms, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (info->dir.status < 0)
+		return -errno;
+	judge(info);
+	close(info->dir.status);
+	info->dir.status = -1;
+	return 0;
 }
 
 void vm_info_close(struct vm_info *info)

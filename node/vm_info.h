@@ -11,7 +11,7 @@ enum vm_state { VM_STARTING, VM_RUNNING, VM_EXITED, VM_CRASHED, VM_DEAD };
 
 struct vm_info {
 	struct vm_dir dir;
-	json_t *config; /* never NULL: an empty object when the file is missing */
+	json_t *config; /* never NULL but after vm_info_glance: an empty object when the file is missing */
 	struct lv_status status;
 	bool alive;
 	enum vm_state state;
@@ -21,6 +21,8 @@ struct vm_info {
 /* Opens by word (vm_find) or by id. vm_info_close in both cases. */
 int vm_info_find(const struct state *state, const char *word, struct vm_info *info, struct error *error);
 int vm_info_open(const struct state *state, const char *id, struct vm_info *info);
+/* Its state and record only, of vms/ID below the open directory vms: no file stays open, config is NULL. */
+int vm_info_glance(int vms, const char *id, struct vm_info *info);
 void vm_info_close(struct vm_info *info);
 /* Of a wait status, as a shell would see it. */
 int vm_exit_code(int wait_status);

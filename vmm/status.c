@@ -126,6 +126,17 @@ unsigned status_tail(const struct status *status, char *tail)
 	return console ? console_tail(console, tail, LV_TAIL_MAX) : 0;
 }
 
+void status_memory(struct status *status)
+{
+	uint64_t used = status->shared ? status->shared->memory_used : 0, told = status->memory_told;
+
+	if (status->fd < 0 || (used > told ? used - told : told - used) < STATUS_MEMORY_STEP)
+		return;
+	status->memory_told = used;
+	/* A figure that is not there is an old one, and no reason to stop. */
+	(void)!pwrite(status->fd, &used, sizeof(used), offsetof(struct lv_status, memory_used));
+}
+
 static int write_bytes(int fd, const void *bytes, size_t size)
 {
 	ssize_t n = pwrite(fd, bytes, size, 0);
@@ -161,5 +172,6 @@ int status_write(struct status *status, enum lv_state state)
 	if (state == LV_STATE_EXITED)
 		return write_last(status);
 	status_collect(status, &record);
+	status->memory_told = record.memory_used;
 	return write_bytes(status->fd, &record, record.size);
 }

@@ -27,6 +27,7 @@ struct status {
 	struct lv_status record;
 	struct status_counts counts;
 	int fd; /* record file, -1: none */
+	uint64_t memory_told; /* what the file says */
 	const volatile struct lv_shared *shared; /* NULL until memory is mapped */
 	const struct devices *devices;
 	struct status_clock clock;
@@ -50,5 +51,12 @@ void status_crash(const struct status *status, struct lv_crash_report *out);
 unsigned status_tail(const struct status *status, char *tail); /* of LV_TAIL_MAX bytes; answers how many there are */
 /* Sets the state and writes the record to its file, the last one with its report, in one pwrite. 0 or a negative errno. */
 int status_write(struct status *status, enum lv_state state);
+
+/*
+ * Keeps the figure of used memory in the file current for who lists VMs: to be called when the VM waits or asks for memory, since nobody
+ * asks its monitor. Costs nothing while the figure moves less than STATUS_MEMORY_STEP. In the vCPU's thread, which writes the file while it runs.
+ */
+#define STATUS_MEMORY_STEP (128u << 10)
+void status_memory(struct status *status);
 
 #endif

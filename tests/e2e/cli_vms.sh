@@ -28,6 +28,19 @@ says 'a bad name' 125 'a/b' "$lightvm" run -d --name a/b "$busybox" true
 "$lightvm" run -d --name talker "$busybox" sh -c 'echo one; read x; echo never' >/dev/null </dev/null
 check 'logs -f ends with the VM' timeout 10 bash -c '[[ $("$1" logs -f talker) == one* ]]' - "$lightvm"
 
+# A row of ps is a line of the terminal that it is printed to; its command has the arguments.
+"$lightvm" run -d --name a-name-of-thirty-letters-and-more -p 127.0.0.1:$(free_port):80 "${guest}waiter" "$(printf 'long%.0s' {1..30})" >/dev/null
+script -qec "stty cols 80; '$lightvm' ps -a" /dev/null >"$work/out" </dev/null
+check 'ps keeps within 80 columns' test "$(tr -d '\r' <"$work/out" | awk '{ if (length($0) > n) n = length($0) } END { print n <= 80 }')" = 1
+check '  and shows what is published' grep -q -- '->80' "$work/out"
+check 'elsewhere names and arguments are whole' contains 'longlonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglong' "$lightvm" ps
+check '  as is the name' contains a-name-of-thirty-letters-and-more "$lightvm" ps
+await 10 'the memory of a VM that waits' bash -c '[[ $("$1" ps | grep a-name) == *[1-9]K* ]]' - "$lightvm"
+check 'ps has the memory without asking' contains K "$lightvm" ps
+rm -f "$(readlink -f "/run/lightvm/names/first" 2>/dev/null || readlink -f "$XDG_RUNTIME_DIR/lightvm/names/first")/row"
+check 'a VM without a row is listed all the same' contains first "$lightvm" ps
+"$lightvm" rm -f a-name-of-thirty-letters-and-more
+
 # stop asks with SIGTERM, then kills; kill ends at once.
 "$lightvm" run -d --name polite "${guest}waiter" up polite >/dev/null
 await 10 'the line "up"' contains up "$lightvm" logs polite

@@ -11,10 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/tree.h"
 #include "node/vm_config.h"
+#include "node/vm_row.h"
 #include "tests/unit/random_config.h"
 #include "tests/unit/scratch.h"
 
@@ -163,11 +166,59 @@ static void schema(void **state)
 	config_free(&config);
 }
 
+/* What a list shows is what the configuration says, whatever bytes are in it; what is no row is none. */
+static void listed(void **state)
+{
+	char *path = scratch();
+	int vms = open(path, O_RDONLY | O_DIRECTORY), links = 0;
+	for (unsigned seed = 0; seed < 300; seed++) {
+		struct vm_config config;
+		struct vm_row row, same;
+		char id[STATE_ID + 1];
+		random_config(&config, seed);
+		snprintf(id, sizeof(id), "%012x", seed);
+		assert_int_equal(mkdirat(vms, id, 0700), 0);
+		int dir = openat(vms, id, O_RDONLY | O_DIRECTORY);
+		vm_row_write(&config, dir);
+		json_t *json = config_to_json(&config);
+		vm_row_from_json(json, &same);
+		assert_null(strpbrk(same.command, "\n\033"));
+		if (!vm_row_read(vms, id, &row)) {
+			links++;
+			assert_int_equal(row.created_ns, config.created_ns);
+			assert_int_equal(row.remove, config.remove);
+			assert_string_equal(row.name, config_string(json, "name"));
+			assert_string_equal(row.kernel, config_string(json, "kernel"));
+			assert_string_equal(row.program, config_string(json, "program"));
+			assert_string_equal(row.ports, same.ports);
+			assert_string_equal(row.command, same.command);
+		}
+		json_decref(json);
+		close(dir);
+		config_free(&config);
+	}
+	assert_true(links > 30); /* the others have a line feed where none may be, or are too long */
+	static const char *const bad[] = { "x", "1", "1 5", "1 5 0", "1 5 2\na\nb\nc\nd\ne", "2 5 0\na\nb\nc\nd\ne", "1 5 0\na\nb\nc\nd", "1 5 0\na\nb\nc\nd\ne\nf",
+					   "1 5 0 \na\nb\nc\nd\ne" };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct vm_row row;
+		unlinkat(vms, "000000000000/row", 0);
+		assert_int_equal(symlinkat(bad[i], vms, "000000000000/row"), 0);
+		assert_int_equal(vm_row_read(vms, "000000000000", &row), -EINVAL);
+	}
+	unlinkat(vms, "000000000000/row", 0);
+	struct vm_row row;
+	assert_int_equal(vm_row_read(vms, "000000000000", &row), -ENOENT);
+	close(vms);
+	assert_int_equal(tree_remove(AT_FDCWD, path), 0);
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trip),
-		cmocka_unit_test(in_a_file),
+		cmocka_unit_test(in_a_file), cmocka_unit_test(listed),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(schema),
 	};

@@ -205,6 +205,23 @@ static void test_report(void **state)
 	close(fd);
 }
 
+/* Who lists VMs reads the figure in the file, which follows the guest's in steps. */
+static void test_memory(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t used[] = { 1 << 20, (1 << 20) + STATUS_MEMORY_STEP - 1, 2 << 20, 1 << 20 }, want[] = { 1 << 20, 1 << 20, 2 << 20, 1 << 20 };
+	struct lv_status record;
+
+	assert_int_equal(status_write(&f->status, LV_STATE_RUNNING), 0);
+	for (unsigned i = 0; i < sizeof(used) / sizeof(*used); i++) {
+		f->guest.shared.memory_used = used[i];
+		status_memory(&f->status);
+		assert_true(pread(f->status.fd, &record, sizeof(record), 0) > 0);
+		assert_int_equal(record.memory_used, want[i]);
+		assert_int_equal(record.state, LV_STATE_RUNNING);
+	}
+}
+
 /* Who needs a newer monitor is told so, with the version of this one, and nothing is done. */
 static void test_newer_request(void **state)
 {
@@ -496,7 +513,7 @@ static void test_record_cannot_be_written(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_status), TEST(test_report), TEST(test_newer_request), TEST(test_no_descriptors), TEST(test_signal), TEST(test_kill), TEST(test_await), TEST(test_attach), TEST(test_hostile),
+		TEST(test_status), TEST(test_memory), TEST(test_report), TEST(test_newer_request), TEST(test_no_descriptors), TEST(test_signal), TEST(test_kill), TEST(test_await), TEST(test_attach), TEST(test_hostile),
 		TEST(test_unknown_request), TEST(test_deaf_client), TEST(test_asking), TEST(test_many_clients), TEST(test_record),
 		TEST(test_record_cannot_be_written),
 	};

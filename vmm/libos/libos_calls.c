@@ -77,6 +77,7 @@ static int begin_wait(struct vcpu *vcpu, uint64_t deadline, uint64_t bells)
 {
 	volatile struct lv_shared *shared = vcpu->vm->libos.shared;
 	libos_ring_bells(vcpu->vm, bells);
+	status_memory(&vcpu->vm->status);
 	shared->result = 0;
 	if (!shared->need_wake || shared->signals)
 		return VCPU_RUNNING;
@@ -117,6 +118,7 @@ int libos_hypercall(struct vcpu *vcpu, uint32_t number)
 		return crash(vm, a0);
 	case LV_HC_GROW:
 		shared->result = grow(vm, a0);
+		status_memory(&vm->status);
 		return VCPU_RUNNING;
 	case LV_HC_RELEASE:
 		shared->result = release(vm, a0);
