@@ -12,7 +12,7 @@ bad() {
 	local name=$1 text=$2 status=0
 	shift 2
 	[ "$1" != run ] || set -- "$lightvm" "$@"
-	timeout 20 "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+	within 20 "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
 	if [ $status -lt 125 ] || [ $status -gt 127 ]; then
 		cat "$work/err"
 		not_ok "$name" "exit status $status"

@@ -26,7 +26,7 @@ says 'a bad name' 125 'a/b' "$lightvm" run -d --name a/b "$busybox" true
 
 # logs -f follows until the end.
 "$lightvm" run -d --name talker "$busybox" sh -c 'echo one; read x; echo never' >/dev/null </dev/null
-check 'logs -f ends with the VM' timeout 10 bash -c '[[ $("$1" logs -f talker) == one* ]]' - "$lightvm"
+check 'logs -f ends with the VM' within 10 bash -c '[[ $("$1" logs -f talker) == one* ]]' - "$lightvm"
 
 # A row of ps is a line of the terminal that it is printed to; its command has the arguments.
 "$lightvm" run -d --name a-name-of-thirty-letters-and-more -p 127.0.0.1:$(free_port):80 "${guest}waiter" "$(printf 'long%.0s' {1..30})" >/dev/null
@@ -44,15 +44,15 @@ check 'a VM without a row is listed all the same' contains first "$lightvm" ps
 # stop asks with SIGTERM, then kills; kill ends at once.
 "$lightvm" run -d --name polite "${guest}waiter" up polite >/dev/null
 await 10 'the line "up"' contains up "$lightvm" logs polite
-check 'stop' timeout 15 "$lightvm" stop polite
+check 'stop' within 15 "$lightvm" stop polite
 check 'stop let it say goodbye' contains bye "$lightvm" logs polite
 check 'its exit status' jq -e '[.. | numbers] | index(4)' <("$lightvm" inspect polite)
 "$lightvm" run -d --name deaf "${guest}waiter" up deaf >/dev/null
 await 10 'the line "up"' contains up "$lightvm" logs deaf
-check 'stop kills after its time-out' timeout 15 "$lightvm" stop -t 1 deaf
+check 'stop kills after its time-out' within 15 "$lightvm" stop -t 1 deaf
 check 'deaf is dead' await 5 'the end of "deaf"' bash -c '! "$1" ps -q | grep -q "$("$1" inspect deaf | jq -r "..|.id? // empty" | head -n 1)"' - "$lightvm"
 "$lightvm" run -d --name spinner "${guest}hostile" never-end >/dev/null
-check 'kill' timeout 5 "$lightvm" kill spinner
+check 'kill' within 5 "$lightvm" kill spinner
 check 'kill: status 137' await 5 'status 137 of "spinner"' bash -c '"$1" inspect spinner | jq -e "[.. | numbers] | index(137) // index(9)"' - "$lightvm"
 check 'stop of an ended VM' "$lightvm" stop spinner
 check 'ps -a shows ended VMs' contains spinner "$lightvm" ps -a
@@ -78,7 +78,7 @@ check 'a foreground VM with a name has logs' contains out "$lightvm" logs foregr
 "$lightvm" run -d --wait --name listener "$busybox" nc -l -p 7 >"$work/out" 2>&1
 check 'run -d --wait returns when the program listens' jq -e '.steps | map(.step) | index("listen")' <("$lightvm" boot-time --format json listener)
 check '  its id is printed' grep -qE '^[0-9a-f]{12}$' "$work/out"
-check 'wait --listen of a listener returns at once' timeout 5 "$lightvm" wait --listen listener
+check 'wait --listen of a listener returns at once' within 5 "$lightvm" wait --listen listener
 "$lightvm" kill listener
 says 'wait --listen of a VM that has ended' 125 'before its program listened' "$lightvm" wait --listen listener
 says '--wait of a program that ends' 125 'exited (3)' "$lightvm" run -d --rm --wait --name gone "$busybox" sh -c 'exit 3'
@@ -152,14 +152,14 @@ fi
 for i in {1..17}; do "$lightvm" run -d "${guest}waiter" here >>"$work/ids"; done
 prefix=$(cut -c1 "$work/ids" | sort | uniq -d | head -n 1)
 says 'an ambiguous prefix' 125 "$prefix" "$lightvm" inspect "$prefix"
-check 'stop of many' timeout 30 xargs "$lightvm" kill <"$work/ids"
+check 'stop of many' within 30 xargs "$lightvm" kill <"$work/ids"
 none() { [ -z "$("$lightvm" ps -q)" ]; }
 check 'none is left' await 10 'an empty ps' none
 # A machine that shuts down sends SIGTERM to the monitors: their programs end in order.
 "$lightvm" run -d --name orderly "$busybox" sh -c 'trap "echo in order; exit 7" TERM; echo ready; while :; do :; done' >/dev/null
 await 10 'the program' bash -c "'$lightvm' logs orderly | grep -q ready"
 kill -TERM "$("$lightvm" inspect orderly | jq -r '[.. | .pid? | numbers] | first')"
-check 'SIGTERM to a monitor is for its program' test "$(timeout 60 "$lightvm" wait orderly)" = 7
+check 'SIGTERM to a monitor is for its program' test "$(within 60 "$lightvm" wait orderly)" = 7
 check 'which ends in order' bash -c "'$lightvm' logs orderly | grep -q 'in order'"
 
 # What a guest prints does nothing with a terminal that reads its log, but for colours; elsewhere every byte is as it was.

@@ -14,7 +14,7 @@ ok 'iperf3 listens'
 
 # The server closes its listener between two clients and opens it again: a client that comes in between is reset, of which
 # iperf3 tells in its JSON only.
-client() { timeout $((20 * ${LV_TIME_FACTOR:-1})) iperf3 -c 127.0.0.1 -p "$port" -t 3 -J "$@" >"$work/json" 2>&1 && ! jq -e .error "$work/json" >/dev/null; }
+client() { within 20 iperf3 -c 127.0.0.1 -p "$port" -t 3 -J "$@" >"$work/json" 2>&1 && ! jq -e .error "$work/json" >/dev/null; }
 # stream NAME [OPTION]: bytes must arrive, and be nearly as many at both ends.
 stream() {
 	local name=$1

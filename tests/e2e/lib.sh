@@ -43,6 +43,9 @@ check() {
 	fi
 }
 
+# within SECONDS COMMAND...: with a limit, which follows the speed of the machine; status 124 if it was met.
+within() { timeout $(($1 * ${LV_TIME_FACTOR:-1})) "${@:2}"; }
+
 # Runs something in the background that ends with the test; its pid is in $pid.
 start() { "$@" <&0 & pid=$!; background+=("$pid"); }
 

@@ -15,7 +15,7 @@ cp "$build/tests/guest/guest_linux_end" "$work/root/init"
 vm() {
 	local want=$1 name=$2 status=0
 	shift 2
-	timeout 60 "$monitor" --cpuid-cache "$work/cpuid" --status "$work/status" --initrd "$work/initrd" --mem 128M --serial "$@" \
+	within 60 "$monitor" --cpuid-cache "$work/cpuid" --status "$work/status" --initrd "$work/initrd" --mem 128M --serial "$@" \
 		</dev/null >"$work/out" 2>"$work/err" || status=$?
 	if [ $status = "$want" ]; then ok "$name"; else
 		tail -n 20 "$work/out" "$work/err"

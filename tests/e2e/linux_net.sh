@@ -41,7 +41,7 @@ rate() { jq -r '.end | "\(.sum_received.bits_per_second / 1e6 | floor) Mbit/s"' 
 stream() { # NAME [OPTION]
 	local name=$1
 	shift
-	check "$name" timeout 40 iperf3 -c 10.99.0.2 -n 8M -J "$@" # an amount, not a time: it is slow where it is emulated
+	check "$name" within 40 iperf3 -c 10.99.0.2 -n 8M -J "$@" # an amount, not a time: it is slow where it is emulated
 	cp "$work/check.out" "$work/json"
 	rate
 	check "$name: bytes arrive" jq -e '.end.sum_received.bytes > 1e6' "$work/json"
@@ -83,7 +83,7 @@ if command -v passt >/dev/null; then
 	check 'passt: iperf3 listens' await 40 'iperf3' grep -q "Server listening" "$work/out"
 	check 'passt: MTU' grep -q '^9000' "$work/out"
 	check 'passt: a server that speaks first' python3 "$top/tests/data/greeted.py" 127.0.0.1 5225 3
-	check 'passt: to the guest' timeout 40 iperf3 -c 127.0.0.1 -p 5299 -t 2 -J
+	check 'passt: to the guest' within 40 iperf3 -c 127.0.0.1 -p 5299 -t 2 -J
 	cp "$work/check.out" "$work/json"
 	rate
 	check 'passt: bytes arrive' jq -e '.end.sum_received.bytes > 1e6' "$work/json"

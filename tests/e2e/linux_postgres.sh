@@ -16,11 +16,11 @@ PATH=$1:/bin
 cd /tmp
 initdb -D data -A trust -N --locale=C -E UTF8 >initdb.log 2>&1 || { cat initdb.log; exit 11; }
 echo "initdb done"
-pg_ctl -D data -w -t 60 -l log -o '-k /tmp -c listen_addresses= -c shared_buffers=16MB' start >ctl.log 2>&1 || { cat ctl.log log; exit 12; }
+pg_ctl -D data -w -t $2 -l log -o '-k /tmp -c listen_addresses= -c shared_buffers=16MB' start >ctl.log 2>&1 || { cat ctl.log log; exit 12; }
 echo "server up"
 pgbench -h /tmp -i -q -s 1 postgres >bench.log 2>&1 || { cat bench.log log; exit 13; }
 pgbench -h /tmp -c 4 -j 2 -T 10 postgres || { cat log; exit 14; }
-pg_ctl -D data -w -t 60 -m fast stop >ctl.log 2>&1 || { cat ctl.log log; exit 15; }
+pg_ctl -D data -w -t $2 -m fast stop >ctl.log 2>&1 || { cat ctl.log log; exit 15; }
 echo "server down"
 SCRIPT
 # What these programs need of the package: without the compiler that it brings (LLVM), the image is a fifth.
@@ -31,8 +31,8 @@ cp "$home"/lib/{plpgsql,dict_snowball}.so "$work/home/lib"
 cp -r "$share"/{*.sql,*.bki,*.txt,*.sample,timezonesets,tsearch_data} "$work/share"
 cp "$share"/extension/plpgsql* "$work/share/extension"
 # initdb and pg_ctl want a shell; busybox is one.
-timeout 100 "$lightvm" run --kernel linux --net none --rm -m 512M --cpus 2 -u nobody -e TZ=UTC -v "$work/home:$home:ro" -v "$work/share:$share:ro" \
-	-v "$(command -v busybox):/bin/sh:ro" -v "$work/script:/script:ro" "$(command -v busybox)" sh /script "$bin" >"$work/out" 2>"$work/err"
+within 100 "$lightvm" run --kernel linux --net none --rm -m 512M --cpus 2 -u nobody -e TZ=UTC -v "$work/home:$home:ro" -v "$work/share:$share:ro" \
+	-v "$(command -v busybox):/bin/sh:ro" -v "$work/script:/script:ro" "$(command -v busybox)" sh /script "$bin" $((60 * ${LV_TIME_FACTOR:-1})) >"$work/out" 2>"$work/err"
 status=$?
 [ $status = 0 ] || { cat "$work/out"; tail -n 20 "$work/err"; }
 check 'PostgreSQL: exit status' test $status = 0

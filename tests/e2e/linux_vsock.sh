@@ -85,7 +85,7 @@ elif what == "nonsense":
 elif what == "quit":
     call(1004)
 PYTHON
-host() { timeout 60 python3 "$work/vsock.py" "$work/vm" "$1"; }
+host() { within 60 python3 "$work/vsock.py" "$work/vm" "$1"; }
 
 # session JAIL: everything once.
 session() {

@@ -26,7 +26,7 @@ check 'ICMP echo, 200 of 200' grep -q '200 packets received' "$work/ping"
 listening() { "$lightvm" logs tap | grep -q 'Server listening'; }
 check 'the server listens' await 10 'iperf3 in the VM' listening
 # The server closes its listener between two clients and opens it again: a client that comes in between is reset.
-client() { local try; for try in 1 2 3; do timeout $((20 * ${LV_TIME_FACTOR:-1})) iperf3 -c 10.9.0.2 -t 1 "$@" && return; done; return 1; }
+client() { local try; for try in 1 2 3; do within 20 iperf3 -c 10.9.0.2 -t 1 "$@" && return; done; return 1; }
 check 'TCP through the tap' client
 check 'TCP through the tap, reverse' client -R
 client -u -b 20M -J >"$work/json" 2>&1
@@ -74,7 +74,7 @@ ip link set lvbr0 up
 check 'a VM on a bridge' await 10 'an answer to ping' "$busybox" ping -c 1 -W 1 10.8.0.2
 listening() { "$lightvm" logs server | grep -q 'Server listening'; }
 await 10 'iperf3 in the VM' listening
-timeout $((30 * ${LV_TIME_FACTOR:-1})) "$lightvm" run --net bridge:lvbr0 --ip 10.8.0.3/24 /usr/bin/iperf3 -c 10.8.0.2 -t 1 >"$work/out" 2>"$work/err"
+within 30 "$lightvm" run --net bridge:lvbr0 --ip 10.8.0.3/24 /usr/bin/iperf3 -c 10.8.0.2 -t 1 >"$work/out" 2>"$work/err"
 status=$?
 tail -n 4 "$work/out"
 [ $status = 0 ] || cat "$work/err"

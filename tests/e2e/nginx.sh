@@ -76,7 +76,7 @@ check 'a range' bash -c 'cmp <(curl -s -r 100-299 "$1") <(tail -c +101 "$2" | he
 lines() { curl -s "http://127.0.0.1:$port/logs/access.log" | grep -c "$1"; }
 for kind in keep-alive close; do
 	python3=/usr/bin/python3
-	timeout $((90 * ${LV_TIME_FACTOR:-1})) $python3 "$top/tests/data/load.py" "$port" "/page?$kind" $requests 50 $kind "$work/www/page" >"$work/load" 2>&1
+	within 90 $python3 "$top/tests/data/load.py" "$port" "/page?$kind" $requests 50 $kind "$work/www/page" >"$work/load" 2>&1
 	status=$?
 	cat "$work/load"
 	if [ $status = 0 ]; then ok "$requests requests, 50 connections, $kind"; else not_ok "$requests requests, 50 connections, $kind" "$(tail -n 1 "$work/load")"; fi
