@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/number.h"
@@ -265,14 +267,22 @@ static const struct option_spec ls_options[] = {
 	{ 0 },
 };
 
+static void print_day(json_int_t seconds, char *out, size_t room)
+{
+	time_t when = (time_t)seconds;
+	struct tm day;
+	if (!localtime_r(&when, &day) || !strftime(out, room, "%Y-%m-%d %H:%M", &day))
+		snprintf(out, room, "?");
+}
+
 static int list_one(void *context, int dir, const char *name)
 {
 	struct image image;
 	struct stat st;
 	char *path = alloc_format("/proc/self/fd/%d/%s", dir, name);
 	if (!image_open(&image, path, NULL) && !fstat(image.fd, &st))
-		json_array_append_new(context, json_pack("{s:s#, s:I, s:I, s:s?, s:s?}", "sha256", name, IMAGE_HEX, "size", (json_int_t)image.size,
-							 "created", (json_int_t)st.st_ctim.tv_sec, "name", image.manifest.name, "program",
+		json_array_append_new(context, json_pack("{s:s#, s:I, s:I, s:I, s:s?, s:s?}", "sha256", name, IMAGE_HEX, "size", (json_int_t)image.size,
+							 "created", (json_int_t)st.st_ctim.tv_sec, "used", (json_int_t)st.st_mtim.tv_sec, "name", image.manifest.name, "program",
 							 image.manifest.program));
 	image_close(&image);
 	free(path);
@@ -289,20 +299,26 @@ static int ls(const struct context *context, void *options, struct operands oper
 		return err;
 	if (given->format && !strcmp(given->format, "json"))
 		return json_print(array);
+	uint64_t total = 0;
+	char size[24], used[24];
 	if (!given->quiet)
-		text_format(&out, "%-12s  %7s  %-16s  %s\n", "IMAGE", "SIZE", "NAME", "PROGRAM");
+		text_format(&out, "%-12s  %7s  %-16s  %-16s  %s\n", "IMAGE", "SIZE", "LAST USED", "NAME", "PROGRAM");
 	for (size_t i = 0; i < json_array_size(array); i++) {
 		const json_t *item = json_array_get(array, i);
 		const char *sha256 = json_string_value(json_object_get(item, "sha256")), *name = json_string_value(json_object_get(item, "name")),
 			   *program = json_string_value(json_object_get(item, "program"));
-		char size[24];
+		uint64_t bytes = (uint64_t)json_integer_value(json_object_get(item, "size"));
+		total += bytes;
+		print_day(json_integer_value(json_object_get(item, "used")), used, sizeof(used));
 		if (given->quiet)
 			text_format(&out, "%s\n", sha256);
 		else
-			text_format(&out, "%-12.12s  %7s  %-16s  %s\n", sha256,
-				    size_print((uint64_t)json_integer_value(json_object_get(item, "size")), size, sizeof(size)), name ? name : "-",
+			text_format(&out, "%-12.12s  %7s  %-16s  %-16s  %s\n", sha256, size_print(bytes, size, sizeof(size)), used, name ? name : "-",
 				    program ? program : "-");
 	}
+	if (!given->quiet)
+		text_format(&out, "%zu images, %s of at most %s\n", json_array_size(array), size_print(total, size, sizeof(size)),
+			    size_print(cache_limit(), used, sizeof(used)));
 	json_decref(array);
 	return text_print(&out);
 }
@@ -310,6 +326,8 @@ static int ls(const struct context *context, void *options, struct operands oper
 static const struct verb verb_ls = {
 	.name = "ls",
 	.summary = "List cached images",
+	.text = "LAST USED is right to the hour. When a new image makes them take more than the limit (LIGHTVM_CACHE_SIZE, 8 GiB if it is not\n"
+		"set), those whose last use is longest ago are removed.",
 	.options = ls_options,
 	.options_size = sizeof(struct ls_options),
 	.run = ls,

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/number.h"
 #include "node/agent_client.h"
 #include "cli/all_verbs.h"
 #include "node/vm_config.h"
@@ -72,16 +74,67 @@ static json_t *info_json(struct vm_info *info)
 	return object;
 }
 
+struct inspect_options {
+	const char *format;
+};
+
+static const struct option_spec inspect_options[] = {
+	{ "format", 'f', OPTION_STRING, offsetof(struct inspect_options, format), "KEY", "print only this, a line a VM: the name of a member, of members of members with "
+	  "points between, as in state, config.memory or record.boot.0.ns; json (the default) is everything", .complete = "none" },
+	{ 0 },
+};
+
+struct inspecting {
+	const char *key; /* NULL: everything, into array */
+	json_t *array;
+};
+
+/* The member that a key names, borrowed; NULL: there is none. */
+static const json_t *member(const json_t *value, const char *key)
+{
+	while (value && *key) {
+		size_t n = strcspn(key, ".");
+		char *name = alloc_format("%.*s", (int)n, key);
+		uint64_t index;
+		if (json_is_array(value))
+			value = number_parse(name, &index) ? NULL : json_array_get(value, (size_t)index);
+		else
+			value = json_object_get(value, name);
+		free(name);
+		key += n + (key[n] == '.');
+	}
+	return value;
+}
+
+static int print_member(const json_t *object, const char *id, const char *key, struct error *error)
+{
+	const json_t *value = member(object, key);
+	struct text out = { 0 };
+	if (!value)
+		return error_set(error, -ENOENT, "VM %s has no \"%s\"; \"lightvm inspect %s\" prints all that there is", id, key, id);
+	char *json = json_is_string(value) ? alloc_copy(json_string_value(value)) : json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+	text_format(&out, "%s\n", json ? json : "");
+	free(json);
+	return text_print(&out) ? -EIO : 0;
+}
+
 static int inspect_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
 {
-	json_array_append_new(context, info_json(info));
-	return 0;
+	struct inspecting *inspecting = context;
+	json_t *object = info_json(info);
+	if (!inspecting->key)
+		return json_array_append_new(inspecting->array, object) ? error_set(error, -ENOMEM, "out of memory") : 0;
+	int err = print_member(object, info->dir.id, inspecting->key, error);
+	json_decref(object);
+	return err;
 }
 
 static int inspect(const struct context *context, void *options, struct operands operands, struct error *error)
 {
+	const struct inspect_options *given = options;
 	json_t *array = json_array();
-	int status = vm_for_each(operands, inspect_one, array);
+	struct inspecting inspecting = { given->format && strcmp(given->format, "json") ? given->format : NULL, array };
+	int status = vm_for_each(operands, inspect_one, &inspecting);
 	if (json_array_size(array))
 		return json_print(array) ? EXIT_OWN : status;
 	json_decref(array);
@@ -94,7 +147,11 @@ const struct verb verb_inspect = {
 	.summary = "Tell all that is known of virtual machines, as JSON",
 	.text = "A list with one object a VM: its configuration, the monitor's record (memory, VM exits, boot ledger, devices, system\n"
 		"calls that the library OS does not have), what a Linux guest says that it uses, the crash report if there is one, and the\n"
-		"last output.",
+		"last output. The configuration (member config) is what \"lightvm start\" starts from; id and name stand in it, too.",
+	.examples = "lightvm inspect web\n"
+		    "lightvm inspect -f record.memory_used web",
+	.options = inspect_options,
+	.options_size = sizeof(struct inspect_options),
 	.complete = "vm",
 	.min = 1,
 	.max = -1,
@@ -125,14 +182,30 @@ static int print_json(const struct vm_info *info, const struct ledger_line *line
 	return json_print(object);
 }
 
+/* "3,489,786.305": digits in groups, all of them there. */
+#define MICROSECONDS 32
+static const char *microseconds(uint64_t ns, char out[MICROSECONDS])
+{
+	char digits[24];
+	int whole = snprintf(digits, sizeof(digits), "%" PRIu64, ns / 1000), n = 0;
+	for (int i = 0; i < whole; i++) {
+		if (i && (whole - i) % 3 == 0)
+			out[n++] = ',';
+		out[n++] = digits[i];
+	}
+	snprintf(out + n, MICROSECONDS - (size_t)n, ".%03u", (unsigned)(ns % 1000));
+	return out;
+}
+
 static int print_table(const struct ledger_line *line, int count, uint64_t unaccounted)
 {
 	struct text out = { 0 };
-	text_format(&out, "%-12s %14s %14s %7s  %s\n", "STEP", "SINCE START", "STEP TOOK", "EXITS", "");
+	char since[MICROSECONDS], took[MICROSECONDS];
+	text_format(&out, "%-12s %15s  %15s  %6s  %s\n", "STEP", "SINCE START, us", "STEP TOOK, us", "EXITS", "WHAT");
 	for (int i = 0; i < count; i++)
-		text_format(&out, "%-12s %11" PRIu64 " ns %11" PRIu64 " ns %7" PRIu64 "  %s\n", line[i].step, line[i].ns, line[i].delta, line[i].exits,
-			    line[i].text);
-	text_format(&out, "%-12s %14s %11" PRIu64 " ns %7s  %s\n", "unaccounted", "", unaccounted, "", "no step explains this time");
+		text_format(&out, "%-12s %15s  %15s  %6" PRIu64 "  %s\n", line[i].step, microseconds(line[i].ns, since), microseconds(line[i].delta, took),
+			    line[i].exits, line[i].text);
+	text_format(&out, "%-12s %15s  %15s  %6s  %s\n", "unaccounted", "", microseconds(unaccounted, took), "", "no step explains this time");
 	return text_print(&out);
 }
 
@@ -159,7 +232,7 @@ const struct verb verb_boot_time = {
 	.name = "boot-time",
 	.operands = "VM",
 	.summary = "Print the time line of a virtual machine's start",
-	.text = "One line a step, in nanoseconds of one clock since the command started, with the VM exits to the monitor so far. The\n"
+	.text = "One line a step, in microseconds of one clock since the command started, with the VM exits to the monitor so far. The\n"
 		"line \"unaccounted\" is the time between the first and the last step that no step explains.",
 	.options = boot_options,
 	.options_size = sizeof(struct boot_options),

@@ -217,7 +217,9 @@ static int run_in(const struct state *state, struct vm_dir *vm, const struct vm_
 {
 	bool failed;
 	int status = vm_run(vm, config, start_ns, &failed, error);
-	if (failed || (config->remove && !config->detached))
+	/* What went well in the foreground has been seen; who wants to come back to it gives it a name. */
+	bool seen = !config->detached && !status && !config->name;
+	if (failed || seen || (config->remove && !config->detached))
 		vm_remove(state, vm, config->name, NULL);
 	return status;
 }
@@ -280,7 +282,9 @@ const struct verb verb_run = {
 		"arguments replace those of the manifest.\n\n"
 		"In the foreground standard input, output and error, signals and the exit status are passed through. The exit\n"
 		"status is the program's, 128+N if it died of signal N, 127 if there is no such program, 126 if it cannot be executed, and\n"
-		"125 if lightvm itself failed. Ctrl-C is the program's, but three of them within two seconds end the VM.\n\n"
+		"125 if lightvm itself failed. Ctrl-C is the program's, but three of them within two seconds end the VM.\n"
+		"A VM in the foreground that has no --name and ends with status 0 leaves nothing behind, as with --rm; of others log, record\n"
+		"and crash report stay until \"lightvm rm\".\n\n"
 		"With --kernel linux the same image runs on a Linux kernel (made by \"lightvm kernel build\"): several processes, vCPUs and\n"
 		"terminals, where KVM runs kernels natively. A kernel with an initial RAM disk of its own, or with disks and no program\n"
 		"at all, is started as it is, and its serial port is what the terminal shows.\n\n"

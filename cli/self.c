@@ -258,9 +258,14 @@ static void man_main(struct text *out)
 		      "OS. Where a command takes a VM, its id, the beginning of its id and its name are understood.\n.SH COMMANDS\n");
 	each_verb(verbs, "", man_line, out);
 	text_put(out, ".SH ENVIRONMENT\n.TP\n.B XDG_RUNTIME_DIR\nVMs are recorded in its directory lightvm; without it in /run/lightvm (root) or\n"
-		      "/tmp/lightvm\\-UID.\n.TP\n.B XDG_CACHE_HOME\nImages are kept in its directory lightvm; without it in ~/.cache/lightvm.\n"
+		      "/tmp/lightvm\\-UID.\n.TP\n.BR LIGHTVM_CACHE \", \" XDG_CACHE_HOME\nImages and kernels are kept in the first one, or in the directory lightvm of the second;\n"
+		      "without both in ~/.cache/lightvm, and without HOME in /var/cache/lightvm (root) or /var/tmp/lightvm\\-UID.\n"
+		      ".TP\n.B LIGHTVM_CACHE_SIZE\nHow much the images may take (8G): when a new one makes them take more, those whose last use is\n"
+		      "longest ago are removed.\n"
 		      ".TP\n.B LIGHTVM_LOG\nerror, warn (the default), info or debug.\n"
 		      ".TP\n.BR LIGHTVM_VMM \", \" LIGHTVM_LIBOS\nThe monitor and the library OS, if not those that were installed together with lightvm.\n"
+		      ".TP\n.B LIGHTVM_INIT\nThe initial RAM disk with the first program of Linux guests, likewise.\n"
+		      ".TP\n.B TERM\nWith standard output on a terminal it is the program's, too.\n"
 		      ".SH EXIT STATUS\n0 for success, 125 for an error of lightvm's own with a message on standard error; for run see\n"
 		      ".BR lightvm\\-run (1).\n.SH SEE ALSO\n.BR lightvm\\-vmm (1)\n");
 }
@@ -275,6 +280,21 @@ static int man_write(const char *dir, const char *key, const struct text *page, 
 	return err;
 }
 
+/* The page of a verb that has others below it. */
+static void man_family(const struct verb *verb, const char *key, struct text *out)
+{
+	char *page = alloc_format("lightvm-%s", key), *below = alloc_format("%s-", key);
+	man_head(page, verb->summary, out);
+	text_format(out, ".SH SYNOPSIS\n.B lightvm %s\nCOMMAND [OPTIONS] ...\n", key);
+	if (verb->text)
+		man_paragraphs("DESCRIPTION", verb->text, out);
+	text_put(out, ".SH COMMANDS\n");
+	each_verb(verb->sub, below, man_line, out);
+	text_put(out, ".SH SEE ALSO\n.BR lightvm (1)\n");
+	free(page);
+	free(below);
+}
+
 static int man_table(const struct verb *const *table, const char *prefix, const char *dir, struct error *error)
 {
 	int err = 0;
@@ -282,7 +302,10 @@ static int man_table(const struct verb *const *table, const char *prefix, const 
 		struct text page = { 0 };
 		char *key = alloc_format("%s%s", prefix, (*table)->name), *below = alloc_format("%s-", key);
 		if ((*table)->sub) {
-			err = man_table((*table)->sub, below, dir, error);
+			man_family(*table, key, &page);
+			err = man_write(dir, key, &page, error);
+			if (!err)
+				err = man_table((*table)->sub, below, dir, error);
 		} else if (!(*table)->hidden) {
 			man_verb(*table, key, &page);
 			err = man_write(dir, key, &page, error);

@@ -73,8 +73,12 @@ static int kill_one(const struct state *state, struct vm_info *info, void *conte
 	int number = *(int *)context;
 	if (!info->alive)
 		return error_set(error, -ESRCH, "VM %s has ended already", info->dir.id);
-	if (number == SIGKILL)
-		return vm_end(info, 0, error);
+	if (number == SIGKILL) {
+		int killed = vm_end(info, 0, error);
+		if (!killed && json_is_true(json_object_get(info->config, "remove")))
+			vm_info_remove(state, info, NULL);
+		return killed;
+	}
 	int err = vm_signal(info->dir.dir, number, deadline_in(AGENT_ANSWER_MS));
 	return err ? error_set(error, err, "VM %s: %s: %s", info->dir.id, signal_name(number), strerror(-err)) : 0;
 }

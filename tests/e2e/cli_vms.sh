@@ -32,7 +32,7 @@ check 'logs -f ends with the VM' within 10 bash -c '[[ $("$1" logs -f talker) ==
 "$lightvm" run -d --name a-name-of-thirty-letters-and-more -p 127.0.0.1:$(free_port):80 "${guest}waiter" "$(printf 'long%.0s' {1..30})" >/dev/null
 script -qec "stty cols 80; '$lightvm' ps -a" /dev/null >"$work/out" </dev/null
 check 'ps keeps within 80 columns' test "$(tr -d '\r' <"$work/out" | awk '{ if (length($0) > n) n = length($0) } END { print n <= 80 }')" = 1
-check '  and shows what is published' grep -q -- '->80' "$work/out"
+check '  and shows what is published' grep -q '127.0.0.1:' "$work/out"
 check 'elsewhere names and arguments are whole' contains 'longlonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglong' "$lightvm" ps
 check '  as is the name' contains a-name-of-thirty-letters-and-more "$lightvm" ps
 await 10 'the memory of a VM that waits' bash -c '[[ $("$1" ps | grep a-name) == *[1-9]K* ]]' - "$lightvm"
@@ -40,6 +40,21 @@ check 'ps has the memory without asking' contains K "$lightvm" ps
 rm -f "$(readlink -f "/run/lightvm/names/first" 2>/dev/null || readlink -f "$XDG_RUNTIME_DIR/lightvm/names/first")/row"
 check 'a VM without a row is listed all the same' contains first "$lightvm" ps
 "$lightvm" rm -f a-name-of-thirty-letters-and-more
+
+# inspect -f prints one member; a foreground VM that ended well and has no name leaves nothing, nor does a killed one of --rm.
+check 'inspect -f' test "$("$lightvm" inspect -f state first)" = running
+check 'inspect -f of a member of members' test "$("$lightvm" inspect -f config.memory first)" = 268435456
+check 'inspect -f of an element' test "$("$lightvm" inspect -f record.boot.0.step first)" = command
+says 'inspect -f of what is not there' 125 'has no "colour"' "$lightvm" inspect -f colour first
+"$lightvm" ps -aq | sort >"$work/before"
+"$lightvm" run "$busybox" true
+"$lightvm" ps -aq | sort | cmp -s "$work/before" - && ok 'a run that ended well leaves nothing' || not_ok 'a run that ended well leaves nothing' "$("$lightvm" ps -a)"
+"$lightvm" run "$busybox" sh -c 'exit 9' || :
+check 'one that failed has its record' contains 'exited (9)' "$lightvm" ps -a
+"$lightvm" run -d --rm --name shortlived "${guest}waiter" up >/dev/null
+"$lightvm" kill shortlived
+check 'kill of a --rm VM removes it' bash -c '! ls -d "$1"/lightvm/vms/*/remove 2>/dev/null' - "${XDG_RUNTIME_DIR:-/run}"
+check 'boot-time groups digits' grep -qE 'program +[0-9]{1,3}(,[0-9]{3})*\.[0-9]{3} ' <("$lightvm" boot-time first)
 
 # stop asks with SIGTERM, then kills; kill ends at once.
 "$lightvm" run -d --name polite "${guest}waiter" up polite >/dev/null
