@@ -292,25 +292,29 @@ static const char *header_fault(const struct virtio_net_hdr_v1 *header, uint64_t
 	return NULL;
 }
 
-static int send_tap(struct net_pair *pair, struct virtio_net_hdr_v1 *header, const struct chain *chain)
+/* A frame, or the rest of one whose start was copied out of the guest's memory. */
+static int send_tap(struct net_pair *pair, struct virtio_net_hdr_v1 *header, void *start, size_t n, const struct chain *rest)
 {
-	struct iovec iov[QUEUE_MAX + 1] = { { header, NET_HEADER } };
+	struct iovec iov[QUEUE_MAX + 2] = { { header, NET_HEADER }, { start, n } };
 
-	memcpy(iov + 1, chain->iov, chain->readable * sizeof(*iov));
-	if (writev(pair->fd, iov, chain->readable + 1) >= 0)
+	memcpy(iov + 2, rest->iov, rest->readable * sizeof(*iov));
+	if (writev(pair->fd, iov, rest->readable + 2) >= 0)
 		return 0;
 	/* An interface that is down or refuses a frame loses it, as a wire would. */
 	return errno == EAGAIN || errno == ENOBUFS ? -EAGAIN : errno == EBADFD ? -EBADFD : 0;
 }
 
-static bool passes(struct net_pair *pair, const struct chain *chain)
+/* What is looked at is what is sent: the guest could put other addresses there meanwhile. */
+static int send_checked(struct net_pair *pair, struct virtio_net_hdr_v1 *header, struct chain *chain)
 {
 	uint8_t start[NET_FILTER_BYTES];
+	size_t n = pair->filter.off ? 0 : chain->read_len < sizeof(start) ? chain->read_len : sizeof(start);
 
-	if (pair->filter.off || net_filter_passes(&pair->filter, start, chain_copy_in(chain, 0, start, sizeof(start))))
-		return true;
-	device_note(pair->device, "frames under foreign addresses, or for bridges, were dropped (spoof=on)");
-	return false;
+	if (n && (!chain_take(chain, start, n) || !net_filter_passes(&pair->filter, start, n))) {
+		device_note(pair->device, "frames under foreign addresses, or for bridges, were dropped (spoof=on)");
+		return 0;
+	}
+	return send_tap(pair, header, start, n, chain);
 }
 
 static int send_frame(struct net_pair *pair, struct chain *chain)
@@ -326,10 +330,8 @@ static int send_frame(struct net_pair *pair, struct chain *chain)
 	header.num_buffers = 0;
 	if (pair->fd < 0 || chain->read_len < PASST_FRAME_MIN)
 		return 0;
-	if (!passes(pair, chain))
-		return 0;
 	if (!pair->passt)
-		return send_tap(pair, &header, chain);
+		return send_checked(pair, &header, chain);
 	int r = passt_send(pair->passt, chain->iov, chain->readable, chain->read_len);
 	return r == -EINVAL ? 0 : r;
 }
