@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -400,6 +401,23 @@ static void test_claim(void **state)
 	unlink(name);
 }
 
+/* Two VMs could write to a disk without a lock. */
+static void test_claim_without_lock(void **state)
+{
+	char name[32];
+	int fd = temp_disk(name, 4096);
+	struct rlimit before, none;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ 0, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	expect_claim(fd, false, -EMFILE, "a.img cannot be locked against other users: Too many open files");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	close(expect_claim(fd, false, 0, ""));
+	close(fd);
+	unlink(name);
+}
+
 static void test_claim_size(void **state)
 {
 	char name[32];
@@ -422,7 +440,7 @@ int main(void)
 		TEST(test_config), TEST(test_write_read), TEST(test_range), TEST(test_unknown), TEST(test_id),
 		cmocka_unit_test_setup_teardown(test_read_only, setup_read_only, teardown), TEST(test_batches), TEST(test_drain),
 		TEST(test_offer), TEST(test_discard),
-		TEST(test_write_zeroes), TEST(test_bad_discards), cmocka_unit_test(test_claim), cmocka_unit_test(test_claim_size),
+		TEST(test_write_zeroes), TEST(test_bad_discards), cmocka_unit_test(test_claim), cmocka_unit_test(test_claim_without_lock), cmocka_unit_test(test_claim_size),
 		cmocka_unit_test_setup_teardown(test_offer_read_only, setup_read_only, teardown),
 		cmocka_unit_test_setup_teardown(test_discard_read_only, setup_read_only, teardown), TEST(test_no_status), TEST(test_no_header), TEST(test_truncated_file),
 	};

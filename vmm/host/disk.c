@@ -53,13 +53,19 @@ static int lock_file(const struct complaint *c, int fd, bool read_only, int *loc
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	*lock = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-	if (*lock < 0 || fcntl(*lock, F_OFD_SETLK, &whole) == 0)
+	if (*lock >= 0 && fcntl(*lock, F_OFD_SETLK, &whole) == 0)
 		return 0;
 	err = errno;
+	/* Without a lock two VMs could write to it, and nobody would know. */
+	if (*lock < 0 || (err != EAGAIN && err != EACCES)) {
+		snprintf(c->text, c->size, "%s cannot be locked against other users: %s", c->name, strerror(err));
+		if (*lock >= 0)
+			close(*lock);
+		*lock = -1;
+		return -err;
+	}
 	close(*lock);
 	*lock = -1;
-	if (err != EAGAIN && err != EACCES)
-		return 0;
 	snprintf(c->text, c->size,
 		 read_only ? "%s is in use by a VM that writes to it"
 			   : "%s is in use by another VM; a disk that is written to has one user (readers can share it: ,ro for all)",

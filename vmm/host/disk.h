@@ -8,9 +8,9 @@
 
 /*
  * Checks kind, size and rights of fd and locks its file (open file description locks, on the whole file: exclusive, or
- * shared if read_only). *lock is a second descriptor, which holds the lock for as long as it is open; -1 if the file could
- * not be opened again or its file system has no locks. The lock is not fd's because an io_uring keeps that open for some
- * time after the process has ended. name: for messages. 0, or a negative errno with a sentence in message.
+ * shared if read_only). *lock is a second descriptor, which holds the lock for as long as it is open. The lock is not fd's
+ * because an io_uring keeps that open for some time after the process has ended. A file that cannot be opened again, or whose
+ * file system has no locks, is an error. name: for messages. 0, or a negative errno with a sentence in message, and *lock -1.
  */
 int disk_claim(int fd, const char *name, bool read_only, int *lock, char *message, size_t size);
 
