@@ -20,6 +20,7 @@
 #define INODE 64u  /* extended; inodes lie on multiples of it, so that none crosses a block */
 #define SLOT 32u   /* what a node id counts */
 #define DIRENT 12u
+#define NAME_LIMIT 255 /* bytes */
 #define MAGIC 0xe0f5e1e2u
 #define COMPAT_SUM 1u
 #define COMPAT_MTIME 2u
@@ -101,7 +102,15 @@ static uint32_t parent_of(const struct layout *layout, const char *path)
 	return parent;
 }
 
-static void make_tree(struct layout *layout)
+static int check_name(const struct node *node, struct error *error)
+{
+	size_t len = strlen(node->name);
+	if (len <= NAME_LIMIT)
+		return 0;
+	return error_set(error, -ENAMETOOLONG, "%.64s...: a name of %zu bytes; a file system of Linux has at most %d", node->entry->guest, len, NAME_LIMIT);
+}
+
+static int make_tree(struct layout *layout, struct error *error)
 {
 	const struct plan *plan = layout->plan;
 	layout->count = (uint32_t)plan->count + 1;
@@ -114,6 +123,9 @@ static void make_tree(struct layout *layout)
 		struct node *node = &layout->node[i];
 		node->parent = parent_of(layout, node->entry->guest);
 		node->name = strrchr(node->entry->guest, '/') + 1;
+		int err = check_name(node, error);
+		if (err)
+			return err;
 		layout->order[i - 1] = i;
 		layout->node[node->parent].count++;
 		layout->node[node->parent].subdirs += is_dir(node);
@@ -121,6 +133,7 @@ static void make_tree(struct layout *layout)
 	qsort_r(layout->order, layout->count - 1, sizeof(*layout->order), by_parent, layout->node);
 	for (uint32_t i = layout->count - 1; i-- > 0;)
 		layout->node[layout->node[layout->order[i]].parent].first = i;
+	return 0;
 }
 
 static bool is_later(const struct node *a, const struct node *b)
@@ -417,9 +430,11 @@ int erofs_write(const struct plan *plan, int fd, const char *where, const struct
 {
 	struct layout layout = { .plan = plan };
 	char size[24];
-	make_tree(&layout);
-	set_times(&layout);
-	int err = set_places(&layout, error);
+	int err = make_tree(&layout, error);
+	if (!err) {
+		set_times(&layout);
+		err = set_places(&layout, error);
+	}
 	if (!err)
 		err = write_all(&layout, fd, watch, error);
 	if (err == -ENOSPC || err == -EDQUOT)

@@ -174,6 +174,26 @@ static void finds_every_name(void **state)
 	munmap(image.map, image.size);
 }
 
+/* What "-v FILE:/NAME" asks for may be a name that no directory can hold. */
+static void names_have_a_limit(void **state)
+{
+	static const size_t sizes[] = { 255, 256, 5000, 100000 };
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		struct plan plan = { 0 };
+		struct error error = { 0 };
+		char *name = alloc_format("/dir/%0*d", (int)sizes[i], 0), want[160];
+		int fd = memfd_create("image", MFD_CLOEXEC);
+		plan_data(&plan, name, 0644, "", 0);
+		plan_data(&plan, "/dir/another", 0644, "", 0);
+		assert_int_equal(erofs_write(&plan, fd, "here", NULL, &error), i ? -ENAMETOOLONG : 0);
+		snprintf(want, sizeof(want), "%.64s...: a name of %zu bytes; a file system of Linux has at most 255", name, sizes[i]);
+		assert_string_equal(error.text, i ? want : "");
+		close(fd);
+		free(name);
+		plan_free(&plan);
+	}
+}
+
 static void files_begin_on_pages(void **state)
 {
 	static const size_t sizes[] = { 1, 4032, 4096, 4097, 100000 };
@@ -348,6 +368,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keeps_what_stat_tells),
 		cmocka_unit_test(finds_every_name),
+		cmocka_unit_test(names_have_a_limit),
 		cmocka_unit_test(files_begin_on_pages),
 		cmocka_unit_test(files_that_change),
 		cmocka_unit_test(stages_appear_whole),
