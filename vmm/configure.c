@@ -31,7 +31,8 @@ static int receive(int socket, struct request *request)
 		char bytes[CMSG_SPACE(FDS * sizeof(int))];
 	} space;
 	struct iovec iov = { &request->head, sizeof(request->head) };
-	struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof(space) };
+	struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space,
+		.msg_controllen = CMSG_LEN(FDS * sizeof(int)) }; /* without its padding, in which one more descriptor would have room */
 	ssize_t n;
 	while ((n = recvmsg(socket, &header, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
 		;
