@@ -21,6 +21,7 @@
 
 #include "tests/unit/ring_driver.h"
 #include "vmm/dev/balloon.h"
+#include "vmm/dev/console_kind.h"
 #include "vmm/state/stream.h"
 #include "vmm/virtio/mmio.h"
 
@@ -410,6 +411,29 @@ static void test_pause_of_an_idle_device(void **state)
 	guest_fini(&guest);
 }
 
+/* A state with right sums, in which a terminal has a name to tell, or a driver took what nobody offered. */
+static void test_impossible(void **state)
+{
+	struct device_config config = { .type = LV_DEV_CONSOLE, .console = { .in = -1, .out = -1, .err = -1, .log = -1, .multiport = true } };
+	uint8_t bytes[STATE];
+
+	for (unsigned spoilt = 0; spoilt < 3; spoilt++) {
+		struct vm *vm = vm_new(&config, false, 3), *next = vm_like(vm, &config, false);
+		struct console *console = (struct console *)vm->device;
+
+		console->port[0].tell = spoilt == 1 ? 8 : 0;
+		vm->device->features |= (uint64_t)(spoilt == 2) << 50;
+		size_t size = save(vm, bytes);
+		assert_int_equal(load(next, bytes, size), spoilt ? -EPROTO : 0);
+		post(next, 2, next->buffer, 64, true); /* for what there is to tell */
+		next->guest.devices.paused = true;
+		devices_pause(&next->guest.devices, false);
+		guest_settle(&next->guest);
+		vm_free(next);
+		vm_free(vm);
+	}
+}
+
 static void test_broken(void **state)
 {
 	const struct device_config config = { .type = LV_DEV_RNG };
@@ -473,7 +497,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_console), cmocka_unit_test(test_console_in_place), cmocka_unit_test(test_net), cmocka_unit_test(test_block),
 		cmocka_unit_test(test_rng), cmocka_unit_test(test_balloon), cmocka_unit_test(test_vsock), cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_pause_of_an_idle_device), cmocka_unit_test(test_broken), cmocka_unit_test(test_stream),
+		cmocka_unit_test(test_pause_of_an_idle_device), cmocka_unit_test(test_broken), cmocka_unit_test(test_impossible), cmocka_unit_test(test_stream),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

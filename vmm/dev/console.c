@@ -123,7 +123,7 @@ static int read_saved(struct saved *saved, unsigned outputs, struct stream *stre
 		port->guest_open = stream_get_bool(stream);
 		port->host_open = stream_get_bool(stream);
 		port->tell = stream_get8(stream);
-		possible &= port->tell < 1u << CONSOLE_TELLS;
+		possible &= console_port_possible(i, port);
 	}
 	int err = stream_end(stream);
 	return err || (possible && saved->outputs == outputs) ? err : stream_refuse(stream);

@@ -28,6 +28,7 @@ void console_ports_init(struct console *console, const struct device_config *con
 void console_ports_reset(struct console *console);
 /* The guest's side of the ports as it was saved; what has changed on the host's side meanwhile, the guest is told. */
 void console_ports_loaded(struct console *console, const struct console_port *port);
-#define CONSOLE_TELLS 5 /* kinds of messages */
+/* Whether a port can be like this, whatever its guest did. */
+bool console_port_possible(unsigned id, const struct console_port *port);
 
 #endif

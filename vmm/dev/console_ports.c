@@ -26,7 +26,7 @@ enum { /* messages that a port still has to get, in the order in which it gets t
 	TELL_OPEN = 4, /* before the name: who sees a name may rely on the port being connected */
 	TELL_NAME = 8,
 	TELL_SIZE = 16,
-	TELLS = CONSOLE_TELLS,
+	TELLS = 5, /* of them */
 };
 
 struct message {
@@ -314,6 +314,11 @@ void console_ports_reset(struct console *console)
 		console->port[id] = (struct console_port){ .host_open = console->port[id].host_open };
 	console->streams.input_queue = rx_queue(PORT_TERMINAL);
 	console->streams.own_input = console->terminal;
+}
+
+bool console_port_possible(unsigned id, const struct console_port *port)
+{
+	return port->tell < 1u << TELLS && (port_name[id] || !(port->tell & TELL_NAME));
 }
 
 void console_ports_loaded(struct console *console, const struct console_port *port)

@@ -4,6 +4,8 @@
  * the device's own. Loading checks a device's records first and touches it then.
  */
 #include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 #include <string.h>
 
 #include "vmm/device.h"
@@ -30,6 +32,13 @@ static int save_common(const struct device *device, struct stream *stream)
 	return stream_end(stream);
 }
 
+/* What any driver of this device can have agreed on. */
+static uint64_t possible_features(const struct device *device)
+{
+	return (device->ops->offer ? device->ops->offer(device) : 0) | 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_INDIRECT_DESC |
+	       1ull << VIRTIO_RING_F_EVENT_IDX;
+}
+
 static int load_common(const struct device *device, struct common *common, struct stream *stream)
 {
 	stream_begin(stream, DEVICE_TAG, DEVICE_VERSION);
@@ -43,6 +52,7 @@ static int load_common(const struct device *device, struct common *common, struc
 	if (err)
 		return err;
 	common->error[sizeof(common->error) - 1] = '\0';
+	same &= !(common->features & ~possible_features(device)) && !(common->ran && common->broken);
 	return same ? 0 : stream_refuse(stream);
 }
 
