@@ -108,9 +108,10 @@ CHILD_SIDE __attribute__((noinline)) static long start_child(struct child *child
 	__asm__ volatile("syscall\n\t"
 			 "test %%rax, %%rax\n\t"
 			 "jnz 1f\n\t"
-			 "xor %%ebp, %%ebp\n\t"
 			 "mov %[child], %%rdi\n\t"
-			 "call *%[run]\n\t"
+			 "mov %[run], %%rax\n\t"
+			 "xor %%ebp, %%ebp\n\t" /* where one of the two may have been */
+			 "call *%%rax\n\t"
 			 "hlt\n"
 			 "1:"
 			 : "=a"(result)

@@ -170,10 +170,10 @@ void crash_report(const struct lv_report *report, const char *image, struct text
 	}
 	put_registers(crash, out);
 	put_tail(report, out);
+	symbols_close(&symbols);
 	/* Messages, paths, symbols and output are the guest's. */
 	if (out->size == start)
 		return;
 	out->size = start + text_shown(out->data + start, out->data + start, out->size - start, SHOWN_LINES, NULL);
 	out->data[out->size] = 0;
-	symbols_close(&symbols);
 }

@@ -299,7 +299,8 @@ static void listen_ready(void *context, uint32_t events)
 	while (client->watch.fd >= 0)
 		client++;
 	client->watch.fd = fd;
-	loop_update(control->loop, &client->watch, EPOLLIN);
+	if (loop_update(control->loop, &client->watch, EPOLLIN))
+		client_close(client); /* nobody would ever hear it */
 	watch_listen(control);
 }
 
