@@ -102,7 +102,7 @@ int inet_check_local(const ip_addr_t *ip)
 int inet_bind_address(const struct socket *s, const union address *addr, uint32_t len, ip_addr_t *ip, uint16_t *port)
 {
 	int err = inet_from_user(s, addr, len, ip, port);
-	if (err == 0)
+	if (err == 0 && !s->free_bind)
 		err = inet_check_local(ip);
 	if (err == 0 && ip_addr_isany(ip) && s->family == AF_INET6 && IP_IS_V6(ip))
 		IP_SET_TYPE_VAL(*ip, inet_ip_type(s));
@@ -135,14 +135,15 @@ static bool on_link(const struct netif *netif, const ip4_addr_t *ip)
 	       ip4_addr_get_u32(ip) == IPADDR_BROADCAST;
 }
 
-int inet_route(const ip_addr_t *remote, ip_addr_t *local)
+int inet_route(const struct socket *s, const ip_addr_t *remote, ip_addr_t *local)
 {
 	if (IP_IS_V4(remote) && dhcp_runs() && !is_loopback(remote))
 		await_address();
 	ip_addr_t from = {0};
 	IP_SET_TYPE_VAL(from, IP_GET_TYPE(remote));
 	struct netif *netif = ip_route(&from, remote);
-	if (netif && IP_IS_V4(remote) && !on_link(netif, ip_2_ip4(remote)) && ip4_addr_isany_val(*netif_ip4_gw(netif)))
+	bool near = s->dont_route || (netif && ip4_addr_isany_val(*netif_ip4_gw(netif)));
+	if (netif && IP_IS_V4(remote) && near && !on_link(netif, ip_2_ip4(remote)))
 		return -ENETUNREACH;
 	const ip_addr_t *source = netif ? ip_netif_get_local_ip(netif, remote) : NULL;
 	if (!source || (IP_IS_V4(source) && ip4_addr_isany_val(*ip_2_ip4(source))))
@@ -175,80 +176,6 @@ uint8_t inet_ip_type(const struct socket *s)
 	if (s->family == AF_INET)
 		return IPADDR_TYPE_V4;
 	return s->v6only ? IPADDR_TYPE_V6 : IPADDR_TYPE_ANY;
-}
-
-/* ---- options ---- */
-
-enum { LINUX_IP_TOS = 1, LINUX_IP_TTL = 2, LINUX_IP_HDRINCL = 3, LINUX_IP_OPTIONS = 4, LINUX_IP_PKTINFO = 8, LINUX_IP_MTU_DISCOVER = 10,
-	LINUX_IP_RECVERR = 11, LINUX_IP_RECVTTL = 12, LINUX_IP_RECVTOS = 13, LINUX_IP_MTU = 14, LINUX_IP_FREEBIND = 15,
-	LINUX_IP_BIND_ADDRESS_NO_PORT = 24, LINUX_IP_MULTICAST_TTL = 33, LINUX_IP_MULTICAST_LOOP = 34,
-	LINUX_IPV6_UNICAST_HOPS = 16, LINUX_IPV6_V6ONLY = 26, LINUX_IPV6_MTU_DISCOVER = 23, LINUX_IPV6_RECVERR = 25,
-	LINUX_IPV6_RECVPKTINFO = 49, LINUX_IPV6_RECVHOPLIMIT = 51, LINUX_IPV6_RECVTCLASS = 66, LINUX_IPV6_TCLASS = 67 };
-
-static int option_value(const void *value, uint32_t len)
-{
-	int result = 0;
-	memcpy(&result, value, MIN(len, sizeof(result)));
-	return result;
-}
-
-static int set_v4(int option, int number, uint8_t *tos, uint8_t *ttl)
-{
-	switch (option) {
-	case LINUX_IP_TOS: *tos = number; return 0;
-	case LINUX_IP_TTL: *ttl = number < 0 ? 64 : number; return 0;
-	case LINUX_IP_MTU_DISCOVER: case LINUX_IP_RECVERR: case LINUX_IP_FREEBIND: case LINUX_IP_BIND_ADDRESS_NO_PORT:
-	case LINUX_IP_MULTICAST_TTL: case LINUX_IP_MULTICAST_LOOP: case LINUX_IP_OPTIONS:
-	case LINUX_IP_PKTINFO: case LINUX_IP_RECVTTL: case LINUX_IP_RECVTOS: /* asked for by resolvers; absence is tolerated */
-		return 0;
-	default: return -ENOPROTOOPT;
-	}
-}
-
-static int set_v6(struct socket *s, int option, int number, uint8_t *tos, uint8_t *ttl)
-{
-	switch (option) {
-	case LINUX_IPV6_V6ONLY: s->v6only = number; if (s->proto->option_changed) s->proto->option_changed(s); return 0;
-	case LINUX_IPV6_UNICAST_HOPS: *ttl = number < 0 ? 64 : number; return 0;
-	case LINUX_IPV6_TCLASS: *tos = number; return 0;
-	case LINUX_IPV6_MTU_DISCOVER: case LINUX_IPV6_RECVERR: case LINUX_IPV6_RECVPKTINFO: case LINUX_IPV6_RECVHOPLIMIT:
-	case LINUX_IPV6_RECVTCLASS: return 0;
-	default: return -ENOPROTOOPT;
-	}
-}
-
-int inet_setopt(struct socket *s, int level, int option, const void *value, uint32_t len, uint8_t *tos, uint8_t *ttl)
-{
-	int number = option_value(value, len);
-	if (level == SOL_IP)
-		return set_v4(option, number, tos, ttl);
-	if (level == SOL_IPV6 && s->family == AF_INET6)
-		return set_v6(s, option, number, tos, ttl);
-	return -ENOPROTOOPT;
-}
-
-int inet_getopt(struct socket *s, int level, int option, void *value, uint32_t *len, uint8_t tos, uint8_t ttl)
-{
-	int number = 0;
-	if (level != SOL_IP && s->family == AF_INET)
-		return -EOPNOTSUPP; /* unlike setsockopt, as on Linux */
-	if (level == SOL_IP && option == LINUX_IP_OPTIONS) {
-		*len = 0;
-		return 0;
-	}
-	if ((level == SOL_IP && option == LINUX_IP_TOS) || (level == SOL_IPV6 && option == LINUX_IPV6_TCLASS))
-		number = tos;
-	else if ((level == SOL_IP && option == LINUX_IP_TTL) || (level == SOL_IPV6 && option == LINUX_IPV6_UNICAST_HOPS))
-		number = ttl;
-	else if (level == SOL_IPV6 && option == LINUX_IPV6_V6ONLY)
-		number = s->v6only;
-	else if (level == SOL_IP && option == LINUX_IP_MTU)
-		number = netif_default ? netif_default->mtu6 : 1500;
-	else if (!(level == SOL_IP && (option == LINUX_IP_MTU_DISCOVER || option == LINUX_IP_RECVERR)))
-		return -ENOPROTOOPT;
-	*len = MIN(*len, sizeof(number));
-	memcpy(value, &number, *len);
-	return 0;
 }
 
 /* ---- bytes ---- */
@@ -285,8 +212,10 @@ bool packet_push(struct packet_queue *queue, struct pbuf *p, const ip_addr_t *fr
 	if (!packet)
 		return false;
 	*packet = (struct packet){.pbuf = p, .port = port};
-	if (from)
+	if (from) {
 		packet->from = *from;
+		packet_note(packet);
+	}
 	if (queue->first)
 		queue->last->next = packet;
 	else

@@ -75,6 +75,12 @@ struct linux_cmsghdr {
 static_assert(sizeof(struct linux_msghdr) == 56 && sizeof(struct linux_mmsghdr) == 64, "msghdr layout");
 static_assert(sizeof(struct linux_cmsghdr) == 16, "cmsghdr layout");
 
+struct linux_in6_pktinfo { /* <linux/ipv6.h> brings names that lwIP uses too */
+	struct in6_addr addr;
+	int32_t interface;
+};
+static_assert(sizeof(struct linux_in6_pktinfo) == 20, "in6_pktinfo layout");
+
 struct linux_linger {
 	int32_t on, seconds;
 };

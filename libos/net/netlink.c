@@ -240,7 +240,9 @@ static uint32_t netlink_poll(struct socket *s)
 
 static int netlink_setopt(struct socket *s, int level, int option, const void *value, uint32_t len)
 {
-	return level == SOL_NETLINK ? 0 : -ENOPROTOOPT;
+	/* Groups tell of changes, of which there are none; NETLINK_EXT_ACK allows more words in an error. */
+	bool known = option == NETLINK_ADD_MEMBERSHIP || option == NETLINK_DROP_MEMBERSHIP || option == NETLINK_EXT_ACK;
+	return level == SOL_NETLINK && known ? 0 : -ENOPROTOOPT;
 }
 
 static void netlink_close(struct socket *s)

@@ -16,6 +16,7 @@ struct raw_socket {
 	struct socket s;
 	struct raw_pcb *pcb;
 	struct packet_queue queue;
+	uint32_t filter[8]; /* a bit for each type of ICMP that the program does not want */
 	uint16_t id; /* of an ICMP socket: its echo identifier, network order */
 	bool connected;
 };
@@ -42,14 +43,22 @@ static int answer_offset(struct raw_socket *r, struct pbuf *p)
 	return echo.type == (r->s.family == AF_INET ? ECHO_REPLY : ICMP6_TYPE_EREP) ? offset : -1;
 }
 
+static bool unwanted(const struct raw_socket *r, struct pbuf *p)
+{
+	uint8_t type = pbuf_get_at(p, r->s.family == AF_INET6 ? 40 : 4 * (pbuf_get_at(p, 0) & 15));
+	return r->filter[type / 32] >> type % 32 & 1; /* zero for what is not ICMP */
+}
+
 static u8_t on_receive(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_addr_t *from)
 {
 	struct raw_socket *r = arg;
-	if (r->queue.bytes + p->tot_len > r->s.receive_size)
-		return 0;
 	int offset = is_ping(r) ? answer_offset(r, p) : r->s.family == AF_INET6 ? 40 : 0;
-	if (offset < 0)
+	if (offset < 0 || unwanted(r, p))
 		return 0;
+	if (r->queue.bytes + p->tot_len > r->s.receive_size) {
+		r->s.drops++;
+		return 0;
+	}
 	struct pbuf *copy = pbuf_clone(PBUF_RAW, PBUF_RAM, p); /* the stack goes on with its own */
 	if (!copy)
 		return 0;
@@ -81,7 +90,7 @@ static int raw_connect_socket(struct socket *s, const union address *addr, uint3
 	uint16_t port;
 	int result = inet_from_user(s, addr, len, &ip, &port);
 	if (result == 0)
-		result = inet_route(&ip, &local);
+		result = inet_route(s, &ip, &local);
 	if (result == 0)
 		result = inet_error(raw_connect(of(s)->pcb, &ip));
 	of(s)->connected = result == 0;
@@ -99,6 +108,18 @@ static void finish_echo(struct raw_socket *r, struct pbuf *p)
 		echo->sum = inet_chksum_pbuf(p);
 }
 
+/* lwIP sends a raw packet to a group with the pcb's own TTL, too. */
+static err_t send_out(struct raw_pcb *pcb, struct pbuf *p, const ip_addr_t *ip, const struct inet_control *control)
+{
+	uint8_t tos = pcb->tos, ttl = pcb->ttl;
+	pcb->tos = control->tos;
+	pcb->ttl = control->ttl;
+	err_t err = control->has_from ? raw_sendto_if_src(pcb, p, ip, ip_route(&control->from, ip), &control->from) : raw_sendto(pcb, p, ip);
+	pcb->tos = tos;
+	pcb->ttl = ttl;
+	return err;
+}
+
 static int64_t raw_send_socket(struct socket *s, struct message *m)
 {
 	struct raw_socket *r = of(s);
@@ -106,8 +127,11 @@ static int64_t raw_send_socket(struct socket *s, struct message *m)
 	uint16_t port;
 	int64_t size = m->left;
 	int result = m->name_len ? inet_from_user(s, m->name, m->name_len, &ip, &port) : r->connected ? 0 : -EDESTADDRREQ;
+	struct inet_control control = { .tos = r->pcb->tos, .ttl = ip_addr_ismulticast(&ip) ? r->pcb->mcast_ttl : r->pcb->ttl };
 	if (result == 0)
-		result = inet_route(&ip, &local);
+		result = inet_get_control(s, m, &control);
+	if (result == 0)
+		result = inet_route(s, &ip, &local);
 	if (result < 0)
 		return result;
 	if (size > 65000 || (is_ping(r) && size < (int64_t)sizeof(struct echo)))
@@ -118,7 +142,7 @@ static int64_t raw_send_socket(struct socket *s, struct message *m)
 	if (is_ping(r))
 		finish_echo(r, p);
 	net_busy();
-	err_t err = raw_sendto(r->pcb, p, &ip);
+	err_t err = send_out(r->pcb, p, &ip, &control);
 	pbuf_free(p);
 	net_deliver();
 	return err == ERR_OK ? size : inet_error(err);
@@ -145,6 +169,7 @@ static int64_t raw_receive_socket(struct socket *s, struct message *m)
 		m->out_flags |= MSG_TRUNC;
 		n = m->flags & MSG_TRUNC ? packet->pbuf->tot_len : n;
 	}
+	inet_put_control(s, m, packet);
 	if (!(m->flags & MSG_PEEK))
 		packet_pop(&r->queue);
 	return n;
@@ -163,16 +188,60 @@ static int raw_name_socket(struct socket *s, union address *addr, bool peer)
 	return inet_to_user(s, addr, &r->pcb->local_ip, is_ping(r) ? __builtin_bswap16(r->id) : 0);
 }
 
+/* ICMP_FILTER is one word, ICMP6_FILTER eight. */
+static bool has_filter(const struct raw_socket *r, int level, int option)
+{
+	int icmp = r->s.family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+	return r->s.type == SOCK_RAW && r->s.protocol == icmp && option == 1 && level == (r->s.family == AF_INET ? SOL_RAW : IPPROTO_ICMPV6);
+}
+
+static uint32_t filter_size(const struct raw_socket *r)
+{
+	return r->s.family == AF_INET ? sizeof(r->filter[0]) : sizeof(r->filter);
+}
+
+static int set_raw(struct raw_socket *r, int level, int option, const void *value, uint32_t len)
+{
+	int offset;
+	if (has_filter(r, level, option)) {
+		memcpy(r->filter, value, MIN(len, filter_size(r)));
+		return 0;
+	}
+	if (r->s.family != AF_INET6 || level != SOL_RAW || option != IPV6_CHECKSUM)
+		return -ENOPROTOOPT;
+	if (len < sizeof(offset))
+		return -EINVAL;
+	memcpy(&offset, value, sizeof(offset));
+	if (offset > 0 && offset & 1)
+		return -EINVAL;
+	r->pcb->chksum_reqd = offset >= 0;
+	r->pcb->chksum_offset = MAX(offset, 0);
+	return 0;
+}
+
+static struct inet_fields fields_of(struct raw_pcb *pcb)
+{
+	return (struct inet_fields){ .tos = &pcb->tos, .ttl = &pcb->ttl, .multicast_ttl = &pcb->mcast_ttl };
+}
+
 static int raw_setopt(struct socket *s, int level, int option, const void *value, uint32_t len)
 {
 	if (level == SOL_RAW || level == IPPROTO_ICMPV6)
-		return 0; /* filters: the program filters again */
-	return inet_setopt(s, level, option, value, len, &of(s)->pcb->tos, &of(s)->pcb->ttl);
+		return set_raw(of(s), level, option, value, len);
+	const struct inet_fields field = fields_of(of(s)->pcb);
+	return inet_setopt(s, level, option, value, len, &field);
 }
 
 static int raw_getopt(struct socket *s, int level, int option, void *value, uint32_t *len)
 {
-	return inet_getopt(s, level, option, value, len, of(s)->pcb->tos, of(s)->pcb->ttl);
+	struct raw_socket *r = of(s);
+	if (has_filter(r, level, option)) {
+		*len = MIN(*len, filter_size(r));
+		memcpy(value, r->filter, *len);
+		return 0;
+	}
+	const struct inet_fields field = fields_of(r->pcb);
+	return inet_getopt(s, level, option, value, len, &field);
 }
 
 static int64_t raw_readable_socket(struct socket *s)

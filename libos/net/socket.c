@@ -104,7 +104,28 @@ struct socket *socket_alloc(size_t size, const struct proto *proto, int family, 
 	s->type = type;
 	s->protocol = protocol;
 	s->send_size = s->receive_size = 212992; /* net.core.wmem_default */
+	s->mtu_discover = 1; /* IP_PMTUDISC_WANT */
+	s->low_water = 1;
+	s->incoming_cpu = -1;
 	return s;
+}
+
+void socket_inherit(struct socket *child, const struct socket *listener)
+{
+	child->keepalive = listener->keepalive;
+	child->reuse_address = listener->reuse_address;
+	child->reuse_port = listener->reuse_port;
+	child->v6only = listener->v6only;
+	child->linger_on = listener->linger_on;
+	child->linger_seconds = listener->linger_seconds;
+	child->stamp_option = listener->stamp_option;
+	child->dont_route = listener->dont_route;
+	child->oob_inline = listener->oob_inline;
+	child->priority = listener->priority;
+	child->mark = listener->mark;
+	child->low_water = listener->low_water;
+	child->mtu_discover = listener->mtu_discover;
+	child->wants = listener->wants;
 }
 
 int socket_install(struct socket *s, int flags)
@@ -168,6 +189,14 @@ int socket_take_error(struct socket *s)
 	int error = s->error;
 	s->error = 0;
 	return -error;
+}
+
+void socket_put_stamp(const struct socket *s, struct message *m, uint64_t time)
+{
+	bool micro = s->stamp_option == SO_TIMESTAMP_OLD || s->stamp_option == SO_TIMESTAMP_NEW;
+	int64_t stamp[2] = { time / NS_PER_S, time % NS_PER_S / (micro ? 1000 : 1) };
+	if (s->stamp_option)
+		message_add_control(m, SOL_SOCKET, s->stamp_option, stamp, sizeof(stamp));
 }
 
 int64_t socket_broken_pipe(struct message *m)

@@ -57,11 +57,26 @@ struct socket { /* first member of every family's own structure */
 	uint32_t send_size, receive_size; /* what SO_SNDBUF and SO_RCVBUF say */
 	uint64_t send_timeout, receive_timeout; /* ns; 0: none */
 	void *owner; /* the listener while it waits to be accepted */
+	uint32_t wants; /* WANT_* */
+	int stamp_option; /* SO_TIMESTAMP*: which one delivers the time; 0: none */
+	uint32_t drops; /* datagrams for which there was no room */
+	uint8_t mtu_discover;
+	bool free_bind, bind_no_port;
+	int dont_route, no_check; /* flags */
+	int oob_inline; /* urgent data is always read in its place, whatever this says */
+	int priority, mark, incoming_cpu, busy_poll; /* nothing here distinguishes packets or processors by them */
+	int low_water; /* SO_RCVLOWAT */
+};
+
+enum socket_wants { /* control messages with each datagram; WANT_ERRORS: ICMP's errors also where it is not connected */
+	WANT_PKTINFO = 1, WANT_TTL = 2, WANT_TOS = 4, WANT_PKTINFO6 = 8, WANT_HOPLIMIT = 16, WANT_TCLASS = 32, WANT_ERRORS = 64,
+	WANT_DROPS = 128,
 };
 
 /* ---- socket.c ---- */
 /* A zeroed socket of size bytes with its common part filled in; NULL: out of memory. */
 struct socket *socket_alloc(size_t size, const struct proto *proto, int family, int type, int protocol);
+void socket_inherit(struct socket *child, const struct socket *listener); /* the options that an accepted connection has */
 int socket_install(struct socket *s, int flags); /* makes a file of it and a descriptor of that; on error it was closed */
 struct socket *socket_of(struct file *file); /* NULL: not a socket */
 int64_t socket_send(struct file *file, struct message *m);
@@ -72,6 +87,7 @@ int64_t socket_receive(struct file *file, struct message *m);
  */
 int socket_wait(struct socket *s, uint64_t timeout, uint64_t *start);
 int socket_take_error(struct socket *s); /* negative errno or 0 */
+void socket_put_stamp(const struct socket *s, struct message *m, uint64_t time); /* SO_TIMESTAMP's message; ns since the epoch */
 int64_t socket_broken_pipe(struct message *m); /* SIGPIPE unless MSG_NOSIGNAL; -EPIPE */
 
 /* ---- message.c: moving bytes between messages and the program ---- */

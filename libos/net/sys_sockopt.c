@@ -47,9 +47,28 @@ static int set_linger(struct socket *s, const void *value, uint32_t len)
 	return 0;
 }
 
+/* Where an option lies that is a number and nothing else. */
+static int *plain(struct socket *s, int option)
+{
+	switch (option) {
+	case SO_DONTROUTE: return &s->dont_route;
+	case SO_NO_CHECK: return &s->no_check;
+	case SO_OOBINLINE: return &s->oob_inline;
+	case SO_PRIORITY: return &s->priority;
+	case SO_MARK: return &s->mark;
+	case SO_INCOMING_CPU: return &s->incoming_cpu;
+	case SO_BUSY_POLL: return &s->busy_poll;
+	default: return NULL;
+	}
+}
+
 static int set_number(struct socket *s, int option, int number)
 {
 	switch (option) {
+	case SO_TIMESTAMP_OLD: case SO_TIMESTAMP_NEW: case SO_TIMESTAMPNS_OLD: case SO_TIMESTAMPNS_NEW:
+		s->stamp_option = number ? option : 0;
+		break;
+	case SO_RXQ_OVFL: s->wants = number ? s->wants | WANT_DROPS : s->wants & ~WANT_DROPS; break;
 	case SO_REUSEADDR: s->reuse_address = number; break;
 	case SO_REUSEPORT: s->reuse_port = number; break;
 	case SO_KEEPALIVE: s->keepalive = number; break;
@@ -57,10 +76,12 @@ static int set_number(struct socket *s, int option, int number)
 	case SO_PASSCRED: s->passcred = number; break;
 	case SO_SNDBUF: case SO_SNDBUFFORCE: s->send_size = clamp_size(number); break;
 	case SO_RCVBUF: case SO_RCVBUFFORCE: s->receive_size = clamp_size(number); break;
-	case SO_RCVLOWAT: case SO_PRIORITY: case SO_MARK: case SO_DONTROUTE: case SO_OOBINLINE: case SO_TIMESTAMP_OLD: case SO_NO_CHECK:
-	case SO_INCOMING_CPU: case SO_BUSY_POLL: case SO_RXQ_OVFL: case SO_MAX_PACING_RATE: /* advice */
-		break;
-	default: return -ENOPROTOOPT;
+	case SO_RCVLOWAT: s->low_water = number < 0 ? INT32_MAX : MAX(number, 1); break;
+	case SO_DONTROUTE: case SO_NO_CHECK: case SO_OOBINLINE: *plain(s, option) = number != 0; break;
+	default:
+		if (!plain(s, option))
+			return -ENOPROTOOPT;
+		*plain(s, option) = number;
 	}
 	if (s->proto->option_changed)
 		s->proto->option_changed(s);
@@ -113,9 +134,18 @@ static int get_number(struct socket *s, int option, int *number)
 	case SO_PASSCRED: *number = s->passcred; return 0;
 	case SO_SNDBUF: *number = s->send_size; return 0;
 	case SO_RCVBUF: *number = s->receive_size; return 0;
-	case SO_RCVLOWAT: case SO_SNDLOWAT: *number = 1; return 0;
-	case SO_PRIORITY: case SO_MARK: case SO_DONTROUTE: case SO_OOBINLINE: case SO_INCOMING_NAPI_ID: *number = 0; return 0;
-	default: return -ENOPROTOOPT;
+	case SO_TIMESTAMP_OLD: case SO_TIMESTAMP_NEW: case SO_TIMESTAMPNS_OLD: case SO_TIMESTAMPNS_NEW:
+		*number = s->stamp_option == option;
+		return 0;
+	case SO_RXQ_OVFL: *number = (s->wants & WANT_DROPS) != 0; return 0;
+	case SO_RCVLOWAT: *number = s->low_water; return 0;
+	case SO_SNDLOWAT: *number = 1; return 0;
+	case SO_INCOMING_NAPI_ID: *number = 0; return 0;
+	default:
+		if (!plain(s, option))
+			return -ENOPROTOOPT;
+		*number = *plain(s, option);
+		return 0;
 	}
 }
 

@@ -76,6 +76,16 @@ static void acknowledge(struct tcp_socket *t, struct tcp_pcb *pcb, size_t size)
 		tcp_ack_now(pcb);
 }
 
+void tcp_ack_quickly(struct tcp_socket *t)
+{
+	t->quick_acks = QUICK_ACKS;
+	if (!t->pcb || t->state != TCP_CONNECTED || !(t->pcb->flags & TF_ACK_DELAY))
+		return;
+	tcp_ack_now(t->pcb);
+	tcp_output(t->pcb);
+	net_deliver();
+}
+
 void tcp_ack_was_late(void *socket)
 {
 	if (socket)
@@ -101,6 +111,7 @@ static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t er
 	size_t size = p->tot_len;
 	if (!packet_push(&t->queue, p, NULL, 0))
 		return ERR_MEM; /* lwIP offers it again */
+	t->queue.last->time = t->s.stamp_option ? clock_realtime() : 0;
 	acknowledge(t, pcb, size);
 	wake(t, EPOLLIN | EPOLLRDNORM);
 	return ERR_OK;
@@ -108,12 +119,16 @@ static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t er
 
 static bool has_room(const struct tcp_socket *t)
 {
+	if (t->o.unsent_most && t->pcb->snd_lbb - t->pcb->snd_nxt >= t->o.unsent_most)
+		return false;
 	return t->pcb->snd_buf >= TCP_SND_BUF / 3 && t->pcb->snd_queuelen < TCP_SND_QUEUELEN / 2;
 }
 
 static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 {
 	struct tcp_socket *t = arg;
+	if (t->o.user_timeout)
+		t->last_progress = clock_monotonic();
 	if (has_room(t))
 		wake(t, EPOLLOUT | EPOLLWRNORM);
 	return ERR_OK;
@@ -161,13 +176,13 @@ void tcp_socket_apply(struct tcp_socket *t)
 	if (!pcb)
 		return;
 	pcb->so_options = ports_options(&t->s) | (t->s.keepalive ? SOF_KEEPALIVE : 0);
-	pcb->tos = t->tos;
-	pcb->ttl = t->ttl;
+	pcb->tos = t->o.tos;
+	pcb->ttl = t->o.ttl;
 	if (pcb->state == LISTEN)
 		return;
-	pcb->keep_idle = t->keep_idle * 1000;
-	pcb->keep_intvl = t->keep_interval * 1000;
-	pcb->keep_cnt = t->keep_count;
+	pcb->keep_idle = t->o.keep_idle * 1000;
+	pcb->keep_intvl = t->o.keep_interval * 1000;
+	pcb->keep_cnt = t->o.keep_count;
 	hold_tail(pcb, t->cork);
 	if (pcb->state == CLOSED && ip_addr_isany(&pcb->local_ip))
 		IP_SET_TYPE_VAL(pcb->local_ip, inet_ip_type(&t->s));
@@ -184,11 +199,11 @@ struct tcp_socket *tcp_socket_alloc(int family)
 	struct tcp_socket *t = (struct tcp_socket *)socket_alloc(sizeof(*t), &tcp_proto, family, SOCK_STREAM, IPPROTO_TCP);
 	if (!t)
 		return NULL;
-	t->ttl = TCP_TTL;
+	t->o.ttl = TCP_TTL;
 	t->quick_acks = QUICK_ACKS;
-	t->keep_idle = 7200;
-	t->keep_interval = 75;
-	t->keep_count = 9;
+	t->o.keep_idle = 7200;
+	t->o.keep_interval = 75;
+	t->o.keep_count = 9;
 	return t;
 }
 
@@ -226,6 +241,8 @@ static int64_t push(struct tcp_socket *t, struct message *m)
 {
 	int64_t done = 0;
 	tcp_segment_adapt(t->pcb, t);
+	if (t->o.user_timeout && !t->pcb->unacked && !t->pcb->unsent)
+		t->last_progress = clock_monotonic();
 	while (m->left && t->pcb->snd_buf && t->pcb->snd_queuelen < TCP_SND_QUEUELEN - 64) {
 		size_t n, most = 0xffff - 0xffff % t->pcb->mss;
 		const void *from = message_borrow(m, MIN(t->pcb->snd_buf, most), &n);
@@ -250,7 +267,7 @@ static void push_out(struct tcp_socket *t, const struct message *m)
 	struct tcp_seg *unsent = pcb->unsent;
 	bool more = t->cork || (m->flags & MSG_MORE), small = unsent && !unsent->next && unsent->len < t->wire_mss;
 	hold_tail(pcb, more);
-	if (small && (more || (!t->nodelay && TCP_SEQ_LT(pcb->lastack, t->small_end))))
+	if (small && (more || (!t->o.nodelay && TCP_SEQ_LT(pcb->lastack, t->small_end))))
 		return;
 	if (small)
 		t->small_end = pcb->snd_lbb;
@@ -310,6 +327,7 @@ static int64_t pull(struct tcp_socket *t, struct message *m)
 	int64_t done = 0;
 	size_t offset = t->offset;
 	for (struct packet *packet = t->queue.first; packet && m->left;) {
+		t->read_time = packet->time;
 		size_t n = MIN(packet->pbuf->tot_len - offset, m->left);
 		int64_t copied = m->flags & MSG_TRUNC ? (m->left -= n, (int64_t)n) : inet_copy_out(m, packet->pbuf, offset, n);
 		if (copied < 0)
@@ -330,6 +348,12 @@ static int64_t pull(struct tcp_socket *t, struct message *m)
 	return done;
 }
 
+/* No more than the window lets a peer send before something is read. */
+static size_t low_water(const struct tcp_socket *t)
+{
+	return MIN(t->s.low_water, TCP_WND / 2);
+}
+
 static int64_t nothing_to_read(struct tcp_socket *t)
 {
 	if (t->s.error)
@@ -341,19 +365,20 @@ static int64_t nothing_to_read(struct tcp_socket *t)
 	return -EAGAIN;
 }
 
-static int64_t tcp_receive_socket(struct socket *s, struct message *m)
+static int64_t receive(struct tcp_socket *t, struct message *m)
 {
-	struct tcp_socket *t = of(s);
+	struct socket *s = &t->s;
 	uint64_t start = 0;
 	int64_t done = 0;
 	bool whole = (m->flags & MSG_WAITALL) && !(m->flags & (MSG_DONTWAIT | MSG_PEEK));
+	int64_t enough = whole ? m->left : MIN(low_water(t), m->left);
 	m->name_len = 0;
 	for (;;) {
 		int64_t result = t->queue.first ? pull(t, m) : 0;
 		if (result < 0)
 			return done ? done : result;
 		done += result;
-		if ((done && !whole) || !m->left)
+		if ((done && (done >= enough || m->flags & MSG_PEEK)) || !m->left)
 			return done;
 		result = nothing_to_read(t);
 		if (result == -EAGAIN && (m->flags & MSG_DONTWAIT) && net_poll())
@@ -365,13 +390,22 @@ static int64_t tcp_receive_socket(struct socket *s, struct message *m)
 	}
 }
 
+static int64_t tcp_receive_socket(struct socket *s, struct message *m)
+{
+	struct tcp_socket *t = of(s);
+	int64_t n = receive(t, m);
+	if (n > 0 && t->read_time)
+		socket_put_stamp(s, m, t->read_time);
+	return n;
+}
+
 static uint32_t tcp_poll_socket(struct socket *s)
 {
 	struct tcp_socket *t = of(s);
 	if (t->state == TCP_LISTENING)
 		return t->accept_first ? EPOLLIN | EPOLLRDNORM : 0;
 	uint32_t events = 0;
-	if (t->queue.first || t->eof || s->shut_read)
+	if ((t->queue.first && t->queue.bytes - t->offset >= low_water(t)) || t->eof || s->shut_read)
 		events |= EPOLLIN | EPOLLRDNORM;
 	if (t->eof || s->shut_read)
 		events |= EPOLLRDHUP;

@@ -26,18 +26,8 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	struct tcp_socket *t = tcp_socket_alloc(listener->s.family);
 	if (!t)
 		return ERR_MEM; /* lwIP resets the connection */
-	t->s.keepalive = listener->s.keepalive;
-	t->s.reuse_address = listener->s.reuse_address;
-	t->s.reuse_port = listener->s.reuse_port;
-	t->s.v6only = listener->s.v6only;
-	t->s.linger_on = listener->s.linger_on;
-	t->s.linger_seconds = listener->s.linger_seconds;
-	t->nodelay = listener->nodelay;
-	t->tos = listener->tos;
-	t->ttl = listener->ttl;
-	t->keep_idle = listener->keep_idle;
-	t->keep_interval = listener->keep_interval;
-	t->keep_count = listener->keep_count;
+	socket_inherit(&t->s, &listener->s);
+	t->o = listener->o;
 	t->state = TCP_CONNECTED;
 	tcp_socket_attach(t, pcb);
 	tcp_socket_apply(t);
@@ -161,7 +151,7 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 static int start_connect(struct tcp_socket *t, const ip_addr_t *ip, uint16_t port)
 {
 	ip_addr_t local, any = {0};
-	int result = inet_route(ip, &local);
+	int result = inet_route(&t->s, ip, &local);
 	if (result < 0)
 		return result;
 	if (!t->pcb->local_port) {
@@ -171,6 +161,7 @@ static int start_connect(struct tcp_socket *t, const ip_addr_t *ip, uint16_t por
 			return result;
 	}
 	t->state = TCP_CONNECTING;
+	t->last_progress = clock_monotonic();
 	err_t err = tcp_connect(t->pcb, ip, port, on_connected);
 	if (err != ERR_OK) {
 		t->state = TCP_NEW;

@@ -5,23 +5,54 @@
 
 #include "lwip/tcp.h"
 
+#define SYN_RETRIES 6 /* net.ipv4.tcp_syn_retries */
+#define MSS_LEAST 88
+#define MSS_MOST 32767
+
+static int set_range(uint32_t *to, int number, int low, int high)
+{
+	if (number < low || number > high)
+		return -EINVAL;
+	*to = number;
+	return 0;
+}
+
+static int set_quick(struct tcp_socket *t, bool quick)
+{
+	t->answers = !quick;
+	if (quick)
+		tcp_ack_quickly(t);
+	return 0;
+}
+
+/* What cannot be honoured is refused; the others of Linux' options are unknown here. */
 static int set_tcp(struct tcp_socket *t, int option, int number)
 {
+	int err = 0;
 	switch (option) {
-	case LINUX_TCP_NODELAY: t->nodelay = number; break;
+	case LINUX_TCP_NODELAY: t->o.nodelay = number; break;
 	case LINUX_TCP_CORK: t->cork = number; break;
-	case LINUX_TCP_KEEPIDLE: t->keep_idle = number; break;
-	case LINUX_TCP_KEEPINTVL: t->keep_interval = number; break;
-	case LINUX_TCP_KEEPCNT: t->keep_count = number; break;
-	case LINUX_TCP_MAXSEG: case LINUX_TCP_SYNCNT: case LINUX_TCP_LINGER2: case LINUX_TCP_DEFER_ACCEPT: case LINUX_TCP_WINDOW_CLAMP:
-	case LINUX_TCP_QUICKACK: case LINUX_TCP_CONGESTION: case LINUX_TCP_USER_TIMEOUT: case LINUX_TCP_NOTSENT_LOWAT:
-		return 0; /* advice */
+	case LINUX_TCP_KEEPIDLE: err = set_range(&t->o.keep_idle, number, 1, 32767); break;
+	case LINUX_TCP_KEEPINTVL: err = set_range(&t->o.keep_interval, number, 1, 32767); break;
+	case LINUX_TCP_KEEPCNT: err = set_range(&t->o.keep_count, number, 1, 127); break;
+	case LINUX_TCP_SYNCNT: return set_range(&t->o.syn_count, number, 1, 127);
+	case LINUX_TCP_USER_TIMEOUT: return set_range(&t->o.user_timeout, number, 0, INT32_MAX);
+	case LINUX_TCP_MAXSEG: return set_range(&t->o.mss_limit, number, number ? MSS_LEAST : 0, MSS_MOST); /* 0: none */
+	case LINUX_TCP_NOTSENT_LOWAT: t->o.unsent_most = number; return 0;
+	case LINUX_TCP_DEFER_ACCEPT: t->o.defer_accept = MAX(number, 0); return 0;
+	case LINUX_TCP_QUICKACK: return set_quick(t, number);
 	default: return -ENOPROTOOPT;
 	}
-	if (option >= LINUX_TCP_KEEPIDLE && number < 1)
-		return -EINVAL;
-	tcp_socket_changed(t);
-	return 0;
+	if (err == 0)
+		tcp_socket_changed(t);
+	return err;
+}
+
+static int set_congestion(const void *value, uint32_t len)
+{
+	char name[16] = "";
+	memcpy(name, value, MIN(len, sizeof(name) - 1));
+	return strcmp(name, "reno") ? -ENOENT : 0;
 }
 
 int tcp_setopt(struct socket *s, int level, int option, const void *value, uint32_t len)
@@ -29,13 +60,15 @@ int tcp_setopt(struct socket *s, int level, int option, const void *value, uint3
 	struct tcp_socket *t = (struct tcp_socket *)s;
 	int number = 0;
 	if (level != SOL_TCP) {
-		int result = inet_setopt(s, level, option, value, len, &t->tos, &t->ttl);
+		int result = inet_setopt(s, level, option, value, len, &(struct inet_fields){ .tos = &t->o.tos, .ttl = &t->o.ttl });
 		tcp_socket_changed(t);
 		return result;
 	}
-	if (len < sizeof(number) && option != LINUX_TCP_CONGESTION)
+	if (option == LINUX_TCP_CONGESTION)
+		return set_congestion(value, len);
+	if (len < sizeof(number))
 		return -EINVAL;
-	memcpy(&number, value, MIN(len, sizeof(number)));
+	memcpy(&number, value, sizeof(number));
 	return set_tcp(t, option, number);
 }
 
@@ -59,17 +92,18 @@ static void fill_info(struct tcp_socket *t, uint8_t *info, uint32_t len)
 static int get_tcp(struct tcp_socket *t, int option, int *number)
 {
 	switch (option) {
-	case LINUX_TCP_NODELAY: *number = t->nodelay; return 0;
+	case LINUX_TCP_NODELAY: *number = t->o.nodelay; return 0;
 	case LINUX_TCP_CORK: *number = t->cork; return 0;
-	case LINUX_TCP_KEEPIDLE: *number = t->keep_idle; return 0;
-	case LINUX_TCP_KEEPINTVL: *number = t->keep_interval; return 0;
-	case LINUX_TCP_KEEPCNT: *number = t->keep_count; return 0;
-	case LINUX_TCP_MAXSEG: *number = t->wire_mss ? t->wire_mss : 536; return 0;
-	case LINUX_TCP_QUICKACK: *number = 1; return 0;
-	case LINUX_TCP_DEFER_ACCEPT: case LINUX_TCP_USER_TIMEOUT: case LINUX_TCP_FASTOPEN: case LINUX_TCP_NOTSENT_LOWAT:
-	case LINUX_TCP_WINDOW_CLAMP:
-		*number = 0;
-		return 0;
+	case LINUX_TCP_KEEPIDLE: *number = t->o.keep_idle; return 0;
+	case LINUX_TCP_KEEPINTVL: *number = t->o.keep_interval; return 0;
+	case LINUX_TCP_KEEPCNT: *number = t->o.keep_count; return 0;
+	case LINUX_TCP_MAXSEG: *number = t->wire_mss ? t->wire_mss : t->o.mss_limit ? t->o.mss_limit : 536; return 0;
+	case LINUX_TCP_QUICKACK: *number = !t->answers; return 0;
+	case LINUX_TCP_SYNCNT: *number = t->o.syn_count ? t->o.syn_count : SYN_RETRIES; return 0;
+	case LINUX_TCP_USER_TIMEOUT: *number = t->o.user_timeout; return 0;
+	case LINUX_TCP_NOTSENT_LOWAT: *number = t->o.unsent_most; return 0;
+	case LINUX_TCP_DEFER_ACCEPT: *number = t->o.defer_accept; return 0;
+	case LINUX_TCP_FASTOPEN: *number = 0; return 0;
 	default: return -ENOPROTOOPT;
 	}
 }
@@ -78,7 +112,7 @@ int tcp_getopt(struct socket *s, int level, int option, void *value, uint32_t *l
 {
 	struct tcp_socket *t = (struct tcp_socket *)s;
 	if (level != SOL_TCP)
-		return inet_getopt(s, level, option, value, len, t->tos, t->ttl);
+		return inet_getopt(s, level, option, value, len, &(struct inet_fields){ .tos = &t->o.tos, .ttl = &t->o.ttl });
 	if (option == LINUX_TCP_INFO) {
 		*len = MIN(*len, 232);
 		fill_info(t, value, *len);

@@ -32,6 +32,8 @@ static bool goes_to_device(const struct tcp_pcb *pcb)
 
 void tcp_segment_start(struct tcp_pcb *pcb, struct tcp_socket *t)
 {
+	if (t->o.mss_limit)
+		pcb->mss = MIN(pcb->mss, t->o.mss_limit);
 	t->segment_max = MIN(pcb->mss, MAX_SEGMENT);
 	if (goes_to_device(pcb)) {
 		pcb->mss = MIN(pcb->mss, wire_mtu - HEADERS);

@@ -8,17 +8,29 @@
 struct tcp_pcb;
 enum tcp_socket_state { TCP_NEW, TCP_CONNECTING, TCP_CONNECTED, TCP_LISTENING, TCP_DEAD };
 
+struct tcp_options { /* what an accepted connection has of its listener */
+	bool nodelay;
+	uint8_t tos, ttl;
+	uint32_t keep_idle, keep_interval, keep_count; /* seconds, seconds, probes */
+	uint32_t syn_count;    /* SYNs sent again before it is given up; 0: lwIP's number */
+	uint32_t user_timeout; /* ms without an acknowledgement; 0: lwIP's patience */
+	uint32_t mss_limit;    /* 0: none */
+	uint32_t unsent_most;  /* writable while fewer bytes wait to be sent; 0: always */
+	uint32_t defer_accept; /* advice only: who listens may be woken before there is data */
+};
+
 struct tcp_socket {
 	struct socket s;
 	enum tcp_socket_state state;
 	struct tcp_pcb *pcb; /* NULL: lwIP is done with it, or has it for itself */
 	struct packet_queue queue;
 	size_t offset; /* bytes of the first packet that were read */
+	uint64_t read_time; /* when what was read last came; ns since the epoch, 0: nobody asked */
 	bool eof;
 	int connect_error; /* why lwIP was told to give up; 0: it did so itself */
-	bool nodelay, cork;
-	uint8_t tos, ttl;
-	uint32_t keep_idle, keep_interval, keep_count; /* seconds, seconds, probes */
+	bool cork;
+	struct tcp_options o;
+	uint64_t last_progress; /* ns, monotonic, where user_timeout asks: the peer acknowledged something, or nothing waited for that */
 	ip_addr_t local_ip, remote_ip; /* also when the pcb has gone */
 	uint16_t local_port, remote_port;
 	uint16_t wire_mss; /* what the peer and the path take */
@@ -41,6 +53,7 @@ extern const struct proto tcp_proto;
 int tcp_setopt(struct socket *s, int level, int option, const void *value, uint32_t len);
 int tcp_getopt(struct socket *s, int level, int option, void *value, uint32_t *len);
 void tcp_socket_changed(struct tcp_socket *t); /* an option of the socket */
+void tcp_ack_quickly(struct tcp_socket *t); /* what waits to be acknowledged now, what comes next at once */
 void tcp_ack_was_late(void *socket); /* a delayed acknowledgement was sent by the timer: no answer carried it; NULL: no socket */
 
 /* tcp.c */

@@ -104,6 +104,7 @@ static void run_slow(uint64_t now)
 		if (pcb->rto < MIN_RTO)
 			pcb->rto = MIN_RTO;
 	tcp_slowtmr();
+	unreachable_patience();
 }
 
 static void run_second(uint64_t now)

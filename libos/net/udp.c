@@ -22,6 +22,7 @@ static void on_receive(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_
 {
 	struct udp_socket *u = ports_receiver(pcb, from, port)->recv_arg;
 	if (u->s.shut_read || u->queue.bytes + p->tot_len > u->s.receive_size || !packet_push(&u->queue, p, from, port)) {
+		u->s.drops++;
 		pbuf_free(p);
 		return;
 	}
@@ -31,6 +32,7 @@ static void on_receive(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_
 static void option_changed(struct socket *s)
 {
 	struct udp_pcb *pcb = of(s)->pcb;
+	pcb->flags = s->no_check ? pcb->flags | UDP_FLAGS_NOCHKSUM : pcb->flags & ~UDP_FLAGS_NOCHKSUM;
 	pcb->so_options = ports_options(s) | (s->broadcast ? SOF_BROADCAST : 0);
 	if (!pcb->local_port)
 		IP_SET_TYPE_VAL(pcb->local_ip, inet_ip_type(s));
@@ -65,7 +67,7 @@ static int udp_connect_socket(struct socket *s, const union address *addr, uint3
 	}
 	int result = inet_from_user(s, addr, len, &ip, &port);
 	if (result == 0)
-		result = inet_route(&ip, &local);
+		result = inet_route(s, &ip, &local);
 	if (result == 0)
 		result = ensure_bound(u);
 	return result < 0 ? result : inet_error(udp_connect(u->pcb, &ip, port));
@@ -91,7 +93,21 @@ static int destination(struct udp_socket *u, struct message *m, ip_addr_t *ip, u
 		return -EINVAL;
 	if (IP_IS_V4(ip) && netif_default && ip4_addr_isbroadcast(ip_2_ip4(ip), netif_default) && !u->s.broadcast)
 		return -EACCES;
-	return inet_route(ip, &local);
+	return inet_route(&u->s, ip, &local);
+}
+
+/* With what came with this datagram in place of the socket's own. */
+static err_t send_out(struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *ip, uint16_t port, const struct inet_control *control)
+{
+	uint8_t tos = pcb->tos, ttl = pcb->ttl, multicast_ttl = pcb->mcast_ttl;
+	pcb->tos = control->tos;
+	pcb->ttl = pcb->mcast_ttl = control->ttl;
+	err_t err = control->has_from ? udp_sendto_if_src(pcb, p, ip, port, ip_route(&control->from, ip), &control->from)
+				      : udp_sendto(pcb, p, ip, port);
+	pcb->tos = tos;
+	pcb->ttl = ttl;
+	pcb->mcast_ttl = multicast_ttl;
+	return err;
 }
 
 static int64_t udp_send_socket(struct socket *s, struct message *m)
@@ -108,6 +124,11 @@ static int64_t udp_send_socket(struct socket *s, struct message *m)
 	int result = destination(u, m, &ip, &port);
 	if (result == 0)
 		result = ensure_bound(u);
+	if (result == 0 && inet_too_large(s, &ip, size + 8))
+		result = -EMSGSIZE;
+	struct inet_control control = { .tos = u->pcb->tos, .ttl = ip_addr_ismulticast(&ip) ? u->pcb->mcast_ttl : u->pcb->ttl };
+	if (result == 0)
+		result = inet_get_control(s, m, &control);
 	if (result < 0)
 		return result;
 	struct pbuf *p = inet_copy_in(m, PBUF_TRANSPORT, &result);
@@ -116,7 +137,7 @@ static int64_t udp_send_socket(struct socket *s, struct message *m)
 	net_busy();
 	err_t err;
 	/* A full ring empties within a millisecond. */
-	while ((err = udp_sendto(u->pcb, p, &ip, port)) == ERR_MEM && !(m->flags & MSG_DONTWAIT) && start++ < 1000) {
+	while ((err = send_out(u->pcb, p, &ip, port, &control)) == ERR_MEM && !(m->flags & MSG_DONTWAIT) && start++ < 1000) {
 		static struct waitq nobody;
 		if (wait_on(&nobody, clock_monotonic() + 1000000) == -EINTR)
 			break;
@@ -141,6 +162,7 @@ static int64_t take_datagram(struct udp_socket *u, struct message *m)
 		if (m->flags & MSG_TRUNC)
 			n = p->tot_len;
 	}
+	inet_put_control(&u->s, m, packet);
 	if (!(m->flags & MSG_PEEK))
 		packet_pop(&u->queue);
 	return n;
@@ -190,22 +212,29 @@ static int udp_name_socket(struct socket *s, union address *addr, bool peer)
 		return is_connected(u) ? inet_to_user(s, addr, &u->pcb->remote_ip, u->pcb->remote_port) : -ENOTCONN;
 	/* The C library connects a UDP socket to learn which address it would send from. */
 	if (is_connected(u) && ip_addr_isany(&local))
-		inet_route(&u->pcb->remote_ip, &local);
+		inet_route(s, &u->pcb->remote_ip, &local);
 	return inet_to_user(s, addr, &local, u->pcb->local_port);
+}
+
+static struct inet_fields fields_of(struct udp_pcb *pcb)
+{
+	return (struct inet_fields){ .tos = &pcb->tos, .ttl = &pcb->ttl, .multicast_ttl = &pcb->mcast_ttl };
 }
 
 static int udp_setopt(struct socket *s, int level, int option, const void *value, uint32_t len)
 {
 	if (level == SOL_UDP)
 		return -ENOPROTOOPT;
-	return inet_setopt(s, level, option, value, len, &of(s)->pcb->tos, &of(s)->pcb->ttl);
+	const struct inet_fields field = fields_of(of(s)->pcb);
+	return inet_setopt(s, level, option, value, len, &field);
 }
 
 static int udp_getopt(struct socket *s, int level, int option, void *value, uint32_t *len)
 {
 	if (level == SOL_UDP)
 		return -ENOPROTOOPT;
-	return inet_getopt(s, level, option, value, len, of(s)->pcb->tos, of(s)->pcb->ttl);
+	const struct inet_fields field = fields_of(of(s)->pcb);
+	return inet_getopt(s, level, option, value, len, &field);
 }
 
 static int64_t udp_readable_socket(struct socket *s)

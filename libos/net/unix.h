@@ -13,6 +13,7 @@ struct unix_chunk { /* what one send left: a datagram, or bytes of a stream */
 	struct file **files; /* passed descriptors, or NULL */
 	unsigned file_count;
 	bool has_credentials;
+	uint64_t time; /* when it was sent, if the receiver wants to know; ns since the epoch */
 	struct linux_ucred credentials;
 	union address from;
 	uint32_t from_len;

@@ -88,6 +88,8 @@ static void give_files(struct unix_chunk *chunk, struct message *m)
 
 static void give_control(struct unix_socket *u, struct unix_chunk *chunk, struct message *m)
 {
+	if (chunk->time)
+		socket_put_stamp(&u->s, m, chunk->time);
 	if (u->s.passcred)
 		message_add_control(m, SOL_SOCKET, SCM_CREDENTIALS, &chunk->credentials, sizeof(chunk->credentials));
 	if (!chunk->file_count)
@@ -129,6 +131,7 @@ static void deliver(struct unix_socket *to, struct unix_chunk *chunk)
 	else
 		to->first = chunk;
 	to->last = chunk;
+	chunk->time = to->s.stamp_option ? clock_realtime() : 0;
 	to->bytes += chunk->len;
 	wake_all(&to->s.wait, EPOLLIN | EPOLLRDNORM);
 }
@@ -292,6 +295,7 @@ int64_t unix_receive(struct socket *s, struct message *m)
 	uint64_t start = 0;
 	int64_t done = 0;
 	bool whole = is_stream(u) && (m->flags & MSG_WAITALL) && !(m->flags & (MSG_DONTWAIT | MSG_PEEK));
+	int64_t enough = whole ? m->left : MIN((size_t)u->s.low_water, m->left);
 	m->name_len = 0;
 	for (;;) {
 		int64_t result = 0;
@@ -302,7 +306,7 @@ int64_t unix_receive(struct socket *s, struct message *m)
 		if (result < 0)
 			return done ? done : result;
 		done += result;
-		if ((done && !whole) || (is_stream(u) && !m->left))
+		if ((done && (done >= enough || m->flags & MSG_PEEK)) || (is_stream(u) && !m->left))
 			return done;
 		result = nothing_to_read(u);
 		if (result == -EAGAIN && !(m->flags & MSG_DONTWAIT))

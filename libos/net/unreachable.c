@@ -43,11 +43,12 @@ static void tcp_unreachable(uint16_t local_port, uint16_t remote_port, const ip4
 static void udp_unreachable(uint16_t local_port, uint16_t remote_port, const ip4_addr_t *remote, int error)
 {
 	for (struct udp_pcb *pcb = udp_pcbs; pcb; pcb = pcb->next) {
-		if (!(pcb->flags & UDP_FLAGS_CONNECTED) || pcb->local_port != local_port || pcb->remote_port != remote_port ||
-		    !IP_IS_V4_VAL(pcb->remote_ip) || !ip4_addr_cmp(ip_2_ip4(&pcb->remote_ip), remote))
-			continue;
 		struct socket *s = pcb->recv_arg;
-		if (!s)
+		bool connected = pcb->flags & UDP_FLAGS_CONNECTED;
+		if (!s || pcb->local_port != local_port || (!connected && !(s->wants & WANT_ERRORS)))
+			continue;
+		if (connected && (pcb->remote_port != remote_port || !IP_IS_V4_VAL(pcb->remote_ip) ||
+				  !ip4_addr_cmp(ip_2_ip4(&pcb->remote_ip), remote)))
 			continue;
 		s->error = error;
 		wake_all(&s->wait, EPOLLIN | EPOLLERR);
@@ -90,5 +91,27 @@ void unreachable_tick(void)
 		if (dead)
 			tcp_fail(pcb, EHOSTUNREACH);
 		pcb = dead ? tcp_active_pcbs : pcb->next; /* the program was told: the list may be another one now */
+	}
+}
+
+static bool patience_is_over(const struct tcp_pcb *pcb, uint64_t now)
+{
+	const struct tcp_socket *t = pcb->callback_arg; /* of a listener while the state is SYN_RCVD */
+	if (!t || pcb->state == SYN_RCVD)
+		return false;
+	if (pcb->state == SYN_SENT && t->o.syn_count && pcb->nrtx > t->o.syn_count)
+		return true;
+	return t->o.user_timeout && (pcb->unacked || pcb->unsent) && now - t->last_progress > t->o.user_timeout * 1000000ull;
+}
+
+void unreachable_patience(void)
+{
+	uint64_t now = clock_monotonic();
+	struct tcp_pcb *pcb = tcp_active_pcbs;
+	while (pcb) {
+		bool over = patience_is_over(pcb, now);
+		if (over)
+			tcp_fail(pcb, ETIMEDOUT);
+		pcb = over ? tcp_active_pcbs : pcb->next;
 	}
 }

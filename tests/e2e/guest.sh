@@ -21,7 +21,7 @@ program args -e GUEST_ONE=1 -e GUEST_EMPTY= -e "GUEST_SPACE=$GUEST_SPACE" -- one
 for name in callsites memory misc pipes polling signals sigthreads threads timers futex floating processor sockets echo; do
 	program $name
 done
-for name in attributes limits locks loopback owner; do program $name; done
+for name in attributes limits locks loopback owner sockopt; do program $name; done
 # Programs that need root: where the process cannot have it, what the VM says of itself must do.
 for name in rights; do
 	if [ "$(id -u)" = 0 ]; then program $name; else

@@ -59,6 +59,11 @@ uint64_t clock_monotonic(void)
 	return now.tv_sec * NS_PER_S + now.tv_nsec + test_clock_offset;
 }
 
+uint64_t clock_realtime(void)
+{
+	return clock_monotonic() + 1000000000 * NS_PER_S;
+}
+
 /* ---- timers and waiting ---- */
 
 static struct timer *timers;

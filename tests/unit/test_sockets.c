@@ -526,6 +526,81 @@ static void test_ping(void **state)
 	fd_close(fd);
 }
 
+/* What came beside a message, of this type and size; NULL: nothing. */
+static const void *beside(const struct linux_msghdr *header, int level, int type, size_t size)
+{
+	const struct linux_cmsghdr *c;
+	for (size_t at = 0; at < header->control_len; at += ALIGN_UP(c->len, 8)) {
+		c = (const void *)((const char *)header->control + at);
+		if (c->level == level && c->type == type && c->len == sizeof(*c) + size)
+			return c + 1;
+	}
+	return NULL;
+}
+
+static void test_ping_sees_answers_only(void **state)
+{
+	int fd = CALL(socket, AF_INET, SOCK_RAW, IPPROTO_ICMP), one = 1;
+	uint32_t all_but_replies = ~(1u << 0), filter = 0, len = sizeof(filter);
+	uint8_t request[12] = {8, 0, 0, 0, 0, 7, 0, 1, 'r', 'a', 'w', '!'}, reply[100], control[200];
+	struct sockaddr_in addr = loopback(0);
+	struct iovec vector = {.iov_base = reply, .iov_len = sizeof(reply)};
+	struct linux_msghdr header = {.iov = &vector, .iov_count = 1, .control = control, .control_len = sizeof(control)};
+	assert_int_equal(CALL(setsockopt, fd, SOL_RAW, 1, P(&all_but_replies), 4), 0);
+	assert_int_equal(CALL(getsockopt, fd, SOL_RAW, 1, P(&filter), P(&len)), 0);
+	assert_int_equal(filter, all_but_replies);
+	assert_int_equal(CALL(setsockopt, fd, SOL_RAW, 99, P(&one), 4), -ENOPROTOOPT);
+	assert_int_equal(CALL(setsockopt, fd, SOL_IP, 12 /* IP_RECVTTL */, P(&one), 4), 0);
+	assert_int_equal(CALL(setsockopt, fd, SOL_SOCKET, SO_TIMESTAMP_OLD, P(&one), 4), 0);
+	uint32_t sum = 0;
+	for (unsigned i = 0; i < sizeof(request); i += 2)
+		sum += request[i] << 8 | request[i + 1];
+	sum = ~((sum >> 16) + (sum & 0xffff));
+	request[2] = sum >> 8;
+	request[3] = sum;
+	assert_int_equal(CALL(sendto, fd, P(request), sizeof(request), 0, P(&addr), sizeof(addr)), sizeof(request));
+	assert_int_equal(CALL(recvmsg, fd, P(&header), MSG_DONTWAIT), 20 + sizeof(request));
+	assert_int_equal(reply[20], 0); /* not the request, which was there first */
+	assert_memory_equal(reply + 28, "raw!", 4);
+	assert_non_null(beside(&header, SOL_IP, 2 /* IP_TTL */, 4));
+	assert_non_null(beside(&header, SOL_SOCKET, SO_TIMESTAMP_OLD, 16));
+	assert_int_equal(CALL(recvfrom, fd, P(reply), sizeof(reply), MSG_DONTWAIT, 0, 0), -EAGAIN);
+	fd_close(fd);
+}
+
+static void test_v6_messages(void **state)
+{
+	int fd = make(AF_INET6, SOCK_DGRAM), v4 = make(AF_INET, SOCK_DGRAM), one = 1, hops = 9, got;
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = __builtin_bswap16(7620)}, to = any;
+	struct sockaddr_in to4 = loopback(7620);
+	char buffer[10], control[200];
+	struct iovec vector = {.iov_base = buffer, .iov_len = sizeof(buffer)};
+	struct linux_msghdr header = {.iov = &vector, .iov_count = 1, .control = control, .control_len = sizeof(control)};
+	const struct linux_in6_pktinfo *info;
+	to.sin6_addr.s6_addr[15] = 1;
+	assert_int_equal(CALL(bind, fd, P(&any), sizeof(any)), 0);
+	for (int option = 49; option <= 66; option += option == 49 ? 2 : 15) /* IPV6_RECVPKTINFO, RECVHOPLIMIT, RECVTCLASS */
+		assert_int_equal(CALL(setsockopt, fd, SOL_IPV6, option, P(&one), 4), 0);
+	assert_int_equal(CALL(setsockopt, fd, SOL_IPV6, 16 /* IPV6_UNICAST_HOPS */, P(&hops), 4), 0);
+	assert_int_equal(CALL(sendto, fd, P("six"), 3, 0, P(&to), sizeof(to)), 3);
+	assert_int_equal(CALL(recvmsg, fd, P(&header), MSG_DONTWAIT), 3);
+	info = beside(&header, SOL_IPV6, 50 /* IPV6_PKTINFO */, sizeof(*info));
+	assert_true(info && info->interface == 1);
+	assert_memory_equal(&info->addr, &to.sin6_addr, 16);
+	assert_non_null(beside(&header, SOL_IPV6, 67 /* IPV6_TCLASS */, 4));
+	memcpy(&got, beside(&header, SOL_IPV6, 52 /* IPV6_HOPLIMIT */, 4), 4);
+	assert_int_equal(got, 9);
+	/* what came by IPv4 has an address of IPv4 in it */
+	header.control_len = sizeof(control);
+	vector = (struct iovec){.iov_base = buffer, .iov_len = sizeof(buffer)};
+	assert_int_equal(CALL(sendto, v4, P("four"), 4, 0, P(&to4), sizeof(to4)), 4);
+	assert_int_equal(CALL(recvmsg, fd, P(&header), MSG_DONTWAIT), 4);
+	info = beside(&header, SOL_IPV6, 50, sizeof(*info));
+	assert_true(info && info->addr.s6_addr[10] == 0xff && info->addr.s6_addr[12] == 127);
+	fd_close(fd);
+	fd_close(v4);
+}
+
 static void test_unix_pair(void **state)
 {
 	int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET}, fd[2];
@@ -607,7 +682,8 @@ static void test_netlink(void **state)
 	static uint8_t answer[8192];
 	assert_true(fd >= 0);
 	assert_int_equal(CALL(sendto, fd, P(&request), 20, 0, 0, 0), 20);
-	long n = CALL(recvfrom, fd, P(answer), sizeof(answer), 0, 0, 0);
+	long n = CALL(recvfrom, fd, 0, 0, MSG_PEEK | MSG_TRUNC, 0, 0); /* readers ask for the length first */
+	assert_int_equal(CALL(recvfrom, fd, P(answer), sizeof(answer), 0, 0, 0), n);
 	assert_true(n > 40);
 	uint16_t type;
 	memcpy(&type, answer + 4, 2);
@@ -718,6 +794,7 @@ int main(void)
 		cmocka_unit_test(test_tcp_v6), cmocka_unit_test(test_many_connections), cmocka_unit_test(test_backlog),
 		cmocka_unit_test(test_deep_backlog), cmocka_unit_test(test_shared_ports), cmocka_unit_test(test_shut_listener),
 		cmocka_unit_test(test_vector), cmocka_unit_test(test_udp), cmocka_unit_test(test_timeout_option), cmocka_unit_test(test_ping),
+		cmocka_unit_test(test_ping_sees_answers_only), cmocka_unit_test(test_v6_messages),
 		cmocka_unit_test(test_unix_pair), cmocka_unit_test(test_unix_names), cmocka_unit_test(test_pass_descriptor),
 		cmocka_unit_test(test_loopback_now), cmocka_unit_test(test_quick_acknowledgements), cmocka_unit_test(test_recvmmsg_timeout),
 		cmocka_unit_test(test_netlink), cmocka_unit_test(test_refusals), cmocka_unit_test(test_idle_is_quiet),
