@@ -25,6 +25,8 @@
 #define LV_BELL (LV_BASE + 0xa000)  /* doorbells and hypercall register: virtual address ... */
 #define LV_BELL_GPA 0x6000000000ull /* ... and the guest-physical page behind it (MMIO, never RAM) */
 
+#define LV_KSTACKS 0x7000000000ull /* virtual addresses for the kernel stacks of threads, which libos maps there as it needs them */
+
 #define LV_LIBOS (LV_BASE + 0x10000)   /* libos is linked here */
 #define LV_LIBOS_END (LV_BASE + 0x200000)
 #define LV_RAM (LV_BASE + 0x200000)    /* guest RAM: boot area (rings, arguments), then libos' page pool */

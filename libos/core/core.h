@@ -10,7 +10,7 @@ struct thread;
 
 /* entry.S */
 extern uint64_t kstack_top; /* of the running thread */
-extern char boot_stack_top[], __text_start[], __text_end[];
+extern char boot_stack_top[], emergency_stack[], emergency_stack_top[], __text_start[], __text_end[];
 void libos_entry(void);
 void syscall_entry_direct(void);
 void switch_stacks(uint64_t *save, uint64_t next);

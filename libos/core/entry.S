@@ -126,7 +126,16 @@ trap_entry:
 	lea __text_end(%rip), %rcx
 	cmp %rcx, %rax
 	jae 1f
-	mov 64(%rsp), %rax		/* libos faulted: go on below where it was */
+	cmpl $14, 24(%rsp)		/* a page fault within a page of RSP: there is no more stack below where it was */
+	jne 3f
+	mov 8(%rsp), %rax
+	sub 64(%rsp), %rax
+	add $4096, %rax
+	cmp $8192, %rax
+	jae 3f
+	lea emergency_stack_top(%rip), %rax
+	jmp 2f
+3:	mov 64(%rsp), %rax		/* libos faulted: go on below where it was */
 	and $-16, %rax
 	jmp 2f
 1:	mov kstack_top(%rip), %rax
@@ -200,10 +209,17 @@ user_r11: .skip 8
 user_rsp: .skip 8
 	.globl kstack_top
 kstack_top: .skip 8
+	.section .bss..seldom, "aw", @nobits
+	.balign 16
+	.globl emergency_stack
+emergency_stack:
+	.skip 8192
+	.globl emergency_stack_top
+emergency_stack_top:
 	.section .bss..stack, "aw", @nobits
 	.balign 4096
 boot_stack:
-	.skip 16384
+	.skip 16384 /* KSTACK_SIZE; text, which is not writable, lies below */
 	.globl boot_stack_top
 boot_stack_top:
 	.section .note.GNU-stack, "", @progbits

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The end of a VM whose libos found itself broken: needs nothing of libos but its own stack. The program's end is proc/crash.c. */
 #include "libos/core/core.h"
-#include "libos/proc/thread.h"
+#include "libos/mm/mm.h"
 
 #include <asm/signal.h>
 
-/* The words between RSP and the end of its page, or of the thread's stack, that lead into libos. */
+/* The words between RSP and the end of its page, or of the thread's stack, that lead into libos; all of that stack if it was too small. */
 static uint32_t scan_own_stack(volatile struct lv_crash *crash, uint64_t sp)
 {
-	bool own = sp < kstack_top && kstack_top - sp <= 4096u << KSTACK_ORDER;
+	if (sp >= (uint64_t)emergency_stack && sp < (uint64_t)emergency_stack_top)
+		sp = kstack_top - KSTACK_SIZE;
+	bool own = sp < kstack_top && kstack_top - sp <= KSTACK_SIZE;
 	uint64_t end = own ? kstack_top : ALIGN_UP(sp + 1, 4096);
 	uint32_t frames = 0;
 	for (sp = ALIGN_DOWN(sp, 8); sp < end && frames < ARRAY_SIZE(crash->stack); sp += 8) {

@@ -29,6 +29,12 @@ static bool from_user_copy(struct regs *regs)
 	return false;
 }
 
+/* entry.S put us on the emergency stack for the same reason. */
+static bool kstack_overflown(const struct regs *regs, uint64_t addr)
+{
+	return addr - (regs->rsp - LV_PAGE) < 2 * LV_PAGE;
+}
+
 static int simd_code(void)
 {
 	uint32_t mxcsr;
@@ -56,6 +62,8 @@ static void page_fault(struct regs *regs, uint64_t error, uint64_t addr)
 	}
 	if (from_user_copy(regs))
 		return;
+	if (from_libos(regs) && kstack_overflown(regs, addr))
+		panic("kernel stack overflow: address %lx, rip %lx, rsp %lx", addr, regs->rip, regs->rsp);
 	if (from_libos(regs))
 		panic("page fault in libos: address %lx, error %lx, rip %lx, rsp %lx", addr, error, regs->rip, regs->rsp);
 	int signo = code < 0 ? SIGBUS : SIGSEGV;

@@ -6,7 +6,6 @@
 #include "libos/core/libos.h"
 
 struct file;
-struct trap_frame;
 
 struct vma { /* a region; sorted by start, never overlapping */
 	uint64_t start, end;
@@ -41,6 +40,10 @@ void mm_syscall_trapped(uint64_t rip, uint64_t nr);
 struct regs;
 void patch_rewind(struct regs *regs);
 void tlb_flush(void);
+/* The top of a stack for libos' work for one thread, with a hole below; 0: out of memory. Free only when nobody runs on it. */
+#define KSTACK_SIZE 16384u
+uint64_t kstack_new(void);
+void kstack_free(uint64_t top);
 /* The file was cut: pages of it at offsets >= from are about to be freed and must leave the address space (SIGBUS from now on). */
 struct inode;
 void mm_file_cut(struct inode *inode, uint64_t from);

@@ -2,6 +2,7 @@
 /* Threads of the program: made, found, ended. */
 #include "libos/core/core.h"
 #include "libos/core/libos.h"
+#include "libos/mm/mm.h"
 #include "libos/proc/thread.h"
 
 static struct thread main_thread;
@@ -46,15 +47,13 @@ void sched_init(void)
 struct thread *thread_new(const struct regs *regs, uint64_t fs_base)
 {
 	struct thread *thread = kzalloc(sizeof(*thread));
-	char *stack = page_alloc(KSTACK_ORDER);
-	if (!thread || !stack) {
+	uint64_t stack_top = thread ? kstack_new() : 0;
+	if (!stack_top) {
 		kfree(thread);
-		if (stack)
-			page_free(stack, KSTACK_ORDER);
 		return NULL;
 	}
 	thread->tid = ++next_tid;
-	thread->stack_top = (uint64_t)stack + (4096 << KSTACK_ORDER);
+	thread->stack_top = stack_top;
 	thread->regs = (struct regs *)thread->stack_top - 1;
 	*thread->regs = *regs;
 	thread->fs_base = fs_base;
@@ -73,7 +72,7 @@ void thread_reap(void)
 	if (!dead || dead == current)
 		return;
 	if (dead != &main_thread) {
-		page_free((void *)(dead->stack_top - (4096 << KSTACK_ORDER)), KSTACK_ORDER);
+		kstack_free(dead->stack_top);
 		kfree(dead);
 	}
 	dead = NULL;

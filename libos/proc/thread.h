@@ -67,8 +67,6 @@ struct thread {
 	uint32_t altstack_flags;
 };
 
-#define KSTACK_ORDER 2 /* 16 KiB */
-
 extern struct thread *threads; /* the list of all */
 extern int thread_count;
 

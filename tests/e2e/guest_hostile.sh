@@ -92,6 +92,12 @@ for name in $(attacks machine); do
 	[[ " $endless " == *" $name "* ]] || attack "machine: $name" '42 125 134 139 132 133 135 136' "$name" 1
 done
 
+# A kernel stack that is too small is said to be that, and what lies below it is not written.
+for name in overflow-first-stack overflow-stack; do
+	timeout -k 5 $limit "$lightvm" run "$hostile" "$name" >"$work/out" 2>"$work/err" </dev/null || true
+	check "$name, and why" grep -q 'kernel stack overflow: address' "$work/err"
+done
+
 ended() { "$lightvm" inspect "$1" | grep -q '"exited"'; }
 spoke_or_ended() { "$lightvm" logs "$1" | grep -q attack || ended "$1"; }
 vms=()

@@ -2,7 +2,13 @@
 /* Attacks on the virtual machine itself: page tables, stubs, ports, instructions. */
 #include "hostile.h"
 
+#include <pthread.h>
+#include <unistd.h>
+
+#include "abi/libos.h"
+
 #define RW (LV_PTE_P | LV_PTE_W | LV_PTE_U | LV_PTE_A | LV_PTE_D)
+#define KSTACK 16384 /* libos' stacks */
 #define WINDOW ((volatile char *)0x700000000000ull) /* PML4 slot 224: nothing is there */
 
 static void flush(void)
@@ -160,6 +166,35 @@ static void call_libos(void)
 	((void (*)(void))(LV_LIBOS + 8192 + 3))();
 }
 
+/* Libos goes on with eight bytes of this stack left. */
+static void enter_libos_at_bottom(uint64_t bottom)
+{
+	const struct lv_libos_header *libos = (const struct lv_libos_header *)LV_LIBOS;
+
+	__asm__ volatile("mov %0, %%rsp; jmp *%1" : : "r"(bottom + 8), "r"(libos->entry) : "memory");
+}
+
+static void overflow_first_stack(void)
+{
+	enter_libos_at_bottom(((const struct lv_libos_header *)LV_LIBOS)->boot_stack - KSTACK);
+}
+
+/* The second of two threads: below its stack lies the first one's, behind a hole. */
+static void *overflow(void *unused)
+{
+	enter_libos_at_bottom(LV_KSTACKS + KSTACK + 2 * LV_PAGE);
+	return unused;
+}
+
+static void overflow_stack(void)
+{
+	static pthread_t thread[2];
+
+	pthread_create(&thread[0], NULL, (void *(*)(void *))(void (*)(void))pause, NULL);
+	pthread_create(&thread[1], NULL, overflow, NULL);
+	pthread_join(thread[1], NULL);
+}
+
 static void stack_nowhere(void)
 {
 	__asm__ volatile("mov $0x10, %%rsp; mov $39, %%eax; syscall; push %%rax; ud2" ::: "memory");
@@ -249,7 +284,8 @@ const struct attack machine_attacks[] = {
 	{"bell-through-window", bell_through_window, NULL}, {"write-device-page", write_device_page, NULL},
 	{"write-image-page", write_image, NULL}, {"write-behind-image", write_behind_image, NULL},
 	{"write-libos-text", write_libos_text, NULL}, {"smash-libos", smash_libos, NULL}, {"smash-heap", smash_heap, NULL},
-	{"call-stubs", call_stubs, NULL}, {"call-libos", call_libos, NULL}, {"stack-nowhere", stack_nowhere, NULL},
+	{"call-stubs", call_stubs, NULL}, {"call-libos", call_libos, NULL}, {"overflow-first-stack", overflow_first_stack, NULL},
+	{"overflow-stack", overflow_stack, NULL}, {"stack-nowhere", stack_nowhere, NULL},
 	{"stack-in-monitor", stack_in_monitor, NULL}, {"iret-odd", iret_odd, NULL}, {"load-selectors", load_selectors, NULL}, {"ports", ports, NULL},
 	{"port-string", port_string, NULL}, {"hypervisor-calls", hypervisor_calls, NULL}, {"privileged", privileged, NULL},
 	{"stop-interrupts", stop_interrupts, NULL}, {"flags-odd", flags_odd, NULL}, {"interrupts", interrupts, NULL}, {"never-end", never_end, NULL},

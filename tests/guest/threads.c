@@ -10,6 +10,7 @@
 #include "check.h"
 
 #define MANY 100
+#define WAVE 120 /* more than there is room for in one page table of stacks */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -21,6 +22,7 @@ static int turn, once_runs;
 static __thread long mine = 1234;
 static __thread char zeroed[100];
 static atomic_int stop, started;
+static pthread_barrier_t all_there;
 static pthread_key_t key;
 static atomic_int destroyed;
 
@@ -49,6 +51,42 @@ static void check_many(void)
 	}
 	IS(sum, MANY * (MANY - 1));
 	IS(counter, 1000l * MANY * (MANY - 1) / 2);
+}
+
+static void *stay(void *level)
+{
+	volatile char deep[2000];
+
+	for (unsigned i = 0; i < sizeof(deep); i++)
+		deep[i] = (char)(long)level;
+	pthread_barrier_wait(&all_there);
+	usleep(1000 + (unsigned)(long)level); /* libos puts each aside in the middle of a call, on its own stack */
+	for (unsigned i = 0; i < sizeof(deep); i++)
+		if (deep[i] != (char)(long)level)
+			return NULL;
+	return level;
+}
+
+/* So many at once, three times: what they leave is used again, and given back. */
+static void check_waves(void)
+{
+	static pthread_t thread[WAVE];
+	long sum = 0;
+
+	pthread_barrier_init(&all_there, NULL, WAVE);
+	for (int wave = 0; wave < 3; wave++) {
+		for (long i = 0; i < WAVE; i++)
+			if (pthread_create(&thread[i], NULL, stay, (void *)(i + 1)))
+				exit(3);
+		for (int i = 0; i < WAVE; i++) {
+			void *result;
+
+			pthread_join(thread[i], &result);
+			sum += (long)result;
+		}
+	}
+	IS(sum, 3l * WAVE * (WAVE + 1) / 2);
+	pthread_barrier_destroy(&all_there);
 }
 
 static void *play(void *who)
@@ -306,6 +344,7 @@ static void check_kinds(void)
 int main(void)
 {
 	check_many();
+	check_waves();
 	check_condition();
 	check_barrier();
 	check_rwlock();
