@@ -3,10 +3,11 @@
 #include "abi/libos.h"
 #include "libos/core/core.h"
 #include "libos/core/libos.h"
-#include "libos/fs/file.h"
+#include "libos/dev/dev.h"
+#include "libos/fs/fs.h"
 #include "libos/mm/mm.h"
 #include "libos/net/net.h"
-#include "libos/proc/thread.h"
+#include "libos/proc/proc.h"
 
 static void check_device_page(void)
 {

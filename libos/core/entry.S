@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The ways into and out of libos. All of it runs at level 3, but for the first instructions of syscall_entry: hardware
- * delivers SYSCALL at level 0, page-table KVM at level 3. Register frames are struct regs of thread.h.
+ * delivers SYSCALL at level 0, page-table KVM at level 3. Register frames are struct regs of libos.h.
  */
 #include "abi/layout.h"
 #include "abi/libos.h"

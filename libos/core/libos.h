@@ -62,22 +62,6 @@ int vsnprintf(char *buffer, size_t size, const char *format, __builtin_va_list a
 void panic(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 #define ASSERT(x) ((x) ? (void)0 : panic("%s:%d: %s", __FILE__, __LINE__, #x))
 
-/* ---- libos/mm/page.c: physical pages, by their identity-mapped address ---- */
-/* 2^order pages, aligned to their size, order <= 9; NULL when RAM is used up (after asking the monitor for more). */
-void *page_alloc(unsigned order);       /* contents undefined */
-void *page_alloc_zeroed(unsigned order);
-void page_free(void *page, unsigned order);
-uint64_t page_free_bytes(void);         /* of ram_limit, not yet given out */
-uint64_t page_total_bytes(void);
-bool page_release_idle(void); /* hands much free memory back to the host; true if it did */
-
-/* ---- libos/mm/slab.c: small objects; kmalloc of more than 2 KiB takes whole pages ---- */
-void *kmalloc(size_t size); /* NULL when out of memory; 16-byte aligned */
-void *kzalloc(size_t size);
-void *krealloc(void *p, size_t size);
-void kfree(void *p); /* NULL is allowed */
-char *kstrdup(const char *s);
-
 /* ---- time.c ---- */
 uint64_t clock_monotonic(void); /* ns */
 uint64_t clock_realtime(void);  /* ns since the epoch */
@@ -118,6 +102,9 @@ int wait_on(struct waitq *queue, uint64_t deadline);
 int wait_here(uint64_t deadline);
 void thread_wake(struct thread *thread);
 void sched_yield_now(void);
+/* For proc/thread.c: a new thread may run; the current one never will again. */
+void sched_add(struct thread *thread);
+void sched_leave(void) __attribute__((noreturn));
 /* Drivers that must look at their rings when the vCPU enters the scheduler; poll returns true if it did something. */
 struct poller {
 	struct poller *next;
@@ -127,10 +114,22 @@ struct poller {
 void poller_add(struct poller *poller);
 bool pollers_run(void); /* once round; true if anything was done */
 
-/* ---- libos/proc/thread.h has struct thread; here is what everybody needs of it ---- */
+/* ---- proc/proc.h has struct thread; here is what everybody needs of it ---- */
 extern struct thread *current;
 int current_tid(void);
 bool signal_pending(void); /* a signal that is not blocked waits for the current thread */
+
+/* ---- entry.S ---- */
+/* The program's registers at a system call, trap or upcall: entry.S builds it at the top of the thread's kernel stack. */
+struct regs {
+	uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+	uint64_t orig_rax; /* system call number, or -1: trap or upcall */
+	uint64_t rip, cs, rflags, rsp, ss; /* in the order of IRETQ */
+};
+extern uint64_t kstack_top; /* of the running thread's kernel stack, which begins with its struct regs */
+extern char boot_stack_top[];
+void thread_start(void);         /* where the first switch to a new thread returns to: RSP is 8 below its struct regs */
+void syscall_entry_direct(void); /* where a patched call site comes in */
 
 /* ---- hypercall.c ---- */
 int64_t hypercall(enum lv_hypercall number, uint64_t a0);
@@ -146,51 +145,11 @@ struct generation_hook {
 void generation_add(struct generation_hook *hook);
 void generation_look(void); /* calls them if the device page has another generation than at the last look; cheap */
 
-/* ---- libos/dev/console.c ---- */
-void console_init(void); /* descriptors 0, 1 and 2 */
-void console_note(const char *text); /* a line of libos' own to the program's standard error */
-struct file *console_file(int number); /* 0, 1 or 2; NULL if there is no console */
-
 /* ---- random.c ---- */
 void random_bytes(void *buffer, size_t n); /* ChaCha20, keyed from the device page */
 size_t random_put(uaddr_t to, size_t n);    /* the same into a buffer (buffer_put): bytes written */
 /* One block of the cipher: counter_nonce is words 12 to 15 of its input. For the tests. */
 void chacha20_block(const uint32_t key[8], const uint32_t counter_nonce[4], uint32_t out[16]);
-
-/* ---- libos/dev/block.c ---- */
-void block_init(void); /* /dev/vda ... */
-
-/* ---- libos/dev/ring.c: the driver's side of a virtqueue ---- */
-struct ring_buffer {
-	void *data; /* identity-mapped memory of libos */
-	uint32_t len;
-	bool device_writes;
-};
-struct ring {
-	const struct lv_device *device;
-	const struct lv_queue *queue;
-	uint16_t free_head, free_count, last_used, size;
-	uint16_t fresh; /* descriptors from here on were never used */
-	bool broken;    /* the ring holds what neither we nor the device can have put there */
-	void *cookie[256]; /* by head descriptor; NULL: not in the device's hands */
-};
-void ring_init(struct ring *ring, const struct lv_device *device, unsigned queue);
-/*
- * True when the ring is of no more use: the device found a rule broken, or we did (the program can write to rings as
- * libos can). Then nothing is added, nothing comes back, and what the device had is lost; pollers wake those who wait.
- */
-bool ring_broken(const struct ring *ring);
-/* Puts a chain into the ring; -ENOSPC if there is no room, -EIO if it is broken. Does not ring the doorbell. cookie: not NULL */
-int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned count, void *cookie);
-/*
- * Tells the device of new buffers, unless it asked for no doorbells: at once, or, cheaper, together with the next
- * WAIT (a doorbell costs a trip to the host). What is put off is never put off past the next event of the scheduler.
- */
-void ring_kick(struct ring *ring);
-void ring_kick_later(struct ring *ring);
-void rings_flush(void); /* what ring_kick_later has put off, now */
-bool ring_has_used(const struct ring *ring);
-void *ring_get_used(struct ring *ring, uint32_t *len); /* the cookie, or NULL; *len: bytes the device wrote */
 
 /* ---- system calls: each takes its six arguments and answers as Linux does, -errno for errors ---- */
 #define SYSCALL(name)                   \

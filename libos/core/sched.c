@@ -8,10 +8,11 @@
  * the program for what is due (next_event_ns), and while want_preempt is set, once in a slice.
  */
 #include "libos/core/core.h"
-#include "libos/fs/file.h"
 #include "libos/core/libos.h"
+#include "libos/dev/dev.h"
+#include "libos/fs/fs.h"
 #include "libos/mm/mm.h"
-#include "libos/proc/thread.h"
+#include "libos/proc/proc.h"
 
 #include <linux/errno.h>
 #include <linux/sched.h>

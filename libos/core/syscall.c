@@ -3,7 +3,7 @@
 #include "libos/core/core.h"
 #include "libos/core/libos.h"
 #include "libos/mm/mm.h"
-#include "libos/proc/thread.h"
+#include "libos/proc/proc.h"
 
 #include <asm/unistd_64.h>
 #include <linux/errno.h>

@@ -2,8 +2,9 @@
 /* Exceptions, by the trap stubs; and upcalls, by which the monitor interrupts a program that computes. */
 #include "libos/core/core.h"
 #include "libos/core/libos.h"
+#include "libos/dev/dev.h"
 #include "libos/mm/mm.h"
-#include "libos/proc/thread.h"
+#include "libos/proc/proc.h"
 
 #include <linux/errno.h>
 #include <asm/signal.h>

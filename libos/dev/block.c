@@ -3,12 +3,17 @@
  * Block devices (virtio 1.2, section 5.2) as /dev/vda, vdb ...: read and write at any offset, without a page cache.
  * Buffers of the program are not identity-mapped, so every request goes through a bounce buffer of libos.
  */
-#include "libos/fs/file.h"
 #include "libos/core/libos.h"
-#include "libos/core/linux.h"
-#include "libos/fs/vfs.h"
+#include "libos/dev/dev.h"
+#include "libos/fs/fs.h"
+#include "libos/fs/linux_fs.h"
+#include "libos/mm/mm.h"
 
 #define SECTOR 512
+/* ioctl numbers */
+#define LINUX_BLKGETSIZE 0x1260
+#define LINUX_BLKSSZGET 0x1268
+#define LINUX_BLKGETSIZE64 0x80081272
 #define BOUNCE_ORDER 4 /* 64 KiB a request */
 #define BOUNCE_SIZE (4096u << BOUNCE_ORDER)
 #define DEV_MAJOR 254

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Standard input, output and error: the console device's three queues as three files. */
-#include "libos/core/core.h"
-#include "libos/fs/file.h"
 #include "libos/core/libos.h"
-#include "libos/core/linux.h"
-#include "libos/proc/thread.h"
+#include "libos/dev/dev.h"
+#include "libos/fs/fs.h"
+#include "libos/fs/linux_fs.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
 
 #include <asm/ioctls.h>
 #include <linux/errno.h>

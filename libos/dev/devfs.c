@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /dev: a fixed set of devices, and those that drivers register. Names live in a backing, so that an unused one costs nothing. */
-#include "libos/fs/vfs.h"
+#include "libos/dev/dev.h"
+#include "libos/fs/fs.h"
+#include "libos/fs/linux_fs.h"
+#include "libos/mm/mm.h"
 
 struct device {
 	struct device *next; /* registered ones */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The driver's side of a split virtqueue (virtio 1.2, section 2.7). Chains use the descriptors' own next links. */
-#include "libos/core/core.h"
 #include "libos/core/libos.h"
+#include "libos/dev/dev.h"
 
 #include <linux/errno.h>
 

@@ -5,6 +5,7 @@
  */
 #include "libos/fs/async.h"
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 #define SIGNALLED (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLERR | EPOLLHUP)

@@ -3,7 +3,7 @@
 #ifndef LV_LIBOS_ASYNC_H
 #define LV_LIBOS_ASYNC_H
 
-#include "libos/fs/file.h"
+#include "libos/fs/fs.h"
 
 /* F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX, F_SETSIG, F_GETSIG: what fcntl(2) answers. */
 long async_fcntl(struct file *file, int command, long arg);

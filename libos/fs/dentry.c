@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Remembered names: the part of the tree that was looked at or changed. */
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
 
 #define FIRST_BUCKETS 256
 #define CLEAN_MOST 4096 /* names that are only remembered to save look-ups */

@@ -4,6 +4,7 @@
  * the program creates and deletes; seeking to the start gathers anew.
  */
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
 
 #define CHUNK_ORDER 2
 #define CHUNK (4096u << CHUNK_ORDER)

@@ -3,8 +3,9 @@
  * epoll(7). An item sits in its file's wait queue; when that is woken the item joins the ready list, and only items on
  * that list are ever looked at. So idle files cost nothing.
  */
-#include "libos/proc/proc.h"
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
 
 #define FIRST_BUCKETS 16
 #define NESTING_MOST 4 /* epoll files below the first of a chain */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The image below the RAM layer. An inode of the image is one object however many names it has, as long as it is used or changed. */
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
 #include "parse/erofs.h"
 
 #define NID_BUCKETS 256

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Counters that can be waited for: eventfd(2). */
-#include "libos/proc/proc.h"
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
 
 #define MOST (UINT64_MAX - 1)
 

@@ -2,7 +2,8 @@
 /* Descriptors: small numbers for open files. */
 #include "libos/fs/async.h"
 #include "libos/fs/lock.h"
-#include "libos/proc/thread.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
 
 #define FD_MOST (1 << 20) /* RLIMIT_NOFILE */
 #define FIRST_SLOTS 64

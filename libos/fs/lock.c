@@ -6,6 +6,7 @@
  * here answers EDEADLK.
  */
 #include "libos/fs/lock.h"
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 #define TO_THE_END INT64_MAX

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a name in the tree to an open file, and new names. */
+#include "libos/dev/dev.h"
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 /* A place in the tree that cannot be read: O_PATH. */
@@ -115,22 +117,51 @@ int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode
 	return 0;
 }
 
+/* Where a walk with WALK_CREATE ended. */
+static int make_there(struct walk *walk, uint32_t mode, uint64_t rdev, struct inode **inode)
+{
+	int err;
+
+	if (walk->file || walk->dentry->inode)
+		err = -EEXIST;
+	else if (walk->slash && !S_ISDIR(mode))
+		err = -ENOENT;
+	else
+		err = vfs_create(walk->dentry, mode, rdev, inode);
+	if (!err)
+		inode_get(*inode);
+	walk_done(walk);
+	return err;
+}
+
 int vfs_mknod_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev, struct inode **inode)
 {
 	struct walk walk;
-	int r = path_at(dirfd, path, WALK_CREATE, &walk);
-	if (r)
-		return r;
-	if (walk.file || walk.dentry->inode)
-		r = -EEXIST;
-	else if (walk.slash && !S_ISDIR(mode))
-		r = -ENOENT;
-	else
-		r = vfs_create(walk.dentry, mode, rdev, inode);
-	if (!r)
+	int err = path_at(dirfd, path, WALK_CREATE, &walk);
+
+	return err ? err : make_there(&walk, mode, rdev, inode);
+}
+
+int vfs_make(struct dentry *start, const char *path, uint32_t mode, struct inode **inode)
+{
+	struct walk walk;
+	int err = path_walk(start, path, strlen(path), WALK_CREATE, &walk);
+
+	return err ? err : make_there(&walk, mode, 0, inode);
+}
+
+int vfs_find(struct dentry *start, const char *path, struct inode **inode)
+{
+	struct walk walk;
+	int err = path_walk(start, path, strlen(path), WALK_FOLLOW, &walk);
+
+	if (err)
+		return err;
+	*inode = walk.dentry ? walk.dentry->inode : NULL;
+	if (*inode)
 		inode_get(*inode);
 	walk_done(&walk);
-	return r;
+	return *inode ? 0 : -ENOENT;
 }
 
 /* ---- open(2) ---- */

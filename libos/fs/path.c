@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a path to a name in the tree (path_resolution(7)). */
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 #define PATH_FEW 256 /* bytes of a path of the program that go to the stack */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pipes and FIFOs (pipe(7)): 64 KiB, or what F_SETPIPE_SZ says; writes of up to 4096 bytes are not torn apart. */
-#include "libos/proc/proc.h"
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
 
 #define FIRST_PAGES 16u
 #define SIZE_MOST (1u << 31)

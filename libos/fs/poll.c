@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* poll and select: wait until one of some files is ready. */
-#include "libos/proc/proc.h"
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
 
 #define FEW 8
 #define MOST_FILES (1u << 20)

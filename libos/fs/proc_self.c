@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What /proc says of the process, its threads and its descriptors (proc(5)). */
+#include "libos/fs/procfs.h"
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
-#include "libos/fs/procfs.h"
 
 /* ---- numbers ---- */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What /proc and /sys say of the machine. */
-#include "libos/proc/proc.h"
 #include "libos/fs/procfs.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
 
 #include <cpuid.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /proc and /sys as file systems: names are looked up anew each time, contents are written when reading starts. */
 #include "libos/fs/procfs.h"
+#include "libos/mm/mm.h"
 
 struct place { /* what an inode stands for */
 	const struct node *node;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Regular files: pages in RAM over what the image has. A page is copied from the image when it is written for the first time. */
-#include "libos/mm/mm.h"
-#include "libos/mm/page.h"
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 #define PAGE 4096ull

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signals as files: signalfd(2). */
-#include "libos/proc/proc.h"
 #include "libos/fs/vfs.h"
+#include "libos/proc/proc.h"
 
 static uint64_t mask_of(const struct file *file)
 {

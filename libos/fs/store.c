@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pages of a file in RAM, by index. Sparse: what was never written takes no memory. */
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
 
 #define FAN_BITS 9
 #define FAN (1u << FAN_BITS)

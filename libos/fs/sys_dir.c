@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names made, removed and moved. */
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 static long make_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading and writing open files of any kind. */
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
 
 #define MOST_AT_ONCE 0x7ffff000ul /* as Linux limits one call */
 #define FEW_VECTORS 8

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Timers as files: timerfd_create(2). A periodic one fires once, and counts the periods when it is read. */
-#include "libos/proc/proc.h"
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
 
 struct timer_file {
 	struct timer timer;

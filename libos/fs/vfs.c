@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inodes: what a file is, apart from its names. And how the tree begins. */
+#include "libos/dev/dev.h"
 #include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
 
 #include "libos/proc/proc.h"
 

@@ -9,63 +9,10 @@
 #ifndef LV_LIBOS_VFS_H
 #define LV_LIBOS_VFS_H
 
-#include "libos/fs/file.h"
-#include "libos/core/libos.h"
-#include "libos/core/linux.h"
+#include "libos/fs/fs.h"
+#include "libos/fs/linux_fs.h"
 
 struct erofs_inode;
-
-struct fs { /* one kind of file system, one st_dev */
-	const char *name;  /* as in /proc/mounts */
-	uint64_t dev;
-	uint32_t magic;    /* statfs.f_type */
-	bool remembered;   /* look-ups are kept (not in /proc, where names come and go) */
-	bool read_only;    /* no names can be made or removed */
-};
-
-struct vfs_entry { /* a name in a backing */
-	const char *name;
-	size_t len;
-	uint64_t ino;
-	uint8_t type; /* LINUX_DT_* */
-};
-
-struct inode_ops { /* NULL members: what the RAM layer does */
-	int (*lookup)(struct inode *dir, const char *name, size_t len, struct inode **found); /* 0 and a reference, or -ENOENT ... */
-	int (*list)(struct inode *dir, uint64_t *cursor, struct vfs_entry *entry); /* 1, 0 at the end, -errno; without . and .. */
-	int64_t (*readlink)(struct inode *link, char *buffer, size_t size); /* length */
-	struct dentry *(*follow)(struct inode *link, struct file **file); /* a link to an open thing: its dentry, else *file; both get */
-	int (*open)(struct inode *inode, struct file *file); /* sets ops and private of the file */
-	void (*free)(struct inode *inode);
-};
-
-/* Pages by index: the first few directly, the others in a tree of 512-way nodes. Holes are NULL. */
-#define STORE_DIRECT 4
-struct page_store {
-	void *direct[STORE_DIRECT];
-	void **root;
-	unsigned height;
-	uint64_t count; /* pages present */
-};
-
-struct inode {
-	struct inode *hash_next; /* image inodes by nid */
-	const struct fs *fs;
-	const struct inode_ops *ops; /* NULL: all in RAM */
-	uint32_t refs;
-	uint32_t mode, uid, gid, nlink;
-	uint32_t seals;
-	bool dirty; /* attributes or data differ from the backing: must be kept */
-	uint64_t rdev, ino, size;
-	uint64_t atime, mtime, ctime; /* ns since the epoch */
-	uint64_t btime; /* of birth; 0: the image does not tell */
-	struct page_store pages;      /* regular files */
-	const struct erofs_inode *lower; /* data under the pages, or NULL */
-	uint64_t lower_size;          /* how much of it still counts */
-	char *target;                 /* of a symbolic link in RAM; of a file without a name: what /proc calls it */
-	bool linkable;                /* without a name, but may be given one (O_TMPFILE) */
-	void *private;                /* device, pipe of a FIFO, bound socket ... */
-};
 
 struct dentry {
 	struct dentry *hash_next;
@@ -81,23 +28,6 @@ struct dentry {
 	char *name;  /* terminated; inline_name, or allocated after a rename */
 	char inline_name[];
 };
-
-/* ---- vfs.c: inodes ---- */
-void vfs_init(void);
-struct inode *inode_new(const struct fs *fs, uint32_t mode); /* refs 1, nlink 1, this moment, the user of the moment; NULL: no memory */
-void inode_get(struct inode *inode);
-void inode_put(struct inode *inode);
-#define TOUCH_ATIME 1
-#define TOUCH_MTIME 2
-#define TOUCH_CTIME 4
-void inode_touch(struct inode *inode, int what);
-void inode_stat(const struct inode *inode, struct stat *st);
-int inode_permission(const struct inode *inode, int mask); /* LINUX_R_OK ...: 0 or -EACCES */
-int inode_permission_real(const struct inode *inode, int mask); /* the same for the real user and group: access(2) */
-bool inode_is_own(const struct inode *inode); /* may the program change the attributes of the file? */
-void inode_drop_set_id(struct inode *inode);  /* the data changes: a program that was set-id is another one now */
-int file_stat(struct file *file, struct stat *st);
-extern const struct fs root_fs, memory_fs; /* the image with RAM over it; memfd */
 
 /* ---- erofs_fs.c: the image as a backing ---- */
 struct inode *image_root(void); /* the root directory of the image, or an empty one when there is no (valid) image */
@@ -133,17 +63,14 @@ struct walk {
 int path_walk(struct dentry *start, const char *path, size_t len, unsigned flags, struct walk *walk);
 int path_at(int dirfd, const char *path, unsigned flags, struct walk *walk); /* path in the program's memory */
 void walk_done(struct walk *walk);
-struct dentry *path_root(void); /* borrowed */
-struct dentry *path_cwd(void);
 void path_set_cwd(struct dentry *dentry);  /* get */
 void path_set_root(struct dentry *dentry);
-uint32_t path_umask(void);
 
 /* ---- open.c ---- */
 int vfs_open(struct dentry *dentry, uint32_t flags, struct file **file);
 int vfs_open_inode(struct inode *inode, struct dentry *dentry, uint32_t flags, struct file **file);
 int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode **inode); /* at an empty name; borrowed */
-/* Makes an inode of this type at a path of the program (bind of a Unix socket): 0 and a reference to it, or -errno. */
+/* Makes an inode of this type at a path of the program: 0 and a reference to it, or -errno. */
 int vfs_mknod_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev, struct inode **inode);
 
 /* ---- store.c ---- */
@@ -155,26 +82,15 @@ void store_cut(struct page_store *store, uint64_t from, uint64_t to);   /* frees
 extern const struct file_ops regular_ops;
 /* The longest run of bytes at offset that lie together: data NULL for a hole; len 0 at the end. */
 int inode_run(struct inode *inode, uint64_t offset, const uint8_t **data, size_t *len);
-/* Buffers as those of file_ops: bytes moved, or -errno (-EFAULT if it was the first byte's place that is missing). */
-int64_t inode_read(struct inode *inode, uint64_t offset, uaddr_t to, size_t n);
-int64_t inode_write(struct inode *inode, uint64_t offset, uaddr_t from, size_t n);
 int inode_truncate(struct inode *inode, uint64_t size);
 int inode_fallocate(struct inode *inode, int mode, uint64_t offset, uint64_t len);
 /* May the program make a file so big (RLIMIT_FSIZE)? 0, or -EFBIG after SIGXFSZ. */
 int file_size_allowed(uint64_t size);
-/* May a shared mapping have these rights (seals)? 0 or -EPERM. */
-int inode_check_shared_map(const struct inode *inode, uint32_t prot);
 int inode_seal(struct inode *inode, uint32_t add); /* F_ADD_SEALS: 0 or -errno */
 
 /* ---- dir.c ---- */
 extern const struct file_ops dir_ops;
 int dir_is_empty(struct dentry *dir); /* 1, 0 or -errno */
-
-/* ---- devfs.c ---- */
-/* Adds /dev/name (a string that stays); mode with S_IFCHR or S_IFBLK. 0 or -ENOMEM. */
-int devfs_register(const char *name, const struct file_ops *ops, uint32_t mode, void *private);
-struct inode *devfs_root(void);
-int devfs_open_node(struct inode *inode, struct file *file);
 
 /* ---- procfs.c ---- */
 struct inode *procfs_root(void);

@@ -4,7 +4,7 @@
  * for fresh memory that is never touched costs nothing: so every fault brings in a whole neighbourhood, and mappings
  * get the entries that they will need when they are made.
  */
-#include "libos/mm/page.h"
+#include "libos/mm/mm.h"
 #include "libos/mm/pagetable.h"
 #include "libos/mm/space.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RLIMIT_AS and RLIMIT_DATA. Programs that set them are few: what is there is counted when it is asked for. */
 #include "libos/mm/space.h"
-#include "libos/proc/thread.h"
+#include "libos/proc/proc.h"
 
 #include <linux/resource.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operations on the address space: each changes the regions first, then the entries, and flushes the TLB once if it must. */
-#include "libos/fs/vfs.h"
-#include "libos/mm/page.h"
+#include "libos/fs/fs.h"
+#include "libos/fs/linux_fs.h"
+#include "libos/mm/mm.h"
 #include "libos/mm/pagetable.h"
 #include "libos/mm/space.h"
 
@@ -407,6 +408,16 @@ int mm_drop(uint64_t start, uint64_t end)
 		vma->faulted = 0;
 	}
 	return r ? r : hole ? -ENOMEM : 0;
+}
+
+uint64_t mm_top(void)
+{
+	return space.top;
+}
+
+void mm_set_top(uint64_t top)
+{
+	space.top = top;
 }
 
 void mm_set_brk(uint64_t start)

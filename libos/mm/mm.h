@@ -1,12 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The program's address space: regions, page tables, the fault handler. */
+/* Memory: physical pages and small objects for all of libos, the program's address space, stacks. */
 #ifndef LV_LIBOS_MM_H
 #define LV_LIBOS_MM_H
 
 #include "libos/core/libos.h"
 
 struct file;
+struct inode;
 
+/* ---- page.c: physical pages, by their identity-mapped address ---- */
+/* 2^order pages, aligned to their size, order <= 9; NULL when RAM is used up (after asking the monitor for more). */
+void *page_alloc(unsigned order);       /* contents undefined */
+void *page_alloc_zeroed(unsigned order);
+void page_free(void *page, unsigned order);
+uint64_t page_free_bytes(void);         /* of ram_limit, not yet given out */
+uint64_t page_total_bytes(void);
+bool page_release_idle(void); /* hands much free memory back to the host; true if it did */
+
+/* count pages (1 to 512), aligned to the next power of two; contents undefined; NULL: none. */
+void *page_alloc_run(uint64_t count);
+void *page_alloc_run_zeroed(uint64_t count);
+void *page_alloc_run_soon(uint64_t count); /* zeroed, and present at the host, because all of it will be written soon */
+/* Frees count pages, however they were allocated. */
+void page_free_run(void *page, uint64_t count);
+/*
+ * Copies whole pages of the image to pages that were allocated; from NULL: they will be written soon. Where it is many,
+ * the monitor does it in one exit, since reading or writing each page here for the first time is a trip to the host.
+ */
+void page_fetch(void *to, const void *from, uint64_t count);
+/* Tells the host which free memory it may take back, now; true if there was any. Takes at least one VM exit then. */
+bool page_release(void);
+
+/* ---- slab.c: small objects; kmalloc of more than 2 KiB takes whole pages ---- */
+void *kmalloc(size_t size); /* NULL when out of memory; 16-byte aligned */
+void *kzalloc(size_t size);
+void *krealloc(void *p, size_t size);
+void kfree(void *p); /* NULL is allowed */
+char *kstrdup(const char *s);
+
+/* ---- the program's address space: map.c, vma.c, fault.c ---- */
 struct vma { /* a region; sorted by start, never overlapping */
 	uint64_t start, end;
 	uint32_t prot;  /* PROT_* */
@@ -34,29 +66,32 @@ struct vma *mm_next(struct vma *vma);
  * SIGSEGV (SEGV_MAPERR, SEGV_ACCERR), or -BUS_ADRERR for SIGBUS (past the end of a mapped file), or -ENOMEM (kill).
  */
 int mm_fault(uint64_t addr, uint64_t error);
+/* The file was cut: pages of it at offsets >= from are about to be freed and must leave the address space (SIGBUS from now on). */
+void mm_file_cut(struct inode *inode, uint64_t from);
 /* The system call at rip (just behind its instruction) trapped once more; replaces it by a jump when it is hot. */
 void mm_syscall_trapped(uint64_t rip, uint64_t nr);
 /* A program that was interrupted on its way from a patched call to libos goes on at the call. */
-struct regs;
 void patch_rewind(struct regs *regs);
 void tlb_flush(void);
+
+/* ---- where the loader puts things ---- */
+#define SPACE_TOP LV_STACK_TOP
+#define SPACE_PIE 0x2fc0000000ull      /* position-independent programs: in the same GiB, the heap above them */
+#define SPACE_TOP_FIXED 0x40000000ull  /* for programs linked at low addresses: in their own GiB */
+#define STACK_SIZE (8ull << 20)
+uint64_t mm_top(void);            /* where stack, libraries and mappings of this program start, downwards */
+void mm_set_top(uint64_t top);
+/* May the program have anything in the range? */
+bool space_allows(uint64_t start, uint64_t end);
+/* A free range, highest first, aligned; 0: none. */
+uint64_t space_find(uint64_t len, uint64_t align);
+/* The program's page at va, to be written by libos: its identity address, or NULL. The page is its own afterwards. */
+void *vma_own_page(uint64_t va);
+
+/* ---- kstack.c ---- */
 /* The top of a stack for libos' work for one thread, with a hole below; 0: out of memory. Free only when nobody runs on it. */
 #define KSTACK_SIZE 16384u
 uint64_t kstack_new(void);
 void kstack_free(uint64_t top);
-/* The file was cut: pages of it at offsets >= from are about to be freed and must leave the address space (SIGBUS from now on). */
-struct inode;
-void mm_file_cut(struct inode *inode, uint64_t from);
-
-/* exec.c: loads the program that the device page names, builds its stack; *entry and *stack are for the first return to level 3. Panics never: -errno and a text. */
-const char *exec_path(void); /* the program's absolute path, for /proc/self/exe */
-struct exec_layout { /* addresses in the program, as Linux tells them in /proc/self/stat */
-	uint64_t code_start, code_end, data_start, data_end;
-	uint64_t stack; /* at its first instruction */
-	/* The strings of argv and envp, end to end; programs write their titles over them. */
-	uint64_t args_start, args_end, env_start, env_end;
-};
-const struct exec_layout *exec_layout(void);
-int exec_load(uint64_t *entry, uint64_t *stack, const char **why);
 
 #endif

@@ -7,7 +7,7 @@
  * There are two pools. The first LV_RAM_SMALL bytes are backed by the host page by page: small programs live there.
  * The rest is backed by 2 MiB pages: what wants whole ones takes them there first, everybody else when the first is full.
  */
-#include "libos/mm/page.h"
+#include "libos/mm/mm.h"
 
 #define BLOCK_SHIFT 21
 #define BLOCK_SIZE (1ull << BLOCK_SHIFT)

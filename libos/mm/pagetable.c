@@ -5,7 +5,7 @@
  */
 #include "libos/mm/pagetable.h"
 
-#include "libos/mm/page.h"
+#include "libos/mm/mm.h"
 
 #include <linux/mman.h>
 

@@ -3,7 +3,7 @@
  * Small objects. Each touched page costs an idle VM 4 KiB, so classes share pages: a page is cut into quarters, and
  * each quarter holds objects of one class. The page's header says what lies in it, hence kfree needs no size.
  */
-#include "libos/mm/page.h"
+#include "libos/mm/mm.h"
 
 #define QUARTERS 4
 #define QUARTER 1024u

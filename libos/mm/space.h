@@ -3,7 +3,7 @@
 #ifndef LV_LIBOS_SPACE_H
 #define LV_LIBOS_SPACE_H
 
-#include "libos/fs/file.h"
+#include "libos/fs/fs.h"
 #include "libos/mm/mm.h"
 
 #include <asm/errno.h>
@@ -12,10 +12,6 @@
 
 #define SPACE_LOW 0x10000ull           /* nothing below: null pointers trap */
 #define SPACE_END 0x7ffffffff000ull
-#define SPACE_TOP LV_STACK_TOP         /* where stack, libraries and mappings start, downwards */
-#define SPACE_PIE 0x2fc0000000ull      /* position-independent programs: in the same GiB, the heap above them */
-#define SPACE_TOP_FIXED 0x40000000ull  /* for programs linked at low addresses: in their own GiB */
-#define STACK_SIZE (8ull << 20)
 #define SPACE_FIND_LOW (64ull << 20)   /* below, the program has only what it asks for */
 #define CHUNK (64ull << 10)
 
@@ -39,10 +35,6 @@ void vma_remove(int index);
 /* Joins the region at index with its neighbours where they are alike; the one that is left there now. */
 struct vma *vma_join(int index);
 bool vma_free_range(uint64_t start, uint64_t end); /* no region in it, but for those that yield */
-/* May the program have anything in the range? */
-bool space_allows(uint64_t start, uint64_t end);
-/* A free range, highest first, aligned; 0: none. */
-uint64_t space_find(uint64_t len, uint64_t align);
 /* A free page of the program's space no further away from addr than this; 0: none. */
 uint64_t space_find_near(uint64_t addr, uint64_t distance);
 
@@ -51,8 +43,6 @@ uint64_t space_find_near(uint64_t addr, uint64_t distance);
 void vma_populate_first(struct vma *vma, uint64_t start, uint64_t end);
 /* All of the range now, as MAP_POPULATE asks. */
 void vma_populate(struct vma *vma, uint64_t start, uint64_t end);
-/* The program's page at va, to be written by libos: its identity address, or NULL. The page is its own afterwards. */
-void *vma_own_page(uint64_t va);
 
 /* ---- mm.c ---- */
 int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flags, uint64_t new_addr);

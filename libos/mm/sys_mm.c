@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The system calls of memory: checks of arguments as Linux makes them; the work is done in mm.c. */
-#include "libos/fs/vfs.h"
+#include "libos/fs/fs.h"
+#include "libos/fs/linux_fs.h"
 #include "libos/mm/pagetable.h"
 #include "libos/mm/space.h"
 

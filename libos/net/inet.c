@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What TCP, UDP and raw sockets share. */
+#include "libos/mm/mm.h"
 #include "libos/net/inet.h"
 #include "libos/net/net.h"
 

@@ -3,7 +3,7 @@
 #ifndef LV_LIBOS_LINUX_NET_H
 #define LV_LIBOS_LINUX_NET_H
 
-#include "libos/core/linux.h"
+#include "libos/fs/linux_fs.h"
 
 #include <asm/socket.h>  /* SOL_SOCKET, SO_... */
 #include <asm/sockios.h>

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Brings the stack up, polls it, and gives lwIP what it asks of a system: time, randomness, memory, sums. */
-#include "libos/fs/file.h"
 #include "libos/core/libos.h"
+#include "libos/dev/dev.h"
+#include "libos/fs/fs.h"
+#include "libos/mm/mm.h"
 #include "libos/net/hooks.h"
 #include "libos/net/net.h"
-#include "libos/proc/thread.h"
 #include "libos/net/net_config.h"
+#include "libos/proc/proc.h"
 
 #include <asm/errno.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Addresses of the VM: static from the device page, or by DHCP. */
-#include "libos/net/net_config.h"
-#include "libos/fs/file.h"
 #include "libos/core/libos.h"
+#include "libos/fs/fs.h"
 #include "libos/net/net.h"
+#include "libos/net/net_config.h"
 #include "libos/net/text_file.h"
 
 #include "lwip/dhcp.h"

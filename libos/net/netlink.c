@@ -3,6 +3,7 @@
  * The little of NETLINK_ROUTE that C libraries use to list interfaces and addresses (getifaddrs, getaddrinfo): dumps
  * of links and addresses. Everything else is answered with EOPNOTSUPP.
  */
+#include "libos/mm/mm.h"
 #include "libos/net/ifconf.h"
 #include "libos/net/inet.h"
 #include "libos/net/net.h"

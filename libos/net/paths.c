@@ -1,42 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the network keeps in the file tree: Unix sockets bound to paths (the inode points at the socket), small files. */
-#include "libos/net/unix.h"
+#include "libos/fs/fs.h"
+#include "libos/fs/linux_fs.h"
 #include "libos/net/text_file.h"
-#include "libos/fs/vfs.h"
+#include "libos/net/unix.h"
 
 int unix_path_make(const char *path, struct unix_socket *u, struct inode **inode)
 {
-	struct walk walk;
-	int result = path_walk(path_cwd(), path, strlen(path), WALK_CREATE, &walk);
-	if (result < 0)
-		return result;
-	if (walk.file || walk.dentry->inode)
-		result = -EADDRINUSE;
-	else
-		result = vfs_create(walk.dentry, S_IFSOCK | (0777 & ~path_umask()), 0, inode);
-	if (result == 0) {
-		inode_get(*inode);
-		(*inode)->private = u;
-	}
-	walk_done(&walk);
-	return result;
+	int err = vfs_make(path_cwd(), path, S_IFSOCK | (0777 & ~path_umask()), inode);
+
+	if (err)
+		return err == -EEXIST ? -EADDRINUSE : err;
+	(*inode)->private = u;
+	return 0;
 }
 
 int unix_path_find(const char *path, struct unix_socket **found)
 {
-	struct walk walk;
-	int result = path_walk(path_cwd(), path, strlen(path), WALK_FOLLOW, &walk);
-	if (result < 0)
-		return result;
-	struct inode *inode = walk.dentry ? walk.dentry->inode : NULL;
-	if (!inode)
-		result = -ENOENT;
-	else if (!S_ISSOCK(inode->mode) || !inode->private)
-		result = -ECONNREFUSED;
-	else
+	struct inode *inode;
+	int err = vfs_find(path_cwd(), path, &inode);
+
+	if (err)
+		return err;
+	err = inode_permission(inode, LINUX_W_OK);
+	if (!err && (!S_ISSOCK(inode->mode) || !inode->private))
+		err = -ECONNREFUSED;
+	if (!err)
 		*found = inode->private;
-	walk_done(&walk);
-	return result;
+	inode_put(inode);
+	return err;
 }
 
 void unix_path_forget(struct inode *inode)
@@ -47,17 +39,13 @@ void unix_path_forget(struct inode *inode)
 
 int text_file_make(const char *path, const char *text, size_t n)
 {
-	struct walk walk;
 	struct inode *inode;
-	int result = path_walk(path_root(), path, strlen(path), WALK_CREATE, &walk);
-	if (result < 0)
-		return result;
-	if (walk.file || walk.dentry->inode)
-		result = -EEXIST;
-	else
-		result = vfs_create(walk.dentry, S_IFREG | 0644, 0, &inode);
-	if (result == 0 && inode_write(inode, 0, (uaddr_t)text, n) < 0)
-		result = -ENOSPC;
-	walk_done(&walk);
-	return result;
+	int err = vfs_make(path_root(), path, S_IFREG | 0644, &inode);
+
+	if (err)
+		return err;
+	if (inode_write(inode, 0, (uaddr_t)text, n) < 0)
+		err = -ENOSPC;
+	inode_put(inode);
+	return err;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Raw sockets, and the unprivileged ICMP sockets that ping(8) uses. */
+#include "libos/mm/mm.h"
 #include "libos/net/inet.h"
 #include "libos/net/net.h"
 

@@ -4,6 +4,8 @@
  * small; their number grows up to the ring's size when frames come in bursts. Where frames may be as large as 64 KiB
  * and span buffers, the buffers are large: what no frame was written to is memory that the host never gave.
  */
+#include "libos/dev/dev.h"
+#include "libos/mm/mm.h"
 #include "libos/net/virtio_net.h"
 
 #include "lwip/pbuf.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets as files: what is the same for every family. */
-#include "libos/net/socket.h"
+#include "libos/mm/mm.h"
 #include "libos/net/net.h"
-#include "libos/proc/thread.h"
+#include "libos/net/socket.h"
+#include "libos/proc/proc.h"
 
 #define SIGPIPE 13
 #define SI_USER 0

@@ -7,8 +7,8 @@
 #ifndef LV_NET_SOCKET_H
 #define LV_NET_SOCKET_H
 
-#include "libos/fs/file.h"
 #include "libos/core/libos.h"
+#include "libos/fs/fs.h"
 #include "libos/net/linux_net.h"
 
 struct socket;

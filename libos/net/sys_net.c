@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The system calls of sockets: descriptors and the program's memory are looked after here, the families do the rest. */
+#include "libos/mm/mm.h"
 #include "libos/net/socket.h"
-#include "libos/proc/thread.h"
+#include "libos/proc/proc.h"
 
 #define X(name) SYSCALL(name);
 #include "libos/net/syscalls.list"

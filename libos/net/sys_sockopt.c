@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* setsockopt and getsockopt; SOL_SOCKET is done here, the rest by the families. */
 #include "libos/net/socket.h"
-#include "libos/proc/thread.h"
+#include "libos/proc/proc.h"
 
 #define X(name) SYSCALL(name);
 #include "libos/net/syscalls.list"

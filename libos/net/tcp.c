@@ -3,6 +3,7 @@
  * TCP sockets on lwIP's callbacks. lwIP frees a pcb on its own when a connection has ended both ways, so a socket lets
  * go of its pcb at every such point: s->pcb is either NULL or valid.
  */
+#include "libos/mm/mm.h"
 #include "libos/net/inet.h"
 #include "libos/net/net.h"
 #include "libos/net/ports.h"

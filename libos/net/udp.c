@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* UDP sockets on lwIP's callbacks. */
+#include "libos/mm/mm.h"
 #include "libos/net/inet.h"
 #include "libos/net/net.h"
 #include "libos/net/ports.h"

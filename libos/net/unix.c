@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unix sockets: made, connected, ended. Two connected sockets point at each other; whoever closes clears both. */
+#include "libos/mm/mm.h"
 #include "libos/net/unix.h"
 
 static const struct proto unix_proto;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unix sockets: bytes, datagrams and descriptors on their way from one socket to another. */
+#include "libos/mm/mm.h"
 #include "libos/net/unix.h"
-#include "libos/proc/thread.h"
+#include "libos/proc/proc.h"
 
 #define MAX_FILES 253
 #define STREAM_PIECE 16384

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names of Unix sockets: paths, and abstract ones, which begin with a zero byte and live as long as their socket. */
-#include "libos/net/net.h"
 #include "libos/net/lwipopts.h"
+#include "libos/net/net.h"
 #include "libos/net/unix.h"
 
 #define PATH_AT offsetof(struct sockaddr_un, sun_path)

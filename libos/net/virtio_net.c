@@ -5,6 +5,8 @@
  * is rung when the scheduler runs out of work, or when half of the ring is full.
  */
 #include "libos/core/libos.h"
+#include "libos/dev/dev.h"
+#include "libos/mm/mm.h"
 #include "libos/net/net.h"
 #include "libos/net/tcp_segment.h"
 #include "libos/net/virtio_net.h"

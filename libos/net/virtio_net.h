@@ -4,6 +4,7 @@
 #define LV_NET_VIRTIO_NET_H
 
 #include "libos/core/libos.h"
+#include "libos/dev/dev.h"
 
 #include "lwip/pbuf.h"
 

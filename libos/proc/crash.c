@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The last words of a program: what happened, where, and how it got there, in the shared page for the monitor to keep. */
-#include "libos/fs/file.h"
 #include "libos/core/libos.h"
+#include "libos/fs/fs.h"
 #include "libos/mm/mm.h"
-#include "libos/proc/thread.h"
+#include "libos/proc/proc.h"
 
 #include <asm/signal.h>
 #include <linux/mman.h>

@@ -3,6 +3,7 @@
  * The user, the groups and the capabilities of the process (credentials(7), capabilities(7)). On Linux each thread has
  * its own; C libraries change those of all threads alike, so here they are the process'.
  */
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 #include <linux/prctl.h>

@@ -3,11 +3,10 @@
  * Loads the program as execve(2) does: segments, interpreter, scripts, and the stack with arguments, environment and
  * auxiliary vector (System V psABI for AMD64, section 3.4.1). The stack is written through libos' own view of it.
  */
-#include "libos/core/linux.h"
-#include "libos/mm/page.h"
-#include "libos/mm/space.h"
-#include "libos/proc/thread.h"
-#include "libos/fs/vfs.h"
+#include "libos/fs/linux_fs.h"
+#include "libos/fs/fs.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
 #include "parse/elf.h"
 
 #include <linux/auxvec.h>
@@ -223,7 +222,7 @@ static int place_main(struct program *program)
 		if (image->elf.high - image->elf.low > SPACE_TOP - SPACE_PIE - 2 * STACK_SIZE)
 			return fail(program, -ENOMEM, "too large");
 	} else if (image->elf.high < SPACE_TOP_FIXED - 4 * STACK_SIZE) {
-		space.top = SPACE_TOP_FIXED;
+		mm_set_top(SPACE_TOP_FIXED);
 	}
 	return load_image(program, image);
 }
@@ -261,7 +260,7 @@ static int stack_map(struct stack *stack, bool executable)
 	uint32_t prot = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
 	int64_t r;
 
-	stack->at = space.top - STACK_GAP;
+	stack->at = mm_top() - STACK_GAP;
 	r = mm_map(stack->at - STACK_SIZE, STACK_SIZE, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | MAP_NORESERVE,
 	           NULL, 0, "[stack]");
 	return r < 0 ? r : 0;

@@ -3,6 +3,7 @@
  * Timers that send signals: those of timer_create, and the three of setitimer with alarm. A timer of processor time is
  * one of real time that looks at the clock when it fires, and sets itself again for what is missing.
  */
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 #define FIRST_ID 1 /* 0 marks those of setitimer */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signals: which wait for whom, who takes them, and what they do when nobody handles them. */
+#include "libos/dev/dev.h"
+#include "libos/mm/mm.h"
+#include "libos/fs/linux_fs.h"
 #include "libos/proc/proc.h"
 
 #define HANDLER_DEFAULT 0ull

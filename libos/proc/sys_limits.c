@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Resource limits and use. Limits are kept for the program; those that bind are asked for with process_limit. */
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 #define UNLIMITED RLIM64_INFINITY

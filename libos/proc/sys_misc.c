@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who the program is: its names, its process, its switches (prctl). Its user is in credentials.c. */
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 #include <asm/prctl.h>
+#include <linux/utsname.h> /* struct new_utsname */
 #include <linux/prctl.h>
 #include <linux/sysinfo.h>
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Threads: made by clone, ended by exit. */
+#include "libos/dev/dev.h"
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 #include <linux/sched.h>

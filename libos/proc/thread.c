@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Threads of the program: made, found, ended. */
-#include "libos/core/core.h"
 #include "libos/core/libos.h"
 #include "libos/mm/mm.h"
-#include "libos/proc/thread.h"
+#include "libos/proc/proc.h"
 
 static struct thread main_thread;
 struct thread *current = &main_thread;

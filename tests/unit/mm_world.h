@@ -6,7 +6,7 @@
 #ifndef TESTS_UNIT_MM_WORLD_H
 #define TESTS_UNIT_MM_WORLD_H
 
-#include "libos/mm/page.h"
+#include "libos/mm/mm.h"
 #include "libos/mm/pagetable.h"
 #include "libos/mm/space.h"
 

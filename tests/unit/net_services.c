@@ -5,12 +5,14 @@
  */
 #include "tests/unit/net_services.h"
 
-#include "libos/fs/file.h"
 #include "libos/core/libos.h"
-#include "libos/core/linux.h"
+#include "libos/dev/dev.h"
+#include "libos/fs/fs.h"
+#include "libos/fs/linux_fs.h"
+#include "libos/mm/mm.h"
 #include "libos/net/text_file.h"
 #include "libos/net/unix.h"
-#include "libos/proc/thread.h"
+#include "libos/proc/proc.h"
 
 void *malloc(size_t size);
 void *calloc(size_t count, size_t size);

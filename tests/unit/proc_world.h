@@ -8,6 +8,8 @@
 
 #include <setjmp.h>
 
+#include "libos/dev/dev.h"
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 extern struct thread world_thread[3]; /* tid 1, 2 and 3; 1 is current */

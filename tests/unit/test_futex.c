@@ -5,6 +5,7 @@
 #include "proc_world.h"
 #include "user_faults.h"
 
+#include <asm/unistd_64.h>
 #include <linux/futex.h>
 
 #include <cmocka.h>

@@ -3,7 +3,7 @@
  * Reading code behind system calls (libos/core/patch_plan.c): single instructions, padding and look-alikes, any bytes; and
  * every SYSCALL of the C libraries, the dynamic linkers, Go's runtime and the base system, against objdump.
  */
-#include "libos/core/patch.h"
+#include "libos/mm/patch.h"
 
 #include <elf.h>
 #include <setjmp.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What becomes of the program's call sites and of the trampolines (libos/core/patch.c) when its address space changes. */
-#include "libos/core/patch.h"
-#include "libos/proc/thread.h"
+/* What becomes of the program's call sites and of the trampolines (libos/mm/patch.c) when its address space changes. */
+#include "libos/mm/patch.h"
 #include "tests/unit/mm_world.h"
 
 #define CODE 0x400000ull

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <linux/virtio_ring.h>
 
-#include "libos/core/core.h"
+#include "libos/dev/dev.h"
 
 #define SIZE 8
 

@@ -3,8 +3,8 @@
 #include "tests/unit/net_services.h"
 #include "tests/unit/user_faults.h"
 
-#include "libos/fs/file.h"
 #include "libos/core/libos.h"
+#include "libos/fs/fs.h"
 #include "libos/net/linux_net.h"
 #include "libos/net/net.h"
 

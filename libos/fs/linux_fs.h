@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's side of the x86-64 system-call ABI: structures and constants. Layouts come from the kernel's own UAPI
- * headers wherever those compile freestanding; what they lack or spoil is defined here. Never include a libc header
- * that defines the same structures (<sys/stat.h>, <poll.h>, <time.h> ...) beside this one.
+ * Files in the x86-64 system-call ABI: structures and constants. Layouts come from the kernel's own UAPI headers wherever those
+ * compile freestanding; what they lack or spoil is defined here. Never include a libc header that defines the same
+ * structures (<sys/stat.h>, <poll.h>, <time.h> ...) beside this one.
  */
-#ifndef LV_LIBOS_LINUX_H
-#define LV_LIBOS_LINUX_H
+#ifndef LV_LIBOS_LINUX_FS_H
+#define LV_LIBOS_LINUX_FS_H
 
 #include <assert.h>
 #include <stddef.h>
@@ -21,13 +21,9 @@
 #include <linux/limits.h>    /* PATH_MAX, NAME_MAX */
 #include <linux/memfd.h>     /* MFD_... */
 #include <linux/mman.h>      /* PROT_..., MAP_... */
-#include <linux/resource.h>  /* struct rlimit, rlimit64, rusage, RLIMIT_..., struct timeval */
 #include <linux/stat.h>      /* struct statx, STATX_... */
 #include <linux/time.h>      /* struct timespec, timeval, itimerspec, itimerval, CLOCK_... */
 #include <linux/uio.h>       /* struct iovec, UIO_MAXIOV */
-#include <linux/utsname.h>   /* struct new_utsname */
-
-/* ---- files (helper fs) ---- */
 
 #ifndef S_IFMT /* <linux/stat.h> leaves these to the C library where one was seen */
 #define S_IFMT 0170000
@@ -160,36 +156,11 @@ struct signalfd_siginfo_k {
 };
 static_assert(sizeof(struct signalfd_siginfo_k) == 128, "signalfd_siginfo layout");
 
-/* ioctl numbers; those of terminals are answered by the console */
-#define LINUX_TCGETS 0x5401
-#define LINUX_TCSETS 0x5402
-#define LINUX_TCSETSW 0x5403
-#define LINUX_TCSETSF 0x5404
-#define LINUX_TIOCGPGRP 0x540f
-#define LINUX_TIOCSPGRP 0x5410
-#define LINUX_TIOCGWINSZ 0x5413
-#define LINUX_TIOCSWINSZ 0x5414
+/* ioctl numbers that all files know */
 #define LINUX_FIONREAD 0x541b
 #define LINUX_FIONBIO 0x5421
 #define LINUX_FIONCLEX 0x5450
 #define LINUX_FIOCLEX 0x5451
 #define LINUX_FIOASYNC 0x5452
-#define LINUX_BLKGETSIZE 0x1260
-#define LINUX_BLKSSZGET 0x1268
-#define LINUX_BLKGETSIZE64 0x80081272
-
-struct linux_termios { /* TCGETS */
-	uint32_t iflag, oflag, cflag, lflag;
-	uint8_t line, cc[19];
-};
-struct linux_winsize {
-	uint16_t rows, columns, xpixel, ypixel;
-};
-
-/* ---- memory (helper mm) ---- */
-
-/* ---- network (helper net) ---- */
-
-/* ---- processes, signals, time (helper proc) ---- */
 
 #endif

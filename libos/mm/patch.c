@@ -10,11 +10,10 @@
  * whoever wants the place gets it (patches_yield), and the sites become what they were. A trampoline changes nothing but
  * RCX, which a SYSCALL destroys, too, and does what may be done twice: a program that is interrupted inside of one goes on at the site again (patch_rewind).
  */
-#include "libos/core/core.h"
-#include "libos/proc/thread.h"
-#include "libos/core/patch.h"
-#include "libos/mm/page.h"
+#include "libos/core/libos.h"
+#include "libos/mm/mm.h"
 #include "libos/mm/pagetable.h"
+#include "libos/mm/patch.h"
 #include "libos/mm/space.h"
 
 #define HOT 4     /* traps of a site before it is patched */

@@ -4,7 +4,7 @@
  * certain; so from there on code can be read forwards, as the processor would (Intel SDM volume 2, chapter 2 and
  * appendix A; 64-bit mode). What is not in the tables below ends the reading.
  */
-#include "libos/core/patch.h"
+#include "libos/mm/patch.h"
 
 #define LONGEST 15 /* bytes of an instruction */
 

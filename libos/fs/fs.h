@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files, for the other rooms. An open file is what a descriptor refers to: files, directories, pipes, sockets, event and timer descriptors
+ * are all one of these. An inode is a thing that has or had a name; what a directory remembers of names is vfs.h, for fs/ alone.
+ */
+#ifndef LV_LIBOS_FS_H
+#define LV_LIBOS_FS_H
+
+#include "libos/core/libos.h"
+
+struct stat;  /* the kernel's struct stat of x86-64, see linux_fs.h */
+struct inode;
+struct dentry;
+struct epoll_item;
+struct async;
+struct vma;
+struct iovec;
+
+struct file {
+	const struct file_ops *ops;
+	int refs;
+	uint32_t flags; /* O_RDWR, O_APPEND, O_NONBLOCK ...: the status flags of open(2) */
+	int64_t position;
+	struct inode *inode; /* of files that have a name; else NULL */
+	struct dentry *dentry; /* where it was opened; NULL: it has no name */
+	struct epoll_item *watchers; /* epoll's interests in this file */
+	struct async *async;         /* who gets signals of it; NULL: nobody asked */
+	void *private;
+};
+
+/* A NULL operation answers what Linux answers for such a file (EINVAL, ESPIPE, ENOTTY ...). 
+   Reads and writes take addresses of buffers, which belong to the program or to libos (user.h: buffer_get, buffer_put). */
+struct file_ops {
+	const char *kind; /* for /proc/self/fd: "pipe", "socket", "eventfd" ... */
+	int64_t (*read)(struct file *file, uaddr_t to, size_t n, int64_t *position);
+	int64_t (*write)(struct file *file, uaddr_t from, size_t n, int64_t *position);
+	/* The whole vector in one step, for files to which its pieces are not the same as the whole (sockets); NULL: read and
+	   write are called for each piece. The vector was copied from the program. */
+	int64_t (*readv)(struct file *file, const struct iovec *vector, int count);
+	int64_t (*writev)(struct file *file, const struct iovec *vector, int count);
+	/* Ready events now; *queue is set to what is woken when they change (NULL: they never do). */
+	uint32_t (*poll)(struct file *file, struct waitq **queue);
+	int64_t (*seek)(struct file *file, int64_t offset, int whence);
+	long (*ioctl)(struct file *file, unsigned request, unsigned long arg);
+	int (*stat)(struct file *file, struct stat *st);
+	int64_t (*readdir)(struct file *file, uaddr_t to, size_t n); /* getdents64 records */
+	int (*truncate)(struct file *file, uint64_t size);
+	int (*sync)(struct file *file); /* fsync; NULL: there is nothing to do */
+	/* The page of the file at offset, for mmap: its physical (identity) address, or 0 if it has none there (past the end);
+	   may be in the read-only image (then a private mapping copies it at its first write). */
+	uint64_t (*map_page)(struct file *file, uint64_t offset, bool for_write);
+	/* The same without making a page that is not there yet, only of those in RAM; 0: none. NULL: never asked. */
+	uint64_t (*present_page)(struct file *file, uint64_t offset);
+	void (*release)(struct file *file); /* the last reference went away */
+};
+
+struct file *file_new(const struct file_ops *ops, uint32_t flags, void *private); /* refs = 1; NULL: out of memory */
+void file_get(struct file *file);
+void file_put(struct file *file);
+
+/* The table of the process. */
+struct file *fd_get(int fd); /* borrowed, NULL: not open. Take a reference before waiting. */
+int fd_install(struct file *file, int lowest, bool cloexec); /* takes the reference; -EMFILE: it was put */
+int fd_close(int fd);
+
+/* The path of a file that has a name, else "kind:"; in buffer. */
+const char *file_path(const struct file *file, char *buffer, size_t size);
+
+void vfs_init(void); /* the image and the RAM layer over it, /dev, /proc */
+
+/* Kernel-side access, used by the loader: whole path look-up from the root, following links. */
+int file_open_kernel(const char *path, struct file **file); /* 0 or -errno */
+
+struct fs { /* one kind of file system, one st_dev */
+	const char *name;  /* as in /proc/mounts */
+	uint64_t dev;
+	uint32_t magic;    /* statfs.f_type */
+	bool remembered;   /* look-ups are kept (not in /proc, where names come and go) */
+	bool read_only;    /* no names can be made or removed */
+};
+
+struct vfs_entry { /* a name in a backing */
+	const char *name;
+	size_t len;
+	uint64_t ino;
+	uint8_t type; /* LINUX_DT_* */
+};
+
+struct inode_ops { /* NULL members: what the RAM layer does */
+	int (*lookup)(struct inode *dir, const char *name, size_t len, struct inode **found); /* 0 and a reference, or -ENOENT ... */
+	int (*list)(struct inode *dir, uint64_t *cursor, struct vfs_entry *entry); /* 1, 0 at the end, -errno; without . and .. */
+	int64_t (*readlink)(struct inode *link, char *buffer, size_t size); /* length */
+	struct dentry *(*follow)(struct inode *link, struct file **file); /* a link to an open thing: its dentry, else *file; both get */
+	int (*open)(struct inode *inode, struct file *file); /* sets ops and private of the file */
+	void (*free)(struct inode *inode);
+};
+
+/* Pages by index: the first few directly, the others in a tree of 512-way nodes. Holes are NULL. */
+#define STORE_DIRECT 4
+struct page_store {
+	void *direct[STORE_DIRECT];
+	void **root;
+	unsigned height;
+	uint64_t count; /* pages present */
+};
+
+struct inode {
+	struct inode *hash_next; /* image inodes by nid */
+	const struct fs *fs;
+	const struct inode_ops *ops; /* NULL: all in RAM */
+	uint32_t refs;
+	uint32_t mode, uid, gid, nlink;
+	uint32_t seals;
+	bool dirty; /* attributes or data differ from the backing: must be kept */
+	uint64_t rdev, ino, size;
+	uint64_t atime, mtime, ctime; /* ns since the epoch */
+	uint64_t btime; /* of birth; 0: the image does not tell */
+	struct page_store pages;      /* regular files */
+	const struct erofs_inode *lower; /* data under the pages, or NULL */
+	uint64_t lower_size;          /* how much of it still counts */
+	char *target;                 /* of a symbolic link in RAM; of a file without a name: what /proc calls it */
+	bool linkable;                /* without a name, but may be given one (O_TMPFILE) */
+	void *private;                /* device, pipe of a FIFO, bound socket ... */
+};
+
+/* ---- vfs.c: inodes ---- */
+struct inode *inode_new(const struct fs *fs, uint32_t mode); /* refs 1, nlink 1, this moment, the user of the moment; NULL: no memory */
+void inode_get(struct inode *inode);
+void inode_put(struct inode *inode);
+#define TOUCH_ATIME 1
+#define TOUCH_MTIME 2
+#define TOUCH_CTIME 4
+void inode_touch(struct inode *inode, int what);
+void inode_stat(const struct inode *inode, struct stat *st);
+int inode_permission(const struct inode *inode, int mask); /* LINUX_R_OK ...: 0 or -EACCES */
+int inode_permission_real(const struct inode *inode, int mask); /* the same for the real user and group: access(2) */
+bool inode_is_own(const struct inode *inode); /* may the program change the attributes of the file? */
+void inode_drop_set_id(struct inode *inode);  /* the data changes: a program that was set-id is another one now */
+int file_stat(struct file *file, struct stat *st);
+extern const struct fs root_fs, memory_fs; /* the image with RAM over it; memfd */
+
+/* ---- path.c ---- */
+struct dentry *path_root(void); /* borrowed */
+struct dentry *path_cwd(void);
+uint32_t path_umask(void);
+
+/* ---- open.c ---- */
+/* A new thing of this type where the path, of libos' own memory, leads from start; 0 and a reference, -EEXIST if there is one. */
+int vfs_make(struct dentry *start, const char *path, uint32_t mode, struct inode **inode);
+/* What is there, links followed: 0 and a reference, or -ENOENT ... */
+int vfs_find(struct dentry *start, const char *path, struct inode **inode);
+
+/* ---- regular.c: files with contents ---- */
+/* May a shared mapping have these rights (seals)? 0 or -EPERM. */
+int inode_check_shared_map(const struct inode *inode, uint32_t prot);
+/* Buffers as those of file_ops: bytes moved, or -errno (-EFAULT if it was the first byte's place that is missing). */
+int64_t inode_read(struct inode *inode, uint64_t offset, uaddr_t to, size_t n);
+int64_t inode_write(struct inode *inode, uint64_t offset, uaddr_t from, size_t n);
+
+#endif
