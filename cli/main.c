@@ -2,9 +2,9 @@
 /* lightvm: runs programs as virtual machines and looks after them. Each verb is a line in this table. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/standard.h"
 #include "cli/all_verbs.h"
@@ -28,9 +28,7 @@ int main(int argc, char **argv)
 {
 	standard_hold();
 	on_out_of_memory = end_out_of_memory;
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	struct context context = { .start_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec };
+	struct context context = { .start_ns = clock_now() };
 	const char *level = getenv("LIGHTVM_LOG");
 	if (level && log_level_parse(level, &log_level))
 		log_warn("LIGHTVM_LOG=%s is none of error, warn, info, debug", level);

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/number.h"
 #include "cli/all_verbs.h"
 #include "cli/describe.h"
@@ -305,13 +305,12 @@ static void put_cells(struct text *out, const struct widths *w, const char *cons
 static void print_table(const struct listing *listing, struct text *out)
 {
 	struct widths w = widths_of(listing);
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t now = (int64_t)(clock_wall() / NS_PER_S);
 	put_cells(out, &w, (const char *const[]){ "ID", "NAME", "KERNEL", "STATE", "AGE", "MEMORY", "PORTS", "PROGRAM" });
 	for (size_t i = 0; i < listing->count; i++) {
 		const struct row *row = listing->row[i];
 		char size[24], age[24];
-		print_age(row->created_ns, now.tv_sec, age, sizeof(age));
+		print_age(row->created_ns, now, age, sizeof(age));
 		put_cells(out, &w, (const char *const[]){ row->id, row->name[0] ? row->name : "-", base_of(row->kernel),
 			row->state_text, age, size_print(row->memory, size, sizeof(size)), row->ports[0] ? row->ports : "-", row->command });
 	}

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/number.h"
@@ -162,20 +162,13 @@ static int fill_kernel(struct vm_config *config, const struct run_options *given
 	return err;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static int fill(struct vm_config *config, const struct run_options *given, struct operands operands, struct source *source, struct error *error)
 {
 	int err = fill_kernel(config, given, operands, source, error);
 	if (err)
 		return err;
 	config->name = given->name ? alloc_copy(given->name) : NULL;
-	config->created_ns = now_ns();
+	config->created_ns = clock_wall();
 	config->detached = given->detach;
 	config->remove = given->remove;
 	config->keeps_stdin = given->detach && given->interactive;

@@ -8,8 +8,9 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/deadline.h"
 
 #define COOKIE 0x63825363u
 #define FIXED 240 /* bytes in front of the options, cookie included */
@@ -111,13 +112,6 @@ static int open_socket(const char *interface)
 	return fd;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Sends and waits for an answer of the wanted type, or a refusal. The type, or a negative errno. */
 static int exchange(int fd, int type, uint32_t transaction, const uint8_t mac[6], struct dhcp_lease *lease, int wait_ms)
 {
@@ -126,10 +120,11 @@ static int exchange(int fd, int type, uint32_t transaction, const uint8_t mac[6]
 	size_t size = dhcp_build(message, type, transaction, mac, type == DHCP_REQUEST ? lease : NULL);
 	if (sendto(fd, message, size, 0, (struct sockaddr *)&all, sizeof(all)) < 0)
 		return -errno;
-	for (int64_t end = now_ms() + wait_ms, left; (left = end - now_ms()) > 0;) {
+	uint64_t end = deadline_in(wait_ms);
+	for (int left; (left = deadline_left(end)) > 0;) {
 		struct pollfd wait = { .fd = fd, .events = POLLIN };
 		struct dhcp_lease answer;
-		if (poll(&wait, 1, (int)left) <= 0)
+		if (poll(&wait, 1, left) <= 0)
 			continue;
 		ssize_t n = recv(fd, message, sizeof(message), 0);
 		int got = n < 0 ? -errno : dhcp_parse(message, (size_t)n, transaction, mac, &answer);

@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/deadline.h"
 
 #define PORTS_DIR "/sys/class/virtio-ports"
 #define STEP_MS 20 /* between looks, where the kernel cannot tell us */
@@ -57,13 +58,6 @@ static int try_terminal(const char *name, int flags)
 	return fd >= 0 ? fd : errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* The kernel's own announcements of new devices and names. -1: it has none. */
 static int announcements(void)
 {
@@ -85,11 +79,12 @@ static int wait_for(port_try try, const char *name, int flags, int wait_ms)
 		return fd;
 	char event[4096];
 	int heard = announcements();
-	int64_t end = now_ms() + wait_ms, left;
+	uint64_t end = deadline_in(wait_ms);
+	int left;
 	/* Looked at once more after the subscription: nothing falls between. */
-	while ((fd = try(name, flags)) == -ENODEV && (left = end - now_ms()) > 0) {
+	while ((fd = try(name, flags)) == -ENODEV && (left = deadline_left(end)) > 0) {
 		struct pollfd wait = { .fd = heard, .events = POLLIN };
-		poll(&wait, 1, heard >= 0 ? (int)left : STEP_MS);
+		poll(&wait, 1, heard >= 0 ? left : STEP_MS);
 		while (heard >= 0 && recv(heard, event, sizeof(event), 0) > 0)
 			;
 	}

@@ -12,9 +12,9 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/owned_dir.h"
 
@@ -338,9 +338,8 @@ int vm_report(const struct vm_dir *vm, struct lv_report *report)
 static void leftover(int vms, const char *name)
 {
 	struct stat st;
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (!fstatat(vms, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode) && now.tv_sec - st.st_mtim.tv_sec > LEFTOVER_SECONDS)
+	int64_t now = (int64_t)(clock_wall() / NS_PER_S);
+	if (!fstatat(vms, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode) && now - st.st_mtim.tv_sec > LEFTOVER_SECONDS)
 		tree_remove(vms, name);
 }
 
