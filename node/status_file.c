@@ -52,7 +52,7 @@ static int read_newer(struct lv_status *status)
 {
 	memset((char *)status + FIXED, 0, sizeof(*status) - FIXED);
 	snprintf(status->error, sizeof(status->error), "its record is of version %u; this lightvm knows versions up to %u", status->version,
-		 LV_STATUS_VERSION);
+		 (unsigned)LV_STATUS_VERSION);
 	return -EPROTONOSUPPORT;
 }
 

@@ -55,7 +55,7 @@ await() {
 # A cache of its own for the images of tests: the user's is neither filled nor read. own_cache DIRECTORY; only the kernels are shared.
 own_cache() {
 	export LV_CACHE=$cache LIGHTVM_CACHE=$1
-	mkdir -p -m 700 "$LIGHTVM_CACHE"
+	mkdir -m 700 "$LIGHTVM_CACHE"
 	ln -s "$LV_CACHE/kernel" "$LIGHTVM_CACHE/kernel"
 }
 

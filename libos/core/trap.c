@@ -21,7 +21,7 @@ static bool from_libos(const struct regs *regs)
 /* The program's memory is not as it said: the function that touched it says so to its caller. */
 static bool from_user_copy(struct regs *regs)
 {
-	for (const struct user_fixup *fixup = user_fixups; fixup < user_fixups_end; fixup++) {
+	for (const struct user_fixup *fixup = user_fixups; (uintptr_t)fixup < (uintptr_t)user_fixups_end; fixup++) {
 		if (regs->rip < fixup->from || regs->rip >= fixup->to)
 			continue;
 		regs->rip = fixup->go_on;

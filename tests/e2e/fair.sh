@@ -13,7 +13,7 @@ as_vm() { run "$fair" "$@"; }
 
 # least HOW KIND THREADS: microseconds of the best of three tries
 least() {
-	local how=$1 best= late rest try
+	local how=$1 best='' late rest try
 	shift
 	for try in 1 2 3; do
 		read -r late rest < <("$how" "$@" 500 2>"$work/err") || return 1

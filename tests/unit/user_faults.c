@@ -15,7 +15,7 @@ static void on_fault(int signo, siginfo_t *info, void *context)
 	ucontext_t *uc = context;
 	greg_t *rip = &uc->uc_mcontext.gregs[REG_RIP];
 
-	for (const struct user_fixup *fixup = user_fixups; fixup < user_fixups_end; fixup++) {
+	for (const struct user_fixup *fixup = user_fixups; (uintptr_t)fixup < (uintptr_t)user_fixups_end; fixup++) {
 		if ((uint64_t)*rip < fixup->from || (uint64_t)*rip >= fixup->to)
 			continue;
 		*rip = (greg_t)fixup->go_on;
