@@ -115,6 +115,18 @@ static int64_t choose_fixed(uint64_t addr, uint64_t len, uint32_t flags)
 	return addr;
 }
 
+/* MAP_32BIT is 31 bits: the second GiB, as on Linux. */
+static int64_t choose_low(uint64_t hint, uint64_t len)
+{
+	uint64_t start;
+
+	hint = ALIGN_DOWN(hint, LV_PAGE);
+	if (hint && !bad_range(hint, len) && hint + len <= SPACE_31_END && space_allows(hint, hint + len) && vma_free_range(hint, hint + len))
+		return hint;
+	start = space_find_low(len);
+	return start ? (int64_t)start : -ENOMEM;
+}
+
 static int64_t choose_any(uint64_t hint, uint64_t len, uint64_t align)
 {
 	uint64_t start;
@@ -139,6 +151,7 @@ int64_t mm_map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags, struc
 	len = ALIGN_UP(len, LV_PAGE);
 	/* Whole 2 MiB pages need aligned regions. */
 	start = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? choose_fixed(addr, len, flags)
+	        : flags & MAP_32BIT ? choose_low(addr, len)
 	        : choose_any(addr, len, !file && len >= HUGE_PAGE ? HUGE_PAGE : LV_PAGE);
 	if (start < 0)
 		return start;

@@ -12,6 +12,7 @@
 
 #define SPACE_LOW 0x10000ull           /* nothing below: null pointers trap */
 #define SPACE_END 0x7ffffffff000ull
+#define SPACE_31_END 0x80000000ull
 #define SPACE_FIND_LOW (64ull << 20)   /* below, the program has only what it asks for */
 #define CHUNK (64ull << 10)
 
@@ -35,6 +36,7 @@ void vma_remove(int index);
 /* Joins the region at index with its neighbours where they are alike; the one that is left there now. */
 struct vma *vma_join(int index);
 bool vma_free_range(uint64_t start, uint64_t end); /* no region in it, but for those that yield */
+uint64_t space_find_low(uint64_t len); /* in the second GiB, as MAP_32BIT asks; 0: none */
 /* A free page of the program's space no further away from addr than this; 0: none. */
 uint64_t space_find_near(uint64_t addr, uint64_t distance);
 

@@ -192,6 +192,11 @@ uint64_t space_find(uint64_t len, uint64_t align)
 	return 0;
 }
 
+uint64_t space_find_low(uint64_t len)
+{
+	return find_between(SPACE_31_END / 2, SPACE_31_END, len, LV_PAGE);
+}
+
 uint64_t space_find_near(uint64_t addr, uint64_t distance)
 {
 	uint64_t low = addr - MIN(addr - SPACE_LOW, distance), high = addr + distance;

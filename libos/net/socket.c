@@ -81,7 +81,7 @@ static long socket_ioctl(struct file *file, unsigned request, unsigned long arg)
 static int socket_stat(struct file *file, struct stat *st)
 {
 	*st = (struct stat){.st_mode = S_IFSOCK | 0777, .st_nlink = 1, .st_blksize = 4096, .st_ino = (uint64_t)of(file) >> 4 & 0xffffffff,
-		.st_dev = 8, .st_uid = device_page->uid, .st_gid = device_page->gid};
+		.st_dev = 8, .st_uid = of(file)->uid, .st_gid = of(file)->gid};
 	return 0;
 }
 
@@ -108,6 +108,9 @@ struct socket *socket_alloc(size_t size, const struct proto *proto, int family, 
 	s->mtu_discover = 1; /* IP_PMTUDISC_WANT */
 	s->low_water = 1;
 	s->incoming_cpu = -1;
+	s->uid = credentials()->fsuid;
+	s->gid = credentials()->fsgid;
+	s->peer = (struct linux_ucred){ .uid = UINT32_MAX, .gid = UINT32_MAX };
 	return s;
 }
 

@@ -66,6 +66,8 @@ struct socket { /* first member of every family's own structure */
 	int oob_inline; /* urgent data is always read in its place, whatever this says */
 	int priority, mark, incoming_cpu, busy_poll; /* nothing here distinguishes packets or processors by them */
 	int low_water; /* SO_RCVLOWAT */
+	uint32_t uid, gid; /* who made it */
+	struct linux_ucred peer; /* SO_PEERCRED: who connected the other side, or listened there */
 };
 
 enum socket_wants { /* control messages with each datagram; WANT_ERRORS: ICMP's errors also where it is not connected */

@@ -159,7 +159,6 @@ static uint32_t put_value(void *to, uint32_t len, const void *from, uint32_t n)
 static int get_socket(struct socket *s, int option, void *value, uint32_t *len)
 {
 	struct linux_linger linger = {s->linger_on, s->linger_seconds};
-	struct linux_ucred peer = {current_tid(), device_page->uid, device_page->gid};
 	uint64_t timeout = option == LINUX_SO_RCVTIMEO || option == LINUX_SO_RCVTIMEO_NEW ? s->receive_timeout : s->send_timeout;
 	int64_t tv[2] = {timeout / NS_PER_S, timeout % NS_PER_S / 1000};
 	int number;
@@ -171,10 +170,7 @@ static int get_socket(struct socket *s, int option, void *value, uint32_t *len)
 		*len = put_value(value, *len, &linger, sizeof(linger));
 		return 0;
 	case SO_PEERCRED:
-		if (s->family != AF_UNIX)
-			return -ENOPROTOOPT;
-		peer.pid = process_id();
-		*len = put_value(value, *len, &peer, sizeof(peer));
+		*len = put_value(value, *len, &s->peer, sizeof(s->peer));
 		return 0;
 	}
 	int result = get_number(s, option, &number);

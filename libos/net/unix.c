@@ -2,6 +2,7 @@
 /* Unix sockets: made, connected, ended. Two connected sockets point at each other; whoever closes clears both. */
 #include "libos/mm/mm.h"
 #include "libos/net/unix.h"
+#include "libos/proc/proc.h"
 
 static const struct proto unix_proto;
 
@@ -32,6 +33,11 @@ int unix_socket(int family, int type, int protocol, struct socket **s)
 	return *s ? 0 : -ENOBUFS;
 }
 
+static struct linux_ucred effective_user(void)
+{
+	return (struct linux_ucred){ process_id(), credentials()->euid, credentials()->egid };
+}
+
 static void join(struct unix_socket *a, struct unix_socket *b)
 {
 	a->peer = b;
@@ -50,6 +56,7 @@ int unix_pair(int type, struct socket **a, struct socket **b)
 		return -ENOBUFS;
 	}
 	join(one, two);
+	one->s.peer = two->s.peer = effective_user();
 	*a = &one->s;
 	*b = &two->s;
 	return 0;
@@ -68,6 +75,7 @@ static int unix_listen(struct socket *s, int backlog)
 	if (u->connected || !u->name_len)
 		return -EINVAL;
 	u->listening = s->accepting = true;
+	s->peer = effective_user(); /* for those who connect */
 	u->backlog = backlog < 0 || backlog > 4096 ? 4096 : backlog + 1;
 	return 0;
 }
@@ -115,6 +123,8 @@ static int connect_stream(struct unix_socket *u, const union address *addr, uint
 	if (!child)
 		return -ENOMEM;
 	join(u, child);
+	u->s.peer = to->s.peer;
+	child->s.peer = effective_user();
 	child->name = u->peer_name = to->name;
 	child->name_len = u->peer_name_len = to->name_len;
 	child->s.passcred = to->s.passcred;

@@ -51,6 +51,25 @@ static int take_files(struct unix_chunk *chunk, const int *fds, unsigned count)
 	return 0;
 }
 
+/* Who the sender says to be: one of those that it is, or may become. */
+static int take_credentials(struct unix_chunk *chunk, const char *from, size_t n)
+{
+	const struct credentials *own = credentials();
+	struct linux_ucred said;
+
+	if (n != sizeof(said))
+		return -EINVAL;
+	memcpy(&said, from, n);
+	if (said.pid != process_id())
+		return capable(CAP_SYS_ADMIN) ? -ESRCH : -EPERM;
+	if (said.uid != own->uid && said.uid != own->euid && said.uid != own->suid && !capable(CAP_SETUID))
+		return -EPERM;
+	if (said.gid != own->gid && said.gid != own->egid && said.gid != own->sgid && !capable(CAP_SETGID))
+		return -EPERM;
+	chunk->credentials = said;
+	return 0;
+}
+
 static int take_control(struct unix_chunk *chunk, const struct message *m)
 {
 	struct linux_cmsghdr header;
@@ -62,6 +81,8 @@ static int take_control(struct unix_chunk *chunk, const struct message *m)
 		int result = 0;
 		if (header.level == SOL_SOCKET && header.type == SCM_RIGHTS)
 			result = take_files(chunk, (const int *)(cmsg + sizeof(header)), (header.len - sizeof(header)) / sizeof(int));
+		else if (header.level == SOL_SOCKET && header.type == SCM_CREDENTIALS)
+			result = take_credentials(chunk, cmsg + sizeof(header), header.len - sizeof(header));
 		if (result < 0)
 			return result;
 	}
@@ -113,7 +134,7 @@ static struct unix_chunk *chunk_new(struct unix_socket *from, struct message *m,
 		return NULL;
 	memset(chunk, 0, sizeof(*chunk));
 	chunk->len = n;
-	chunk->credentials = (struct linux_ucred){process_id(), device_page->uid, device_page->gid};
+	chunk->credentials = (struct linux_ucred){ process_id(), credentials()->uid, credentials()->gid };
 	chunk->from = from->name;
 	chunk->from_len = from->name_len;
 	*error = message_get(m, chunk->data, n);

@@ -69,6 +69,19 @@ static void check_map(void)
 	CHECK(mmap(NULL, 4096, PROT_READ, MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
 }
 
+/* MAP_32BIT: in the second GiB, whatever hint says otherwise. */
+static void check_low(void)
+{
+	char *low = mmap((void *)0x500000000000, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	char *hint = mmap((void *)0x50000000, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+
+	CHECK((uintptr_t)low >= 0x40000000 && (uintptr_t)low + 8192 <= 0x80000000);
+	CHECK(hint == (char *)0x50000000);
+	low[8191] = 1;
+	FAILS(mmap(NULL, 1ul << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0) == MAP_FAILED ? -1 : 0, ENOMEM);
+	IS(munmap(low, 8192) + munmap(hint, 4096), 0);
+}
+
 static void check_protect(void)
 {
 	char *p = map(3 * 4096, PROT_READ | PROT_WRITE);
@@ -204,6 +217,7 @@ int main(void)
 	sigaction(SIGBUS, &action, NULL);
 	check_scratch();
 	check_map();
+	check_low();
 	check_protect();
 	check_execute();
 	check_remap();

@@ -7,8 +7,10 @@
 #include <linux/capability.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <utime.h>
 
 #define SOMEBODY 65534
@@ -135,6 +137,78 @@ static void owners_rights(void)
 	IS(mode_of("his"), 0777);
 }
 
+/* A message that says who sends it; errno, or 0. */
+static int say_who(int to, pid_t pid, uid_t uid, gid_t gid)
+{
+	struct ucred said = { pid, uid, gid };
+	union { struct cmsghdr header; char space[CMSG_SPACE(sizeof(said))]; } control = { .header = { CMSG_LEN(sizeof(said)), SOL_SOCKET, SCM_CREDENTIALS } };
+	struct iovec byte = { "x", 1 };
+	struct msghdr message = { .msg_iov = &byte, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+
+	memcpy(CMSG_DATA(&control.header), &said, sizeof(said));
+	return sendmsg(to, &message, 0) == 1 ? 0 : errno;
+}
+
+static bool heard(int from, uid_t uid, gid_t gid)
+{
+	union { struct cmsghdr header; char space[CMSG_SPACE(sizeof(struct ucred))]; } control;
+	char byte[8];
+	struct iovec into = { byte, 1 };
+	struct msghdr message = { .msg_iov = &into, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct ucred *who = (void *)CMSG_DATA(&control.header);
+
+	return recvmsg(from, &message, MSG_DONTWAIT) == 1 && message.msg_controllen && control.header.cmsg_type == SCM_CREDENTIALS &&
+	       who->pid == getpid() && who->uid == uid && who->gid == gid;
+}
+
+static bool peer_is(int s, pid_t pid, uid_t uid, gid_t gid)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return !getsockopt(s, SOL_SOCKET, SO_PEERCRED, &peer, &len) && len == sizeof(peer) && peer.pid == pid && peer.uid == uid && peer.gid == gid;
+}
+
+/* Who made a socket, who is at its other end, who sent a message: as it was then, whoever the program is now. */
+static void of_sockets(void)
+{
+	struct sockaddr_un name = { AF_UNIX, "hers" };
+	int pair[2], one = 1, listener = socket(AF_UNIX, SOCK_STREAM, 0), client;
+
+	IS(setegid(OTHER), 0);
+	IS(seteuid(SOMEBODY), 0);
+	IS(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	client = socket(AF_UNIX, SOCK_STREAM, 0);
+	CHECK(!fstat(client, &st) && st.st_uid == SOMEBODY && st.st_gid == OTHER);
+	CHECK(peer_is(client, 0, -1, -1));
+	IS(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)), 0);
+	IS(send(pair[0], "x", 1, 0), 1);
+	CHECK(heard(pair[1], 0, 0)); /* the real ones */
+	IS(say_who(pair[0], getpid(), SOMEBODY, OTHER), 0);
+	CHECK(heard(pair[1], SOMEBODY, OTHER));
+	IS(say_who(pair[0], getpid(), OTHER, 0), EPERM);
+	IS(say_who(pair[0], getpid(), 0, SOMEBODY), EPERM);
+	IS(say_who(pair[0], 1 + (getpid() == 1), 0, 0), EPERM);
+	IS(seteuid(0), 0);
+	IS(setegid(0), 0);
+	CHECK(peer_is(pair[0], getpid(), SOMEBODY, OTHER));
+	IS(bind(listener, (void *)&name, sizeof(name)), 0);
+	IS(chmod("hers", 0755), 0);
+	IS(listen(listener, 1), 0);
+	CHECK(!fstat(listener, &st) && st.st_uid == 0 && st.st_gid == 0);
+	IS(seteuid(SOMEBODY), 0);
+	FAILS(connect(client, (void *)&name, sizeof(name)), EACCES); /* needs the right to write */
+	IS(seteuid(0), 0);
+	IS(chmod("hers", 0777), 0);
+	IS(seteuid(SOMEBODY), 0);
+	IS(connect(client, (void *)&name, sizeof(name)), 0);
+	IS(seteuid(0), 0);
+	CHECK(peer_is(client, getpid(), 0, 0));
+	int served = accept(listener, NULL, NULL);
+	CHECK(peer_is(served, getpid(), SOMEBODY, 0));
+	close(served), close(client), close(listener), close(pair[0]), close(pair[1]);
+}
+
 static void sticky(void)
 {
 	IS(mkdir("tmp", 0700), 0);
@@ -240,6 +314,7 @@ int main(void)
 	makers_own();
 	groups_of_directories();
 	owners_rights();
+	of_sockets();
 	sticky();
 	group_sets();
 	last_rights();

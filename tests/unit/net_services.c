@@ -187,6 +187,13 @@ int wait_on(struct waitq *queue, uint64_t deadline)
 
 bool signal_pending(void) { return false; }
 int process_id(void) { return 42; }
+const struct credentials *credentials(void)
+{
+	static const struct credentials user = { .uid = 1000, .euid = 1000, .suid = 1000, .gid = 100, .egid = 100, .sgid = 100 };
+
+	return &user;
+}
+bool capable(int capability) { return false; }
 int current_tid(void) { return 42; }
 void ledger_listens(uint16_t port) { }
 void process_exit_first(void (*hook)(void)) { }
