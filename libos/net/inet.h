@@ -42,7 +42,8 @@ struct packet_queue {
 	struct packet *first, *last;
 	size_t bytes;
 };
-bool packet_push(struct packet_queue *queue, struct pbuf *p, const ip_addr_t *from, uint16_t port); /* takes p if true */
+/* Takes p if true. from: of a datagram, in lwIP's callback for it, of which more is noted then; NULL: bytes of a stream. */
+bool packet_push(struct packet_queue *queue, struct pbuf *p, const ip_addr_t *from, uint16_t port);
 void packet_pop(struct packet_queue *queue); /* frees the first */
 void packet_clear(struct packet_queue *queue);
 
@@ -60,12 +61,7 @@ int inet_setopt(struct socket *s, int level, int option, const void *value, uint
 int inet_getopt(struct socket *s, int level, int option, void *value, uint32_t *len, const struct inet_fields *field);
 /* IP_MTU_DISCOVER forbids fragments, and a datagram with that many bytes behind its IP header would need them. */
 bool inet_too_large(const struct socket *s, const ip_addr_t *remote, size_t size);
-void packet_note(struct packet *packet); /* what lwIP knows of the packet that it gives away now */
 void inet_put_control(struct socket *s, struct message *m, const struct packet *packet); /* what the receiver asked for */
 int inet_get_control(const struct socket *s, const struct message *m, struct inet_control *c); /* what the sender gives; -EINVAL */
-
-struct socket *tcp_socket_new(int family);
-struct socket *udp_socket_new(int family);
-struct socket *raw_socket_new(int family, int type, int protocol);
 
 #endif

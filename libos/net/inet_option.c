@@ -155,15 +155,6 @@ bool inet_too_large(const struct socket *s, const ip_addr_t *remote, size_t size
 
 /* ---- what a receiver asked for ---- */
 
-void packet_note(struct packet *packet)
-{
-	packet->to = *ip_current_dest_addr();
-	packet->time = clock_realtime();
-	packet->interface = netif_get_index(ip_current_input_netif());
-	packet->ttl = ip_current_is_v6() ? IP6H_HOPLIM(ip6_current_header()) : IPH_TTL(ip4_current_header());
-	packet->tos = ip_current_is_v6() ? IP6H_TC(ip6_current_header()) : IPH_TOS(ip4_current_header());
-}
-
 static void put_v4(const struct socket *s, struct message *m, const struct packet *packet)
 {
 	struct in_pktinfo info = { .ipi_ifindex = packet->interface, .ipi_addr.s_addr = ip4_addr_get_u32(ip_2_ip4(&packet->to)) };

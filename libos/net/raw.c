@@ -2,6 +2,7 @@
 /* Raw sockets, and the unprivileged ICMP sockets that ping(8) uses. */
 #include "libos/mm/mm.h"
 #include "libos/net/inet.h"
+#include "libos/net/inet_socket.h"
 #include "libos/net/net.h"
 
 #include "lwip/inet_chksum.h"

@@ -101,8 +101,7 @@ int message_get(struct message *m, void *data, size_t n);       /* from the prog
 /* Adds a control message for the receiver; sets MSG_CTRUNC when there is no room. */
 void message_add_control(struct message *m, int level, int type, const void *data, size_t n);
 
-/* ---- inet.c: what TCP, UDP and raw sockets have in common; addresses in lwIP's form ---- */
-struct ip_addr;
+/* ---- the families: a new socket and 0, or -EPROTONOSUPPORT, -ESOCKTNOSUPPORT, -ENOBUFS ---- */
 int inet_socket(int family, int type, int protocol, struct socket **s);
 int unix_socket(int family, int type, int protocol, struct socket **s);
 int netlink_socket(int family, int type, int protocol, struct socket **s);

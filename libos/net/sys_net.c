@@ -255,6 +255,11 @@ static int load_vector(struct message *m, const struct linux_msghdr *h)
 	return 0;
 }
 
+static int load_header(struct message *m, struct linux_msghdr *h, uaddr_t header)
+{
+	return user_get(h, header) ? -EFAULT : load_vector(m, h);
+}
+
 static int load_control(struct message *m, const struct linux_msghdr *h)
 {
 	if (h->control_len > MAX_CONTROL)
@@ -279,9 +284,7 @@ static int64_t send_one(struct socket *s, uaddr_t header, int flags)
 	union address addr;
 	struct message m = {.flags = flags};
 	struct linux_msghdr h;
-	if (user_get(&h, header))
-		return -EFAULT;
-	int64_t result = load_vector(&m, &h);
+	int64_t result = load_header(&m, &h, header);
 	if (result == 0)
 		result = load_control(&m, &h);
 	if (result == 0 && h.name && h.name_len > 0) {
@@ -300,14 +303,13 @@ static int64_t receive_one(struct socket *s, uaddr_t header, int flags)
 	union address addr;
 	struct message m = {.flags = flags};
 	struct linux_msghdr h;
-	if (user_get(&h, header))
-		return -EFAULT;
-	m.control_to = h.control_len ? (uaddr_t)h.control : 0;
-	m.control_space = h.control_len;
-	m.name = h.name ? &addr : NULL;
-	int64_t result = load_vector(&m, &h);
-	if (result == 0)
+	int64_t result = load_header(&m, &h, header);
+	if (result == 0) {
+		m.control_to = h.control_len ? (uaddr_t)h.control : 0;
+		m.control_space = h.control_len;
+		m.name = h.name ? &addr : NULL;
 		result = socket_receive(s->file, &m);
+	}
 	message_free(&m);
 	if (result < 0)
 		return result;

@@ -5,6 +5,7 @@
  */
 #include "libos/mm/mm.h"
 #include "libos/net/inet.h"
+#include "libos/net/inet_socket.h"
 #include "libos/net/net.h"
 #include "libos/net/ports.h"
 #include "libos/net/tcp_socket.h"
@@ -85,12 +86,6 @@ void tcp_ack_quickly(struct tcp_socket *t)
 	tcp_ack_now(t->pcb);
 	tcp_output(t->pcb);
 	net_deliver();
-}
-
-void tcp_ack_was_late(void *socket)
-{
-	if (socket)
-		((struct tcp_socket *)socket)->answers = false;
 }
 
 static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)

@@ -54,7 +54,6 @@ int tcp_setopt(struct socket *s, int level, int option, const void *value, uint3
 int tcp_getopt(struct socket *s, int level, int option, void *value, uint32_t *len);
 void tcp_socket_changed(struct tcp_socket *t); /* an option of the socket */
 void tcp_ack_quickly(struct tcp_socket *t); /* what waits to be acknowledged now, what comes next at once */
-void tcp_ack_was_late(void *socket); /* a delayed acknowledgement was sent by the timer: no answer carried it; NULL: no socket */
 
 /* tcp.c */
 struct tcp_socket *tcp_socket_alloc(int family); /* without a pcb; NULL: out of memory */

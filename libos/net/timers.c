@@ -130,12 +130,19 @@ static void run_dhcp(uint64_t now)
 	}
 }
 
+/* No answer of the program carried the acknowledgement that is sent now. */
+static void note_late(struct tcp_socket *t)
+{
+	if (t)
+		t->answers = false;
+}
+
 static void run_fast(uint64_t now)
 {
 	last_fast = now;
 	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next)
 		if (pcb->state >= ESTABLISHED && pcb->flags & TF_ACK_DELAY)
-			tcp_ack_was_late(pcb->callback_arg);
+			note_late(pcb->callback_arg);
 	tcp_fasttmr();
 }
 

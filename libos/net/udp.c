@@ -2,6 +2,7 @@
 /* UDP sockets on lwIP's callbacks. */
 #include "libos/mm/mm.h"
 #include "libos/net/inet.h"
+#include "libos/net/inet_socket.h"
 #include "libos/net/net.h"
 #include "libos/net/ports.h"
 
