@@ -142,8 +142,9 @@ enum lv_control_op {
 	LV_CTL_ATTACH = 4, /* SCM_RIGHTS: descriptor to read stdin from, descriptor to copy output to; until either closes */
 	LV_CTL_RESIZE = 5, /* arg: rows << 16 | columns of the terminal */
 	LV_CTL_BALLOON = 6, /* arg: bytes that the guest shall hand over; -1: only ask for its statistics and wait for them. Reply: as STATUS */
-	LV_CTL_CONFIGURE = 7, /* on the connected socket that a monitor is started with, once: SCM_RIGHTS: records (abi/vm_records.h) and what they
-			       * name; when the guest runs int64_t 0 comes back, before that the socket ends if the monitor does */
+	LV_CTL_CONFIGURE = 7, /* on the connected socket that a monitor is started with: SCM_RIGHTS: records (abi/vm_records.h) and what they
+			       * name. Reply: result 0 when the guest runs; or why not, as text: then nothing was taken, and another one may
+			       * come. STATUS is answered there too, before. The monitor ends if the socket does before it was configured */
 	LV_CTL_CRASH = 8,  /* since version 2. Reply: struct lv_crash_report */
 	LV_CTL_TAIL = 9,   /* since version 2. Reply: the last console output, LV_TAIL_MAX bytes at most */
 	LV_CTL_AWAIT = 10, /* since version 3. arg: enum lv_step, LISTEN only; answered when the ledger has it, by the end of the connection if the VM

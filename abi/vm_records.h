@@ -10,7 +10,7 @@
 #include "abi/records.h"
 
 #define LV_VM_RECORDS_MAGIC 0x4356564cu /* "LVVC" */
-#define LV_VM_RECORDS_VERSION 3
+#define LV_VM_RECORDS_VERSION 4
 #define LV_VM_RECORDS_MAX (4u << 20) /* bytes, with the header */
 #define LV_VM_FDS_MAX 64
 #define LV_VM_NET_QUEUES 4
@@ -31,8 +31,7 @@ enum lv_vm_record_type {
 	LV_VM_VSOCK = 11,   /* struct lv_vm_vsock */
 };
 
-#define LV_VM_DETACHED 1u /* the console is not on the monitor's 0, 1 and 2 */
-#define LV_VM_SERIAL 2u   /* Linux: the serial port is on 0 and 1 */
+#define LV_VM_SERIAL 2u   /* Linux: in and out are the serial port's, and not the console's */
 #define LV_VM_TTY 4u      /* Linux: the console is a terminal */
 #define LV_VM_RNG 8u      /* Linux: has these devices */
 #define LV_VM_BALLOON 16u
@@ -43,11 +42,13 @@ struct lv_vm_machine {
 	int32_t libos, image, kernel, initrd; /* descriptors, as are the following; LV_VM_NO_FD: none */
 	int32_t control; /* listening */
 	int32_t status, log, cpuid;
+	int32_t in, out, err; /* the console */
+	uint32_t reserved;
 	uint32_t cpus;
 	uint32_t flags;
 	uint32_t uid, gid;
 };
-static_assert(sizeof(struct lv_vm_machine) == 72, "machine record layout");
+static_assert(sizeof(struct lv_vm_machine) == 88, "machine record layout");
 
 struct lv_vm_net {
 	int32_t fd[LV_VM_NET_QUEUES]; /* of a tap, or one stream socket of passt */

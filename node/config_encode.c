@@ -22,8 +22,8 @@ static int32_t put_fd(struct fd_list *fds, int fd)
 static uint32_t flags_of(const struct vm_config *config)
 {
 	const struct config_guest *guest = &config->guest;
-	return (config->detached && !config->keeps_stdin ? LV_VM_DETACHED : 0) | (guest->bare ? LV_VM_SERIAL : config->terminal ? LV_VM_TTY : 0) |
-	       (guest->rng ? LV_VM_RNG : 0) | (guest->balloon ? LV_VM_BALLOON : 0);
+	return (guest->bare ? LV_VM_SERIAL : config->terminal ? LV_VM_TTY : 0) | (guest->rng ? LV_VM_RNG : 0) |
+	       (guest->balloon ? LV_VM_BALLOON : 0);
 }
 
 static void put_machine(const struct vm_config *config, const struct monitor_files *files, uint64_t start_ns, struct text *out, struct fd_list *fds)
@@ -32,7 +32,8 @@ static void put_machine(const struct vm_config *config, const struct monitor_fil
 	struct lv_vm_machine machine = { .memory = config->memory, .start_ns = start_ns, .image_ns = config->image_ns, .cpus = guest->cpus, .flags = flags_of(config),
 		.libos = put_fd(fds, files->libos), .image = put_fd(fds, config->image_fd), .kernel = put_fd(fds, guest->kernel_fd),
 		.initrd = put_fd(fds, guest->bare ? guest->initrd_fd : files->initrd), .control = put_fd(fds, files->control),
-		.status = put_fd(fds, files->status), .log = put_fd(fds, files->log), .cpuid = put_fd(fds, files->cpuid) };
+		.status = put_fd(fds, files->status), .log = put_fd(fds, files->log), .cpuid = put_fd(fds, files->cpuid),
+		.in = put_fd(fds, files->in), .out = put_fd(fds, files->out), .err = put_fd(fds, files->err) };
 	if (!guest->is_linux) {
 		machine.uid = config->uid;
 		machine.gid = config->gid;

@@ -18,6 +18,7 @@ struct monitor_files { /* what a configuration has no names for; -1: none */
 	int initrd;          /* Linux: ours */
 	int vsock;           /* Linux: listening socket */
 	int control, status, log, cpuid;
+	int in, out, err;    /* the console */
 };
 
 /* config: validated and open (config_open). start_ns: when the command started, CLOCK_MONOTONIC. out, fds: empty. -E2BIG: more than a monitor takes. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -25,6 +26,12 @@
 #define SETTLE_MS 30000
 
 /* ---- what the monitor is told ---- */
+
+/* The library OS' monitor makes its VM while we find out what to tell it. */
+static bool early(const struct vm_config *config)
+{
+	return !config->guest.is_linux;
+}
 
 static int put_message(int socket, int records, const struct fd_list *fds)
 {
@@ -45,21 +52,62 @@ static int put_message(int socket, int records, const struct fd_list *fds)
 	return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* Waits in the socket until the monitor is there to read it. */
-static int send_configuration(const struct launch *launch, int socket, int libos, uint64_t start_ns, struct error *error)
+/* A pipe that we hold open at both ends through one descriptor: it never ends, whoever attaches and leaves. */
+static int endless_input(void)
+{
+	char path[64];
+	int pair[2];
+	if (pipe2(pair, O_CLOEXEC))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", pair[0]);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	close(pair[0]);
+	close(pair[1]);
+	return fd;
+}
+
+struct console {
+	int in, out, err;
+	bool ours; /* opened for it */
+};
+
+/* With input kept open the program has streams, too; what it prints is read from the log alone. */
+static struct console open_console(const struct vm_config *config)
+{
+	if (!config->detached)
+		return (struct console){ STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, false };
+	if (!config->keeps_stdin)
+		return (struct console){ -1, -1, -1, false };
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	return (struct console){ endless_input(), null, null < 0 ? -1 : fcntl(null, F_DUPFD_CLOEXEC, 3), true };
+}
+
+static void close_console(const struct console *console)
+{
+	const int fds[] = { console->in, console->out, console->err };
+	for (size_t i = 0; i < 3 && console->ours; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+/* Waits in the socket until the monitor is there to read it, and is all that will come: a monitor that refuses it ends. */
+static int send_configuration(const struct launch *launch, uint64_t start_ns, struct error *error)
 {
 	struct text records = { 0 };
 	struct fd_list fds = { 0 };
-	const struct monitor_files files = { .link = &launch->net, .libos = libos, .initrd = launch->initrd, .vsock = launch->vsock,
-		.control = launch->control, .status = launch->vm->status, .log = launch->log, .cpuid = launch->cpuid };
+	const struct console console = open_console(launch->config);
+	const struct monitor_files files = { .link = &launch->net, .libos = -1, .initrd = launch->initrd, .vsock = launch->vsock,
+		.control = launch->control, .status = launch->vm->status, .log = launch->log, .cpuid = early(launch->config) ? -1 : launch->cpuid,
+		.in = console.in, .out = console.out, .err = console.err };
 	int err = config_encode(launch->config, &files, start_ns, &records, &fds, error);
 	int fd = err ? err : memory_file("configuration", &records, NULL, error);
 	text_free(&records);
-	if (fd < 0)
-		return fd;
-	err = put_message(socket, fd, &fds);
-	close(fd);
-	return err ? error_set(error, err, "the monitor's configuration: %s", strerror(-err)) : 0;
+	err = fd < 0 ? fd : put_message(launch->configured, fd, &fds);
+	if (fd >= 0)
+		close(fd);
+	close_console(&console);
+	shutdown(launch->configured, SHUT_WR);
+	return fd >= 0 && err ? error_set(error, err, "the monitor's configuration: %s", strerror(-err)) : err;
 }
 
 /* ---- starting ---- */
@@ -91,20 +139,6 @@ static int open_files(struct launch *launch, struct error *error)
 	return launch->vsock < 0 ? error_set(error, launch->vsock, "vsock socket: %s", strerror(-launch->vsock)) : 0;
 }
 
-/* A pipe that we hold open at both ends through one descriptor: it never ends, whoever attaches and leaves. */
-static int endless_input(void)
-{
-	char path[64];
-	int pair[2];
-	if (pipe2(pair, O_CLOEXEC))
-		return -1;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", pair[0]);
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	close(pair[0]);
-	close(pair[1]);
-	return fd;
-}
-
 /* What is the monitor's alone from now on: its end closes passt's socket too. */
 static void hand_over(struct launch *launch)
 {
@@ -118,28 +152,66 @@ static void hand_over(struct launch *launch)
 		close(launch->net.more[--launch->net.mores]);
 }
 
-static int spawn_monitor(struct launch *launch, int socket, struct error *error)
+static uint64_t image_size(const struct vm_config *config)
+{
+	struct stat st;
+	return config->image_fd >= 0 && !fstat(config->image_fd, &st) ? (uint64_t)st.st_size : 0;
+}
+
+/* What the monitor is told before its configuration, by arguments; each value in a field of its own. */
+struct arguments {
+	const char *argv[16];
+	int keep[3];
+	size_t argc, keeps;
+	char socket[16], libos[16], cpuid[16], memory[24], room[24];
+};
+
+static void add(struct arguments *a, const char *option, const char *value)
+{
+	a->argv[a->argc++] = option;
+	a->argv[a->argc++] = value;
+}
+
+static void add_fd(struct arguments *a, const char *option, char *room, size_t size, int fd)
+{
+	if (fd < 0)
+		return;
+	snprintf(room, size, "fd:%d", fd);
+	add(a, option, room);
+	a->keep[a->keeps++] = fd;
+}
+
+static void arguments(const struct launch *launch, int socket, int libos, struct arguments *a)
 {
 	const struct vm_config *config = launch->config;
+	*a = (struct arguments){ .argv = { "lightvm-vmm" }, .argc = 1 };
+	/* The name is for whoever lists processes. */
+	add(a, "--name", config->name ? config->name : config->id);
+	add_fd(a, "--control", a->socket, sizeof(a->socket), socket);
+	if (!early(config))
+		return;
+	add_fd(a, "--libos", a->libos, sizeof(a->libos), libos);
+	add_fd(a, "--cpuid-cache", a->cpuid, sizeof(a->cpuid), launch->cpuid);
+	snprintf(a->memory, sizeof(a->memory), "%llu", (unsigned long long)config->memory);
+	add(a, "--mem", a->memory);
+	snprintf(a->room, sizeof(a->room), "%llu", (unsigned long long)image_size(config));
+	add(a, "--image-room", a->room);
+}
+
+static int spawn_monitor(struct launch *launch, int socket, int libos, struct error *error)
+{
+	const struct vm_config *config = launch->config;
+	struct arguments a;
 	char *monitor = paths_monitor(error);
 	if (!monitor)
 		return -ENOENT;
-	char number[16];
-	snprintf(number, sizeof(number), "fd:%d", socket);
-	/* The name is for whoever lists processes. */
-	const char *argv[] = { "lightvm-vmm", "--name", config->name ? config->name : config->id, "--control", number, NULL };
-	bool detached = config->detached, keeps_stdin = config->keeps_stdin;
-	/* With input kept open the console is on 0, 1 and 2; what the program prints is read from the log alone. */
-	int in = keeps_stdin ? endless_input() : -1, null = keeps_stdin ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
-	struct spawn spawn = { .argv = (char *const *)argv, .keep = &socket, .keep_count = 1, .cgroup = -1, .in = in,
-		.out = keeps_stdin ? null : detached ? launch->messages : -1, .err = detached ? launch->messages : -1,
-		.inherit_in = !detached, .session = detached, .die_with_us = !detached, .ignore_keys = !detached };
+	arguments(launch, socket, libos, &a);
+	bool detached = config->detached;
+	struct spawn spawn = { .argv = (char *const *)a.argv, .keep = a.keep, .keep_count = a.keeps, .cgroup = -1, .in = -1,
+		.out = detached ? launch->messages : -1, .err = detached ? launch->messages : -1, .session = detached, .die_with_us = !detached,
+		.ignore_keys = !detached };
 	int err = spawn_start(&spawn, monitor, &launch->monitor, error);
 	free(monitor);
-	if (in >= 0)
-		close(in);
-	if (null >= 0)
-		close(null);
 	return err;
 }
 
@@ -153,24 +225,43 @@ static int open_libos(struct error *error)
 	return fd;
 }
 
-static int start_monitor(struct launch *launch, uint64_t start_ns, struct error *error)
+/* From here on it makes its VM. *theirs, the monitor's end of the socket, stays open until all is in it: then it cannot break. */
+static int start_monitor(struct launch *launch, int *theirs, struct error *error)
 {
-	int pair[2], libos = launch->config->guest.is_linux ? -1 : open_libos(error);
-	if (libos < 0 && !launch->config->guest.is_linux)
+	int pair[2], libos = early(launch->config) ? open_libos(error) : -1;
+	if (libos < 0 && early(launch->config))
 		return libos;
 	int err = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) ? error_set(error, -errno, "socketpair: %s", strerror(errno)) : 0;
 	if (!err) {
 		launch->configured = pair[0];
-		err = send_configuration(launch, pair[0], libos, start_ns, error);
-		if (!err)
-			err = spawn_monitor(launch, pair[1], error);
-		close(pair[1]);
+		*theirs = pair[1];
+		err = spawn_monitor(launch, pair[1], libos, error);
 	}
 	if (libos >= 0)
 		close(libos);
+	return err;
+}
+
+static int configure_monitor(struct launch *launch, uint64_t start_ns, struct error *error)
+{
+	const struct vm_config *config = launch->config;
+	int err = link_open(&config->net, launch->messages, &launch->net, error);
+	if (!err && config->guest.is_linux && !config->guest.bare)
+		err = (launch->initrd = guest_initrd(config, error)) < 0 ? launch->initrd : 0;
+	if (!err)
+		err = send_configuration(launch, start_ns, error);
 	if (!err)
 		hand_over(launch);
 	return err;
+}
+
+/* It has not run anything yet. */
+static void abandon_monitor(struct launch *launch)
+{
+	if (!launch->monitor.pid)
+		return;
+	kill(launch->monitor.pid, SIGKILL);
+	spawned_wait(&launch->monitor);
 }
 
 int launch_create(const struct state *state, const struct vm_config *config, struct vm_dir *vm, struct error *error)
@@ -196,15 +287,17 @@ int launch_start(struct launch *launch, const struct vm_config *config, struct v
 	*launch = LAUNCH_NONE;
 	launch->config = config;
 	launch->vm = vm;
-	int err = link_check_ports(&config->net, error);
+	int theirs = -1, err = link_check_ports(&config->net, error);
 	if (!err)
 		err = open_files(launch, error);
 	if (!err)
-		err = link_open(&config->net, launch->messages, &launch->net, error);
-	if (!err && config->guest.is_linux && !config->guest.bare)
-		err = (launch->initrd = guest_initrd(config, error)) < 0 ? launch->initrd : 0;
+		err = start_monitor(launch, &theirs, error);
 	if (!err)
-		err = start_monitor(launch, start_ns, error);
+		err = configure_monitor(launch, start_ns, error);
+	if (theirs >= 0)
+		close(theirs);
+	if (err)
+		abandon_monitor(launch);
 	return err;
 }
 
@@ -273,13 +366,13 @@ static int network_failed(const struct launch *launch, struct error *error)
 static int wait_begun(struct launch *launch, struct error *error)
 {
 	struct pollfd poll_fd = { .fd = launch->configured, .events = POLLIN };
-	int64_t result;
+	struct lv_control_reply reply;
 	int n;
 	while ((n = poll(&poll_fd, 1, SETTLE_MS)) < 0 && errno == EINTR)
 		;
 	if (n == 0)
 		return error_set(error, -ETIMEDOUT, "the VM did not start within %d s", SETTLE_MS / 1000);
-	if (recv(launch->configured, &result, sizeof(result), MSG_DONTWAIT) == (ssize_t)sizeof(result))
+	if (recv(launch->configured, &reply, sizeof(reply), MSG_DONTWAIT) == (ssize_t)sizeof(reply) && !reply.result)
 		return 0;
 	if (!spawned_ends(&launch->monitor, SETTLE_MS))
 		return error_set(error, -ETIMEDOUT, "the monitor neither starts the VM nor ends");

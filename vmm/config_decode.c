@@ -48,16 +48,21 @@ static int take_machine(struct decoder *decoder, const struct record *record)
 		return err;
 	const struct { int32_t place; int *fd; } places[] = { { machine.libos, &c->libos_fd }, { machine.image, &c->image_fd },
 		{ machine.kernel, &c->kernel_fd }, { machine.initrd, &c->initrd_fd }, { machine.control, &c->control_fd },
-		{ machine.status, &c->status_fd }, { machine.log, &c->log_fd }, { machine.cpuid, &c->cpuid_fd } };
-	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]) && !err; i++)
+		{ machine.status, &c->status_fd }, { machine.log, &c->log_fd }, { machine.cpuid, &c->cpuid_fd },
+		{ machine.in, &c->console.in }, { machine.out, &c->console.out }, { machine.err, &c->console.err } };
+	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]) && !err; i++) {
+		if (*places[i].fd >= 0 && places[i].place != LV_VM_NO_FD)
+			return refuse(decoder, "it has a file that the monitor was started with");
 		err = take_fd(decoder, places[i].place, places[i].fd);
+	}
+	if (!err && c->libos_fd >= 0 && machine.memory > c->memory && machine.libos == LV_VM_NO_FD)
+		return refuse(decoder, "it wants more memory than the monitor was started with");
 	c->memory = machine.memory;
 	c->start_ns = machine.start_ns;
 	c->image_ns = machine.image_ns;
 	c->cpus = machine.cpus;
 	c->uid = machine.uid;
 	c->gid = machine.gid;
-	c->detached = machine.flags & LV_VM_DETACHED;
 	c->serial = machine.flags & LV_VM_SERIAL;
 	c->tty = machine.flags & LV_VM_TTY;
 	c->rng = machine.flags & LV_VM_RNG;

@@ -12,6 +12,7 @@
 
 #include "abi/control.h"
 #include "abi/vm_records.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "vmm/config_decode.h"
 #include "vmm/options.h"
@@ -24,6 +25,22 @@ struct request {
 	unsigned fds;
 };
 
+static void take_fds(struct msghdr *header, struct request *request)
+{
+	const struct cmsghdr *c = CMSG_FIRSTHDR(header);
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return;
+	request->fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(request->fd, CMSG_DATA(c), request->fds * sizeof(int));
+}
+
+static void close_fds(const struct request *request)
+{
+	for (unsigned i = 0; i < request->fds; i++)
+		close(request->fd[i]);
+}
+
+/* 0, or -ECONNRESET: nobody is there any more; -EPROTO: what came is no request. */
 static int receive(int socket, struct request *request)
 {
 	union {
@@ -34,22 +51,31 @@ static int receive(int socket, struct request *request)
 	struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space,
 		.msg_controllen = CMSG_LEN(FDS * sizeof(int)) }; /* without its padding, in which one more descriptor would have room */
 	ssize_t n;
+	*request = (struct request){ .fds = 0 };
 	while ((n = recvmsg(socket, &header, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
 		;
 	if (n < 0)
 		return -errno;
-	const struct cmsghdr *c = CMSG_FIRSTHDR(&header);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
-		request->fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(request->fd, CMSG_DATA(c), request->fds * sizeof(int));
-	}
+	take_fds(&header, request);
 	if (n == 0)
 		return -ECONNRESET;
-	if (n != sizeof(request->head) || header.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || request->head.magic != LV_CONTROL_MAGIC ||
-	    request->head.op != LV_CTL_CONFIGURE || !request->fds)
-		return -EPROTO;
-	return 0;
+	return n != sizeof(request->head) || header.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || request->head.magic != LV_CONTROL_MAGIC ? -EPROTO : 0;
 }
+
+/* Who does not read its answers gets none. */
+static void answer(int socket, int result, const void *bytes, size_t size)
+{
+	union {
+		struct lv_control_reply head;
+		uint8_t bytes[LV_CONTROL_MOST];
+	} reply;
+	reply.head = (struct lv_control_reply){ .result = result, .magic = LV_CONTROL_MAGIC, .version = LV_CONTROL_VERSION, .size = size };
+	if (size)
+		memcpy(reply.bytes + sizeof(reply.head), bytes, size);
+	send(socket, &reply, sizeof(reply.head) + size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* ---- one configuration ---- */
 
 /* A memory file that can change no more: a size that shrinks would be a fault at the next look. */
 static const void *map_records(int fd, size_t *size)
@@ -63,29 +89,93 @@ static const void *map_records(int fd, size_t *size)
 	return bytes == MAP_FAILED ? NULL : bytes;
 }
 
-int configure_receive(struct machine_config *config)
+static int decode(struct machine_config *config, const struct request *request, const void *bytes, size_t size, struct error *error)
 {
-	struct request request = { 0 };
-	size_t size = 0;
 	const char *why = "its records are no sealed memory file";
 	unsigned number = 0;
-	int err = receive(config->configure_fd, &request);
+	int err = bytes ? config_decode(config, bytes, size, request->fd + 1, request->fds - 1, &why, &number) : -EINVAL;
 	if (err)
-		return log_error("--control: the configuration: %s", strerror(-err)), err;
-	const void *bytes = map_records(request.fd[0], &size);
-	close(request.fd[0]);
+		return error_set(error, err, "--control: the configuration, record %u: %s", number, why);
+	return options_check(config, error);
+}
+
+static void release_locks(struct machine_config *config)
+{
+	for (unsigned i = 0; i < config->device_count; i++)
+		if (config->device[i].type == LV_DEV_BLOCK && config->device[i].block.lock >= 0)
+			close(config->device[i].block.lock);
+}
+
+/* All of it or nothing: after a failure config is what it was, and what came is closed. */
+static int take(struct machine_config *config, const struct request *request, struct error *error)
+{
+	const struct machine_config was = *config;
+	size_t size = 0;
+	if (request->head.op != LV_CTL_CONFIGURE || !request->fds)
+		return error_set(error, -EPROTO, "--control: no configuration came with the request");
+	const void *bytes = map_records(request->fd[0], &size);
 	config->name = NULL; /* an option may have said it for whoever lists processes */
-	err = bytes ? config_decode(config, bytes, size, request.fd + 1, request.fds - 1, &why, &number) : -EINVAL;
-	if (err)
-		return log_error("--control: the configuration, record %u: %s", number, why), err;
-	return options_check(config);
+	config->argv = NULL; /* as allocated by who decodes */
+	int err = decode(config, request, bytes, size, error);
+	if (!err)
+		return 0;
+	config_decode_free(config);
+	release_locks(config);
+	if (bytes)
+		munmap((void *)bytes, size);
+	*config = was;
+	return err;
+}
+
+/* ---- all that comes before it ---- */
+
+static void tell_status(int socket, const struct status *status)
+{
+	struct lv_status record;
+	status_collect(status, &record);
+	answer(socket, 0, &record, record.size);
+}
+
+/* 1: it was configured; 0: not yet; -ECONNRESET: it never will be. */
+static int serve(struct machine_config *config, const struct status *status)
+{
+	const int socket = config->configure_fd;
+	struct request request;
+	struct error error = { 0 };
+	int err = receive(socket, &request);
+	if (!err && request.head.op == LV_CTL_STATUS) {
+		tell_status(socket, status);
+		close_fds(&request);
+		return 0;
+	}
+	if (err == -EPROTO)
+		error_set(&error, err, "--control: what came is no request");
+	else if (!err)
+		err = take(config, &request, &error);
+	if (!err) {
+		close(request.fd[0]); /* the bytes stay mapped */
+		return 1;
+	}
+	close_fds(&request);
+	if (!error.code)
+		return err;
+	log_error("%s", error.text);
+	answer(socket, err, error.text, strlen(error.text));
+	return 0;
+}
+
+int configure_receive(struct machine_config *config, const struct status *status)
+{
+	int done = 0;
+	while (!done)
+		done = serve(config, status);
+	return done < 0 ? done : 0;
 }
 
 void configure_started(const struct machine_config *config)
 {
-	struct lv_control_reply reply = { 0 };
 	if (config->configure_fd < 0)
 		return;
-	send(config->configure_fd, &reply.result, sizeof(reply.result), MSG_DONTWAIT | MSG_NOSIGNAL);
+	answer(config->configure_fd, 0, NULL, 0);
 	close(config->configure_fd);
 }

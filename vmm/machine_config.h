@@ -19,17 +19,18 @@ struct machine_config {
 	int kernel_fd, initrd_fd; /* ... or a Linux guest; -1: none */
 	const char *append; /* the kernel's command line, before what the monitor adds */
 	unsigned cpus;
-	bool serial; /* the serial port is on 0 and 1 */
+	bool serial; /* console.in and console.out are the serial port's */
 	bool tty;    /* the console is a terminal */
 	bool rng, balloon; /* Linux guests: has these devices */
 	int vsock_dir; /* the directory with the sockets that the guest may connect to; -1: none */
 	int cpuid_fd; /* -1: none */
+	struct { int in, out, err; } console; /* -1: nothing there */
 	int control_fd, status_fd, log_fd; /* -1: none */
 	int configure_fd; /* connected: the configuration comes by message (vmm/configure.h); -1: it is in the options */
-	bool detached; /* the console is not on 0, 1, 2 */
 	bool probe;
 	bool jail_full, jail_off, jail_log;
-	uint64_t memory; /* bytes */
+	uint64_t memory; /* bytes; of a monitor that is made before its configuration comes: the most that it may say */
+	uint64_t image_room; /* of such a monitor: bytes of an image that costs it no further memory slot */
 	uint64_t start_ns, image_ns;
 	const char *program, *cwd, *hostname;
 	uint32_t uid, gid;

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "base/standard.h"
-#include "vmm/configure.h"
 #include "vmm/jail/jail.h"
 #include "vmm/options.h"
 #include "base/log.h"
@@ -12,9 +11,22 @@
 
 #define OWN_ERROR 125 /* exit status when it was not the program that failed */
 
-static int run(struct vm *vm)
+/*
+ * A monitor that knows its library OS is made before it knows its program: it waits for a configuration with all done that none can
+ * change. What a Linux guest's machine is, processors and memory, is said by the configuration.
+ */
+static int create(struct vm *vm, struct machine_config *config)
 {
-	int err = vm_create(vm);
+	bool early = config->configure_fd >= 0 && config->libos_fd >= 0;
+	int err = early ? vm_create(vm) : vm_receive(vm, config);
+	if (err)
+		return err;
+	return early ? vm_receive(vm, config) : vm_create(vm);
+}
+
+static int run(struct vm *vm, struct machine_config *config)
+{
+	int err = create(vm, config);
 	if (!err)
 		err = vm_configure(vm);
 	if (!err)
@@ -53,8 +65,8 @@ int main(int argc, char **argv)
 		return OWN_ERROR;
 	if (config.probe)
 		return probe_print();
-	if (close_others(&config) < 0 || (config.configure_fd >= 0 && configure_receive(&config) < 0))
+	if (close_others(&config) < 0)
 		return OWN_ERROR;
 	vm_init(&vm, &config);
-	_exit(vm_finish(&vm, run(&vm))); /* the kernel takes all back at once */
+	_exit(vm_finish(&vm, run(&vm, &config))); /* the kernel takes all back at once */
 }

@@ -20,6 +20,7 @@ typedef uint64_t gpa_t;
 enum mem_kind { /* what of guest memory a slot holds; for who saves it */
 	MEM_RAM,    /* anonymous, or copied from a file when it is written */
 	MEM_WINDOW, /* a library-OS guest: image (never written), monitor's pages, libos, the first RAM */
+	MEM_IMAGE,  /* of the image what has no room there */
 };
 
 /* As KVM knows it. Slot n of the list has number n; they are never merged. */

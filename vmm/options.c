@@ -14,6 +14,7 @@
 #include "abi/layout.h"
 #include "vmm/host/disk.h"
 #include "vmm/host/vsock_unix.h"
+#include "base/error.h"
 #include "base/log.h"
 
 #define LEAST_MEMORY (4ull << 20)
@@ -94,7 +95,7 @@ static int set_program(struct machine_config *c, const char *o, const char *v) {
 static int set_cwd(struct machine_config *c, const char *o, const char *v) { c->cwd = v; return 0; }
 static int set_hostname(struct machine_config *c, const char *o, const char *v) { c->hostname = v; return 0; }
 static int set_name(struct machine_config *c, const char *o, const char *v) { c->name = v; return 0; }
-static int set_detached(struct machine_config *c, const char *o, const char *v) { c->detached = true; return 0; }
+static int set_detached(struct machine_config *c, const char *o, const char *v) { c->console.in = c->console.out = c->console.err = -1; return 0; }
 static int set_probe(struct machine_config *c, const char *o, const char *v) { c->probe = true; return 0; }
 static int set_image_ns(struct machine_config *c, const char *o, const char *v) { return parse_number(o, v, UINT64_MAX, &c->image_ns); }
 static int set_start(struct machine_config *c, const char *o, const char *v) { return parse_number(o, v, UINT64_MAX, &c->start_ns); }
@@ -116,6 +117,13 @@ static int set_memory(struct machine_config *c, const char *o, const char *v)
 	if (c->memory < LEAST_MEMORY || c->memory > LV_RAM_MAX)
 		return log_error("--%s: %s is not between 4M and 64G", o, v);
 	return 0;
+}
+
+static int set_image_room(struct machine_config *c, const char *o, const char *v)
+{
+	if (parse_size(o, v, &c->image_room) < 0)
+		return -1;
+	return c->image_room <= LV_IMAGE_MAX ? 0 : log_error("--%s: %s is more than an image can have", o, v);
 }
 
 static int set_cpus(struct machine_config *c, const char *o, const char *v)
@@ -255,21 +263,22 @@ static int set_net(struct machine_config *c, const char *option, const char *val
 }
 
 /* The lock of a disk that has none yet. Its name, for messages, is what the descriptor leads to. */
-static int claim_disk(struct device_block *block)
+static int claim_disk(struct device_block *block, struct error *error)
 {
 	char message[512], path[64], name[256];
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", block->fd);
 	ssize_t n = readlink(path, name, sizeof(name) - 1);
 	name[n > 0 ? n : 0] = 0;
-	return disk_claim(block->fd, name, block->read_only, &block->lock, message, sizeof(message)) < 0 ? log_error("--disk: %s", message) : 0;
+	int err = disk_claim(block->fd, n > 0 ? name : "the disk", block->read_only, &block->lock, message, sizeof(message));
+	return err ? error_set(error, err, "--disk: %s", message) : 0;
 }
 
-static int claim_disks(struct machine_config *config)
+static int claim_disks(struct machine_config *config, struct error *error)
 {
 	int err = 0;
 	for (unsigned i = 0; i < config->device_count && !err; i++)
 		if (config->device[i].type == LV_DEV_BLOCK)
-			err = claim_disk(&config->device[i].block);
+			err = claim_disk(&config->device[i].block, error);
 	return err;
 }
 
@@ -371,6 +380,7 @@ static const struct option options[] = {
 	{"tty", NULL, "the console is a terminal (Linux guests)", set_tty},
 	{"program", "PATH", "path of the program in the image (default: ARGV0)", set_program},
 	{"mem", "SIZE", "the most memory the guest may use (default 256M)", set_memory},
+	{"image-room", "SIZE", "with --libos and a connected --control: an image up to this size needs no memory slot of its own (default 8M)", set_image_room},
 	{"cwd", "DIR", "working directory of the program", set_cwd},
 	{"uid", "N", "user of the program", set_uid},
 	{"gid", "N", "group of the program", set_gid},
@@ -434,56 +444,60 @@ static int parse_option(struct machine_config *config, int argc, char **argv, in
 }
 
 /* What a Linux guest runs comes from its disks: our PID 1 is told by its initial RAM disk. */
-static int check_linux(const struct machine_config *config)
+static int check_linux(const struct machine_config *config, struct error *error)
 {
 	if (config->libos_fd >= 0)
-		return log_error("--kernel is for Linux guests, --libos for the others: one of them");
+		return error_set(error, -EINVAL, "--kernel is for Linux guests, --libos for the others: one of them");
 	if (config->argc > 0 || config->program)
-		return log_error("a Linux guest is told by its initial RAM disk which program to run");
+		return error_set(error, -EINVAL, "a Linux guest is told by its initial RAM disk which program to run");
 	if (config->uid || config->gid || config->envc || strcmp(config->cwd, MACHINE_CWD) != 0 || strcmp(config->hostname, MACHINE_HOSTNAME) != 0)
-		return log_error("--uid, --gid, --cwd, --env and --hostname are for the library OS (--libos): a Linux guest has them from its initial RAM disk");
+		return error_set(error, -EINVAL, "--uid, --gid, --cwd, --env and --hostname are for the library OS (--libos): a Linux guest has them from its initial RAM disk");
 	return 0;
 }
 
-int options_check(struct machine_config *config)
+int options_check(struct machine_config *config, struct error *error)
 {
 	if (config->memory < LEAST_MEMORY || config->memory > LV_RAM_MAX)
-		return log_error("--mem: %llu is not between 4M and 64G", (unsigned long long)config->memory);
-	if (claim_disks(config) < 0)
-		return -1;
+		return error_set(error, -EINVAL, "--mem: %llu is not between 4M and 64G", (unsigned long long)config->memory);
+	int err = claim_disks(config, error);
+	if (err)
+		return err;
 	if (config->kernel_fd >= 0)
-		return check_linux(config);
+		return check_linux(config, error);
 	if (config->libos_fd < 0)
-		return log_error("--libos is missing (or --kernel, for a Linux guest)");
+		return error_set(error, -EINVAL, "--libos is missing (or --kernel, for a Linux guest)");
 	if (config->initrd_fd >= 0 || config->append[0] || config->cpus > 1 || config->serial || config->tty)
-		return log_error("--initrd, --append, --cpus, --serial and --tty are for Linux guests (--kernel)");
+		return error_set(error, -EINVAL, "--initrd, --append, --cpus, --serial and --tty are for Linux guests (--kernel)");
 	for (unsigned i = 0; i < config->device_count; i++)
 		if (config->device[i].type == LV_DEV_NET && config->device[i].net.more)
-			return log_error("--net: several queues are for Linux guests (--kernel)");
+			return error_set(error, -EINVAL, "--net: several queues are for Linux guests (--kernel)");
 	if (has_vsock(config))
-		return log_error("--vsock is for Linux guests (--kernel)");
+		return error_set(error, -EINVAL, "--vsock is for Linux guests (--kernel)");
 	if (config->image_fd < 0)
-		return log_error("--image is missing");
+		return error_set(error, -EINVAL, "--image is missing");
 	if (config->argc == 0 && config->program) { /* then its own name is its only argument */
-		config->argv = (char **)&config->program;
+		config->argv[0] = (char *)config->program; /* where the list ended */
 		config->argc = 1;
 	}
 	if (config->argc == 0)
-		return log_error("no program: it comes after --");
+		return error_set(error, -EINVAL, "no program: it comes after --");
 	if (!config->program)
 		config->program = config->argv[0];
 	if (strlen(config->program) >= sizeof(((struct lv_device_page *)0)->program))
-		return log_error("--program: '%.64s...' is too long", config->program);
+		return error_set(error, -EINVAL, "--program: '%.64s...' is too long", config->program);
 	if (strlen(config->cwd) >= sizeof(((struct lv_device_page *)0)->cwd))
-		return log_error("--cwd: '%.64s...' is too long", config->cwd);
+		return error_set(error, -EINVAL, "--cwd: '%.64s...' is too long", config->cwd);
 	if (strlen(config->hostname) >= sizeof(((struct lv_device_page *)0)->hostname))
-		return log_error("--hostname: '%.64s...' is longer than 63 characters", config->hostname);
+		return error_set(error, -EINVAL, "--hostname: '%.64s...' is longer than 63 characters", config->hostname);
 	return 0;
 }
 
 int options_parse(struct machine_config *config, int argc, char **argv)
 {
 	machine_config_init(config);
+	config->console.in = STDIN_FILENO;
+	config->console.out = STDOUT_FILENO;
+	config->console.err = STDERR_FILENO;
 	int at = 1;
 	while (at < argc && strcmp(argv[at], "--") != 0) {
 		if (strcmp(argv[at], "--help") == 0) {
@@ -498,5 +512,10 @@ int options_parse(struct machine_config *config, int argc, char **argv)
 	config->argv = argv + at;
 	config->argc = argc - at;
 	config->rng = config->balloon = config->kernel_fd >= 0;
-	return config->probe || config->configure_fd >= 0 ? 0 : options_check(config);
+	if (config->configure_fd >= 0) /* the message says where the console is */
+		config->console.in = config->console.out = config->console.err = -1;
+	if (config->probe || config->configure_fd >= 0)
+		return 0;
+	struct error error = { 0 };
+	return options_check(config, &error) ? log_error("%s", error.text) : 0;
 }

@@ -39,17 +39,25 @@ static void wake_vm(void *context)
 	vcpu_wake(&vm->vcpu[0]);
 }
 
+/* What the VM's other parts have of the configuration: at the start, and again when it came by message. */
+static void adopt(struct vm *vm)
+{
+	const struct machine_config *config = vm->config;
+	vm->guest = config->kernel_fd < 0 ? &libos_ops : &linux_ops;
+	vm->status.fd = config->status_fd;
+	vm->status.record.guest = vm->guest->kind;
+	vm->status.record.ledger[LV_STEP_COMMAND].ns = config->start_ns;
+	vm->status.record.ledger[LV_STEP_IMAGE].ns = config->image_ns;
+	vm->control.listen.fd = config->control_fd;
+}
+
 void vm_init(struct vm *vm, const struct machine_config *config)
 {
 	signal(SIGPIPE, SIG_IGN); /* a reader of the output that goes is the program's affair */
 	vm->config = config;
-	vm->guest = config->kernel_fd < 0 ? &libos_ops : &linux_ops;
 	vm->fd = vm->kvm_fd = vm->signals.fd = -1;
 	vcpus_init(vm);
 	status_init(&vm->status, config->status_fd);
-	vm->status.record.guest = vm->guest->kind;
-	vm->status.record.ledger[LV_STEP_COMMAND].ns = config->start_ns;
-	vm->status.record.ledger[LV_STEP_IMAGE].ns = config->image_ns;
 	status_mark(&vm->status, LV_STEP_MONITOR);
 	devices_init(&vm->devices, &vm->loop);
 	vm->devices.mem = &vm->mem;
@@ -60,6 +68,7 @@ void vm_init(struct vm *vm, const struct machine_config *config)
 	vm->control.signal = signal_program;
 	vm->control.kill = kill_vm;
 	vm->control.context = vm;
+	adopt(vm);
 }
 
 /* The self-test takes two more VMs' worth of time, so its answer is kept: the first VM after a boot asks. */
@@ -71,6 +80,15 @@ static int find_kind(struct vm *vm)
 	if (kind >= 0)
 		kvm_keep_kind(vm, kind);
 	return kind < 0 ? -ENOTSUP : 0;
+}
+
+/* Each edge of the VM's life is written where it is crossed. A record that cannot be written keeps no VM from running. */
+static int enter_state(struct vm *vm, enum lv_state state)
+{
+	vm->status.record.ram_size = vm->ram_size;
+	vm->status.record.ram_limit = vm->ram_limit;
+	status_write(&vm->status, state);
+	return 0;
 }
 
 int vm_create(struct vm *vm)
@@ -89,13 +107,20 @@ int vm_create(struct vm *vm)
 		return err;
 	int kind = kvm_known_kind(vm);
 	vm->status.record.kvm = kind < 0 ? LV_KVM_UNKNOWN : kind ? LV_KVM_HARDWARE : LV_KVM_PAGE_TABLE;
-	vm->status.record.ram_size = vm->ram_size;
-	vm->status.record.ram_limit = vm->ram_limit;
-	vm->status.record.state = LV_STATE_CREATED; /* nobody can ask yet; what is written to the file first is RUNNING */
-	return 0;
+	return enter_state(vm, LV_STATE_CREATED);
 }
 
 /* ---- the configuration ---- */
+
+int vm_receive(struct vm *vm, struct machine_config *config)
+{
+	if (config->configure_fd < 0)
+		return 0;
+	int err = configure_receive(config, &vm->status);
+	if (!err)
+		adopt(vm);
+	return err;
+}
 
 int vm_add_device(struct vm *vm, const struct device_config *device)
 {
@@ -120,8 +145,7 @@ int vm_configure(struct vm *vm)
 	if (err)
 		return err;
 	status_mark(&vm->status, LV_STEP_MEMORY);
-	vm->status.record.state = LV_STATE_CONFIGURED;
-	return 0;
+	return enter_state(vm, LV_STATE_CONFIGURED);
 }
 
 /* ---- the last opens ---- */
@@ -218,7 +242,7 @@ int vm_jail(struct vm *vm)
 int vm_run(struct vm *vm)
 {
 	vm->status.record.start_realtime_ns = clock_wall();
-	status_write(&vm->status, LV_STATE_RUNNING);
+	enter_state(vm, LV_STATE_RUNNING);
 	status_mark(&vm->status, LV_STEP_RUN);
 	int err = loop_start(&vm->loop); /* after the rights are gone: capabilities belong to threads */
 	if (err)

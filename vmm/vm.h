@@ -45,6 +45,7 @@ struct vm {
  */
 void vm_init(struct vm *vm, const struct machine_config *config);
 int vm_create(struct vm *vm);    /* KVM, memory, vCPUs */
+int vm_receive(struct vm *vm, struct machine_config *config); /* waits for the configuration, if it comes by message; config is the VM's own */
 int vm_configure(struct vm *vm); /* devices and program, as the configuration says */
 int vm_connect(struct vm *vm);   /* control socket, signals, the host side of devices: the last opens */
 int vm_jail(struct vm *vm);      /* rights are dropped; guest bytes may be looked at from here on */

@@ -20,9 +20,14 @@
 #include "vmm/options.h"
 
 /* The rest of what the monitor checks is the options'. */
-int options_check(struct machine_config *config)
+int options_check(struct machine_config *config, struct error *error)
 {
 	return 0;
+}
+
+void status_collect(const struct status *status, struct lv_status *out)
+{
+	*out = status->record;
 }
 
 static int memory_file(const void *bytes, size_t size, int seals)
@@ -55,16 +60,24 @@ static void request(int socket, int fd, unsigned n)
 static int answer_to(int fd, unsigned n)
 {
 	struct machine_config config;
+	struct status status = { .fd = -1 };
 	int pair[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	machine_config_init(&config);
 	config.configure_fd = pair[1];
 	request(pair[0], fd, n);
-	int err = configure_receive(&config);
-	config_decode_free(&config);
+	shutdown(pair[0], SHUT_WR);
+	assert_int_equal(configure_receive(&config, &status), -ECONNRESET); /* it was refused, and no other one comes */
+	union {
+		struct lv_control_reply head;
+		char bytes[LV_CONTROL_MOST];
+	} reply;
+	ssize_t size = recv(pair[0], &reply, sizeof(reply), MSG_DONTWAIT);
+	assert_true(size > (ssize_t)sizeof(reply.head) && size == (ssize_t)(sizeof(reply.head) + reply.head.size)); /* with the reason */
+	assert_true(config.configure_fd == pair[1] && !config.argv && !config.device_count);
 	close(pair[0]);
 	close(pair[1]);
-	return err;
+	return (int)reply.head.result;
 }
 
 static void too_many_descriptors(void **state)

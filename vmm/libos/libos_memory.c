@@ -35,33 +35,47 @@ static uint64_t *table(const struct vm *vm, uint64_t address)
 
 /* ---- mapping ---- */
 
-static int measure_image(struct vm *vm, int fd)
+static uint64_t whole_huge(uint64_t bytes)
+{
+	return (bytes + HUGE - 1) & ~(HUGE - 1);
+}
+
+static int measure_image(int fd, uint64_t *size)
 {
 	struct stat st;
 	if (fd < 0)
-		return 0;
+		return *size = 0, 0;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
 		return log_error("the image is not a regular file, or empty"), -EINVAL;
 	if ((uint64_t)st.st_size > LV_IMAGE_MAX)
 		return log_error("the image has %lld bytes; the most is %llu", (long long)st.st_size, LV_IMAGE_MAX), -EFBIG;
-	vm->libos.image_size = st.st_size;
+	*size = st.st_size;
 	return 0;
 }
 
-/* Room for the image, and behind it for the window; what the image leaves of its last 2 MiB stays out of reach. */
+/* Of at least so many bytes, aligned to 2 MiB, so that the host can back 2 MiB of the guest with one page. NULL: there is none. */
+static uint8_t *reserve(uint64_t bytes)
+{
+	uint8_t *map = mmap(NULL, bytes + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return map == MAP_FAILED ? NULL : (uint8_t *)(((uintptr_t)map + HUGE - 1) & ~(HUGE - 1));
+}
+
+/* Room for an image, and behind it for the window; what the image does not take of its room stays out of reach. */
 static int reserve_window(struct vm *vm)
 {
-	size_t before = LV_BASE - LV_IMAGE(vm->libos.image_size);
-	vm->ram_limit = (vm->config->memory + HUGE - 1) & ~(HUGE - 1);
+	struct libos_guest *guest = &vm->libos;
+	uint64_t image;
+	int err = measure_image(vm->config->image_fd, &image);
+	if (err)
+		return err;
+	guest->room = whole_huge(vm->config->image_fd < 0 ? vm->config->image_room : image);
+	vm->ram_limit = whole_huge(vm->config->memory);
 	vm->ram_size = vm->ram_limit < FIRST_RAM ? vm->ram_limit : FIRST_RAM;
-	vm->libos.window_size = LV_RAM - LV_BASE + vm->ram_limit;
-	/* Aligned to 2 MiB, so that the host can back 2 MiB of the guest with one page. */
-	uint8_t *map = mmap(NULL, before + vm->libos.window_size + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	vm->libos.image = (uint8_t *)(((uintptr_t)map + HUGE - 1) & ~(HUGE - 1));
-	vm->libos.window = vm->libos.image + before;
-	if (map == MAP_FAILED || mprotect(vm->libos.window, vm->libos.window_size, PROT_READ | PROT_WRITE) < 0)
+	uint8_t *start = reserve(guest->room + LV_RAM - LV_BASE + vm->ram_limit);
+	guest->window = start + guest->room;
+	if (!start || mprotect(guest->window, LV_RAM - LV_BASE + vm->ram_size, PROT_READ | PROT_WRITE) < 0)
 		return log_error("no address space for %llu MiB of guest memory: %s", (unsigned long long)(vm->ram_limit / MIB), strerror(errno)), -ENOMEM;
-	vm->libos.boot_next = LV_RAM;
+	guest->boot_next = LV_RAM;
 	return 0;
 }
 
@@ -150,41 +164,82 @@ static int map_libos(struct vm *vm, int fd)
 }
 
 /* Shared, so that all VMs have the page cache's pages. The guest cannot write them: neither mapping nor descriptor allow it. */
+static int map_file(uint8_t *at, int fd, uint64_t offset, uint64_t size)
+{
+	return mmap(at, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, offset) == MAP_FAILED ? log_errno("mapping the image") : 0;
+}
+
+/*
+ * It is larger than its room in the first slot: all of it lies in an address space of its own, for devices; the guest has its end by way of
+ * the room, and the rest by one slot more.
+ */
+static int map_large(struct vm *vm, int fd, uint64_t size)
+{
+	struct libos_guest *guest = &vm->libos;
+	const uint64_t before = whole_huge(size) - guest->room;
+	guest->image = reserve(whole_huge(size));
+	if (!guest->image)
+		return log_errno("address space for the image");
+	int err = map_file(guest->image, fd, 0, size);
+	if (!err && guest->room)
+		err = map_file(guest->window - guest->room, fd, before, size - before);
+	if (err)
+		return err;
+	const struct mem_slot slot = { .gpa = LV_IMAGE(size), .len = before, .hva = guest->image, .kind = MEM_IMAGE };
+	err = mem_add_slot(&vm->mem, vm->fd, &slot);
+	return err ? log_error("the image's memory (KVM_SET_USER_MEMORY_REGION): %s", strerror(-err)), err : 0;
+}
+
 static int map_image(struct vm *vm, int fd)
 {
-	if (fd < 0)
-		return 0;
-	if (mmap(vm->libos.image, vm->libos.image_size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
-		return log_error("mapping the image: %s", strerror(errno)), -errno;
-	return mem_add(&vm->mem, LV_IMAGE(vm->libos.image_size), (vm->libos.image_size + LV_PAGE - 1) & ~(LV_PAGE - 1), vm->libos.image, false);
+	struct libos_guest *guest = &vm->libos;
+	uint64_t size;
+	int err = measure_image(fd, &size);
+	if (err || fd < 0)
+		return err;
+	guest->image_size = size;
+	guest->image = guest->window - whole_huge(size);
+	err = whole_huge(size) > guest->room ? map_large(vm, fd, size) : map_file(guest->image, fd, 0, size);
+	return err ? err : mem_add(&vm->mem, LV_IMAGE(size), (size + LV_PAGE - 1) & ~(LV_PAGE - 1), guest->image, false);
 }
 
 /* One slot for image, libos and the first RAM: making one takes the host's kernel a grace period. */
 static int add_window(struct vm *vm)
 {
 	const struct libos_guest *guest = &vm->libos;
-	const struct mem_slot slot = { .gpa = LV_IMAGE(guest->image_size), .len = guest->window - guest->image + LV_RAM - LV_BASE + vm->ram_size,
-				       .hva = guest->image, .kind = MEM_WINDOW };
+	const struct mem_slot slot = { .gpa = LV_BASE - guest->room, .len = guest->room + LV_RAM - LV_BASE + vm->ram_size,
+				       .hva = guest->window - guest->room, .kind = MEM_WINDOW };
 	int err = mem_add_slot(&vm->mem, vm->fd, &slot);
 	return err ? log_error("guest memory (KVM_SET_USER_MEMORY_REGION): %s", strerror(-err)), err : 0;
 }
 
-int libos_map(struct vm *vm, int libos_fd, int image_fd)
+int libos_map(struct vm *vm, int libos_fd)
 {
-	int err = measure_image(vm, image_fd);
-	if (err == 0)
-		err = reserve_window(vm);
-	if (err == 0)
-		err = map_image(vm, image_fd);
+	int err = reserve_window(vm);
 	if (err == 0)
 		err = map_libos(vm, libos_fd);
-	if (err == 0)
-		err = mem_add(&vm->mem, LV_RAM, vm->ram_size, libos_at(vm, LV_RAM), true);
 	if (err == 0)
 		err = add_window(vm);
 	vm->libos.device_page = libos_at(vm, LV_DEVICE);
 	vm->libos.shared = libos_at(vm, LV_SHARED);
 	return err;
+}
+
+/* The configuration may want less than there was room made for: what its limit leaves of the first RAM is taken out of reach. */
+static int settle_memory(struct vm *vm)
+{
+	uint64_t limit = whole_huge(vm->config->memory), first = vm->ram_size;
+	if (limit > vm->ram_limit)
+		return log_error("--mem: this monitor was made for %llu MiB at most", (unsigned long long)(vm->ram_limit / MIB)), -EINVAL;
+	vm->ram_limit = limit;
+	int err = 0;
+	if (first > limit)
+		err = mprotect(libos_at(vm, LV_RAM + (vm->ram_size = limit)), first - limit, PROT_NONE);
+	else if (first < limit)
+		err = mprotect(libos_at(vm, LV_RAM + first), limit - first, PROT_READ | PROT_WRITE);
+	if (err)
+		return log_error("no address space for %llu MiB of guest memory: %s", (unsigned long long)(limit / MIB), strerror(errno)), -ENOMEM;
+	return mem_add(&vm->mem, LV_RAM, vm->ram_size, libos_at(vm, LV_RAM), true);
 }
 
 /* ---- the boot area ---- */
@@ -216,7 +271,7 @@ static int map_huge(struct vm *vm, uint64_t start, uint64_t len, uint64_t flags,
 	return 0;
 }
 
-static int build_page_tables(struct vm *vm)
+static void build_page_tables(struct vm *vm)
 {
 	table(vm, LV_PML4)[0] = LV_PDPT | TABLE;
 	table(vm, LV_PD)[0] = LV_PT | TABLE;
@@ -239,8 +294,6 @@ static int build_page_tables(struct vm *vm)
 	static const uint64_t gib[] = {0, LV_STACK_TOP - 1};
 	for (size_t i = 0; i < sizeof(gib) / sizeof(gib[0]); i++)
 		table(vm, LV_PDPT)[gib[i] >> 30] = libos_alloc(vm, LV_PAGE, LV_PAGE) | TABLE;
-	int err = map_huge(vm, LV_RAM, vm->ram_limit, LEAF_RW, true);
-	return err < 0 ? err : map_huge(vm, LV_IMAGE(vm->libos.image_size), vm->libos.image_size, LEAF | LV_PTE_NX, false);
 }
 
 /*
@@ -254,11 +307,21 @@ void libos_populate(struct vm *vm, uint64_t start, uint64_t end)
 	madvise(libos_at(vm, start), end - start, MADV_POPULATE_WRITE); /* an old kernel refuses: slower, not wrong */
 }
 
-int libos_prepare(struct vm *vm)
+void libos_prepare(struct vm *vm)
 {
 	libos_populate(vm, LV_BASE, LV_BELL);
 	libos_populate(vm, LV_LIBOS, vm->libos.hot_end);
 	libos_populate(vm, vm->libos.boot_stack - LV_PAGE, vm->libos.hot_data_end);
 	libos_write_stubs(vm);
-	return build_page_tables(vm);
+	build_page_tables(vm);
+}
+
+int libos_map_program(struct vm *vm)
+{
+	int err = settle_memory(vm);
+	if (err == 0)
+		err = map_image(vm, vm->config->image_fd);
+	if (err == 0)
+		err = map_huge(vm, LV_RAM, vm->ram_limit, LEAF_RW, true);
+	return err ? err : map_huge(vm, LV_IMAGE(vm->libos.image_size), vm->libos.image_size, LEAF | LV_PTE_NX, false);
 }

@@ -40,10 +40,8 @@ static int write_processor(struct vm *vm, struct lv_device_page *page)
 int libos_describe_machine(struct vm *vm)
 {
 	struct lv_device_page *page = vm->libos.device_page;
-	*page = (struct lv_device_page){ .magic = LV_DEVICE_MAGIC, .abi_version = LV_LIBOS_ABI, .size = sizeof(*page),
-		.ram_size = vm->ram_size, .ram_limit = vm->ram_limit, .image_size = vm->libos.image_size, .generation = 1 };
-	int err = write_processor(vm, page);
-	return err ? err : write_clock(vm, page);
+	*page = (struct lv_device_page){ .magic = LV_DEVICE_MAGIC, .abi_version = LV_LIBOS_ABI, .size = sizeof(*page), .generation = 1 };
+	return write_processor(vm, page);
 }
 
 static int write_arguments(struct vm *vm, struct lv_device_page *page)
@@ -85,7 +83,12 @@ static int write_identity(struct vm *vm, struct lv_device_page *page)
 int libos_describe_program(struct vm *vm)
 {
 	struct lv_device_page *page = vm->libos.device_page;
-	int err = write_identity(vm, page);
+	page->ram_size = vm->ram_size;
+	page->ram_limit = vm->ram_limit;
+	page->image_size = vm->libos.image_size;
+	int err = write_clock(vm, page); /* now: the wall clock may have been set since the monitor was made */
+	if (!err)
+		err = write_identity(vm, page);
 	if (!err)
 		err = write_arguments(vm, page);
 	if (!err)

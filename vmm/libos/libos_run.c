@@ -25,11 +25,11 @@ static int build(struct vm *vm)
 	if (err)
 		return err;
 	status_mark(&vm->status, LV_STEP_VM);
-	err = libos_map(vm, vm->config->libos_fd, vm->config->image_fd);
-	if (!err)
-		err = libos_prepare(vm);
-	if (!err)
-		err = libos_describe_machine(vm);
+	err = libos_map(vm, vm->config->libos_fd);
+	if (err)
+		return err;
+	libos_prepare(vm);
+	err = libos_describe_machine(vm);
 	if (err)
 		return err;
 	vm->vcpu[0].exits_shown = &vm->libos.shared->exits;
@@ -37,12 +37,17 @@ static int build(struct vm *vm)
 	return libos_set_start(vm);
 }
 
+static int configure(struct vm *vm)
+{
+	int err = libos_map_program(vm);
+	return err ? err : libos_describe_program(vm);
+}
+
 static int add_devices(struct vm *vm)
 {
 	const struct machine_config *config = vm->config;
-	const bool quiet = config->detached;
 	const struct device_config console = { .type = LV_DEV_CONSOLE,
-		.console = { .in = quiet ? -1 : 0, .out = quiet ? -1 : 1, .err = quiet ? -1 : 2, .log = config->log_fd, .terminal = config->tty } };
+		.console = { .in = config->console.in, .out = config->console.out, .err = config->console.err, .log = config->log_fd, .terminal = config->tty } };
 	int err = vm_add_device(vm, &console);
 	return err ? err : vm_add_configured_devices(vm);
 }
@@ -181,7 +186,7 @@ const struct guest_ops libos_ops = {
 	.bad_memory = "the guest wrote to its image, or touched memory that it does not have",
 	.build = build,
 	.add_devices = add_devices,
-	.configure = libos_describe_program,
+	.configure = configure,
 	.connect = connect_devices,
 	.on_exit = on_exit_reason,
 	.on_kick = upcall,

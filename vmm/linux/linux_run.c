@@ -88,10 +88,10 @@ static int on_exit_reason(struct vcpu *vcpu)
 static int add_devices(struct vm *vm)
 {
 	const struct machine_config *config = vm->config;
-	const bool quiet = config->detached || config->serial;
+	const bool quiet = config->serial;
 	const struct device_config image = { .type = LV_DEV_BLOCK, .block = { .fd = config->image_fd, .read_only = true, .serial = "image" } };
-	const struct device_config console = { .type = LV_DEV_CONSOLE, .console = { .in = quiet ? -1 : 0, .out = quiet ? -1 : 1,
-		.err = quiet ? -1 : 2, .log = config->log_fd, .multiport = true, .terminal = config->tty } };
+	const struct device_config console = { .type = LV_DEV_CONSOLE, .console = { .in = quiet ? -1 : config->console.in,
+		.out = quiet ? -1 : config->console.out, .err = quiet ? -1 : config->console.err, .log = config->log_fd, .multiport = true, .terminal = config->tty } };
 	int err = config->image_fd < 0 ? 0 : vm_add_device(vm, &image);
 	if (!err)
 		err = vm_add_device(vm, &console);

@@ -89,7 +89,7 @@ static int build_serial(struct linux_guest *guest)
 	int fd, result = add_irq(guest, GUEST_SERIAL_IRQ, &fd);
 	if (result < 0)
 		return result;
-	serial_init(&guest->serial, &guest->vm->loop, config->serial ? 0 : -1, config->serial ? 1 : -1, fd);
+	serial_init(&guest->serial, &guest->vm->loop, config->serial ? config->console.in : -1, config->serial ? config->console.out : -1, fd);
 	guest->serial.panicked = on_panic;
 	guest->serial.context = guest;
 	return 0;

@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A monitor by hand: started before anything is known of its program, and told by message what to run (abi/control.h, abi/vm_records.h).
+
+monitor_client.py VMM LIBOS IMAGE PROGRAM TEST: one of the functions below. Says what was awaited when it does not come."""
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+
+vmm, libos, image, program = sys.argv[1:5]
+patience = 20 * int(os.environ.get("LV_TIME_FACTOR", "1"))
+STATUS, KILL, CONFIGURE, PAUSE, RESUME = 1, 3, 7, 10, 11
+RUNNING, EXITED, CREATED, CONFIGURED, PAUSED = 1, 2, 3, 4, 5
+MAGIC = 0x6C74636C
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+def need(what, true):
+    if not true:
+        sys.exit(f"not so: {what}")
+
+
+def file_state(status):
+    """State, exit status and the time of the program's first instruction, of a status record."""
+    record = os.pread(status.fileno(), 4096, 0)
+    state, _, wait_status = struct.unpack_from("<IIi", record, 16)
+    return state, wait_status
+
+
+class Monitor:
+    """One that was started by hand, over a socket pair; its status record is in a file."""
+
+    def __init__(self, *more):
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(patience)
+        self.status = tempfile.TemporaryFile()
+        fds = theirs.fileno(), self.status.fileno()
+        self.process = subprocess.Popen([vmm, "--libos", libos, "--control", f"fd:{fds[0]}", "--status", f"fd:{fds[1]}", *more],
+                                        pass_fds=fds, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        theirs.close()
+
+    def ask(self, op, fds=(), arg=0, on=None):
+        """Sends a request and answers with result and payload."""
+        on = on or self.socket
+        socket.send_fds(on, [struct.pack("<IHHq", MAGIC, op, 0, arg)], fds)
+        return self.reply(on)
+
+    def reply(self, on=None):
+        reply = (on or self.socket).recv(8192)
+        need("an answer comes", len(reply) >= 24)
+        result, magic, _, _, size = struct.unpack_from("<qIHHI", reply)
+        need(f"the answer is whole: {reply[:24]!r}", magic == MAGIC and len(reply) == 24 + size)
+        return result, reply[24:]
+
+    def await_created(self):
+        result, record = self.ask(STATUS)
+        need("STATUS is answered", result == 0)
+        need("the VM is CREATED", struct.unpack_from("<I", record, 16)[0] == CREATED)
+        need("the file says so", file_state(self.status)[0] == CREATED)
+
+    def ended(self):
+        """Its exit status, and what it said."""
+        words = self.process.communicate(timeout=patience)[1].decode()
+        return self.process.returncode, words
+
+
+def records(*some):
+    """A sealed memory file with these (type, bytes)."""
+    body = b"".join(struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 4) for kind, data in some)
+    fd = os.memfd_create("configuration", os.MFD_ALLOW_SEALING)
+    os.write(fd, struct.pack("<IIII", 0x4356564C, VERSION, 16 + len(body), len(some)) + body)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+    return fd
+
+
+def version():
+    """Of the records, as the header says: both come from one build."""
+    header = os.path.join(os.path.dirname(__file__), "../../abi/vm_records.h")
+    with open(header, encoding="ascii") as text:
+        return int(next(line.split()[2] for line in text if line.startswith("#define LV_VM_RECORDS_VERSION")))
+
+
+VERSION = version()
+
+
+def machine(memory=64 << 20, **places):
+    """The machine's record; of descriptors those that are given by place."""
+    fds = [places.get(name, -1) for name in ("libos", "image", "kernel", "initrd", "control", "status", "log", "cpuid", "in_", "out", "err")]
+    head = struct.pack("<QQQ8iIIII", memory, 0, 0, *fds[:8], 1, 0, 0, 0)
+    return 1, head[:56] + struct.pack("<3iI", *fds[8:], 0) + head[56:]
+
+
+def configuration(*arguments, memory=64 << 20):
+    """Records and descriptors of the program with its output in a pipe, whose other end is answered too, and a control socket."""
+    read_end, write_end = os.pipe()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(b"\0lightvm-test-%d" % os.getpid())
+    listener.listen(4)
+    strings = [(3, program), *((4, word) for word in (program, *arguments))]
+    fds = [os.open(image, os.O_RDONLY), write_end, listener.fileno()]
+    memory_file = records(machine(memory, image=0, out=1, control=2), *((kind, word.encode() + b"\0") for kind, word in strings))
+    return memory_file, fds, read_end, write_end, listener
+
+
+def configured(monitor, *arguments, memory=64 << 20):
+    """The program runs: the pipe with what it prints, and a connection for requests."""
+    memory_file, fds, output, theirs, listener = configuration(*arguments, memory=memory)
+    result, why = monitor.ask(CONFIGURE, [memory_file, *fds])
+    need(f"the configuration is taken: {why.decode()}", result == 0)
+    os.close(theirs)
+    requests = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    requests.settimeout(patience)
+    requests.connect(listener.getsockname())
+    listener.close()
+    return os.fdopen(output, "rb"), requests
+
+
+def life():
+    """CREATED, CONFIGURED, RUNNING, EXITED, with all of the program's output where the message says."""
+    monitor = Monitor()
+    monitor.await_created()
+    output, _ = configured(monitor, "hello", "world")
+    need("its output comes where the message says", output.read() == b"hello world\n")
+    need("it ends as the program does", monitor.ended() == (0, ""))
+    need("the record is final", file_state(monitor.status) == (EXITED, 0))
+
+
+def room():
+    """An image that has no room in the first slot gets another one; memory less than the first slot has is taken out of reach."""
+    for size in "0", "2M", "64M":
+        for memory in 4 << 20, 64 << 20:
+            monitor = Monitor("--image-room", size)
+            output, _ = configured(monitor, "hello", memory=memory)
+            need(f"the program runs with a room of {size} and {memory} bytes", output.read() == b"hello\n")
+            need("and ends", monitor.ended() == (0, ""))
+
+
+def orphan():
+    """Who made it goes before it was configured: it ends, and says nothing, since nobody is there."""
+    monitor = Monitor()
+    monitor.await_created()
+    monitor.socket.close()
+    need("it ends by itself", monitor.ended() == (125, ""))
+    need("its record is final", file_state(monitor.status)[0] == EXITED)
+
+
+def refusals():
+    """What is wrong is refused with a reason; nothing is lost by it, and a sound configuration is taken afterwards."""
+    monitor = Monitor("--mem", "64M")
+    own = f"/proc/{monitor.process.pid}/fd"
+    monitor.await_created()
+    before = os.listdir(own)
+    memory_file, fds, _, _, listener = configuration("x", memory=65 << 20)
+    plain = tempfile.TemporaryFile()
+    plain.write(b"no records")
+    plain.flush()
+    kernel = records(machine(image=0, kernel=1))
+    wrong = [
+        (CONFIGURE, [], "no configuration came with the request"),
+        (KILL, [], "no configuration came with the request"),
+        (CONFIGURE, [plain.fileno()], "its records are no sealed memory file"),
+        (CONFIGURE, [records()], "it has no machine"),
+        (CONFIGURE, [records((99, b""))], "record 1: a record is of an unknown type"),
+        (CONFIGURE, [memory_file, *fds], "it wants more memory than the monitor was started with"),
+        (CONFIGURE, [records(machine(libos=0)), fds[0]], "it has a file that the monitor was started with"),
+        (CONFIGURE, [records(machine(image=0)), fds[0]], "no program"),
+        (CONFIGURE, [kernel, *fds[:2]], "--kernel is for Linux guests"),
+        (CONFIGURE, [records(machine(image=0), (10, struct.pack("<iI20s", 1, 0, b""))), fds[0], plain.fileno()], "not a multiple of 512"),
+    ]
+    for op, given, text in wrong:
+        result, why = monitor.ask(op, given)
+        need(f"{text!r} is the reason, and not {why.decode()!r}", result < 0 and text in why.decode())
+    monitor.socket.send(b"short")
+    result, why = monitor.reply()
+    need("what is no request is refused", result < 0 and b"no request" in why)
+    monitor.await_created()
+    need("no descriptor stayed", os.listdir(own) == before)
+    listener.close()
+    output, _ = configured(monitor, "at", "last")
+    need("a sound one is taken", output.read() == b"at last\n")
+    need("and the program ends", monitor.ended()[0] == 0)
+
+
+globals()[sys.argv[5]]()
