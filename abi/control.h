@@ -68,8 +68,9 @@ struct lv_device_stats {
 	uint64_t bytes[LV_MAX_QUEUES];
 	uint64_t doorbells;
 	uint64_t wakes;
-	char error[80]; /* why needs_reset */
+	char error[80]; /* why needs_reset; without that a note: what went wrong on the host's side */
 };
+#define LV_OUTPUT_LOST "output was lost: " /* how the note of a console begins whose standard output or error could not be written */
 
 enum lv_balloon_stat { /* as virtio 1.2, section 5.5.6.3, numbers them */
 	LV_BALLOON_SWAP_IN = 0, LV_BALLOON_SWAP_OUT = 1, LV_BALLOON_MAJOR_FAULTS = 2, LV_BALLOON_MINOR_FAULTS = 3,
@@ -111,7 +112,7 @@ struct lv_status {
 	struct lv_step_mark ledger[LV_STEPS];
 	struct lv_balloon balloon; /* Linux guests */
 	uint8_t libos_build[LV_BUILD_ID]; /* of the library OS; zeroes: none */
-	uint8_t reserved[4];
+	uint32_t files_full; /* library OS: writes to files that failed, since files are memory and it was used up */
 	char error[128]; /* why the monitor ended the VM itself; empty otherwise */
 	struct lv_device_stats device[LV_MAX_DEVICES]; /* device_count of them are there */
 };

@@ -86,6 +86,8 @@ struct lv_shared {
 	struct { uint64_t rip, rflags, rsp; } upcall; /* the program's state when libos is entered at upcall_entry */
 	/* guest writes */
 	struct lv_crash crash;
+	uint32_t files_full; /* writes that were refused since there was no memory for more files */
+	uint32_t reserved;
 };
 static_assert(sizeof(struct lv_crash) == 1528, "crash record layout");
 static_assert(sizeof(struct lv_shared) <= 4096, "the shared page is one page");

@@ -26,6 +26,24 @@ static bool out_of_memory(const struct lv_status *status)
 	       status->ram_limit && status->memory_used > status->ram_limit / 8 * 7;
 }
 
+/* Files are memory, and what a program says of a full disk is often nothing. */
+static void report_full(const struct lv_status *status)
+{
+	char limit[24];
+	if (status->files_full)
+		log_warn("the VM's files, which are in its memory, had no more room: %u writes were refused; it may use %s, give more with --memory",
+			 status->files_full, size_print(status->ram_limit, limit, sizeof(limit)));
+}
+
+/* Where standard output or error could not be written, the note of the console; NULL: all went where it was meant to. */
+static const char *output_lost(const struct lv_status *status)
+{
+	for (uint32_t i = 0; i < status->device_count && i < LV_MAX_DEVICES; i++)
+		if (status->device[i].type == LV_DEV_CONSOLE && text_starts(status->device[i].error, LV_OUTPUT_LOST))
+			return status->device[i].error;
+	return NULL;
+}
+
 static void report(const struct vm_dir *vm, const struct vm_config *config)
 {
 	struct lv_status status;
@@ -38,6 +56,7 @@ static void report(const struct vm_dir *vm, const struct vm_config *config)
 		if (status.device[i].needs_reset)
 			log_warn("the %s device was stopped, as the guest broke a rule of its rings: %.*s", device_name(status.device[i].type),
 				 (int)sizeof(status.device[i].error), status.device[i].error);
+	report_full(&status);
 	if (status.crashed && !vm_report(vm, &said))
 		crash_report(&said, config->image, &out);
 	else if (status.state == LV_STATE_EXITED && status.error[0])
@@ -68,6 +87,17 @@ static void report_missing(const struct vm_config *config)
 	image_close(&image);
 }
 
+/* A program that could not know that its output is lost has not done what it was asked for. */
+static int check_output(const struct vm_dir *vm, int status)
+{
+	struct lv_status record;
+	const char *lost = vm_status(vm, &record) ? NULL : output_lost(&record);
+	if (!lost)
+		return status;
+	log_error("%s", lost);
+	return !status || status == 128 + SIGPIPE ? EXIT_OWN : status;
+}
+
 static int run_foreground(struct launch *launch, struct vm_dir *vm, const struct vm_config *config, struct error *error)
 {
 	struct terminal terminal = { 0 };
@@ -78,6 +108,8 @@ static int run_foreground(struct launch *launch, struct vm_dir *vm, const struct
 		status = foreground_wait(launch, error);
 	terminal_leave(&terminal);
 	report(vm, config);
+	if (status >= 0)
+		status = check_output(vm, status);
 	if (status > 0)
 		report_missing(config);
 	return status;

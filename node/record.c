@@ -207,6 +207,7 @@ json_t *record_json(const struct lv_status *status, const struct lv_crash_report
 	json_object_set_new(object, "memory",
 			    json_pack("{s:I, s:I, s:I}", "size", (json_int_t)status->ram_size, "limit", (json_int_t)status->ram_limit, "used",
 				      (json_int_t)status->memory_used));
+	json_object_set_new(object, "files_full", json_integer(status->files_full));
 	json_object_set_new(object, "vm_exits",
 			    json_pack("{s:I, s:I, s:I, s:I}", "all", (json_int_t)status->exits, "mmio", (json_int_t)status->exits_mmio, "signal",
 				      (json_int_t)status->exits_signal, "waits", (json_int_t)status->waits));

@@ -59,6 +59,7 @@ static void collect_shared(const struct status *status, struct lv_status *out)
 
 	collect_ledger(status, out);
 	out->memory_used = shared->memory_used;
+	out->files_full = shared->files_full;
 	out->crash_signal = out->crashed ? shared->crash.signal : 0;
 }
 

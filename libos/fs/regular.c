@@ -7,7 +7,7 @@
 #define PAGE 4096ull
 #define SIZE_MOST (1ull << 46)
 #define RESERVE_RUN 64 /* pages that fallocate takes at once */
-#define LEFT_FREE (1ull << 20) /* what fallocate leaves for all else */
+#define LEFT_FREE (1ull << 20) /* what files leave for all else: a program whose disk is full has to be able to say so */
 
 static const void *page_at(struct inode *inode, uint64_t index)
 {
@@ -62,6 +62,18 @@ int64_t inode_read(struct inode *inode, uint64_t offset, uaddr_t to, size_t n)
 	return (int64_t)done;
 }
 
+static uint64_t left_free(void)
+{
+	return MIN(LEFT_FREE, page_total_bytes() / 16);
+}
+
+/* Told outside, too: many programs have no words for it. */
+static int full(void)
+{
+	shared_page->files_full++;
+	return -ENOSPC;
+}
+
 /* Fills a new page with what the file has there now. */
 static int fill_page(struct inode *inode, uint64_t offset, char *page)
 {
@@ -76,12 +88,12 @@ static int fill_page(struct inode *inode, uint64_t offset, char *page)
 static int own_page(struct inode *inode, uint64_t index, bool whole, char **page)
 {
 	void **slot = store_slot(&inode->pages, index, true);
-	if (!slot)
-		return -ENOSPC;
+	if (!slot || (!*slot && page_free_bytes() < left_free()))
+		return full();
 	if (!*slot) {
 		bool covers = index * PAGE < inode->lower_size; /* bytes of the image, which others may see in place now */
 		char *new = whole || covers ? page_alloc(0) : page_alloc_zeroed(0);
-		int r = new ? 0 : -ENOSPC;
+		int r = new ? 0 : full();
 		if (new && !whole && covers)
 			r = fill_page(inode, index * PAGE, new);
 		if (!r && covers)
@@ -215,8 +227,8 @@ static int reserve(struct inode *inode, uint64_t from, uint64_t to)
 	uint64_t last = ALIGN_UP(to, PAGE) / PAGE, need = 0;
 	for (uint64_t index = from / PAGE; index < last; index++)
 		need += !page_at(inode, index) && index * PAGE >= inode->lower_size;
-	if (need * PAGE + LEFT_FREE > page_free_bytes())
-		return need ? -ENOSPC : 0;
+	if (need * PAGE + left_free() > page_free_bytes())
+		return need ? full() : 0;
 	for (uint64_t index = from / PAGE; index < last;) {
 		uint64_t run = 0;
 		while (index + run < last && run < RESERVE_RUN && !page_at(inode, index + run) && (index + run) * PAGE >= inode->lower_size)

@@ -165,4 +165,13 @@ prints 'and its exit status' 125 bash -c '"$1" inspect own125 | jq .[0].exit_sta
 
 status '-m too small says so' 125 run -m 1M "$busybox" true
 prints '-m limits' limited run -m 32M "$busybox" awk '/MemTotal/ { if ($2 > 16000 && $2 <= 32768) print "limited" }' /proc/meminfo
+# What could not be written is said, and is no success; a full disk, which is the VM's memory, is said at the end.
+busybox=$(command -v busybox)
+to_full() { "$lightvm" run --rm "$@" >/dev/full; }
+says 'output to a full disk' 125 'output was lost: No space left on device' to_full "$busybox" echo hi
+says '  the status of a program that failed stays' 3 'output was lost' to_full "$busybox" sh -c 'echo hi; exit 3'
+says '  and who goes on writing is ended' 125 'output was lost' to_full "$busybox" yes
+says 'a full file system' 1 'had no more room: ' "$lightvm" run --rm -m 32M "$busybox" dd if=/dev/zero of=/tmp/x bs=64k
+check '  the program had memory left for its own words' grep -q 'No space left on device' "$work/says.err"
+
 finish

@@ -2,6 +2,7 @@
 #include "vmm/dev/streams.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -56,8 +57,15 @@ static int outlet_feed(const struct output *output, const struct outlet *outlet,
 	return 0;
 }
 
-static void output_die(struct streams *streams, struct output *output)
+/* A reader that has gone is the program's affair (EPIPE); a disk that is full loses what nobody else will ever tell of. */
+static void output_die(struct streams *streams, struct output *output, int err)
 {
+	char why[64];
+
+	if (err != -EPIPE && err != -ECONNRESET) {
+		snprintf(why, sizeof(why), LV_OUTPUT_LOST "%s", strerror(-err));
+		device_note(&streams->device, why);
+	}
 	loop_update(streams->device.set->loop, &output->outlet.watch, 0);
 	sink_close(&output->outlet.sink);
 	streams->ops->output_died(streams, output);
@@ -131,7 +139,7 @@ static bool output_feed(struct streams *streams, struct output *output)
 	bool clients = feed_clients(streams, output);
 
 	if (r && r != -EAGAIN) {
-		output_die(streams, output);
+		output_die(streams, output, r);
 		r = 0;
 	}
 	if (output->outlet.sink.kind != SINK_NONE)
