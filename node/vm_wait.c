@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "node/monitor_control.h"
 #include "node/vm_info.h"
 
@@ -28,7 +29,11 @@ static int ended(const struct vm_dir *vm, struct error *error)
 
 int vm_await_listen(const struct vm_dir *vm, int wait_ms, struct error *error)
 {
-	int err = control_ask(vm->dir, LV_CTL_AWAIT, LV_STEP_LISTEN, NULL, deadline_in(wait_ms));
+	struct control_answer *answer = alloc_zero(sizeof(*answer));
+	int err = answer ? control_ask(vm->dir, LV_CTL_AWAIT, LV_STEP_LISTEN, answer, deadline_in(wait_ms)) : -ENOMEM;
+	if (err == -EOPNOTSUPP && answer->version == 1) /* which says this of each request that it does not know */
+		err = -EPROTONOSUPPORT;
+	free(answer);
 	switch (err) {
 	case 0:
 		return 0;

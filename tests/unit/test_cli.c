@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +22,7 @@
 #include "node/monitor_control.h"
 #include "node/record.h"
 #include "node/state.h"
+#include "node/vm_wait.h"
 
 /* ---- network ---- */
 
@@ -270,6 +272,58 @@ static void records_of_other_versions(void **state)
 	close(fd);
 }
 
+/* Lines of an offset and 32 bytes, in hexadecimal digits; what no line names is zero. */
+static void read_hex(const char *path, uint8_t *bytes, size_t size)
+{
+	FILE *file = fopen(path, "r");
+	unsigned at, byte;
+	char row[65];
+	assert_non_null(file);
+	memset(bytes, 0, size);
+	while (fscanf(file, "%x %64s", &at, row) == 2)
+		for (unsigned i = 0; i < 32; i++) {
+			assert_int_equal(sscanf(row + 2 * i, "%2x", &byte), 1);
+			assert_true(at + i < size);
+			bytes[at + i] = (uint8_t)byte;
+		}
+	fclose(file);
+}
+
+/* As the last monitor of version 1 wrote it of a program that said "last words", called what is missing twice, and crashed. */
+static void recorded_by_version_1(void **state)
+{
+	uint8_t bytes[7200];
+	struct lv_status status;
+	struct lv_report report;
+	int fd = memfd_create("status", MFD_CLOEXEC);
+	read_hex(LV_STATUS_V1, bytes, sizeof(bytes));
+	assert_int_equal(pwrite(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(status_read(fd, &status), 0);
+	assert_int_equal(report_read(fd, &report), 0);
+	assert_int_equal(status.state, LV_STATE_EXITED);
+	assert_true(status.crashed);
+	assert_int_equal(status.wait_status, 11);
+	assert_int_equal(status.crash_signal, 11);
+	assert_int_equal(status.control_version, 1);
+	assert_int_equal(status.ram_size, 6291456);
+	assert_int_equal(status.ram_limit, 256 << 20);
+	assert_int_equal(status.memory_used, 372736);
+	assert_int_equal(status.exits, 3);
+	assert_int_equal(status.exits_mmio, 3);
+	assert_int_equal(status.device_count, 1);
+	assert_int_equal(status.device[0].type, LV_DEV_CONSOLE);
+	assert_int_equal(status.device[0].bytes[LV_CONSOLE_STDOUT], strlen("last words\n"));
+	assert_true(status.ledger[LV_STEP_PROGRAM].ns > status.ledger[LV_STEP_MONITOR].ns);
+	assert_int_equal(report.what.missing[0].nr, 294);
+	assert_int_equal(report.what.missing[0].count, 2);
+	assert_int_equal(report.what.crash.signal, 11);
+	assert_int_equal(report.what.crash.cr2, 16);
+	assert_string_equal(report.what.crash.map[0].path, "/srv/a/prog");
+	assert_int_equal(report.tail_size, strlen("last words\n"));
+	assert_memory_equal(report.tail, "last words\n", report.tail_size);
+	close(fd);
+}
+
 /* A monitor from before an update: it answers everything with everything, and knows nothing of new requests. */
 static void *old_monitor(void *context)
 {
@@ -309,6 +363,10 @@ static void monitor_of_the_version_before(void **state)
 	assert_int_equal(control_ask(dir, LV_CTL_BALLOON, -1, &answer, deadline_in(5000)), 0);
 	assert_int_equal(answer.status.balloon.actual, 4096);
 	assert_int_equal(answer.version, 1);
+	const struct vm_dir vm = { .id = "0123456789ab", .dir = dir, .status = -1 };
+	struct error error = { 0 };
+	assert_int_equal(vm_await_listen(&vm, 5000, &error), -EPROTONOSUPPORT);
+	assert_string_equal(error.text, "the monitor of VM 0123456789ab is older than this lightvm and cannot tell when its program listens");
 	shutdown(listener, SHUT_RDWR);
 	pthread_join(thread, NULL);
 	close(listener);
@@ -402,6 +460,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(networks), cmocka_unit_test(ports), cmocka_unit_test(announcements_wake_nobody), cmocka_unit_test(ledger), cmocka_unit_test(ledger_of_linux),
 		cmocka_unit_test(names_of_system_calls), cmocka_unit_test(hostile_crash_records), cmocka_unit_test(records_of_other_versions),
+		cmocka_unit_test(recorded_by_version_1),
 		cmocka_unit_test(monitor_of_the_version_before), cmocka_unit_test(vms), cmocka_unit_test(vm_names),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
