@@ -250,6 +250,40 @@ static void random_contents(void)
 	}
 }
 
+/* What a neighbour on a bridge must not get from this guest, and at the end a frame that it may: tests/e2e/spoof.sh looks for them. */
+static void forged(void)
+{
+	static const uint8_t all[] = {255, 255, 255, 255, 255, 255}, bridges[] = {1, 0x80, 0xc2, 0, 0, 0}, foreign[] = {2, 0, 0, 0, 0, 99};
+	static const uint8_t arp[] = {8, 6, 0, 1, 8, 0, 6, 4, 0, 2}, ip[] = {8, 0, 0x45, 0, 0, 46, 0, 0, 0, 0, 64, 255, 0, 0}, other[] = {0x88, 0xb5}, tree[] = {0, 46};
+	static const struct {
+		const uint8_t *to, *from, *rest; /* from NULL: its own */
+		size_t size;
+	} frames[] = {{all, foreign, other, sizeof(other)}, {bridges, NULL, tree, sizeof(tree)}, {all, NULL, arp, sizeof(arp)},
+		{all, NULL, ip, sizeof(ip)}, {all, NULL, other, sizeof(other)}};
+	enum { FRAMES = sizeof(frames) / sizeof(frames[0]), HEADER = 12, SIZE = 128 };
+	struct ring r = find_ring();
+	uint8_t own[6] = {0}, *at = (uint8_t *)r.free_page;
+
+	for (unsigned i = 0; i < devices->device_count && i < LV_MAX_DEVICES; i++)
+		for (unsigned k = 0; devices->device[i].type == LV_DEV_NET && k < sizeof(own); k++)
+			own[k] = devices->device[i].config.net.mac[k];
+	for (unsigned i = 0; i < FRAMES; i++, at += SIZE) {
+		memset(at, 0, SIZE);
+		memcpy(at + HEADER, frames[i].to, 6);
+		memcpy(at + HEADER + 6, frames[i].from ? frames[i].from : own, 6);
+		memcpy(at + HEADER + 12, frames[i].rest, frames[i].size);
+		if (frames[i].rest == arp) { /* "10.8.0.1 is here" */
+			memcpy(at + HEADER + 22, own, 6);
+			memcpy(at + HEADER + 28, (const uint8_t[]){10, 8, 0, 1}, 4);
+		}
+		memcpy(at + HEADER + 54, i + 1 < FRAMES ? "forged" : "honest", 6);
+		r.desc[i].addr = (uint64_t)(uintptr_t)at;
+		r.desc[i].len = HEADER + 60;
+		r.desc[i].flags = 0;
+		offer(&r, (uint16_t)i);
+	}
+}
+
 static void bell_storm(void)
 {
 	for (int i = 0; i < 50000; i++)
@@ -266,5 +300,6 @@ const struct attack ring_attacks[] = {
 	{"write-stubs", write_stubs, ALL}, {"write-device-page", write_device_page, ALL}, {"read-bell", read_bell, ALL},
 	{"write-image", write_image, ALL}, {"same-head-often", same_head_often, "?"}, {"used-scribble", used_scribble, "?"},
 	{"race", race, "?"}, {"scribble-all", scribble_all, ALL}, {"random-contents", random_contents, "?"},
+	{"forged", forged, "block"},
 	{"bell-storm", bell_storm, NULL}, {NULL, NULL, NULL},
 };
