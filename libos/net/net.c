@@ -21,7 +21,7 @@
 #define LINGER (NS_PER_S / 2) /* how long the end of the VM waits for peers */
 #define LOOPBACK_MTU 16128 /* a packet, its headers and its pbuf fit into four pages */
 
-static bool is_up, is_used;
+static bool is_up, is_used, is_another;
 static struct netif *device;
 static uint64_t isn_key[2];
 
@@ -153,6 +153,11 @@ void net_deliver(void)
 
 bool net_poll(void)
 {
+	if (is_another && device) {
+		net_busy();
+		net_config_renew(device);
+	}
+	is_another = false;
 	bool any = virtio_net_poll();
 	return poll_loopback() || any;
 }
@@ -236,15 +241,19 @@ static void net_exit(void)
 		wait_for_device(end);
 }
 
-/* Connections of a twin must not begin with the same numbers. */
-static void new_key(void)
+/*
+ * Connections of a twin must not begin with the same numbers, and it may have other addresses. This may be called while
+ * lwIP is at work, which asks for random numbers: the addresses change when it is polled next.
+ */
+static void become_another(void)
 {
 	random_bytes(isn_key, sizeof(isn_key));
+	is_another = true;
 }
 
 void net_init(void)
 {
-	static struct generation_hook generation = {.changed = new_key};
+	static struct generation_hook generation = {.changed = become_another};
 	generation_add(&generation);
 	process_exit_first(net_exit);
 	static struct poller poller = {.poll = poll_all};

@@ -8,6 +8,7 @@
 
 #include "lwip/dhcp.h"
 #include "lwip/dns.h"
+#include "lwip/etharp.h"
 #include "lwip/netif.h"
 
 static const struct lv_net_config *config(void)
@@ -53,6 +54,31 @@ void dns_init(void)
 {
 }
 
+static void set_static(struct netif *netif, const struct lv_net_config *net)
+{
+	ip4_addr_t ip = {net->ip}, mask = {net->netmask}, gateway = {net->gateway};
+	netif_set_addr(netif, &ip, &mask, &gateway);
+}
+
+void net_config_renew(struct netif *netif)
+{
+	const struct lv_net_config *net = config();
+	bool same = net && memcmp(netif->hwaddr, net->mac, sizeof(net->mac)) == 0;
+	if (!net || (same && (!net->ip || net->ip == ip4_addr_get_u32(netif_ip4_addr(netif)))))
+		return;
+	memcpy(netif->hwaddr, net->mac, sizeof(net->mac));
+	etharp_cleanup_netif(netif);
+	netif_create_ip6_linklocal_address(netif, 1);
+	if (net->ip) {
+		set_static(netif, net); /* ends the connections of the old address */
+		etharp_gratuitous(netif);
+	} else { /* no DHCPRELEASE: the lease is the other VM's */
+		netif_set_addr(netif, IP4_ADDR_ANY4, IP4_ADDR_ANY4, IP4_ADDR_ANY4);
+		dhcp_start(netif);
+	}
+	net_config_resolver();
+}
+
 void net_config_start(struct netif *netif)
 {
 	const struct lv_net_config *net = config();
@@ -63,6 +89,5 @@ void net_config_start(struct netif *netif)
 		dhcp_start(netif);
 		return;
 	}
-	ip4_addr_t ip = {net->ip}, mask = {net->netmask}, gateway = {net->gateway};
-	netif_set_addr(netif, &ip, &mask, &gateway);
+	set_static(netif, net);
 }

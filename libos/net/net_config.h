@@ -7,6 +7,8 @@ struct netif;
 
 /* Gives the interface its address, or starts to ask for one. */
 void net_config_start(struct netif *netif);
+/* The VM is another one than before: takes over the MAC and IP addresses that the device page has now, if they are others. */
+void net_config_renew(struct netif *netif);
 /* Writes /etc/resolv.conf and /etc/hosts into the RAM layer if the image has none. */
 void net_config_resolver(void);
 
