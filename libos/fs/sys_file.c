@@ -429,6 +429,9 @@ static int64_t copy_range(struct file *in, int64_t *from, struct file *out, int6
 {
 	if (in->ops != &regular_ops || out->ops != &regular_ops || *from < 0 || *to < 0)
 		return -EINVAL;
+	if ((uint64_t)*from + n < n || (uint64_t)*to + n < n)
+		return -EOVERFLOW;
+	n = MIN(n, in->inode->size - MIN((uint64_t)*from, in->inode->size));
 	if (in->inode == out->inode && (uint64_t)*from < (uint64_t)*to + n && (uint64_t)*to < (uint64_t)*from + n)
 		return -EINVAL;
 	return send(out, in, from, n, to);

@@ -116,6 +116,24 @@ static void check_vectors(void)
 	close(fd);
 }
 
+/* From file to file; within one, what is read must not be what is written, however much is asked for. */
+static void check_copies(void)
+{
+	int fd = open("copy", O_RDWR | O_CREAT, 0600);
+	off_t from = 0, to = 4;
+
+	IS(write(fd, "abcdefgh", 8), 8);
+	FAILS(copy_file_range(fd, &from, fd, &to, SIZE_MAX, 0), EOVERFLOW);
+	FAILS(copy_file_range(fd, &from, fd, &to, 1 << 20, 0), EINVAL);
+	CHECK(holds("copy", "abcdefgh") && from == 0 && to == 4);
+	to = 8;
+	IS(copy_file_range(fd, &from, fd, &to, 1 << 20, 0), 8);
+	CHECK(holds("copy", "abcdefghabcdefgh") && from == 8 && to == 16);
+	from = 100;
+	IS(copy_file_range(fd, &from, fd, &to, 5, 0), 0);
+	close(fd);
+}
+
 static void check_links(void)
 {
 	struct stat st;
@@ -352,6 +370,7 @@ int main(int argc, char **argv)
 	check_open();
 	check_seek();
 	check_vectors();
+	check_copies();
 	check_links();
 	check_rename();
 	check_unlinked();
