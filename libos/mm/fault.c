@@ -322,7 +322,7 @@ int mm_fault(uint64_t addr, uint64_t error)
 		return 0;
 	}
 	if (!vma->file)
-		return fault_anonymous(vma, addr);
+		return (!entry || !*entry) && !space_may_reach(vma, va) ? SEGV_MAPERR : fault_anonymous(vma, addr);
 	return vma->flags & MAP_SHARED ? fault_shared(vma, va, write) : fault_private(vma, va, write);
 }
 

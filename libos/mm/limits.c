@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RLIMIT_AS and RLIMIT_DATA. Programs that set them are few: what is there is counted when it is asked for. */
+/* RLIMIT_AS, RLIMIT_DATA and RLIMIT_STACK. Programs that set them are few: what is there is counted when it is asked for. */
 #include "libos/mm/space.h"
 #include "libos/proc/proc.h"
 
@@ -41,6 +41,11 @@ bool space_may_hold(uint64_t start, uint64_t end, uint32_t prot, uint32_t flags)
 bool space_may_grow(const struct vma *vma, uint64_t more)
 {
 	return fits(RLIMIT_AS, 0, 0, more, false) && (!is_data(vma->prot, vma->flags) || fits(RLIMIT_DATA, 0, 0, more, true));
+}
+
+bool space_may_reach(const struct vma *vma, uint64_t va)
+{
+	return !(vma->flags & MAP_GROWSDOWN) || vma->end - va <= process_limit(RLIMIT_STACK);
 }
 
 bool space_may_become(uint64_t start, uint64_t end, uint32_t prot)

@@ -53,10 +53,11 @@ int mm_drop(uint64_t start, uint64_t end);
 uint64_t mm_brk(uint64_t end);
 bool mm_covered(uint64_t start, uint64_t end); /* regions without a hole */
 
-/* ---- limits.c: RLIMIT_AS and RLIMIT_DATA ---- */
+/* ---- limits.c: RLIMIT_AS, RLIMIT_DATA and RLIMIT_STACK ---- */
 /* May there be a region [start, end) like this, in place of what is there now? */
 bool space_may_hold(uint64_t start, uint64_t end, uint32_t prot, uint32_t flags);
 bool space_may_grow(const struct vma *vma, uint64_t more);               /* by so many bytes */
+bool space_may_reach(const struct vma *vma, uint64_t va); /* a stack, down to this page that it did not touch before */
 bool space_may_become(uint64_t start, uint64_t end, uint32_t prot);      /* mprotect: private memory becomes data */
 
 /* ---- patch.c ---- */

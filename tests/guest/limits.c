@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -15,6 +16,46 @@
 #define PAGE 4096
 
 static char block[PAGE];
+
+/* ---- the stack ---- */
+
+static uintptr_t deepest;
+
+static __attribute__((noinline)) int descend(int depth)
+{
+	volatile char frame[1000];
+
+	deepest = (uintptr_t)frame;
+	frame[0] = (char)depth;
+	return depth < 100000 ? descend(depth + 1) + frame[0] : 0;
+}
+
+static jmp_buf out;
+
+static void on_deep(int signo)
+{
+	longjmp(out, signo);
+}
+
+/* Binds when the stack grows: 1 MiB, of the 8 that it might have had. */
+static void stack_size(void)
+{
+	struct rlimit old, less = { 1 << 20, RLIM_INFINITY };
+	stack_t other = { .ss_sp = malloc(1 << 16), .ss_size = 1 << 16 };
+	struct sigaction action = { .sa_handler = on_deep, .sa_flags = SA_ONSTACK };
+	char here;
+
+	IS(getrlimit(RLIMIT_STACK, &old), 0);
+	less.rlim_max = old.rlim_max;
+	IS(setrlimit(RLIMIT_STACK, &less), 0);
+	IS(sigaltstack(&other, NULL), 0);
+	IS(sigaction(SIGSEGV, &action, NULL), 0);
+	if (!setjmp(out))
+		descend(0);
+	CHECK((uintptr_t)&here - deepest > 900 << 10 && (uintptr_t)&here - deepest < 1100 << 10);
+	IS(setrlimit(RLIMIT_STACK, &old), 0);
+	signal(SIGSEGV, SIG_DFL);
+}
 
 /* ---- pipes ---- */
 
@@ -420,5 +461,6 @@ int main(void)
 	validated();
 	views();
 	processor_time();
+	stack_size();
 	return check_end();
 }
