@@ -13,7 +13,14 @@ struct udp_socket {
 	struct socket s;
 	struct udp_pcb *pcb;
 	struct packet_queue queue;
+	/* MSG_MORE: what the next sends complete, and where the first of them said that it goes */
+	struct pbuf *held;
+	ip_addr_t held_ip;
+	uint16_t held_port;
+	struct inet_control held_control;
 };
+
+#define LARGEST 65507 /* bytes of a datagram */
 
 static struct udp_socket *of(struct socket *s)
 {
@@ -112,30 +119,69 @@ static err_t send_out(struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *ip, 
 	return err;
 }
 
+/* Where a datagram goes and with what: as the first of its parts said. */
+static int address_datagram(struct udp_socket *u, struct message *m, ip_addr_t *ip, uint16_t *port, struct inet_control *control)
+{
+	if (u->held) {
+		*ip = u->held_ip;
+		*port = u->held_port;
+		*control = u->held_control;
+		return 0;
+	}
+	int err = destination(u, m, ip, port);
+	if (err == 0)
+		err = ensure_bound(u);
+	if (err < 0)
+		return err;
+	*control = (struct inet_control){ .tos = u->pcb->tos, .ttl = ip_addr_ismulticast(ip) ? u->pcb->mcast_ttl : u->pcb->ttl };
+	return inet_get_control(&u->s, m, control);
+}
+
+static void drop_held(struct udp_socket *u)
+{
+	if (u->held)
+		pbuf_free(u->held);
+	u->held = NULL;
+}
+
+/* What was held, with p behind it, in one piece. */
+static struct pbuf *join(struct udp_socket *u, struct pbuf *p)
+{
+	struct pbuf *all = u->held;
+	if (!all)
+		return p;
+	u->held = NULL;
+	pbuf_cat(all, p);
+	return pbuf_coalesce(all, PBUF_TRANSPORT);
+}
+
 static int64_t udp_send_socket(struct socket *s, struct message *m)
 {
 	struct udp_socket *u = of(s);
 	ip_addr_t ip;
 	uint16_t port;
-	int64_t size = m->left;
+	int64_t size = m->left, held = u->held ? u->held->tot_len : 0;
 	uint64_t start = 0;
-	if (size > 65507)
-		return -EMSGSIZE;
+	struct inet_control control;
 	if (s->error)
 		return socket_take_error(s);
-	int result = destination(u, m, &ip, &port);
-	if (result == 0)
-		result = ensure_bound(u);
-	if (result == 0 && inet_too_large(s, &ip, size + 8))
+	int result = address_datagram(u, m, &ip, &port, &control);
+	if (result == 0 && (held + size > LARGEST || inet_too_large(s, &ip, held + size + 8)))
 		result = -EMSGSIZE;
-	struct inet_control control = { .tos = u->pcb->tos, .ttl = ip_addr_ismulticast(&ip) ? u->pcb->mcast_ttl : u->pcb->ttl };
-	if (result == 0)
-		result = inet_get_control(s, m, &control);
-	if (result < 0)
+	struct pbuf *p = result == 0 ? inet_copy_in(m, PBUF_TRANSPORT, &result) : NULL;
+	if (p)
+		p = join(u, p);
+	if (!p) {
+		drop_held(u);
 		return result;
-	struct pbuf *p = inet_copy_in(m, PBUF_TRANSPORT, &result);
-	if (!p)
-		return result;
+	}
+	if (m->flags & MSG_MORE) {
+		u->held = p;
+		u->held_ip = ip;
+		u->held_port = port;
+		u->held_control = control;
+		return size;
+	}
 	net_busy();
 	err_t err;
 	/* A full ring empties within a millisecond. */
@@ -248,6 +294,7 @@ static void udp_close_socket(struct socket *s)
 {
 	udp_remove(of(s)->pcb);
 	packet_clear(&of(s)->queue);
+	drop_held(of(s));
 	kfree(s);
 }
 

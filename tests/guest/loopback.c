@@ -170,6 +170,28 @@ static void check_small_writes(void)
 	close(pair[1]);
 }
 
+/* A datagram in several sends. */
+static void check_more(void)
+{
+	struct sockaddr_in a = local(), b = local();
+	int to = socket_at(SOCK_DGRAM, &a), other = socket_at(SOCK_DGRAM, &b), fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	for (int i = 0; i < 2; i++) {
+		IS(sendto(fd, "one ", 4, MSG_MORE, ADDRESS(a)), 4);
+		FAILS(recv(to, buffer, 100, MSG_DONTWAIT), EAGAIN);
+		IS(sendto(fd, "two ", 4, MSG_MORE, ADDRESS(b)), 4); /* where the first one went */
+		IS(send(fd, "three", 5, 0), 5);
+		CHECK(recv(to, buffer, 100, MSG_DONTWAIT) == 13 && !memcmp(buffer, "one two three", 13));
+	}
+	FAILS(recv(other, buffer, 100, MSG_DONTWAIT), EAGAIN);
+	FAILS(send(fd, "x", 1, 0), EDESTADDRREQ);
+	IS(sendto(fd, "held", 4, MSG_MORE, ADDRESS(a)), 4);
+	close(fd); /* nobody completes it */
+	FAILS(recv(to, buffer, 100, MSG_DONTWAIT), EAGAIN);
+	close(to);
+	close(other);
+}
+
 static void check_recvmmsg(void)
 {
 	struct timespec past = { -1, 0 }, large = { 1, 2000000000 }, none = { 0, 0 };
@@ -394,6 +416,7 @@ int main(void)
 	check_there_at_once();
 	check_connect_without_waiting();
 	check_small_writes();
+	check_more();
 	check_recvmmsg();
 	check_errors();
 	return check_end();

@@ -216,6 +216,28 @@ static void test_quick_acknowledgements(void **state)
 	close_pair(pair);
 }
 
+static void test_datagram_in_parts(void **state)
+{
+	static char most[65507];
+	int to = make(AF_INET, SOCK_DGRAM), fd = make(AF_INET, SOCK_DGRAM);
+	struct sockaddr_in addr = loopback(7630);
+	char buffer[20];
+	assert_int_equal(CALL(bind, to, P(&addr), sizeof(addr)), 0);
+	assert_int_equal(CALL(sendto, fd, P("one"), 3, MSG_MORE, P(&addr), sizeof(addr)), 3);
+	assert_int_equal(CALL(recvfrom, to, P(buffer), 20, MSG_DONTWAIT, 0, 0), -EAGAIN);
+	assert_int_equal(send_text(fd, "two"), 3);
+	assert_int_equal(CALL(recvfrom, to, P(buffer), 20, MSG_DONTWAIT, 0, 0), 6);
+	assert_memory_equal(buffer, "onetwo", 6);
+	/* what grows too large is given up as a whole */
+	assert_int_equal(CALL(sendto, fd, P("x"), 1, MSG_MORE, P(&addr), sizeof(addr)), 1);
+	assert_int_equal(CALL(sendto, fd, P(most), sizeof(most), 0, 0, 0), -EMSGSIZE);
+	assert_int_equal(send_text(fd, "x"), -EDESTADDRREQ);
+	assert_int_equal(CALL(sendto, fd, P("held"), 4, MSG_MORE, P(&addr), sizeof(addr)), 4);
+	fd_close(fd);
+	assert_int_equal(CALL(recvfrom, to, P(buffer), 20, MSG_DONTWAIT, 0, 0), -EAGAIN);
+	fd_close(to);
+}
+
 static void test_recvmmsg_timeout(void **state)
 {
 	int fd = make(AF_INET, SOCK_DGRAM);
@@ -236,6 +258,7 @@ int main(void)
 		cmocka_unit_test(test_v6_messages),
 		cmocka_unit_test(test_loopback_now),
 		cmocka_unit_test(test_quick_acknowledgements),
+		cmocka_unit_test(test_datagram_in_parts),
 		cmocka_unit_test(test_recvmmsg_timeout),
 	};
 	net_init();
