@@ -33,7 +33,7 @@ struct block {
 };
 #define PER_PAGE (LV_PAGE / sizeof(struct block))
 
-static struct block *block_page[BLOCKS_MAX / PER_PAGE + 1];
+static struct block *block_page[BLOCKS_MAX / PER_PAGE + 1] __attribute__((section(".bss..grows")));
 enum { SMALL, LARGE, POOLS };
 static uint16_t list[POOLS][MAX_ORDER + 1];
 static uint64_t next[POOLS];  /* the first block that is not described yet: all of its pages are free and zero */
