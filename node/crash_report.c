@@ -135,12 +135,12 @@ static void put_registers(const struct lv_crash *crash, struct text *out)
 
 static void put_tail(const struct lv_report *report, struct text *out)
 {
-	size_t size = report->tail_size < sizeof(report->tail) ? report->tail_size : sizeof(report->tail), start = size;
+	size_t size = report->tail_size < sizeof(report->tail) ? report->tail_size : sizeof(report->tail);
 	while (size && report->tail[size - 1] == '\n')
 		size--;
 	if (!size)
 		return;
-	start = size;
+	size_t start = size;
 	for (int lines = 0; start; start--)
 		if (report->tail[start - 1] == '\n' && ++lines == TAIL_LINES)
 			break;
