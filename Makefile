@@ -39,7 +39,9 @@ tidy: build
 	scripts/tidy
 install: build
 	meson install -C $(BUILD)
+uninstall:
+	$(NINJA) uninstall
 clean:
 	rm -rf $(BUILD) build-sanitize build-fuzz
 
-.PHONY: all build demo setup check check-unit check-guest check-e2e check-rig fuzz bench sanitize tidy install clean
+.PHONY: all build demo setup check check-unit check-guest check-e2e check-rig fuzz bench sanitize tidy install uninstall clean

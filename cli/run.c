@@ -240,7 +240,7 @@ static int run(const struct context *context, void *opaque, struct operands oper
 {
 	const struct run_options *given = opaque;
 	struct vm_config config;
-	struct state state = { .dir = -1 };
+	struct state state = STATE_NONE;
 	struct vm_dir vm = VM_DIR_NONE;
 	struct source source = { 0 };
 	config_init(&config);

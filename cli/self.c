@@ -257,8 +257,9 @@ static void man_main(struct text *out)
 		      "An unmodified Linux program is packed with its libraries into an image and started as a KVM virtual machine on a library\n"
 		      "OS. Where a command takes a VM, its id, the beginning of its id and its name are understood.\n.SH COMMANDS\n");
 	each_verb(verbs, "", man_line, out);
-	text_put(out, ".SH ENVIRONMENT\n.TP\n.B XDG_RUNTIME_DIR\nVMs are recorded in its directory lightvm; without it in /run/lightvm (root) or\n"
-		      "/tmp/lightvm\\-UID.\n.TP\n.BR LIGHTVM_CACHE \", \" XDG_CACHE_HOME\nImages and kernels are kept in the first one, or in the directory lightvm of the second;\n"
+	text_put(out, ".SH ENVIRONMENT\n.TP\n.BR LIGHTVM_STATE \", \" XDG_RUNTIME_DIR\nVMs are recorded in the first one, or in the directory lightvm of the second. logind's\n"
+		      "/run/user/UID is not used, since it goes when its user logs out: then, and without both, it is /run/lightvm for root, and\n"
+		      "$XDG_STATE_HOME/lightvm (~/.local/state/lightvm; without HOME /tmp/lightvm\\-UID) for others.\n.TP\n.BR LIGHTVM_CACHE \", \" XDG_CACHE_HOME\nImages and kernels are kept in the first one, or in the directory lightvm of the second;\n"
 		      "without both in ~/.cache/lightvm, and without HOME in /var/cache/lightvm (root) or /var/tmp/lightvm\\-UID.\n"
 		      ".TP\n.B LIGHTVM_CACHE_SIZE\nHow much the images may take (8G): when a new one makes them take more, those whose last use is\n"
 		      "longest ago are removed.\n"

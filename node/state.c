@@ -24,14 +24,50 @@
 #define LOCK_RETRY_MS 5
 #define LEFTOVER_SECONDS 60 /* a start that has not become visible after this long was killed */
 
-static char *state_path(void)
+/*
+ * logind deletes /run/user/UID when the last session ends, and VMs that run on would be lost with their records: only a directory that
+ * somebody else chose is used.
+ */
+static const char *runtime_dir(void)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	if (runtime && runtime[0] == '/')
+	char logind[32];
+	snprintf(logind, sizeof(logind), "/run/user/%u", (unsigned)geteuid());
+	return runtime && runtime[0] == '/' && strcmp(runtime, logind) ? runtime : NULL;
+}
+
+static char *temporary_path(void)
+{
+	return alloc_format("/tmp/lightvm-%u", (unsigned)geteuid());
+}
+
+static char *state_path(void)
+{
+	const char *chosen = getenv("LIGHTVM_STATE"), *runtime = runtime_dir(), *kept = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	if (chosen && chosen[0] == '/')
+		return alloc_copy(chosen);
+	if (runtime)
 		return alloc_format("%s/lightvm", runtime);
 	if (!geteuid())
 		return alloc_copy("/run/lightvm");
-	return alloc_format("/tmp/lightvm-%u", (unsigned)geteuid());
+	if (kept && kept[0] == '/')
+		return alloc_format("%s/lightvm", kept);
+	return home && home[0] == '/' ? alloc_format("%s/.local/state/lightvm", home) : temporary_path();
+}
+
+/* Where versions before this one put what is now at state->path: what still runs there is found, until it is removed. */
+static int open_old(struct state *state)
+{
+	bool short_of_memory = false;
+	char *places[STATE_OLD] = { alloc_format("/run/user/%u/lightvm", (unsigned)geteuid()), geteuid() ? temporary_path() : NULL };
+	for (size_t i = 0; i < STATE_OLD; i++) {
+		bool old = places[i] && !getenv("LIGHTVM_STATE") && !runtime_dir() && strcmp(places[i], state->path);
+		int fd = old ? owned_dir_open(places[i], false, NULL) : -1;
+		state->old[i] = fd < 0 ? -1 : fd;
+		short_of_memory |= fd == -ENOMEM || (!places[i] && (i == 0 || geteuid()));
+		free(places[i]);
+	}
+	return short_of_memory ? -ENOMEM : 0;
 }
 
 static int make_below(int dir, const char *path, struct error *error)
@@ -48,11 +84,11 @@ static int make_below(int dir, const char *path, struct error *error)
 
 int state_open(struct state *state, bool create, struct error *error)
 {
-	*state = (struct state){ .path = state_path(), .dir = -1 };
-	if (!state->path)
+	*state = (struct state){ .path = state_path(), .dir = -1, .old = { -1, -1 } };
+	if (!state->path || open_old(state))
 		return error_set(error, -ENOMEM, "out of memory");
 	int fd = owned_dir_open(state->path, false, error);
-	if (fd == -ENOENT && create) {
+	if (fd == -ENOENT && (create || state->old[0] >= 0 || state->old[1] >= 0)) {
 		fd = owned_dir_open(state->path, true, error);
 		int err = fd < 0 ? fd : make_below(fd, state->path, error);
 		if (err && fd >= 0)
@@ -71,7 +107,10 @@ void state_close(struct state *state)
 	free(state->path);
 	if (state->dir >= 0)
 		close(state->dir);
-	*state = (struct state){ .dir = -1 };
+	for (size_t i = 0; i < STATE_OLD; i++)
+		if (state->old[i] >= 0)
+			close(state->old[i]);
+	*state = STATE_NONE;
 }
 
 void vm_close(struct vm_dir *vm)
@@ -83,9 +122,9 @@ void vm_close(struct vm_dir *vm)
 	*vm = VM_DIR_NONE;
 }
 
-static int open_files(const struct state *state, const char *path, int flags, struct vm_dir *vm)
+static int open_files(int place, const char *path, int flags, struct vm_dir *vm)
 {
-	vm->dir = openat(state->dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	vm->dir = openat(place, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (vm->dir < 0)
 		return -errno;
 	vm->status = openat(vm->dir, "status", flags | O_CLOEXEC, 0600);
@@ -115,7 +154,7 @@ int vm_create(const struct state *state, const char *id, struct vm_dir *vm, stru
 		err = mkdirat(state->dir, path, 0700) ? -errno : 0;
 	}
 	if (!err)
-		err = open_files(state, path, O_RDWR | O_CREAT | O_EXCL, vm);
+		err = open_files(state->dir, path, O_RDWR | O_CREAT | O_EXCL, vm);
 	if (!err && flock(vm->status, LOCK_EX | LOCK_NB))
 		err = -errno;
 	return err ? error_set(error, err, "%s/%s: %s", state->path, path, strerror(-err)) : 0;
@@ -250,7 +289,13 @@ int vm_open(const struct state *state, const char *id, struct vm_dir *vm)
 		return -ENOENT;
 	strcpy(vm->id, id);
 	snprintf(path, sizeof(path), "vms/%s", id);
-	int err = open_files(state, path, O_RDONLY, vm);
+	int err = open_files(state->dir, path, O_RDONLY, vm);
+	for (size_t i = 0; i < STATE_OLD && err; i++) {
+		vm_close(vm);
+		strcpy(vm->id, id);
+		if (state->old[i] >= 0)
+			err = open_files(state->old[i], path, O_RDONLY, vm);
+	}
 	if (err)
 		vm_close(vm);
 	return err;
@@ -275,7 +320,10 @@ static int match_prefix(void *context, const char *id)
 static bool name_to_id(const struct state *state, const char *word, char *id)
 {
 	char target[64], path[NAME_PATH];
-	ssize_t n = name_path(path, word) ? readlinkat(state->dir, path, target, sizeof(target) - 1) : -1;
+	bool is_name = name_path(path, word);
+	ssize_t n = is_name ? readlinkat(state->dir, path, target, sizeof(target) - 1) : -1;
+	for (size_t i = 0; i < STATE_OLD && n < 0 && is_name; i++)
+		n = state->old[i] < 0 ? -1 : readlinkat(state->old[i], path, target, sizeof(target) - 1);
 	if (n < STATE_ID)
 		return false;
 	target[n] = 0;
@@ -302,16 +350,26 @@ int vm_find(const struct state *state, const char *word, struct vm_dir *vm, stru
 	return 0;
 }
 
+/* Where it lies. */
+static int place_of(const struct state *state, const char *path)
+{
+	for (size_t i = 0; i < STATE_OLD; i++)
+		if (state->old[i] >= 0 && faccessat(state->dir, path, F_OK, 0) && !faccessat(state->old[i], path, F_OK, 0))
+			return state->old[i];
+	return state->dir;
+}
+
 int vm_remove(const struct state *state, struct vm_dir *vm, const char *name, struct error *error)
 {
 	char path[32], id[STATE_ID + 1];
+	snprintf(path, sizeof(path), "vms/%s", vm->id);
+	int place = place_of(state, path);
 	if (name && *name && name_to_id(state, name, id) && !strcmp(id, vm->id)) {
 		char link[NAME_PATH];
 		if (name_path(link, name))
-			unlinkat(state->dir, link, 0);
+			unlinkat(place, link, 0);
 	}
-	snprintf(path, sizeof(path), "vms/%s", vm->id);
-	int err = tree_remove(state->dir, path);
+	int err = tree_remove(place, path);
 	return err ? error_set(error, err, "%s/%s: %s", state->path, path, strerror(-err)) : 0;
 }
 
@@ -343,9 +401,9 @@ static void leftover(int vms, const char *name)
 		tree_remove(vms, name);
 }
 
-int state_each(const struct state *state, int (*each)(void *context, const char *id), void *context)
+static int each_in(int place, int (*each)(void *context, const char *id), void *context)
 {
-	int fd = openat(state->dir, "vms", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(place, "vms", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *vms = fd >= 0 ? fdopendir(fd) : NULL;
 	int err = vms ? 0 : -errno;
 	if (!vms && fd >= 0)
@@ -359,6 +417,14 @@ int state_each(const struct state *state, int (*each)(void *context, const char 
 			leftover(dirfd(vms), entry->d_name);
 	}
 	closedir(vms);
+	return err;
+}
+
+int state_each(const struct state *state, int (*each)(void *context, const char *id), void *context)
+{
+	int err = each_in(state->dir, each, context);
+	for (size_t i = 0; i < STATE_OLD && !err; i++)
+		err = state->old[i] < 0 ? 0 : each_in(state->old[i], each, context);
 	return err;
 }
 

@@ -16,10 +16,18 @@
 
 #define STATE_ID 12
 
+#define STATE_OLD 2
 struct state {
-	char *path; /* $XDG_RUNTIME_DIR/lightvm, else /run/lightvm (root) or /tmp/lightvm-UID */
-	int dir;    /* of it */
+	/*
+	 * $LIGHTVM_STATE; else $XDG_RUNTIME_DIR/lightvm, unless that is logind's, which does not outlive a log-out; else /run/lightvm for root;
+	 * else ${XDG_STATE_HOME:-~/.local/state}/lightvm, without HOME /tmp/lightvm-UID
+	 */
+	char *path;
+	int dir;            /* of it */
+	int old[STATE_OLD]; /* where versions before put theirs, if there is any: found, listed and removed, never added to; -1: none */
 };
+
+#define STATE_NONE ((struct state){ .dir = -1, .old = { -1, -1 } })
 
 /* Opens, with create also makes the directories. -ENOENT without message: there were no VMs yet. */
 int state_open(struct state *state, bool create, struct error *error);

@@ -135,7 +135,7 @@ static int differs(const char *what, size_t before, size_t after)
 
 int main(int argc, char **argv)
 {
-	struct state state = { .dir = -1 };
+	struct state state = STATE_NONE;
 	struct error error = { 0 };
 	struct usage before = { 0 };
 	int template = argc == 3 ? open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, n = argc == 3 ? atoi(argv[2]) : 0;

@@ -448,6 +448,64 @@ static void vms(void **state)
 	state_close(&where);
 }
 
+static void expect_place(const char *want)
+{
+	struct state where;
+	struct error error = { 0 };
+	state_open(&where, false, &error);
+	assert_string_equal(where.path, want);
+	state_close(&where);
+}
+
+/* Not where logind would delete the records of VMs that run on. */
+static void places(void **state)
+{
+	char *before = strdup(getenv("XDG_RUNTIME_DIR")), logind[32], kept[64];
+	snprintf(logind, sizeof(logind), "/run/user/%u", (unsigned)geteuid());
+	snprintf(kept, sizeof(kept), "%s/lightvm", before);
+	expect_place(kept);
+	setenv("XDG_RUNTIME_DIR", logind, 1);
+	setenv("XDG_STATE_HOME", "/nonexistent/state", 1);
+	expect_place(geteuid() ? "/nonexistent/state/lightvm" : "/run/lightvm");
+	setenv("LIGHTVM_STATE", "/nonexistent/chosen", 1);
+	expect_place("/nonexistent/chosen");
+	unsetenv("LIGHTVM_STATE");
+	unsetenv("XDG_STATE_HOME");
+	setenv("XDG_RUNTIME_DIR", before, 1);
+	free(before);
+}
+
+/* What a version before has left elsewhere is found by id and name, listed, and removed from there. */
+static void old_places(void **state)
+{
+	char *elsewhere = strdup(getenv("XDG_RUNTIME_DIR")), *now = malloc(strlen(elsewhere) + 5);
+	struct state old, where;
+	struct vm_dir vm, found;
+	struct error error = { 0 };
+	int n = 0;
+	assert_int_equal(state_open(&old, true, &error), 0);
+	make(&old, "cccccccccc01", "left", &vm);
+	sprintf(now, "%s/now", elsewhere);
+	setenv("LIGHTVM_STATE", now, 1);
+	assert_int_equal(state_open(&where, true, &error), 0);
+	unsetenv("LIGHTVM_STATE");
+	assert_int_equal(vm_find(&where, "left", &found, &error), -ENOENT);
+	where.old[1] = dup(old.dir);
+	assert_int_equal(vm_find(&where, "left", &found, &error), 0);
+	assert_true(vm_alive(&found));
+	state_each(&where, count, &n);
+	assert_true(n >= 1);
+	vm_close(&vm);
+	assert_int_equal(vm_remove(&where, &found, "left", &error), 0);
+	vm_close(&found);
+	assert_int_equal(vm_find(&where, "cccccccccc01", &found, &error), -ENOENT);
+	assert_int_equal(faccessat(old.dir, "names/left", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+	state_close(&where);
+	state_close(&old);
+	free(now);
+	free(elsewhere);
+}
+
 static void vm_names(void **state)
 {
 	assert_true(vm_name_valid("a") && vm_name_valid("web-1.example_x"));
@@ -461,7 +519,7 @@ int main(void)
 		cmocka_unit_test(networks), cmocka_unit_test(ports), cmocka_unit_test(announcements_wake_nobody), cmocka_unit_test(ledger), cmocka_unit_test(ledger_of_linux),
 		cmocka_unit_test(names_of_system_calls), cmocka_unit_test(hostile_crash_records), cmocka_unit_test(records_of_other_versions),
 		cmocka_unit_test(recorded_by_version_1),
-		cmocka_unit_test(monitor_of_the_version_before), cmocka_unit_test(vms), cmocka_unit_test(vm_names),
+		cmocka_unit_test(monitor_of_the_version_before), cmocka_unit_test(vms), cmocka_unit_test(places), cmocka_unit_test(old_places), cmocka_unit_test(vm_names),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

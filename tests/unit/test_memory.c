@@ -135,7 +135,7 @@ static int encode(struct error *error)
 
 static int directories(struct error *error)
 {
-	struct state state = { .dir = -1 };
+	struct state state = STATE_NONE;
 	struct vm_dir vm = VM_DIR_NONE, found = VM_DIR_NONE;
 	char id[STATE_ID + 1];
 	int err = state_open(&state, true, error);
