@@ -36,6 +36,13 @@ enum lv_kvm { /* how this machine's KVM works */
 	LV_KVM_HARDWARE = 2,
 };
 
+enum lv_jail { /* what holds a monitor (docs/security.md) */
+	LV_JAIL_UNKNOWN = 0, /* not there yet */
+	LV_JAIL_OFF = 1,   /* nothing: for debugging */
+	LV_JAIL_BASIC = 2, /* a filter of system calls and no capabilities */
+	LV_JAIL_FULL = 3,  /* besides: namespaces, an empty root, and a user of its own where root started it */
+};
+
 enum lv_guest {
 	LV_GUEST_LIBOS = 0,
 	LV_GUEST_LINUX = 1,
@@ -99,7 +106,8 @@ struct lv_status {
 	/* of this one */
 	uint32_t own_error; /* once exited; 1: it was not the program that failed, and wait_status is the monitor's */
 	uint32_t guest;     /* enum lv_guest */
-	uint32_t kvm;       /* enum lv_kvm */
+	uint16_t kvm;       /* enum lv_kvm */
+	uint16_t jail;      /* enum lv_jail */
 	uint32_t crash_signal; /* what a process would have died of, if crashed */
 	uint32_t control_version; /* LV_CONTROL_VERSION of this monitor */
 	uint32_t device_count;

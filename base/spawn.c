@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -43,6 +44,7 @@ struct child {
 	int null;
 	bool has_handlers; /* of ours, which would run on our memory */
 	volatile int failed;
+	volatile pid_t pid; /* of the child, as the parent sees it; there before it runs */
 };
 
 CHILD_SIDE static void reset_handlers(void)
@@ -53,6 +55,35 @@ CHILD_SIDE static void reset_handlers(void)
 			signal(number, SIG_DFL);
 }
 
+CHILD_SIDE static void print_pid(pid_t pid, char *word)
+{
+	char digit[SPAWN_PID_WORD];
+	int n = 0;
+	do
+		digit[n++] = '0' + pid % 10;
+	while (pid /= 10);
+	while (n)
+		*word++ = digit[--n];
+	*word = 0;
+}
+
+/* A process has all rights in a user namespace that is its own, but exec would take them from whoever is not root there. */
+CHILD_SIDE static int keep_rights(void)
+{
+	static const int rights[] = { CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETPCAP };
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+	for (size_t i = 0; i < sizeof(rights) / sizeof(*rights); i++)
+		data[0].inheritable |= 1u << rights[i];
+	data[0].permitted = data[0].effective = data[0].inheritable;
+	if (syscall(SYS_capset, &header, data))
+		return -errno;
+	for (size_t i = 0; i < sizeof(rights) / sizeof(*rights); i++)
+		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, rights[i], 0, 0))
+			return -errno;
+	return 0;
+}
+
 /* Until exec our memory is shared: only system calls, nothing that changes what the parent goes on with. */
 CHILD_SIDE static int prepare(const struct child *child)
 {
@@ -61,6 +92,11 @@ CHILD_SIDE static int prepare(const struct child *child)
 	sigset_t none;
 	if (child->has_handlers)
 		reset_handlers();
+	if (spawn->pid_word)
+		print_pid(child->pid, spawn->pid_word);
+	int err = spawn->namespaces & CLONE_NEWUSER ? keep_rights() : 0;
+	if (err)
+		return err;
 	if (spawn->session)
 		setsid();
 	if (spawn->die_with_us && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != child->parent))
@@ -98,8 +134,8 @@ CHILD_SIDE __attribute__((noinline)) static long start_child(struct child *child
 {
 	_Alignas(16) char stack[CHILD_STACK];
 	const struct spawn *spawn = child->spawn;
-	struct clone_args args = { .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | spawn->namespaces,
-		.pidfd = (uintptr_t)pidfd, .exit_signal = SIGCHLD, .stack = (uintptr_t)stack, .stack_size = sizeof(stack) };
+	struct clone_args args = { .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_PARENT_SETTID | CLONE_CLEAR_SIGHAND | spawn->namespaces,
+		.pidfd = (uintptr_t)pidfd, .parent_tid = (uintptr_t)&child->pid, .exit_signal = SIGCHLD, .stack = (uintptr_t)stack, .stack_size = sizeof(stack) };
 	if (spawn->cgroup >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)spawn->cgroup;
@@ -117,7 +153,7 @@ CHILD_SIDE __attribute__((noinline)) static long start_child(struct child *child
 			 : "=a"(result)
 			 : "a"(SYS_clone3), "D"(&args), "S"(sizeof(args)), [child] "r"(child), [run] "r"(run_child)
 			 : "rcx", "r11", "memory");
-	if (result != -ENOSYS || spawn->cgroup >= 0)
+	if (result != -ENOSYS || spawn->cgroup >= 0 || spawn->pid_word)
 		return result;
 	/* Container engines refuse clone3, whose flags their filters cannot see. */
 	child->has_handlers = true;

@@ -19,12 +19,14 @@ struct spawn {
 	size_t keep_count;
 	int in, out, err; /* become 0, 1, 2; -1: /dev/null for in, unchanged for the others */
 	int cgroup;       /* directory of the version-2 control group it starts in; -1: ours */
-	unsigned namespaces; /* CLONE_NEW*: new ones */
+	unsigned namespaces; /* CLONE_NEW*: new ones. With CLONE_NEWUSER the program has in them what a jail needs: CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETPCAP */
+	char *pid_word; /* of argv, with room for SPAWN_PID_WORD bytes: gets the program's number, as the caller knows it. NULL: none */
 	bool inherit_in;  /* 0 stays as it is */
 	bool session;     /* a session of its own: the terminal's signals do not reach it */
 	bool die_with_us; /* SIGKILL when the caller's process ends; main thread only, as the kernel watches the thread */
 	bool ignore_keys; /* SIGINT, SIGQUIT, SIGHUP are ignored: the caller forwards them */
 };
+#define SPAWN_PID_WORD 12
 #define SPAWN_INIT .in = -1, .out = -1, .err = -1, .cgroup = -1
 
 struct spawned { /* a child of ours; pid 0: none */

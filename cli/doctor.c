@@ -23,6 +23,7 @@
 #include "base/spawn.h"
 #include "node/state.h"
 #include "node/self_test.h"
+#include "node/vm_jail.h"
 #include "tinyx/cache.h"
 #include "tinyx/kernel.h"
 
@@ -128,6 +129,14 @@ static struct finding check_linux_guests(struct doctor *doctor)
 	return built ? fine("run, with --kernel linux") : problem(NOTE, alloc_copy("would run; their kernel is not built yet"), "lightvm kernel build");
 }
 
+static struct finding check_jail(struct doctor *doctor)
+{
+	struct error error = { 0 };
+	if (!vm_jail_try(&error))
+		return fine("full: monitors have namespaces and an empty root of their own");
+	return problem(NOTE, alloc_format("basic: a filter of system calls, no capabilities; VMs run all the same. Refused: %s", error.text), NULL);
+}
+
 static bool installed(const char *name)
 {
 	static const char *const dirs[] = { "/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin", "/sbin" };
@@ -225,6 +234,7 @@ static const struct {
 	{ "monitor", check_monitor },
 	{ "KVM self-test", check_kind },
 	{ "Linux guests", check_linux_guests },
+	{ "jail", check_jail },
 	{ "network tools", check_passt },
 	{ "tap devices", check_tap },
 	{ "huge pages", check_huge_pages },

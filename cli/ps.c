@@ -14,6 +14,7 @@
 #include "cli/describe.h"
 #include "cli/terminal.h"
 #include "node/monitor_control.h"
+#include "node/record.h"
 #include "node/vm_config.h"
 #include "node/vm_row.h"
 
@@ -105,6 +106,7 @@ static json_t *json_of(const struct look *look, const char *state_text)
 	json_object_set_new(object, "exit_status", info->exit_code < 0 ? json_null() : json_integer(info->exit_code));
 	json_object_set_new(object, "created_ns", json_integer((json_int_t)look->shown.created_ns));
 	json_object_set_new(object, "pid", info->alive ? json_integer(info->status.pid) : json_null());
+	json_object_set_new(object, "jail", json_string(jail_word(info->status.jail)));
 	json_object_set_new(object, "memory_used", json_integer((json_int_t)info->status.memory_used));
 	json_object_set(object, "net", json_object_get(info->config, "net"));
 	return object;
@@ -115,6 +117,17 @@ static void row_free(struct row *row)
 	json_decref(row->json);
 	free(row->state_text);
 	free(row);
+}
+
+/* A VM that is held by less than the full jail is told apart. */
+static char *state_text(const struct vm_info *info)
+{
+	char *text = vm_state_text(info);
+	if (!text || !info->alive || info->status.jail == LV_JAIL_FULL || info->status.jail == LV_JAIL_UNKNOWN)
+		return text;
+	char *longer = alloc_format("%s (jail: %s)", text, jail_word(info->status.jail));
+	free(text);
+	return longer;
 }
 
 /* The texts follow each other in look, as they do in the row. */
@@ -133,7 +146,7 @@ static struct row *row_of(const struct listing *listing, const struct look *look
 	row->command = row->text + (shown->command - shown->text);
 	row->created_ns = shown->created_ns;
 	row->memory = look->info.status.memory_used;
-	row->state_text = vm_state_text(&look->info);
+	row->state_text = state_text(&look->info);
 	row->json = listing->json ? json_of(look, row->state_text) : NULL;
 	return row;
 }

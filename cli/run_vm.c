@@ -44,6 +44,18 @@ static const char *output_lost(const struct lv_status *status)
 	return NULL;
 }
 
+/* Once for all VMs in this directory, which is gone with the next boot. */
+static void tell_jail(const struct vm_dir *vm, const struct lv_status *status)
+{
+	if (status->jail != LV_JAIL_BASIC || !isatty(STDERR_FILENO))
+		return;
+	int fd = openat(vm->dir, "../../jail-told", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	close(fd);
+	log_warn("this machine refuses the monitor namespaces of its own; what holds it is its system-call filter (\"lightvm doctor\" tells more; this is said once)");
+}
+
 static void report(const struct vm_dir *vm, const struct vm_config *config)
 {
 	struct lv_status status;
@@ -52,6 +64,7 @@ static void report(const struct vm_dir *vm, const struct vm_config *config)
 	char used[24], limit[24];
 	if (vm_status(vm, &status))
 		return;
+	tell_jail(vm, &status);
 	for (uint32_t i = 0; i < status.device_count && i < LV_MAX_DEVICES; i++)
 		if (status.device[i].needs_reset)
 			log_warn("the %s device was stopped, as the guest broke a rule of its rings: %.*s", device_name(status.device[i].type),
@@ -118,6 +131,9 @@ static int run_foreground(struct launch *launch, struct vm_dir *vm, const struct
 static int run_detached(struct launch *launch, struct vm_dir *vm, const struct vm_config *config, struct error *error)
 {
 	int err = launch_settle(launch, error);
+	struct lv_status status;
+	if (!err && !vm_status(vm, &status))
+		tell_jail(vm, &status);
 	if (!err) {
 		struct text out = { 0 };
 		text_format(&out, "%s\n", vm->id);

@@ -267,6 +267,7 @@ static void man_main(struct text *out)
 		      ".TP\n.BR LIGHTVM_VMM \", \" LIGHTVM_LIBOS\nThe monitor and the library OS, if not those that were installed together with lightvm.\n"
 		      ".TP\n.B LIGHTVM_INIT\nThe initial RAM disk with the first program of Linux guests, likewise.\n"
 		      ".TP\n.B TERM\nWith standard output on a terminal it is the program's, too.\n"
+		      ".TP\n.B LIGHTVM_UIDS\nFIRST\\-LAST: of which users monitors that root starts become one each; off: of none. Without it 2130706432\\-2139095039.\n"
 		      ".SH EXIT STATUS\n0 for success, 125 for an error of lightvm's own with a message on standard error; for run see\n"
 		      ".BR lightvm\\-run (1).\n.SH SEE ALSO\n.BR lightvm\\-vmm (1)\n");
 }

@@ -18,6 +18,7 @@
 #include "node/config_encode.h"
 #include "node/monitor_control.h"
 #include "node/guest_initrd.h"
+#include "node/vm_jail.h"
 #include "node/memory_file.h"
 #include "node/node_paths.h"
 #include "node/vm_row.h"
@@ -160,10 +161,10 @@ static uint64_t image_size(const struct vm_config *config)
 
 /* What the monitor is told before its configuration, by arguments; each value in a field of its own. */
 struct arguments {
-	const char *argv[16];
+	const char *argv[20];
 	int keep[3];
 	size_t argc, keeps;
-	char socket[16], libos[16], cpuid[16], memory[24], room[24];
+	char socket[16], libos[16], cpuid[16], memory[24], room[24], user[16], pid[SPAWN_PID_WORD];
 };
 
 static void add(struct arguments *a, const char *option, const char *value)
@@ -202,15 +203,27 @@ static int spawn_monitor(struct launch *launch, int socket, int libos, struct er
 {
 	const struct vm_config *config = launch->config;
 	struct arguments a;
-	char *monitor = paths_monitor(error);
+	struct jail_users users;
+	int err = jail_users_read(&users, error);
+	char *monitor = err ? NULL : paths_monitor(error);
 	if (!monitor)
-		return -ENOENT;
+		return err ? err : -ENOENT;
 	arguments(launch, socket, libos, &a);
+	snprintf(a.user, sizeof(a.user), "%u", jail_user_find(&users, config->id));
+	add(&a, "--jail-uid", a.user);
+	add(&a, "--outer-pid", a.pid);
 	bool detached = config->detached;
 	struct spawn spawn = { .argv = (char *const *)a.argv, .keep = a.keep, .keep_count = a.keeps, .cgroup = -1, .in = -1,
 		.out = detached ? launch->messages : -1, .err = detached ? launch->messages : -1, .session = detached, .die_with_us = !detached,
 		.ignore_keys = !detached };
-	int err = spawn_start(&spawn, monitor, &launch->monitor, error);
+	spawn.pid_word = a.pid;
+	err = vm_jail_spawn(&spawn, monitor, &launch->monitor, error);
+	if (err) {
+		a.argv[a.argc - 2] = NULL;
+		spawn.pid_word = NULL;
+		spawn.namespaces = 0;
+		err = spawn_start(&spawn, monitor, &launch->monitor, error);
+	}
 	free(monitor);
 	return err;
 }

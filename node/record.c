@@ -196,6 +196,12 @@ json_t *balloon_json(const struct lv_balloon *balloon)
 /* As lightvm doctor says it; empty: not known. */
 static const char *const kvm_words[] = { [LV_KVM_UNKNOWN] = "", [LV_KVM_PAGE_TABLE] = "page-table", [LV_KVM_HARDWARE] = "hardware" };
 
+const char *jail_word(uint32_t jail)
+{
+	static const char *const words[] = { [LV_JAIL_UNKNOWN] = "", [LV_JAIL_OFF] = "off", [LV_JAIL_BASIC] = "basic", [LV_JAIL_FULL] = "full" };
+	return words[jail < sizeof(words) / sizeof(*words) ? jail : LV_JAIL_UNKNOWN];
+}
+
 json_t *record_json(const struct lv_status *status, const struct lv_crash_report *report)
 {
 	json_t *object = json_object();
@@ -204,6 +210,7 @@ json_t *record_json(const struct lv_status *status, const struct lv_crash_report
 		json_object_set_new(object, "signal", json_string(signal_name(WTERMSIG(status->wait_status))));
 	json_object_set_new(object, "started_ns", json_integer((json_int_t)status->start_realtime_ns));
 	json_object_set_new(object, "kvm", json_string(kvm_words[status->kvm < sizeof(kvm_words) / sizeof(*kvm_words) ? status->kvm : LV_KVM_UNKNOWN]));
+	json_object_set_new(object, "jail", json_string(jail_word(status->jail)));
 	json_object_set_new(object, "memory",
 			    json_pack("{s:I, s:I, s:I}", "size", (json_int_t)status->ram_size, "limit", (json_int_t)status->ram_limit, "used",
 				      (json_int_t)status->memory_used));

@@ -28,6 +28,8 @@ const char *syscall_name(uint32_t number, char *buffer, size_t room);
 /* A text field of a record: at most room bytes, up to a zero byte; made readable if it is not UTF-8. */
 json_t *json_field(const char *field, size_t room);
 const char *device_name(uint32_t type); /* enum lv_device_type in a word */
+/* "full", "basic", "off"; "": not known. jail: enum lv_jail. */
+const char *jail_word(uint32_t jail);
 json_t *record_json(const struct lv_status *status, const struct lv_crash_report *report);
 
 /* The balloon of a Linux guest: target, actual and reported (bytes), and what the guest told last. */

@@ -28,7 +28,10 @@ struct machine_config {
 	int control_fd, status_fd, log_fd; /* -1: none */
 	int configure_fd; /* connected: the configuration comes by message (vmm/configure.h); -1: it is in the options */
 	bool probe;
-	bool jail_full, jail_off, jail_log;
+	bool try_jail; /* enter the jail's first stage, and end */
+	bool jail_full, jail_basic, jail_off, jail_log; /* none of them: full where the machine allows it */
+	uint32_t outer_pid; /* started in namespaces of its own, outside of which this is its number; 0: not */
+	uint32_t jail_uid;  /* the user to become; 0: stay */
 	uint64_t memory; /* bytes; of a monitor that is made before its configuration comes: the most that it may say */
 	uint64_t image_room; /* of such a monitor: bytes of an image that costs it no further memory slot */
 	uint64_t start_ns, image_ns;

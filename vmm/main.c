@@ -56,6 +56,14 @@ static int close_others(struct machine_config *config)
 	return err ? log_error("closing inherited descriptors: %s", strerror(-err)) : 0;
 }
 
+static int try_jail(const struct machine_config *config)
+{
+	const char *step = NULL;
+	struct jail jail = { .full = true, .required = true, .inside = config->outer_pid, .uid = config->jail_uid, .parent = -1, .directory = -1 };
+	int err = jail_enter(&jail, JAIL_CREATED, &step);
+	return err ? log_error("%s: %s", step, strerror(-err)), OWN_ERROR : 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct machine_config config;
@@ -65,6 +73,8 @@ int main(int argc, char **argv)
 		return OWN_ERROR;
 	if (config.probe)
 		return probe_print();
+	if (config.try_jail)
+		return try_jail(&config);
 	if (close_others(&config) < 0)
 		return OWN_ERROR;
 	vm_init(&vm, &config);

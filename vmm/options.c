@@ -148,12 +148,30 @@ static int set_env(struct machine_config *c, const char *o, const char *v)
 static int set_jail(struct machine_config *c, const char *o, const char *v)
 {
 	c->jail_full = strcmp(v, "full") == 0;
+	c->jail_basic = strcmp(v, "basic") == 0;
 	c->jail_off = strcmp(v, "off") == 0;
 	c->jail_log = strcmp(v, "log") == 0;
-	if (!c->jail_full && !c->jail_off && !c->jail_log && strcmp(v, "basic") != 0)
-		return log_error("--jail: '%s' is none of full, basic, log, off", v);
+	if (!c->jail_full && !c->jail_basic && !c->jail_off && !c->jail_log && strcmp(v, "best") != 0)
+		return log_error("--jail: '%s' is none of best, full, basic, log, off", v);
 	return 0;
 }
+
+static int set_number(const char *option, const char *value, uint32_t *out)
+{
+	uint64_t number;
+	int err = parse_number(option, value, UINT32_MAX - 1, &number);
+	*out = err ? 0 : number;
+	return err;
+}
+
+static int set_try_jail(struct machine_config *c, const char *o, const char *v)
+{
+	c->try_jail = true;
+	return 0;
+}
+
+static int set_outer_pid(struct machine_config *c, const char *o, const char *v) { return set_number(o, v, &c->outer_pid); }
+static int set_jail_uid(struct machine_config *c, const char *o, const char *v) { return set_number(o, v, &c->jail_uid); }
 
 static struct device_config *new_device(struct machine_config *c, const char *option)
 {
@@ -397,7 +415,10 @@ static const struct option options[] = {
 	{"start-ns", "NS", "CLOCK_MONOTONIC when the command started, for the boot ledger", set_start},
 	{"image-ns", "NS", "CLOCK_MONOTONIC when the image was there, for the boot ledger", set_image_ns},
 	{"name", "NAME", "name of the VM in messages", set_name},
-	{"jail", "full|basic|log|off", "which rights are dropped (default basic; full adds namespaces and an empty root; log notes forbidden calls in the kernel's log)", set_jail},
+	{"jail", "best|full|basic|log|off", "which rights are dropped (default best: full where the machine allows it; full is basic with namespaces and an empty root; log is basic that notes forbidden calls in the kernel's log)", set_jail},
+	{"jail-uid", "N", "the user and group that the monitor becomes (default: it stays who started it)", set_jail_uid},
+	{"outer-pid", "N", "the monitor was started in mount, IPC, UTS and PID namespaces of its own, and outside its number is N", set_outer_pid},
+	{"try-jail", NULL, "find out whether the full jail is possible on this machine, and exit", set_try_jail},
 	{"probe", NULL, "find out which kind of KVM this machine has, print it, and exit", set_probe},
 };
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -514,7 +535,7 @@ int options_parse(struct machine_config *config, int argc, char **argv)
 	config->rng = config->balloon = config->kernel_fd >= 0;
 	if (config->configure_fd >= 0) /* the message says where the console is */
 		config->console.in = config->console.out = config->console.err = -1;
-	if (config->probe || config->configure_fd >= 0)
+	if (config->probe || config->try_jail || config->configure_fd >= 0)
 		return 0;
 	struct error error = { 0 };
 	return options_check(config, &error) ? log_error("%s", error.text) : 0;

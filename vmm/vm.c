@@ -20,6 +20,8 @@
 #define DEVICE_DESCRIPTORS 8 /* of one: its bell, its file and lock or four queues, its io_uring */
 #define OWN_MEMORY (256ull << 20) /* malloc of glibc sets 128 MiB aside for a thread, and uses what it needs */
 #define THREAD_MEMORY (2ull << 20)
+#define KERNEL_THREADS 4 /* ours for the loop, and what KVM starts at a first KVM_RUN, which fails with EAGAIN where it cannot */
+#define DISK_WORKERS 64  /* of io_uring */
 #define OWN_ERROR 125 /* exit status when it was not the program that failed */
 
 static int signal_program(void *context, int number)
@@ -58,6 +60,8 @@ void vm_init(struct vm *vm, const struct machine_config *config)
 	vm->fd = vm->kvm_fd = vm->signals.fd = -1;
 	vcpus_init(vm);
 	status_init(&vm->status, config->status_fd);
+	if (config->outer_pid)
+		vm->status.record.pid = config->outer_pid;
 	status_mark(&vm->status, LV_STEP_MONITOR);
 	devices_init(&vm->devices, &vm->loop);
 	vm->devices.mem = &vm->mem;
@@ -225,15 +229,20 @@ int vm_jail(struct vm *vm)
 	const char *step = NULL;
 	close_sources(vm);
 	const struct device_rights rights = devices_rights(&vm->devices);
-	const struct jail jail = { .full = vm->config->jail_full, .log_only = vm->config->jail_log, .is_linux = vm->guest->kind == LV_GUEST_LINUX,
-		.disks = devices_find(&vm->devices, LV_DEV_BLOCK), .dials = rights.dials, .directory = vm->config->vsock_dir,
+	const struct machine_config *config = vm->config;
+	struct jail jail = { .full = !config->jail_basic && !config->jail_log, .required = config->jail_full, .log_only = config->jail_log,
+		.inside = config->outer_pid, .uid = config->jail_uid, .parent = config->configure_fd, .is_linux = vm->guest->kind == LV_GUEST_LINUX,
+		.disks = devices_find(&vm->devices, LV_DEV_BLOCK), .dials = rights.dials, .directory = config->vsock_dir,
 		.descriptors = OWN_DESCRIPTORS + vm->vcpu_count + DEVICE_DESCRIPTORS * vm->devices.count + rights.descriptors,
 		.address_space = address_space(vm) };
-	if (vm->config->jail_off)
+	vm->status.record.jail = LV_JAIL_OFF;
+	if (config->jail_off)
 		return jail.directory >= 0 && fchdir(jail.directory) < 0 ? log_errno("--vsock") : 0;
 	int err = jail_enter(&jail, JAIL_CREATED, &step);
+	jail.threads = jail.full && jail.uid ? vm->vcpu_count + KERNEL_THREADS + (jail.disks ? DISK_WORKERS : 0) : 0;
 	if (!err)
 		err = jail_enter(&jail, JAIL_RUNNING, &step);
+	vm->status.record.jail = jail.full ? LV_JAIL_FULL : LV_JAIL_BASIC;
 	return err ? log_error("dropping rights, step \"%s\": %s", step, strerror(-err)), err : 0;
 }
 

@@ -31,7 +31,7 @@
 #include "base/loop.h"
 
 /* Runs inside() in a jailed child; its wait status. */
-static int run(const struct jail *jail, int (*inside)(void))
+static int run(struct jail *jail, int (*inside)(void))
 {
 	pid_t pid = fork();
 	const char *step;
@@ -75,7 +75,7 @@ static int loop_in_thread(void)
 
 static void test_allowed(void **state)
 {
-	const struct jail basic = { .descriptors = 64 };
+	struct jail basic = { .descriptors = 64 };
 
 	assert_int_equal(loop_init(&open_loop), 0);
 	assert_int_equal(run(&basic, loop_in_thread), 0);
@@ -138,7 +138,7 @@ static void test_forbidden(void **state)
 		struct jail jail = kinds[i % 3];
 		int status;
 
-		jail.full = i % 2;
+		jail.full = jail.required = i % 2;
 		status = run(&jail, forbidden[i]);
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 99) {
 			print_message("no namespaces can be made here\n");
@@ -164,7 +164,7 @@ static void test_kinds(void **state)
 		int (*call)(void);
 		bool for_disks;
 	} calls[] = { { do_irq_line, false }, { do_queue, false }, { do_random, false }, { do_sync, true }, { do_hole, true }, { do_ring, true } };
-	const struct jail libos = { .descriptors = 64 }, disk = { .descriptors = 64, .disks = true }, linux_guest = { .descriptors = 64, .is_linux = true };
+	struct jail libos = { .descriptors = 64 }, disk = { .descriptors = 64, .disks = true }, linux_guest = { .descriptors = 64, .is_linux = true };
 
 	for (unsigned i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
 		int status = run(&disk, calls[i].call);
@@ -211,7 +211,7 @@ static int logged_only(void)
 
 static void test_log_only(void **state)
 {
-	const struct jail log = { .log_only = true, .descriptors = 64 };
+	struct jail log = { .log_only = true, .descriptors = 64 };
 
 	assert_int_equal(run(&log, logged_only), 0);
 }
@@ -236,7 +236,7 @@ static int bounding_set_left(void)
 
 static void test_rights(void **state)
 {
-	const struct jail log = { .log_only = true, .descriptors = 64 }, full = { .log_only = true, .full = true, .descriptors = 64 };
+	struct jail log = { .log_only = true, .descriptors = 64 }, full = { .log_only = true, .full = true, .required = true, .descriptors = 64 };
 	int status;
 
 	assert_int_equal(run(&log, rights_left), 0);
@@ -258,7 +258,7 @@ static int descriptors_left(void)
 
 static void test_descriptors(void **state)
 {
-	const struct jail log = { .log_only = true, .descriptors = 64 };
+	struct jail log = { .log_only = true, .descriptors = 64 };
 
 	kept[0] = fcntl(0, F_DUPFD, 100);
 	kept[1] = fcntl(0, F_DUPFD, 110);
@@ -274,7 +274,7 @@ static int root_is_empty(void)
 
 static void test_empty_root(void **state)
 {
-	const struct jail full = { .full = true, .log_only = true, .descriptors = 64 };
+	struct jail full = { .full = true, .required = true, .log_only = true, .descriptors = 64 };
 	int status = run(&full, root_is_empty);
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 99) {
@@ -318,7 +318,7 @@ static void test_vsock(void **state)
 	/* Who only listens may not call: the guest of every VM that lightvm starts. */
 	jail.dials = false;
 	assert_int_equal(run(&jail, connects) & 0x7f, SIGSYS);
-	jail.dials = jail.full = true;
+	jail.dials = jail.full = jail.required = true;
 	status = run(&jail, connects);
 	jail.directory = -1;
 	assert_true(status == 0 || WEXITSTATUS(status) == 99); /* 99: no namespaces can be made here */

@@ -137,6 +137,32 @@ static void namespaces(void **state)
 	assert_string_equal(out, "1\n");
 }
 
+/* The program is told under which number its parent knows it; and has in a user namespace what it will need there. */
+static void outer_number(void **state)
+{
+	char out[64], word[SPAWN_PID_WORD] = "", *argv[] = { "/bin/sh", "-c", "echo $$ $0", word, NULL };
+	struct spawn spawn = { SPAWN_INIT, .pid_word = word };
+	int own, given;
+	assert_int_equal(run_as(spawn, argv, out, sizeof(out)), 0);
+	assert_int_equal(sscanf(out, "%d %d", &own, &given), 2);
+	assert_int_equal(own, given);
+	spawn.namespaces = CLONE_NEWUSER | CLONE_NEWPID;
+	argv[2] = "echo $$ $0 $(grep CapAmb: /proc/self/status)";
+	struct spawned child;
+	struct error error = { 0 };
+	spawn.argv = argv;
+	if (spawn_start(&spawn, argv[0], &child, &error))
+		skip(); /* no user namespaces here */
+	int number = child.pid;
+	spawned_wait(&child);
+	assert_int_equal(atoi(word), number);
+	assert_int_equal(run_as(spawn, argv, out, sizeof(out)), 0);
+	assert_int_equal(sscanf(out, "%d %d", &own, &given), 2);
+	assert_int_equal(own, 1);
+	assert_int_not_equal(given, 1);
+	assert_non_null(strstr(out, "CapAmb: 0000000000240100")); /* SYS_ADMIN, SYS_CHROOT, SETPCAP */
+}
+
 static void control_group(void **state)
 {
 	/* Where the second version is the only one, or beside the first. No right to make one: skipped. */
@@ -160,7 +186,7 @@ int main(void)
 	syscall(SYS_close_range, 3u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC: whatever the runner left open */);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(environment),	    cmocka_unit_test(descriptors), cmocka_unit_test(signals),	    cmocka_unit_test(failures),
-		cmocka_unit_test(main_thread_only), cmocka_unit_test(namespaces),  cmocka_unit_test(control_group),
+		cmocka_unit_test(main_thread_only), cmocka_unit_test(namespaces), cmocka_unit_test(outer_number),  cmocka_unit_test(control_group),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,27 +7,32 @@
 #include <stdint.h>
 
 struct jail {
-	bool full;      /* also namespaces, an empty root, an empty bounding set; needs the rights for it */
+	bool full;      /* also namespaces, an empty root, an empty bounding set, and uid */
+	bool required;  /* if full: a machine that refuses is an error; otherwise what it refuses is left out */
+	bool inside;    /* if full: the process was started in namespaces of its own */
+	uint32_t uid;   /* if full: the user and group to become; 0: stay */
+	int parent;     /* a socket whose other end its parent holds, if that is to outlive the change of the user; -1: none */
 	bool log_only;  /* debug: what the filter forbids is logged, not fatal */
 	bool is_linux, disks; /* the kind of guest; it has disks (a Linux guest may have them in any case) */
 	bool dials;     /* the guest may connect to sockets of the host */
 	unsigned descriptors; /* that are open now and may be opened later, at most */
+	unsigned threads; /* of its user, at most; 0: no limit, since it has other processes */
 	uint64_t address_space; /* bytes, at most; 0: no limit */
 	int directory;  /* if dials: with the sockets that the guest may connect to; becomes the working directory, and with
 			   full the root. -1: none */
 };
 
 enum jail_stage { /* in this order */
-	JAIL_CREATED, /* what no configuration changes but its directory: namespaces, root, capabilities */
+	JAIL_CREATED, /* what no configuration changes but its directory: namespaces, root, user, capabilities */
 	JAIL_RUNNING, /* what the devices have part in, and after which nothing is opened: limits, the filter */
 };
 
 /*
  * Takes the steps of one stage. Called before any other thread exists: capabilities belong to threads, and later ones inherit. 0; or
- * a negative errno, and *step names the step that failed ("directory", "namespaces", "capabilities", "no new privileges"; "limits",
- * "filter").
+ * a negative errno, and *step names the step that failed ("directory", "namespaces", "root", "bounding set", "user", "capabilities",
+ * "no new privileges"; "limits", "filter"). What is left out because the machine refuses it clears jail->full.
  */
-int jail_enter(const struct jail *jail, enum jail_stage stage, const char **step);
+int jail_enter(struct jail *jail, enum jail_stage stage, const char **step);
 
 /*
  * Closes everything but 0, 1, 2 and the count descriptors of keep (which gets sorted; -1 is allowed): what else the parent
