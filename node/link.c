@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -107,6 +108,9 @@ static void wait_in_place(const struct net_spec *spec, const struct link_ops *op
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = log_fd >= 0 ? log_fd : null;
 	struct pollfd poll_fd = { .fd = 3, .events = POLLIN };
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL); /* what the caller holds back it does for itself; passt is ended by a signal */
 	if (null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
 		return;
 	peer = fcntl(peer, F_DUPFD, 64); /* out of the way of its place */

@@ -99,11 +99,13 @@ static int parse_name(struct net_spec *spec, const char *word, const char *text,
 {
 	const char *comma = strchr(text, ',');
 	spec->name = alloc_format("%.*s", comma ? (int)(comma - text) : (int)strlen(text), text);
+	if (!spec->name)
+		return error_set(error, -ENOMEM, "out of memory");
 	while (comma) {
 		const char *key = comma + 1;
 		comma = strchr(key, ',');
 		char *copy = alloc_format("%.*s", comma ? (int)(comma - key) : (int)strlen(key), key);
-		int err = parse_key(spec, word, copy, error);
+		int err = copy ? parse_key(spec, word, copy, error) : error_set(error, -ENOMEM, "out of memory");
 		free(copy);
 		if (err)
 			return err;

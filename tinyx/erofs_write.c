@@ -368,9 +368,23 @@ static void tell(const struct pack_watch *watch, struct pack_progress *progress,
 		watch->report(watch->context, progress);
 }
 
+/* What was planned as a file may be something else by now, and must not hold us. */
+static int open_source(const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int err = fstat(fd, &st) ? -errno : S_ISREG(st.st_mode) ? 0 : -EINVAL;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
 static int copy_file(const struct node *node, int to, const struct pack_watch *watch, struct pack_progress *progress)
 {
-	int from = open(node->entry->source, O_RDONLY | O_CLOEXEC), err = from < 0 ? -errno : 0;
+	int from = open_source(node->entry->source), err = from < 0 ? from : 0;
 	for (uint64_t done = 0; !err && done < node->size;) {
 		uint64_t part = node->size - done < CHUNK ? node->size - done : CHUNK;
 		if (lseek(to, (off_t)((uint64_t)node->block * BLOCK + done), SEEK_SET) < 0)

@@ -109,6 +109,8 @@ static int read_manifest(struct image *image, const char *path, struct error *er
 	if (err || inode.size > LV_MANIFEST_MAX)
 		return error_set(error, -EUCLEAN, "%s: image damaged: its manifest cannot be read", path);
 	char *json = alloc_zero(inode.size);
+	if (!json)
+		return error_set(error, -ENOMEM, "out of memory");
 	int64_t n = erofs_read(&image->fs, &inode, 0, json, inode.size);
 	if (n < 0 || (uint64_t)n != inode.size)
 		err = error_set(error, -EUCLEAN, "%s: image damaged: its manifest cannot be read", path);

@@ -29,7 +29,7 @@ static int map_file(const char *path, struct mapped *map)
 {
 	struct stat st;
 	*map = (struct mapped){ 0 };
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe without a writer would hold us */
 	if (fd < 0)
 		return -errno;
 	int err = fstat(fd, &st) ? -errno : S_ISDIR(st.st_mode) ? -EISDIR : S_ISREG(st.st_mode) ? 0 : -EINVAL;
@@ -133,7 +133,7 @@ static void system_dirs(struct strings *dirs)
 static bool usable(const char *path)
 {
 	unsigned char head[20];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return errno == EACCES; /* found, and reported as unreadable when it is added */
 	ssize_t n = read(fd, head, sizeof(head));

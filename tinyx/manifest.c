@@ -43,12 +43,14 @@ static int read_string(const struct field *field, const json_t *value, char **ou
 	/* Arguments and variables may well be several lines; a path or a name that is, only means harm. */
 	size_t size = strlen(string);
 	char *plain = alloc_copy(string);
+	if (!plain)
+		return error_set(error, -ENOMEM, "out of memory");
 	bool harmful = text_shown(plain, string, size, 0, NULL) != size || memcmp(plain, string, size);
 	free(plain);
 	if (harmful)
 		return error_set(error, -EINVAL, "manifest: \"%s\": \"%.200s\" has control characters, or is not UTF-8", field->name, string);
 	*out = alloc_copy(string);
-	return 0;
+	return *out ? 0 : error_set(error, -ENOMEM, "out of memory");
 }
 
 static int read_list(const struct field *field, const json_t *value, struct strings *list, struct error *error)
@@ -65,6 +67,8 @@ static int read_list(const struct field *field, const json_t *value, struct stri
 			return error_set(error, -EINVAL, "manifest: \"env\": \"%.200s\" is not NAME=VALUE", string);
 		strings_add(list, string);
 	}
+	if (strings_error(list))
+		return error_set(error, -ENOMEM, "out of memory");
 	return 0;
 }
 
@@ -120,6 +124,8 @@ int manifest_parse(struct manifest *manifest, const char *json, size_t size, str
 		return error_set(error, -EINVAL, "manifest: %zu bytes are more than %d", size, LV_MANIFEST_MAX);
 	json_error_t where;
 	json_t *root = json_loadb(json, size, JSON_REJECT_DUPLICATES, &where);
+	if (!root && !where.text[0]) /* of all that can be wrong only this has no words */
+		return error_set(error, -ENOMEM, "out of memory");
 	if (!root)
 		return error_set(error, -EINVAL, "manifest: line %d: %s", where.line, where.text);
 	int err = json_is_object(root) ? read_object(manifest, root, error)

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a program to an image: interpreter, libraries, companions and a minimal /etc around it, one EROFS file, cached. */
+/*
+ * From a program to an image: interpreter, libraries, companions and a minimal /etc around it, one EROFS file, cached.
+ *
+ * Packing is for short-lived commands: when memory is short, on_out_of_memory (base/text.h) must end the process, as what it is built of does not
+ * look at each copy. Who lives longer packs in a process of its own. Images, manifests and paths that are read answer -ENOMEM or NULL.
+ */
 #ifndef LV_TINYX_PACK_H
 #define LV_TINYX_PACK_H
 

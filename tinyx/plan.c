@@ -48,6 +48,8 @@ char *path_clean(const char *base, const char *path)
 	path_push(&clean, path);
 	if (!clean.size)
 		text_put(&clean, "/");
+	if (text_error(&clean)) /* what is there of it is another path */
+		text_free(&clean);
 	return clean.data;
 }
 

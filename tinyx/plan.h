@@ -87,7 +87,7 @@ void plan_depend(struct plan *plan, const char *host);
 const struct plan_entry *plan_find(const struct plan *plan, const char *guest);
 void plan_free(struct plan *plan);
 
-/* "/a/b/../c//d" -> "/a/c/d"; relative paths start at base. The caller's. */
+/* "/a/b/../c//d" -> "/a/c/d"; relative paths start at base. The caller's; NULL: out of memory. */
 char *path_clean(const char *base, const char *path);
 
 #endif

@@ -23,6 +23,8 @@
 #include "node/state.h"
 #include "node/vm_config.h"
 #include "tests/unit/scratch.h"
+#include "tinyx/manifest.h"
+#include "tinyx/plan.h"
 
 #define MOST 20000 /* allocations of one flow */
 
@@ -89,6 +91,35 @@ static int parse_network(struct error *error)
 		spec = (struct net_spec){ 0 };
 	net_free(&spec);
 	strings_free(&ports);
+	return err;
+}
+
+static int parse_tap(struct error *error)
+{
+	struct net_spec spec;
+	struct net_request request = { .net = "tap:lvm0,queues=2,spoof=on", .id = "0123456789ab" };
+	int err = net_parse(&spec, &request, error);
+	net_free(&spec);
+	return err;
+}
+
+static int parse_manifest(struct error *error)
+{
+	static const char json[] = "{\"lightvm\":1,\"program\":\"/p\",\"args\":[\"p\",\"q\"],\"env\":[\"A=b\"],\"hostname\":\"h\"}";
+	struct manifest manifest;
+	int err = manifest_parse(&manifest, json, strlen(json), error);
+	manifest_free(&manifest);
+	/* The JSON library takes what it cannot keep for what is not there. */
+	return err && text_starts(error->text, "manifest: line ") ? -ENOMEM : err;
+}
+
+static int clean_path(struct error *error)
+{
+	char *path = path_clean("/a/long/directory/to/begin/with", "../and/a/path/that/has/some/more/components");
+	if (path)
+		assert_string_equal(path, "/a/long/directory/to/begin/and/a/path/that/has/some/more/components");
+	int err = path ? 0 : -ENOMEM;
+	free(path);
 	return err;
 }
 
@@ -183,6 +214,9 @@ static void no_memory(void **state)
 	char *path = scratch();
 	setenv("XDG_RUNTIME_DIR", path, 1);
 	run_short("network", parse_network);
+	run_short("tap", parse_tap);
+	run_short("manifest", parse_manifest);
+	run_short("path", clean_path);
 	run_short("JSON", read_and_write);
 	run_short("records", encode);
 	run_short("directories", directories);

@@ -154,6 +154,12 @@ static void programs(void **state)
 	assert_int_equal(program_check("/bin/sh", &facts, &error), 0);
 	assert_true(facts.dynamic && facts.need > 0);
 	assert_int_equal(program_check(work, &facts, &error), -EISDIR);
+	char *pipe = at("pipe");
+	assert_int_equal(mkfifo(pipe, 0600), 0);
+	alarm(20); /* nobody writes to it */
+	assert_int_equal(program_check(pipe, &facts, &error), -EINVAL);
+	alarm(0);
+	free(pipe);
 }
 
 static void libraries_of_a_program(void **state)
