@@ -198,6 +198,7 @@ struct walk {
 	struct library_wants *wants;
 	struct strings dirs;
 	struct strings known; /* names found already, by any object */
+	struct strings needed; /* files of the libraries that the program needs, and theirs: they may be planned already, as a package's */
 	const struct elf *elf;
 	const char *object;
 	bool strict, musl;
@@ -226,7 +227,10 @@ static int add_needed(void *context, const char *name)
 		free(link);
 	}
 	strings_add(&walk->known, name);
-	free(path);
+	if (walk->strict)
+		strings_take(&walk->needed, path);
+	else
+		free(path);
 	return err;
 }
 
@@ -380,11 +384,12 @@ int libraries_add(struct plan *plan, size_t strict, struct library_wants *wants,
 	struct walk walk = { .plan = plan, .wants = wants, .strict = true, .error = error };
 	system_dirs(&walk.dirs);
 	/* What was found for a strict file is as necessary as itself; only then come the others and what they need. */
-	size_t given = plan->count, done = given;
+	size_t given = plan->count;
 	int err = add_range(&walk, 0, strict, strict);
-	for (size_t end; !err && done < (end = plan->count); done = end)
-		err = add_range(&walk, done, end, 0);
+	for (size_t i = 0; !err && i < walk.needed.count; i++)
+		err = add_for(&walk, walk.needed.item[i], false);
 	walk.strict = false;
+	size_t done = plan->count;
 	if (!err)
 		err = add_range(&walk, strict, given, 0);
 	for (size_t end; !err && done < (end = plan->count); done = end)
@@ -393,5 +398,6 @@ int libraries_add(struct plan *plan, size_t strict, struct library_wants *wants,
 		add_companions(&walk);
 	strings_free(&walk.dirs);
 	strings_free(&walk.known);
+	strings_free(&walk.needed);
 	return err;
 }

@@ -86,4 +86,12 @@ gcc -shared -fpic -o "$work/module/sum.node" "$work/module.c" -L"$work/elsewhere
 chmod 644 "$work/module/sum.node"
 printf 'import ctypes, sys\nprint(ctypes.CDLL(sys.argv[1]).sum())\n' >"$work/module/load.py"
 same 'a module of any name and mode gets its libraries' -v "$work/module:$work/module" -- /usr/bin/python3 "$work/module/load.py" "$work/module/sum.node"
+
+# A library that is in the image already, by a package or a volume, is asked what it opens like any other one that the program needs.
+mkdir "$work/planned"
+printf '#include <iconv.h>\nint converts(void) { return iconv_open("UTF-8", "ISO-8859-15") != (iconv_t)-1; }\n' >"$work/planned/converts.c"
+gcc -shared -fpic -o "$work/planned/libconverts-of-lightvm.so" "$work/planned/converts.c"
+printf 'int converts(void);\nint main(void) { return !converts(); }\n' >"$work/converting.c"
+gcc -o "$work/converting" "$work/converting.c" -L"$work/planned" -lconverts-of-lightvm -Wl,-rpath,"$work/planned"
+same 'a library of a volume has its converters' -v "$work/planned:$work/planned" -- "$work/converting"
 finish
