@@ -152,7 +152,7 @@ static void show_maps(struct text *text, int key)
 }
 
 struct sizes { /* in bytes */
-	uint64_t all, data, stack, text, resident;
+	uint64_t all, data, stack, text, resident, locked;
 };
 
 static struct sizes memory_sizes(void)
@@ -161,6 +161,7 @@ static struct sizes memory_sizes(void)
 	for (struct vma *vma = mm_first(); vma; vma = mm_next(vma)) {
 		uint64_t size = vma->end - vma->start;
 		s.all += size;
+		s.locked += vma->flags & MAP_LOCKED ? size : 0;
 		if (vma->name && !strcmp(vma->name, "[stack]"))
 			s.stack += size;
 		else if (vma->prot & PROT_EXEC)
@@ -215,8 +216,8 @@ static void show_status(struct text *text, int key)
 	for (uint32_t i = 0; i < ids->group_count; i++)
 		text_add(text, "%u ", ids->groups[i]);
 	text_add(text, "\n");
-	text_add(text, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t       0 kB\nVmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", s.all / 1024, s.all / 1024,
-		 s.resident / 1024, s.resident / 1024);
+	text_add(text, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t%8lu kB\nVmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", s.all / 1024, s.all / 1024,
+		 s.locked / 1024, s.resident / 1024, s.resident / 1024);
 	text_add(text, "VmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\nVmSwap:\t       0 kB\nThreads:\t%d\n", s.data / 1024, s.stack / 1024,
 		 s.text / 1024, thread_count);
 	show_signals(text, thread);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RLIMIT_AS, RLIMIT_DATA and RLIMIT_STACK. Programs that set them are few: what is there is counted when it is asked for. */
+/* RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK and RLIMIT_MEMLOCK. Programs that set them are few: what is there is counted when it is asked for. */
 #include "libos/mm/space.h"
 #include "libos/proc/proc.h"
 
+#include <linux/capability.h>
 #include <linux/resource.h>
 
 static bool is_data(uint32_t prot, uint32_t flags)
@@ -59,4 +60,22 @@ bool space_may_become(uint64_t start, uint64_t end, uint32_t prot)
 			more += MIN(vma->end, end) - MAX(vma->start, start);
 	}
 	return !more || fits(RLIMIT_DATA, 0, 0, more, true);
+}
+
+int space_may_lock(uint64_t start, uint64_t end)
+{
+	uint64_t limit = process_limit(RLIMIT_MEMLOCK), sum = end - start;
+
+	if (limit == RLIM64_INFINITY || capable(CAP_IPC_LOCK))
+		return 0;
+	if (!limit)
+		return -EPERM;
+	for (int i = 0; i < space.count; i++) {
+		const struct vma *vma = space.vma[i];
+		uint64_t from = MAX(vma->start, start), to = MIN(vma->end, end);
+
+		if (vma->flags & MAP_LOCKED)
+			sum += vma->end - vma->start - (from < to ? to - from : 0);
+	}
+	return sum > ALIGN_DOWN(limit, LV_PAGE) ? -ENOMEM : 0;
 }

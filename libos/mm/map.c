@@ -145,6 +145,7 @@ int64_t mm_map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags, struc
 	int r = check_map(len, prot, flags, file, offset);
 	struct vma model = { 0 }, *vma;
 	int64_t start;
+	bool locked;
 
 	if (r)
 		return r;
@@ -157,13 +158,17 @@ int64_t mm_map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags, struc
 		return start;
 	if (!space_may_hold(start, start + len, prot, flags))
 		return -ENOMEM;
+	locked = flags & MAP_LOCKED || space.lock_future;
+	r = locked ? space_may_lock(start, start + len) : 0;
+	if (r)
+		return r == -ENOMEM ? -EAGAIN : r;
 	r = unmap(start, start + len, false);
 	if (r)
 		return r;
 	model.start = start;
 	model.end = start + len;
 	model.prot = prot & ACCESS;
-	model.flags = flags & KEPT_FLAGS;
+	model.flags = (flags & KEPT_FLAGS) | (locked ? MAP_LOCKED : 0);
 	if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE)
 		model.flags = (model.flags & ~MAP_TYPE) | MAP_SHARED;
 	model.file = file;
@@ -384,6 +389,8 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 		return -EFAULT;
 	if (new_len > old_len && !space_may_grow(vma, new_len - old_len))
 		return -ENOMEM;
+	if (new_len > old_len && vma->flags & MAP_LOCKED && space_may_lock(SPACE_END, SPACE_END + new_len - old_len))
+		return -EAGAIN;
 	if (flags & MREMAP_FIXED)
 		return remap_move(old, old_len, new_len, flags, to);
 	if (new_len <= old_len) {
@@ -403,7 +410,22 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 	return flags & MREMAP_MAYMOVE ? remap_move(old, old_len, new_len, flags, 0) : -ENOMEM;
 }
 
-/* ---- madvise, brk ---- */
+/* ---- mlock, madvise, brk ---- */
+
+int mm_lock(uint64_t start, uint64_t end, bool on)
+{
+	int r = isolate(start, end);
+
+	for (int i = vma_index(start); !r && i < space.count && space.vma[i]->start < end; i++) {
+		uint32_t *flags = &space.vma[i]->flags;
+
+		if (!(*flags & VMA_YIELDS))
+			*flags = on ? *flags | MAP_LOCKED : *flags & ~(uint32_t)MAP_LOCKED;
+	}
+	for (int i = MIN(vma_index(end - 1), space.count - 1); i >= 0 && space.vma[i]->end >= start; i--)
+		vma_join(i);
+	return r;
+}
 
 int mm_drop(uint64_t start, uint64_t end)
 {
@@ -415,6 +437,8 @@ int mm_drop(uint64_t start, uint64_t end)
 
 		if (vma->flags & VMA_YIELDS)
 			continue;
+		if (vma->flags & MAP_LOCKED)
+			return -EINVAL;
 		if (vma->prot & PROT_EXEC)
 			mm_code_changed(MAX(start, vma->start), MIN(end, vma->end));
 		r = drop_pages(MAX(start, vma->start), MIN(end, vma->end), false);

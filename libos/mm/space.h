@@ -22,6 +22,7 @@ struct space {
 	struct vma *last; /* the last one found */
 	uint64_t top;     /* search for room starts here */
 	uint64_t brk_start, brk;
+	bool lock_future; /* mlockall(MCL_FUTURE): what is mapped from now on is MAP_LOCKED */
 };
 extern struct space space;
 
@@ -51,13 +52,17 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 /* Drops the pages of a range; the regions stay. */
 int mm_drop(uint64_t start, uint64_t end);
 uint64_t mm_brk(uint64_t end);
+/* mlock(2): marks the regions (MAP_LOCKED), which is all, as memory is never swapped; 0 or -ENOMEM. */
+int mm_lock(uint64_t start, uint64_t end, bool on);
 bool mm_covered(uint64_t start, uint64_t end); /* regions without a hole */
 
-/* ---- limits.c: RLIMIT_AS, RLIMIT_DATA and RLIMIT_STACK ---- */
+/* ---- limits.c: RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK and RLIMIT_MEMLOCK ---- */
 /* May there be a region [start, end) like this, in place of what is there now? */
 bool space_may_hold(uint64_t start, uint64_t end, uint32_t prot, uint32_t flags);
 bool space_may_grow(const struct vma *vma, uint64_t more);               /* by so many bytes */
 bool space_may_reach(const struct vma *vma, uint64_t va); /* a stack, down to this page that it did not touch before */
+/* May the program lock [start, end) beside what is locked: 0, -EPERM: it may not at all, -ENOMEM: not so much. */
+int space_may_lock(uint64_t start, uint64_t end);
 bool space_may_become(uint64_t start, uint64_t end, uint32_t prot);      /* mprotect: private memory becomes data */
 
 /* ---- patch.c ---- */

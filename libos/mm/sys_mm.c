@@ -158,35 +158,53 @@ SYSCALL(mincore)
 	return 0;
 }
 
-/* Memory is never swapped, so all of it is locked. */
-static long lock(uint64_t start, uint64_t len)
+/* Memory is never swapped, so locking it is but to count it. */
+static long lock(uint64_t start, uint64_t len, bool on)
 {
 	uint64_t low = ALIGN_DOWN(start, LV_PAGE), end = range_end(low, len + (start - low));
+	int err = on && end ? space_may_lock(low, end) : 0;
 
-	return end && mm_covered(low, end) ? 0 : -ENOMEM;
+	if (err)
+		return err;
+	if (!end || !mm_covered(low, end))
+		return -ENOMEM;
+	return low < end ? mm_lock(low, end, on) : 0;
 }
 
 SYSCALL(mlock)
 {
-	return lock(a[0], a[1]);
+	return lock(a[0], a[1], true);
 }
 
 SYSCALL(mlock2)
 {
-	return a[2] & ~(long)MLOCK_ONFAULT ? -EINVAL : lock(a[0], a[1]);
+	return a[2] & ~(long)MLOCK_ONFAULT ? -EINVAL : lock(a[0], a[1], true);
 }
 
 SYSCALL(munlock)
 {
-	return lock(a[0], a[1]);
+	return lock(a[0], a[1], false);
 }
 
 SYSCALL(mlockall)
 {
-	return a[0] == 0 || a[0] & ~(long)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) ? -EINVAL : 0;
+	const struct vma *vma;
+	uint64_t all = 0;
+	int err;
+
+	if (a[0] == 0 || a[0] == MCL_ONFAULT || a[0] & ~(long)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+		return -EINVAL;
+	for (vma = mm_first(); vma && a[0] & MCL_CURRENT; vma = mm_next((struct vma *)vma))
+		all += vma->flags & (VMA_YIELDS | MAP_LOCKED) ? 0 : vma->end - vma->start;
+	err = space_may_lock(SPACE_END, SPACE_END + all); /* beside what is locked */
+	if (err)
+		return err;
+	space.lock_future = a[0] & MCL_FUTURE;
+	return a[0] & MCL_CURRENT ? mm_lock(SPACE_LOW, SPACE_END, true) : 0;
 }
 
 SYSCALL(munlockall)
 {
-	return 0;
+	space.lock_future = false;
+	return mm_lock(SPACE_LOW, SPACE_END, false);
 }

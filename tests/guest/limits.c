@@ -17,6 +17,54 @@
 
 static char block[PAGE];
 
+/* ---- locked memory ---- */
+
+static long locked_kib(void)
+{
+	char line[200];
+	long kib = -1;
+	FILE *status = fopen("/proc/self/status", "r");
+
+	while (status && fgets(line, sizeof(line), status))
+		sscanf(line, "VmLck: %ld", &kib);
+	fclose(status);
+	return kib;
+}
+
+static void locked_memory(void)
+{
+	struct rlimit old, few = { 2 * PAGE, 0 };
+	char *p = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	IS(getrlimit(RLIMIT_MEMLOCK, &old), 0);
+	few.rlim_max = old.rlim_max;
+	IS(setrlimit(RLIMIT_MEMLOCK, &few), 0);
+	IS(seteuid(65534), 0); /* root may lock what it likes */
+	IS(mlock(p, 2 * PAGE), 0);
+	IS(mlock(p, 2 * PAGE), 0); /* counts once */
+	IS(locked_kib(), 8);
+	FAILS(madvise(p, PAGE, MADV_DONTNEED), EINVAL);
+	FAILS(mlock(p, 3 * PAGE), ENOMEM);
+	FAILS(mlock(p + 3 * PAGE, 1), ENOMEM);
+	FAILS(mlockall(MCL_CURRENT), ENOMEM);
+	FAILS(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0) == MAP_FAILED ? -1 : 0, EAGAIN);
+	IS(munlock(p, PAGE), 0);
+	IS(mlock(p + 3 * PAGE, 1), 0);
+	IS(munmap(p + 3 * PAGE, PAGE), 0); /* and what is gone does not count */
+	IS(locked_kib(), 4);
+	few.rlim_cur = 0;
+	IS(setrlimit(RLIMIT_MEMLOCK, &few), 0);
+	FAILS(mlock(p, 1), EPERM);
+	FAILS(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0) == MAP_FAILED ? -1 : 0, EPERM);
+	IS(munlockall(), 0);
+	IS(locked_kib(), 0);
+	IS(seteuid(0), 0);
+	IS(setrlimit(RLIMIT_MEMLOCK, &old), 0);
+	IS(mlockall(MCL_CURRENT | MCL_FUTURE), 0);
+	IS(munlockall(), 0);
+	munmap(p, 3 * PAGE);
+}
+
 /* ---- the stack ---- */
 
 static uintptr_t deepest;
@@ -461,6 +509,7 @@ int main(void)
 	validated();
 	views();
 	processor_time();
+	locked_memory();
 	stack_size();
 	return check_end();
 }
