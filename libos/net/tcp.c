@@ -91,6 +91,8 @@ void tcp_ack_quickly(struct tcp_socket *t)
 static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 {
 	struct tcp_socket *t = arg;
+	if (t->deferred_to)
+		tcp_offer(t);
 	if (!p) {
 		t->eof = true;
 		/* Both directions have ended: the pcb passes through TIME-WAIT and is freed without a word. */
@@ -136,6 +138,8 @@ static void on_error(void *arg, err_t err)
 	struct tcp_socket *t = arg;
 	if (!t)
 		return;
+	if (t->deferred_to)
+		tcp_offer(t);
 	bool connecting = t->state == TCP_CONNECTING;
 	t->pcb = NULL;
 	t->state = TCP_DEAD;
@@ -449,6 +453,8 @@ static void drop(struct tcp_socket *t)
 
 void tcp_socket_drop_waiting(struct tcp_socket *t)
 {
+	while (t->deferred)
+		tcp_offer(t->deferred);
 	while (t->accept_first) {
 		struct tcp_socket *child = t->accept_first;
 		t->accept_first = child->accept_next;

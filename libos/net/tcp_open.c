@@ -18,6 +18,35 @@ static struct tcp_socket *of(struct socket *s)
 
 /* ---- accepting ---- */
 
+static void offer(struct tcp_socket *listener, struct tcp_socket *t)
+{
+	if (listener->accept_first)
+		listener->accept_last->accept_next = t;
+	else
+		listener->accept_first = t;
+	listener->accept_last = t;
+	wake_all(&listener->s.wait, EPOLLIN | EPOLLRDNORM);
+}
+
+static void defer(struct tcp_socket *listener, struct tcp_socket *t)
+{
+	t->deferred_to = listener;
+	t->deferred_until = clock_monotonic() + listener->o.defer_accept * NS_PER_S;
+	t->accept_next = listener->deferred;
+	listener->deferred = t;
+}
+
+void tcp_offer(struct tcp_socket *t)
+{
+	struct tcp_socket *listener = t->deferred_to, **at = &listener->deferred;
+	while (*at != t)
+		at = &(*at)->accept_next;
+	*at = t->accept_next;
+	t->accept_next = NULL;
+	t->deferred_to = NULL;
+	offer(listener, t);
+}
+
 static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 {
 	if (!arg || !pcb || err != ERR_OK)
@@ -33,13 +62,11 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	tcp_socket_apply(t);
 	tcp_socket_note_names(t);
 	tcp_segment_start(pcb, t);
-	if (listener->accept_first)
-		listener->accept_last->accept_next = t;
-	else
-		listener->accept_first = t;
-	listener->accept_last = t;
 	listener->accept_waiting++;
-	wake_all(&listener->s.wait, EPOLLIN | EPOLLRDNORM);
+	if (listener->o.defer_accept)
+		defer(listener, t);
+	else
+		offer(listener, t);
 	return ERR_OK;
 }
 

@@ -16,7 +16,7 @@ struct tcp_options { /* what an accepted connection has of its listener */
 	uint32_t user_timeout; /* ms without an acknowledgement; 0: lwIP's patience */
 	uint32_t mss_limit;    /* 0: none */
 	uint32_t unsent_most;  /* writable while fewer bytes wait to be sent; 0: always */
-	uint32_t defer_accept; /* advice only: who listens may be woken before there is data */
+	uint32_t defer_accept; /* seconds that a connection may take to bring data before it is offered without; 0: offered at once */
 };
 
 struct tcp_socket {
@@ -44,9 +44,13 @@ struct tcp_socket {
 	bool in_progress; /* connect() was not waited for: the next one tells how it ended */
 	/* of a listener */
 	struct tcp_socket *accept_first, *accept_last, *accept_next; /* nobody has accepted them yet */
+	struct tcp_socket *deferred; /* TCP_DEFER_ACCEPT: not offered yet, linked by accept_next; they count as waiting */
 	int accept_waiting, backlog;
 	bool keeps_port; /* bind() named it */
 	struct tcp_socket *listen_next; /* ports.c: all that listen */
+	/* of a connection that its listener does not offer yet */
+	struct tcp_socket *deferred_to;
+	uint64_t deferred_until; /* ns, monotonic */
 };
 
 extern const struct proto tcp_proto;
@@ -64,6 +68,7 @@ void tcp_socket_detach(struct tcp_socket *t);     /* its pcb goes its own way; w
 void tcp_socket_drop_waiting(struct tcp_socket *t); /* resets what nobody has accepted */
 
 /* tcp_open.c */
+void tcp_offer(struct tcp_socket *t); /* a deferred connection has data, has ended or has waited long enough: it can be accepted */
 int tcp_stop_listening(struct tcp_socket *t); /* shutdown() of a listener: it keeps a port that bind() named, and no connection */
 int tcp_bind_socket(struct socket *s, const union address *addr, uint32_t len);
 int tcp_listen_socket(struct socket *s, int backlog);

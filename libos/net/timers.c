@@ -44,6 +44,12 @@ static bool pcb_needs_slow(const struct tcp_pcb *pcb)
 	return pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT;
 }
 
+static bool is_deferred(const struct tcp_pcb *pcb)
+{
+	const struct tcp_socket *t = pcb->state >= ESTABLISHED ? pcb->callback_arg : NULL;
+	return t && t->deferred_to;
+}
+
 static uint64_t earliest(uint64_t a, uint64_t b)
 {
 	return a && a < b ? a : b;
@@ -57,7 +63,7 @@ static uint64_t tcp_next(void)
 	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next) {
 		if (pcb_needs_fast(pcb))
 			return last_fast + FAST;
-		if (pcb_needs_slow(pcb))
+		if (pcb_needs_slow(pcb) || is_deferred(pcb))
 			next = earliest(next, last_slow + SLOW);
 		else if (ip_get_option(pcb, SOF_KEEPALIVE))
 			next = earliest(next, last_slow + SECOND);

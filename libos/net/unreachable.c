@@ -104,11 +104,19 @@ static bool patience_is_over(const struct tcp_pcb *pcb, uint64_t now)
 	return t->o.user_timeout && (pcb->unacked || pcb->unsent) && now - t->last_progress > t->o.user_timeout * 1000000ull;
 }
 
+static void offer_deferred(const struct tcp_pcb *pcb, uint64_t now)
+{
+	struct tcp_socket *t = pcb->state >= ESTABLISHED ? pcb->callback_arg : NULL;
+	if (t && t->deferred_to && now >= t->deferred_until)
+		tcp_offer(t);
+}
+
 void unreachable_patience(void)
 {
 	uint64_t now = clock_monotonic();
 	struct tcp_pcb *pcb = tcp_active_pcbs;
 	while (pcb) {
+		offer_deferred(pcb, now);
 		bool over = patience_is_over(pcb, now);
 		if (over)
 			tcp_fail(pcb, ETIMEDOUT);

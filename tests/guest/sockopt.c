@@ -268,8 +268,39 @@ static void check_user_timeout(void)
 	close(server);
 }
 
+/* A connection is offered when it has brought data, or without any when the time is over. */
+static void check_defer_accept(void)
+{
+	struct sockaddr_in a = local();
+	socklen_t len = sizeof(a);
+	int server = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), talks = socket(AF_INET, SOCK_STREAM, 0),
+		silent = socket(AF_INET, SOCK_STREAM, 0), conn = -1;
+	struct pollfd p = { .fd = server, .events = POLLIN };
+
+	CHECK(!set(server, IPPROTO_TCP, TCP_DEFER_ACCEPT, 1) && get(server, IPPROTO_TCP, TCP_DEFER_ACCEPT) == 1);
+	CHECK(!bind(server, ADDRESS(a)) && !getsockname(server, (struct sockaddr *)&a, &len) && !listen(server, 5));
+	IS(connect(talks, ADDRESS(a)), 0);
+	IS(poll(&p, 1, 0), 0);
+	FAILS(accept(server, NULL, NULL), EAGAIN);
+	IS(send(talks, "first", 5, 0), 5);
+	CHECK(poll(&p, 1, 0) == 1 && (conn = accept(server, NULL, NULL)) >= 0 && recv(conn, buffer, 9, MSG_DONTWAIT) == 5);
+	close(conn);
+	close(talks);
+	int64_t start = now_ms();
+	IS(connect(silent, ADDRESS(a)), 0);
+	CHECK(poll(&p, 1, 10000) == 1 && now_ms() - start >= 500 && (conn = accept(server, NULL, NULL)) >= 0);
+	close(conn);
+	close(silent);
+	silent = socket(AF_INET, SOCK_STREAM, 0);
+	IS(connect(silent, ADDRESS(a)), 0);
+	close(server);
+	CHECK(recv(silent, buffer, 9, MSG_DONTWAIT) <= 0);
+	close(silent);
+}
+
 int main(void)
 {
+	check_defer_accept();
 	check_received_with();
 	check_stamps();
 	check_lost();
