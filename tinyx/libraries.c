@@ -339,6 +339,7 @@ static int add_for(struct walk *walk, const char *host, bool is_program)
 		else if (err == -ENOEXEC)
 			err = 0;
 	}
+	walk->elf = NULL;
 	unmap_file(&map);
 	return err;
 }
