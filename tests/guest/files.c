@@ -2,6 +2,7 @@
 /* Files of the writable layer. With an argument: also files that came with the image, in that directory. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -253,6 +254,61 @@ static void check_directories(void)
 	FAILS(chdir("zzz"), ENOENT);
 }
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	(void)st, (void)type, (void)where;
+	return remove(path);
+}
+
+/* What rm -r and those who read a directory while it changes rely on. */
+static void check_changing_directory(void)
+{
+	char name[64] = "wide", next[256] = "";
+	int seen = 0;
+	long place = 0;
+	DIR *dir;
+
+	IS(mkdir("wide", 0755), 0);
+	for (int i = 0; i < 1500; i++) {
+		snprintf(name, sizeof(name), "wide/f%d", i);
+		close(open(name, O_CREAT | O_WRONLY, 0600));
+	}
+	dir = opendir("wide");
+	for (struct dirent *e; (e = readdir(dir));) {
+		snprintf(name, sizeof(name), "wide/%.50s", e->d_name);
+		seen += e->d_name[0] == 'f' && !unlink(name);
+	}
+	closedir(dir);
+	IS(seen, 1500);
+	IS(rmdir("wide"), 0);
+	IS(mkdir("wide", 0755), 0);
+	for (char c = 'a'; c <= 'z'; c++) {
+		snprintf(name, sizeof(name), "wide/%c", c);
+		close(open(name, O_CREAT | O_WRONLY, 0600));
+	}
+	dir = opendir("wide");
+	for (int i = 0; i < 10; i++)
+		readdir(dir);
+	place = telldir(dir);
+	snprintf(next, sizeof(next), "%s", readdir(dir)->d_name);
+	while (readdir(dir))
+		;
+	seekdir(dir, place);
+	CHECK(!strcmp(readdir(dir)->d_name, next));
+	close(open("wide/later", O_CREAT | O_WRONLY, 0600));
+	rewinddir(dir);
+	seen = 0;
+	for (struct dirent *e; (e = readdir(dir));)
+		seen += !strcmp(e->d_name, "later");
+	IS(seen, 1);
+	closedir(dir);
+	strcpy(next, "wide");
+	for (int i = 0; i < 30; i++)
+		CHECK(strlen(strcat(next, "/deep")) && !mkdir(next, 0755));
+	IS(nftw("wide", remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+	FAILS(access("wide", F_OK), ENOENT);
+}
+
 static void check_at(void)
 {
 	int dir = open("d3", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
@@ -375,6 +431,7 @@ int main(int argc, char **argv)
 	check_rename();
 	check_unlinked();
 	check_directories();
+	check_changing_directory();
 	check_at();
 	check_descriptors();
 	check_stat();

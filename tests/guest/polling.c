@@ -134,6 +134,42 @@ static void check_edge(void)
 	close(ep);
 }
 
+/* An edge is told once, to the last of several that wait for their turn; the writer's when room comes back. */
+static void check_edges(void)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET };
+	int ep = epoll_create1(0), p[2], q[2], first, n = 0;
+	static char much[4096];
+
+	IS(pipe2(p, O_NONBLOCK), 0);
+	IS(pipe2(q, O_NONBLOCK), 0);
+	e.data.fd = p[0];
+	IS(epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &e), 0);
+	e = (struct epoll_event){ .events = EPOLLIN | EPOLLET, .data.fd = q[0] };
+	IS(epoll_ctl(ep, EPOLL_CTL_ADD, q[0], &e), 0);
+	CHECK(write(p[1], "a", 1) == 1 && write(q[1], "a", 1) == 1);
+	IS(wait_one(ep, &e, 100), 1);
+	first = e.data.fd;
+	IS(wait_one(ep, &e, 100), 1);
+	CHECK(first != e.data.fd);
+	IS(wait_one(ep, &e, 0), 0);
+	/* drained and written again between two waits: an edge */
+	CHECK(read(p[0], buffer, 10) == 1 && write(p[1], "b", 1) == 1);
+	CHECK(wait_one(ep, &e, 100) == 1 && e.data.fd == p[0]);
+	e = (struct epoll_event){ .events = EPOLLOUT | EPOLLET, .data.fd = q[1] };
+	IS(epoll_ctl(ep, EPOLL_CTL_ADD, q[1], &e), 0);
+	IS(wait_one(ep, &e, 0), 1);
+	while (write(q[1], much, sizeof(much)) > 0)
+		n++;
+	CHECK(n > 0 && errno == EAGAIN);
+	epoll_ctl(ep, EPOLL_CTL_DEL, q[0], NULL);
+	IS(wait_one(ep, &e, 0), 0);
+	while (read(q[0], much, sizeof(much)) > 0)
+		;
+	CHECK(wait_one(ep, &e, 100) == 1 && e.events == EPOLLOUT && e.data.fd == q[1]);
+	close(p[0]), close(p[1]), close(q[0]), close(q[1]), close(ep);
+}
+
 static void check_nested(void)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.u32 = 1};
@@ -149,8 +185,16 @@ static void check_nested(void)
 	IS(wait_one(outer, &e, 0), 1);
 	IS(wait_one(inner, &e, 0), 1);
 	FAILS(epoll_ctl(inner, EPOLL_CTL_ADD, outer, &e), ELOOP);
-	close(outer);
+	IS(read(event, &one, 8), 8); /* what was ready inside is gone */
+	IS(wait_one(outer, &e, 0), 0);
+	IS(poll(&fd, 1, 0), 0);
+	one = 1;
+	IS(write(event, &one, 8), 8);
+	IS(wait_one(outer, &e, 0), 1);
 	close(inner);
+	inner = -1;
+	IS(wait_one(outer, &e, 0), 0);
+	close(outer);
 	close(event);
 }
 
@@ -216,6 +260,7 @@ int main(void)
 	check_select();
 	check_level();
 	check_edge();
+	check_edges();
 	check_nested();
 	check_wake();
 	check_signal();

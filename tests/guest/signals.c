@@ -191,6 +191,45 @@ static void check_altstack(void)
 	FAILS(sigaltstack(&stack, NULL), ENOMEM);
 }
 
+static volatile int aligned, flag_clear, inside_flags;
+
+/* As the psABI has it: RSP + 8 is a multiple of 16 at the entry, and the direction flag is clear. */
+static void on_state(int signo, siginfo_t *info, void *context)
+{
+	stack_t stack;
+	uint64_t flags;
+
+	(void)signo, (void)info, (void)context;
+	__asm__ volatile("pushfq; pop %0; cld" : "=r"(flags));
+	aligned = ((uintptr_t)__builtin_frame_address(0) & 15) == 0;
+	flag_clear = !(flags & 0x400);
+	sigaltstack(NULL, &stack);
+	inside_flags = stack.ss_flags;
+	__asm__ volatile("pcmpeqd %%xmm0, %%xmm0; pcmpeqd %%xmm7, %%xmm7; pcmpeqd %%xmm15, %%xmm15" ::: "xmm0", "xmm7", "xmm15");
+	errno = 77;
+}
+
+/* The interrupted code finds its vector registers, flags and (by its own care) nothing else changed. */
+static void check_state(void)
+{
+	stack_t stack = { .ss_sp = stack_area, .ss_size = sizeof(stack_area) }, now;
+	uint64_t flags = 0, low = 0, high = 0;
+	long result = 62; /* kill */
+
+	IS(sigaltstack(&stack, NULL), 0);
+	handle(SIGUSR1, on_state, SA_ONSTACK);
+	__asm__ volatile("movq %[value], %%xmm7\n\tmovq %[value], %%xmm15\n\tstd\n\tsyscall\n\tpushfq\n\tpop %[flags]\n\tcld\n\t"
+			 "movq %%xmm7, %[low]\n\tmovq %%xmm15, %[high]"
+			 : "+a"(result), [flags] "=&r"(flags), [low] "=&r"(low), [high] "=&r"(high)
+			 : [value] "r"(0x1122334455667788ul), "D"((long)getpid()), "S"((long)SIGUSR1)
+			 : "rcx", "r11", "xmm7", "xmm15", "memory");
+	IS(result, 0);
+	CHECK(aligned && flag_clear && inside_flags == SS_ONSTACK);
+	CHECK(low == 0x1122334455667788ul && high == low && flags & 0x400);
+	CHECK(!sigaltstack(NULL, &now) && now.ss_flags == 0);
+	signal(SIGUSR1, SIG_DFL);
+}
+
 static void check_alarm(void)
 {
 	struct itimerval every = {{0, 10000}, {0, 10000}}, off = {0}, left;
@@ -289,6 +328,7 @@ int main(void)
 	check_queue();
 	check_faults();
 	check_altstack();
+	check_state();
 	check_alarm();
 	check_interrupt();
 	check_restart();
