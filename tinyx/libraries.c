@@ -198,7 +198,7 @@ struct walk {
 	struct library_wants *wants;
 	struct strings dirs;
 	struct strings known; /* names found already, by any object */
-	struct strings needed; /* files of the libraries that the program needs, and theirs: they may be planned already, as a package's */
+	struct strings needed; /* files of the libraries that the program needs or opens, and theirs: they may be planned already, as a package's */
 	const struct elf *elf;
 	const char *object;
 	bool strict, musl;
@@ -285,8 +285,11 @@ static void add_possible(struct walk *walk, const char *name)
 	bool configured;
 	struct error ignored;
 	char *path = strings_have(&walk->known, name) ? NULL : find_library(&walk->dirs, NULL, "", name, &configured);
-	if (path && !plan_add(walk->plan, path, false, &ignored))
+	if (path && !plan_add(walk->plan, path, false, &ignored)) {
 		strings_add(&walk->known, name);
+		if (walk->strict)
+			strings_add(&walk->needed, path);
+	}
 	free(path);
 }
 
