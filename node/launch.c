@@ -320,6 +320,8 @@ int launch_reap(struct launch *launch)
 	/* passt ends with the monitor; its ports are free again when we say that the VM has ended. */
 	if (launch->net.helper.pid)
 		kill(launch->net.helper.pid, SIGTERM);
+	if (launch->net.helper.pid && !spawned_ends(&launch->net.helper, LINK_END_MS))
+		kill(launch->net.helper.pid, SIGKILL);
 	spawned_wait(&launch->net.helper);
 	return status;
 }
@@ -398,7 +400,7 @@ int launch_settle(struct launch *launch, struct error *error)
 	if (!err && (err = link_wait(&launch->net, error)))
 		err = network_failed(launch, error);
 	if (!err)
-		err = link_leave(&launch->config->net, launch->messages, &launch->net, error);
+		err = link_leave(&launch->config->net, launch->messages, launch->monitor.pidfd, &launch->net, error);
 	if (err && launch->monitor.pid) {
 		kill(launch->monitor.pid, SIGKILL); /* with a network that did not come up, or one that hangs */
 		spawned_wait(&launch->monitor);

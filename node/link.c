@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -103,42 +104,80 @@ bool link_has_traffic(int peer)
 	return false; /* the rest is still there, and will be looked at again */
 }
 
+/* ---- after the caller ---- */
+
+enum { PEER = 3, MONITOR, HELPER }; /* descriptors of the process that stays */
+
 /* Nothing of the caller may stay open here: its standard output may be a pipe that somebody reads to its end. */
-static void wait_in_place(const struct net_spec *spec, const struct link_ops *ops, int log_fd, int peer)
+static int keep_only(int log_fd, const int given[3])
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = log_fd >= 0 ? log_fd : null;
-	struct pollfd poll_fd = { .fd = 3, .events = POLLIN };
 	sigset_t none;
 	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL); /* what the caller holds back it does for itself; passt is ended by a signal */
+	sigprocmask(SIG_SETMASK, &none, NULL); /* what the caller holds back it does for itself */
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = log_fd >= 0 ? log_fd : null, high[3];
 	if (null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
-		return;
-	peer = fcntl(peer, F_DUPFD, 64); /* out of the way of its place */
-	if (peer < 0 || dup2(peer, 3) < 0 || syscall(SYS_close_range, 4u, ~0u, 0u) || chdir("/"))
-		return;
-	setsid();
-	do {
-		if (poll(&poll_fd, 1, -1) < 0 && errno != EINTR)
-			return;
-	} while (poll_fd.revents == POLLIN && !link_has_traffic(3));
-	if (!(poll_fd.revents & POLLHUP))
-		ops->become(spec, 3);
+		return -errno;
+	for (int i = 0; i < 3; i++) /* out of the way of their places */
+		if ((high[i] = given[i] < 0 ? -1 : fcntl(given[i], F_DUPFD_CLOEXEC, 64)) < 0 && given[i] >= 0)
+			return -errno;
+	for (int i = 0; i < 3; i++) {
+		close(PEER + i);
+		if (high[i] >= 0 && dup3(high[i], PEER + i, O_CLOEXEC) < 0)
+			return -errno;
+	}
+	return syscall(SYS_close_range, HELPER + 1u, ~0u, 0u) || chdir("/") ? -errno : 0;
 }
 
-int link_leave(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
+/* It ends by itself when its socket does, or is made to: nobody else would. */
+static void end_helper(int helper)
 {
-	if (link->peer < 0)
+	struct pollfd poll_fd = { .fd = helper, .events = POLLIN };
+	if (helper >= 0 && poll(&poll_fd, 1, LINK_END_MS) == 0)
+		syscall(SYS_pidfd_send_signal, helper, SIGKILL, NULL, 0);
+}
+
+/* Starts passt once there is traffic, if that was put off, and sees to its end when the monitor has ended. */
+static void mind(const struct net_spec *spec, struct net_link *link)
+{
+	struct error error = { 0 };
+	struct pollfd fds[] = { { .fd = link->peer, .events = POLLIN }, { .fd = MONITOR, .events = POLLIN }, { .events = POLLIN } };
+	for (;;) {
+		fds[0].fd = link->peer;
+		fds[2].fd = link->helper.pidfd;
+		if (poll(fds, 3, -1) < 0 && errno != EINTR)
+			return;
+		if (fds[1].revents) {
+			end_helper(link->helper.pidfd);
+			return;
+		}
+		if (fds[2].revents || fds[0].revents & ~POLLIN)
+			return;
+		if (fds[0].revents && link_has_traffic(link->peer) && link->ops->wake(spec, STDERR_FILENO, link, &error))
+			return;
+	}
+}
+
+int link_leave(const struct net_spec *spec, int log_fd, int monitor, struct net_link *link, struct error *error)
+{
+	const int given[] = { link->peer, monitor, link->helper.pidfd };
+	if (link->peer < 0 && link->helper.pidfd < 0)
 		return 0;
 	pid_t child = fork();
 	if (child == 0) {
-		wait_in_place(spec, link->ops, log_fd, link->peer);
+		struct net_link mine = { .ops = link->ops, .fd = -1, .ready = -1, .peer = link->peer < 0 ? -1 : PEER,
+			.helper = { .pid = link->helper.pid, .pidfd = link->helper.pidfd < 0 ? -1 : HELPER } };
+		if (!keep_only(log_fd, given)) {
+			setsid();
+			mind(spec, &mine);
+		}
 		_exit(EXIT_FAILURE);
 	}
-	int err = child < 0 ? -errno : 0;
-	close(link->peer);
+	if (child < 0)
+		return error_set(error, -errno, "fork: %s", strerror(errno));
+	if (link->peer >= 0)
+		close(link->peer);
 	link->peer = -1;
-	if (err)
-		return error_set(error, err, "fork: %s", strerror(-err));
+	spawned_leave(&link->helper);
 	link->helper = (struct spawned){ .pid = child, .pidfd = (int)syscall(SYS_pidfd_open, child, 0) };
 	return 0;
 }

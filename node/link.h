@@ -21,8 +21,12 @@ int link_wait(struct net_link *link, struct error *error);
 bool link_has_traffic(int peer);
 /* Starts passt late. */
 int link_wake(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
-/* The caller will end before the VM: leaves a process behind that waits in its place, link->helper. */
-int link_leave(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
+/*
+ * The caller will end before the VM, whose monitor is behind that process descriptor: leaves a process behind, link->helper, that starts
+ * passt when there is traffic, and ends it when the monitor has ended and passt has not LINK_END_MS later.
+ */
+int link_leave(const struct net_spec *spec, int log_fd, int monitor, struct net_link *link, struct error *error);
+#define LINK_END_MS 2000
 void link_close(struct net_link *link);
 
 #endif

@@ -20,10 +20,8 @@ struct net_link { /* fd -1: none */
 struct link_ops {
 	/* Fills link; after a failure the caller closes what is in it. log_fd: for the messages of a helper. */
 	int (*open)(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
-	/* Starts what open put off, with link->peer, which it takes. NULL where open does all. */
+	/* Starts what open put off, with link->peer, which it takes; that dies with us. NULL where open does all. */
 	int (*wake)(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
-	/* The same in a process that was made for it: returns only on failure. */
-	void (*become)(const struct net_spec *spec, int peer);
 };
 
 #endif

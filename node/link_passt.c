@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * passt: networking without any rights. It ends by itself when its socket closes, which is when the monitor ends. All
+ * passt: networking without any rights. It ends by itself when its socket closes, which is when the monitor ends; it has been seen to spin
+ * instead, so that its end is made certain (link.c, launch_reap). All
  * addresses are given, so that it works on a host without a default route and the guest needs no DHCP.
  */
 #include <arpa/inet.h>
@@ -85,7 +86,8 @@ static int passt_start(const struct net_spec *spec, int log_fd, struct net_link 
 	struct strings argv = { 0 };
 	arguments(spec, link->peer, ready[1], &argv);
 	int keep[] = { link->peer, ready[1] };
-	struct spawn spawn = { SPAWN_INIT, .argv = argv.item, .keep = keep, .keep_count = wait ? 2 : 1, .session = true };
+	struct spawn spawn = { SPAWN_INIT, .argv = argv.item, .keep = keep, .keep_count = wait ? 2 : 1, .session = true,
+		.die_with_us = !wait }; /* who starts it early may end before the VM, and leaves somebody who sees to its end */
 	spawn.out = spawn.err = log_fd;
 	int err = strings_error(&argv);
 	err = err ? error_set(error, err, "out of memory") : spawn_start(&spawn, "passt", &link->helper, error);
@@ -111,14 +113,4 @@ static int passt_wake(const struct net_spec *spec, int log_fd, struct net_link *
 	return passt_start(spec, log_fd, link, false, error);
 }
 
-static void passt_become(const struct net_spec *spec, int peer)
-{
-	struct strings argv = { 0 };
-	char room[256];
-	const char *path = spawn_find("passt", room, sizeof(room));
-	arguments(spec, peer, -1, &argv);
-	if (path && !strings_error(&argv))
-		execve(path, argv.item, (char *[]){ NULL });
-}
-
-const struct link_ops link_passt = { .open = passt_open, .wake = passt_wake, .become = passt_become };
+const struct link_ops link_passt = { .open = passt_open, .wake = passt_wake };
