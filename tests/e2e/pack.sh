@@ -114,4 +114,19 @@ if unshare -m true 2>/dev/null; then
 else
 	skip 'a full disk is named, with what is needed' 'no right to mount'
 fi
+
+# Interrupted while it packs: it ends at once, and nothing is left, neither in the cache nor beside the file that was asked for.
+mkdir -p "$work/large" "$work/made" && truncate -s 512M "$work/large/file"
+packs() { ls -l "/proc/$1/fd" 2>/dev/null | grep -q '(deleted)'; }
+for verb in "run --rm --net none -v $work/large:/large /bin/true" "image build -v $work/large:/large -o $work/made/image.lvm /bin/true"; do
+	read -ra words <<<"$verb"
+	ls "$LIGHTVM_CACHE/images" >"$work/before"
+	start env --default-signal=INT "$lightvm" "${words[@]}" 2>"$work/err"
+	await 10 'the packing' packs $pid || cat "$work/err"
+	kill -INT $pid
+	wait $pid
+	status=$?
+	check "SIGINT while ${words[0]} packs" test $status = 130
+	check '  leaves nothing' test -z "$(ls -A "$work/made")" -a "$(ls -A "$LIGHTVM_CACHE/images")" = "$(cat "$work/before")"
+done
 finish
