@@ -428,6 +428,33 @@ static void test_tail_wraps(void **state)
 }
 
 #define PIPES(name) cmocka_unit_test_setup_teardown(name, setup_pipes, teardown)
+/* A guest that prints without end, as much in a chain as it can, holds up nobody for longer than some chains take. */
+static void test_turn_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	struct part part = { f->buffer, 1 << 20, false };
+	const unsigned posted = 24; /* MiB */
+	unsigned turns = 0, most = 0, done = 0;
+	uint32_t head, len;
+	uint64_t one = 1;
+
+	for (unsigned i = 0; i < posted; i++)
+		driver_post(&f->queue[LV_CONSOLE_STDOUT], &part, 1);
+	assert_int_equal(write(f->console->bell.fd, &one, sizeof(one)), sizeof(one));
+	for (; done < posted && turns < 100; turns++) {
+		unsigned now = 0;
+
+		loop_once(&f->guest.loop, 0);
+		while (driver_used(&f->queue[LV_CONSOLE_STDOUT], &head, &len))
+			now++;
+		most = now > most ? now : most;
+		done += now;
+	}
+	assert_int_equal(done, posted);
+	assert_in_range(most, 1, 8);
+	assert_in_range(turns, 3, 99);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -436,6 +463,7 @@ int main(void)
 		PIPES(test_attach), PIPES(test_attach_many),
 		cmocka_unit_test_setup_teardown(test_none, setup_none, teardown),
 		cmocka_unit_test_setup_teardown(test_files, setup_files, teardown),
+		cmocka_unit_test_setup_teardown(test_turn_is_bounded, setup_none, teardown),
 		PIPES(test_tail_wraps),
 	};
 
