@@ -17,6 +17,7 @@ enum lv_mark {
 	LV_MARK_PROGRAM = 3,  /* just before the program's execve */
 	LV_MARK_LISTEN = 4,   /* the program's first listening socket, where that can be seen */
 	LV_MARK_PANIC = 5,    /* the kernel panics */
+	LV_MARK_OFF = 6,      /* the kernel powers off or halts: the VM ends */
 };
 
 #endif

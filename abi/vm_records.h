@@ -35,6 +35,7 @@ enum lv_vm_record_type {
 #define LV_VM_TTY 4u      /* Linux: the console is a terminal */
 #define LV_VM_RNG 8u      /* Linux: has these devices */
 #define LV_VM_BALLOON 16u
+#define LV_VM_KERNEL_KEPT 32u /* Linux: nobody writes to the kernel's file, so that it may be mapped */
 struct lv_vm_machine {
 	uint64_t memory;   /* bytes */
 	uint64_t start_ns; /* CLOCK_MONOTONIC when the command started */

@@ -23,7 +23,7 @@ static uint32_t flags_of(const struct vm_config *config)
 {
 	const struct config_guest *guest = &config->guest;
 	return (guest->bare ? LV_VM_SERIAL : config->terminal ? LV_VM_TTY : 0) | (guest->rng ? LV_VM_RNG : 0) |
-	       (guest->balloon ? LV_VM_BALLOON : 0);
+	       (guest->balloon ? LV_VM_BALLOON : 0) | (guest->kernel_kept ? LV_VM_KERNEL_KEPT : 0);
 }
 
 static void put_machine(const struct vm_config *config, const struct monitor_files *files, uint64_t start_ns, struct text *out, struct fd_list *fds)
@@ -51,19 +51,6 @@ static void put_program(const struct vm_config *config, struct text *out)
 		records_add_string(out, LV_VM_ARG, config->args.item[i]);
 	for (size_t i = 0; i < config->env.count; i++)
 		records_add_string(out, LV_VM_ENV, config->env.item[i]);
-}
-
-static void put_append(const struct config_guest *guest, struct text *out)
-{
-	struct text words = { 0 };
-	if (guest->bare)
-		text_put(&words, guest->append ? "console=ttyS0 " : "console=ttyS0");
-	if (guest->append)
-		text_put(&words, guest->append);
-	out->failed |= words.failed;
-	if (words.size)
-		records_add_string(out, LV_VM_APPEND, words.data);
-	text_free(&words);
 }
 
 static void put_net(const struct net_spec *spec, const struct net_link *link, struct text *out, struct fd_list *fds)
@@ -95,10 +82,10 @@ int config_encode(const struct vm_config *config, const struct monitor_files *fi
 	records_begin(out, LV_VM_RECORDS_MAGIC, LV_VM_RECORDS_VERSION);
 	put_machine(config, files, start_ns, out, fds);
 	records_add_string(out, LV_VM_NAME, config->name ? config->name : config->id);
-	if (config->guest.is_linux)
-		put_append(&config->guest, out);
-	else
+	if (!config->guest.is_linux)
 		put_program(config, out);
+	else if (config->guest.append)
+		records_add_string(out, LV_VM_APPEND, config->guest.append);
 	put_net(&config->net, files->link, out, fds);
 	put_disks(config, out, fds);
 	if (files->vsock >= 0) {

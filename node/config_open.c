@@ -35,6 +35,8 @@ static int open_kernel(struct vm_config *config, struct error *error)
 		return error_set(error, -errno, "--kernel %s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return error_set(error, -EINVAL, "--kernel %s: not a file", path);
+	/* A file of the user may be built anew at any time; the store's directories are never written to again. */
+	config->guest.kernel_kept = kernel_is_kept(config->guest.kernel_path);
 	int err = kernel_check(fd, path, &kind, error);
 	return err ? error_prefix(error, "--kernel") : 0;
 }

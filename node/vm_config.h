@@ -34,6 +34,7 @@ struct config_guest { /* which kernel, and what only a Linux guest has */
 	char *initrd;	   /* NULL: ours, or none with bare */
 	char *append;	   /* NULL: nothing */
 	int kernel_fd, initrd_fd; /* -1: none */
+	bool kernel_kept; /* with kernel_fd: nobody writes to that file, so that its pages may be shared */
 	uint32_t cpus;
 	bool rng, balloon; /* devices that it has besides those that are named */
 };

@@ -92,6 +92,8 @@ int kernel_remove_trees(struct error *error);
 void kernel_free(struct kernel *kernel);
 /* The directory "kernel" in the cache; the caller's. */
 char *kernel_cache(void);
+/* Whether this absolute path leads there: what was built is never written to again, only removed. */
+bool kernel_is_kept(const char *path);
 /* Makes that directory, where only this user can write to it; else an error with a message. */
 int kernel_cache_make(struct error *error);
 

@@ -23,7 +23,7 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 
-#define BUILD_VERSION "lightvm-kernel-1" /* a change of how kernels are built makes every one of them old */
+#define BUILD_VERSION "lightvm-kernel-2" /* a change of how kernels are built makes every one of them old */
 #define SOURCES "/usr/src/linux-source-*.tar.xz"
 #define FILE_MAX (64u << 20)
 
@@ -33,6 +33,7 @@ struct build {
 	char *result;		/* CACHE/NAME-KEY */
 	char *tree, *objects;
 	char key[KERNEL_KEY + 1];
+	time_t date;		/* of the source: the same for everybody who builds from it */
 	int lock;
 };
 
@@ -64,6 +65,7 @@ static int find_source(struct build *build, struct error *error)
 		return error_set(error, -errno, "%s: %s", build->source, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return error_set(error, -EINVAL, "%s: not a file; --source takes an archive (linux-*.tar.xz)", build->source);
+	build->date = st.st_mtime;
 	const char *slash = strrchr(build->source, '/'), *base = slash ? slash + 1 : build->source;
 	build->source_id = alloc_format("%.*s-%" PRIx64 "-%" PRIx64, (int)strcspn(base, "/"), base, (uint64_t)st.st_size, (uint64_t)st.st_mtime);
 	return 0;
@@ -72,7 +74,7 @@ static int find_source(struct build *build, struct error *error)
 /* Our own file in the kernel, with the numbers that it and the monitor agree on. */
 static char *mark_source(void)
 {
-	return alloc_format("#define LV_PORT_MARK %d\n#define LV_MARK_INITCALL %d\n#define LV_MARK_PANIC %d\n%s", LV_PORT_MARK, LV_MARK_INITCALL, LV_MARK_PANIC,
+	return alloc_format("#define LV_PORT_MARK %d\n#define LV_MARK_INITCALL %d\n#define LV_MARK_PANIC %d\n#define LV_MARK_OFF %d\n%s", LV_PORT_MARK, LV_MARK_INITCALL, LV_MARK_PANIC, LV_MARK_OFF,
 			    kernel_lightvm_c);
 }
 
@@ -223,7 +225,7 @@ static int run_make(const struct build *build, enum kernel_step step, const char
 {
 	char *objects = alloc_format("O=%s", build->objects), *jobs = alloc_format("-j%u", build->request->jobs), *log = objects_path(build, "build.log");
 	char *argv[] = { "make", "-C", build->tree, "--no-print-directory", objects, "ARCH=x86_64", jobs, (char *)target, (char *)variable, NULL };
-	struct make make = { .argv = argv, .step = step, .log = log, .request = build->request };
+	struct make make = { .argv = argv, .step = step, .log = log, .request = build->request, .date = build->date };
 	int err = make_run(&make, error);
 	free(objects);
 	free(jobs);

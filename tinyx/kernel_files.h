@@ -3,7 +3,7 @@
 #ifndef LV_TINYX_KERNEL_FILES_H
 #define LV_TINYX_KERNEL_FILES_H
 
-extern const char kernel_base_config[], kernel_general_config[];
+extern const char kernel_base_config[], kernel_general_config[], kernel_container_config[];
 extern const char kernel_lightvm_c[]; /* is compiled into the kernel */
 
 #endif

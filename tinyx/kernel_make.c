@@ -140,15 +140,19 @@ static void read_lines(struct output *output, int fd)
 /* ---- running ---- */
 
 /* Of our environment only what tools need: a variable such as MAKEFLAGS, CFLAGS or KBUILD_OUTPUT would change the result. */
-static void environment(struct strings *list)
+static void environment(struct strings *list, time_t date)
 {
+	struct tm utc;
+	char text[64] = "";
 	static const char *const kept[] = { "PATH", "HOME", "TMPDIR" };
 	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
 		if (getenv(kept[i]))
 			strings_take(list, alloc_format("%s=%s", kept[i], getenv(kept[i])));
 	strings_add(list, "LC_ALL=C");
 	/* The same source and configuration give the same kernel, whoever builds it. */
-	strings_add(list, "KBUILD_BUILD_TIMESTAMP=Thu Jan 1 00:00:00 UTC 1970");
+	if (gmtime_r(&date, &utc))
+		strftime(text, sizeof(text), "%a %b %e %H:%M:%S UTC %Y", &utc);
+	strings_take(list, alloc_format("KBUILD_BUILD_TIMESTAMP=%s", text));
 	strings_add(list, "KBUILD_BUILD_USER=lightvm");
 	strings_add(list, "KBUILD_BUILD_HOST=lightvm");
 }
@@ -156,7 +160,7 @@ static void environment(struct strings *list)
 static int start(const struct make *make, int out, struct spawned *child, struct error *error)
 {
 	struct strings env = { 0 };
-	environment(&env);
+	environment(&env, make->date);
 	struct spawn spawn = { .argv = make->argv, .env = env.item, .in = -1, .out = out, .err = out, .cgroup = -1 };
 	int err = spawn_start(&spawn, make->argv[0], child, error);
 	strings_free(&env);

@@ -3,6 +3,8 @@
 #ifndef LV_TINYX_KERNEL_MAKE_H
 #define LV_TINYX_KERNEL_MAKE_H
 
+#include <time.h>
+
 #include "base/error.h"
 #include "tinyx/kernel.h"
 
@@ -11,6 +13,7 @@ struct make {
 	enum kernel_step step;
 	const char *log;	/* all output is kept there; NULL: nowhere */
 	const struct kernel_request *request; /* progress goes there */
+	time_t date;		/* what a kernel says of when it was built */
 };
 
 /* Tells the request's watcher where a build stands. */

@@ -24,6 +24,15 @@ char *kernel_cache(void)
 	return path;
 }
 
+bool kernel_is_kept(const char *path)
+{
+	char *cache = kernel_cache();
+	size_t len = cache ? strlen(cache) : 0;
+	bool kept = len && !strncmp(path, cache, len) && path[len] == '/';
+	free(cache);
+	return kept;
+}
+
 /*
  * Opens the cache's directory "kernel": like an image, a kernel is only taken from where nobody else can have put it. It may be a link,
  * to kernels that several caches share: the user alone can have made it.

@@ -67,6 +67,7 @@ static int take_machine(struct decoder *decoder, const struct record *record)
 	c->tty = machine.flags & LV_VM_TTY;
 	c->rng = machine.flags & LV_VM_RNG;
 	c->balloon = machine.flags & LV_VM_BALLOON;
+	c->kernel_kept = machine.flags & LV_VM_KERNEL_KEPT;
 	if (!err && (!c->cpus || c->cpus > VM_MAX_CPUS))
 		return refuse(decoder, "its number of vCPUs is impossible");
 	return err;

@@ -17,8 +17,9 @@ struct machine_config {
 	const char *name; /* for messages */
 	int libos_fd, image_fd; /* a library-OS guest, ... */
 	int kernel_fd, initrd_fd; /* ... or a Linux guest; -1: none */
-	const char *append; /* the kernel's command line, before what the monitor adds */
+	const char *append; /* of the kernel's command line, behind what the monitor says */
 	unsigned cpus;
+	bool kernel_kept; /* nobody writes to the kernel's file */
 	bool serial; /* console.in and console.out are the serial port's */
 	bool tty;    /* the console is a terminal */
 	bool rng, balloon; /* Linux guests: has these devices */

@@ -74,6 +74,7 @@ static int set_image(struct machine_config *c, const char *o, const char *v) { r
 static int set_kernel(struct machine_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->kernel_fd); }
 static int set_initrd(struct machine_config *c, const char *o, const char *v) { return open_file(o, v, O_RDONLY, &c->initrd_fd); }
 static int set_append(struct machine_config *c, const char *o, const char *v) { c->append = v; return 0; }
+static int set_kernel_kept(struct machine_config *c, const char *o, const char *v) { c->kernel_kept = true; return 0; }
 static int set_serial(struct machine_config *c, const char *o, const char *v) { c->serial = true; return 0; }
 static int set_tty(struct machine_config *c, const char *o, const char *v) { c->tty = true; return 0; }
 static int set_control(struct machine_config *c, const char *o, const char *v)
@@ -391,6 +392,7 @@ static const struct option options[] = {
 	{"libos", "FILE", "the library OS", set_libos},
 	{"image", "FILE", "the EROFS image with the program and its files; a Linux guest's first disk", set_image},
 	{"kernel", "FILE", "a Linux kernel instead of the library OS: an ELF vmlinux with a PVH entry, or a bzImage", set_kernel},
+	{"kernel-kept", NULL, "nobody writes to the kernel's file while the VM runs: its pages may be shared with other VMs", set_kernel_kept},
 	{"initrd", "FILE", "its initial RAM disk", set_initrd},
 	{"append", "TEXT", "its command line", set_append},
 	{"cpus", "N", "number of vCPUs, 1 to 32 (Linux guests; default 1)", set_cpus},

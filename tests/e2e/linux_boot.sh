@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # rig
 # Linux kernels as the monitor starts and ends them: formats, processors, memory, every way to end, and files that are no kernels.
-# timeout: 40
+# timeout: 60
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_linux.sh"
 need_linux 'Linux kernels'
@@ -30,10 +30,16 @@ check '  one processor, the memory that was asked for' grep -qE '^cpus 1 memory 
 vm 7 'bzImage by its 64-bit entry: exit status, 3 processors' --kernel "${linux_kernel%vmlinux}bzImage" --cpus 3 --append '-- exit 7'
 check '  three processors' grep -q '^cpus 3 ' "$work/out"
 vm 0 'a reset by the keyboard controller' --kernel "$linux_kernel" --append '-- reset'
+vm 0 'power-off' --kernel "$linux_kernel" --cpus 2 --append '-- off'
+vm 0 'halt' --kernel "$linux_kernel" --cpus 2 --append '-- halt'
+if find_rig_kernel; then
+	vm 0 "power-off of a distribution's kernel, by ACPI" --kernel "$rig_kernel" --append '-- off'
+fi
 vm 134 'a triple fault' --kernel "$linux_kernel" --append 'reboot=t -- reset'
 check '  is called one' test "$(reason 'triple fault')" = 'triple fault'
 vm 134 'a panic' --kernel "$linux_kernel" --append '-- panic'
 check '  is called one' test "$(reason 'kernel panicked')" = 'kernel panicked'
+vm 134 'a panic of a kernel that was told to stay' --kernel "$linux_kernel" --append 'panic=0 -- panic'
 
 # Ended from outside while several vCPUs run: none of the threads may be kicked after it has been joined.
 statuses=''
@@ -56,7 +62,7 @@ for i in $(seq 13); do
 	truncate -s 64K "$work/disk$i"
 	disks+=(--disk "$work/disk$i,ro")
 done
-vm 0 '16 devices' --kernel "$linux_kernel" "${disks[@]}"
+vm 0 '16 devices' --kernel "$linux_kernel" "${disks[@]}" --append 'foo=1 -- words of init'
 check '  13 disks read' test "$(grep -ac 'says hello' "$work/out")" = 13
 says 'a 17th device' 125 'more' "$monitor" --kernel "$linux_kernel" "${disks[@]}" --disk "$work/disk1,ro"
 

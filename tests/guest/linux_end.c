@@ -34,6 +34,6 @@ int main(int argc, char **argv)
 		outl(LV_MARK_INIT, LV_PORT_MARK);
 		outl(atoi(argv[2]) << 8, LV_PORT_EXIT);
 	}
-	reboot(RB_AUTOBOOT);
+	reboot(!strcmp(what, "off") ? RB_POWER_OFF : !strcmp(what, "halt") ? RB_HALT_SYSTEM : RB_AUTOBOOT);
 	return 1;
 }

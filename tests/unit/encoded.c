@@ -48,16 +48,15 @@ static char *want(const struct vm_config *c, const struct monitor_files *files, 
 	text_format(&out, "name %s\nmemory %llu start %llu image %llu\n", c->name ? c->name : c->id, (unsigned long long)c->memory, (unsigned long long)start_ns, (unsigned long long)c->image_ns);
 	text_format(&out, "files %d %d %d %d %d %d %d %d console %d %d %d\n", files->libos, c->image_fd, c->guest.kernel_fd, c->guest.bare ? c->guest.initrd_fd : files->initrd,
 		    files->control, files->status, files->log, files->cpuid, files->in, files->out, files->err);
-	text_format(&out, "cpus %u flags %d%d%d%d user %u:%u\n", c->guest.cpus, c->guest.bare,
-		    c->terminal && !c->guest.bare, c->guest.rng, c->guest.balloon, is_linux ? 0 : c->uid, is_linux ? 0 : c->gid);
+	text_format(&out, "cpus %u flags %d%d%d%d%d user %u:%u\n", c->guest.cpus, c->guest.bare,
+		    c->terminal && !c->guest.bare, c->guest.rng, c->guest.balloon, c->guest.kernel_kept, is_linux ? 0 : c->uid, is_linux ? 0 : c->gid);
 	text_format(&out, "program %s %s %s\n", is_linux ? "-" : c->program, is_linux ? "-" : c->cwd, is_linux ? "-" : c->hostname);
 	for (size_t i = 0; i < c->args.count && !is_linux; i++)
 		text_format(&out, "arg %s\n", c->args.item[i]);
 	for (size_t i = 0; i < c->env.count && !is_linux; i++)
 		text_format(&out, "env %s\n", c->env.item[i]);
 	if (is_linux)
-		text_format(&out, "append %s%s%s\n", c->guest.bare ? "console=ttyS0" : "", c->guest.bare && c->guest.append ? " " : "",
-			    c->guest.append ? c->guest.append : "");
+		text_format(&out, "append %s\n", c->guest.append ? c->guest.append : "");
 	want_net(c, files->link, &out);
 	for (size_t i = 0; i < c->disks; i++)
 		text_format(&out, "disk %d %d %s\n", c->disk[i].fd, c->disk[i].read_only, c->disk[i].serial ? c->disk[i].serial : "");
@@ -82,6 +81,7 @@ void encode_random(struct encoded *encoded, unsigned seed)
 		.in = seed % 2 ? 116 : -1, .out = seed % 2 ? 117 : -1, .err = seed % 7 ? 118 : -1 };
 	config.image_fd = is_linux && seed % 2 ? -1 : 109;
 	config.guest.kernel_fd = is_linux ? 110 : -1;
+	config.guest.kernel_kept = is_linux && seed % 4 == 1;
 	config.guest.initrd_fd = config.guest.bare && seed % 2 ? 111 : -1;
 	link.fd = config.net.kind == NET_NONE ? -1 : 112;
 	for (unsigned i = 1; i < config.net.queues; i++)

@@ -91,7 +91,7 @@ static void test_bad_configurations(void **state)
 	assert_int_equal(kernel_config_load(&config, "genera", &error), -ENOENT);
 	assert_non_null(strstr(error.text, "did you mean \"general\"?"));
 	assert_int_equal(kernel_config_load(&config, "something", &error), -ENOENT);
-	assert_non_null(strstr(error.text, "give base, general or a file"));
+	assert_non_null(strstr(error.text, "give base, general, container or a file"));
 	assert_int_equal(kernel_config_load(&config, "/nowhere/x.config", &error), -ENOENT);
 	assert_non_null(strstr(error.text, "/nowhere/x.config: No such file"));
 }
@@ -141,6 +141,11 @@ static void test_progress(void **state)
 	assert_string_equal(seen.detail, "part3.o");
 	unsigned begun = seen.last_percent;
 	assert_true(begun > 0 && begun < 20); /* of more than a thousand */
+	argv[2] = (char *)"echo \"  ENV     $KBUILD_BUILD_TIMESTAMP\"";
+	make.date = 1801000000;
+	assert_int_equal(make_run(&make, &error), 0);
+	assert_string_equal(seen.detail, "Tue Jan 26 21:46:40 UTC 2027");
+	argv[2] = (char *)"exit $0";
 	argv[3] = (char *)"7";
 	seen.last_percent = 0;
 	assert_int_equal(make_run(&make, &error), -EIO);
@@ -252,6 +257,19 @@ static int count(void)
 	return n;
 }
 
+/* Only what lies in the store is never written to again. */
+static void test_kept(void **state)
+{
+	char *cache = kernel_cache(), *inside = alloc_format("%s/general-0123/vmlinux", cache), *beside = alloc_format("%s2/vmlinux", cache);
+	assert_true(kernel_is_kept(inside));
+	assert_false(kernel_is_kept(beside));
+	assert_false(kernel_is_kept(cache));
+	assert_false(kernel_is_kept("/boot/vmlinux"));
+	free(cache);
+	free(inside);
+	free(beside);
+}
+
 static void find_fails(const char *word, const char *says)
 {
 	struct kernel kernel;
@@ -295,7 +313,7 @@ static void test_cache(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_builtin_configurations), cmocka_unit_test(test_includes), cmocka_unit_test(test_bad_configurations),
+		cmocka_unit_test(test_builtin_configurations), cmocka_unit_test(test_kept), cmocka_unit_test(test_includes), cmocka_unit_test(test_bad_configurations),
 		cmocka_unit_test(test_missing_options), cmocka_unit_test(test_progress), cmocka_unit_test(test_vmlinux), cmocka_unit_test(test_bzimage), cmocka_unit_test(test_other_files),
 		cmocka_unit_test(test_cache),
 	};

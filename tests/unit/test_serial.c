@@ -164,6 +164,34 @@ static void panic(void **state)
 	assert_int_equal(f->panics, 1);
 }
 
+static char logged[64];
+
+static void keep(void *context, const char *data, unsigned size)
+{
+	strncat(logged, data, size);
+}
+
+/* The log gets lines, half a line after a moment, and all of it although nobody reads the port. */
+static void log_of_lines(void **state)
+{
+	struct fixture *f = *state;
+	serial_fini(&f->serial);
+	serial_init(&f->serial, &f->loop, -1, -1, f->irq);
+	f->serial.log = keep;
+	f->serial.context = f;
+	logged[0] = 0;
+	say(f, "one\ntw");
+	assert_string_equal(logged, "one\n");
+	say(f, "o\nlogin: ");
+	assert_string_equal(logged, "one\ntwo\n");
+	for (unsigned i = 0; i < 100 && !strstr(logged, "login"); i++)
+		loop_once(&f->loop, 1000);
+	assert_string_equal(logged, "one\ntwo\nlogin: ");
+	say(f, "end");
+	assert_true(serial_drain(&f->serial));
+	assert_string_equal(logged, "one\ntwo\nlogin: end");
+}
+
 /* Any value in any register. */
 static void garbage(void **state)
 {
@@ -185,7 +213,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(output, setup, teardown), cmocka_unit_test_setup_teardown(divisor, setup, teardown),
 		cmocka_unit_test_setup_teardown(input, setup, teardown), cmocka_unit_test_setup_teardown(input_overrun, setup, teardown),
 		cmocka_unit_test_setup_teardown(slow_reader, setup, teardown), cmocka_unit_test_setup_teardown(reader_gone, setup, teardown),
-		cmocka_unit_test_setup_teardown(panic, setup, teardown), cmocka_unit_test_setup_teardown(garbage, setup, teardown),
+		cmocka_unit_test_setup_teardown(panic, setup, teardown), cmocka_unit_test_setup_teardown(log_of_lines, setup, teardown), cmocka_unit_test_setup_teardown(garbage, setup, teardown),
 	};
 	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,6 +167,11 @@ int console_attach(struct device *device, int in, int out)
 	return streams_attach(&console_of(device)->streams, in, out);
 }
 
+void console_note(struct device *device, const char *data, unsigned size)
+{
+	streams_note(&console_of(device)->streams, data, size);
+}
+
 unsigned console_tail(const struct device *device, char *tail, unsigned size)
 {
 	return streams_tail(&((const struct console *)device)->streams, tail, size);

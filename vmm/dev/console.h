@@ -9,6 +9,8 @@ struct device;
 
 /* Takes both descriptors (in may be -1) and makes them non-blocking. The client gets all output from now on, and is stdin if there is no other. -ENOSPC */
 int console_attach(struct device *console, int in, int out);
+/* What another device printed for the same reader: into the log, and the tail. With the loop's lock. */
+void console_note(struct device *console, const char *data, unsigned size);
 /* Copies the last output, at most size bytes; answers how many. */
 unsigned console_tail(const struct device *console, char *tail, unsigned size);
 /* The terminal has another size now; the guest is told as its kind can be. -EINVAL for 0. */

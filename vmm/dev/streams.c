@@ -25,6 +25,14 @@ static void tail_add(struct streams *streams, const char *data, size_t len)
 		streams->tail_end = STREAM_TAIL + streams->tail_end % STREAM_TAIL;
 }
 
+void streams_note(struct streams *streams, const char *data, unsigned size)
+{
+	const struct iovec part = { (void *)data, size };
+
+	tail_add(streams, data, size);
+	logfile_write(&streams->log, &part, 1);
+}
+
 unsigned streams_tail(const struct streams *streams, char *tail, unsigned size)
 {
 	unsigned n = streams->tail_end < STREAM_TAIL ? streams->tail_end : STREAM_TAIL;

@@ -93,6 +93,7 @@ bool streams_watch_input(struct streams *streams, bool wanted);
 
 /* As console_attach and its like (console.h). */
 int streams_attach(struct streams *streams, int in, int out);
+void streams_note(struct streams *streams, const char *data, unsigned size);
 unsigned streams_tail(const struct streams *streams, char *tail, unsigned size);
 
 void streams_pause(struct streams *streams, bool on);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The least ACPI (ACPI Specification 6.4, chapter 5) that lets kernels without an MP table parser, such as Debian's, find
- * their processors, the IOAPIC, and the virtio devices where their command line cannot announce them. No power
- * management. Legacy hardware mode, because in reduced hardware mode Linux maps none of the interrupts that the command
+ * their processors, the IOAPIC, the virtio devices where their command line cannot announce them, and how to switch the
+ * machine off: no other power management. Legacy hardware mode, because in reduced hardware mode Linux maps none of the interrupts that the command
  * line and the serial port name.
  */
 #include "vmm/vm.h"
@@ -99,7 +99,7 @@ static void write_fadt(const struct linux_guest *guest, gpa_t at, gpa_t facs, gp
 	seal(&fadt->header, "FACP", FADT_REVISION, sizeof(*fadt));
 }
 
-/* ---- DSDT: Scope (\_SB) { a Device for each virtio device } (chapter 20, AML) ---- */
+/* ---- DSDT: Name (\_S5_, ...) Scope (\_SB) { a Device for each virtio device } (chapter 20, AML) ---- */
 
 #define DEVICE_BODY 59 /* all of it but the operator's two bytes: what fits a package length of one byte */
 
@@ -129,6 +129,8 @@ static void write_dsdt(const struct linux_guest *guest, gpa_t gpa)
 {
 	uint8_t *dsdt = linux_at(guest, gpa, 0x1000), *at = dsdt + sizeof(struct acpi_header);
 	unsigned length = 2 + 5 + guest->bus.count * (2 + DEVICE_BODY);
+	/* Name (\_S5_, Package (2) { type for PM1a, type for PM1b }): what soft-off writes to the control register (7.4.2) */
+	at = put(at, (const uint8_t[]){0x08, '\\', '_', 'S', '5', '_', 0x12, 6, 2, 0x0a, GUEST_SLEEP_OFF, 0x0a, GUEST_SLEEP_OFF}, 13);
 	at = put(at, (const uint8_t[]){0x10, 0x40 | (length & 15), length >> 4, '\\', '_', 'S', 'B', '_'}, 8);
 	for (unsigned i = 0; i < guest->bus.count; i++)
 		at = put_device(at, i);

@@ -30,7 +30,8 @@
 #define GUEST_COMMAND_MAX 0x10000
 #define GUEST_MP_TABLE 0x9fc00 /* the last KiB of base memory is one of the places where kernels look */
 #define GUEST_ACPI 0xe0000     /* in the area that kernels search for the root pointer */
-#define GUEST_PM_PORT 0x600    /* ACPI's fixed registers: nothing ever happens in them */
+#define GUEST_PM_PORT 0x600    /* ACPI's fixed registers: nothing happens in them but soft-off */
+#define GUEST_SLEEP_OFF 5      /* the sleep type that is soft-off */
 #define GUEST_BASE_END 0xa0000
 #define GUEST_KERNEL 0x100000
 #define GUEST_GAP 0xc0000000ull     /* memory below it ... */
@@ -44,6 +45,7 @@
 #define GUEST_SCI_IRQ 9 /* ACPI's own: level-triggered and shared, a device's edges would get lost on it */
 #define GUEST_IRQS 24 /* inputs of the IOAPIC */
 
+struct device;
 struct vcpu;
 struct vm;
 
@@ -56,6 +58,7 @@ struct linux_guest {
 	uint64_t initrd_size;
 	struct mmio_bus bus;
 	struct serial serial;
+	struct device *console; /* whose log has the serial port's text too */
 	uint8_t keyboard_control, keyboard_data; /* what of the keyboard controller a kernel needs to reset the machine */
 	bool keyboard_full;
 	uint8_t keyboard_command;

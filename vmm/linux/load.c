@@ -83,7 +83,8 @@ static uint64_t map_pages(struct mem *mem, uint8_t *to, const struct kernel_load
 static int load_segment(const struct linux_guest *guest, const struct kernel_load *load, int fd)
 {
 	uint8_t *to = linux_at(guest, load->address, load->filesz);
-	uint64_t mapped = map_pages(&guest->vm->mem, to, load, fd);
+	/* What is written to a file shows in its mappings: a kernel that somebody may build anew is copied. */
+	uint64_t mapped = guest->vm->config->kernel_kept ? map_pages(&guest->vm->mem, to, load, fd) : 0;
 	return read_into(to + mapped, load->filesz - mapped, fd, load->offset + mapped, "--kernel");
 }
 
@@ -135,8 +136,9 @@ static int load_initrd(struct linux_guest *guest)
 #define REPORTING "page_reporting.page_reporting_order=5 "
 
 /*
- * How a guest of ours ends and where it speaks, then what the user wants, which may overrule that, then the devices: there
- * is no bus that could be asked. Kernel messages go to a terminal only if that is the serial port.
+ * How a guest of ours ends and where it speaks, then the devices (there is no bus that could be asked), then what the user wants:
+ * that may overrule what is before it, and behind a "--" of his are words for init. Kernel messages go to a terminal only if that
+ * is the serial port.
  */
 static const char *own_words(const struct machine_config *config)
 {
@@ -152,9 +154,10 @@ static int build_command_line(struct linux_guest *guest)
 	char *line = malloc(room);
 	if (!line)
 		return log_error("no memory for the command line"), -ENOMEM;
-	len = snprintf(line, room, "%s%s%s", own_words(config), config->append[0] ? " " : "", config->append);
+	len = snprintf(line, room, "%s", own_words(config));
 	for (unsigned i = 0; i < guest->bus.count; i++)
 		len += snprintf(line + len, room - len, " virtio_mmio.device=4K@%#llx:%u", GUEST_VIRTIO + i * GUEST_VIRTIO_PAGE, linux_irq(i));
+	len += snprintf(line + len, room - len, "%s%s", config->append[0] ? " " : "", config->append);
 	uint32_t most = guest->kernel.command_max < GUEST_COMMAND_MAX - 1 ? guest->kernel.command_max : GUEST_COMMAND_MAX - 1;
 	if (len > most)
 		log_error("the kernel's command line has %zu characters; this kernel takes %u", len, most);

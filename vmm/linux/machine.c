@@ -11,6 +11,7 @@
 
 #include "abi/layout.h"
 #include "base/log.h"
+#include "vmm/dev/console.h"
 
 #define HUGE (2ull << 20)
 #define TSS_ADDRESS 0xfffbd000ull /* three pages that VT-x wants below 4 GiB, away from everything else */
@@ -83,6 +84,14 @@ static void on_panic(void *context)
 	linux_panicked(context);
 }
 
+/* The serial port's text is the console's as well: one log, bounded, and one tail. */
+static void on_text(void *context, const char *data, unsigned size)
+{
+	struct linux_guest *guest = context;
+	if (guest->console)
+		console_note(guest->console, data, size);
+}
+
 static int build_serial(struct linux_guest *guest)
 {
 	const struct machine_config *config = guest->vm->config;
@@ -90,6 +99,8 @@ static int build_serial(struct linux_guest *guest)
 	if (result < 0)
 		return result;
 	serial_init(&guest->serial, &guest->vm->loop, config->serial ? config->console.in : -1, config->serial ? config->console.out : -1, fd);
+	guest->console = devices_find(&guest->vm->devices, LV_DEV_CONSOLE);
+	guest->serial.log = on_text;
 	guest->serial.panicked = on_panic;
 	guest->serial.context = guest;
 	return 0;

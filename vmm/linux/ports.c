@@ -24,6 +24,8 @@
 
 #define PM_ENABLE 2  /* of ACPI's fixed registers: remembers what was written, since kernels check that */
 #define PM_CONTROL 4
+#define PM_CONTROL_SLEEP (1u << 13)             /* SLP_EN: now (ACPI 6.4, table 4.16) */
+#define PM_CONTROL_TYPE(value) ((value) >> 10 & 7) /* SLP_TYP */
 
 static void keyboard_answer(struct linux_guest *guest, uint8_t data)
 {
@@ -31,8 +33,8 @@ static void keyboard_answer(struct linux_guest *guest, uint8_t data)
 	guest->keyboard_full = true;
 }
 
-/* Without a word from PID 1 a reset is how a foreign kernel ends: with success, unless it panicked before. */
-static void machine_reset(struct linux_guest *guest)
+/* Reset, or off: without a word from PID 1 that is how a foreign kernel ends, with success, unless it panicked before. */
+static void machine_end(struct linux_guest *guest)
 {
 	int status = guest->program_status;
 	if (guest->vm->status.record.error[0] && status < 0)
@@ -45,7 +47,7 @@ static void keyboard_command(struct linux_guest *guest, uint8_t command)
 	guest->keyboard_command = command;
 	switch (command) {
 	case COMMAND_RESET:
-		machine_reset(guest);
+		machine_end(guest);
 		return;
 	case COMMAND_READ_CONTROL:
 		keyboard_answer(guest, guest->keyboard_control | CONTROL_DISABLED);
@@ -67,6 +69,8 @@ static void mark(struct linux_guest *guest, uint32_t value)
 	struct vm *vm = guest->vm;
 	if (value == LV_MARK_PANIC)
 		linux_panicked(guest);
+	if (value == LV_MARK_OFF)
+		machine_end(guest);
 	if (value == 0 || value >= sizeof(step) / sizeof(step[0]) || vm->status.record.ledger[step[value]].ns)
 		return;
 	status_mark(&vm->status, step[value]);
@@ -98,6 +102,10 @@ void linux_port_write(struct linux_guest *guest, uint16_t port, unsigned size, u
 		return;
 	case GUEST_PM_PORT + PM_ENABLE:
 		guest->pm_enable = value;
+		return;
+	case GUEST_PM_PORT + PM_CONTROL:
+		if (size == 2 && value & PM_CONTROL_SLEEP && PM_CONTROL_TYPE(value) == GUEST_SLEEP_OFF)
+			machine_end(guest);
 		return;
 	case LV_PORT_MARK:
 		if (size == 4)

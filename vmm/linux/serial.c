@@ -6,6 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
+#define LOG_WAIT 50000000ull /* ns */
 #define PANIC "Kernel panic - not syncing"
 
 static bool divisor_latch(const struct serial *serial)
@@ -63,6 +66,34 @@ static void flush(struct serial *serial)
 	serial->out_count -= done;
 }
 
+/* A line at a time, and half a line (a prompt) after a moment: a write for each character would be slow for everybody. */
+static void log_line(struct serial *serial)
+{
+	if (serial->line_count)
+		serial->log(serial->context, serial->line, serial->line_count);
+	serial->line_count = 0;
+}
+
+static void log_late(void *context)
+{
+	struct serial *serial = context;
+	serial->log_due = false;
+	log_line(serial);
+}
+
+static void log_byte(struct serial *serial, char c)
+{
+	if (!serial->log)
+		return;
+	serial->line[serial->line_count++] = c;
+	if (c == '\n' || serial->line_count == SERIAL_LINE) {
+		log_line(serial);
+	} else if (!serial->log_due) {
+		serial->log_due = true;
+		loop_timer_set(serial->loop, &serial->log_timer, clock_now() + LOG_WAIT);
+	}
+}
+
 static void look_for_panic(struct serial *serial, char c)
 {
 	serial->matched = c == PANIC[serial->matched] ? serial->matched + 1 : c == PANIC[0];
@@ -75,6 +106,7 @@ static void look_for_panic(struct serial *serial, char c)
 
 static void transmit(struct serial *serial, uint8_t c)
 {
+	log_byte(serial, c);
 	look_for_panic(serial, c);
 	if (serial->out_count < SERIAL_OUT)
 		serial->out[serial->out_count++] = c;
@@ -97,6 +129,7 @@ static void out_ready(void *context, uint32_t events)
 bool serial_drain(struct serial *serial)
 {
 	flush(serial);
+	log_line(serial);
 	return !serial->out_count;
 }
 
@@ -215,6 +248,7 @@ void serial_init(struct serial *serial, struct loop *loop, int in_fd, int out_fd
 	source_open(&serial->in_source, in_fd);
 	sink_open(&serial->sink, out_fd);
 	serial->in_watch = (struct loop_watch){.fd = serial->in_source.fd, .ready = in_ready, .context = serial};
+	serial->log_timer = (struct loop_timer){.fire = log_late, .context = serial};
 	serial->out_watch = (struct loop_watch){.fd = serial->sink.fd, .ready = out_ready, .context = serial};
 }
 
@@ -225,6 +259,7 @@ int serial_start(struct serial *serial)
 
 void serial_fini(struct serial *serial)
 {
+	loop_timer_set(serial->loop, &serial->log_timer, 0);
 	loop_update(serial->loop, &serial->in_watch, 0);
 	loop_update(serial->loop, &serial->out_watch, 0);
 	source_close(&serial->in_source);

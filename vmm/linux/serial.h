@@ -17,6 +17,7 @@
 #define SERIAL_PORTS 8
 #define SERIAL_OUT 8192
 #define SERIAL_IN 64
+#define SERIAL_LINE 256
 
 struct serial {
 	struct loop *loop;
@@ -29,6 +30,12 @@ struct serial {
 	uint8_t out[SERIAL_OUT], in[SERIAL_IN];
 	unsigned out_count, in_count;
 	unsigned matched; /* characters of the panic message seen so far */
+	struct loop_timer log_timer; /* when the line goes to the log although it has not ended */
+	bool log_due;                /* the timer is set */
+	char line[SERIAL_LINE];      /* of the log */
+	unsigned line_count;
+	/* The host's own copy of what is printed, also where there is no sink. Both may be NULL. */
+	void (*log)(void *context, const char *data, unsigned size);
 	void (*panicked)(void *context);
 	void *context;
 };

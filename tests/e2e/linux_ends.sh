@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# rig
+# How VMs with a Linux kernel end by the command line, and where the words of those go that have nothing of ours in them.
+# timeout: 60
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib_linux.sh"
+need_linux linux_ends
+busybox=$(command -v busybox)
+
+# ends NAME WANTED ARG...: `lightvm run` of these ends by itself with that status.
+ends() {
+	local name=$1 want=$2 status=0
+	shift 2
+	timeout $((20 * ${LV_TIME_FACTOR:-1})) "$lightvm" run --rm --net none "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+	[ $status = "$want" ] || tail -n 5 "$work/out" "$work/err"
+	check "$name" test $status = "$want"
+}
+
+ends 'poweroff -f' 0 --kernel linux "$busybox" poweroff -f
+ends 'halt -f' 0 --kernel linux --cpus 2 "$busybox" halt -f
+ends 'words behind --' 3 --kernel linux --append 'foo=1 -- x y' "$busybox" sh -c 'exit 3'
+
+"$lightvm" run -d --name off --kernel linux --net none "$busybox" sleep 1000 >"$work/id"
+"$lightvm" exec off busybox poweroff -f >"$work/out" 2>&1
+check 'a VM that is switched off from within has ended' test "$(timeout 60 "$lightvm" wait off)" = 0
+
+# ---- nothing of ours in the guest: the serial port is the console
+linux_initrd "$work/initrd" 'echo last words; exit 1'
+bare() { "$lightvm" run --net none --kernel linux --initrd "$work/initrd" "$@"; }
+for options in '-d -i' '-d'; do
+	# shellcheck disable=SC2086
+	bare $options --name "bare${options// /}" >"$work/id" </dev/null
+	check "bare, $options: a panic is its end" test "$(timeout 100 "$lightvm" wait "bare${options// /}")" = 134
+	"$lightvm" logs "bare${options// /}" 2>/dev/null | tr -d '\r' >"$work/log"
+	check '  the log has what it said' grep -qx 'last words' "$work/log"
+	check '  and the panic' grep -q 'Kernel panic - not syncing' "$work/log"
+	check '  and console=ttyS0 is on its command line once' test "$(grep -a 'Kernel command line' "$work/log" | grep -o 'console=ttyS0' | wc -l)" = 1
+done
+check 'and nowhere else' test "$(find "${XDG_RUNTIME_DIR:-/run}" -name monitor.log -size +2k 2>/dev/null | wc -l)" = 0
+
+# ---- a kernel's file that is written to while a VM runs
+cp "$linux_kernel" "$work/vmlinux"
+"$lightvm" run -d --name own --kernel "$work/vmlinux" --net none "$busybox" sleep 1000 >"$work/id"
+: >"$work/vmlinux"
+check "a kernel's file that changes harms no VM that runs" "$lightvm" exec own busybox sh -c 'dmesg >/dev/null; find / -xdev >/dev/null; true'
+check 'it ends as it would' "$lightvm" stop own
+finish
