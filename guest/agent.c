@@ -21,6 +21,7 @@
 
 #define CONNECTION 3 /* the only descriptor of a session besides 0, 1, 2 */
 #define PATH_ROOM 4096
+#define REQUEST_PATIENCE_MS 30000 /* for HELLO and a request: who says nothing keeps no place */
 
 /* ---- connections ---- */
 
@@ -30,7 +31,7 @@ int agent_listen(void)
 	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, AGENT_SESSIONS)) {
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, AGENT_BACKLOG)) {
 		int err = -errno;
 		close(fd);
 		return err;
@@ -77,9 +78,10 @@ static int kill_program(int fd, const struct agent_world *world, const void *bod
 	if (size != sizeof(number))
 		return frame_send_error(fd, EPROTO, "a KILL request of %zu bytes", size);
 	memcpy(&number, body, sizeof(number));
-	if (!world->program)
+	pid_t target = world->starting ? getppid() : world->program;
+	if (!target)
 		return frame_send_error(fd, ESRCH, "the program does not run");
-	if (number < 0 || number >= NSIG || kill(world->program, number))
+	if (number < 0 || number >= NSIG || kill(target, number))
 		return frame_send_error(fd, number < 0 || number >= NSIG ? EINVAL : errno, "signal %d", number);
 	return frame_send(fd, LV_AGENT_OK, NULL, 0);
 }
@@ -187,11 +189,11 @@ static void push(int fd, const char *body, size_t size)
 
 /* ---- one connection ---- */
 
-static int greet(int fd, void *body)
+static int greet(int fd, void *body, uint64_t deadline)
 {
 	struct lv_agent_hello ours = { LV_AGENT_MAGIC, LV_AGENT_VERSION }, theirs = { 0 };
 	struct lv_agent_frame frame;
-	int err = frame_receive(fd, &frame, body, LV_AGENT_DATA_MAX, DEADLINE_NEVER);
+	int err = frame_receive(fd, &frame, body, LV_AGENT_DATA_MAX, deadline);
 	if (err)
 		return err;
 	if (frame.type == LV_AGENT_HELLO && frame.size == sizeof(theirs))
@@ -208,8 +210,17 @@ static int greet(int fd, void *body)
 	return err;
 }
 
+static bool is_over_at_once(uint32_t type)
+{
+	return type == LV_AGENT_KILL || type == LV_AGENT_RESIZE || type == LV_AGENT_RESOURCES;
+}
+
 static void answer(int fd, const struct agent_world *world, const struct lv_agent_frame *frame, void *body)
 {
+	if (world->crowded && !is_over_at_once(frame->type)) {
+		frame_send_error(fd, EAGAIN, "the VM has %d sessions already; try again when one of them has ended", AGENT_SESSIONS);
+		return;
+	}
 	switch (frame->type) {
 	case LV_AGENT_EXEC:
 		session_run(fd, world, body, frame->size);
@@ -239,9 +250,10 @@ void agent_serve(int fd, const struct agent_world *world)
 	struct lv_agent_frame frame;
 	/* As much as a request may have: what is not used is never touched. */
 	void *body = malloc(LV_AGENT_REQUEST_MAX);
-	int err = body ? greet(fd, body) : -ENOMEM;
+	uint64_t deadline = deadline_in(REQUEST_PATIENCE_MS);
+	int err = body ? greet(fd, body, deadline) : -ENOMEM;
 	if (!err)
-		err = frame_receive(fd, &frame, body, LV_AGENT_REQUEST_MAX, DEADLINE_NEVER);
+		err = frame_receive(fd, &frame, body, LV_AGENT_REQUEST_MAX, deadline);
 	if (!err)
 		answer(fd, world, &frame, body);
 	else if (err == -EMSGSIZE)

@@ -3,15 +3,20 @@
 #ifndef LV_GUEST_AGENT_H
 #define LV_GUEST_AGENT_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "guest/config.h"
 
 #define AGENT_SESSIONS 64 /* at the same time */
+#define AGENT_RESERVE 16  /* and this many more for requests that are over at once: who ends a VM finds a place */
+#define AGENT_BACKLOG 256 /* who finds no place in it is refused as if nobody listened */
 
 struct agent_world { /* what a session knows of the VM */
 	const struct guest_config *config; /* of the VM's program: environment and user of what is started beside it */
 	pid_t program;                     /* 0: not yet, or ended */
+	bool starting;                     /* not yet: what shall end it is for our parent, PID 1 */
+	bool crowded;                      /* only requests that are over at once */
 };
 
 /* A listening vsock socket, or a negative errno: this kernel has none. */

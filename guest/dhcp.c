@@ -14,8 +14,8 @@
 
 #define COOKIE 0x63825363u
 #define FIXED 240 /* bytes in front of the options, cookie included */
-#define TRIES 4
-#define FIRST_WAIT_MS 1000 /* doubled each time but the last */
+#define TRIES 3
+#define WAIT_MS 1000 /* for each answer */
 
 enum { OPTION_PAD = 0, OPTION_MASK = 1, OPTION_ROUTER = 3, OPTION_DNS = 6, OPTION_MTU = 26, OPTION_ADDRESS = 50, OPTION_LEASE = 51,
 	OPTION_TYPE = 53, OPTION_SERVER = 54, OPTION_WANTED = 55, OPTION_END = 255 };
@@ -141,15 +141,15 @@ static int exchange(int fd, int type, uint32_t transaction, const uint8_t mac[6]
 int dhcp_ask(const char *interface, const uint8_t mac[6], struct dhcp_lease *lease)
 {
 	uint32_t transaction = 0;
-	int fd = open_socket(interface), result = -ETIMEDOUT, wait_ms = FIRST_WAIT_MS;
+	int fd = open_socket(interface), result = -ETIMEDOUT;
 	if (fd < 0)
 		return fd;
 	if (getrandom(&transaction, sizeof(transaction), GRND_NONBLOCK) != sizeof(transaction))
 		memcpy(&transaction, mac + 2, 4); /* so early there may be no randomness; the address is the VM's own */
-	for (int i = 0; i < TRIES && result != DHCP_ACK; i++, wait_ms *= 2) {
-		result = exchange(fd, DHCP_DISCOVER, transaction, mac, lease, wait_ms);
+	for (int i = 0; i < TRIES && result != DHCP_ACK; i++) {
+		result = exchange(fd, DHCP_DISCOVER, transaction, mac, lease, WAIT_MS);
 		if (result == DHCP_OFFER)
-			result = exchange(fd, DHCP_REQUEST, transaction, mac, lease, wait_ms);
+			result = exchange(fd, DHCP_REQUEST, transaction, mac, lease, WAIT_MS);
 		if (result < 0 && result != -ETIMEDOUT)
 			break;
 	}

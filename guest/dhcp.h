@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A DHCP client as small as one can be (RFC 2131): one lease, asked for at the start and not renewed. */
+/* A DHCP client as small as one can be (RFC 2131): each lease is asked for from the beginning; what is renewed is asked for anew. */
 #ifndef LV_GUEST_DHCP_H
 #define LV_GUEST_DHCP_H
 
@@ -25,7 +25,7 @@ struct dhcp_lease { /* network byte order, but for lease_s */
 size_t dhcp_build(uint8_t *buffer, int type, uint32_t transaction, const uint8_t mac[6], const struct dhcp_lease *lease);
 /* The type of an answer to this transaction, with *lease filled, or a negative errno: not for us, or damaged. */
 int dhcp_parse(const uint8_t *message, size_t size, uint32_t transaction, const uint8_t mac[6], struct dhcp_lease *lease);
-/* Asks on an interface that is up: at most some ten seconds. 0, or -ETIMEDOUT or another negative errno. */
+/* Asks on an interface that is up: at most three seconds where nobody answers. 0, or -ETIMEDOUT or another negative errno. */
 int dhcp_ask(const char *interface, const uint8_t mac[6], struct dhcp_lease *lease);
 
 #endif

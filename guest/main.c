@@ -12,7 +12,6 @@
 
 #include "base/standard.h"
 #include "guest/mounts.h"
-#include "guest/net.h"
 #include "guest/report.h"
 #include "guest/supervise.h"
 
@@ -67,7 +66,6 @@ static int prepare(struct guest_config *config)
 		return err;
 	if (config->hostname && sethostname(config->hostname, strlen(config->hostname)))
 		report_error("host name", config->hostname, errno);
-	net_up(config);
 	return 0;
 }
 
@@ -85,6 +83,7 @@ int main(void)
 		if (!supervise_start(&supervisor, &config))
 			status = supervise_run(&supervisor);
 		supervise_finish(&supervisor);
+		mounts_leave();
 	}
 	report_exit(status);
 	return EXIT_SETUP; /* the kernel panics: it has nothing else to do without us */

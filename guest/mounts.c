@@ -4,7 +4,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -13,6 +15,7 @@
 #include "guest/report.h"
 
 #define NEW "/new"
+#define LEFT_MOUNTS 64 /* of the program's own, which are unmounted at the end */
 
 static int mount_at(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
 {
@@ -75,28 +78,35 @@ static void find_image(char *device, size_t room)
 		closedir(dir);
 }
 
-/* Tries every file system that lives on a disk: the kernel has few. EINVAL and EUCLEAN mean "not mine". */
+/* What a try said about the disk: EINVAL and EUCLEAN mean "not mine", and any other reason is the one to tell. */
+static int mount_as(const char *device, const char *target, const char *type, unsigned long flags, int *reason)
+{
+	if (!mount(device, target, type, flags | MS_SILENT, NULL))
+		return 0;
+	if (errno != EINVAL)
+		*reason = errno;
+	else if (*reason == ENODEV)
+		*reason = EINVAL;
+	return -errno;
+}
+
+/*
+ * Tries every file system that lives on a disk: the kernel has few. ext4 first, which mounts its predecessors too: asked before it,
+ * they say in the kernel's log what they cannot do.
+ */
 static int mount_any(const char *device, const char *target, unsigned long flags)
 {
 	char line[128];
-	int err = ENODEV;
-	FILE *file = fopen("/proc/filesystems", "re");
-	while (file && fgets(line, sizeof(line), file)) {
+	int reason = ENODEV, err = mount_as(device, target, "ext4", flags, &reason);
+	FILE *file = err ? fopen("/proc/filesystems", "re") : NULL;
+	while (err && file && fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = 0;
-		if (line[0] != '\t') /* "nodev" */
-			continue;
-		if (!mount(device, target, line + 1, flags, NULL)) {
-			fclose(file);
-			return 0;
-		}
-		if (errno != EINVAL)
-			err = errno;
-		else if (err == ENODEV)
-			err = EINVAL;
+		if (line[0] == '\t' && strcmp(line + 1, "ext4")) /* others say "nodev" there */
+			err = mount_as(device, target, line + 1, flags, &reason);
 	}
 	if (file)
 		fclose(file);
-	return report_error(err == EINVAL ? "mount: no file system that this kernel knows is on" : "mount", device, err);
+	return !err ? 0 : report_error(reason == EINVAL ? "mount: no file system that this kernel knows is on" : "mount", device, reason);
 }
 
 static int mount_image(const struct guest_config *config)
@@ -113,10 +123,14 @@ static int mount_image(const struct guest_config *config)
 	return mount_any(device, "/image", MS_RDONLY);
 }
 
+static int layer = -1; /* its directory, if it is on a disk: no path leads there any more once the root is entered */
+
 /* The layer that takes writes: RAM, or a disk that keeps them. */
 static int mount_layer(const struct guest_config *config)
 {
 	int err = config->overlay ? mount_any(config->overlay, "/layer", MS_NOATIME) : mount_at("tmpfs", "/layer", "tmpfs", 0, "mode=755,size=80%");
+	if (!err && config->overlay)
+		layer = open("/layer", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (!err)
 		err = make_dir("/layer/data", 0755);
 	return err ? err : make_dir("/layer/work", 0755);
@@ -196,4 +210,42 @@ int mounts_enter(void)
 	if (chdir(NEW) || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
 		return report_error("switch to the root", NEW, errno);
 	return 0;
+}
+
+/* ---- the end ---- */
+
+static void make_read_only(const char *target)
+{
+	if (mount(NULL, target, NULL, MS_REMOUNT | MS_RDONLY | MS_SILENT, NULL))
+		report_error("unmount", target, errno);
+}
+
+/* What the program mounted, last first, so that those below come free; what is still in use can at least be written to no more. */
+static void leave_disks(void)
+{
+	char *target[LEFT_MOUNTS];
+	size_t n = 0;
+	struct mntent *entry;
+	FILE *file = setmntent("/proc/self/mounts", "re");
+	while (file && n < LEFT_MOUNTS && (entry = getmntent(file)))
+		if (!strncmp(entry->mnt_fsname, "/dev/", 5) && strcmp(entry->mnt_dir, "/") && (target[n] = strdup(entry->mnt_dir)))
+			n++;
+	if (file)
+		endmntent(file);
+	while (n--) {
+		if (umount2(target[n], UMOUNT_NOFOLLOW) && errno != EINVAL)
+			make_read_only(target[n]);
+		free(target[n]);
+	}
+}
+
+void mounts_leave(void)
+{
+	char path[32];
+	leave_disks();
+	if (layer < 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", layer);
+	sync(); /* a file system that is written to now cannot be made read-only at once */
+	make_read_only(path);
 }

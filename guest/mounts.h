@@ -11,5 +11,10 @@ int mounts_early(void);
 int mounts_root(const struct guest_config *config);
 /* /new becomes the root; what the initial RAM disk held is given back. */
 int mounts_enter(void);
+/*
+ * When all processes have ended: disks are unmounted, or made read-only where that is not possible (the layer below the root), so that
+ * their file systems are whole without a journal's help.
+ */
+void mounts_leave(void);
 
 #endif

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <net/route.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -133,48 +134,102 @@ static int configure(int fd, const char *name, const struct lv_guest_net *net)
 	return err;
 }
 
-static int by_dhcp(const char *name, const uint8_t *mac, struct lv_guest_net *net)
+/* What the user said goes first. */
+static void merge(struct lv_guest_net *net, const struct lv_guest_net *given)
 {
-	struct dhcp_lease lease = { 0 };
-	int err = dhcp_ask(name, mac, &lease);
+	if (given->dns)
+		net->dns = given->dns;
+	if (given->gateway)
+		net->gateway = given->gateway;
+	if (given->mtu)
+		net->mtu = given->mtu;
+}
+
+/* The interface, ready to be given an address: its name and its MAC address. */
+static int interface_prepare(int fd, struct ifreq *request)
+{
+	char name[IFNAMSIZ];
+	int err = find_interface(fd, request);
 	if (err)
-		return err;
-	if (net->dns) /* what the user said goes first */
-		lease.net.dns = net->dns;
-	if (net->gateway)
-		lease.net.gateway = net->gateway;
-	if (net->mtu)
-		lease.net.mtu = net->mtu;
-	*net = lease.net;
+		return report_error("network: there is no interface", NULL, err);
+	snprintf(name, sizeof(name), "%.15s", request->ifr_name);
+	announce_when_up(name);
 	return 0;
 }
 
-static void interface_configure(int fd, const struct guest_config *config)
+/* With the address that it was told. */
+static void interface_configure(int fd, const struct lv_guest_net *net)
 {
-	struct lv_guest_net net = config->net;
 	struct ifreq request = { 0 };
-	int err = find_interface(fd, &request);
-	if (err) {
-		report_error("network: there is no interface", NULL, err);
+	if (interface_prepare(fd, &request))
 		return;
-	}
-	const char *name = request.ifr_name, *step = "network: bring up";
-	char interface[IFNAMSIZ];
-	snprintf(interface, sizeof(interface), "%.15s", name);
-	announce_when_up(interface);
-	if (!net.ip)
-		err = interface_up(fd, interface);
-	if (!err && !net.ip) {
-		step = "network: no address by DHCP on";
-		err = by_dhcp(interface, (const uint8_t *)request.ifr_hwaddr.sa_data, &net);
-	}
+	int err = configure(fd, request.ifr_name, net);
+	if (err)
+		report_error("network: configure", request.ifr_name, err);
+	write_resolver(net->dns);
+}
+
+/* ---- an address by DHCP ---- */
+
+#define AGAIN_FIRST_S 3 /* doubled up to the next one: a server may come later, and a bridge may let nothing through at first */
+#define AGAIN_MOST_S 60
+#define RENEW_MOST_S 86400
+#define LEASE_FOR_EVER 0xffffffffu
+
+bool net_wants_lease(const struct guest_config *config)
+{
+	return config->has_net && !config->net.ip;
+}
+
+static void wait_seconds(unsigned seconds)
+{
+	poll(NULL, 0, (int)seconds * 1000);
+}
+
+/* Asks once. 0 with the seconds until it has to be asked again (0: never), or a negative errno. */
+static int lease_once(int fd, const struct ifreq *interface, const struct lv_guest_net *given, unsigned *again, const char **step)
+{
+	struct dhcp_lease lease = { 0 };
+	*step = "network: bring up";
+	int err = interface_up(fd, interface->ifr_name);
 	if (!err) {
-		step = "network: configure";
-		err = configure(fd, interface, &net);
+		*step = "network: no address by DHCP on";
+		err = dhcp_ask(interface->ifr_name, (const uint8_t *)interface->ifr_hwaddr.sa_data, &lease);
 	}
 	if (err)
-		report_error(step, interface, err);
-	write_resolver(net.dns);
+		return err;
+	merge(&lease.net, given);
+	*step = "network: configure";
+	err = configure(fd, interface->ifr_name, &lease.net);
+	write_resolver(lease.net.dns);
+	bool endless = !lease.lease_s || lease.lease_s == LEASE_FOR_EVER;
+	*again = endless ? 0 : lease.lease_s / 2 > RENEW_MOST_S ? RENEW_MOST_S : lease.lease_s / 2 + 1;
+	return err;
+}
+
+void net_keep_lease(const struct guest_config *config, int told)
+{
+	struct ifreq interface = { 0 };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	unsigned again = 0, pause = AGAIN_FIRST_S;
+	bool first = true;
+	if (fd < 0 || interface_prepare(fd, &interface))
+		return;
+	do {
+		const char *step;
+		int err = lease_once(fd, &interface, &config->net, &again, &step);
+		if (err && first)
+			report_error(step, interface.ifr_name, err);
+		if (err)
+			again = pause;
+		pause = !err ? AGAIN_FIRST_S : pause * 2 < AGAIN_MOST_S ? pause * 2 : AGAIN_MOST_S;
+		if (first)
+			close(told);
+		first = false;
+		if (again)
+			wait_seconds(again);
+	} while (again);
+	close(fd);
 }
 
 /* One that the image has stays. */
@@ -200,7 +255,7 @@ void net_up(const struct guest_config *config)
 	if (err)
 		report_error("network: bring up", "lo", err);
 	write_hosts(config->hostname);
-	if (config->has_net)
-		interface_configure(fd, config);
+	if (config->has_net && config->net.ip)
+		interface_configure(fd, &config->net);
 	close(fd);
 }

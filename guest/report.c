@@ -33,10 +33,17 @@ void report_drop_ports(void)
 	ioperm(LV_PORT_MARK, PORTS, 0);
 }
 
+static bool for_first; /* this process speaks for PID 1 */
+
+void report_for_first(void)
+{
+	for_first = true;
+}
+
 /* The console may be only in the log; whoever waits for the program reads its standard error. Taken already: nothing is done. */
 static void tell_port(const char *line, size_t size)
 {
-	int fd = getpid() == 1 ? port_open(LV_GUEST_PORT_STDERR, O_WRONLY, PORT_WAIT_MS) : -ENODEV;
+	int fd = getpid() == 1 || for_first ? port_open(LV_GUEST_PORT_STDERR, O_WRONLY, PORT_WAIT_MS) : -ENODEV;
 	if (fd < 0)
 		return;
 	(void)!write(fd, line, size);

@@ -17,6 +17,8 @@ void report_mark(enum lv_mark mark);
 void report_drop_ports(void);
 /* "lightvm-init: STEP OBJECT: reason" on standard error; returns -err. err: an errno, positive or negative; 0: no reason. */
 int report_error(const char *step, const char *object, int err);
+/* What this process reports before the program starts is PID 1's. */
+void report_for_first(void);
 /* The wait status leaves the VM, which then restarts; returns only where that is impossible. */
 void report_exit(int wait_status);
 

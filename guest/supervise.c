@@ -10,11 +10,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/deadline.h"
+#include "guest/net.h"
 #include "guest/ports.h"
 #include "guest/program.h"
 #include "guest/report.h"
 
 #define PORT_PATIENCE_MS 10000 /* for the host to announce its ports */
+#define END_PATIENCE_MS 2000 /* for processes that were killed */
 #define DRAIN_PATIENCE_MS 30000 /* for a host that does not read */
 
 /* ---- streams ---- */
@@ -74,8 +77,6 @@ static int open_streams(struct supervisor *supervisor, struct program *program)
 	return 0;
 }
 
-/* ---- starting ---- */
-
 static const int forwarded[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
 
 static int watch_signals(void)
@@ -94,30 +95,6 @@ static void close_fd(int fd)
 {
 	if (fd >= 0)
 		close(fd);
-}
-
-int supervise_start(struct supervisor *supervisor, const struct guest_config *config)
-{
-	struct program program = { .config = config, .env = config->env, .in = -1, .out = -1, .err = -1, .first = true };
-	*supervisor = (struct supervisor){ .world = { .config = config }, .signals = -1, .terminal = -1, .in = PUMP_NONE, .out = PUMP_NONE,
-		.err = PUMP_NONE };
-	/* Before the program: who starts a VM and then asks the agent shall not be told that there is none. */
-	supervisor->listener = agent_listen();
-	supervisor->signals = watch_signals();
-	if (supervisor->signals < 0)
-		return report_error("signalfd", NULL, errno);
-	int err = open_streams(supervisor, &program);
-	if (!err) {
-		pid_t pid = program_start(&program);
-		err = pid < 0 ? report_error("start: fork for", config->program, pid) : 0;
-		supervisor->world.program = pid < 0 ? 0 : pid;
-	}
-	/* With them open here, the pipes would never end. The terminal stays: its last output is waited for. */
-	if (!program.terminal)
-		close_fd(program.in);
-	close_fd(program.out);
-	close_fd(program.err);
-	return err;
 }
 
 /* ---- running ---- */
@@ -145,41 +122,132 @@ static void take_signals(struct supervisor *supervisor)
 	while (read(supervisor->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
 		if (info.ssi_signo != SIGCHLD && supervisor->world.program)
 			kill(supervisor->world.program, (int)info.ssi_signo);
+		else if (info.ssi_signo != SIGCHLD && supervisor->world.starting)
+			supervisor->asked = (int)info.ssi_signo;
 	reap(supervisor);
 }
 
 static void accept_session(struct supervisor *supervisor)
 {
+	supervisor->world.crowded = supervisor->sessions >= AGENT_SESSIONS;
 	pid_t pid = agent_accept(supervisor->listener, &supervisor->world);
 	if (pid > 0)
 		supervisor->session[supervisor->sessions++] = pid;
 }
 
-int supervise_run(struct supervisor *supervisor)
+/* Those who come when there are even more sessions than the reserve allows wait until one has ended. */
+static bool has_place(const struct supervisor *supervisor)
+{
+	return supervisor->sessions < sizeof(supervisor->session) / sizeof(*supervisor->session);
+}
+
+/* Waits until something has happened, and does what it asks for. */
+static void turn(struct supervisor *supervisor)
 {
 	struct pump *pump[] = { &supervisor->in, &supervisor->out, &supervisor->err };
-	while (supervisor->world.program) {
-		/* Those who come when there are too many sessions wait until one has ended. */
-		struct pollfd fds[8] = { { .fd = supervisor->signals, .events = POLLIN },
-			{ .fd = supervisor->sessions < AGENT_SESSIONS ? supervisor->listener : -1, .events = POLLIN } };
-		for (int i = 0; i < 3; i++)
-			pump_poll(pump[i], &fds[2 + 2 * i]);
-		if (poll(fds, 8, -1) < 0)
-			continue;
-		for (int i = 0; i < 3; i++)
-			pump_move(pump[i], &fds[2 + 2 * i]);
-		if (fds[1].revents)
-			accept_session(supervisor);
-		if (fds[0].revents)
-			take_signals(supervisor);
+	struct pollfd fds[9] = { { .fd = supervisor->signals, .events = POLLIN },
+		{ .fd = has_place(supervisor) ? supervisor->listener : -1, .events = POLLIN }, { .fd = supervisor->network, .events = POLLIN } };
+	for (int i = 0; i < 3; i++)
+		pump_poll(pump[i], &fds[3 + 2 * i]);
+	if (poll(fds, 9, -1) < 0)
+		return;
+	for (int i = 0; i < 3; i++)
+		pump_move(pump[i], &fds[3 + 2 * i]);
+	if (fds[1].revents)
+		accept_session(supervisor);
+	if (fds[2].revents) {
+		close(supervisor->network);
+		supervisor->network = -1;
 	}
-	return supervisor->status;
+	if (fds[0].revents)
+		take_signals(supervisor);
+}
+
+/* ---- starting the VM's program ---- */
+
+static int start_program(struct supervisor *supervisor)
+{
+	const struct guest_config *config = supervisor->world.config;
+	struct program program = { .config = config, .env = config->env, .in = -1, .out = -1, .err = -1, .first = true };
+	int err = open_streams(supervisor, &program);
+	if (!err) {
+		pid_t pid = program_start(&program);
+		err = pid < 0 ? report_error("start: fork for", config->program, pid) : 0;
+		supervisor->world.program = pid < 0 ? 0 : pid;
+		supervisor->world.starting = false;
+	}
+	/* With them open here, the pipes would never end. The terminal stays: its last output is waited for. */
+	if (!program.terminal)
+		close_fd(program.in);
+	close_fd(program.out);
+	close_fd(program.err);
+	return err;
+}
+
+/* Where an address has to be asked for, by a process that goes on with it: PID 1 waits for nobody. */
+static int start_network(struct supervisor *supervisor)
+{
+	const struct guest_config *config = supervisor->world.config;
+	int pair[2];
+	net_up(config);
+	if (!net_wants_lease(config))
+		return 0;
+	if (pipe2(pair, O_CLOEXEC))
+		return report_error("network: pipe", NULL, errno);
+	pid_t pid = fork();
+	if (!pid) {
+		close_fd(pair[0]);
+		close_fd(supervisor->listener);
+		close_fd(supervisor->signals);
+		report_for_first();
+		net_keep_lease(config, pair[1]);
+		_exit(0);
+	}
+	close(pair[1]);
+	if (pid < 0)
+		close(pair[0]);
+	supervisor->network = pid < 0 ? -1 : pair[0];
+	return pid < 0 ? report_error("network: fork", NULL, errno) : 0;
+}
+
+int supervise_start(struct supervisor *supervisor, const struct guest_config *config)
+{
+	*supervisor = (struct supervisor){ .world = { .config = config, .starting = true }, .signals = -1, .terminal = -1, .network = -1,
+		.in = PUMP_NONE, .out = PUMP_NONE, .err = PUMP_NONE };
+	/* Before all that takes time: who starts a VM and then asks the agent shall not be told that there is none. */
+	supervisor->listener = agent_listen();
+	supervisor->signals = watch_signals();
+	if (supervisor->signals < 0)
+		return report_error("signalfd", NULL, errno);
+	int err = start_network(supervisor);
+	while (!err && supervisor->network >= 0 && !supervisor->asked)
+		turn(supervisor);
+	return err || supervisor->asked ? err : start_program(supervisor);
+}
+
+int supervise_run(struct supervisor *supervisor)
+{
+	while (supervisor->world.program)
+		turn(supervisor);
+	/* Whoever ended it before it had begun. */
+	return supervisor->asked ? supervisor->asked : supervisor->status;
+}
+
+/* All that were killed: a file that one still has open for writing keeps its file system from being closed. */
+static void await_ends(int signals)
+{
+	uint64_t deadline = deadline_in(END_PATIENCE_MS);
+	struct signalfd_siginfo info;
+	for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) >= 0;)
+		if (!pid && (signals < 0 || deadline_readable(signals, deadline) || read(signals, &info, sizeof(info)) < 0))
+			break;
 }
 
 void supervise_finish(struct supervisor *supervisor)
 {
 	close_fd(supervisor->listener);
 	kill(-1, SIGKILL);
+	await_ends(supervisor->signals);
 	pump_close(&supervisor->in);
 	pump_drain(&supervisor->out, DRAIN_PATIENCE_MS);
 	pump_drain(&supervisor->err, DRAIN_PATIENCE_MS);

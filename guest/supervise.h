@@ -11,13 +11,18 @@ struct supervisor {
 	int listener; /* of the agent; -1: none */
 	int signals;  /* signalfd; -1: none */
 	int terminal; /* -1: none */
+	int network;  /* ends when the network is up or nobody answers; -1: it is so */
+	int asked;    /* the signal that came before the program had started; 0: none */
 	unsigned sessions;
-	pid_t session[AGENT_SESSIONS];
+	pid_t session[AGENT_SESSIONS + AGENT_RESERVE];
 	struct pump in, out, err;
 	int status; /* wait status of the program */
 };
 
-/* Opens streams and starts the program. 0, or a negative errno with a message. supervise_finish in every case. */
+/*
+ * Listens for the agent's clients, brings up the network, opens streams and starts the program; serves the agent meanwhile. 0, or a
+ * negative errno with a message. supervise_finish in every case.
+ */
 int supervise_start(struct supervisor *supervisor, const struct guest_config *config);
 /* Until the program has ended: relays, reaps, forwards signals, serves the agent. The program's wait status. */
 int supervise_run(struct supervisor *supervisor);

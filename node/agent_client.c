@@ -179,15 +179,23 @@ static int greet(int fd, uint64_t deadline, struct error *error)
 	return err;
 }
 
+static bool is_linux(const struct vm_info *info)
+{
+	const char *kernel = config_string(info->config, "kernel");
+	return kernel && strcmp(kernel, "libos");
+}
+
 static int no_agent(const struct vm_info *info, int err, struct error *error)
 {
 	const char *id = info->dir.id;
+	if (err == -ENOENT && is_linux(info))
+		return error_set(error, -EOPNOTSUPP, "VM %s has nothing of LightVM's in it, a kernel and disks only: there is no agent; what it offers is its console and its network", id);
 	if (err == -ENOENT)
 		return error_set(error, -EOPNOTSUPP, "VM %s runs on the library OS, one program and nothing beside it; start it with --kernel linux for this", id);
 	if (err == -ECONNREFUSED || !vm_alive(&info->dir))
 		return error_set(error, -ESRCH, "VM %s has ended", id);
 	if (err == -EAGAIN)
-		return error_set(error, -ENOTCONN, "VM %s has no agent: its kernel has no vsock, or its first program is not LightVM's", id);
+		return error_set(error, -ENOTCONN, "VM %s has no agent: its kernel has no vsock, its first program is not LightVM's, or too many ask it at once", id);
 	if (err == -ETIMEDOUT)
 		return error_set(error, err, "the agent of VM %s did not answer within %d s", id, AGENT_PATIENCE_MS / 1000);
 	return error_set(error, err, "the agent of VM %s: %s", id, strerror(-err));

@@ -185,12 +185,12 @@ struct peer {
 
 static char *base_env[] = { "FROM=vm", "PATH=/usr/bin:/bin", NULL };
 
-static void serve(struct peer *peer, pid_t program)
+static void serve_in(struct peer *peer, struct agent_world world)
 {
 	int pair[2];
 	static struct guest_config config;
 	config = (struct guest_config){ .env = base_env, .envc = 2 };
-	struct agent_world world = { .config = &config, .program = program };
+	world.config = &config;
 	sockets(pair);
 	peer->fd = pair[1];
 	peer->pid = fork();
@@ -200,6 +200,11 @@ static void serve(struct peer *peer, pid_t program)
 		_exit(0);
 	}
 	close(pair[0]);
+}
+
+static void serve(struct peer *peer, pid_t program)
+{
+	serve_in(peer, (struct agent_world){ .program = program });
 }
 
 static void hello(struct peer *peer)
@@ -437,6 +442,48 @@ static void kill_and_resources(void **state)
 	over(&peer);
 }
 
+/* With all places taken: what is over at once is served, the rest is told why not. */
+static void crowded(void **state)
+{
+	struct peer peer;
+	struct lv_agent_error head;
+	int32_t number = 0;
+	const struct agent_world world = { .program = getpid(), .crowded = true };
+	serve_in(&peer, world);
+	ask(&peer, "exit 0", 0);
+	assert_int_equal(next(&peer), LV_AGENT_ERROR);
+	memcpy(&head, peer.body, sizeof(head));
+	assert_int_equal(head.error, EAGAIN);
+	assert_non_null(strstr(peer.body + sizeof(head), "has 64 sessions already"));
+	over(&peer);
+	serve_in(&peer, world);
+	hello(&peer);
+	frame_send(peer.fd, LV_AGENT_KILL, &number, sizeof(number));
+	assert_int_equal(next(&peer), LV_AGENT_HELLO);
+	assert_int_equal(next(&peer), LV_AGENT_OK);
+	over(&peer);
+}
+
+/* A signal for a program that has not started yet is for PID 1, the parent of every session. */
+static void kill_before_the_start(void **state)
+{
+	struct peer peer;
+	sigset_t set, old;
+	int32_t number = SIGUSR1;
+	const struct timespec patience = { .tv_sec = 10 };
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	serve_in(&peer, (struct agent_world){ .starting = true });
+	hello(&peer);
+	frame_send(peer.fd, LV_AGENT_KILL, &number, sizeof(number));
+	assert_int_equal(next(&peer), LV_AGENT_HELLO);
+	assert_int_equal(next(&peer), LV_AGENT_OK);
+	assert_int_equal(sigtimedwait(&set, NULL, &patience), SIGUSR1);
+	over(&peer);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
 static void push_and_pull(void **state)
 {
 	char *path = scratch(), *target = alloc_format("%s/there", path);
@@ -520,7 +567,7 @@ int main(void)
 		cmocka_unit_test(whole_configuration), cmocka_unit_test(damaged_configurations), cmocka_unit_test(dhcp_messages),
 		cmocka_unit_test(exec_output_and_status), cmocka_unit_test(exec_input), cmocka_unit_test(exec_signal),
 		cmocka_unit_test(exec_terminal), cmocka_unit_test(exec_not_found), cmocka_unit_test(exec_too_much_input),
-		cmocka_unit_test(bad_requests), cmocka_unit_test(kill_and_resources), cmocka_unit_test(push_and_pull),
+		cmocka_unit_test(bad_requests), cmocka_unit_test(kill_and_resources), cmocka_unit_test(crowded), cmocka_unit_test(kill_before_the_start), cmocka_unit_test(push_and_pull),
 		cmocka_unit_test(pump_moves_and_ends), cmocka_unit_test(archive),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
