@@ -150,7 +150,7 @@ static json_t *device_json(const struct lv_device_stats *device)
 	json_object_set_new(object, "doorbells", json_integer((json_int_t)device->doorbells));
 	json_object_set_new(object, "wakes", json_integer((json_int_t)device->wakes));
 	json_object_set_new(object, "needs_reset", json_boolean(device->needs_reset));
-	if (device->needs_reset)
+	if (device->error[0]) /* why it needs a reset, or what of it the host failed */
 		json_object_set_new(object, "error", json_field(device->error, sizeof(device->error)));
 	return object;
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -29,14 +30,17 @@ struct fixture {
 	gpa_t header, data, status;
 };
 
-static int setup_with(void **state, bool read_only)
+/* reader: the host cannot write to what the guest can. */
+static int setup_with(void **state, bool read_only, bool reader)
 {
+	char path[32];
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct device_config config = { .type = LV_DEV_BLOCK, .block = { .read_only = read_only, .serial = "disk-0" } };
 
 	f->disk = memfd_create("disk", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(f->disk, SECTORS * 512 + 100), 0); /* the odd end is not part of the disk */
-	config.block.fd = dup(f->disk);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->disk);
+	config.block.fd = open(path, (reader ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 	guest_init(&f->guest);
 	f->block = guest_add_device(&f->guest, &config);
 	assert_non_null(f->block);
@@ -50,12 +54,17 @@ static int setup_with(void **state, bool read_only)
 
 static int setup(void **state)
 {
-	return setup_with(state, false);
+	return setup_with(state, false, false);
 }
 
 static int setup_read_only(void **state)
 {
-	return setup_with(state, true);
+	return setup_with(state, true, false);
+}
+
+static int setup_reader(void **state)
+{
+	return setup_with(state, false, true);
 }
 
 static int teardown(void **state)
@@ -418,6 +427,26 @@ static void test_claim_without_lock(void **state)
 	unlink(name);
 }
 
+/* What the host does not do is counted, with its reason, where the VM's user finds it. */
+static void test_host_fails(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t used;
+
+	assert_string_equal(f->block->stats.error, "");
+	assert_int_equal(request(f, VIRTIO_BLK_T_OUT, 0, 512, &used), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(f, VIRTIO_BLK_T_OUT, 0, 512, &used), VIRTIO_BLK_S_IOERR);
+	assert_string_equal(f->block->stats.error, "the host failed 2 requests, the last one with: Bad file descriptor");
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 0, 512, &used), VIRTIO_BLK_S_OK);
+	assert_int_equal(ftruncate(f->disk, 512), 0);
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 4, 512, &used), VIRTIO_BLK_S_IOERR);
+	assert_string_equal(f->block->stats.error, "the host failed 3 requests, the last one with: Input/output error");
+	assert_int_equal(f->block->stats.needs_reset, 0);
+	/* What the guest asks for in vain is its own fault. */
+	assert_int_equal(request(f, VIRTIO_BLK_T_IN, SECTORS, 512, &used), VIRTIO_BLK_S_IOERR);
+	assert_string_equal(f->block->stats.error, "the host failed 3 requests, the last one with: Input/output error");
+}
+
 static void test_claim_size(void **state)
 {
 	char name[32];
@@ -442,7 +471,7 @@ int main(void)
 		TEST(test_offer), TEST(test_discard),
 		TEST(test_write_zeroes), TEST(test_bad_discards), cmocka_unit_test(test_claim), cmocka_unit_test(test_claim_without_lock), cmocka_unit_test(test_claim_size),
 		cmocka_unit_test_setup_teardown(test_offer_read_only, setup_read_only, teardown),
-		cmocka_unit_test_setup_teardown(test_discard_read_only, setup_read_only, teardown), TEST(test_no_status), TEST(test_no_header), TEST(test_truncated_file),
+		cmocka_unit_test_setup_teardown(test_discard_read_only, setup_read_only, teardown), TEST(test_no_status), TEST(test_no_header), TEST(test_truncated_file), cmocka_unit_test_setup_teardown(test_host_fails, setup_reader, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

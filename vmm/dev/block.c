@@ -8,12 +8,14 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/virtio_blk.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "vmm/device.h"
 #include "vmm/host/uring.h"
 #include "vmm/state/stream.h"
@@ -44,7 +46,8 @@ struct block {
 	struct device device;
 	int fd;
 	bool read_only, paused, discards;
-	uint64_t sectors;
+	uint64_t sectors, failures; /* requests that the host did not do */
+	int failure;                /* the errno of the last one */
 	char serial[VIRTIO_BLK_ID_BYTES];
 	unsigned in_flight;
 	struct uring uring; /* fd -1: none */
@@ -105,20 +108,43 @@ static uint8_t verdict_of(int64_t error)
 	return error == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
 }
 
+/*
+ * The guest is told in a status of one byte, and its user, who cannot see why, here: how often, and why the last time. One line in
+ * the log for each new reason: a full file system fails every request.
+ */
+static void host_failed(struct block *block, int error)
+{
+	struct lv_device_stats *stats = &block->device.stats;
+
+	block->failures++;
+	if (error != block->failure)
+		log_error("disk %u%s%.20s: the host failed a request of the guest: %s", block->device.index, block->serial[0] ? ", " : "", block->serial,
+			  strerror(error));
+	block->failure = error;
+	if (!stats->needs_reset)
+		snprintf(stats->error, sizeof(stats->error), "the host failed %llu requests, the last one with: %s", block->failures + 0ull, strerror(error));
+}
+
 static void step_result(struct block *block, struct request *request, int64_t result)
 {
-	if (result < 0)
+	if (result < 0) {
 		request->verdict = verdict_of(result);
+		if (result != -EOPNOTSUPP) /* a host without holes: guests know what to do then */
+			host_failed(block, -result);
+	}
 	if (--request->steps == 0)
 		request_done(block, request, request->verdict);
 }
 
 static void request_result(struct block *block, struct request *request, int64_t result)
 {
-	if (request->steps)
+	if (request->steps) {
 		step_result(block, request, result);
-	else
-		request_done(block, request, result == (int64_t)request->length ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR);
+		return;
+	}
+	if (result != (int64_t)request->length)
+		host_failed(block, result < 0 ? -result : EIO); /* the file became shorter */
+	request_done(block, request, result == (int64_t)request->length ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR);
 }
 
 static bool in_range(const struct block *block, uint64_t sector, uint32_t bytes)
@@ -141,8 +167,8 @@ static void transfer(struct block *block, struct request *request, bool write, u
 
 	if (uring_transfer(&block->uring, write, request->part, request->parts, at, request) == 0)
 		return;
-	request_result(block, request, write ? pwritev(block->fd, request->part, request->parts, at)
-					     : preadv(block->fd, request->part, request->parts, at));
+	ssize_t n = write ? pwritev(block->fd, request->part, request->parts, at) : preadv(block->fd, request->part, request->parts, at);
+	request_result(block, request, n < 0 ? -errno : n);
 }
 
 static void read_write(struct block *block, struct request *request, struct chain *chain, uint32_t type, uint64_t sector)
@@ -168,7 +194,7 @@ static void flush(struct block *block, struct request *request)
 	if (block->read_only)
 		request_done(block, request, VIRTIO_BLK_S_OK);
 	else if (uring_flush(&block->uring, request))
-		request_result(block, request, fdatasync(block->fd));
+		request_result(block, request, fdatasync(block->fd) < 0 ? -errno : 0);
 }
 
 /* Which way of fallocate(2) makes such a range; 0: none. */
