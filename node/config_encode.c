@@ -56,7 +56,7 @@ static void put_program(const struct vm_config *config, struct text *out)
 static void put_net(const struct net_spec *spec, const struct net_link *link, struct text *out, struct fd_list *fds)
 {
 	struct lv_vm_net net = { .passt = spec->kind == NET_PASST, .spoof = spec->spoof,
-		.config = { .mtu = spec->mtu, .ip = spec->ip, .netmask = spec->mask, .gateway = spec->gateway, .dns = spec->dns } };
+		.config = { .mtu = (uint16_t)(spec->mtu ? spec->mtu : link->mtu), .ip = spec->ip, .netmask = spec->mask, .gateway = spec->gateway, .dns = spec->dns } };
 	if (link->fd < 0)
 		return;
 	memcpy(net.config.mac, spec->mac, sizeof(net.config.mac));

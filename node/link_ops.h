@@ -11,6 +11,7 @@ struct net_link { /* fd -1: none */
 	int fd;         /* for the monitor: tap, or connected stream socket */
 	int more[NET_QUEUES - 1]; /* the tap's further queues */
 	unsigned mores;
+	unsigned mtu;   /* that the device has */
 	struct spawned helper; /* passt; none, or not yet */
 	int peer;       /* passt's end of the socket while it is not started: readable once the guest sends; -1: none */
 	int ready;      /* passt: readable when it serves (its pid), end of file when it failed; -1: none */

@@ -70,6 +70,28 @@ static int join_bridge(int control, const char *tap, const char *bridge, struct 
 	return error_set(error, -errno, "--net bridge:%s: %s", bridge, strerror(errno));
 }
 
+static int get_mtu(int control, const char *name, unsigned *mtu, struct error *error)
+{
+	struct ifreq request = { 0 };
+	strcpy(request.ifr_name, name);
+	if (ioctl(control, SIOCGIFMTU, &request))
+		return error_set(error, -errno, "--net: the MTU of %s: %s", name, strerror(errno));
+	*mtu = (unsigned)request.ifr_mtu;
+	return 0;
+}
+
+/* A tap of ours is as its bridge before it goes in: a bridge takes the smallest MTU of its ports. */
+static int suit_bridge(int control, const char *tap, const char *bridge, unsigned mtu, struct error *error)
+{
+	struct ifreq request = { 0 };
+	int err = mtu ? 0 : get_mtu(control, bridge, &mtu, error);
+	strcpy(request.ifr_name, tap);
+	request.ifr_mtu = (int)mtu;
+	if (!err && ioctl(control, SIOCSIFMTU, &request) && errno != EPERM)
+		err = error_set(error, -errno, "--net bridge:%s: an MTU of %u for %s: %s", bridge, mtu, tap, strerror(errno));
+	return err;
+}
+
 static int open_queue(struct ifreq *request, bool queues, struct error *error)
 {
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
@@ -105,9 +127,13 @@ static int tap_open(const struct net_spec *spec, int log_fd, struct net_link *li
 	int err = open_more(&request, spec->queues - 1, link, error);
 	int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (!err && bridge)
+		err = suit_bridge(control, request.ifr_name, bridge, spec->mtu, error);
+	if (!err && bridge)
 		err = join_bridge(control, request.ifr_name, bridge, error);
 	if (!err)
 		err = bring_up(control, &request, error);
+	if (!err)
+		err = get_mtu(control, request.ifr_name, &link->mtu, error);
 	close(control);
 	return err;
 }

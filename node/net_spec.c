@@ -87,14 +87,21 @@ static int parse_key(struct net_spec *spec, const char *word, const char *key, s
 		spec->spoof = !strcmp(key, "spoof=on");
 		return 0;
 	}
+	uint64_t mtu;
+	if (text_starts(key, "mtu=")) {
+		if (number_parse(key + strlen("mtu="), &mtu) || mtu < NET_MTU_MIN || mtu > UINT16_MAX)
+			return error_set(error, -EINVAL, "--net %s: \"%s\" is not mtu=%d to mtu=%d", word, key, NET_MTU_MIN, UINT16_MAX);
+		spec->mtu = (uint16_t)mtu;
+		return 0;
+	}
 	unsigned queues = strlen(key) == strlen("queues=N") && text_starts(key, "queues=") ? (unsigned)(key[strlen("queues=")] - '0') : 0;
 	if (queues < 1 || queues > NET_QUEUES)
-		return error_set(error, -EINVAL, "--net %s: \"%s\" is neither queues=1 to queues=%d nor spoof=on", word, key, NET_QUEUES);
+		return error_set(error, -EINVAL, "--net %s: \"%s\" is none of queues=1 to queues=%d, mtu=N and spoof=on", word, key, NET_QUEUES);
 	spec->queues = queues;
 	return 0;
 }
 
-/* NAME[,queues=N][,spoof=on] */
+/* NAME[,queues=N][,mtu=N][,spoof=on] */
 static int parse_name(struct net_spec *spec, const char *word, const char *text, struct error *error)
 {
 	const char *comma = strchr(text, ',');
@@ -161,7 +168,7 @@ static void mac_from_id(uint8_t mac[6], const char *id)
 
 static void use_defaults(struct net_spec *spec, const char *id)
 {
-	*spec = (struct net_spec){ .mtu = 1500, .queues = 1 };
+	*spec = (struct net_spec){ .queues = 1 };
 	mac_from_id(spec->mac, id);
 }
 
@@ -215,7 +222,7 @@ static const struct json_row rows[] = {
 	ROW("netmask", ROW_IP, mask),
 	ROW("gateway", ROW_IP, gateway),
 	ROW("dns", ROW_IP, dns),
-	ROW("mtu", ROW_U16, mtu, .low = 576),
+	ROW("mtu", ROW_U16, mtu),
 	{ 0 },
 };
 static const char *const more[] = { "ports", NULL };
@@ -274,6 +281,8 @@ int net_validate(const struct net_spec *spec, struct error *error)
 		return error_set(error, -EINVAL, "net.name: \"%s\" is not an interface name of 1 to %d characters", spec->name ? spec->name : "", IFNAMSIZ - 1);
 	if (spec->kind == NET_PASST && (spec->queues != 1 || !spec->ip))
 		return error_set(error, -EINVAL, "net: passt has one queue and a fixed address");
+	if (spec->mtu < NET_MTU_MIN && (spec->mtu || !named))
+		return error_set(error, -EINVAL, "net.mtu: %u is not %d to %d%s", spec->mtu, NET_MTU_MIN, UINT16_MAX, named ? ", or 0: that of the tap or bridge" : "");
 	if (spec->ports && spec->kind != NET_PASST)
 		return error_set(error, -EINVAL, "net.ports: only passt forwards ports");
 	uint32_t mask = ntohl(spec->mask);

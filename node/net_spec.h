@@ -29,7 +29,7 @@ struct net_spec { /* NET_NONE: all zero */
 	size_t ports;
 	uint32_t ip, mask, gateway, dns; /* network order; ip 0: by DHCP */
 	uint8_t mac[6];
-	uint16_t mtu;
+	uint16_t mtu; /* 0: that of the tap or bridge */
 };
 
 struct net_request { /* as on the command line; NULL: not given */
@@ -39,6 +39,7 @@ struct net_request { /* as on the command line; NULL: not given */
 };
 
 #define NET_QUEUES 4
+#define NET_MTU_MIN 576 /* RFC 791 */
 
 /* Parses and checks. Free in both cases. */
 int net_parse(struct net_spec *spec, const struct net_request *request, struct error *error);

@@ -93,4 +93,20 @@ if command -v passt >/dev/null; then
 else
 	skip passt 'passt is missing'
 fi
+# ---- by the command line: no DHCP server holds a program up for long, and links are as wide as the host's
+ip link add lvbr1 type bridge
+ip link set lvbr1 mtu 1400 up
+busybox=$(command -v busybox)
+began=$SECONDS
+"$lightvm" run -d --name alone --kernel linux --net bridge:lvbr1 "$busybox" sleep 1000 >"$work/id" 2>"$work/err"
+got=$("$lightvm" exec alone busybox cat /sys/class/net/eth0/mtu)
+check 'the guest has the MTU of the bridge' test "$got" = 1400
+check 'the bridge keeps it' test "$(cat /sys/class/net/lvbr1/mtu)" = 1400
+running() { "$lightvm" exec alone busybox pidof sleep >"$work/out"; }
+check 'without a DHCP server the program starts' await 60 'the program' running
+echo "# that took $((SECONDS - began)) s"
+"$lightvm" stop alone >"$work/out"
+"$lightvm" run -d --name early --kernel linux --net bridge:lvbr1,mtu=1300 "$busybox" sleep 1000 >"$work/id" 2>"$work/err"
+check 'stop finds the agent while an address is asked for' "$lightvm" stop early
+check '  and it ended as it was asked to' test "$("$lightvm" wait early)" = 143
 finish

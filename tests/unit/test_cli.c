@@ -52,7 +52,7 @@ static void assert_spec(const char *net, const char *ip, const char *want)
 }
 
 #define MAC "\"mac\":\"02:23:45:67:89:ab\","
-#define NO_IP "\"ip\":null,\"netmask\":null,\"gateway\":null,\"dns\":null,\"mtu\":1500,\"ports\":[]}"
+#define NO_IP "\"ip\":null,\"netmask\":null,\"gateway\":null,\"dns\":null,\"mtu\":0,\"ports\":[]}"
 
 static void assert_refused(const char *net, const char *port, const char *ip, const char *message)
 {
@@ -70,13 +70,16 @@ static void networks(void **state)
 				"\"255.255.255.0\",\"gateway\":\"10.0.2.2\",\"dns\":\"10.0.2.3\",\"mtu\":65520,\"ports\":[]}");
 	assert_spec("tap:lvm0", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":1," MAC NO_IP);
 	assert_spec("bridge:br0", "10.1.2.3/16", "{\"kind\":\"bridge\",\"host_loopback\":false,\"spoof\":false,\"name\":\"br0\",\"queues\":1," MAC
-			"\"ip\":\"10.1.2.3\",\"netmask\":\"255.255.0.0\",\"gateway\":null,\"dns\":null,\"mtu\":1500,\"ports\":[]}");
+			"\"ip\":\"10.1.2.3\",\"netmask\":\"255.255.0.0\",\"gateway\":null,\"dns\":null,\"mtu\":0,\"ports\":[]}");
 	assert_spec("tap:lvm0,queues=3", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":3," MAC NO_IP);
+	assert_spec("tap:lvm0,mtu=9000", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":1," MAC
+			"\"ip\":null,\"netmask\":null,\"gateway\":null,\"dns\":null,\"mtu\":9000,\"ports\":[]}");
 	assert_spec("tap:lvm0,queues=3,spoof=on", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":true,\"name\":\"lvm0\",\"queues\":3," MAC NO_IP);
-	assert_refused("tap:lvm0,spoof=maybe", NULL, NULL, "--net tap:lvm0,spoof=maybe: \"spoof=maybe\" is neither queues=1 to queues=4 nor spoof=on");
-	assert_refused("tap:lvm0,queues=5", NULL, NULL, "--net tap:lvm0,queues=5: \"queues=5\" is neither queues=1 to queues=4 nor spoof=on");
-	assert_refused("tap:lvm0,queues=", NULL, NULL, "--net tap:lvm0,queues=: \"queues=\" is neither queues=1 to queues=4 nor spoof=on");
-	assert_refused("tap:lvm0,speed=9", NULL, NULL, "--net tap:lvm0,speed=9: \"speed=9\" is neither queues=1 to queues=4 nor spoof=on");
+	assert_refused("tap:lvm0,spoof=maybe", NULL, NULL, "--net tap:lvm0,spoof=maybe: \"spoof=maybe\" is none of queues=1 to queues=4, mtu=N and spoof=on");
+	assert_refused("tap:lvm0,mtu=100", NULL, NULL, "--net tap:lvm0,mtu=100: \"mtu=100\" is not mtu=576 to mtu=65535");
+	assert_refused("tap:lvm0,queues=5", NULL, NULL, "--net tap:lvm0,queues=5: \"queues=5\" is none of queues=1 to queues=4, mtu=N and spoof=on");
+	assert_refused("tap:lvm0,queues=", NULL, NULL, "--net tap:lvm0,queues=: \"queues=\" is none of queues=1 to queues=4, mtu=N and spoof=on");
+	assert_refused("tap:lvm0,speed=9", NULL, NULL, "--net tap:lvm0,speed=9: \"speed=9\" is none of queues=1 to queues=4, mtu=N and spoof=on");
 	assert_refused("tap:", NULL, NULL, "--net tap:: \"\" is not an interface name of 1 to 15 characters");
 	assert_refused("tap:0123456789abcdef", NULL, NULL, "--net tap:0123456789abcdef: \"0123456789abcdef\" is not an interface name of 1 to 15 characters");
 	assert_refused("wifi", NULL, NULL, "--net wifi: none of none, passt[,host], tap:NAME, bridge:NAME");
