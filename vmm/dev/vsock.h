@@ -71,6 +71,8 @@ struct vsock {
 };
 
 /* ---- vsock_conn.c ---- */
+/* Takes fd, as if it had come from the listener. Negative: there is no room. In the loop thread. */
+int vsock_take_client(struct device *device, int fd);
 /* Takes fd over, also when it fails: NULL. */
 struct vsock_conn *vsock_conn_new(struct vsock *vsock, int fd, enum vsock_state state, bool by_guest);
 void vsock_conn_free(struct vsock_conn *conn);

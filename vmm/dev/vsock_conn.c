@@ -258,11 +258,26 @@ void vsock_listener_watch(struct vsock *vsock)
 
 /* ---- how the host's side begins and ends ---- */
 
+static int take_client(struct vsock *vsock, int fd)
+{
+	struct vsock_conn *conn = vsock_conn_new(vsock, fd, VSOCK_GREETING, false);
+
+	if (!conn)
+		return -ENOMEM;
+	set_deadline(conn, GREETING_TIME);
+	vsock_conn_watch(conn);
+	return 0;
+}
+
+int vsock_take_client(struct device *device, int fd)
+{
+	return take_client((struct vsock *)device, fd);
+}
+
 void vsock_accept(void *context, uint32_t events)
 {
 	struct vsock *vsock = context;
 	int fd = accept4(vsock->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct vsock_conn *conn;
 
 	if (fd < 0) {
 		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
@@ -272,11 +287,7 @@ void vsock_accept(void *context, uint32_t events)
 		set_alarm(vsock, clock_now() + SECOND);
 		return;
 	}
-	conn = vsock_conn_new(vsock, fd, VSOCK_GREETING, false);
-	if (!conn)
-		return;
-	set_deadline(conn, GREETING_TIME);
-	vsock_conn_watch(conn);
+	take_client(vsock, fd);
 }
 
 static uint32_t free_port(struct vsock *vsock, uint32_t guest_port)

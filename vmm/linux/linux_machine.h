@@ -63,6 +63,8 @@ struct linux_guest {
 	bool keyboard_full;
 	uint8_t keyboard_command;
 	uint16_t pm_enable;
+	int ask[2]; /* a connection to the agent that is made ahead: our end, and the device's until it has it; -1: none */
+	struct loop_timer ask_timer;
 	int program_status; /* what PID 1 reported; -1: nothing */
 };
 
@@ -93,6 +95,11 @@ int linux_cpu_set_start(struct vcpu *vcpu);
 /* ---- cpuid.c: what KVM supports, without what a guest shall not use, and with what vCPU number index of cpus is ---- */
 struct kvm_cpuid2;
 void linux_filter_cpuid(struct kvm_cpuid2 *cpuid, unsigned room, unsigned index, unsigned cpus, uint32_t tsc_khz);
+
+/* ---- linux_ask.c: the agent in the guest is asked to end the program ---- */
+void linux_ask_prepare(struct linux_guest *guest); /* before the jail */
+/* SIGTERM or its like; ends the VM where there is no agent, or none that answers, or when it was asked before. In the loop thread. */
+void linux_ask_end(struct linux_guest *guest, int number);
 
 /* ---- ports.c: I/O ports besides the serial port's ---- */
 void linux_port_write(struct linux_guest *guest, uint16_t port, unsigned size, uint32_t value);

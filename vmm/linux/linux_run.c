@@ -112,7 +112,7 @@ static int signal_program(struct vm *vm, int number)
 
 static void own_signal(struct vm *vm, int number)
 {
-	vcpu_end_all(vm, SIGKILL);
+	linux_ask_end(&vm->linux_guest, number);
 }
 
 static bool drain(struct vm *vm)

@@ -172,6 +172,7 @@ int linux_configure(struct vm *vm)
 {
 	struct linux_guest *guest = &vm->linux_guest;
 	build_bus(guest);
+	linux_ask_prepare(guest);
 	int err = build_serial(guest);
 	if (!err)
 		err = linux_load(guest);
