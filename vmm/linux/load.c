@@ -127,6 +127,24 @@ static int load_initrd(struct linux_guest *guest)
 	return read_into(linux_at(guest, guest->initrd, size), size, fd, 0, "--initrd");
 }
 
+/*
+ * Besides itself a kernel needs at its start a map of all pages, page tables, memory for its own structures, and the initial RAM disk
+ * a second time, unpacked. One that has less does not say so: it panics, or stands still. The bound is what a kernel of ours was found to
+ * need at least; a distribution's needs more.
+ */
+#define PAGE_STRUCT 64ull /* bytes for each page of memory */
+#define OWN_MOST (9 * MIB / 2)
+
+static int check_memory(const struct linux_guest *guest)
+{
+	uint64_t own = (guest->kernel.high - guest->kernel.low) * 3 / 8;
+	uint64_t need = guest->kernel.high + (own < OWN_MOST ? own : OWN_MOST) + guest->memory / LV_PAGE * PAGE_STRUCT + 2 * guest->initrd_size;
+	if (need <= guest->memory)
+		return 0;
+	return log_error("the kernel and what it needs at its start take %llu MiB, and the VM has %llu: give it more (--mem)", (need + MIB - 1) / MIB + 0ull,
+			 guest->memory / MIB + 0ull), -ENOMEM;
+}
+
 /* ---- the command line ---- */
 
 /*
@@ -172,5 +190,7 @@ int linux_load(struct linux_guest *guest)
 	int result = load_kernel(guest);
 	if (result == 0)
 		result = load_initrd(guest);
+	if (result == 0)
+		result = check_memory(guest);
 	return result == 0 ? build_command_line(guest) : result;
 }
