@@ -19,6 +19,7 @@ ends() {
 
 ends 'poweroff -f' 0 --kernel linux "$busybox" poweroff -f
 ends 'halt -f' 0 --kernel linux --cpus 2 "$busybox" halt -f
+ends 'the least memory' 0 --kernel linux -m 20M "$busybox" true
 ends 'words behind --' 3 --kernel linux --append 'foo=1 -- x y' "$busybox" sh -c 'exit 3'
 
 "$lightvm" run -d --name off --kernel linux --net none "$busybox" sleep 1000 >"$work/id"
@@ -26,7 +27,8 @@ ends 'words behind --' 3 --kernel linux --append 'foo=1 -- x y' "$busybox" sh -c
 check 'a VM that is switched off from within has ended' test "$(timeout 60 "$lightvm" wait off)" = 0
 
 # ---- nothing of ours in the guest: the serial port is the console
-linux_initrd "$work/initrd" 'echo last words; exit 1'
+# stty waits until the port has sent what was printed.
+linux_initrd "$work/initrd" 'echo last words; busybox stty sane </dev/console; exit 1'
 bare() { "$lightvm" run --net none --kernel linux --initrd "$work/initrd" "$@"; }
 for options in '-d -i' '-d'; do
 	# shellcheck disable=SC2086
@@ -38,6 +40,29 @@ for options in '-d -i' '-d'; do
 	check '  and console=ttyS0 is on its command line once' test "$(grep -a 'Kernel command line' "$work/log" | grep -o 'console=ttyS0' | wc -l)" = 1
 done
 check 'and nowhere else' test "$(find "${XDG_RUNTIME_DIR:-/run}" -name monitor.log -size +2k 2>/dev/null | wc -l)" = 0
+
+# ---- file systems on disks are whole afterwards, without a journal's help
+truncate -s 32M "$work/layer" "$work/data"
+mkfs.ext4 -q -F "$work/layer"
+mkfs.ext4 -q -F "$work/data"
+ends 'a layer and a disk that were written to' 0 --kernel linux --disk "$work/layer,overlay" --disk "$work/data" "$busybox" sh -c \
+	'echo kept >/kept; busybox mkdir -p /tmp/m; busybox mount -t ext4 /dev/vdc /tmp/m; (exec 9>/tmp/m/open; busybox sleep 1000) & while [ ! -e /tmp/m/open ]; do :; done; echo a >/tmp/m/a'
+for disk in layer data; do
+	check "  $disk: nothing is left to be done" test "$(dumpe2fs -h "$work/$disk" 2>&1 | grep -c needs_recovery)" = 0
+	check "  $disk: it has no errors" e2fsck -fn "$work/$disk"
+done
+check '  and no file system complains at its start' test "$("$lightvm" run --rm --net none --kernel linux --disk "$work/layer,overlay" "$busybox" sh -c 'busybox dmesg | busybox grep -c "couldn.t mount"')" = 0
+
+# ---- a host that fails a disk says so
+mkdir "$work/small"
+mount -t tmpfs -o size=8M tmpfs "$work/small"
+truncate -s 64M "$work/small/disk"
+"$lightvm" run -d --name fails --kernel linux --net none --disk "$work/small/disk" "$busybox" sh -c \
+	'busybox dd if=/dev/zero of=/dev/vdb bs=1M count=32 oflag=direct; busybox sleep 1000' >"$work/id"
+failed() { "$lightvm" inspect fails | jq -e '.[0].devices[] | select(.type == "block") | .error // "" | test("the host failed [0-9]+ requests, the last one with: No space left on device")'; }
+check 'a full file system under a disk: inspect says so' await 30 'the error' failed
+"$lightvm" kill fails >"$work/out"
+umount "$work/small"
 
 # ---- a kernel's file that is written to while a VM runs
 cp "$linux_kernel" "$work/vmlinux"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # rig
 # PID 1 of Linux guests and its agent: run, run -t, exec, cp, stop, signals, and what goes wrong.
-# timeout: 110
+# timeout: 160
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_linux.sh"
 need_linux linux_exec
@@ -64,6 +64,31 @@ says 'cp: a device' 125 '/dev/null: neither a file nor a directory' "$lightvm" c
 says 'cp: no such directory in the VM' 125 '/no/dir/x: No such file or directory' "$lightvm" cp "$work/err" vm:/no/dir/x
 says 'cp: no VM named' 125 'one of them is VM:/PATH' "$lightvm" cp /etc/hosts "$work"
 
+# What cannot be copied is named, whichever way it goes; nothing else is missing.
+mkdir -p "$work/odd" "$work/deep"
+echo here >"$work/odd/file"
+echo secret >"$work/odd/secret"
+chmod 600 "$work/odd/secret"
+chown 65534 "$work/odd/secret"
+mkfifo "$work/odd/pipe"
+truncate -s 64M "$work/odd/sparse"
+echo end | dd of="$work/odd/sparse" bs=1M seek=63 conv=notrunc status=none
+touch -d '1960-02-03 04:05:06 UTC' "$work/odd/file"
+plain() { setpriv --bounding-set=-dac_override,-dac_read_search "$@"; } # root, but without root's right to read everything
+says 'cp into the VM: a file that may not be read is named' 125 'secret' plain "$lightvm" cp "$work/odd" vm:/tmp/odd
+check '  a pipe, too' grep -q 'pipe' "$work/says.err"
+gives '  the rest is there' 0 'file sparse ' "$lightvm" exec vm busybox sh -c 'cd /tmp/odd; for i in *; do printf "%s " $i; done'
+gives '  holes stay holes' 0 small "$lightvm" exec vm busybox sh -c '[ $(busybox du -k /tmp/odd/sparse | busybox cut -f 1) -lt 4096 ] && echo small'
+gives '  times before 1970 stay what they are' 0 "$(stat -c %Y "$work/odd/file")" "$lightvm" exec vm busybox stat -c %Y /tmp/odd/file
+says 'cp out of the VM: a pipe is named' 125 'pipe' sh -c '"$1" exec vm busybox mkfifo /tmp/odd/pipe2 && "$1" cp vm:/tmp/odd "$2"' - "$lightvm" "$work/odd.back"
+check '  the rest is there' cmp "$work/odd/sparse" "$work/odd.back/sparse"
+check '  with its time' test "$(stat -c %Y "$work/odd.back/file")" = "$(stat -c %Y "$work/odd/file")"
+check 'cp: a file of /proc has what can be read from it' sh -c '"$1" cp vm:/proc/version "$2" && grep -q Linux "$2"' - "$lightvm" "$work/version"
+levels=$work/deep
+for i in $(seq 150); do levels=$levels/d; done
+mkdir -p "$levels"
+says 'cp: what lies too deep is named' 125 'd/d/d' "$lightvm" cp "$work/deep" vm:/tmp/deep
+
 start "$lightvm" exec vm busybox sh -c 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 1 & wait $!; done' >"$work/out" 2>"$work/err"
 check 'exec: signals (start)' await 20 'the line "ready"' grep -q ready "$work/out"
 kill -INT "$pid"
@@ -76,6 +101,25 @@ check 'stop' "$lightvm" stop vm
 gives 'stop asked the program' 0 3 "$lightvm" wait vm
 check 'the log has its last words' logged asked
 says 'exec in a VM that has ended' 125 'has ended' "$lightvm" exec vm busybox true
+
+# ---- all places taken
+linux -d --name full "$busybox" sh -c 'trap "echo asked; exit 7" TERM; while :; do sleep 1 & wait $!; done' >"$work/id" 2>"$work/err"
+here() { [ "$(grep -c here "$work/here")" = "$1" ]; }
+for i in $(seq 64); do # one after the other: all at once, some would wait too long for their answer where everything is emulated
+	start "$lightvm" exec full busybox sh -c 'echo here; exec sleep 1000' >>"$work/here" 2>>"$work/err" </dev/null
+	await 20 "session $i" here "$i" || break
+done
+check '64 sessions at a time' here 64
+says 'one more is told why not' 125 'has 64 sessions already' "$lightvm" exec full busybox true
+check 'inspect still has its answer' jq -e '.[0].guest.processes > 64' <("$lightvm" inspect full)
+check 'stop finds a place' "$lightvm" stop full
+gives 'and asked the program' 0 7 "$lightvm" wait full
+
+# ---- a machine that shuts down
+linux -d --name down "$busybox" sh -c 'trap "echo asked; exit 8" TERM; echo up; while :; do sleep 1 & wait $!; done' >"$work/id" 2>"$work/err"
+check 'its words' await 20 'the line "up"' sh -c '"$1" logs down | grep -q up' - "$lightvm"
+kill -TERM "$("$lightvm" inspect down | jq '.[0].pid')"
+gives "SIGTERM to the monitor ends the program in order" 0 8 timeout 60 "$lightvm" wait down
 
 # ---- terminals
 check 'run -it: a terminal, its size, Ctrl-C, job control' "$top/tests/e2e/terminal.py" "$lightvm" run --kernel linux --net none --rm -it -e 'PS1=# ' "$busybox" sh
