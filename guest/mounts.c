@@ -163,7 +163,7 @@ static int move_mounts(void)
 }
 
 /* What a kernel lacks here is missed by few programs: no reason not to start. */
-static void fill_dev(void)
+static void mount_small(void)
 {
 	static const char *const links[][2] = { { "/proc/self/fd", NEW "/dev/fd" }, { "/proc/self/fd/0", NEW "/dev/stdin" },
 		{ "/proc/self/fd/1", NEW "/dev/stdout" }, { "/proc/self/fd/2", NEW "/dev/stderr" } };
@@ -176,6 +176,8 @@ static void fill_dev(void)
 		(void)!symlink("pts/ptmx", NEW "/dev/ptmx");
 	}
 	mount("tmpfs", NEW "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+	/* Where container engines and language run times look for limits. */
+	mount("cgroup2", NEW "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 }
 
 /* In RAM, unless the image has files there. */
@@ -198,7 +200,7 @@ int mounts_root(const struct guest_config *config)
 		err = move_mounts();
 	if (err)
 		return err;
-	fill_dev();
+	mount_small();
 	err = mount_scratch(NEW "/tmp", 01777, "mode=1777");
 	return err ? err : mount_scratch(NEW "/run", 0755, "mode=755");
 }

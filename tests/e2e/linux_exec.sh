@@ -118,7 +118,7 @@ gives 'and asked the program' 0 7 "$lightvm" wait full
 # ---- a machine that shuts down
 linux -d --name down "$busybox" sh -c 'trap "echo asked; exit 8" TERM; echo up; while :; do sleep 1 & wait $!; done' >"$work/id" 2>"$work/err"
 check 'its words' await 20 'the line "up"' sh -c '"$1" logs down | grep -q up' - "$lightvm"
-kill -TERM "$("$lightvm" inspect down | jq '.[0].pid')"
+kill -TERM "$("$lightvm" inspect down | jq -r '[.. | .pid? | numbers] | first')"
 gives "SIGTERM to the monitor ends the program in order" 0 8 timeout 60 "$lightvm" wait down
 
 # ---- terminals
