@@ -59,7 +59,7 @@ mount -t tmpfs -o size=8M tmpfs "$work/small"
 truncate -s 64M "$work/small/disk"
 "$lightvm" run -d --name fails --kernel linux --net none --disk "$work/small/disk" "$busybox" sh -c \
 	'busybox dd if=/dev/zero of=/dev/vdb bs=1M count=32 oflag=direct; busybox sleep 1000' >"$work/id"
-failed() { "$lightvm" inspect fails | jq -e '.[0].devices[] | select(.type == "block") | .error // "" | test("the host failed [0-9]+ requests, the last one with: No space left on device")'; }
+failed() { "$lightvm" inspect fails | jq -e '[.. | .error? | strings] | any(test("the host failed [0-9]+ requests, the last one with: No space left on device"))'; }
 check 'a full file system under a disk: inspect says so' await 30 'the error' failed
 "$lightvm" kill fails >"$work/out"
 umount "$work/small"
