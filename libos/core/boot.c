@@ -22,7 +22,7 @@ static void check_device_page(void)
 static void __attribute__((noreturn)) enter_program(uint64_t entry, uint64_t stack)
 {
 	struct regs *regs = current->regs;
-	*regs = (struct regs){.rip = entry, .cs = LV_CS3, .rflags = 0x202, .rsp = stack, .ss = LV_SS3};
+	*regs = (struct regs){ .rip = entry, .cs = LV_CS3, .rflags = 0x202, .rsp = stack, .ss = LV_SS3 };
 	ledger_mark(LV_LEDGER_PROGRAM);
 	__asm__ volatile("mov %0, %%rsp; jmp return_all" : : "r"(regs));
 	__builtin_unreachable();

@@ -346,7 +346,7 @@ int wait_here(uint64_t deadline)
 
 int wait_on(struct waitq *queue, uint64_t deadline)
 {
-	struct waiter waiter = {.wake = wake_waiting_thread, .thread = current};
+	struct waiter waiter = { .wake = wake_waiting_thread, .thread = current };
 	waitq_add(queue, &waiter);
 	int result = wait_here(deadline);
 	waitq_remove(&waiter);

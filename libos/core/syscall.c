@@ -53,7 +53,7 @@ int syscall_dispatch(struct regs *regs)
 		current->stepped = false;
 		regs->rflags |= RFLAGS_TRAP;
 	}
-	const long args[6] = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9};
+	const long args[6] = { regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9 };
 	current->restore_all = false;
 	long result = nr < ARRAY_SIZE(table) && table[nr] ? table[nr](args) : missing(nr);
 	if (!current->restore_all)

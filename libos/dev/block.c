@@ -91,9 +91,9 @@ static int disk_submit(struct disk *disk, uint32_t type, uint64_t sector, void *
 	request->header.sector = sector;
 	request->status = 0xff;
 	struct ring_buffer piece[3] = {
-		{.data = &request->header, .len = sizeof(request->header)},
-		{.data = data, .len = len, .device_writes = type == REQUEST_IN},
-		{.data = &request->status, .len = 1, .device_writes = true},
+		{ .data = &request->header, .len = sizeof(request->header) },
+		{ .data = data, .len = len, .device_writes = type == REQUEST_IN },
+		{ .data = &request->status, .len = 1, .device_writes = true },
 	};
 	if (!len)
 		piece[1] = piece[2];

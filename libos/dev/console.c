@@ -81,7 +81,7 @@ static void post(struct stream *in)
 		return;
 	if (!in->page && !(in->page = page_alloc(RX_ORDER)))
 		return;
-	struct ring_buffer buffer = {.data = in->page, .len = RX_SIZE, .device_writes = true};
+	struct ring_buffer buffer = { .data = in->page, .len = RX_SIZE, .device_writes = true };
 	if (ring_add(&in->ring, &buffer, 1, in) == 0) {
 		in->posted = true;
 		ring_kick_later(&in->ring);
@@ -178,7 +178,7 @@ static int64_t send_some(struct stream *out, uaddr_t from, size_t n)
 	size_t take = MIN(n, (4096u << order) - sizeof(*header));
 	header->order = order;
 	take = buffer_get(header + 1, from, take);
-	struct ring_buffer buffer = {.data = header + 1, .len = take};
+	struct ring_buffer buffer = { .data = header + 1, .len = take };
 	int result = take ? ring_add(&out->ring, &buffer, 1, header) : -EFAULT;
 	if (result < 0) {
 		page_free(header, order);
@@ -208,7 +208,7 @@ static int wait_for_room(struct file *file, struct stream *out)
 static int64_t broken_pipe(const struct stream *out)
 {
 	const volatile uint32_t *flags = &device->config.console.stream[out - stream];
-	struct siginfo_k info = {.code = SI_USER};
+	struct siginfo_k info = { .code = SI_USER };
 	if (!(*flags & LV_STREAM_BROKEN))
 		return 0;
 	signal_send(current, SIGPIPE, &info);
@@ -266,7 +266,7 @@ static uint32_t output_poll(struct file *file, struct waitq **queue)
 static const struct termios ordinary = {
 	.c_iflag = ICRNL | IXON, .c_oflag = OPOST | ONLCR, .c_cflag = B38400 | CS8 | CREAD,
 	.c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | IEXTEN,
-	.c_cc = {3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22},
+	.c_cc = { 3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22 },
 };
 
 struct winsize_k { uint16_t rows, columns, x, y; };
@@ -280,7 +280,7 @@ static long console_ioctl(struct file *file, unsigned request, unsigned long arg
 	}
 	if (!(s->flags & LV_STREAM_TTY))
 		return -ENOTTY;
-	const struct winsize_k size = {device->config.console.rows, device->config.console.columns, 0, 0};
+	const struct winsize_k size = { device->config.console.rows, device->config.console.columns, 0, 0 };
 	const int pid = process_id();
 	switch (request) {
 	case TCGETS:
@@ -326,7 +326,7 @@ struct file *console_file(int number)
 	return stream[number].file;
 }
 
-static struct poller poller = {.poll = console_poll};
+static struct poller poller = { .poll = console_poll };
 
 void console_init(void)
 {

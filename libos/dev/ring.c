@@ -61,8 +61,8 @@ int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned coun
 	uint16_t head = 0, previous = 0;
 	for (unsigned i = 0; i < count; i++) {
 		uint16_t at = take_desc(ring);
-		descs(ring)[at] = (struct desc){.addr = (uint64_t)buffers[i].data, .len = buffers[i].len,
-			.flags = buffers[i].device_writes ? DESC_WRITE : 0};
+		descs(ring)[at] = (struct desc){ .addr = (uint64_t)buffers[i].data, .len = buffers[i].len,
+			.flags = buffers[i].device_writes ? DESC_WRITE : 0 };
 		if (i == 0) {
 			head = at;
 		} else {
@@ -144,8 +144,8 @@ void *ring_get_used(struct ring *ring, uint32_t *len)
 {
 	if (!ring_has_used(ring))
 		return NULL;
-	struct used_elem elem = {used(ring)->ring[ring->last_used & (ring->size - 1)].id,
-				 used(ring)->ring[ring->last_used & (ring->size - 1)].len};
+	struct used_elem elem = { used(ring)->ring[ring->last_used & (ring->size - 1)].id,
+				 used(ring)->ring[ring->last_used & (ring->size - 1)].len };
 	void *cookie = elem.id < ring->size ? ring->cookie[elem.id] : NULL;
 	if (!cookie || !free_chain(ring, elem.id)) {
 		ring->broken = true;

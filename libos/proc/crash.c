@@ -69,8 +69,8 @@ static uint32_t list_maps(volatile struct lv_crash *crash)
 
 static void copy_registers(volatile struct lv_crash *crash, const struct regs *r)
 {
-	const uint64_t reg[18] = {r->rax, r->rbx, r->rcx, r->rdx, r->rsi, r->rdi, r->rbp, r->rsp, r->r8, r->r9, r->r10, r->r11,
-				  r->r12, r->r13, r->r14, r->r15, r->rip, r->rflags};
+	const uint64_t reg[18] = { r->rax, r->rbx, r->rcx, r->rdx, r->rsi, r->rdi, r->rbp, r->rsp, r->r8, r->r9, r->r10, r->r11,
+				  r->r12, r->r13, r->r14, r->r15, r->rip, r->rflags };
 	for (size_t i = 0; i < ARRAY_SIZE(reg); i++)
 		crash->reg[i] = reg[i];
 }
