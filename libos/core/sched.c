@@ -348,9 +348,9 @@ int wait_on(struct waitq *queue, uint64_t deadline)
 {
 	struct waiter waiter = { .wake = wake_waiting_thread, .thread = current };
 	waitq_add(queue, &waiter);
-	int result = wait_here(deadline);
+	int err = wait_here(deadline);
 	waitq_remove(&waiter);
-	return result;
+	return err;
 }
 
 void return_work(struct regs *regs)

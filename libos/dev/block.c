@@ -98,12 +98,12 @@ static int disk_submit(struct disk *disk, uint32_t type, uint64_t sector, void *
 	if (!len)
 		piece[1] = piece[2];
 	disk_prepare(disk);
-	int result;
-	while ((result = ring_add(&disk->ring, piece, len ? 3 : 2, request)) == -ENOSPC)
+	int err;
+	while ((err = ring_add(&disk->ring, piece, len ? 3 : 2, request)) == -ENOSPC)
 		look_or_wait(disk);
-	if (result < 0) {
+	if (err < 0) {
 		kfree(request);
-		return result;
+		return err;
 	}
 	ring_kick(&disk->ring);
 	await(disk, &request->done);
@@ -119,9 +119,9 @@ static int64_t read_piece(struct disk *disk, uint8_t *bounce, uaddr_t to, size_t
 {
 	uint64_t first = offset / SECTOR, skip = offset % SECTOR;
 	uint32_t len = ALIGN_UP(skip + n, SECTOR);
-	int result = disk_submit(disk, REQUEST_IN, first, bounce, len);
-	if (result < 0)
-		return result;
+	int err = disk_submit(disk, REQUEST_IN, first, bounce, len);
+	if (err < 0)
+		return err;
 	size_t moved = buffer_put(to, bounce + skip, n);
 	return moved || !n ? (int64_t)moved : -EFAULT;
 }
@@ -130,16 +130,16 @@ static int64_t write_piece(struct disk *disk, uint8_t *bounce, uaddr_t from, siz
 {
 	uint64_t first = offset / SECTOR, skip = offset % SECTOR;
 	uint32_t len = ALIGN_UP(skip + n, SECTOR);
-	int result = len == n ? 0 : disk_submit(disk, REQUEST_IN, first, bounce, len);
-	if (result < 0)
-		return result;
+	int err = len == n ? 0 : disk_submit(disk, REQUEST_IN, first, bounce, len);
+	if (err < 0)
+		return err;
 	size_t moved = buffer_get(bounce + skip, from, n);
 	if (moved < n && len == n) /* the sectors behind it would be written with what the bounce buffer held before */
 		return -EFAULT;
 	if (!moved && n)
 		return -EFAULT;
-	result = disk_submit(disk, REQUEST_OUT, first, bounce, len);
-	return result < 0 ? result : (int64_t)moved;
+	err = disk_submit(disk, REQUEST_OUT, first, bounce, len);
+	return err < 0 ? err : (int64_t)moved;
 }
 
 static int64_t transfer(struct disk *disk, uaddr_t buffer, size_t n, uint64_t offset, bool write)
@@ -221,8 +221,8 @@ static long block_ioctl(struct file *file, unsigned request, unsigned long arg)
 
 static int block_sync(struct file *file)
 {
-	int result = disk_submit(file->private, REQUEST_FLUSH, 0, NULL, 0);
-	return result == -EOPNOTSUPP ? 0 : result;
+	int err = disk_submit(file->private, REQUEST_FLUSH, 0, NULL, 0);
+	return err == -EOPNOTSUPP ? 0 : err;
 }
 
 static const struct file_ops block_ops = {

@@ -132,9 +132,9 @@ static int stdin_fill(struct file *file, struct stream *in, bool some_was_read)
 			return 1;
 		if (file->flags & O_NONBLOCK)
 			return -EAGAIN;
-		int result = wait_on(&in->waiting, 0);
-		if (result)
-			return result == -EINTR ? -ERESTARTSYS : result;
+		int err = wait_on(&in->waiting, 0);
+		if (err)
+			return err == -EINTR ? -ERESTARTSYS : err;
 	}
 	return 0;
 }
@@ -179,10 +179,10 @@ static int64_t send_some(struct stream *out, uaddr_t from, size_t n)
 	header->order = order;
 	take = buffer_get(header + 1, from, take);
 	struct ring_buffer buffer = { .data = header + 1, .len = take };
-	int result = take ? ring_add(&out->ring, &buffer, 1, header) : -EFAULT;
-	if (result < 0) {
+	int err = take ? ring_add(&out->ring, &buffer, 1, header) : -EFAULT;
+	if (err < 0) {
 		page_free(header, order);
-		return result;
+		return err;
 	}
 	return take;
 }
@@ -197,9 +197,9 @@ static int wait_for_room(struct file *file, struct stream *out)
 			return 0;
 		if (file->flags & O_NONBLOCK)
 			return -EAGAIN;
-		int result = wait_on(&out->waiting, 0);
-		if (result)
-			return result == -EINTR ? -ERESTARTSYS : result;
+		int err = wait_on(&out->waiting, 0);
+		if (err)
+			return err == -EINTR ? -ERESTARTSYS : err;
 	}
 	return 0;
 }

@@ -207,9 +207,9 @@ int dentry_lookup(struct dentry *parent, const char *name, size_t len, struct de
 		return 0;
 	}
 	struct inode *inode = NULL;
-	int r = dir->ops && dir->ops->lookup ? dir->ops->lookup(dir, name, len, &inode) : -ENOENT;
-	if (r && r != -ENOENT)
-		return r;
+	int err = dir->ops && dir->ops->lookup ? dir->ops->lookup(dir, name, len, &inode) : -ENOENT;
+	if (err && err != -ENOENT)
+		return err;
 	dentry = dentry_new(parent, name, len);
 	if (!dentry) {
 		if (inode)
@@ -252,9 +252,9 @@ static int leave_whiteout(struct dentry *dentry)
 
 int dentry_detach(struct dentry *dentry)
 {
-	int r = leave_whiteout(dentry);
-	if (r)
-		return r;
+	int err = leave_whiteout(dentry);
+	if (err)
+		return err;
 	hash_remove(dentry);
 	mark_dirty(dentry);
 	return 0;
@@ -294,20 +294,20 @@ int dentry_move(struct dentry *from, struct dentry *to)
 	/* What is remembered of the target's name (to itself, or the whiteout that replaced it) gives way. */
 	struct dentry *there = dentry_find(parent, to->name, to->name_len);
 	bool backed = there ? there->backed : to->backed;
-	int r = dentry_detach(from);
-	if (r)
-		return r;
+	int err = dentry_detach(from);
+	if (err)
+		return err;
 	if (there) {
 		dentry_get(there);
 		hash_remove(there);
 		mark_dirty(there);
 	}
-	r = rename_to(from, parent, to->name, to->name_len);
+	err = rename_to(from, parent, to->name, to->name_len);
 	if (there)
 		dentry_put(there);
 	from->backed = backed;
 	hash_insert(from);
-	return r;
+	return err;
 }
 
 int dentry_exchange(struct dentry *a, struct dentry *b)
@@ -320,9 +320,9 @@ int dentry_exchange(struct dentry *a, struct dentry *b)
 	dentry_get(a_parent);
 	hash_remove(a);
 	hash_remove(b);
-	int r = rename_to(a, b->parent, b->name, b->name_len);
-	if (!r) {
-		r = rename_to(b, a_parent, a_name, a_len);
+	int err = rename_to(a, b->parent, b->name, b->name_len);
+	if (!err) {
+		err = rename_to(b, a_parent, a_name, a_len);
 		a->backed = b->backed;
 		b->backed = a_backed;
 	}
@@ -331,7 +331,7 @@ int dentry_exchange(struct dentry *a, struct dentry *b)
 	hash_insert(a);
 	hash_insert(b);
 	dentry_put(a_parent);
-	return r;
+	return err;
 }
 
 bool dentry_is_below(const struct dentry *dentry, const struct dentry *above)

@@ -52,9 +52,9 @@ static int add_name(struct listing *list, const char *name, size_t len, uint64_t
 {
 	uint32_t size = (uint32_t)ALIGN_UP(offsetof(struct linux_dirent64, d_name) + len + 1, 8);
 	if (!list->chunks || list->filled[list->chunks - 1] + size > CHUNK) {
-		int r = add_chunk(list);
-		if (r)
-			return r;
+		int err = add_chunk(list);
+		if (err)
+			return err;
 	}
 	uint32_t last = list->chunks - 1, at = list->filled[last];
 	struct linux_dirent64 *record = (struct linux_dirent64 *)(list->chunk[last] + at);
@@ -78,19 +78,19 @@ static int gather(struct dentry *dir, struct listing *list)
 {
 	struct inode *inode = dir->inode;
 	const struct inode *parent = dir->parent ? dir->parent->inode : inode;
-	int r = add_name(list, ".", 1, inode->ino, LINUX_DT_DIR);
-	if (!r)
-		r = add_name(list, "..", 2, parent->ino, LINUX_DT_DIR);
-	for (struct dentry *child = dir->children; !r && child; child = child->next)
+	int err = add_name(list, ".", 1, inode->ino, LINUX_DT_DIR);
+	if (!err)
+		err = add_name(list, "..", 2, parent->ino, LINUX_DT_DIR);
+	for (struct dentry *child = dir->children; !err && child; child = child->next)
 		if (child->inode && child->dirty)
-			r = add_name(list, child->name, child->name_len, child->inode->ino, type_of(child->inode));
+			err = add_name(list, child->name, child->name_len, child->inode->ino, type_of(child->inode));
 	uint64_t cursor = 0;
 	struct vfs_entry entry;
-	while (!r && inode->ops && inode->ops->list && (r = inode->ops->list(inode, &cursor, &entry)) > 0) {
+	while (!err && inode->ops && inode->ops->list && (err = inode->ops->list(inode, &cursor, &entry)) > 0) {
 		struct dentry *known = dentry_find(dir, entry.name, entry.len);
-		r = known && known->dirty ? 0 : add_name(list, entry.name, entry.len, entry.ino, entry.type);
+		err = known && known->dirty ? 0 : add_name(list, entry.name, entry.len, entry.ino, entry.type);
 	}
-	return r;
+	return err;
 }
 
 int dir_is_empty(struct dentry *dir)
@@ -101,13 +101,13 @@ int dir_is_empty(struct dentry *dir)
 			return 0;
 	uint64_t cursor = 0;
 	struct vfs_entry entry;
-	int r = 0;
-	while (inode->ops && inode->ops->list && (r = inode->ops->list(inode, &cursor, &entry)) > 0) {
+	int err = 0;
+	while (inode->ops && inode->ops->list && (err = inode->ops->list(inode, &cursor, &entry)) > 0) {
 		struct dentry *known = dentry_find(dir, entry.name, entry.len);
 		if (!known || !known->dirty)
 			return 0;
 	}
-	return r < 0 ? r : 1;
+	return err < 0 ? err : 1;
 }
 
 static int need_listing(struct file *file, bool again)
@@ -116,21 +116,21 @@ static int need_listing(struct file *file, bool again)
 		return 0;
 	listing_free(file->private);
 	struct listing *list = file->private = kzalloc(sizeof(*list));
-	int r = list ? gather(file->dentry, list) : -ENOMEM;
-	if (r) {
+	int err = list ? gather(file->dentry, list) : -ENOMEM;
+	if (err) {
 		listing_free(list);
 		file->private = NULL;
 	}
-	return r;
+	return err;
 }
 
 static int64_t dir_readdir(struct file *file, uaddr_t to, size_t n)
 {
 	if (file->dentry->parent && !file->dentry->hashed && file->dentry->inode->fs->remembered)
 		return -ENOENT;
-	int r = need_listing(file, file->position == 0);
-	if (r)
-		return r;
+	int err = need_listing(file, file->position == 0);
+	if (err)
+		return err;
 	const struct listing *list = file->private;
 	size_t done = 0;
 	for (;;) {

@@ -159,9 +159,9 @@ static void item_look(struct epoll_item *item, struct waitq **queue)
 static int item_add(struct epoll *epoll, int fd, struct file *file, const struct epoll_event *event)
 {
 	if (epoll->count >= epoll->buckets * 2) {
-		int r = table_grow(epoll);
-		if (r)
-			return r;
+		int err = table_grow(epoll);
+		if (err)
+			return err;
 	}
 	struct epoll_item *item = kzalloc(sizeof(*item));
 	if (!item)
@@ -227,11 +227,11 @@ static long control(struct file *self, int operation, int fd, struct file *file,
 	struct epoll *epoll = self->private;
 	struct epoll_item *item = item_find(epoll, fd, file);
 	struct waitq *queue;
-	int r;
+	int err;
 	switch (operation) {
 	case EPOLL_CTL_ADD:
-		r = check_add(self, file, event->events);
-		return r ? r : item ? -EEXIST : item_add(epoll, fd, file, event);
+		err = check_add(self, file, event->events);
+		return err ? err : item ? -EEXIST : item_add(epoll, fd, file, event);
 	case EPOLL_CTL_DEL:
 		if (!item)
 			return -ENOENT;
@@ -332,19 +332,19 @@ SYSCALL(epoll_wait)
 
 SYSCALL(epoll_pwait)
 {
-	int r = signal_mask_from((uaddr_t)a[4], (size_t)a[5]);
-	return r ? r : wait_until(a[0], (uaddr_t)a[1], (int)a[2], deadline_ms((int)a[3]));
+	int err = signal_mask_from((uaddr_t)a[4], (size_t)a[5]);
+	return err ? err : wait_until(a[0], (uaddr_t)a[1], (int)a[2], deadline_ms((int)a[3]));
 }
 
 SYSCALL(epoll_pwait2)
 {
 	uint64_t ns, deadline = 0;
-	int r = a[3] ? user_read_time((void *)a[3], &ns) : 0;
-	if (!r && a[3])
+	int err = a[3] ? user_read_time((void *)a[3], &ns) : 0;
+	if (!err && a[3])
 		deadline = ns ? deadline_after(clock_monotonic(), ns) : 1;
-	if (!r)
-		r = signal_mask_from((uaddr_t)a[4], (size_t)a[5]);
-	return r ? r : wait_until(a[0], (uaddr_t)a[1], (int)a[2], deadline);
+	if (!err)
+		err = signal_mask_from((uaddr_t)a[4], (size_t)a[5]);
+	return err ? err : wait_until(a[0], (uaddr_t)a[1], (int)a[2], deadline);
 }
 
 /* ---- the epoll file ---- */

@@ -56,10 +56,10 @@ static int image_get(uint64_t nid, struct inode **found)
 	struct image_inode *new = kzalloc(sizeof(*new));
 	if (!new)
 		return -ENOMEM;
-	int r = erofs_inode(&image, nid, &new->lower);
-	if (r) {
+	int err = erofs_inode(&image, nid, &new->lower);
+	if (err) {
 		kfree(new);
-		return r;
+		return err;
 	}
 	fill(&new->inode, &new->lower);
 	new->inode.refs = 1;
@@ -85,18 +85,18 @@ bool image_inode_drop(struct inode *inode)
 static int image_lookup(struct inode *dir, const char *name, size_t len, struct inode **found)
 {
 	uint64_t nid;
-	int r = erofs_lookup(&image, dir->lower, name, len, &nid);
-	return r ? r : image_get(nid, found);
+	int err = erofs_lookup(&image, dir->lower, name, len, &nid);
+	return err ? err : image_get(nid, found);
 }
 
 static int image_list(struct inode *dir, uint64_t *cursor, struct vfs_entry *out)
 {
 	struct erofs_dirent entry;
-	int r;
+	int err;
 	do {
-		r = erofs_readdir(&image, dir->lower, cursor, &entry);
-		if (r <= 0)
-			return r;
+		err = erofs_readdir(&image, dir->lower, cursor, &entry);
+		if (err <= 0)
+			return err;
 	} while (entry.name[0] == '.' && (entry.name_len == 1 || (entry.name_len == 2 && entry.name[1] == '.')));
 	*out = (struct vfs_entry){ .name = entry.name, .len = entry.name_len, .ino = entry.nid, .type = erofs_dt(entry.type) };
 	return 1;

@@ -16,8 +16,8 @@ static int wait_for(struct file *file, struct event *event)
 {
 	if (file->flags & O_NONBLOCK)
 		return -EAGAIN;
-	int r = wait_on(&event->waiting, 0);
-	return r == -EINTR ? -ERESTARTSYS : r;
+	int err = wait_on(&event->waiting, 0);
+	return err == -EINTR ? -ERESTARTSYS : err;
 }
 
 static int64_t event_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
@@ -26,9 +26,9 @@ static int64_t event_read(struct file *file, uaddr_t to, size_t n, int64_t *posi
 	if (n < sizeof(uint64_t))
 		return -EINVAL;
 	while (!event->count) {
-		int r = wait_for(file, event);
-		if (r)
-			return r;
+		int err = wait_for(file, event);
+		if (err)
+			return err;
 	}
 	uint64_t value = event->semaphore ? 1 : event->count;
 	if (buffer_put(to, &value, sizeof(value)) < sizeof(value))
@@ -49,9 +49,9 @@ static int64_t event_write(struct file *file, uaddr_t from, size_t n, int64_t *p
 	if (value == UINT64_MAX)
 		return -EINVAL;
 	while (value > MOST - event->count) {
-		int r = wait_for(file, event);
-		if (r)
-			return r;
+		int err = wait_for(file, event);
+		if (err)
+			return err;
 	}
 	event->count += value;
 	if (value)

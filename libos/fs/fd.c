@@ -114,10 +114,10 @@ int fd_install(struct file *file, int lowest, bool cloexec)
 	int fd = MAX(lowest, table.free_hint);
 	while (fd < table.highest && slots()[fd].file)
 		fd++;
-	int r = (uint64_t)fd >= process_limit(RLIMIT_NOFILE) ? -EMFILE : fd >= slot_count() ? table_grow(fd + 1) : 0;
-	if (r) {
+	int err = (uint64_t)fd >= process_limit(RLIMIT_NOFILE) ? -EMFILE : fd >= slot_count() ? table_grow(fd + 1) : 0;
+	if (err) {
 		file_put(file);
-		return r;
+		return err;
 	}
 	slot_set(fd, file, cloexec);
 	if (lowest <= table.free_hint)
@@ -177,9 +177,9 @@ static long dup_to(int old, int new, bool cloexec)
 	if (!file || new < 0 || new >= FD_MOST || (uint64_t)new >= process_limit(RLIMIT_NOFILE))
 		return -EBADF;
 	if (new >= slot_count()) {
-		int r = table_grow(new + 1);
-		if (r)
-			return r == -EMFILE ? -EBADF : r;
+		int err = table_grow(new + 1);
+		if (err)
+			return err == -EMFILE ? -EBADF : err;
 	}
 	file_get(file);
 	fd_close(new);

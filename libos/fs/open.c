@@ -34,8 +34,8 @@ static int check_access(const struct inode *inode, uint32_t flags)
 		return -ELOOP;
 	if (S_ISDIR(inode->mode) && ((mask & LINUX_W_OK) || (flags & O_CREAT)))
 		return -EISDIR;
-	int r = inode_permission(inode, mask);
-	return r ? r : (flags & O_NOATIME) && !inode_is_own(inode) ? -EPERM : 0;
+	int err = inode_permission(inode, mask);
+	return err ? err : (flags & O_NOATIME) && !inode_is_own(inode) ? -EPERM : 0;
 }
 
 #define KEPT_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DSYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | \
@@ -52,13 +52,13 @@ int vfs_open_inode(struct inode *inode, struct dentry *dentry, uint32_t flags, s
 		dentry_get(dentry);
 		file->dentry = dentry;
 	}
-	int r = 0;
+	int err = 0;
 	if (!(flags & O_PATH))
-		r = inode->ops && inode->ops->open ? inode->ops->open(inode, file) : open_special(inode, file);
-	if (r) {
+		err = inode->ops && inode->ops->open ? inode->ops->open(inode, file) : open_special(inode, file);
+	if (err) {
 		file->ops = &path_ops;
 		file_put(file);
-		return r;
+		return err;
 	}
 	*out = file;
 	return 0;
@@ -68,11 +68,11 @@ static int open_checked(struct inode *inode, struct dentry *dentry, uint32_t fla
 {
 	if ((flags & O_DIRECTORY) && !S_ISDIR(inode->mode))
 		return -ENOTDIR;
-	int r = flags & O_PATH ? 0 : check_access(inode, flags);
-	if (!r && (flags & O_TRUNC) && !(flags & O_PATH) && S_ISREG(inode->mode) && (flags & O_ACCMODE) != O_RDONLY && !inode->fs->read_only &&
+	int err = flags & O_PATH ? 0 : check_access(inode, flags);
+	if (!err && (flags & O_TRUNC) && !(flags & O_PATH) && S_ISREG(inode->mode) && (flags & O_ACCMODE) != O_RDONLY && !inode->fs->read_only &&
 	    inode->size)
-		r = inode_truncate(inode, 0);
-	return r ? r : vfs_open_inode(inode, dentry, flags, file);
+		err = inode_truncate(inode, 0);
+	return err ? err : vfs_open_inode(inode, dentry, flags, file);
 }
 
 int vfs_open(struct dentry *dentry, uint32_t flags, struct file **file)
@@ -101,9 +101,9 @@ int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode
 		return dir && !dir->fs->remembered ? -ENOENT : -EROFS;
 	if (dentry->parent->parent && !dentry->parent->hashed)
 		return -ENOENT; /* the directory was removed meanwhile */
-	int r = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
-	if (r)
-		return r;
+	int err = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
+	if (err)
+		return err;
 	struct inode *inode = inode_new(dir->fs, mode);
 	if (!inode)
 		return -ENOMEM;
@@ -186,9 +186,9 @@ static int open_temporary(struct dentry *dir, uint32_t flags, uint32_t mode, str
 		return -EINVAL;
 	if (dir->inode->fs->read_only)
 		return -EOPNOTSUPP;
-	int r = inode_permission(dir->inode, LINUX_W_OK | LINUX_X_OK);
-	if (r)
-		return r;
+	int err = inode_permission(dir->inode, LINUX_W_OK | LINUX_X_OK);
+	if (err)
+		return err;
 	struct inode *inode = inode_new(dir->inode->fs, S_IFREG | mode);
 	if (!inode)
 		return -ENOMEM;
@@ -196,9 +196,9 @@ static int open_temporary(struct dentry *dir, uint32_t flags, uint32_t mode, str
 	inode->linkable = !(flags & O_EXCL);
 	inode->target = temporary_name(dir, inode->ino);
 	take_group(inode, dir->inode);
-	r = vfs_open_inode(inode, NULL, flags & ~(uint32_t)(O_DIRECTORY | __O_TMPFILE), file);
+	err = vfs_open_inode(inode, NULL, flags & ~(uint32_t)(O_DIRECTORY | __O_TMPFILE), file);
 	inode_put(inode);
-	return r;
+	return err;
 }
 
 static int open_new(struct walk *walk, uint32_t flags, uint32_t mode, struct file **file)
@@ -206,8 +206,8 @@ static int open_new(struct walk *walk, uint32_t flags, uint32_t mode, struct fil
 	struct inode *inode;
 	if (walk->slash)
 		return -EISDIR;
-	int r = vfs_create(walk->dentry, S_IFREG | mode, 0, &inode);
-	return r ? r : vfs_open_inode(inode, walk->dentry, flags, file); /* the mode does not bind who creates */
+	int err = vfs_create(walk->dentry, S_IFREG | mode, 0, &inode);
+	return err ? err : vfs_open_inode(inode, walk->dentry, flags, file); /* the mode does not bind who creates */
 }
 
 /* By /proc/self/fd, something without a name in the tree. */
@@ -251,12 +251,12 @@ static long open_at(int dirfd, const char *path, uint32_t flags, uint32_t mode)
 		flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	if ((flags & O_CREAT) && (flags & O_DIRECTORY))
 		return -EINVAL;
-	int r = path_at(dirfd, path, walk_flags(flags), &walk);
-	if (r)
-		return r;
-	r = open_walked(&walk, flags, mode & 07777 & ~path_umask(), &file);
+	int err = path_at(dirfd, path, walk_flags(flags), &walk);
+	if (err)
+		return err;
+	err = open_walked(&walk, flags, mode & 07777 & ~path_umask(), &file);
 	walk_done(&walk);
-	return r ? r : fd_install(file, 0, flags & O_CLOEXEC);
+	return err ? err : fd_install(file, 0, flags & O_CLOEXEC);
 }
 
 SYSCALL(open)
@@ -303,12 +303,12 @@ SYSCALL(creat)
 int file_open_kernel(const char *path, struct file **file)
 {
 	struct walk walk;
-	int r = path_walk(path_root(), path, strlen(path), WALK_FOLLOW, &walk);
-	if (r)
-		return r;
-	r = walk.dentry ? vfs_open(walk.dentry, O_RDONLY, file) : -ENXIO;
+	int err = path_walk(path_root(), path, strlen(path), WALK_FOLLOW, &walk);
+	if (err)
+		return err;
+	err = walk.dentry ? vfs_open(walk.dentry, O_RDONLY, file) : -ENXIO;
 	walk_done(&walk);
-	return r;
+	return err;
 }
 
 /* The console is a terminal, or to the program one end of a pipe. */
@@ -354,7 +354,7 @@ SYSCALL(memfd_create)
 	inode->nlink = 0;
 	inode->seals = a[1] & MFD_ALLOW_SEALING ? 0 : F_SEAL_SEAL;
 	inode->target = kstrdup(name);
-	int r = vfs_open_inode(inode, NULL, O_RDWR, &file);
+	int err = vfs_open_inode(inode, NULL, O_RDWR, &file);
 	inode_put(inode);
-	return r ? r : fd_install(file, 0, a[1] & MFD_CLOEXEC);
+	return err ? err : fd_install(file, 0, a[1] & MFD_CLOEXEC);
 }

@@ -120,25 +120,25 @@ static void step_up(struct walk *walk)
 static int follow(struct walk *walk, struct dentry *child, struct rest *rest)
 {
 	struct inode *inode = child->inode;
-	int r = 0;
+	int err = 0;
 	if (inode->ops && inode->ops->follow) {
 		struct dentry *target = inode->ops->follow(inode, &walk->file);
 		if (!target && !walk->file)
-			r = -ENOENT;
+			err = -ENOENT;
 		else if (target)
 			step_to(walk, target);
 		dentry_put(child);
-		if (!r && walk->file && rest->at < rest->end)
-			r = -ENOTDIR;
-		return r;
+		if (!err && walk->file && rest->at < rest->end)
+			err = -ENOTDIR;
+		return err;
 	}
-	r = enter_link(inode, rest);
+	err = enter_link(inode, rest);
 	dentry_put(child);
-	if (!r && *rest->at == '/') {
+	if (!err && *rest->at == '/') {
 		dentry_get(here.root);
 		step_to(walk, here.root);
 	}
-	return r;
+	return err;
 }
 
 /* One name: walk->dentry is the directory it is in. */
@@ -182,23 +182,23 @@ int path_walk(struct dentry *start, const char *path, size_t len, unsigned flags
 	struct rest rest = { .at = path, .end = path + len };
 	*walk = (struct walk){ .dentry = len && path[0] == '/' ? here.root : start };
 	dentry_get(walk->dentry);
-	int r = len || (flags & WALK_EMPTY) ? 0 : -ENOENT;
+	int err = len || (flags & WALK_EMPTY) ? 0 : -ENOENT;
 	skip_slashes(&rest);
-	while (!r && rest.at < rest.end) {
-		r = step(walk, &rest, flags);
-		if (!r)
+	while (!err && rest.at < rest.end) {
+		err = step(walk, &rest, flags);
+		if (!err)
 			skip_slashes(&rest);
 	}
 	kfree(rest.owned);
-	if (!r && walk->slash && !walk->file && walk->dentry->inode && !S_ISDIR(walk->dentry->inode->mode))
-		r = -ENOTDIR;
-	if (!r && walk->file && walk->dentry) {
+	if (!err && walk->slash && !walk->file && walk->dentry->inode && !S_ISDIR(walk->dentry->inode->mode))
+		err = -ENOTDIR;
+	if (!err && walk->file && walk->dentry) {
 		dentry_put(walk->dentry);
 		walk->dentry = NULL;
 	}
-	if (r)
+	if (err)
 		walk_done(walk);
-	return r;
+	return err;
 }
 
 /* Where a relative path starts: a directory's dentry, or the open file itself if it has no name. */
@@ -221,9 +221,9 @@ static int walk_from(int dirfd, const char *path, size_t len, unsigned flags, st
 {
 	struct dentry *start = here.root;
 	struct file *file = NULL;
-	int r = len && path[0] == '/' ? 0 : start_of(dirfd, &start, &file);
-	if (r)
-		return r;
+	int err = len && path[0] == '/' ? 0 : start_of(dirfd, &start, &file);
+	if (err)
+		return err;
 	if (!len && (flags & WALK_EMPTY) && file) {
 		file_get(file);
 		walk->file = file;
@@ -241,10 +241,10 @@ int path_at(int dirfd, const char *path, unsigned flags, struct walk *walk)
 		text = kmalloc(PATH_MAX);
 		len = text ? user_string(text, path, PATH_MAX) : -ENOMEM;
 	}
-	int r = len < 0 ? (int)len : walk_from(dirfd, text, (size_t)len, flags, walk);
+	int err = len < 0 ? (int)len : walk_from(dirfd, text, (size_t)len, flags, walk);
 	if (text != few)
 		kfree(text);
-	return r;
+	return err;
 }
 
 /* ---- system calls ---- */
@@ -253,21 +253,21 @@ static int go_to(struct dentry *dentry)
 {
 	if (!dentry || !dentry->inode || !S_ISDIR(dentry->inode->mode))
 		return -ENOTDIR;
-	int r = inode_permission(dentry->inode, LINUX_X_OK);
-	if (!r)
+	int err = inode_permission(dentry->inode, LINUX_X_OK);
+	if (!err)
 		path_set_cwd(dentry);
-	return r;
+	return err;
 }
 
 SYSCALL(chdir)
 {
 	struct walk walk;
-	int r = path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
-	if (r)
-		return r;
-	r = go_to(walk.dentry);
+	int err = path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
+	if (err)
+		return err;
+	err = go_to(walk.dentry);
 	walk_done(&walk);
-	return r;
+	return err;
 }
 
 SYSCALL(fchdir)
@@ -279,17 +279,17 @@ SYSCALL(fchdir)
 SYSCALL(chroot)
 {
 	struct walk walk;
-	int r = path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
-	if (r)
-		return r;
+	int err = path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
+	if (err)
+		return err;
 	if (!walk.dentry || !S_ISDIR(walk.dentry->inode->mode))
-		r = -ENOTDIR;
+		err = -ENOTDIR;
 	else if (!capable(CAP_SYS_CHROOT))
-		r = -EPERM;
+		err = -EPERM;
 	else
 		path_set_root(walk.dentry);
 	walk_done(&walk);
-	return r;
+	return err;
 }
 
 SYSCALL(getcwd)

@@ -119,9 +119,9 @@ static int64_t pipe_read(struct file *file, uaddr_t to, size_t n, int64_t *posit
 			return 0;
 		if (file->flags & O_NONBLOCK)
 			return -EAGAIN;
-		int r = wait_on(&pipe->readable, 0);
-		if (r)
-			return r == -EINTR ? -ERESTARTSYS : r;
+		int err = wait_on(&pipe->readable, 0);
+		if (err)
+			return err == -EINTR ? -ERESTARTSYS : err;
 	}
 	size_t done = take(pipe, to, n);
 	if (!done)
@@ -148,20 +148,20 @@ static int64_t pipe_write(struct file *file, uaddr_t from, size_t n, int64_t *po
 		if (!n)
 			return 0;
 		if (n <= ATOMIC ? room >= n : room > 0) {
-			int r = 0;
-			size_t part = put(pipe, from + done, n - done, &r);
+			int err = 0;
+			size_t part = put(pipe, from + done, n - done, &err);
 			done += part;
 			if (part)
 				wake_all(&pipe->readable, EPOLLIN | EPOLLRDNORM);
-			if (r)
-				return done ? (int64_t)done : r;
+			if (err)
+				return done ? (int64_t)done : err;
 			continue;
 		}
 		if (file->flags & O_NONBLOCK)
 			return done ? (int64_t)done : -EAGAIN;
-		int r = wait_on(&pipe->writable, 0);
-		if (r)
-			return done ? (int64_t)done : r == -EINTR ? -ERESTARTSYS : r;
+		int err = wait_on(&pipe->writable, 0);
+		if (err)
+			return done ? (int64_t)done : err == -EINTR ? -ERESTARTSYS : err;
 	}
 	return (int64_t)done;
 }
@@ -263,9 +263,9 @@ static int wait_for_peer(struct pipe *pipe, const uint32_t *ever)
 {
 	uint32_t before = *ever;
 	while (*ever == before) {
-		int r = wait_on(&pipe->opened, 0);
-		if (r)
-			return r == -EINTR ? -ERESTARTSYS : r;
+		int err = wait_on(&pipe->opened, 0);
+		if (err)
+			return err == -EINTR ? -ERESTARTSYS : err;
 	}
 	return 0;
 }
@@ -284,14 +284,14 @@ int pipe_open_fifo(struct inode *inode, struct file *file)
 		inode->private = pipe;
 	}
 	pipe_open(pipe, file);
-	int r = 0;
+	int err = 0;
 	if (mode == O_RDONLY && !pipe->writers && !(file->flags & O_NONBLOCK))
-		r = wait_for_peer(pipe, &pipe->writers_ever);
+		err = wait_for_peer(pipe, &pipe->writers_ever);
 	if (mode == O_WRONLY && !pipe->readers)
-		r = wait_for_peer(pipe, &pipe->readers_ever);
-	if (r)
+		err = wait_for_peer(pipe, &pipe->readers_ever);
+	if (err)
 		pipe_release(file);
-	return r;
+	return err;
 }
 
 /* ---- size (fcntl(2)) ---- */

@@ -103,14 +103,14 @@ static bool look_again(struct entries *e, uint32_t *ready)
 static long wait_for_any(struct entries *e, uint64_t deadline)
 {
 	uint32_t ready = look_at_all(e, deadline != 1);
-	int r = 0;
-	while (!ready && deadline != 1 && !r) {
+	int err = 0;
+	while (!ready && deadline != 1 && !err) {
 		if (look_again(e, &ready))
 			continue;
-		r = wait_here(deadline);
+		err = wait_here(deadline);
 		look_again(e, &ready);
 	}
-	return ready ? (long)ready : r == -EINTR ? -EINTR : 0;
+	return ready ? (long)ready : err == -EINTR ? -EINTR : 0;
 }
 
 /* ---- time-outs ---- */
@@ -156,12 +156,12 @@ static int poll_fill(struct entries *e, uaddr_t from)
 
 static int poll_answer(const struct entries *e, uaddr_t to)
 {
-	int r = 0;
-	for (uint32_t i = 0; !r && i < e->count; i++, to += sizeof(struct pollfd)) {
+	int err = 0;
+	for (uint32_t i = 0; !err && i < e->count; i++, to += sizeof(struct pollfd)) {
 		short got = (short)e->entry[i].got;
-		r = user_put(to + offsetof(struct pollfd, revents), got);
+		err = user_put(to + offsetof(struct pollfd, revents), got);
 	}
-	return r;
+	return err;
 }
 
 static long poll_until(uaddr_t fds, uint64_t count, uint64_t deadline)
@@ -169,9 +169,9 @@ static long poll_until(uaddr_t fds, uint64_t count, uint64_t deadline)
 	struct entries e;
 	if (count > MIN(MOST_FILES, process_limit(RLIMIT_NOFILE)))
 		return -EINVAL;
-	int r = entries_new(&e, (uint32_t)count);
-	if (r)
-		return r;
+	int err = entries_new(&e, (uint32_t)count);
+	if (err)
+		return err;
 	long ready = poll_fill(&e, fds);
 	if (!ready)
 		ready = wait_for_any(&e, deadline);
@@ -234,11 +234,11 @@ static int sets_take(struct sets *s)
 
 static int sets_give(const struct sets *s)
 {
-	int r = 0;
-	for (int i = 0; !r && i < 3; i++)
+	int err = 0;
+	for (int i = 0; !err && i < 3; i++)
 		if (s->set[i])
-			r = user_write(s->at[i], s->set[i], s->words * sizeof(uint64_t));
-	return r;
+			err = user_write(s->at[i], s->set[i], s->words * sizeof(uint64_t));
+	return err;
 }
 
 static void sets_free(struct sets *s)

@@ -37,9 +37,9 @@ int inode_run(struct inode *inode, uint64_t offset, const uint8_t **data, size_t
 	if (offset >= inode->lower_size)
 		return 0;
 	size_t run;
-	int r = image_map(inode->lower, offset, data, &run);
+	int err = image_map(inode->lower, offset, data, &run);
 	*len = MIN(MIN(end, inode->lower_size) - offset, run);
-	return r;
+	return err;
 }
 
 int64_t inode_read(struct inode *inode, uint64_t offset, uaddr_t to, size_t n)
@@ -48,9 +48,9 @@ int64_t inode_read(struct inode *inode, uint64_t offset, uaddr_t to, size_t n)
 	while (done < n) {
 		const uint8_t *data;
 		size_t run;
-		int r = inode_run(inode, offset + done, &data, &run);
-		if (r)
-			return r;
+		int err = inode_run(inode, offset + done, &data, &run);
+		if (err)
+			return err;
 		if (!run)
 			break;
 		run = MIN(run, n - done);
@@ -93,15 +93,15 @@ static int own_page(struct inode *inode, uint64_t index, bool whole, char **page
 	if (!*slot) {
 		bool covers = index * PAGE < inode->lower_size; /* bytes of the image, which others may see in place now */
 		char *new = whole || covers ? page_alloc(0) : page_alloc_zeroed(0);
-		int r = new ? 0 : full();
+		int err = new ? 0 : full();
 		if (new && !whole && covers)
-			r = fill_page(inode, index * PAGE, new);
-		if (!r && covers)
+			err = fill_page(inode, index * PAGE, new);
+		if (!err && covers)
 			mm_file_cut(inode, index * PAGE);
-		if (r) {
+		if (err) {
 			if (new)
 				page_free(new, 0);
-			return r;
+			return err;
 		}
 		*slot = new;
 		inode->pages.count++;
@@ -113,7 +113,7 @@ static int own_page(struct inode *inode, uint64_t index, bool whole, char **page
 int64_t inode_write(struct inode *inode, uint64_t offset, uaddr_t from, size_t n)
 {
 	size_t done = 0;
-	int r = 0;
+	int err = 0;
 	if (offset >= SIZE_MOST)
 		return -EFBIG;
 	n = MIN(n, SIZE_MOST - offset);
@@ -122,15 +122,15 @@ int64_t inode_write(struct inode *inode, uint64_t offset, uaddr_t from, size_t n
 		size_t take = MIN(PAGE - at % PAGE, n - done);
 		char *page;
 		bool fresh = take == PAGE && !page_at(inode, at / PAGE); /* then nobody fills it but this write */
-		r = own_page(inode, at / PAGE, take == PAGE, &page);
-		if (r)
+		err = own_page(inode, at / PAGE, take == PAGE, &page);
+		if (err)
 			break;
 		size_t moved = buffer_get(page + at % PAGE, from + done, take);
 		if (moved < take) {
 			if (fresh) /* the program's buffer ends inside the page: the file keeps what it had there */
 				store_cut(&inode->pages, at / PAGE, at / PAGE + 1);
 			done += fresh ? 0 : moved;
-			r = -EFAULT;
+			err = -EFAULT;
 			break;
 		}
 		done += take;
@@ -140,7 +140,7 @@ int64_t inode_write(struct inode *inode, uint64_t offset, uaddr_t from, size_t n
 			inode->size = offset + done;
 		inode_touch(inode, TOUCH_MTIME | TOUCH_CTIME);
 	}
-	return done ? (int64_t)done : r;
+	return done ? (int64_t)done : err;
 }
 
 /* Zeroes [from, to) inside one page, if there is anything but zeros. */
@@ -149,17 +149,17 @@ static int zero_inside(struct inode *inode, uint64_t from, uint64_t to)
 	char *page;
 	if (from >= to || (!page_at(inode, from / PAGE) && from >= inode->lower_size))
 		return 0;
-	int r = own_page(inode, from / PAGE, false, &page);
-	if (!r)
+	int err = own_page(inode, from / PAGE, false, &page);
+	if (!err)
 		memset(page + from % PAGE, 0, to - from);
-	return r;
+	return err;
 }
 
 int inode_truncate(struct inode *inode, uint64_t size)
 {
-	int r = size > inode->size ? file_size_allowed(size) : 0;
-	if (r || size > SIZE_MOST)
-		return r ? r : -EFBIG;
+	int err = size > inode->size ? file_size_allowed(size) : 0;
+	if (err || size > SIZE_MOST)
+		return err ? err : -EFBIG;
 	if ((size < inode->size && (inode->seals & F_SEAL_SHRINK)) || (size > inode->size && (inode->seals & F_SEAL_GROW)))
 		return -EPERM;
 	if (size < inode->size) {
@@ -184,19 +184,19 @@ static int punch(struct inode *inode, uint64_t from, uint64_t to)
 	if (from >= to)
 		return 0;
 	uint64_t first = ALIGN_UP(from, PAGE), last = ALIGN_DOWN(to, PAGE);
-	int r = zero_inside(inode, from, MIN(first, to));
-	if (!r && last >= first)
-		r = zero_inside(inode, last, to);
-	if (r || first >= last)
-		return r;
-	for (uint64_t at = first; !r && at < MIN(last, inode->lower_size); at += PAGE)
-		r = zero_inside(inode, at, at + PAGE);
+	int err = zero_inside(inode, from, MIN(first, to));
+	if (!err && last >= first)
+		err = zero_inside(inode, last, to);
+	if (err || first >= last)
+		return err;
+	for (uint64_t at = first; !err && at < MIN(last, inode->lower_size); at += PAGE)
+		err = zero_inside(inode, at, at + PAGE);
 	uint64_t keep = MAX(first, ALIGN_UP(MIN(inode->lower_size, last), PAGE));
-	if (!r && keep < last) {
+	if (!err && keep < last) {
 		mm_file_cut(inode, keep);
 		store_cut(&inode->pages, keep / PAGE, last / PAGE);
 	}
-	return r;
+	return err;
 }
 
 /* Fresh pages for a run of holes. */
@@ -233,9 +233,9 @@ static int reserve(struct inode *inode, uint64_t from, uint64_t to)
 		uint64_t run = 0;
 		while (index + run < last && run < RESERVE_RUN && !page_at(inode, index + run) && (index + run) * PAGE >= inode->lower_size)
 			run++;
-		int r = run ? reserve_run(inode, index, run) : 0;
-		if (r)
-			return r;
+		int err = run ? reserve_run(inode, index, run) : 0;
+		if (err)
+			return err;
 		index += MAX(run, 1);
 	}
 	return 0;
@@ -258,13 +258,13 @@ static int check_fallocate(const struct inode *inode, int mode, uint64_t end)
 int inode_fallocate(struct inode *inode, int mode, uint64_t offset, uint64_t len)
 {
 	uint64_t end = offset + len;
-	int r = check_fallocate(inode, mode, end);
-	if (!r && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)))
-		r = punch(inode, offset, end);
-	if (!r && !(mode & FALLOC_FL_PUNCH_HOLE))
-		r = len > page_free_bytes() + inode->pages.count * PAGE + inode->lower_size ? -ENOSPC : reserve(inode, offset, end);
-	if (r)
-		return r;
+	int err = check_fallocate(inode, mode, end);
+	if (!err && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)))
+		err = punch(inode, offset, end);
+	if (!err && !(mode & FALLOC_FL_PUNCH_HOLE))
+		err = len > page_free_bytes() + inode->pages.count * PAGE + inode->lower_size ? -ENOSPC : reserve(inode, offset, end);
+	if (err)
+		return err;
 	if (end > inode->size && !(mode & FALLOC_FL_KEEP_SIZE))
 		inode->size = end;
 	inode_drop_set_id(inode);

@@ -45,9 +45,9 @@ static int64_t signal_read(struct file *file, uaddr_t to, size_t n, int64_t *pos
 			break;
 		if (file->flags & O_NONBLOCK)
 			return -EAGAIN;
-		int r = wait_on(&signal_queue, 0);
-		if (r)
-			return r == -EINTR ? -ERESTARTSYS : r;
+		int err = wait_on(&signal_queue, 0);
+		if (err)
+			return err == -EINTR ? -ERESTARTSYS : err;
 	}
 	return (int64_t)done;
 }

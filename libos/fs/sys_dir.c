@@ -7,10 +7,10 @@
 static long make_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev)
 {
 	struct inode *inode;
-	int r = vfs_mknod_at(dirfd, path, mode, rdev, &inode);
-	if (!r)
+	int err = vfs_mknod_at(dirfd, path, mode, rdev, &inode);
+	if (!err)
 		inode_put(inode);
-	return r;
+	return err;
 }
 
 SYSCALL(mkdir)
@@ -56,10 +56,10 @@ static long symlink_at(const char *target, int dirfd, const char *path)
 		return len ? len : -ENOENT;
 	if (!copy)
 		return -ENOMEM;
-	int r = vfs_mknod_at(dirfd, path, S_IFLNK | 0777, 0, &inode);
-	if (r) {
+	int err = vfs_mknod_at(dirfd, path, S_IFLNK | 0777, 0, &inode);
+	if (err) {
 		kfree(copy);
-		return r;
+		return err;
 	}
 	inode->target = copy;
 	inode->size = (uint64_t)len;
@@ -91,18 +91,18 @@ static int removable(const struct dentry *dentry)
 		return -ENOENT;
 	if (dentry->inode && dentry->inode->fs != dir->fs)
 		return -EBUSY; /* the root of another file system */
-	int r = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
-	if (!r && (dir->mode & S_ISVTX) && dir->uid != credentials()->fsuid && dentry->inode && !inode_is_own(dentry->inode))
-		r = -EPERM;
-	return r;
+	int err = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
+	if (!err && (dir->mode & S_ISVTX) && dir->uid != credentials()->fsuid && dentry->inode && !inode_is_own(dentry->inode))
+		err = -EPERM;
+	return err;
 }
 
 static int remove_name(struct dentry *dentry)
 {
 	struct inode *inode = dentry->inode, *dir = dentry->parent->inode;
-	int r = dentry_detach(dentry);
-	if (r)
-		return r;
+	int err = dentry_detach(dentry);
+	if (err)
+		return err;
 	if (S_ISDIR(inode->mode)) {
 		dentry_forget_children(dentry);
 		inode->nlink = 0;
@@ -181,9 +181,9 @@ static int link_to(struct inode *inode, struct walk *to)
 		return -EXDEV;
 	if (dir->fs->read_only)
 		return -EROFS;
-	int r = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
-	if (r)
-		return r;
+	int err = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
+	if (err)
+		return err;
 	if (!inode->nlink && !inode->linkable)
 		return -ENOENT; /* what was removed does not come back */
 	inode->linkable = false;
@@ -200,17 +200,17 @@ static long link_at(int from_fd, const char *from_path, int to_fd, const char *t
 	struct walk from, to;
 	if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	int r = path_at(from_fd, from_path, (flags & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0), &from);
-	if (r)
-		return r;
+	int err = path_at(from_fd, from_path, (flags & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0), &from);
+	if (err)
+		return err;
 	struct inode *inode = from.file ? from.file->inode : from.dentry->inode;
-	r = inode ? path_at(to_fd, to_path, WALK_CREATE, &to) : -EXDEV;
-	if (!r) {
-		r = link_to(inode, &to);
+	err = inode ? path_at(to_fd, to_path, WALK_CREATE, &to) : -EXDEV;
+	if (!err) {
+		err = link_to(inode, &to);
 		walk_done(&to);
 	}
 	walk_done(&from);
-	return r;
+	return err;
 }
 
 SYSCALL(link)
@@ -251,16 +251,16 @@ static void move_link_count(const struct dentry *what, struct inode *from, struc
 static int rename_over(struct dentry *from, struct dentry *to)
 {
 	struct inode *from_dir = from->parent->inode, *to_dir = to->parent->inode;
-	int r = 0;
+	int err = 0;
 	if (to->inode) {
-		r = check_replaced(from, to);
-		if (!r)
-			r = remove_name(to);
+		err = check_replaced(from, to);
+		if (!err)
+			err = remove_name(to);
 	}
-	if (!r)
-		r = dentry_move(from, to);
-	if (r)
-		return r;
+	if (!err)
+		err = dentry_move(from, to);
+	if (err)
+		return err;
 	move_link_count(from, from_dir, to_dir);
 	inode_touch(from_dir, TOUCH_MTIME | TOUCH_CTIME);
 	inode_touch(to_dir, TOUCH_MTIME | TOUCH_CTIME);
@@ -275,11 +275,11 @@ static int rename_swap(struct dentry *from, struct dentry *to)
 		return -ENOENT;
 	if (dentry_is_below(from->parent, to))
 		return -EINVAL;
-	int r = removable(to);
-	if (!r)
-		r = dentry_exchange(from, to);
-	if (r)
-		return r;
+	int err = removable(to);
+	if (!err)
+		err = dentry_exchange(from, to);
+	if (err)
+		return err;
 	move_link_count(from, from_dir, to_dir);
 	move_link_count(to, to_dir, from_dir);
 	inode_touch(from_dir, TOUCH_MTIME | TOUCH_CTIME);
@@ -292,9 +292,9 @@ static int rename_walked(struct walk *from, struct walk *to, uint32_t flags)
 	if (!from->dentry || !to->dentry)
 		return -EXDEV;
 	struct dentry *a = from->dentry, *b = to->dentry;
-	int r = removable(a);
-	if (r)
-		return r;
+	int err = removable(a);
+	if (err)
+		return err;
 	if (!b->parent)
 		return -EBUSY;
 	if (b->inode && (flags & LINUX_RENAME_NOREPLACE))
@@ -307,9 +307,9 @@ static int rename_walked(struct walk *from, struct walk *to, uint32_t flags)
 		return -ENOTDIR;
 	if (dentry_is_below(b->parent, a))
 		return -EINVAL;
-	r = inode_permission(b->parent->inode, LINUX_W_OK | LINUX_X_OK);
-	if (r || (a->inode == b->inode && !(flags & LINUX_RENAME_EXCHANGE)))
-		return r;
+	err = inode_permission(b->parent->inode, LINUX_W_OK | LINUX_X_OK);
+	if (err || (a->inode == b->inode && !(flags & LINUX_RENAME_EXCHANGE)))
+		return err;
 	if (flags & LINUX_RENAME_EXCHANGE)
 		return rename_swap(a, b);
 	return b->inode && dentry_is_below(a->parent, b) ? -ENOTEMPTY : rename_over(a, b);
@@ -320,16 +320,16 @@ static long rename_at(int from_fd, const char *from_path, int to_fd, const char 
 	struct walk from, to;
 	if ((flags & ~(LINUX_RENAME_NOREPLACE | LINUX_RENAME_EXCHANGE)) || flags == (LINUX_RENAME_NOREPLACE | LINUX_RENAME_EXCHANGE))
 		return -EINVAL;
-	int r = path_at(from_fd, from_path, 0, &from);
-	if (r)
-		return r;
-	r = path_at(to_fd, to_path, WALK_CREATE, &to);
-	if (!r) {
-		r = from.dots || to.dots ? -EBUSY : rename_walked(&from, &to, flags);
+	int err = path_at(from_fd, from_path, 0, &from);
+	if (err)
+		return err;
+	err = path_at(to_fd, to_path, WALK_CREATE, &to);
+	if (!err) {
+		err = from.dots || to.dots ? -EBUSY : rename_walked(&from, &to, flags);
 		walk_done(&to);
 	}
 	walk_done(&from);
-	return r;
+	return err;
 }
 
 SYSCALL(rename)

@@ -9,22 +9,22 @@
 /* The file behind fd with a reference, if it may be read (written). */
 static int take_readable(long fd, struct file **file)
 {
-	int r = fd_take((int)fd, file);
-	if (!r && (((*file)->flags & O_ACCMODE) == O_WRONLY || ((*file)->flags & O_PATH))) {
+	int err = fd_take((int)fd, file);
+	if (!err && (((*file)->flags & O_ACCMODE) == O_WRONLY || ((*file)->flags & O_PATH))) {
 		file_put(*file);
-		r = -EBADF;
+		err = -EBADF;
 	}
-	return r;
+	return err;
 }
 
 static int take_writable(long fd, struct file **file)
 {
-	int r = fd_take((int)fd, file);
-	if (!r && (((*file)->flags & O_ACCMODE) == O_RDONLY || ((*file)->flags & O_PATH))) {
+	int err = fd_take((int)fd, file);
+	if (!err && (((*file)->flags & O_ACCMODE) == O_RDONLY || ((*file)->flags & O_PATH))) {
 		file_put(*file);
-		r = -EBADF;
+		err = -EBADF;
 	}
-	return r;
+	return err;
 }
 
 static int64_t read_into(struct file *file, uaddr_t to, size_t n, int64_t *position)
@@ -48,8 +48,8 @@ static int check_position(const struct file *file, int64_t position)
 static int64_t take_at(long fd, const int64_t *position, bool into, struct file **file)
 {
 	const struct file *named = fd_get((int)fd);
-	int r = position && named && !(named->flags & O_PATH) ? check_position(named, *position) : 0;
-	return r ? r : into ? take_readable(fd, file) : take_writable(fd, file);
+	int err = position && named && !(named->flags & O_PATH) ? check_position(named, *position) : 0;
+	return err ? err : into ? take_readable(fd, file) : take_writable(fd, file);
 }
 
 static int64_t read_at(const long *a, int64_t *position)
@@ -255,18 +255,18 @@ SYSCALL(ftruncate)
 SYSCALL(truncate)
 {
 	struct walk walk;
-	int r = path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
-	if (r)
-		return r;
+	int err = path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
+	if (err)
+		return err;
 	const struct inode *inode = walk.dentry ? walk.dentry->inode : walk.file->inode;
 	if (a[1] < 0 || !inode || (!S_ISREG(inode->mode) && !S_ISDIR(inode->mode)))
-		r = -EINVAL;
+		err = -EINVAL;
 	else if (S_ISDIR(inode->mode))
-		r = -EISDIR;
-	else if (!(r = inode_permission(inode, LINUX_W_OK)))
-		r = inode->fs->read_only ? -EROFS : inode_truncate((struct inode *)inode, (uint64_t)a[1]);
+		err = -EISDIR;
+	else if (!(err = inode_permission(inode, LINUX_W_OK)))
+		err = inode->fs->read_only ? -EROFS : inode_truncate((struct inode *)inode, (uint64_t)a[1]);
 	walk_done(&walk);
-	return r;
+	return err;
 }
 
 SYSCALL(fallocate)
@@ -390,13 +390,13 @@ static int64_t send(struct file *out, struct file *in, int64_t *from, size_t n, 
 /* Both ends open for what is asked of them, each with a reference. */
 static int take_pair(long in_fd, long out_fd, struct file **in, struct file **out)
 {
-	int r = take_readable(in_fd, in);
-	if (r)
-		return r;
-	r = take_writable(out_fd, out);
-	if (r)
+	int err = take_readable(in_fd, in);
+	if (err)
+		return err;
+	err = take_writable(out_fd, out);
+	if (err)
 		file_put(*in);
-	return r;
+	return err;
 }
 
 /* Only from what can be read again: what a pipe or a socket gave and the other side did not take would be lost. */

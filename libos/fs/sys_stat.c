@@ -27,20 +27,20 @@ static unsigned at_flags(int flags)
 static int stat_at(int dirfd, const char *path, unsigned flags, struct stat *st)
 {
 	struct walk walk;
-	int r = path_at(dirfd, path, flags, &walk);
-	if (r)
-		return r;
-	r = walked_stat(&walk, st);
+	int err = path_at(dirfd, path, flags, &walk);
+	if (err)
+		return err;
+	err = walked_stat(&walk, st);
 	walk_done(&walk);
-	return r;
+	return err;
 }
 
 static long stat_to_user(int dirfd, const char *path, unsigned flags, long to)
 {
 	struct stat st;
-	int r = stat_at(dirfd, path, flags, &st);
-	if (r)
-		return r;
+	int err = stat_at(dirfd, path, flags, &st);
+	if (err)
+		return err;
 	return user_put(to, st);
 }
 
@@ -67,8 +67,8 @@ SYSCALL(fstat)
 	struct stat st;
 	if (!file)
 		return -EBADF;
-	int r = file_stat(file, &st);
-	return r ? r : user_put(a[1], st);
+	int err = file_stat(file, &st);
+	return err ? err : user_put(a[1], st);
 }
 
 static struct statx_timestamp statx_time(uint64_t seconds, uint64_t ns)
@@ -89,14 +89,14 @@ SYSCALL(statx)
 	struct walk walk;
 	if ((a[3] & STATX__RESERVED) || (a[2] & ~(long)(STAT_FLAGS | AT_STATX_SYNC_TYPE)) || (a[2] & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE)
 		return -EINVAL;
-	int r = path_at((int)a[0], (const char *)a[1], at_flags((int)a[2]), &walk);
-	if (r)
-		return r;
-	r = walked_stat(&walk, &st);
+	int err = path_at((int)a[0], (const char *)a[1], at_flags((int)a[2]), &walk);
+	if (err)
+		return err;
+	err = walked_stat(&walk, &st);
 	born = birth_of(&walk);
 	walk_done(&walk);
-	if (r)
-		return r;
+	if (err)
+		return err;
 	const struct statx out = {
 		.stx_mask = STATX_BASIC_STATS | (born ? STATX_BTIME : 0), .stx_btime = statx_time(born / NS_PER_S, born % NS_PER_S), .stx_blksize = (uint32_t)st.st_blksize, .stx_nlink = (uint32_t)st.st_nlink,
 		.stx_uid = st.st_uid, .stx_gid = st.st_gid, .stx_mode = (uint16_t)st.st_mode, .stx_ino = st.st_ino,
@@ -114,16 +114,16 @@ static long access_at(int dirfd, const char *path, int mask, unsigned flags, boo
 	struct walk walk;
 	if (mask & ~7)
 		return -EINVAL;
-	int r = path_at(dirfd, path, flags, &walk);
-	if (r)
-		return r;
+	int err = path_at(dirfd, path, flags, &walk);
+	if (err)
+		return err;
 	const struct inode *inode = walk.file ? walk.file->inode : walk.dentry->inode;
 	if (inode && mask)
-		r = effective ? inode_permission(inode, mask) : inode_permission_real(inode, mask);
-	if (!r && inode && (mask & LINUX_W_OK) && inode->fs->read_only && S_ISDIR(inode->mode))
-		r = -EROFS;
+		err = effective ? inode_permission(inode, mask) : inode_permission_real(inode, mask);
+	if (!err && inode && (mask & LINUX_W_OK) && inode->fs->read_only && S_ISDIR(inode->mode))
+		err = -EROFS;
 	walk_done(&walk);
-	return r;
+	return err;
 }
 
 SYSCALL(access)
@@ -202,9 +202,9 @@ static int changeable(const struct inode *inode)
 
 static long chmod_inode(struct inode *inode, uint32_t mode)
 {
-	int r = changeable(inode);
-	if (r)
-		return r;
+	int err = changeable(inode);
+	if (err)
+		return err;
 	if (S_ISLNK(inode->mode))
 		return -EOPNOTSUPP;
 	if (!inode_is_own(inode))
@@ -229,9 +229,9 @@ static bool may_give(const struct inode *inode, uint32_t uid, uint32_t gid)
 
 static long chown_inode(struct inode *inode, uint32_t uid, uint32_t gid)
 {
-	int r = changeable(inode);
-	if (r)
-		return r;
+	int err = changeable(inode);
+	if (err)
+		return err;
 	if (!may_give(inode, uid, gid))
 		return -EPERM;
 	if (uid != UINT32_MAX)
@@ -328,9 +328,9 @@ static int one_time(const struct timespec *ts, uint64_t *time)
 /* The owner may set any time; who may write can say "now". */
 static int times_allowed(const struct inode *inode, const struct timespec ts[2])
 {
-	int r = changeable(inode);
-	if (r || inode_is_own(inode))
-		return r;
+	int err = changeable(inode);
+	if (err || inode_is_own(inode))
+		return err;
 	if (ts[0].tv_nsec == LINUX_UTIME_NOW && ts[1].tv_nsec == LINUX_UTIME_NOW)
 		return inode_permission(inode, LINUX_W_OK);
 	return -EPERM;

@@ -51,9 +51,9 @@ static int64_t timer_read(struct file *file, uaddr_t to, size_t n, int64_t *posi
 	while (!t->expired) {
 		if (file->flags & O_NONBLOCK)
 			return -EAGAIN;
-		int r = wait_on(&t->waiting, 0);
-		if (r)
-			return r == -EINTR ? -ERESTARTSYS : r;
+		int err = wait_on(&t->waiting, 0);
+		if (err)
+			return err == -EINTR ? -ERESTARTSYS : err;
 	}
 	uint64_t ticks = take_ticks(t);
 	return buffer_put(to, &ticks, sizeof(ticks)) < sizeof(ticks) ? -EFAULT : (int64_t)sizeof(ticks);
@@ -120,9 +120,9 @@ SYSCALL(timerfd_gettime)
 {
 	struct timer_file *t;
 	struct itimerspec old;
-	int r = timer_of(a[0], &t);
-	if (r)
-		return r;
+	int err = timer_of(a[0], &t);
+	if (err)
+		return err;
 	show(t, &old);
 	return user_write((void *)a[1], &old, sizeof(old));
 }
@@ -135,13 +135,13 @@ SYSCALL(timerfd_settime)
 	uint64_t value, interval;
 	if (a[1] & ~(long)(LINUX_TFD_TIMER_ABSTIME | LINUX_TFD_TIMER_CANCEL_ON_SET))
 		return -EINVAL;
-	int r = user_read_time(&new->it_value, &value);
-	if (!r)
-		r = user_read_time(&new->it_interval, &interval);
-	if (!r)
-		r = timer_of(a[0], &t);
-	if (r)
-		return r;
+	int err = user_read_time(&new->it_value, &value);
+	if (!err)
+		err = user_read_time(&new->it_interval, &interval);
+	if (!err)
+		err = timer_of(a[0], &t);
+	if (err)
+		return err;
 	show(t, &old);
 	timer_cancel(&t->timer);
 	t->expired = false;

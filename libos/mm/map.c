@@ -17,9 +17,9 @@ void mm_init(void)
 /* Makes [start, end) a range of whole regions. */
 static int isolate(uint64_t start, uint64_t end)
 {
-	int r = vma_split(start);
+	int err = vma_split(start);
 
-	return r ? r : vma_split(end);
+	return err ? err : vma_split(end);
 }
 
 bool mm_covered(uint64_t start, uint64_t end)
@@ -54,21 +54,21 @@ static int drop_pages(uint64_t start, uint64_t end, bool tables)
 
 static int unmap(uint64_t start, uint64_t end, bool tables)
 {
-	int r = patches_yield(start, end), index;
+	int err = patches_yield(start, end), index;
 
-	if (r || vma_free_range(start, end))
-		return r;
-	r = isolate(start, end);
-	if (r)
-		return r;
-	r = drop_pages(start, end, tables);
+	if (err || vma_free_range(start, end))
+		return err;
+	err = isolate(start, end);
+	if (err)
+		return err;
+	err = drop_pages(start, end, tables);
 	index = vma_index(start);
-	while (!r && index < space.count && space.vma[index]->start < end) {
+	while (!err && index < space.count && space.vma[index]->start < end) {
 		if (space.vma[index]->prot & PROT_EXEC)
 			mm_code_changed(space.vma[index]->start, space.vma[index]->end);
 		vma_remove(index);
 	}
-	return r;
+	return err;
 }
 
 int mm_unmap(uint64_t addr, uint64_t len)
@@ -142,13 +142,13 @@ static int64_t choose_any(uint64_t hint, uint64_t len, uint64_t align)
 
 int64_t mm_map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags, struct file *file, uint64_t offset, const char *name)
 {
-	int r = check_map(len, prot, flags, file, offset);
+	int err = check_map(len, prot, flags, file, offset);
 	struct vma model = { 0 }, *vma;
 	int64_t start;
 	bool locked;
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	len = ALIGN_UP(len, LV_PAGE);
 	/* Whole 2 MiB pages need aligned regions. */
 	start = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? choose_fixed(addr, len, flags)
@@ -159,12 +159,12 @@ int64_t mm_map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags, struc
 	if (!space_may_hold(start, start + len, prot, flags))
 		return -ENOMEM;
 	locked = flags & MAP_LOCKED || space.lock_future;
-	r = locked ? space_may_lock(start, start + len) : 0;
-	if (r)
-		return r == -ENOMEM ? -EAGAIN : r;
-	r = unmap(start, start + len, false);
-	if (r)
-		return r;
+	err = locked ? space_may_lock(start, start + len) : 0;
+	if (err)
+		return err == -ENOMEM ? -EAGAIN : err;
+	err = unmap(start, start + len, false);
+	if (err)
+		return err;
 	model.start = start;
 	model.end = start + len;
 	model.prot = prot & ACCESS;
@@ -231,7 +231,7 @@ static bool may_protect(const struct vma *vma, uint32_t prot)
 int mm_protect(uint64_t addr, uint64_t len, uint32_t prot)
 {
 	uint64_t end = addr + ALIGN_UP(len, LV_PAGE);
-	int r;
+	int err;
 
 	prot &= ACCESS;
 	if (addr % LV_PAGE)
@@ -240,20 +240,20 @@ int mm_protect(uint64_t addr, uint64_t len, uint32_t prot)
 		return 0;
 	if (bad_range(addr, ALIGN_UP(len, LV_PAGE)) || !mm_covered(addr, end) || !space_may_become(addr, end, prot))
 		return -ENOMEM;
-	r = isolate(addr, end);
-	for (int i = vma_index(addr); !r && i < space.count && space.vma[i]->start < end; i++) {
+	err = isolate(addr, end);
+	for (int i = vma_index(addr); !err && i < space.count && space.vma[i]->start < end; i++) {
 		struct vma *vma = space.vma[i];
 
 		if (vma->prot == prot)
 			continue;
 		if (vma->prot & PROT_EXEC)
 			mm_code_changed(vma->start, vma->end);
-		r = may_protect(vma, prot) ? protect_vma(vma, prot) : -EACCES;
+		err = may_protect(vma, prot) ? protect_vma(vma, prot) : -EACCES;
 	}
 	/* Join from the end of the range down, while the indices below stay right. */
 	for (int i = MIN(vma_index(end - 1), space.count - 1); i >= 0 && space.vma[i]->end >= addr; i--)
 		vma_join(i);
-	return r;
+	return err;
 }
 
 /* ---- mremap ---- */
@@ -318,10 +318,10 @@ static int move_pages(uint64_t start, uint64_t end, int64_t shift)
 static int64_t move_vma(uint64_t old, uint64_t old_len, uint64_t to, uint64_t new_len)
 {
 	struct vma model, *vma;
-	int r = isolate(old, old + old_len);
+	int err = isolate(old, old + old_len);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	model = *mm_find(old);
 	if (model.prot & PROT_EXEC)
 		mm_code_changed(old, old + old_len);
@@ -330,10 +330,10 @@ static int64_t move_vma(uint64_t old, uint64_t old_len, uint64_t to, uint64_t ne
 	vma = vma_add(&model);
 	if (!vma)
 		return -ENOMEM;
-	r = move_pages(old, old + old_len, to - old);
-	if (r) {
+	err = move_pages(old, old + old_len, to - old);
+	if (err) {
 		vma_remove(vma_index(to));
-		return r;
+		return err;
 	}
 	vma_remove(vma_index(old));
 	pt_trim(ALIGN_DOWN(old, HUGE_PAGE), ALIGN_UP(old + old_len, HUGE_PAGE));
@@ -349,25 +349,25 @@ static bool can_grow(const struct vma *vma, uint64_t end, uint64_t new_end)
 
 static int64_t remap_move(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flags, uint64_t to)
 {
-	int r;
+	int err;
 
 	if (flags & MREMAP_FIXED) {
 		if (to % LV_PAGE || bad_range(to, new_len) || !space_allows(to, to + new_len))
 			return -EINVAL;
 		if (to < old + old_len && old < to + new_len)
 			return -EINVAL;
-		r = mm_unmap(to, new_len);
-		if (r)
-			return r;
+		err = mm_unmap(to, new_len);
+		if (err)
+			return err;
 	} else {
 		to = space_find(new_len, new_len >= HUGE_PAGE ? HUGE_PAGE : LV_PAGE);
 		if (!to)
 			return -ENOMEM;
 	}
 	if (new_len < old_len) {
-		r = mm_unmap(old + new_len, old_len - new_len);
-		if (r)
-			return r;
+		err = mm_unmap(old + new_len, old_len - new_len);
+		if (err)
+			return err;
 		old_len = new_len;
 	}
 	return move_vma(old, old_len, to, new_len);
@@ -376,7 +376,7 @@ static int64_t remap_move(uint64_t old, uint64_t old_len, uint64_t new_len, uint
 int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flags, uint64_t to)
 {
 	struct vma *vma;
-	int r;
+	int err;
 
 	old_len = ALIGN_UP(old_len, LV_PAGE);
 	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED) || (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)))
@@ -394,15 +394,15 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 	if (flags & MREMAP_FIXED)
 		return remap_move(old, old_len, new_len, flags, to);
 	if (new_len <= old_len) {
-		r = new_len < old_len ? mm_unmap(old + new_len, old_len - new_len) : 0;
-		return r ? r : (int64_t)old;
+		err = new_len < old_len ? mm_unmap(old + new_len, old_len - new_len) : 0;
+		return err ? err : (int64_t)old;
 	}
 	if (!vma->file && new_len > page_total_bytes() && !(vma->flags & MAP_NORESERVE))
 		return -ENOMEM;
 	if (can_grow(vma, old + old_len, old + new_len)) {
-		r = patches_yield(old + old_len, old + new_len);
-		if (r)
-			return r;
+		err = patches_yield(old + old_len, old + new_len);
+		if (err)
+			return err;
 		vma->end = old + new_len;
 		vma_join(vma_index(old));
 		return old;
@@ -414,9 +414,9 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 
 int mm_lock(uint64_t start, uint64_t end, bool on)
 {
-	int r = isolate(start, end);
+	int err = isolate(start, end);
 
-	for (int i = vma_index(start); !r && i < space.count && space.vma[i]->start < end; i++) {
+	for (int i = vma_index(start); !err && i < space.count && space.vma[i]->start < end; i++) {
 		uint32_t *flags = &space.vma[i]->flags;
 
 		if (!(*flags & VMA_YIELDS))
@@ -424,15 +424,15 @@ int mm_lock(uint64_t start, uint64_t end, bool on)
 	}
 	for (int i = MIN(vma_index(end - 1), space.count - 1); i >= 0 && space.vma[i]->end >= start; i--)
 		vma_join(i);
-	return r;
+	return err;
 }
 
 int mm_drop(uint64_t start, uint64_t end)
 {
 	bool hole = !mm_covered(start, end);
-	int r = 0;
+	int err = 0;
 
-	for (int i = vma_index(start); !r && i < space.count && space.vma[i]->start < end; i++) {
+	for (int i = vma_index(start); !err && i < space.count && space.vma[i]->start < end; i++) {
 		struct vma *vma = space.vma[i];
 
 		if (vma->flags & VMA_YIELDS)
@@ -441,10 +441,10 @@ int mm_drop(uint64_t start, uint64_t end)
 			return -EINVAL;
 		if (vma->prot & PROT_EXEC)
 			mm_code_changed(MAX(start, vma->start), MIN(end, vma->end));
-		r = drop_pages(MAX(start, vma->start), MIN(end, vma->end), false);
+		err = drop_pages(MAX(start, vma->start), MIN(end, vma->end), false);
 		vma->faulted = 0;
 	}
-	return r ? r : hole ? -ENOMEM : 0;
+	return err ? err : hole ? -ENOMEM : 0;
 }
 
 uint64_t mm_top(void)

@@ -428,7 +428,7 @@ void mm_code_changed(uint64_t start, uint64_t end)
 
 int patches_yield(uint64_t start, uint64_t end)
 {
-	int r;
+	int err;
 
 	for (int i = vma_index(start); start < end && i < space.count && space.vma[i]->start < end; i = vma_index(start)) {
 		uint64_t low = MAX(space.vma[i]->start, start), high = MIN(space.vma[i]->end, end);
@@ -442,10 +442,10 @@ int patches_yield(uint64_t start, uint64_t end)
 		for (unsigned j = 0; j < TABLES; j++)
 			if (tables[j] >= low && tables[j] < high)
 				tables[j] = 0;
-		r = vma_split(low);
-		r = r ? r : vma_split(high);
-		if (r)
-			return r;
+		err = vma_split(low);
+		err = err ? err : vma_split(high);
+		if (err)
+			return err;
 		pt_clear(low, high);
 		vma_remove(vma_index(low));
 		pt_trim(ALIGN_DOWN(low, HUGE_PAGE), ALIGN_UP(high, HUGE_PAGE));

@@ -53,17 +53,17 @@ SYSCALL(mmap)
 	uint64_t addr = a[0], len = a[1], offset = a[5];
 	uint32_t prot = a[2], flags = a[3];
 	struct file *file = NULL;
-	int r;
+	int err;
 
 	if (!(flags & MAP_ANONYMOUS)) {
 		file = fd_get((int)a[4]);
 		if (!file || file->flags & O_PATH)
 			return -EBADF;
-		r = check_file(file, prot, flags);
+		err = check_file(file, prot, flags);
 	} else {
-		r = check_anonymous(flags);
+		err = check_anonymous(flags);
 	}
-	return r ? r : mm_map(addr, len, prot, flags, file, offset, NULL);
+	return err ? err : mm_map(addr, len, prot, flags, file, offset, NULL);
 }
 
 SYSCALL(munmap)

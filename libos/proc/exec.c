@@ -62,12 +62,12 @@ static int image_open(struct program *program, struct image *image, const char *
 {
 	struct stat st;
 	uint64_t first, last;
-	int r = file_open_kernel(path, &image->file);
+	int err = file_open_kernel(path, &image->file);
 
-	if (r)
-		return fail(program, r, r == -ENOENT ? "no such file in the image" : "cannot be opened");
-	r = file_stat(image->file, &st);
-	if (r || !S_ISREG(st.st_mode) || !image->file->ops->map_page)
+	if (err)
+		return fail(program, err, err == -ENOENT ? "no such file in the image" : "cannot be opened");
+	err = file_stat(image->file, &st);
+	if (err || !S_ISREG(st.st_mode) || !image->file->ops->map_page)
 		return fail(program, -EACCES, "not a regular file");
 	if (!(st.st_mode & 0111))
 		return fail(program, -EACCES, "not executable (no x permission)");
@@ -146,15 +146,15 @@ static int read_script(struct program *program)
 static int open_program(struct program *program)
 {
 	for (int depth = 0; depth <= SCRIPT_DEPTH; depth++) {
-		int r = image_open(program, &program->main, program->path);
+		int err = image_open(program, &program->main, program->path);
 
-		if (r == -ENOENT && depth)
-			return fail(program, r, "the interpreter in the first line of the script is not in the image");
-		if (r)
-			return r;
-		r = read_script(program);
-		if (r <= 0)
-			return r ? r : elf_parse(&program->main.elf, program->main.data, program->main.size, program->why);
+		if (err == -ENOENT && depth)
+			return fail(program, err, "the interpreter in the first line of the script is not in the image");
+		if (err)
+			return err;
+		err = read_script(program);
+		if (err <= 0)
+			return err ? err : elf_parse(&program->main.elf, program->main.data, program->main.size, program->why);
 		image_close(&program->main);
 	}
 	return fail(program, -ELOOP, "a script whose interpreter is a script, too many times");
@@ -204,10 +204,10 @@ static int load_image(struct program *program, struct image *image)
 	if (!space_allows(image->bias + elf->low, image->bias + elf->high))
 		return fail(program, -ENOEXEC, "linked at an address that programs cannot have here");
 	for (int i = 0; i < elf->loads; i++) {
-		int r = load_segment(image, &elf->load[i]);
+		int err = load_segment(image, &elf->load[i]);
 
-		if (r)
-			return fail(program, r, "not enough memory to load it");
+		if (err)
+			return fail(program, err, "not enough memory to load it");
 	}
 	return 0;
 }
@@ -230,14 +230,14 @@ static int place_main(struct program *program)
 static int load_interp(struct program *program)
 {
 	struct image *image = &program->interp;
-	int r = image_open(program, image, program->main.elf.interp);
+	int err = image_open(program, image, program->main.elf.interp);
 
-	if (r == -ENOENT)
-		return fail(program, r, "its dynamic linker is not in the image");
-	if (!r)
-		r = elf_parse(&image->elf, image->data, image->size, program->why);
-	if (r)
-		return r;
+	if (err == -ENOENT)
+		return fail(program, err, "its dynamic linker is not in the image");
+	if (!err)
+		err = elf_parse(&image->elf, image->data, image->size, program->why);
+	if (err)
+		return err;
 	if (image->elf.pie) {
 		uint64_t at = space_find(image->elf.high - image->elf.low, LV_PAGE);
 
@@ -411,25 +411,25 @@ static void name_program(const struct program *program)
 static int load(struct program *program, uint64_t *entry, uint64_t *sp)
 {
 	struct stack stack = { 0 };
-	int r = open_program(program);
+	int err = open_program(program);
 
-	if (!r)
-		r = place_main(program);
-	if (r)
-		return r;
+	if (!err)
+		err = place_main(program);
+	if (err)
+		return err;
 	*entry = program->main.bias + program->main.elf.entry;
 	/* The stack before the dynamic linker, which then takes the place above it, in the same page table. */
-	r = stack_map(&stack, program->main.elf.stack_flags & PF_X);
-	if (!r && program->main.elf.interp) {
-		r = load_interp(program);
+	err = stack_map(&stack, program->main.elf.stack_flags & PF_X);
+	if (!err && program->main.elf.interp) {
+		err = load_interp(program);
 		*entry = program->interp.bias + program->interp.elf.entry;
-		if (r)
-			return r;
+		if (err)
+			return err;
 	}
-	if (!r)
-		r = stack_fill(&stack, program);
-	if (r)
-		return fail(program, r, r == -E2BIG ? "its arguments and environment are too long" : "not enough memory for its stack");
+	if (!err)
+		err = stack_fill(&stack, program);
+	if (err)
+		return fail(program, err, err == -E2BIG ? "its arguments and environment are too long" : "not enough memory for its stack");
 	*sp = stack.at;
 	return 0;
 }
@@ -459,14 +459,14 @@ static void set_brk(const struct program *program)
 int exec_load(uint64_t *entry, uint64_t *stack, const char **why)
 {
 	struct program *program = kzalloc(sizeof(*program));
-	int r;
+	int err;
 
 	if (!program)
 		return -ENOMEM;
 	program->why = why;
 	snprintf(program->path, sizeof(program->path), "%s", device_page->program);
-	r = load(program, entry, stack);
-	if (!r) {
+	err = load(program, entry, stack);
+	if (!err) {
 		set_brk(program);
 		note_segments(program);
 		name_program(program);
@@ -474,5 +474,5 @@ int exec_load(uint64_t *entry, uint64_t *stack, const char **why)
 	image_close(&program->main);
 	image_close(&program->interp);
 	kfree(program);
-	return r;
+	return err;
 }

@@ -82,15 +82,15 @@ long futex_wake_addr(uint64_t addr, int most)
 static int wait_queued(uint64_t addr, uint32_t bitset, uint64_t deadline)
 {
 	struct futex_waiter waiter = { .thread = current, .addr = addr, .bitset = bitset };
-	int result = 0;
+	int err = 0;
 
 	append(&waiter);
-	while (!waiter.woken && !result)
-		result = wait_here(deadline);
+	while (!waiter.woken && !err)
+		err = wait_here(deadline);
 	if (waiter.woken) /* perhaps at the same time as the deadline passed: the wake-up must not get lost */
 		return 0;
 	unlink(&waiter);
-	return result;
+	return err;
 }
 
 static long futex_wait(uint64_t addr, uint32_t value, uint32_t bitset, uint64_t deadline)
@@ -103,9 +103,9 @@ static long futex_wait(uint64_t addr, uint32_t value, uint32_t bitset, uint64_t 
 		return -EFAULT;
 	if (word != value)
 		return -EAGAIN;
-	int result = wait_queued(addr, bitset, deadline);
+	int err = wait_queued(addr, bitset, deadline);
 
-	return result != -EINTR ? result : deadline ? -ERESTART_RESTARTBLOCK : -ERESTARTSYS;
+	return err != -EINTR ? err : deadline ? -ERESTART_RESTARTBLOCK : -ERESTARTSYS;
 }
 
 static long requeue(uint64_t from, int wakes, int moves, uint64_t to)
@@ -191,9 +191,9 @@ static long pi_lock(uint64_t addr, uint64_t deadline, bool try_only)
 	word |= FUTEX_WAITERS;
 	if (user_put(addr, word))
 		return -EFAULT;
-	int result = wait_queued(addr, MATCH_ANY, deadline);
+	int err = wait_queued(addr, MATCH_ANY, deadline);
 
-	return result == -EINTR ? -ERESTARTNOINTR : result;
+	return err == -EINTR ? -ERESTARTNOINTR : err;
 }
 
 static int pi_hand_over(uint64_t addr, uint32_t flags)

@@ -199,7 +199,7 @@ int signal_post(struct thread *thread, int signo, const struct siginfo_k *info)
 {
 	const struct siginfo_k from_self = { .code = SI_USER, .kill = { .pid = process_id(), .uid = credentials()->uid } };
 	struct thread *taker = thread ? thread : choose(signo);
-	int result;
+	int err;
 
 	if (!info)
 		info = &from_self;
@@ -216,13 +216,13 @@ int signal_post(struct thread *thread, int signo, const struct siginfo_k *info)
 	if (ignored(signo) && taker && wants(taker, signo))
 		return 0;
 	if (thread)
-		result = enqueue(&thread->sig_pending, &thread->sig_queue, signo, info);
+		err = enqueue(&thread->sig_pending, &thread->sig_queue, signo, info);
 	else
-		result = enqueue(&process.pending, &process.queue, signo, info);
+		err = enqueue(&process.pending, &process.queue, signo, info);
 	if (taker && wants(taker, signo) && !taker->sig_parked)
 		thread_wake(taker);
 	wake_all(&signal_queue, EPOLLIN);
-	return result;
+	return err;
 }
 
 void signal_send(struct thread *thread, int signo, const struct siginfo_k *info)

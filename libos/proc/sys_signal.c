@@ -100,7 +100,7 @@ SYSCALL(rt_sigtimedwait)
 {
 	struct siginfo_k info;
 	uint64_t set, ns, deadline = 0;
-	int result = 0, signo;
+	int err = 0, signo;
 
 	if (a[3] != sizeof(set))
 		return -EINVAL;
@@ -108,15 +108,15 @@ SYSCALL(rt_sigtimedwait)
 		return -EFAULT;
 	set &= ~(SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP));
 	if (a[2]) {
-		result = user_read_time((const void *)a[2], &ns);
-		if (result)
-			return result;
+		err = user_read_time((const void *)a[2], &ns);
+		if (err)
+			return err;
 		deadline = deadline_after(clock_monotonic(), ns);
 	}
 	while (!(signo = signal_take(set, &info))) {
-		if (result)
-			return result == -ETIMEDOUT ? -EAGAIN : result;
-		result = wait_on(&signal_queue, deadline);
+		if (err)
+			return err == -ETIMEDOUT ? -EAGAIN : err;
+		err = wait_on(&signal_queue, deadline);
 	}
 	if (a[1] && user_write((void *)a[1], &info, sizeof(info)))
 		return -EFAULT;
@@ -126,16 +126,16 @@ SYSCALL(rt_sigtimedwait)
 SYSCALL(sigaltstack)
 {
 	stack_t stack, old = altstack_get(current->regs->rsp);
-	int result = 0;
+	int err = 0;
 
 	if (a[0]) {
 		if (user_read(&stack, (const void *)a[0], sizeof(stack)))
 			return -EFAULT;
-		result = altstack_set(&stack);
+		err = altstack_set(&stack);
 	}
-	if (!result && a[1])
-		result = user_write((void *)a[1], &old, sizeof(old));
-	return result;
+	if (!err && a[1])
+		err = user_write((void *)a[1], &old, sizeof(old));
+	return err;
 }
 
 /* ---- sending ---- */

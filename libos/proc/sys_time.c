@@ -83,18 +83,18 @@ int clock_read(int clock, uint64_t *ns)
 SYSCALL(clock_gettime)
 {
 	uint64_t ns;
-	int result = clock_read((int)a[0], &ns);
+	int err = clock_read((int)a[0], &ns);
 
-	return result ? result : user_write_time((void *)a[1], ns);
+	return err ? err : user_write_time((void *)a[1], ns);
 }
 
 SYSCALL(clock_getres)
 {
 	uint64_t ns;
-	int clock = (int)a[0], result = clock_read(clock, &ns);
+	int clock = (int)a[0], err = clock_read(clock, &ns);
 
-	if (result || !a[1])
-		return result;
+	if (err || !a[1])
+		return err;
 	return user_write_time((void *)a[1], clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE ? 4000000 : 1);
 }
 
@@ -152,11 +152,11 @@ SYSCALL(times)
 /* Until the deadline: 0, or a restart rule if a signal came first; what is left of a relative sleep goes to *rest. */
 static long sleep_until(uint64_t deadline, void *rest)
 {
-	int result;
+	int err;
 
-	while ((result = wait_here(deadline)) == 0)
+	while ((err = wait_here(deadline)) == 0)
 		;
-	if (result == -ETIMEDOUT)
+	if (err == -ETIMEDOUT)
 		return 0;
 	uint64_t now = clock_monotonic();
 
