@@ -158,6 +158,9 @@ enum lv_control_op {
 	LV_CTL_TAIL = 9,   /* since version 2. Reply: the last console output, LV_TAIL_MAX bytes at most */
 	LV_CTL_AWAIT = 10, /* since version 3. arg: enum lv_step, LISTEN only; answered when the ledger has it, by the end of the connection if the VM
 			    * ends before; -EOPNOTSUPP: this kind of guest does not tell; -EBUSY: enough others wait */
+	LV_CTL_PAUSE = 11, /* since version 3: answered when the vCPUs stand still and the devices hold nothing; -ETIMEDOUT: one did not come
+			    * within a second, and all run again */
+	LV_CTL_RESUME = 12, /* since version 3 */
 };
 struct lv_control_request {
 	uint32_t magic;

@@ -72,6 +72,9 @@ static int end_now(const struct vm_info *info, int handle, struct error *error)
  */
 static bool end_gently(const struct vm_info *info, int handle, uint64_t deadline)
 {
+	/* One that stands still could not do anything about it. */
+	if (info->state == VM_PAUSED)
+		control_ask(info->dir.dir, LV_CTL_RESUME, 0, NULL, deadline);
 	for (bool asked = false; !asked; ) {
 		int err = vm_signal(info->dir.dir, SIGTERM, deadline);
 		if (err == -ENOSYS || err == -EOPNOTSUPP || err == -ENOENT)

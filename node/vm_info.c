@@ -31,6 +31,17 @@ static uint64_t resident_bytes(uint32_t pid)
 	return sscanf(text, "%*u %llu", &pages) == 1 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+static enum vm_state living_state(uint32_t state)
+{
+	switch (state) {
+	case LV_STATE_CREATED:
+	case LV_STATE_CONFIGURED: return VM_CREATED;
+	case LV_STATE_RUNNING: return VM_RUNNING;
+	case LV_STATE_PAUSED: return VM_PAUSED;
+	default: return VM_STARTING;
+	}
+}
+
 static void judge(struct vm_info *info)
 {
 	/* The lock first: a monitor that ends between the two looks has written its last record before. */
@@ -45,7 +56,7 @@ static void judge(struct vm_info *info)
 	} else if (!info->alive) {
 		info->state = VM_DEAD;
 	} else {
-		info->state = info->status.state == LV_STATE_RUNNING ? VM_RUNNING : VM_STARTING;
+		info->state = living_state(info->status.state);
 	}
 }
 
@@ -98,7 +109,7 @@ void vm_info_close(struct vm_info *info)
 
 const char *vm_state_word(enum vm_state state)
 {
-	static const char *const words[] = { "starting", "running", "exited", "exited", "dead" };
+	static const char *const words[] = { "starting", "created", "running", "paused", "exited", "exited", "dead" };
 	return words[state];
 }
 

@@ -7,7 +7,7 @@
 
 #include "node/state.h"
 
-enum vm_state { VM_STARTING, VM_RUNNING, VM_EXITED, VM_CRASHED, VM_DEAD };
+enum vm_state { VM_STARTING, VM_CREATED, VM_RUNNING, VM_PAUSED, VM_EXITED, VM_CRASHED, VM_DEAD };
 
 struct vm_info {
 	struct vm_dir dir;
@@ -26,7 +26,7 @@ int vm_info_glance(int vms, const char *id, struct vm_info *info);
 void vm_info_close(struct vm_info *info);
 /* Of a wait status, as a shell would see it. */
 int vm_exit_code(int wait_status);
-/* "starting", "running", "exited" (crashed or not), "dead" */
+/* "starting", "created" (its program may not be known yet), "running", "paused", "exited" (crashed or not), "dead" */
 const char *vm_state_word(enum vm_state state);
 /* "exited (3)", "dead: its monitor was killed"; the caller's. */
 char *vm_state_text(const struct vm_info *info);

@@ -156,6 +156,16 @@ static int64_t balloon(struct control *control, struct control_client *client, i
 	return 0;
 }
 
+static int64_t hold(struct control *control, struct control_client *client, bool on)
+{
+	int r = control->pause ? control->pause(control->context, on) : -EOPNOTSUPP;
+
+	if (r <= 0)
+		return r;
+	answer_later(control, client, LV_CTL_PAUSE);
+	return 0;
+}
+
 static int64_t handle(struct control *control, struct control_client *client, struct message *message)
 {
 	if (message->request.version > LV_CONTROL_VERSION)
@@ -176,6 +186,9 @@ static int64_t handle(struct control *control, struct control_client *client, st
 		return balloon(control, client, message->request.arg);
 	case LV_CTL_AWAIT:
 		return await(control, client, message->request.arg);
+	case LV_CTL_PAUSE:
+	case LV_CTL_RESUME:
+		return hold(control, client, message->request.op == LV_CTL_PAUSE);
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -238,6 +251,11 @@ static void patience_over(void *context)
 void control_listens(struct control *control)
 {
 	answer_asking(control, LV_CTL_AWAIT, 0);
+}
+
+void control_paused(struct control *control, int result)
+{
+	answer_asking(control, LV_CTL_PAUSE, result);
 }
 
 static void client_ready(void *context, uint32_t events)

@@ -28,6 +28,7 @@ struct control {
 	/* set by the owner before control_start; called in the loop thread */
 	int (*signal)(void *context, int number); /* 1..32, for the program; 0 or a negative errno */
 	void (*kill)(void *context);
+	int (*pause)(void *context, bool on); /* 0: it is so; 1: control_paused will tell; or a negative errno */
 	void *context;
 };
 
@@ -36,6 +37,8 @@ void control_init(struct control *control, struct loop *loop, const struct statu
 int control_start(struct control *control);
 /* The program listens: answers who waits for that. Under the loop's lock. */
 void control_listens(struct control *control);
+/* Answers who asked for a pause. In the loop thread. */
+void control_paused(struct control *control, int result);
 void control_fini(struct control *control);
 
 #endif

@@ -187,6 +187,8 @@ void devices_finish(struct devices *set);
 void devices_abandon(struct devices *set);
 /* In the loop thread. Paused devices look at nothing; those that ran before go on. A device that breaks meanwhile stays stopped. */
 void devices_pause(struct devices *set, bool on);
+/* Of a set that is paused: no device holds a chain any more, or anything of the host that cannot be written down. */
+void devices_quiesce(struct devices *set);
 /*
  * The state of all devices. Both in the loop thread; saving leaves them paused, and loading wants a set that was made of the same
  * configuration, none of which has run, in a guest whose memory is there already; it leaves them paused too. 0, or a negative

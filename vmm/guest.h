@@ -30,6 +30,7 @@ struct guest_ops {
 	int (*signal)(struct vm *vm, int number);
 	/* One of the monitor's own signals, if nobody else passes them on. In the loop thread. */
 	void (*own_signal)(struct vm *vm, int number);
+	void (*pause)(struct vm *vm, bool on); /* what besides vCPUs and devices has to stand still; in the loop thread. NULL: nothing */
 	bool (*drain)(struct vm *vm); /* true when all that the guest printed besides its devices has gone out; NULL: nothing */
 };
 extern const struct guest_ops libos_ops, linux_ops;

@@ -122,6 +122,33 @@ bool vcpu_sleep(struct vcpu *vcpu)
 
 /* ---- the barrier ---- */
 
+static bool all_parked(const struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		if (!vm->vcpu[i].parked)
+			return false;
+	return true;
+}
+
+static bool has_to_stand(const struct vcpu *vcpu)
+{
+	return atomic_load(&vcpu->requests) & VCPU_PAUSE && !over(vcpu->vm);
+}
+
+/* True: with the lock given up meanwhile, as who hears of it will want the loop's. */
+static bool tell_if_last(struct vm *vm)
+{
+	struct vcpus *vcpus = &vm->vcpus;
+
+	if (!vcpus->stopped || !all_parked(vm))
+		return false;
+	pthread_mutex_unlock(&vcpus->lock);
+	vcpus->stopped(vm);
+	pthread_mutex_lock(&vcpus->lock);
+	return true;
+}
+
+/* Told each time that it wakes: a pause right after the end of the one before finds who never left. */
 static void park(struct vcpu *vcpu)
 {
 	struct vcpus *vcpus = &vcpu->vm->vcpus;
@@ -129,18 +156,10 @@ static void park(struct vcpu *vcpu)
 	pthread_mutex_lock(&vcpus->lock);
 	vcpu->parked = true;
 	pthread_cond_broadcast(&vcpus->changed);
-	while (atomic_load(&vcpu->requests) & VCPU_PAUSE && !over(vcpu->vm))
+	while (has_to_stand(vcpu) && (!tell_if_last(vcpu->vm) || has_to_stand(vcpu)))
 		pthread_cond_wait(&vcpus->changed, &vcpus->lock);
 	vcpu->parked = false;
 	pthread_mutex_unlock(&vcpus->lock);
-}
-
-static bool all_parked(const struct vm *vm)
-{
-	for (unsigned i = 0; i < vm->vcpu_count; i++)
-		if (!vm->vcpu[i].parked)
-			return false;
-	return true;
 }
 
 static int await_parked(struct vm *vm)
@@ -157,12 +176,27 @@ static int await_parked(struct vm *vm)
 	return over(vm) ? -ESRCH : -err;
 }
 
+void vcpu_pause_all(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		vcpu_request(&vm->vcpu[i], VCPU_PAUSE);
+}
+
+bool vcpu_all_stopped(struct vm *vm)
+{
+	bool all;
+
+	pthread_mutex_lock(&vm->vcpus.lock);
+	all = all_parked(vm);
+	pthread_mutex_unlock(&vm->vcpus.lock);
+	return all;
+}
+
 int vcpu_stop_all(struct vm *vm)
 {
 	int err;
 
-	for (unsigned i = 0; i < vm->vcpu_count; i++)
-		vcpu_request(&vm->vcpu[i], VCPU_PAUSE);
+	vcpu_pause_all(vm);
 	err = await_parked(vm);
 	if (err)
 		vcpu_resume_all(vm);

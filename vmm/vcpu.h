@@ -46,6 +46,7 @@ struct vcpu {
 struct vcpus { /* of one VM */
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* somebody parked, or nobody has to any more */
+	void (*stopped)(struct vm *vm); /* all stand at the barrier, perhaps told twice; in a vCPU's thread, without a lock. NULL: nobody wants to know */
 	atomic_int end;         /* VCPU_RUNNING, then the wait status that the VM ends with */
 };
 
@@ -78,6 +79,9 @@ bool vcpu_sleep(struct vcpu *vcpu);
  * did not come within a second, and all run again.
  */
 int vcpu_stop_all(struct vm *vm);
+/* The same without waiting for it: struct vcpus' stopped() is called when they stand. Any thread. */
+void vcpu_pause_all(struct vm *vm);
+bool vcpu_all_stopped(struct vm *vm);
 void vcpu_resume_all(struct vm *vm);
 
 #endif

@@ -22,6 +22,7 @@
 #define THREAD_MEMORY (2ull << 20)
 #define KERNEL_THREADS 4 /* ours for the loop, and what KVM starts at a first KVM_RUN, which fails with EAGAIN where it cannot */
 #define DISK_WORKERS 64  /* of io_uring */
+#define PAUSE_NS 1000000000ull /* for all vCPUs to come to the barrier: an exit takes microseconds, a copy of 2 MiB a millisecond */
 #define OWN_ERROR 125 /* exit status when it was not the program that failed */
 
 static int signal_program(void *context, int number)
@@ -39,6 +40,95 @@ static void wake_vm(void *context)
 {
 	struct vm *vm = context;
 	vcpu_wake(&vm->vcpu[0]);
+}
+
+/* Each edge of the VM's life is written where it is crossed. A record that cannot be written keeps no VM from running. */
+static int enter_state(struct vm *vm, enum lv_state state)
+{
+	vm->status.record.ram_size = vm->ram_size;
+	vm->status.record.ram_limit = vm->ram_limit;
+	status_write(&vm->status, state);
+	return 0;
+}
+
+/* ---- standing still ---- */
+
+static void end_pausing(struct vm *vm, int result)
+{
+	vm->pausing = false;
+	loop_timer_set(&vm->loop, &vm->patience, 0);
+	control_paused(&vm->control, result);
+}
+
+static void stand_still(struct vm *vm)
+{
+	if (vm->guest->pause)
+		vm->guest->pause(vm, true);
+	devices_pause(&vm->devices, true);
+	devices_quiesce(&vm->devices);
+	enter_state(vm, LV_STATE_PAUSED);
+	end_pausing(vm, 0);
+}
+
+static void go_on(struct vm *vm)
+{
+	devices_pause(&vm->devices, false);
+	if (vm->guest->pause)
+		vm->guest->pause(vm, false);
+	enter_state(vm, LV_STATE_RUNNING);
+	vcpu_resume_all(vm);
+}
+
+/* In the loop thread: the last vCPU has come, or time is over. */
+static void look_at_vcpus(void *context)
+{
+	struct vm *vm = context;
+	if (!vm->pausing)
+		return;
+	if (vcpu_all_stopped(vm)) {
+		stand_still(vm);
+	} else if (clock_now() < vm->pause_until) {
+		loop_timer_set(&vm->loop, &vm->patience, vm->pause_until);
+	} else {
+		vcpu_resume_all(vm);
+		end_pausing(vm, -ETIMEDOUT);
+	}
+}
+
+/* In the last vCPU's thread. */
+static void all_stopped(struct vm *vm)
+{
+	loop_lock(&vm->loop);
+	if (vm->pausing)
+		loop_timer_set(&vm->loop, &vm->patience, clock_now());
+	loop_unlock(&vm->loop);
+}
+
+static int resume_vm(struct vm *vm)
+{
+	if (vm->status.record.state == LV_STATE_PAUSED) {
+		go_on(vm);
+	} else if (vm->pausing) {
+		vcpu_resume_all(vm);
+		end_pausing(vm, -ECANCELED);
+	}
+	return 0;
+}
+
+static int pause_vm(void *context, bool on)
+{
+	struct vm *vm = context;
+	if (!on)
+		return resume_vm(vm);
+	if (vm->status.record.state == LV_STATE_PAUSED)
+		return 0;
+	if (!vm->pausing) {
+		vm->pausing = true;
+		vm->pause_until = clock_now() + PAUSE_NS;
+		loop_timer_set(&vm->loop, &vm->patience, vm->pause_until);
+		vcpu_pause_all(vm);
+	}
+	return 1;
 }
 
 /* What the VM's other parts have of the configuration: at the start, and again when it came by message. */
@@ -71,6 +161,9 @@ void vm_init(struct vm *vm, const struct machine_config *config)
 	control_init(&vm->control, &vm->loop, &vm->status, &vm->devices, config->control_fd);
 	vm->control.signal = signal_program;
 	vm->control.kill = kill_vm;
+	vm->control.pause = pause_vm;
+	vm->patience = (struct loop_timer){ .fire = look_at_vcpus, .context = vm };
+	vm->vcpus.stopped = all_stopped;
 	vm->control.context = vm;
 	adopt(vm);
 }
@@ -84,15 +177,6 @@ static int find_kind(struct vm *vm)
 	if (kind >= 0)
 		kvm_keep_kind(vm, kind);
 	return kind < 0 ? -ENOTSUP : 0;
-}
-
-/* Each edge of the VM's life is written where it is crossed. A record that cannot be written keeps no VM from running. */
-static int enter_state(struct vm *vm, enum lv_state state)
-{
-	vm->status.record.ram_size = vm->ram_size;
-	vm->status.record.ram_limit = vm->ram_limit;
-	status_write(&vm->status, state);
-	return 0;
 }
 
 int vm_create(struct vm *vm)
@@ -272,6 +356,9 @@ int vm_finish(struct vm *vm, int ended)
 	bool own_error = ended < 0;
 	int status = own_error ? OWN_ERROR << 8 : ended;
 	if (vm->loop.started) {
+		loop_lock(&vm->loop);
+		devices_pause(&vm->devices, false); /* what the guest left goes out, also of one that ends while it stands still */
+		loop_unlock(&vm->loop);
 		if (own_error)
 			devices_abandon(&vm->devices);
 		devices_finish(&vm->devices);

@@ -32,6 +32,9 @@ struct vm {
 	struct devices devices;
 	struct control control;
 	struct status status;
+	bool pausing;                /* the vCPUs are on their way to the barrier ... */
+	uint64_t pause_until;        /* ... where they have to be by then */
+	struct loop_timer patience;
 	struct loop_watch signals; /* the monitor's own, as a descriptor */
 	union { /* by guest->kind */
 		struct libos_guest libos;

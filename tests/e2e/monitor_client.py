@@ -13,7 +13,7 @@ import tempfile
 
 vmm, libos, image, program = sys.argv[1:5]
 patience = 20 * int(os.environ.get("LV_TIME_FACTOR", "1"))
-STATUS, KILL, CONFIGURE, PAUSE, RESUME = 1, 3, 7, 10, 11
+STATUS, KILL, CONFIGURE, PAUSE, RESUME = 1, 3, 7, 11, 12
 RUNNING, EXITED, CREATED, CONFIGURED, PAUSED = 1, 2, 3, 4, 5
 MAGIC = 0x6C74636C
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -25,10 +25,24 @@ def need(what, true):
 
 
 def file_state(status):
-    """State, exit status and the time of the program's first instruction, of a status record."""
+    """State and exit status of a status record."""
     record = os.pread(status.fileno(), 4096, 0)
     state, _, wait_status = struct.unpack_from("<IIi", record, 16)
     return state, wait_status
+
+
+def ask(on, op, fds=(), arg=0):
+    """Sends a request and answers with result and payload."""
+    socket.send_fds(on, [struct.pack("<IHHq", MAGIC, op, 0, arg)], fds)
+    return reply_on(on)
+
+
+def reply_on(on):
+    reply = on.recv(8192)
+    need("an answer comes", len(reply) >= 24)
+    result, magic, _, _, size = struct.unpack_from("<qIHHI", reply)
+    need(f"the answer is whole: {reply[:24]!r}", magic == MAGIC and len(reply) == 24 + size)
+    return result, reply[24:]
 
 
 class Monitor:
@@ -43,18 +57,8 @@ class Monitor:
                                         pass_fds=fds, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         theirs.close()
 
-    def ask(self, op, fds=(), arg=0, on=None):
-        """Sends a request and answers with result and payload."""
-        on = on or self.socket
-        socket.send_fds(on, [struct.pack("<IHHq", MAGIC, op, 0, arg)], fds)
-        return self.reply(on)
-
-    def reply(self, on=None):
-        reply = (on or self.socket).recv(8192)
-        need("an answer comes", len(reply) >= 24)
-        result, magic, _, _, size = struct.unpack_from("<qIHHI", reply)
-        need(f"the answer is whole: {reply[:24]!r}", magic == MAGIC and len(reply) == 24 + size)
-        return result, reply[24:]
+    def ask(self, op, fds=()):
+        return ask(self.socket, op, fds)
 
     def await_created(self):
         result, record = self.ask(STATUS)
@@ -175,7 +179,7 @@ def refusals():
         result, why = monitor.ask(op, given)
         need(f"{text!r} is the reason, and not {why.decode()!r}", result < 0 and text in why.decode())
     monitor.socket.send(b"short")
-    result, why = monitor.reply()
+    result, why = reply_on(monitor.socket)
     need("what is no request is refused", result < 0 and b"no request" in why)
     monitor.await_created()
     need("no descriptor stayed", os.listdir(own) == before)
@@ -183,6 +187,52 @@ def refusals():
     output, _ = configured(monitor, "at", "last")
     need("a sound one is taken", output.read() == b"at last\n")
     need("and the program ends", monitor.ended()[0] == 0)
+
+
+def state(requests):
+    result, record = ask(requests, STATUS)
+    need("STATUS is answered", result == 0)
+    return struct.unpack_from("<I", record, 16)[0]
+
+
+def exits(requests):
+    """How often the vCPU has left to the monitor."""
+    _, record = ask(requests, STATUS)
+    return struct.unpack_from("<Q", record, 88)[0]
+
+
+def pause():
+    """Paused, a program that prints all the time prints nothing more; resumed, it goes on where it was. It ends while it stands still."""
+    monitor = Monitor()
+    monitor.await_created()
+    output, requests = configured(monitor, "line")
+    os.set_blocking(output.fileno(), True)
+    for _ in range(20):
+        need("the program prints", output.readline() == b"line\n")
+        need("PAUSE is answered", ask(requests, PAUSE)[0] == 0)
+        need("and once more", ask(requests, PAUSE)[0] == 0)
+        need("it is PAUSED", state(requests) == PAUSED and file_state(monitor.status)[0] == PAUSED)
+        before = exits(requests)
+        os.set_blocking(output.fileno(), False)
+        while output.read(65536):
+            pass
+        need("nothing runs", exits(requests) == before and not output.read(1))
+        os.set_blocking(output.fileno(), True)
+        need("RESUME is answered", ask(requests, RESUME)[0] == 0)
+        need("it is RUNNING", state(requests) == RUNNING and file_state(monitor.status)[0] == RUNNING)
+        output.readline()
+    need("PAUSE is answered", ask(requests, PAUSE)[0] == 0)
+    need("KILL is answered", ask(requests, KILL)[0] == 0)
+    need("it ends", monitor.ended()[0] == 137)
+    need("the record is final", file_state(monitor.status) == (EXITED, 9))
+
+
+def request():
+    """A request on the socket of a VM that runs, in place of the image; PROGRAM is its name."""
+    requests = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    requests.settimeout(patience)
+    requests.connect(image)
+    need(f"{program} is answered", ask(requests, globals()[program])[0] == 0)
 
 
 globals()[sys.argv[5]]()

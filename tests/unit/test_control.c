@@ -29,6 +29,8 @@ struct fixture {
 	socklen_t address_len;
 	int signalled;
 	bool killed;
+	int pauses; /* what the next pause is answered with */
+	bool paused;
 };
 
 static int on_signal(void *context, int number)
@@ -44,6 +46,14 @@ static void on_kill(void *context)
 	struct fixture *f = context;
 
 	f->killed = true;
+}
+
+static int on_pause(void *context, bool on)
+{
+	struct fixture *f = context;
+
+	f->paused = on;
+	return f->pauses;
 }
 
 static int setup(void **state)
@@ -66,6 +76,7 @@ static int setup(void **state)
 	control_init(&f->control, &f->guest.loop, &f->status, &f->guest.devices, listener);
 	f->control.signal = on_signal;
 	f->control.kill = on_kill;
+	f->control.pause = on_pause;
 	f->control.context = f;
 	assert_int_equal(control_start(&f->control), 0);
 	*state = f;
@@ -292,6 +303,37 @@ static void test_kill(void **state)
 	close(fd);
 }
 
+/* Answered when it is so: at once, or when the owner says so, with what came of it; to all who asked. */
+static void test_pause(void **state)
+{
+	struct fixture *f = *state;
+	const struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = LV_CTL_PAUSE, .version = 3 };
+	int first = dial(f), second = dial(f);
+	struct reply reply;
+
+	f->pauses = 1;
+	for (int result = 0; result >= -ETIMEDOUT; result -= ETIMEDOUT) {
+		assert_int_equal(send(first, &request, sizeof(request), 0), sizeof(request));
+		assert_int_equal(send(second, &request, sizeof(request), 0), sizeof(request));
+		guest_settle(&f->guest);
+		assert_true(f->paused);
+		assert_int_equal(recv(first, &reply, sizeof(reply), MSG_DONTWAIT), -1);
+		control_paused(&f->control, result);
+		expect_whole(&reply, recv(first, &reply, sizeof(reply), MSG_DONTWAIT));
+		assert_int_equal(reply.head.result, result);
+		expect_whole(&reply, recv(second, &reply, sizeof(reply), MSG_DONTWAIT));
+		assert_int_equal(reply.head.result, result);
+	}
+	f->pauses = 0;
+	assert_int_equal(talk(f, first, LV_CTL_RESUME, 0, NULL, 0), 0);
+	assert_false(f->paused);
+	f->control.pause = NULL;
+	assert_int_equal(talk(f, first, LV_CTL_PAUSE, 0, NULL, 0), -EOPNOTSUPP);
+	close(first);
+	close(second);
+	guest_settle(&f->guest);
+}
+
 /* Who waits hears of the listener when there is one, at once if there was; not all places go to those who wait. */
 static void test_await(void **state)
 {
@@ -513,7 +555,7 @@ static void test_record_cannot_be_written(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_status), TEST(test_memory), TEST(test_report), TEST(test_newer_request), TEST(test_no_descriptors), TEST(test_signal), TEST(test_kill), TEST(test_await), TEST(test_attach), TEST(test_hostile),
+		TEST(test_status), TEST(test_memory), TEST(test_report), TEST(test_newer_request), TEST(test_no_descriptors), TEST(test_signal), TEST(test_kill), TEST(test_await), TEST(test_pause), TEST(test_attach), TEST(test_hostile),
 		TEST(test_unknown_request), TEST(test_deaf_client), TEST(test_asking), TEST(test_many_clients), TEST(test_record),
 		TEST(test_record_cannot_be_written),
 	};

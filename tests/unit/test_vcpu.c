@@ -83,6 +83,17 @@ static int on_wait_of_guest(struct vcpu *vcpu)
 
 static const struct guest_ops fake_ops = { .bad_memory = "bad memory", .on_exit = on_exit_of_guest, .on_kick = on_kick_of_guest, .on_wait = on_wait_of_guest };
 
+static atomic_uint stops;
+
+/* As the monitor's: in the last vCPU's thread, and it may take the loop's lock. */
+static void on_stopped(struct vm *vm)
+{
+	loop_lock(&vm->loop);
+	if (vcpu_all_stopped(vm))
+		atomic_fetch_add(&stops, 1);
+	loop_unlock(&vm->loop);
+}
+
 struct world {
 	struct vm vm;
 	pthread_t runner;
@@ -107,6 +118,7 @@ static struct world *start(void)
 	atomic_store(&wants_wait, false);
 	w->vm.guest = &fake_ops;
 	vcpus_init(&w->vm);
+	w->vm.vcpus.stopped = on_stopped;
 	assert_int_equal(loop_init(&w->vm.loop), 0);
 	status_init(&w->vm.status, -1);
 	for (unsigned i = 0; i < CPUS; i++)
@@ -195,6 +207,31 @@ static void a_wait_outlives_a_stop(void **state)
 	assert_int_equal(end(w, SIGKILL), SIGKILL);
 }
 
+/* Nobody waits for the barrier: who comes last says so, also where a vCPU sleeps in a WAIT. */
+static void the_last_one_tells(void **state)
+{
+	struct world *w = start();
+
+	for (unsigned i = 0; i < STOPS; i++) {
+		unsigned told = atomic_load(&stops), exits = 0, later = 0;
+
+		if (i == STOPS / 2)
+			atomic_store(&wants_wait, true);
+		vcpu_pause_all(&w->vm);
+		await(&stops, told, "word of the vCPU that came last");
+		assert_true(vcpu_all_stopped(&w->vm));
+		for (unsigned c = 0; c < CPUS; c++)
+			exits += atomic_load(&fake[c].exits);
+		vcpu_wake(&w->vm.vcpu[0]); /* which is kept for later */
+		for (unsigned c = 0; c < CPUS; c++)
+			later += atomic_load(&fake[c].exits) + atomic_load(&fake[c].inside);
+		assert_int_equal(later, exits);
+		vcpu_resume_all(&w->vm);
+	}
+	vcpu_pause_all(&w->vm);
+	assert_int_equal(end(w, 5 << 8), 5 << 8); /* on the way there, or there */
+}
+
 static void the_first_end_counts(void **state)
 {
 	struct world *w = start();
@@ -226,7 +263,7 @@ static void without_randomisation(char **argv)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(stopped_vcpus_stand_still), cmocka_unit_test(a_wait_outlives_a_stop),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(stopped_vcpus_stand_still), cmocka_unit_test(a_wait_outlives_a_stop), cmocka_unit_test(the_last_one_tells),
 					    cmocka_unit_test(the_first_end_counts), cmocka_unit_test(no_device_has_line_9) };
 
 	without_randomisation(argv);

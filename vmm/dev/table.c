@@ -173,6 +173,14 @@ void devices_pause(struct devices *set, bool on)
 		device_pause(set->device[i], on);
 }
 
+void devices_quiesce(struct devices *set)
+{
+	for (unsigned i = 0; i < set->count; i++) {
+		set->device[i]->ops->quiesce(set->device[i]);
+		device_publish_all(set->device[i]);
+	}
+}
+
 void devices_free(struct devices *set)
 {
 	while (set->count)

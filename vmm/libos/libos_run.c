@@ -74,6 +74,12 @@ static void own_signal(struct vm *vm, int number)
 	signal_program(vm, number);
 }
 
+/* Nobody computes whom a tick could interrupt. */
+static void pause_tick(struct vm *vm, bool on)
+{
+	libos_arm_tick(vm, !on);
+}
+
 /* ---- exits ---- */
 
 /* The registers are in the report as far as KVM still has them. */
@@ -194,4 +200,5 @@ const struct guest_ops libos_ops = {
 	.on_give_up = report,
 	.signal = signal_program,
 	.own_signal = own_signal,
+	.pause = pause_tick,
 };
