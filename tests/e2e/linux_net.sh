@@ -102,7 +102,7 @@ began=$SECONDS
 got=$("$lightvm" exec alone busybox cat /sys/class/net/eth0/mtu)
 check 'the guest has the MTU of the bridge' test "$got" = 1400
 check 'the bridge keeps it' test "$(cat /sys/class/net/lvbr1/mtu)" = 1400
-running() { "$lightvm" exec alone busybox pidof sleep >"$work/out"; }
+running() { "$lightvm" ps --format json | jq -e '.[] | select(.name == "alone") | .state == "running"'; }
 check 'without a DHCP server the program starts' await 60 'the program' running
 echo "# that took $((SECONDS - began)) s"
 "$lightvm" stop alone >"$work/out"
