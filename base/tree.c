@@ -453,6 +453,9 @@ int tree_receive(int fd, int dir, const char *top, mode_t mode_mask, struct tree
 			err = fail(&tree, -EPROTO, "the other side sent the name \"%s\", which would leave the directory", shown(name, word, sizeof(word)));
 		else if (entry.type == TREE_LINK && !depth)
 			err = fail(&tree, -EPROTO, "the other side sent a symbolic link where a file or directory was asked for");
+		else if (named && report->most && ++report->entries > report->most)
+			err = fail(&tree, -E2BIG, "%s: with it more than %llu files and directories would be copied", shown(name, word, sizeof(word)),
+				   (unsigned long long)report->most);
 		if (!err)
 			err = take_entry(&tree, level, &depth, &entry, named && !depth ? top : name);
 		if (err)

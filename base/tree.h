@@ -45,7 +45,8 @@ struct tree_report {
 	void (*note)(void *context, const char *text); /* a file that was left out, here or by the other side; printable */
 	void *context;
 	uint64_t limit; /* receiving: no more bytes than these; 0: any number */
-	uint64_t files, bytes;
+	uint64_t most;  /* receiving: no more files, links and directories than these; 0: any number */
+	uint64_t files, bytes, entries;
 	char error[512]; /* what failed, with its name; after a negative result */
 };
 

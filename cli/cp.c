@@ -147,6 +147,13 @@ static uint64_t half_of_free(int dir)
 	return fstatvfs(dir, &fs) ? UINT64_MAX : (uint64_t)fs.f_bavail * fs.f_frsize / 2 + 1;
 }
 
+/* And any number of empty files. 0: a file system that makes room for as many as come. */
+static uint64_t half_of_files(int dir)
+{
+	struct statvfs fs;
+	return fstatvfs(dir, &fs) ? 0 : (fs.f_favail + 1) / 2;
+}
+
 static int left_out(const struct notes *notes, struct error *error)
 {
 	return notes->count ? error_set(error, -EIO, "%u files were left out, or not copied whole", notes->count) : 0;
@@ -162,10 +169,13 @@ static int pull(int fd, const struct place *from, const struct place *to, uint64
 		error_set(error, err, "the agent: %s", strerror(-err));
 	if (!err)
 		err = expect_ok(fd, error);
-	if (!err)
+	if (!err) {
 		report.limit = max_size ? max_size : half_of_free(dir);
+		report.most = half_of_files(dir);
+	}
 	if (!err && (err = tree_receive(fd, dir, name, HOST_MODES & ~own_umask(), &report)))
-		error_set(error, err, "%s%s", report.error, err == -EFBIG && !max_size ? ", which is half of what is free; see --max-size" : "");
+		error_set(error, err, "%s%s", report.error, err == -E2BIG ? ", which is half of what there is room for"
+			  : err == -EFBIG && !max_size ? ", which is half of what is free; see --max-size" : "");
 	if (!err)
 		err = left_out(&notes, error);
 	if (dir >= 0)

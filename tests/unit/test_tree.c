@@ -177,6 +177,25 @@ static void too_many_bytes(void **state)
 	free(path);
 }
 
+/* Empty ones take room, too. */
+static void too_many_files(void **state)
+{
+	char *path = scratch();
+	struct tree_report report = { .most = 3 };
+	int dir = open(path, O_RDONLY | O_DIRECTORY);
+	mkdirat(dir, "from", 0777);
+	put_file(dir, "from/x", "", 0666);
+	assert_int_equal(symlinkat("x", dir, "from/link"), 0);
+	assert_int_equal(copy_there(dir, "from", dir, "to", 0777, &report), 0);
+	assert_int_equal(mkdirat(dir, "from/sub", 0777), 0);
+	report = (struct tree_report){ .most = 3 };
+	assert_int_equal(copy_there(dir, "from", dir, "again", 0777, &report), -E2BIG);
+	assert_non_null(strstr(report.error, "more than 3 files and directories"));
+	tree_remove(AT_FDCWD, path);
+	close(dir);
+	free(path);
+}
+
 static void put_entry(struct text *out, uint8_t type, const char *name, size_t name_size, uint64_t size)
 {
 	struct tree_entry entry = { .type = type, .name_size = (uint16_t)name_size, .size = size, .mode = 0755 };
@@ -308,7 +327,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tree_there), cmocka_unit_test(holes_and_sizes), cmocka_unit_test(old_times),
-		cmocka_unit_test(directories_that_were_there), cmocka_unit_test(too_many_bytes), cmocka_unit_test(hostile_trees), cmocka_unit_test(links_are_replaced),
+		cmocka_unit_test(directories_that_were_there), cmocka_unit_test(too_many_bytes), cmocka_unit_test(too_many_files), cmocka_unit_test(hostile_trees), cmocka_unit_test(links_are_replaced),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
