@@ -54,7 +54,7 @@ static_assert(sizeof(struct lv_vm_machine) == 88, "machine record layout");
 struct lv_vm_net {
 	int32_t fd[LV_VM_NET_QUEUES]; /* of a tap, or one stream socket of passt */
 	uint32_t passt; /* 1: frames with their length before them */
-	uint32_t spoof; /* 1: of a tap, frames under foreign addresses pass too */
+	uint32_t spoof; /* 1: what the guest sends is not filtered: of a tap, by sender; of passt, link-local addresses */
 	struct lv_net_config config;
 };
 

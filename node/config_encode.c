@@ -55,7 +55,7 @@ static void put_program(const struct vm_config *config, struct text *out)
 
 static void put_net(const struct net_spec *spec, const struct net_link *link, struct text *out, struct fd_list *fds)
 {
-	struct lv_vm_net net = { .passt = spec->kind == NET_PASST, .spoof = spec->spoof,
+	struct lv_vm_net net = { .passt = spec->kind == NET_PASST, .spoof = spec->kind == NET_PASST ? spec->host_loopback : spec->spoof,
 		.config = { .mtu = (uint16_t)(spec->mtu ? spec->mtu : link->mtu), .ip = spec->ip, .netmask = spec->mask, .gateway = spec->gateway, .dns = spec->dns } };
 	if (link->fd < 0)
 		return;

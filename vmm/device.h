@@ -40,7 +40,7 @@ struct device_config {
 		struct {
 			int fd;
 			bool passt; /* stream socket with length-prefixed frames; otherwise a tap with IFF_NO_PI|IFF_VNET_HDR */
-			bool spoof; /* of a tap: frames under foreign addresses pass too (vmm/dev/net_filter.h) */
+			bool spoof; /* what the guest sends is not filtered (vmm/dev/net_filter.h) */
 			struct lv_net_config config; /* MAC, addresses, MTU: goes to the device page as it is */
 			unsigned more; /* further queues of the tap (IFF_MULTI_QUEUE), for Linux */
 			int more_fd[NET_PAIRS_MAX - 1];

@@ -20,6 +20,12 @@ opened() { fetch passt,host; grep -q secret "$work/got"; }
 check 'and open with --net passt,host' opened
 check 'the kind is kept in config.json' bash -c "'$lightvm' run --name kept --net passt,host '$busybox' true && '$lightvm' inspect kept | grep -q '\"host_loopback\": true'"
 
+# Where clouds tell every program of a machine its keys. Nobody listens: who gets there is refused.
+ip addr add 169.254.169.254/32 dev lo
+metadata() { timeout 30 "$lightvm" run --rm --net "$1" "$busybox" nc -w 3 169.254.169.254 80 </dev/null >"$work/got" 2>&1; cat "$work/got"; grep -q "$2" "$work/got"; }
+check 'link-local addresses are closed' metadata passt 'timed out'
+check 'they are open with --net passt,host' metadata passt,host refused
+
 # A name server on the loopback, as systemd-resolved's and dnsmasq's are.
 echo 'nameserver 127.0.0.53' >"$work/resolv.conf"
 mount --bind "$work/resolv.conf" "$(readlink -f /etc/resolv.conf)"

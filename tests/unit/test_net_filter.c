@@ -121,6 +121,30 @@ static void test_arp(void **state)
 	assert_false(passes(odd));
 }
 
+/* On a network of its own a guest is who it likes, but reaches no service that tells programs of the host its keys. */
+static void test_metadata(void **state)
+{
+	const struct net_filter alone = { .alone = true }, open = { .alone = true, .off = true };
+	static const uint8_t amazon[16] = { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
+	struct frame frame = packet("1.2.3.4", 0);
+	uint8_t *to = frame.bytes + frame.len - 4;
+
+	assert_true(net_filter_passes(&alone, frame.bytes, frame.len));
+	memcpy(to, (uint8_t[]){ 169, 254, 169, 254 }, 4);
+	assert_false(net_filter_passes(&alone, frame.bytes, frame.len));
+	assert_true(net_filter_passes(&open, frame.bytes, frame.len));
+	memcpy(to, (uint8_t[]){ 169, 253, 169, 254 }, 4);
+	assert_true(net_filter_passes(&alone, frame.bytes, frame.len));
+	frame = arp(foreign, "169.254.0.1", 0);
+	assert_true(net_filter_passes(&alone, frame.bytes, frame.len));
+	frame = head(all, foreign, 0, 0x86dd);
+	add(&frame, (uint8_t[24]){ 0x60 }, 24);
+	add(&frame, amazon, sizeof(amazon));
+	assert_false(net_filter_passes(&alone, frame.bytes, frame.len));
+	frame.bytes[frame.len - 1]++;
+	assert_true(net_filter_passes(&alone, frame.bytes, frame.len));
+}
+
 /* A tag hides nothing. */
 static void test_tags(void **state)
 {
@@ -155,7 +179,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mac), cmocka_unit_test(test_bridges), cmocka_unit_test(test_ip), cmocka_unit_test(test_arp),
-		cmocka_unit_test(test_tags), cmocka_unit_test(test_off),
+		cmocka_unit_test(test_tags), cmocka_unit_test(test_metadata), cmocka_unit_test(test_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

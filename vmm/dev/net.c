@@ -135,9 +135,8 @@ static int net_init(struct device *device, const struct device_config *config)
 	net_pair_init(&net->pair[0], device, 0, config->net.fd);
 	for (unsigned i = 1; i < net->pairs; i++)
 		net_pair_init(&net->pair[i], device, i, config->net.more_fd[i - 1]);
-	/* passt is this VM's alone; a tap leads to a network where others are. */
 	for (unsigned i = 0; i < net->pairs; i++) {
-		net->pair[i].filter = (struct net_filter){ .off = config->net.passt || config->net.spoof, .ip = net->config.ip };
+		net->pair[i].filter = (struct net_filter){ .off = config->net.spoof, .alone = config->net.passt, .ip = net->config.ip };
 		memcpy(net->pair[i].filter.mac, net->config.mac, sizeof(net->config.mac));
 	}
 	int r = open_pairs(net, config);

@@ -46,12 +46,24 @@ static bool packet_passes(const struct net_filter *filter, const uint8_t *frame,
 	return false;
 }
 
+/* IPv4's link-local addresses, and the one of IPv6 that has the same use (Amazon's). */
+static bool leads_to_metadata(const uint8_t *frame, size_t len)
+{
+	static const uint8_t ipv6[16] = { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
+
+	if (len >= ETH_HLEN + 20 && get16(frame + 12) == ETH_P_IP)
+		return frame[ETH_HLEN + 16] == 169 && frame[ETH_HLEN + 17] == 254;
+	return len >= ETH_HLEN + 40 && get16(frame + 12) == ETH_P_IPV6 && !memcmp(frame + ETH_HLEN + 24, ipv6, sizeof(ipv6));
+}
+
 bool net_filter_passes(const struct net_filter *filter, const uint8_t *frame, size_t len)
 {
 	static const uint8_t bridges[] = { 0x01, 0x80, 0xc2 }; /* IEEE 802.1Q, 8.6.3: never forwarded, and its relatives */
 
 	if (filter->off)
 		return true;
+	if (filter->alone)
+		return !leads_to_metadata(frame, len);
 	if (len < ETH_HLEN || memcmp(frame + ETH_ALEN, filter->mac, ETH_ALEN) || !memcmp(frame, bridges, sizeof(bridges)))
 		return false;
 	return !filter->ip || packet_passes(filter, frame, len);

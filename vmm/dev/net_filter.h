@@ -2,7 +2,8 @@
 /*
  * What a guest may send to a network that it shares with others: frames under its own address, and, where it was given an IPv4
  * address, packets and ARP messages under that one. Nothing for the bridge's own protocols (spanning tree, pause frames).
- * IPv6 has no address that the monitor knows, and passes.
+ * IPv6 has no address that the monitor knows, and passes. By passt a guest sends as a program of the host: what clouds tell every
+ * program of a machine, keys among it, at link-local addresses is not for guests.
  */
 #ifndef LV_VMM_DEV_NET_FILTER_H
 #define LV_VMM_DEV_NET_FILTER_H
@@ -13,6 +14,7 @@
 
 struct net_filter {
 	bool off;
+	bool alone; /* the network is this VM's own (passt): only what leads to the host's own services is looked for */
 	uint8_t mac[6];
 	uint32_t ip; /* network byte order; 0: any */
 };

@@ -317,6 +317,22 @@ static int send_checked(struct net_pair *pair, struct virtio_net_hdr_v1 *header,
 	return send_tap(pair, header, start, n, chain);
 }
 
+static int send_passt(struct net_pair *pair, struct chain *chain)
+{
+	uint8_t start[NET_FILTER_BYTES];
+	struct iovec iov[QUEUE_MAX + 1];
+	const size_t len = chain->read_len, n = pair->filter.off ? 0 : len < sizeof(start) ? len : sizeof(start);
+
+	if (n && (!chain_take(chain, start, n) || !net_filter_passes(&pair->filter, start, n))) {
+		device_note(pair->device, "packets for link-local addresses of the host's network were dropped (--net passt,host)");
+		return 0;
+	}
+	iov[0] = (struct iovec){ start, n };
+	memcpy(iov + 1, chain->iov, chain->readable * sizeof(*iov));
+	int r = n ? passt_send(pair->passt, iov, chain->readable + 1, len) : passt_send(pair->passt, chain->iov, chain->readable, len);
+	return r == -EINVAL ? 0 : r;
+}
+
 static int send_frame(struct net_pair *pair, struct chain *chain)
 {
 	struct virtio_net_hdr_v1 header;
@@ -330,10 +346,7 @@ static int send_frame(struct net_pair *pair, struct chain *chain)
 	header.num_buffers = 0;
 	if (pair->fd < 0 || chain->read_len < PASST_FRAME_MIN)
 		return 0;
-	if (!pair->passt)
-		return send_checked(pair, &header, chain);
-	int r = passt_send(pair->passt, chain->iov, chain->readable, chain->read_len);
-	return r == -EINVAL ? 0 : r;
+	return pair->passt ? send_passt(pair, chain) : send_checked(pair, &header, chain);
 }
 
 bool net_pair_send(struct net_pair *pair)
