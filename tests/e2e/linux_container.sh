@@ -13,7 +13,7 @@ inside() { "$lightvm" run --rm --net none --kernel container "$@"; }
 gives() { # NAME TEXT COMMAND...
 	local name=$1 want=$2 got
 	shift 2
-	got=$("$@" 2>"$work/err" </dev/null) || echo "status $?"
+	got=$("$@" 2>"$work/err" </dev/null; status=$?; [ $status = 0 ] || echo "status $status")
 	[ "$got" = "$want" ] || { printf 'got: %s\n' "$got"; cat "$work/err"; }
 	check "$name" test "$got" = "$want"
 }
