@@ -5,6 +5,7 @@
  * rules are kept here.
  */
 #include "libos/net/hooks.h"
+#include "libos/net/ifconf.h"
 #include "libos/net/ports.h"
 #include "libos/net/tcp_socket.h"
 
@@ -12,6 +13,7 @@
 #include "lwip/udp.h"
 
 #define RANDOM_TRIES 1000
+#define OUTSIDE_BACKLOG 128 /* the least for connections from outside */
 
 struct holder { /* of a port: what is the same in pcbs of TCP and UDP */
 	const ip_addr_t *ip;
@@ -160,11 +162,16 @@ struct udp_pcb *ports_receiver(struct udp_pcb *found, const ip_addr_t *remote, u
 	return group[spread(remote, port, n)];
 }
 
-/* lwIP counts the connections that nobody has accepted yet in a byte; a SYN beyond the backlog is not answered, as on Linux. */
+/*
+ * lwIP counts the connections that nobody has accepted yet in a byte; a SYN beyond the backlog is not answered, as on Linux.
+ * There the peer sends it again, but passt, whose client is connected already, may not: it ends the connection after 10 s.
+ * So more than a short backlog's wait if they come from outside; between two sockets of the program it is kept exactly.
+ */
 int8_t net_tcp_input(const struct tcp_pcb *pcb, const struct tcp_hdr *header)
 {
 	if (pcb->state != LISTEN || (TCPH_FLAGS(header) & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN || !pcb->callback_arg)
 		return ERR_OK;
 	const struct tcp_socket *t = ports_listener(pcb->callback_arg, ip_current_src_addr(), header->src);
-	return t->accept_waiting > t->backlog ? ERR_MEM : ERR_OK;
+	int least = ifconf_is_loopback(ip_current_input_netif()) ? 0 : OUTSIDE_BACKLOG;
+	return t->accept_waiting > MAX(t->backlog, least) ? ERR_MEM : ERR_OK;
 }

@@ -13,7 +13,7 @@ int main(void)
 	int listener = socket(AF_INET, SOCK_STREAM, 0), client;
 	char line[100];
 
-	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 64)) {
+	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 1)) {
 		perror("greeter");
 		return 1;
 	}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # rig
-# A server that speaks first is reached by a published port, a tap and a bridge; in a network namespace.
+# A server that speaks first, and has a short backlog, is reached by a published port, a tap and a bridge; in a network namespace.
 # timeout: 60
 . "$(dirname "$0")/lib_net.sh"
 own_network
@@ -16,6 +16,7 @@ greeted() {
 	"$lightvm" run -d --name "$name" "$@" "$work/greeter" >"$work/out" 2>&1 || { cat "$work/out"; not_ok "$name" 'does not start'; return; }
 	check "$name: the server listens" await 20 'the server in the VM' listens "$name"
 	check "$name: 20 clients are greeted" python3 "$top/tests/data/greeted.py" "$host" "$port" 20
+	check "$name: 20 clients at once, more than the backlog" within 30 python3 "$top/tests/data/crowd.py" "$host" "$port" 20
 	"$lightvm" rm -f "$name" >/dev/null
 }
 
