@@ -9,11 +9,12 @@
 enum { LINUX_IP_TOS = 1, LINUX_IP_TTL = 2, LINUX_IP_OPTIONS = 4, LINUX_IP_PKTINFO = 8, LINUX_IP_MTU_DISCOVER = 10,
 	LINUX_IP_RECVERR = 11, LINUX_IP_RECVTTL = 12, LINUX_IP_RECVTOS = 13, LINUX_IP_MTU = 14, LINUX_IP_FREEBIND = 15,
 	LINUX_IP_BIND_ADDRESS_NO_PORT = 24, LINUX_IP_MULTICAST_TTL = 33,
-	LINUX_IPV6_UNICAST_HOPS = 16, LINUX_IPV6_MULTICAST_HOPS = 18, LINUX_IPV6_V6ONLY = 26, LINUX_IPV6_MTU_DISCOVER = 23,
+	LINUX_IPV6_UNICAST_HOPS = 16, LINUX_IPV6_MULTICAST_HOPS = 18, LINUX_IPV6_V6ONLY = 26, LINUX_IPV6_MTU_DISCOVER = 23, LINUX_IPV6_MTU = 24,
 	LINUX_IPV6_RECVERR = 25, LINUX_IPV6_RECVPKTINFO = 49, LINUX_IPV6_PKTINFO = 50, LINUX_IPV6_RECVHOPLIMIT = 51,
 	LINUX_IPV6_HOPLIMIT = 52, LINUX_IPV6_RECVTCLASS = 66, LINUX_IPV6_TCLASS = 67 };
 
 #define DEFAULT_TTL 64
+#define IPV6_LEAST_MTU 1280
 #define PMTU_PROBE 3 /* the last of the values of IP_MTU_DISCOVER that forbid fragments, the first is 2 */
 
 /* ---- options ---- */
@@ -77,6 +78,11 @@ static int set_v6(struct socket *s, int option, int number, const struct inet_fi
 	case LINUX_IPV6_MULTICAST_HOPS: return set_byte(field->multicast_ttl, number, 0, 255, 1);
 	case LINUX_IPV6_TCLASS: return set_byte(field->tos, number, 0, 255, 0);
 	case LINUX_IPV6_MTU_DISCOVER: return set_mtu_discover(s, number);
+	case LINUX_IPV6_MTU:
+		if (number && number < IPV6_LEAST_MTU)
+			return -EINVAL;
+		s->mtu6 = number;
+		return 0;
 	default: return -ENOPROTOOPT;
 	}
 }
@@ -150,7 +156,11 @@ bool inet_too_large(const struct socket *s, const ip_addr_t *remote, size_t size
 	ip_addr_t any = { 0 };
 	IP_SET_TYPE_VAL(any, IP_GET_TYPE(remote));
 	const struct netif *netif = ip_route(&any, remote);
-	return netif && size + (IP_IS_V4(remote) ? 20 : 40) > ifconf_mtu(netif);
+	if (!netif)
+		return false;
+	if (IP_IS_V4(remote))
+		return size + 20 > ifconf_mtu(netif);
+	return size + 40 > (s->mtu6 ? MIN(s->mtu6, ifconf_mtu(netif)) : ifconf_mtu(netif));
 }
 
 /* ---- what a receiver asked for ---- */

@@ -61,6 +61,7 @@ struct socket { /* first member of every family's own structure */
 	int stamp_option; /* SO_TIMESTAMP*: which one delivers the time; 0: none */
 	uint32_t drops; /* datagrams for which there was no room */
 	uint8_t mtu_discover;
+	uint32_t mtu6; /* IPV6_MTU: a datagram that must not be cut is no larger; 0: the interface's */
 	bool free_bind, bind_no_port;
 	int dont_route, no_check; /* flags */
 	int oob_inline; /* urgent data is always read in its place, whatever this says */

@@ -298,6 +298,27 @@ static void check_defer_accept(void)
 	close(silent);
 }
 
+/* unbound and other name servers keep their datagrams below the least MTU of IPv6 and do not start where they cannot. */
+static void check_mtu6(void)
+{
+	static char datagram[5000];
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	socklen_t len = sizeof(to);
+	int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+
+	CHECK(bind(fd, (struct sockaddr *)&to, len) == 0 && getsockname(fd, (struct sockaddr *)&to, &len) == 0);
+	FAILS(set(fd, IPPROTO_IPV6, IPV6_MTU, 1279), EINVAL);
+	IS(set(fd, IPPROTO_IPV6, IPV6_MTU, 1280), 0);
+	IS(sendto(fd, datagram, 5000, 0, (struct sockaddr *)&to, len), 5000); /* in fragments */
+	IS(recv(fd, datagram, 5000, MSG_DONTWAIT), 5000);
+	IS(set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO), 0);
+	IS(sendto(fd, datagram, 1232, 0, (struct sockaddr *)&to, len), 1232);
+	FAILS(sendto(fd, datagram, 1233, 0, (struct sockaddr *)&to, len), EMSGSIZE);
+	IS(set(fd, IPPROTO_IPV6, IPV6_MTU, 0), 0);
+	IS(sendto(fd, datagram, 1233, 0, (struct sockaddr *)&to, len), 1233);
+	close(fd);
+}
+
 int main(void)
 {
 	check_defer_accept();
@@ -305,6 +326,7 @@ int main(void)
 	check_stamps();
 	check_lost();
 	check_read_back();
+	check_mtu6();
 	check_low_water();
 	check_user_timeout();
 	return check_end();
