@@ -283,7 +283,9 @@ const struct verb verb_run = {
 		"at all, is started as it is, and its serial port is what the terminal shows.\n\n"
 		"With the network kind passt the VM has the address 10.0.2.15, 10.0.2.3 is its name server. What listens on the host's own\n"
 		"loopback is not reached, but with --net passt,host, at 10.0.2.2. passt needs no rights; it is started when the program sends\n"
-		"its first packet, or at once with -p. With tap and bridge the VM asks by DHCP, or has the address that --ip gives it.",
+		"its first packet, or at once with -p. A UDP port that is published is reached by the host's own addresses; clients on its\n"
+		"loopback get no answers from the passt of 2023 (Debian 12) without --net passt,host.\n"
+		"With tap and bridge the VM asks by DHCP, or has the address that --ip gives it.",
 	.examples = "lightvm run ./server\n"
 		    "lightvm run --rm -v .:/work -w /work /usr/bin/python3 script.py\n"
 		    "lightvm run --kernel linux --cpus 2 -it /bin/bash\n"
