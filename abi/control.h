@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "abi/device_page.h"
-#include "abi/libos.h"
+#include "abi/libos_header.h"
 #include "abi/shared.h"
 
 #define LV_STATUS_MAGIC 0x3153555441545356ull /* "VSTATUS1" */

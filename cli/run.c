@@ -20,7 +20,7 @@
 #include "cli/wait.h"
 #include "node/choose.h"
 #include "node/config_open.h"
-#include "tinyx/image.h"
+#include "tinyx/image_file.h"
 
 #define ENV_FILE_MAX (1u << 20)
 

@@ -17,7 +17,7 @@
 #include "cli/verb.h"
 #include "node/crash_report.h"
 #include "node/record.h"
-#include "tinyx/image.h"
+#include "tinyx/image_file.h"
 
 /* The library OS kills a program that touches more memory than there is; the program cannot say so itself. */
 static bool out_of_memory(const struct lv_status *status)

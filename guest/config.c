@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "parse/records.h"
+#include "parse/record_reader.h"
 
 static int take_item(struct records_reader *reader, const struct record *record, char **list, size_t *count)
 {

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "guest/report.h"
-#include "guest/user.h"
+#include "guest/guest_user.h"
 
 #define FILES_SOFT 1024
 #define FILES_HARD 524288

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "abi/guest_config.h"
-#include "guest/ports.h"
+#include "guest/guest_ports.h"
 
 #define PORT_WAIT_MS 500 /* for the host to name its ports */
 #define PORTS (LV_PORT_EXIT + 4 - LV_PORT_MARK)

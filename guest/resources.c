@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "abi/agent.h"
-#include "guest/agent.h"
+#include "guest/guest_agent.h"
 
 #define NS 1000000000ull
 

@@ -17,7 +17,7 @@
 
 #include "base/deadline.h"
 #include "base/frame.h"
-#include "guest/agent.h"
+#include "guest/guest_agent.h"
 #include "guest/program.h"
 
 #define DRAIN_READS 64 /* after the program's end: more than any pipe holds; who still writes would keep us for ever */

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/deadline.h"
-#include "guest/net.h"
-#include "guest/ports.h"
+#include "guest/guest_net.h"
+#include "guest/guest_ports.h"
 #include "guest/program.h"
 #include "guest/report.h"
 

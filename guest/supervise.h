@@ -3,7 +3,7 @@
 #ifndef LV_GUEST_SUPERVISE_H
 #define LV_GUEST_SUPERVISE_H
 
-#include "guest/agent.h"
+#include "guest/guest_agent.h"
 #include "guest/pump.h"
 
 struct supervisor {

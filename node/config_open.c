@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tinyx/image.h"
+#include "tinyx/image_file.h"
 #include "tinyx/kernel.h"
 
 #define BLOCK 512

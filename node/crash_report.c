@@ -13,7 +13,7 @@
 #include "base/shown.h"
 #include "node/node_paths.h"
 #include "parse/elf.h"
-#include "tinyx/image.h"
+#include "tinyx/image_file.h"
 
 #define LIBOS_MAX (16u << 20)
 #define TAIL_LINES 5

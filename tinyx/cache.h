@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "tinyx/image.h"
+#include "tinyx/image_file.h"
 #include "tinyx/plan.h"
 
 struct packed { /* what a start needs to know of a packed program; fd -1: none */

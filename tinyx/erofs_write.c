@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/number.h"
 #include "base/text.h"
-#include "tinyx/image.h"
+#include "tinyx/image_file.h"
 
 #define BLOCK 4096u
 #define SUPER 1024u

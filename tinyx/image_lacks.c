@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tinyx/image.h"
+#include "tinyx/image_file.h"
 #include "tinyx/plan.h"
 
 static bool is_there(const struct image *image, const char *word, const char *cwd)

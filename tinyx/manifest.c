@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "abi/manifest.h"
+#include "abi/image_manifest.h"
 #include "base/shown.h"
 
 #define LIST_MAX 1024

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "abi/manifest.h"
+#include "abi/image_manifest.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "tinyx/companions.h"

@@ -14,7 +14,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "tinyx/image.h"
+#include "tinyx/image_file.h"
 
 #define LINKS_MAX 40
 #define FILES_TOLD 64 /* between two reports */

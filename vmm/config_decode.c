@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "abi/vm_records.h"
-#include "parse/records.h"
+#include "parse/record_reader.h"
 
 #define MTU_LEAST 576
 

@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "vmm/config_decode.h"
-#include "vmm/options.h"
+#include "vmm/vmm_options.h"
 
 #define FDS (LV_VM_FDS_MAX + 1) /* the records come first */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a monitor is told: one structure, whether options filled it (vmm/options.h) or a message (vmm/config_decode.h). */
+/* What a monitor is told: one structure, whether options filled it (vmm/vmm_options.h) or a message (vmm/config_decode.h). */
 #ifndef LV_VMM_MACHINE_CONFIG_H
 #define LV_VMM_MACHINE_CONFIG_H
 

@@ -5,7 +5,7 @@
 
 #include "base/standard.h"
 #include "vmm/jail/jail.h"
-#include "vmm/options.h"
+#include "vmm/vmm_options.h"
 #include "base/log.h"
 #include "vmm/vm.h"
 

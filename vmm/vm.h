@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "vmm/control.h"
+#include "vmm/vmm_control.h"
 #include "vmm/device.h"
 #include "vmm/guest.h"
 #include "vmm/libos/libos_guest.h"

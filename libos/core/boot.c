@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the first instruction to the program's: the parts in the order in which they need each other. */
-#include "abi/libos.h"
+#include "abi/libos_header.h"
 #include "libos/core/core.h"
 #include "libos/core/libos.h"
 #include "libos/dev/dev.h"

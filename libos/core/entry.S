@@ -4,7 +4,7 @@
  * delivers SYSCALL at level 0, page-table KVM at level 3. Register frames are struct regs of libos.h.
  */
 #include "abi/layout.h"
-#include "abi/libos.h"
+#include "abi/libos_header.h"
 
 	.section .header, "a"
 	.quad LV_LIBOS_MAGIC		/* struct lv_libos_header; libos.ld puts its end behind it */

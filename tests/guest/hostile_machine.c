@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "abi/libos.h"
+#include "abi/libos_header.h"
 
 #define RW (LV_PTE_P | LV_PTE_W | LV_PTE_U | LV_PTE_A | LV_PTE_D)
 #define KSTACK 16384 /* libos' stacks */

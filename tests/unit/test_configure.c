@@ -17,7 +17,7 @@
 #include "abi/vm_records.h"
 #include "vmm/config_decode.h"
 #include "vmm/configure.h"
-#include "vmm/options.h"
+#include "vmm/vmm_options.h"
 
 /* The rest of what the monitor checks is the options'. */
 int options_check(struct machine_config *config, struct error *error)

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "tests/unit/ring_driver.h"
-#include "vmm/control.h"
+#include "vmm/vmm_control.h"
 
 struct fixture {
 	struct guest guest;

@@ -26,7 +26,7 @@
 #include "base/frame.h"
 #include "base/text.h"
 #include "base/tree.h"
-#include "guest/agent.h"
+#include "guest/guest_agent.h"
 #include "guest/config.h"
 #include "guest/dhcp.h"
 #include "guest/pump.h"

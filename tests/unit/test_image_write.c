@@ -22,7 +22,7 @@
 #include "tests/unit/hand_clock.h"
 #include "tests/unit/scratch.h"
 #include "tinyx/erofs_write.h"
-#include "tinyx/image.h"
+#include "tinyx/image_file.h"
 #include "tinyx/stage.h"
 
 static char *top;

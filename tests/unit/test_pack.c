@@ -16,7 +16,7 @@
 
 #include "abi/image.h"
 #include "base/file.h"
-#include "tinyx/image.h"
+#include "tinyx/image_file.h"
 #include "tinyx/libraries.h"
 #include "tinyx/pack.h"
 

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "abi/libos.h"
+#include "abi/libos_header.h"
 #include "parse/elf.h"
 #include "base/log.h"
 #include "vmm/vm.h"

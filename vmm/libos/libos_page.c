@@ -5,7 +5,7 @@
 #include <sys/random.h>
 
 #include "abi/layout.h"
-#include "abi/libos.h"
+#include "abi/libos_header.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "vmm/vm.h"

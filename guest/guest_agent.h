@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent (abi/agent.h): each connection is served by a process of its own, so that PID 1 waits for nobody. */
-#ifndef LV_GUEST_AGENT_H
-#define LV_GUEST_AGENT_H
+#ifndef LV_GUEST_GUEST_AGENT_H
+#define LV_GUEST_GUEST_AGENT_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guest/user.h"
+#include "guest/guest_user.h"
 
 #include <errno.h>
 #include <grp.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guest/net.h"
+#include "guest/guest_net.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An image file on the host: opening, checking, reading its manifest. The file is hostile. */
-#ifndef LV_TINYX_IMAGE_H
-#define LV_TINYX_IMAGE_H
+#ifndef LV_TINYX_IMAGE_FILE_H
+#define LV_TINYX_IMAGE_FILE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Users and groups by the image's own /etc/passwd and /etc/group. */
-#ifndef LV_GUEST_USER_H
-#define LV_GUEST_USER_H
+#ifndef LV_GUEST_GUEST_USER_H
+#define LV_GUEST_GUEST_USER_H
 
 #include <stddef.h>
 #include <sys/types.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tinyx/image.h"
+#include "tinyx/image_file.h"
 
 /* The old functions link the digest alone; SHA256() and EVP would bring the whole provider machinery into a small static program. */
 #define OPENSSL_SUPPRESS_DEPRECATED
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "abi/image.h"
-#include "abi/manifest.h"
+#include "abi/image_manifest.h"
 #include "base/file.h"
 
 #define BLOCK 4096

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The network of a Linux guest: loopback, one interface, name server. */
-#ifndef LV_GUEST_NET_H
-#define LV_GUEST_NET_H
+#ifndef LV_GUEST_GUEST_NET_H
+#define LV_GUEST_GUEST_NET_H
 
 #include "guest/config.h"
 

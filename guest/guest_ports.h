@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ports of the virtio console, by name. */
-#ifndef LV_GUEST_PORTS_H
-#define LV_GUEST_PORTS_H
+#ifndef LV_GUEST_CONSOLE_PORTS_H
+#define LV_GUEST_CONSOLE_PORTS_H
 
 /*
  * Opens the port of this name, non-blocking, and waits for it if the driver has not heard of it yet. flags: O_RDONLY or

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The first bytes of the libos image: how the monitor finds its entry points. */
-#ifndef LV_ABI_LIBOS_H
-#define LV_ABI_LIBOS_H
+#ifndef LV_ABI_LIBOS_HEADER_H
+#define LV_ABI_LIBOS_HEADER_H
 
 #define LV_LIBOS_MAGIC 0x736f62696c564c /* "LVlibos" */
 #define LV_LIBOS_ABI 3 /* layout.h, device_page.h, shared.h and the header below; the monitor and libos check it of each other */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The control socket: answers abi/control.h requests from the device loop. */
-#ifndef LV_VMM_CONTROL_H
-#define LV_VMM_CONTROL_H
+#ifndef LV_VMM_VMM_CONTROL_H
+#define LV_VMM_VMM_CONTROL_H
 
 #include "vmm/device.h"
 #include "base/loop.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where an image keeps its manifest. The manifest is JSON; docs/image.md has the schema. */
-#ifndef LV_ABI_MANIFEST_H
-#define LV_ABI_MANIFEST_H
+#ifndef LV_ABI_IMAGE_MANIFEST_H
+#define LV_ABI_IMAGE_MANIFEST_H
 
 #define LV_MANIFEST_PATH "/.lightvm/manifest.json"
 #define LV_MANIFEST_VERSION 1

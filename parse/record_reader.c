@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "parse/records.h"
+#include "parse/record_reader.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guest/agent.h"
+#include "guest/guest_agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include "base/deadline.h"
 #include "base/frame.h"
 #include "base/tree.h"
-#include "guest/ports.h"
+#include "guest/guest_ports.h"
 #include "guest/program.h"
 
 #define CONNECTION 3 /* the only descriptor of a session besides 0, 1, 2 */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The monitor's command line becomes one validated structure; files are open descriptors from then on. */
-#ifndef LV_VMM_OPTIONS_H
-#define LV_VMM_OPTIONS_H
+#ifndef LV_VMM_VMM_OPTIONS_H
+#define LV_VMM_VMM_OPTIONS_H
 
 #include "base/error.h"
 #include "vmm/machine_config.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lightvm-vmm's command line. Each option is one line of a table: its name, what it wants, its help, what it sets. */
-#include "vmm/options.h"
+#include "vmm/vmm_options.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "abi/libos.h"
+#include "abi/libos_header.h"
 #include "base/file.h"
 #include "cli/all_verbs.h"
 #include "cli/describe.h"

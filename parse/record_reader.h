@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads records (abi/records.h) out of bytes that nobody vouches for. Freestanding: no memory of its own; what it gives points into the bytes. */
-#ifndef LV_PARSE_RECORDS_H
-#define LV_PARSE_RECORDS_H
+#ifndef LV_PARSE_RECORD_READER_H
+#define LV_PARSE_RECORD_READER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/control.h"
+#include "vmm/vmm_control.h"
 
 #include <errno.h>
 #include <string.h>

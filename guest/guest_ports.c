@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guest/ports.h"
+#include "guest/guest_ports.h"
 
 #include <dirent.h>
 #include <errno.h>
