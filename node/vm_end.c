@@ -12,7 +12,7 @@
 #include "node/monitor_control.h"
 
 #define KILL_MS 5000   /* for a monitor to end once it was told, or killed */
-#define ANSWER_MS 1000 /* for it to take that order */
+#define ANSWER_MS 1000 /* for it to take that order, if it had its time to answer before */
 #define RETRY_MS 200   /* until a guest that could not be asked is asked again */
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
@@ -56,9 +56,9 @@ static bool ended_within(int handle, int milliseconds)
 }
 
 /* Through the control socket, so that the last record is right; a monitor that does not answer is killed. */
-static int end_now(const struct vm_info *info, int handle, struct error *error)
+static int end_now(const struct vm_info *info, int handle, int patience_ms, struct error *error)
 {
-	int err = control_ask(info->dir.dir, LV_CTL_KILL, 0, NULL, deadline_in(ANSWER_MS));
+	int err = control_ask(info->dir.dir, LV_CTL_KILL, 0, NULL, deadline_in(patience_ms));
 	if (handle < 0 || (!err && ended_within(handle, KILL_MS)))
 		return 0;
 	if (syscall(SYS_pidfd_send_signal, handle, SIGKILL, NULL, 0) && errno != ESRCH)
@@ -96,7 +96,7 @@ int vm_end(const struct vm_info *info, int wait_ms, struct error *error)
 	if (handle < 0)
 		return error_set(error, handle, "VM %s has been starting for longer than %d s; its start has to end first", info->dir.id, KILL_MS / 1000);
 	if (wait_ms <= 0 || !end_gently(info, handle, deadline_in(wait_ms)))
-		err = end_now(info, handle, error);
+		err = end_now(info, handle, wait_ms > 0 ? ANSWER_MS : KILL_MS, error);
 	close(handle);
 	return err;
 }

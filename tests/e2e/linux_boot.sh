@@ -74,7 +74,7 @@ head -c 1000000 "${linux_kernel%vmlinux}bzImage" >"$work/cut"
 says 'a bzImage that is cut off' 125 'cut off' "$monitor" --kernel "$work/cut"
 says 'a kernel larger than memory' 125 'the VM has 8' "$monitor" --kernel "$linux_kernel" --mem 8M
 head -c 200M /dev/zero >"$work/big"
-says 'memory that does not suffice for the start' 125 'at its start take 20 MiB, and the VM has 16' "$monitor" --kernel "$linux_kernel" --mem 16M --initrd "$work/initrd"
+says 'memory that does not suffice for the start' 125 'MiB, and the VM has 16: give it more' "$monitor" --kernel "$linux_kernel" --mem 16M --initrd "$work/initrd"
 says 'an initial RAM disk that does not fit' 125 'takes 204800 KiB' "$monitor" --kernel "$linux_kernel" --mem 128M --initrd "$work/big"
 says 'an empty initial RAM disk' 125 'the file is empty' "$monitor" --kernel "$linux_kernel" --initrd "$work/empty"
 says 'too many vCPUs' 125 '33 is more than 32' "$monitor" --kernel "$linux_kernel" --cpus 33
