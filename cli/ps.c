@@ -182,8 +182,12 @@ static int look_closely(const struct listing *listing, const char *id, struct lo
 		return err;
 	vm_row_from_json(look->info.config, &look->shown);
 	/* One monitor that hangs must not hold up the list. */
-	if (listing->json && look->info.alive)
+	if (listing->json && look->info.alive) {
+		uint64_t held = look->info.status.memory_used; /* a Linux guest's monitor does not know it */
 		control_status(look->info.dir.dir, PATIENCE_MS, &look->info.status);
+		if (look->info.status.guest == LV_GUEST_LINUX)
+			look->info.status.memory_used = held;
+	}
 	return 0;
 }
 
