@@ -330,11 +330,14 @@ static bool forget_thread(struct vcpu *vcpu)
 	return started;
 }
 
+/* Each is told once more: who ended the VM may have been stopped between us and them, and would pass over whom we have forgotten. */
 static void join_others(struct vm *vm)
 {
-	for (unsigned i = 1; i < vm->vcpu_count; i++)
+	for (unsigned i = 1; i < vm->vcpu_count; i++) {
+		vcpu_request(&vm->vcpu[i], VCPU_KILL);
 		if (forget_thread(&vm->vcpu[i]))
 			pthread_join(vm->vcpu[i].thread, NULL);
+	}
 }
 
 static void take_part(struct vcpu *vcpu)

@@ -31,7 +31,8 @@ struct fake_cpu {
 };
 
 static struct fake_cpu fake[CPUS];
-static atomic_bool wants_wait;
+static atomic_bool wants_wait, halts;
+static atomic_uint halted; /* vCPUs that only a signal brings back */
 
 int __wrap_ioctl(int fd, unsigned long request, ...);
 /* As KVM does: completes the last exit, and enters the guest only if nobody asked to stay out. */
@@ -46,7 +47,10 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 		return -1;
 	}
 	atomic_store(&cpu->inside, 1);
-	int interrupted = nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
+	bool for_long = atomic_load(&halts);
+	if (for_long)
+		atomic_fetch_add(&halted, 1);
+	int interrupted = nanosleep(&(struct timespec){ .tv_sec = for_long ? 10 * PATIENCE_S : 0, .tv_nsec = 20000 }, NULL);
 	atomic_store(&cpu->inside, 0);
 	if (interrupted) {
 		errno = EINTR;
@@ -116,6 +120,8 @@ static struct world *start(void)
 	memset(w, 0, sizeof(*w));
 	memset(fake, 0, sizeof(fake));
 	atomic_store(&wants_wait, false);
+	atomic_store(&halts, false);
+	atomic_store(&halted, 0);
 	w->vm.guest = &fake_ops;
 	vcpus_init(&w->vm);
 	w->vm.vcpus.stopped = on_stopped;
@@ -244,6 +250,19 @@ static void the_first_end_counts(void **state)
 	assert_int_equal(end(w, SIGKILL), 3 << 8);
 }
 
+/* Who ends a VM may lose the processor when it has told the first vCPU: that one must not wait for a guest that sleeps on. */
+static void the_end_reaches_who_halts(void **state)
+{
+	struct world *w = start();
+	int running = VCPU_RUNNING;
+
+	atomic_store(&halts, true);
+	await(&halted, CPUS - 1, "all vCPUs that halt");
+	assert_true(atomic_compare_exchange_strong(&w->vm.vcpus.end, &running, 4 << 8)); /* as far as vcpu_end_all came */
+	vcpu_request(&w->vm.vcpu[0], VCPU_KILL);
+	assert_int_equal(end(w, SIGKILL), 4 << 8);
+}
+
 /* Line 9 is ACPI's: no device has it, and none shares a line. */
 static void no_device_has_line_9(void **state)
 {
@@ -267,7 +286,7 @@ static void without_randomisation(char **argv)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(stopped_vcpus_stand_still), cmocka_unit_test(a_wait_outlives_a_stop), cmocka_unit_test(the_last_one_tells),
-					    cmocka_unit_test(the_first_end_counts), cmocka_unit_test(no_device_has_line_9) };
+					    cmocka_unit_test(the_first_end_counts), cmocka_unit_test(the_end_reaches_who_halts), cmocka_unit_test(no_device_has_line_9) };
 
 	without_randomisation(argv);
 	alarm(120);
