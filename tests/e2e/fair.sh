@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A thread that sleeps, or waits for another, runs on time beside threads that compute: at most three times as late as on one processor of
 # Linux, which the same program shows, pinned to one. The machine may be busy, so the best of some tries counts, of either.
+# alone
 # timeout: 180
 . "$(dirname "$0")/lib.sh"
 fair=$build/tests/guest/guest_fair

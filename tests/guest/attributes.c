@@ -18,14 +18,6 @@
 #include <sys/uio.h>
 #include <sys/utsname.h>
 
-/* Where the process lacks a right that the VM's root has. */
-static bool in_vm(void)
-{
-	struct utsname names;
-
-	return !uname(&names) && strstr(names.version, "LightVM");
-}
-
 static bool write_text(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,6 +44,14 @@ static inline bool check_is(long got, long want, const char *text, int line)
 	return check_say(false, text, line);
 }
 #define IS(call, want) check_is((long)(call), (long)(want), #call " = " #want, __LINE__)
+
+/* On the library OS: for what an older kernel, or a real disk, would not show. */
+static inline bool in_vm(void)
+{
+	struct utsname names;
+
+	return !uname(&names) && strstr(names.version, "LightVM");
+}
 
 /* The exit status of main(). */
 static inline int check_end(void)

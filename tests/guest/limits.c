@@ -261,13 +261,6 @@ static void file_sizes(void)
 	close(fd);
 }
 
-static bool in_vm(void)
-{
-	struct utsname names;
-
-	return !uname(&names) && strstr(names.version, "LightVM");
-}
-
 static void allocated(void)
 {
 	struct stat st;

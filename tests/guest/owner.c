@@ -128,9 +128,11 @@ static void no_wait(void)
 	struct iovec piece = { &c, 1 };
 
 	IS(pipe(ends), 0);
-	FAILS(preadv2(ends[0], &piece, 1, -1, RWF_NOWAIT), EAGAIN);
+	/* Linux before 6.4 does not know it of pipes: a process has nothing to show there. */
+	bool unknown = !in_vm() && preadv2(ends[0], &piece, 1, -1, RWF_NOWAIT) == -1 && errno == EOPNOTSUPP;
+	CHECK(unknown || (preadv2(ends[0], &piece, 1, -1, RWF_NOWAIT) == -1 && errno == EAGAIN));
 	IS(write(ends[1], "x", 1), 1);
-	IS(preadv2(ends[0], &piece, 1, -1, RWF_NOWAIT), 1);
+	CHECK(unknown || preadv2(ends[0], &piece, 1, -1, RWF_NOWAIT) == 1);
 	CHECK(!(fcntl(ends[0], F_GETFL) & O_NONBLOCK));
 	FAILS(preadv2(ends[0], &piece, 1, -1, 0x4000), EOPNOTSUPP);
 	IS(getrlimit(RLIMIT_NOFILE, &limit), 0);
