@@ -4,7 +4,8 @@
  *
  * Threads share the processor by virtual time, the processor time each has had (as in the Completely Fair Scheduler,
  * without its tree): the one with the least runs next. A thread that slept does not get back all that it missed, only
- * CREDIT_NS, so it runs at once when it wakes, and cannot keep the others from running for long. The monitor interrupts
+ * CREDIT_NS, so it runs at once when it wakes, and cannot keep the others from running for long. A new one begins DEBT_NS
+ * behind those that are there. The monitor interrupts
  * the program for what is due (next_event_ns), and while want_preempt is set, once in a slice.
  */
 #include "libos/core/core.h"
@@ -20,6 +21,7 @@
 #define SPIN_NS 20000        /* as much as a trip to the monitor costs */
 #define SHORT_WAIT_NS 100000 /* a wait in the monitor that would have been spared, or nearly */
 #define CREDIT_NS 3000000ull
+#define DEBT_NS 4000000ull /* of a new thread, the monitor's slice: many at once would hold up, for a slice each, who made them and slept meanwhile */
 #define TURN_NS 1000000ull /* so long a thread that has the processor keeps it, whomever its own system calls wake */
 #define COST_ONE 1024
 #define COST_IDLE (COST_ONE * 341) /* SCHED_IDLE */
@@ -290,7 +292,7 @@ void sched_add(struct thread *thread)
 {
 	floor_raise();
 	thread->state = THREAD_RUNNABLE;
-	thread->virtual_ns = MAX(floor_ns, current->virtual_ns);
+	thread->virtual_ns = MAX(floor_ns, current->virtual_ns) + DEBT_NS;
 	run_insert(thread);
 }
 
