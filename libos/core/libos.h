@@ -105,6 +105,19 @@ void sched_yield_now(void);
 /* For proc/thread.c: a new thread may run; the current one never will again. */
 void sched_add(struct thread *thread);
 void sched_leave(void) __attribute__((noreturn));
+/*
+ * The vector registers of the program, which libos does not use, to and from a page (aligned to 64, its XSAVE header zero or saved before).
+ * Of the device page's components alone: XCR0 may have more, since page-table KVM leaves the host's in place, and all of a processor
+ * with AMX are 11 KiB.
+ */
+static inline void vectors_save(void *area)
+{
+	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"((uint32_t)device_page->xcr0), "d"((uint32_t)(device_page->xcr0 >> 32)) : "memory");
+}
+static inline void vectors_load(const void *area)
+{
+	__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"((uint32_t)device_page->xcr0), "d"((uint32_t)(device_page->xcr0 >> 32)) : "memory");
+}
 /* Drivers that must look at their rings when the vCPU enters the scheduler; poll returns true if it did something. */
 struct poller {
 	struct poller *next;

@@ -223,27 +223,6 @@ static void idle(void)
 	shared_page->need_wake = 0;
 }
 
-static void save_vectors(struct thread *thread)
-{
-	if (!thread->xsave)
-		thread->xsave = page_alloc_zeroed(0);
-	if (!thread->xsave)
-		panic("no memory for a thread's vector registers");
-	__asm__ volatile("xsave64 (%0)" : : "r"(thread->xsave), "a"(-1), "d"(-1) : "memory");
-}
-
-static void load_vectors(struct thread *thread)
-{
-	static uint64_t initial[4096 / 8] SELDOM_USED __attribute__((aligned(64)));
-	void *state = thread->xsave;
-	if (!state) {
-		((uint16_t *)initial)[0] = 0x37f;       /* x87 control word */
-		((uint32_t *)initial)[6] = 0x1f80;      /* MXCSR */
-		state = initial;
-	}
-	__asm__ volatile("xrstor64 (%0)" : : "r"(state), "a"(-1), "d"(-1) : "memory");
-}
-
 static void switch_to(struct thread *next)
 {
 	struct thread *previous = current;
@@ -251,11 +230,11 @@ static void switch_to(struct thread *next)
 		return;
 	account(previous, next);
 	if (previous->state != THREAD_DEAD) {
-		save_vectors(previous);
+		vectors_save(previous->xsave); /* room was made when there came a second thread */
 		__asm__ volatile("rdfsbase %0" : "=r"(previous->fs_base));
 		__asm__ volatile("rdgsbase %0" : "=r"(previous->gs_base));
 	}
-	load_vectors(next);
+	vectors_load(next->xsave);
 	__asm__ volatile("wrfsbase %0" : : "r"(next->fs_base));
 	__asm__ volatile("wrgsbase %0" : : "r"(next->gs_base));
 	current = next;

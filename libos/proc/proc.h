@@ -42,7 +42,7 @@ struct thread {
 	uint64_t stack_top;         /* of the kernel stack */
 	struct regs *regs;          /* the program's registers: at stack_top - sizeof(struct regs) */
 	uint64_t fs_base, gs_base;
-	void *xsave;                /* vector state while not running; lazily allocated */
+	void *xsave;                /* vector state while not running: a page; the first thread has it since there was a second one */
 	bool stepped;               /* entered libos by a patched call site with the trap flag set */
 	bool restore_all;           /* go back by IRETQ: RCX and R11 count too (after traps, upcalls and rt_sigreturn) */
 	/* waiting */

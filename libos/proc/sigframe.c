@@ -119,7 +119,7 @@ static void fpu_reset(void)
 	initial[24] = 0x80; /* MXCSR 0x1f80 */
 	initial[25] = 0x1f;
 	if (device_page->xcr0)
-		__asm__ volatile("xrstor64 (%0)" : : "r"(initial), "a"(-1), "d"(-1) : "memory");
+		vectors_load(initial);
 	else
 		__asm__ volatile("fxrstor64 (%0)" : : "r"(initial) : "memory");
 }

@@ -49,12 +49,19 @@ static long refuse_execve(void)
 	return -ENOSYS;
 }
 
-/* The child goes on with its parent's rounding modes and, where it has them, vector registers. */
-static void inherit_vectors(struct thread *child)
+/*
+ * Where the child's vector registers are kept while it does not run: it goes on with its parent's. And where the parent's are, which needs
+ * no such place as long as it is alone; so a switch between threads never asks for memory. NULL: there is none.
+ */
+static void *inherit_vectors(struct thread *parent)
 {
-	child->xsave = page_alloc_zeroed(0);
-	if (child->xsave)
-		__asm__ volatile("xsave64 (%0)" : : "r"(child->xsave), "a"(-1), "d"(-1) : "memory");
+	if (!parent->xsave)
+		parent->xsave = page_alloc_zeroed(0);
+	void *area = parent->xsave ? page_alloc_zeroed(0) : NULL;
+
+	if (area)
+		vectors_save(area);
+	return area;
 }
 
 static struct thread *start_thread(const struct new_thread *new)
@@ -70,11 +77,15 @@ static struct thread *start_thread(const struct new_thread *new)
 		fs_base = new->tls;
 	else
 		__asm__ volatile("rdfsbase %0" : "=r"(fs_base));
-	struct thread *child = thread_new(&regs, fs_base);
+	void *vectors = inherit_vectors(current);
+	struct thread *child = vectors ? thread_new(&regs, fs_base) : NULL;
 
-	if (!child)
+	if (!child) {
+		if (vectors)
+			page_free(vectors, 0);
 		return NULL;
-	inherit_vectors(child);
+	}
+	child->xsave = vectors;
 	child->sig_blocked = current->sig_restore_mask ? current->sig_saved_mask : current->sig_blocked;
 	memcpy(child->name, current->name, sizeof(child->name));
 	scheduling_inherit(child, current);

@@ -28,6 +28,12 @@ if [ "$(id -u)" = 0 ]; then program rights; else
 fi
 program large -m 128M
 
+# As many threads as there is memory for; the process would take the machine's.
+if run -m 12M "${guest}threads" full >"$work/vm.out" 2>&1; then ok 'guest threads full'; else
+	cat "$work/vm.out"
+	not_ok 'guest threads full' 'a fact does not hold'
+fi
+
 # Memory that is not what a system call was told: also while it waits for a disk, which for the process is a file, and for its input.
 program usermem
 program stepping

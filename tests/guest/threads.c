@@ -341,8 +341,37 @@ static void check_kinds(void)
 	CHECK(!sem_post(&semaphore) && !sem_wait(&semaphore));
 }
 
-int main(void)
+static volatile int ran;
+
+static int count_and_wait(void *unused)
 {
+	(void)unused;
+	ran++;
+	for (;;)
+		pause();
+}
+
+/* Threads until there is no memory for one more: that is an error of clone, and those that were made run. In a small VM only. */
+static int until_full(void)
+{
+	enum { MOST = 2048, STACK = 512, FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM };
+	static char stacks[MOST][STACK] __attribute__((aligned(16)));
+	int made = 0;
+
+	memset(stacks, 1, sizeof(stacks));
+	while (made < MOST && clone(count_and_wait, stacks[made] + STACK, FLAGS, NULL) > 0)
+		made++;
+	IS(errno, EAGAIN);
+	for (int i = 0; i < 10000 && ran < made; i++)
+		sched_yield();
+	CHECK(made > 10 && ran == made);
+	return check_end();
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "full"))
+		return until_full();
 	check_many();
 	check_waves();
 	check_condition();
