@@ -160,7 +160,9 @@ static int parse_letters(const struct option_spec *table, struct cursor *cursor,
 int options_parse(const struct option_spec *table, int argc, char **argv, bool first_ends, void *target, struct option_result *result,
 		  struct error *error)
 {
+	static const struct option_spec none[] = { { 0 } };
 	struct cursor cursor = { .argc = argc, .at = 1, .argv = argv };
+	table = table ? table : none;
 	char **operand = alloc_zero(((size_t)argc + 1) * sizeof(*operand));
 	int operands = 0, err = 0;
 	*result = (struct option_result){ .first = argc };

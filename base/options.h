@@ -41,8 +41,8 @@ struct option_result {
 };
 
 /*
- * Parses argv[1..argc-1] into target. Operands are moved to the end of argv; with first_ends the first operand ends the
- * options (what follows belongs to somebody else); "--" always does. 0, or -EINVAL with a message that names the
+ * Parses argv[1..argc-1] into target. table NULL: there are no options. Operands are moved to the end of argv; with
+ * first_ends the first operand ends the options (what follows belongs to somebody else); "--" always does. 0, or -EINVAL with a message that names the
  * option, the value, and a suggestion if an option is near.
  */
 int options_parse(const struct option_spec *table, int argc, char **argv, bool first_ends, void *target, struct option_result *result,

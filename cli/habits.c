@@ -13,14 +13,13 @@ struct habit {
 #define NOT_NEEDED "is not needed: nothing of the host is in a VM that it could reach, and its own kernel knows no such limit"
 
 static const struct habit commands[] = {
-	{ "pause resume unpause stats save restore clone migrate pool", PLANNED },
+	{ "stats save restore clone migrate pool", PLANNED },
 	{ "images", "use \"lightvm image ls\"" },
 	{ "rmi", "use \"lightvm image rm\"" },
 	{ "build", "use \"lightvm image build PROGRAM\"" },
 	{ "attach", "use \"lightvm console VM\"" },
 	{ "top", "use \"lightvm exec VM ps\" for a VM with a Linux kernel; a VM of the library OS has one process" },
 	{ "create", "use \"lightvm run -d\"" },
-	{ "restart", "use \"lightvm stop VM\" and \"lightvm start VM\"" },
 	{ "list ls", "use \"lightvm ps\"" },
 	{ "info system df", "use \"lightvm doctor\", \"lightvm ps -a\" and \"lightvm image ls\"" },
 	{ "prune", "use \"lightvm rm -e\" for VMs that have ended and \"lightvm image rm -a\" for images" },
@@ -28,7 +27,7 @@ static const struct habit commands[] = {
 	{ "pull push load import login logout search tag history export commit", NO_REGISTRY },
 	{ "network", "use \"lightvm run --net\"; the kinds of network stand in its --help" },
 	{ "volume", "there are no named volumes; \"lightvm run -v DIR:/PATH\" gives a VM a copy of a directory" },
-	{ "rename update diff events compose secret config plugin", "there is no such command" },
+	{ "update diff events compose secret config plugin", "there is no such command" },
 	{ 0 },
 };
 

@@ -20,6 +20,7 @@
 #include "cli/wait.h"
 #include "node/choose.h"
 #include "node/config_open.h"
+#include "node/vm_info.h"
 #include "tinyx/image_file.h"
 
 #define ENV_FILE_MAX (1u << 20)
@@ -210,10 +211,14 @@ static int run_in(const struct state *state, struct vm_dir *vm, const struct vm_
 {
 	bool failed;
 	int status = vm_run(vm, config, start_ns, &failed, error);
+	/* The name may be another one by now. */
+	json_t *now = config_read(vm->dir);
+	const char *name = config_string(now, "name");
 	/* What went well in the foreground has been seen; who wants to come back to it gives it a name. */
-	bool seen = !config->detached && !status && !config->name;
+	bool seen = !config->detached && !status && !name[0];
 	if (failed || seen || (config->remove && !config->detached))
-		vm_remove(state, vm, config->name, NULL);
+		vm_remove(state, vm, name, NULL);
+	json_decref(now);
 	return status;
 }
 
@@ -231,8 +236,11 @@ static int run_and_wait(const struct state *state, struct vm_dir *vm, const stru
 	uint64_t seconds = given->wait_seconds ? given->wait_seconds : !strcmp(given->wait, "listen") ? WAIT_SECONDS : 0;
 	status = wait_for(given->wait, vm, seconds, &ended, error);
 	/* Whoever waited for the end is who removes. */
-	if (config->remove && (status == -ESRCH || (!status && !strcmp(given->wait, "exit"))))
-		vm_remove(state, vm, config->name, NULL);
+	struct vm_info info;
+	if (config->remove && (status == -ESRCH || (!status && !strcmp(given->wait, "exit"))) && !vm_info_open(state, config->id, &info)) {
+		vm_info_remove(state, &info, NULL);
+		vm_info_close(&info);
+	}
 	return status ? status : ended;
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lightvm start: a VM that has ended, once more, from the configuration that it left. */
+/* lightvm start, restart: a VM once more, from the configuration that it left. */
 #include <errno.h>
 #include <unistd.h>
 
 #include "cli/all_verbs.h"
 #include "cli/describe.h"
 #include "cli/run_vm.h"
-#include "node/config_open.h"
+#include "node/vm_again.h"
 
 struct start_options {
 	bool attach;
@@ -23,43 +23,19 @@ struct start {
 	int status; /* with attach: the program's */
 };
 
-static int prepare(const struct vm_info *info, bool attach, struct vm_config *config, struct error *error)
+/* Before anything of the VM is touched. */
+static int check_terminal(const struct vm_info *info, struct error *error)
 {
-	if (info->alive)
-		return error_set(error, -EBUSY, "VM %s still runs", info->dir.id);
-	if (vm_is_litter(info))
-		return error_set(error, -ENOENT, "VM %s was started with --rm: it has ended, and nothing of it is kept", info->dir.id);
-	int err = config_load(config, info->dir.dir, error);
-	config->detached = !attach;
-	config->remove = false;
-	if (!err && attach && config->terminal && !isatty(STDIN_FILENO))
-		err = error_set(error, -ENOTTY, "-a: the program has a terminal, and standard input is none");
-	if (!err)
-		err = config_validate(config, error);
-	if (!err)
-		err = config_open(config, error);
-	return err ? error_prefix(error, "VM %s", info->dir.id) : 0;
+	if (json_is_true(json_object_get(info->config, "terminal")) && !isatty(STDIN_FILENO))
+		return error_set(error, -ENOTTY, "VM %s: -a: the program has a terminal, and standard input is none", info->dir.id);
+	return 0;
 }
 
 static int start_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
 {
 	struct start *start = context;
-	struct vm_config config;
-	struct lv_report report;
-	bool failed = false;
-	vm_report(&info->dir, &report);
-	config_init(&config);
-	int status = prepare(info, start->attach, &config, error);
-	if (!status)
-		status = vm_renew(&info->dir, error);
-	if (!status && !(status = config_write(&config, info->dir.dir, error))) {
-		status = vm_run(&info->dir, &config, start->start_ns, &failed, error);
-		if (failed)
-			vm_put_back(&info->dir, &info->status, &report);
-	}
-	config_free(&config);
-	start->status = status;
-	return status < 0 ? status : 0;
+	int err = start->attach ? check_terminal(info, error) : 0;
+	return err ? err : vm_start_by(info, start->attach, start->start_ns, vm_run, &start->status, error);
 }
 
 static int start(const struct context *context, void *options, struct operands operands, struct error *error)
@@ -85,4 +61,55 @@ const struct verb verb_start = {
 	.min = 1,
 	.max = -1,
 	.run = start,
+};
+
+/* ---- restart ---- */
+
+struct restart_options {
+	uint64_t seconds;
+};
+
+static const struct option_spec restart_options[] = {
+	{ "time", 't', OPTION_NUMBER, offsetof(struct restart_options, seconds), "SECONDS", "how long the program may take to end (default 10)", .high = 86400 },
+	{ 0 },
+};
+
+static void restart_defaults(void *options)
+{
+	((struct restart_options *)options)->seconds = 10;
+}
+
+struct restart {
+	uint64_t start_ns;
+	int wait_ms;
+};
+
+static int restart_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
+{
+	const struct restart *restart = context;
+	return vm_restart(info, restart->wait_ms, restart->start_ns, vm_run, error);
+}
+
+static int restart_run(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	const struct restart_options *given = options;
+	struct restart restart = { .start_ns = context->start_ns, .wait_ms = (int)given->seconds * 1000 };
+	return vm_for_each(operands, restart_one, &restart);
+}
+
+const struct verb verb_restart = {
+	.name = "restart",
+	.no_guess = true,
+	.operands = "VM...",
+	.summary = "Stop virtual machines, and start them again",
+	.text = "As \"lightvm stop\" and then \"lightvm start\": the program is asked to end by SIGTERM and killed after the time given. A VM that\n"
+		"has ended is only started. It runs in the background then, and its id is printed.",
+	.examples = "lightvm restart -t 30 db",
+	.options = restart_options,
+	.options_size = sizeof(struct restart_options),
+	.defaults = restart_defaults,
+	.complete = "vm",
+	.min = 1,
+	.max = -1,
+	.run = restart_run,
 };

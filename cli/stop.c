@@ -79,6 +79,10 @@ static int kill_one(const struct state *state, struct vm_info *info, void *conte
 			vm_info_remove(state, info, NULL);
 		return killed;
 	}
+	/* Its agent could not hear of it; the library OS finds the signal when it goes on. */
+	if (info->state == VM_PAUSED && info->status.guest == LV_GUEST_LINUX)
+		return error_set(error, -EAGAIN, "VM %s is paused, and %s cannot reach its program; let it go on with: lightvm resume %s", info->dir.id,
+				 signal_name(number), info->dir.id);
 	int err = vm_signal(info->dir.dir, number, deadline_in(AGENT_ANSWER_MS));
 	return err ? error_set(error, err, "VM %s: %s: %s", info->dir.id, signal_name(number), strerror(-err)) : 0;
 }

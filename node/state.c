@@ -166,6 +166,14 @@ static bool name_path(char path[NAME_PATH], const char *name)
 	return vm_name_valid(name) && snprintf(path, NAME_PATH, "names/%s", name) < NAME_PATH;
 }
 
+/* Its VM claimed it and is about to be shown. */
+static bool is_hidden(const struct state *state, const char *id)
+{
+	char hidden[32];
+	snprintf(hidden, sizeof(hidden), "vms/.%.*s", STATE_ID, id);
+	return !faccessat(state->dir, hidden, F_OK, AT_SYMLINK_NOFOLLOW);
+}
+
 /* A name whose VM is gone, or whose VM has ended and was to be removed (--rm), is free. */
 static bool name_is_stale(const struct state *state, const char *name, char *id)
 {
@@ -178,6 +186,9 @@ static bool name_is_stale(const struct state *state, const char *name, char *id)
 		return true;
 	memcpy(id, target + n - STATE_ID, STATE_ID + 1);
 	struct vm_dir vm;
+	/* Hidden first: it may be shown between the two looks. */
+	if (is_hidden(state, id))
+		return false;
 	if (vm_open(state, id, &vm))
 		return true;
 	bool stale = !vm_alive(&vm) && !faccessat(vm.dir, LITTER_MARK, F_OK, 0);
@@ -187,11 +198,29 @@ static bool name_is_stale(const struct state *state, const char *name, char *id)
 	return stale;
 }
 
-static int claim_name(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error)
+/*
+ * In the place of a name that is free but there. Under a lock, since of two that find it so the second would take the first one's away; who
+ * finds no name there needs none.
+ */
+static int take_over(const struct state *state, const char *name, const char *path, const char *target, char *other)
+{
+	int names = openat(state->dir, "names", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = names < 0 ? -errno : -EEXIST;
+	if (names >= 0 && flock(names, LOCK_EX))
+		err = -errno;
+	if (err == -EEXIST && name_is_stale(state, name, other)) {
+		unlinkat(state->dir, path, 0);
+		err = symlinkat(target, state->dir, path) ? -errno : 0;
+	}
+	if (names >= 0)
+		close(names);
+	return err;
+}
+
+int vm_claim_name(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error)
 {
 	char path[NAME_PATH], target[32], other[STATE_ID + 1] = "";
 	if (!name_path(path, name))
-		return error_set(error, -EINVAL, "the name \"%s\" is none", name);
+		return error_set(error, -EINVAL, "the name \"%.80s\" is none", name);
 	snprintf(target, sizeof(target), "../vms/%s", vm->id);
 	int err = symlinkat(target, state->dir, path) ? -errno : 0;
 	/* Whoever made the directories first may have been stopped between them. */
@@ -201,10 +230,8 @@ static int claim_name(const struct state *state, const struct vm_dir *vm, const 
 			return err;
 		err = symlinkat(target, state->dir, path) ? -errno : 0;
 	}
-	if (err == -EEXIST && name_is_stale(state, name, other)) {
-		unlinkat(state->dir, path, 0);
-		err = symlinkat(target, state->dir, path) ? -errno : 0;
-	}
+	if (err == -EEXIST)
+		err = take_over(state, name, path, target, other);
 	if (err == -EEXIST)
 		return error_set(error, err, "the name \"%s\" is taken by VM %s; remove that one with: lightvm rm -f %s", name, other, name);
 	return err ? error_set(error, err, "name \"%s\": %s", name, strerror(-err)) : 0;
@@ -213,7 +240,7 @@ static int claim_name(const struct state *state, const struct vm_dir *vm, const 
 int vm_publish(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error)
 {
 	char hidden[32], path[32];
-	int err = name ? claim_name(state, vm, name, error) : 0;
+	int err = name ? vm_claim_name(state, vm, name, error) : 0;
 	if (err)
 		return err;
 	snprintf(hidden, sizeof(hidden), "vms/.%s", vm->id);
@@ -230,17 +257,27 @@ int vm_mark_litter(const struct vm_dir *vm, struct error *error)
 	return 0;
 }
 
-/* Whoever looks whether it lives holds the lock for a moment: only a monitor, or another start, holds it for longer. */
-static int take_lock(int status, const struct vm_dir *vm, struct error *error)
+/* -EBUSY: it is held for longer than any look takes. */
+static int take_lock(int fd)
 {
-	for (int waited = 0; flock(status, LOCK_EX | LOCK_NB); waited += LOCK_RETRY_MS) {
+	for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB); waited += LOCK_RETRY_MS) {
 		if (errno != EWOULDBLOCK)
-			return error_set(error, -errno, "VM %s: status: %s", vm->id, strerror(errno));
+			return -errno;
 		if (waited >= LOCK_MS)
-			return error_set(error, -EBUSY, "VM %s still runs", vm->id);
+			return -EBUSY;
 		poll(NULL, 0, LOCK_RETRY_MS);
 	}
 	return 0;
+}
+
+int vm_lock(const struct vm_dir *vm, struct error *error)
+{
+	int fd = openat(vm->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = fd < 0 ? -errno : take_lock(fd);
+	if (!err)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return error_set(error, err, "VM %s: %s", vm->id, err == -EBUSY ? "another command changes its configuration" : strerror(-err));
 }
 
 int vm_renew(struct vm_dir *vm, struct error *error)
@@ -249,7 +286,12 @@ int vm_renew(struct vm_dir *vm, struct error *error)
 	int status = openat(vm->dir, "status", O_RDWR | O_CLOEXEC | O_NOFOLLOW), err = 0;
 	if (status < 0)
 		return error_set(error, -errno, "VM %s: status: %s", vm->id, strerror(errno));
-	err = take_lock(status, vm, error);
+	/* Whoever looks whether it lives holds the lock for a moment: only a monitor, or another start, holds it for longer. */
+	err = take_lock(status);
+	if (err == -EBUSY)
+		error_set(error, err, "VM %s still runs", vm->id);
+	else if (err)
+		error_set(error, err, "VM %s: status: %s", vm->id, strerror(-err));
 	if (!err && ftruncate(status, 0))
 		err = error_set(error, -errno, "VM %s: status: %s", vm->id, strerror(errno));
 	if (err) {
@@ -350,6 +392,19 @@ int vm_find(const struct state *state, const char *word, struct vm_dir *vm, stru
 	return 0;
 }
 
+void vm_drop_name(const struct state *state, const struct vm_dir *vm, const char *name)
+{
+	char path[NAME_PATH], target[64];
+	if (!name_path(path, name))
+		return;
+	for (int i = -1; i < STATE_OLD; i++) {
+		int place = i < 0 ? state->dir : state->old[i];
+		ssize_t n = place < 0 ? -1 : readlinkat(place, path, target, sizeof(target) - 1);
+		if (n >= STATE_ID && !memcmp(target + n - STATE_ID, vm->id, STATE_ID))
+			unlinkat(place, path, 0);
+	}
+}
+
 /* Where it lies. */
 static int place_of(const struct state *state, const char *path)
 {
@@ -361,14 +416,11 @@ static int place_of(const struct state *state, const char *path)
 
 int vm_remove(const struct state *state, struct vm_dir *vm, const char *name, struct error *error)
 {
-	char path[32], id[STATE_ID + 1];
+	char path[32];
 	snprintf(path, sizeof(path), "vms/%s", vm->id);
 	int place = place_of(state, path);
-	if (name && *name && name_to_id(state, name, id) && !strcmp(id, vm->id)) {
-		char link[NAME_PATH];
-		if (name_path(link, name))
-			unlinkat(place, link, 0);
-	}
+	if (name)
+		vm_drop_name(state, vm, name);
 	int err = tree_remove(place, path);
 	return err ? error_set(error, err, "%s/%s: %s", state->path, path, strerror(-err)) : 0;
 }
@@ -431,7 +483,7 @@ int state_each(const struct state *state, int (*each)(void *context, const char 
 bool vm_name_valid(const char *name)
 {
 	size_t len = strlen(name);
-	if (!len || len > 63 || !isalnum((unsigned char)name[0]))
+	if (!len || len > STATE_NAME || !isalnum((unsigned char)name[0]))
 		return false;
 	for (; *name; name++)
 		if (!isalnum((unsigned char)*name) && !strchr(".-_", *name))

@@ -15,6 +15,7 @@
 #include "node/status_file.h"
 
 #define STATE_ID 12
+#define STATE_NAME 63 /* characters of a name, at most */
 
 #define STATE_OLD 2
 struct state {
@@ -64,6 +65,16 @@ int vm_open(const struct state *state, const char *id, struct vm_dir *vm);
 /* Removes the directory and the name. The monitor must be dead. */
 int vm_remove(const struct state *state, struct vm_dir *vm, const char *name, struct error *error);
 void vm_close(struct vm_dir *vm);
+
+/* Has the name lead to the VM, besides others. -EINVAL: it is none; -EEXIST: it is another VM's. */
+int vm_claim_name(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error);
+/* Takes the name away if it leads to this VM. */
+void vm_drop_name(const struct state *state, const struct vm_dir *vm, const char *name);
+/*
+ * Held, by closing the descriptor that it answers, while the VM's configuration is read, changed and written again. -EBUSY: another command
+ * holds it for longer than that takes. Nobody needs it to read.
+ */
+int vm_lock(const struct vm_dir *vm, struct error *error);
 
 /* Whether the monitor lives: somebody holds the lock of the status file. */
 bool vm_alive(const struct vm_dir *vm);

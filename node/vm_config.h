@@ -78,6 +78,8 @@ int config_from_json(struct vm_config *config, const json_t *json, struct error 
 
 /* config.json of the VM, replaced as a whole. */
 int config_write(const struct vm_config *config, int dir, struct error *error);
+/* The same from what config_read answered, changed; NULL: -ENOMEM. */
+int config_write_json(const json_t *json, int dir, struct error *error);
 /* The parsed file, a new reference; NULL: missing or damaged. For what only shows it: a file of another version has other keys. */
 json_t *config_read(int dir);
 /* The file as a configuration. -ENOENT, -EINVAL. */

@@ -132,14 +132,20 @@ int config_from_json(struct vm_config *config, const json_t *json, struct error 
 
 /* ---- the file ---- */
 
-int config_write(const struct vm_config *config, int dir, struct error *error)
+int config_write_json(const json_t *json, int dir, struct error *error)
 {
-	json_t *json = config_to_json(config);
 	char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 	int err = text ? file_write(dir, CONFIG_FILE, text, strlen(text), 0600) : -ENOMEM;
 	free(text);
-	json_decref(json);
 	return err ? error_set(error, err, CONFIG_FILE ": %s", strerror(-err)) : 0;
+}
+
+int config_write(const struct vm_config *config, int dir, struct error *error)
+{
+	json_t *json = config_to_json(config);
+	int err = config_write_json(json, dir, error);
+	json_decref(json);
+	return err;
 }
 
 json_t *config_read(int dir)

@@ -110,6 +110,16 @@ void vm_row_write(const struct vm_config *config, int dir)
 	text_free(&out);
 }
 
+void vm_row_replace(const json_t *config, int dir)
+{
+	struct text out = { 0 };
+	put_row(config, &out);
+	unlinkat(dir, LINK ".new", 0); /* of a command that was killed here */
+	if (text_error(&out) || symlinkat(out.data, dir, LINK ".new") || renameat(dir, LINK ".new", dir, LINK))
+		unlinkat(dir, LINK, 0);
+	text_free(&out);
+}
+
 int vm_row_read(int vms, const char *id, struct vm_row *row)
 {
 	char path[STATE_ID + sizeof("/" LINK)];

@@ -20,6 +20,8 @@ struct vm_row {
 
 /* Makes the link; a VM that cannot have one is listed from its configuration. */
 void vm_row_write(const struct vm_config *config, int dir);
+/* Another one in its place, from the parsed configuration; under the VM's lock. If that fails there is none. */
+void vm_row_replace(const json_t *config, int dir);
 /* Of the VM vms/ID, ready to be shown on a terminal. -ENOENT: it has none; -EINVAL: it is none that this lightvm reads. */
 int vm_row_read(int vms, const char *id, struct vm_row *row);
 /* The same from the parsed configuration. */
