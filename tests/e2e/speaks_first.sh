@@ -17,6 +17,7 @@ greeted() {
 	check "$name: the server listens" await 20 'the server in the VM' listens "$name"
 	check "$name: 20 clients are greeted" python3 "$top/tests/data/greeted.py" "$host" "$port" 20
 	check "$name: 20 clients at once, more than the backlog" within 30 python3 "$top/tests/data/crowd.py" "$host" "$port" 20
+	check "$name: clients that use one port again" within 60 python3 "$top/tests/data/same_port.py" "$host" "$port" 20
 	"$lightvm" rm -f "$name" >/dev/null
 }
 

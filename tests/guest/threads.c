@@ -349,6 +349,7 @@ static int count_and_wait(void *unused)
 	ran++;
 	for (;;)
 		pause();
+	return 0;
 }
 
 /* Threads until there is no memory for one more: that is an error of clone, and those that were made run. In a small VM only. */

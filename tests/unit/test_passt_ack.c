@@ -283,6 +283,68 @@ static void test_many(void **state)
 	peer_sends(f, &frame);
 }
 
+/* The answer to a SYN of 192.168.0.9:40000, and what is not one: what belongs to the connection before does not come to passt. */
+static struct frame guest_says(uint8_t flags, uint32_t number)
+{
+	struct frame frame = segment4(flags, -1);
+
+	number = htonl(number);
+	memcpy(frame.bytes + 42, &number, 4);
+	return frame;
+}
+
+/* 192.168.0.9:40000 asks 10.0.2.15:2525, with the number 41. */
+static struct frame peer_asks(void)
+{
+	struct frame frame = segment4(SYN, 7);
+	static const uint8_t way[] = { 192, 168, 0, 9, 10, 0, 2, 15, 40000 >> 8, 40000 & 255, 2525 >> 8, 2525 & 255, 0, 0, 0, 41 };
+
+	memcpy(frame.bytes + 26, way, sizeof(way));
+	return frame;
+}
+
+static void is_dropped(struct fixture *f, struct frame frame)
+{
+	struct iovec iov[] = { { frame.bytes, 20 }, { frame.bytes + 20, frame.len - 20 } };
+	uint8_t drain[4];
+
+	assert_int_equal(passt_send(&f->passt, iov, 2, frame.len), 0);
+	assert_int_equal(recv(f->peer, drain, sizeof(drain), MSG_DONTWAIT), -1);
+}
+
+static void test_stale(void **state)
+{
+	struct fixture *f = *state;
+	struct frame frame = guest_says(ACK, 7);
+	const uint8_t *got;
+
+	sends(f, &frame); /* nobody has asked yet */
+	frame = peer_asks();
+	peer_sends(f, &frame);
+	is_dropped(f, guest_says(ACK, 7));
+	is_dropped(f, guest_says(PSH | ACK, 41));
+	is_dropped(f, guest_says(RST, 42));
+	frame = guest_says(ACK, 7);
+	frame.bytes[37]++; /* another client's */
+	sends(f, &frame);
+	frame = guest_says(ACK, 7);
+	frame.bytes[33]++;
+	sends(f, &frame);
+	frame = guest_says(SYN | ACK, 42);
+	sends(f, &frame);
+	assert_int_equal(passt_receive(&f->passt, &got), 54); /* in passt's place */
+	frame = guest_says(PSH | ACK, 7); /* TCP's own affair from here on */
+	sends(f, &frame);
+
+	frame = peer_asks();
+	peer_sends(f, &frame);
+	is_dropped(f, guest_says(ACK, 7));
+	frame = guest_says(RST | ACK, 42); /* refused */
+	sends(f, &frame);
+	frame = guest_says(ACK, 7);
+	sends(f, &frame);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +355,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_answered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stale, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

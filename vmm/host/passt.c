@@ -120,6 +120,8 @@ int passt_send(struct passt *passt, const struct iovec *iov, unsigned parts, siz
 		return r;
 	if (parts > PASST_BATCH || len > PASST_FRAME_MAX || len < PASST_FRAME_MIN)
 		return -EINVAL;
+	if (passt_ack_stale(&passt->ack, iov, parts))
+		return 0;
 	memcpy(all + 1, iov, parts * sizeof(*iov));
 	n = sendmsg(passt->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0)

@@ -13,11 +13,11 @@
 #define SCALE_MAX 14 /* RFC 7323, section 2.3 */
 #define SCALE_USUAL 7 /* of Linux, for a SYN that nobody saw */
 
-struct segment { /* a SYN, or SYN,ACK, found in a frame */
+struct segment { /* found in a frame */
 	const uint8_t *ip; /* version 4 or 6 */
 	const uint8_t *tcp;
-	bool v6, ack;
-	int scale; /* how it scales windows; -1: not at all */
+	bool v6;
+	uint8_t flags;
 };
 
 static uint16_t get16(const uint8_t *at)
@@ -58,12 +58,13 @@ static int window_scale(const uint8_t *option, const uint8_t *end)
 	return -1;
 }
 
-static bool find_syn(const uint8_t *frame, size_t len, struct segment *segment)
+/* len: what there is of the frame, which may be longer. */
+static bool find_segment(const uint8_t *frame, size_t len, struct segment *segment)
 {
 	uint16_t type;
 	size_t header, options;
 
-	if (len < ETH_HLEN + sizeof(struct iphdr) || len > HEADERS_MAX)
+	if (len < ETH_HLEN + sizeof(struct iphdr))
 		return false;
 	type = get16(frame + 12);
 	if (type != ETH_P_IP && type != ETH_P_IPV6)
@@ -73,12 +74,20 @@ static bool find_syn(const uint8_t *frame, size_t len, struct segment *segment)
 	if (!header || len - ETH_HLEN - header < sizeof(struct tcphdr))
 		return false;
 	segment->tcp = segment->ip + header;
+	segment->flags = segment->tcp[13];
 	options = (segment->tcp[12] >> 4) * 4u;
-	if (options < sizeof(struct tcphdr) || options > len - ETH_HLEN - header)
-		return false;
-	segment->ack = segment->tcp[13] & TH_ACK;
-	segment->scale = window_scale(segment->tcp + sizeof(struct tcphdr), segment->tcp + options);
-	return segment->tcp[13] & TH_SYN && !(segment->tcp[13] & (TH_RST | TH_FIN));
+	return options >= sizeof(struct tcphdr) && options <= len - ETH_HLEN - header;
+}
+
+static bool is_syn(const struct segment *segment)
+{
+	return segment->flags & TH_SYN && !(segment->flags & (TH_RST | TH_FIN));
+}
+
+/* How a SYN scales windows; -1: not at all. */
+static int scale_said(const struct segment *segment)
+{
+	return window_scale(segment->tcp + sizeof(struct tcphdr), segment->tcp + (segment->tcp[12] >> 4) * 4u);
 }
 
 /* The same for both directions of a connection. */
@@ -160,40 +169,110 @@ static uint8_t answer(uint8_t *to, const uint8_t *frame, const struct segment *s
 	return tcp + sizeof(struct tcphdr) - to;
 }
 
+/* ---- a SYN of a peer that the guest has not answered yet ---- */
+
+static uint32_t get32(const uint8_t *at)
+{
+	return (uint32_t)get16(at) << 16 | get16(at + 2);
+}
+
+/* The connection of a segment, as the peer sees it: of IPv6 addresses the last four bytes. */
+static struct passt_syn connection_of(const struct segment *segment, bool from_peer)
+{
+	const uint8_t *peer = segment->ip + (segment->v6 ? from_peer ? 20 : 36 : from_peer ? 12 : 16);
+	uint32_t ours = get16(segment->tcp + (from_peer ? 2 : 0)), theirs = get16(segment->tcp + (from_peer ? 0 : 2));
+
+	return (struct passt_syn){ .peer = get32(peer), .ports = theirs << 16 | ours };
+}
+
+static struct passt_syn *slot_of(struct passt_ack *ack, const struct passt_syn *connection)
+{
+	uint32_t hash = connection->peer * 31 + connection->ports;
+
+	return &ack->syn[(hash ^ hash >> 16) % PASST_SYNS];
+}
+
+static void syn_keep(struct passt_ack *ack, const struct segment *segment)
+{
+	struct passt_syn new = connection_of(segment, true), *slot = slot_of(ack, &new);
+
+	new.awaited = get32(segment->tcp + 4) + 1;
+	new.waits = true;
+	ack->syns += !slot->waits;
+	*slot = new;
+}
+
+/* As a TCP that has sent a SYN judges: what does not acknowledge it, and is no SYN itself, belongs to an earlier connection. */
+static bool is_stale(struct passt_ack *ack, const struct segment *segment)
+{
+	struct passt_syn connection = connection_of(segment, false), *slot = slot_of(ack, &connection);
+
+	if (!slot->waits || slot->peer != connection.peer || slot->ports != connection.ports)
+		return false;
+	if (!(segment->flags & TH_SYN) && (!(segment->flags & TH_ACK) || get32(segment->tcp + 8) != slot->awaited))
+		return true;
+	slot->waits = false;
+	ack->syns--;
+	return false;
+}
+
 /* ---- interface ---- */
+
+/* The first bytes of a frame that came in parts; answers how many, most at most. */
+static size_t gather(uint8_t *to, size_t most, const struct iovec *iov, unsigned parts)
+{
+	size_t have = 0;
+
+	for (unsigned i = 0; i < parts && have < most; i++) {
+		size_t n = iov[i].iov_len < most - have ? iov[i].iov_len : most - have;
+
+		memcpy(to + have, iov[i].iov_base, n);
+		have += n;
+	}
+	return have;
+}
 
 void passt_ack_init(struct passt_ack *ack)
 {
 	ack->from = ack->to = 0;
 	memset(ack->scale, SCALE_USUAL, sizeof(ack->scale));
+	ack->syns = 0;
+	memset(ack->syn, 0, sizeof(ack->syn));
 }
 
 void passt_ack_heard(struct passt_ack *ack, const uint8_t *frame, size_t len)
 {
 	struct segment segment;
 
-	if (find_syn(frame, len, &segment) && !segment.ack)
-		*scale_of(ack, &segment) = segment.scale < 0 ? 0 : segment.scale;
+	if (len > HEADERS_MAX || !find_segment(frame, len, &segment) || !is_syn(&segment) || segment.flags & TH_ACK)
+		return;
+	int scale = scale_said(&segment);
+
+	*scale_of(ack, &segment) = scale < 0 ? 0 : scale;
+	syn_keep(ack, &segment);
+}
+
+bool passt_ack_stale(struct passt_ack *ack, const struct iovec *iov, unsigned parts)
+{
+	uint8_t frame[HEADERS_MAX];
+	struct segment segment;
+
+	return ack->syns && find_segment(frame, gather(frame, sizeof(frame), iov, parts), &segment) && is_stale(ack, &segment);
 }
 
 void passt_ack_sent(struct passt_ack *ack, const struct iovec *iov, unsigned parts, size_t len)
 {
 	uint8_t frame[HEADERS_MAX];
 	struct segment segment;
-	size_t have = 0;
 
 	if (len > sizeof(frame) || ack->to - ack->from == PASST_ACKS)
 		return;
-	for (unsigned i = 0; i < parts && have < len; i++) {
-		size_t n = iov[i].iov_len < len - have ? iov[i].iov_len : len - have;
-
-		memcpy(frame + have, iov[i].iov_base, n);
-		have += n;
-	}
-	if (!find_syn(frame, have, &segment) || !segment.ack)
+	if (!find_segment(frame, gather(frame, len, iov, parts), &segment) || !is_syn(&segment) || !(segment.flags & TH_ACK))
 		return;
+	int scale = scale_said(&segment);
+
 	/* A SYN,ACK without the option says that no window is scaled. */
-	uint16_t window = segment.scale < 0 ? WINDOW : WINDOW >> *scale_of(ack, &segment);
+	uint16_t window = scale < 0 ? WINDOW : WINDOW >> *scale_of(ack, &segment);
 	unsigned slot = ack->to++ % PASST_ACKS;
 
 	ack->frame[slot].len = answer(ack->frame[slot].bytes, frame, &segment, window ? window : 1);

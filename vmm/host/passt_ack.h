@@ -5,6 +5,11 @@
  * only once the host's side of the connection stands, so a SYN,ACK that passt has taken may be acknowledged in its place; a
  * second ACK, of a passt that sends its own, does no harm. passt must have read the SYN,ACK before the guest hears of it: that
  * version runs in a circle for ever when it finds a SYN,ACK and the data that follow in one read.
+ *
+ * And what it must not see. A client that uses its port again is connected by that passt before the guest has answered the end of the
+ * connection before; it takes that answer for one to the new SYN, gives the connection up, and divides by zero (it dies of SIGFPE, and
+ * with it all published ports) when the SYN,ACK lies behind it. A TCP that waits for the answer to its SYN drops such segments
+ * (RFC 9293, section 3.10.7.3), so they are dropped here.
  */
 #ifndef LV_VMM_HOST_PASST_ACK_H
 #define LV_VMM_HOST_PASST_ACK_H
@@ -15,7 +20,14 @@
 #include <sys/uio.h>
 
 #define PASST_ACKS 64                  /* that wait for the guest; more are left out, and asked for again by the guest's TCP */
+#define PASST_SYNS 64                  /* of peers that are looked after; of two in one place the later one is */
 #define PASST_ACK_MAX (14 + 40 + 20) /* Ethernet, IPv6, TCP without options */
+
+struct passt_syn {
+	uint32_t peer, ports; /* the peer's address and port, and the guest's port */
+	uint32_t awaited;     /* what acknowledges it */
+	bool waits;
+};
 
 struct passt_ack {
 	/* Of the peers' SYNs: how they scale windows, by a hash of the connection. One that was overwritten makes a window wrong until passt's first own segment. */
@@ -26,12 +38,16 @@ struct passt_ack {
 		uint8_t bytes[PASST_ACK_MAX];
 	} frame[PASST_ACKS];
 	uint8_t taken[PASST_ACK_MAX];
+	unsigned syns; /* of syn[] that wait */
+	struct passt_syn syn[PASST_SYNS];
 };
 
 void passt_ack_init(struct passt_ack *ack);
 
 /* A whole Ethernet frame came from passt. */
 void passt_ack_heard(struct passt_ack *ack, const uint8_t *frame, size_t len);
+/* True if passt must not have this Ethernet frame of the guest: it belongs to the connection before one that passt has asked for. */
+bool passt_ack_stale(struct passt_ack *ack, const struct iovec *iov, unsigned parts);
 /* passt has taken this Ethernet frame of the guest: len bytes in so many parts. */
 void passt_ack_sent(struct passt_ack *ack, const struct iovec *iov, unsigned parts, size_t len);
 
