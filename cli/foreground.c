@@ -47,18 +47,33 @@ static bool means_kill(struct interrupts *interrupts)
 	return ++interrupts->count >= INTERRUPTS_TO_KILL;
 }
 
+/* By the monitor, which writes down how the VM ended; one that does not answer is ended itself. */
+static void end_vm(const struct launch *launch, int number)
+{
+	int err = control_ask(launch->vm->dir, LV_CTL_KILL, number, NULL, deadline_in(AGENT_ANSWER_MS));
+	if (err && err != -ECONNREFUSED && err != -ENOENT)
+		kill(launch->monitor.pid, SIGKILL);
+}
+
+/* Who sends SIGUSR1 wants to tell the program something; who sends one of the others wants it to end, and may have that of a guest that cannot be told. */
 static void forward(const struct launch *launch, int number, struct interrupts *interrupts)
 {
-	bool kill_now = number == SIGINT && means_kill(interrupts);
-	uint64_t soon = deadline_in(AGENT_ANSWER_MS);
-	int dir = launch->vm->dir, err = kill_now ? control_ask(dir, LV_CTL_KILL, number, NULL, soon) : vm_signal(dir, number, soon);
-	if (kill_now)
-		log_warn("VM %s: killed after %d interrupts", launch->vm->id, INTERRUPTS_TO_KILL);
-	if (err || kill_now) {
-		/* A monitor that does not answer is ended; one that was asked to end shows that by ending. */
-		log_debug("signal %d: %s", number, err ? strerror(-err) : "killed");
-		if (err != -ENOSYS && err)
-			kill(launch->monitor.pid, SIGKILL);
+	const char *id = launch->vm->id;
+	if (number == SIGINT && means_kill(interrupts)) {
+		end_vm(launch, number);
+		log_warn("VM %s: killed after %d interrupts", id, INTERRUPTS_TO_KILL);
+		return;
+	}
+	int err = vm_signal(launch->vm->dir, number, deadline_in(AGENT_ANSWER_MS));
+	if (!err || err == -ECONNREFUSED)
+		return; /* delivered, or the VM ends already */
+	const char *why = err == -EAGAIN ? "nobody in the guest takes it, or not yet" : err == -EOPNOTSUPP ? "no guest of this kind takes it"
+		: err == -ETIMEDOUT ? "no answer in time" : strerror(-err);
+	if (number == SIGUSR1 || number == SIGUSR2) {
+		log_warn("VM %s: %s did not reach the program: %s", id, signal_name(number), why);
+	} else {
+		log_warn("VM %s: %s did not reach the program, the VM is ended: %s", id, signal_name(number), why);
+		end_vm(launch, number);
 	}
 }
 

@@ -86,6 +86,20 @@ for signal in TERM INT HUP USR1; do
 	if [ $got = $want ]; then ok "SIG$signal ends a computing program"; else cat "$work/err"; not_ok "SIG$signal ends a computing program" "status $got, not $want"; fi
 done
 
+# What cannot be told to the program is said; only who wants the end gets it.
+start "$lightvm" run --name deaf "$busybox" sh -c "trap 'echo caught' USR1; echo ready; while :; do :; done" >"$work/out" 2>"$work/err"
+await 10 'the line "ready"' grep -q ready "$work/out"
+monitor=$("$lightvm" ps --format json | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' | head -n 1)
+kill -STOP "$monitor"
+kill -USR1 "$pid"
+check 'a signal that does not arrive is said' await 15 'the message' grep -q 'SIGUSR1 did not reach the program: no answer in time' "$work/err"
+kill -CONT "$monitor"
+kill -USR1 "$pid"
+check 'the VM goes on, and the next one arrives' await 10 'the line "caught"' grep -q caught "$work/out"
+kill -TERM "$pid"
+wait "$pid"
+check 'and ends by SIGTERM' test $? = 143
+
 # Ctrl-C is the program's, as long as it is not pressed three times within two seconds.
 start env --default-signal=INT "$lightvm" run "$busybox" sh -c "trap 'n=\$((n+1)); echo caught \$n' INT; echo ready; while :; do :; done" >"$work/out" 2>"$work/err"
 await 10 'the line "ready"' grep -q ready "$work/out"

@@ -30,6 +30,17 @@ check 'a VM that is switched off from within has ended' test "$(timeout 60 "$lig
 # stty waits until the port has sent what was printed.
 linux_initrd "$work/initrd" 'echo last words; busybox stty sane </dev/console; exit 1'
 bare() { "$lightvm" run --net none --kernel linux --initrd "$work/initrd" "$@"; }
+# Nobody in it takes signals. Who sends SIGUSR1 does not mean its end.
+linux_initrd "$work/untold.initrd" 'echo up; busybox sleep 1000'
+start env --default-signal=TERM "$lightvm" run --name untold --net none --kernel linux --initrd "$work/untold.initrd" >"$work/out" 2>"$work/err" </dev/null
+await 20 'its first words' grep -q '^up' "$work/out"
+kill -USR1 "$pid"
+check 'bare: SIGUSR1 is said to reach nobody' await 10 'the message' grep -q 'SIGUSR1 did not reach the program: no guest of this kind takes it' "$work/err"
+check '  and ends nothing' test "$("$lightvm" ps -q | wc -l)" = 1
+kill -TERM "$pid"
+wait "$pid"
+check '  SIGTERM does' test $? = 137
+
 for options in '-d -i' '-d'; do
 	# shellcheck disable=SC2086
 	bare $options --name "bare${options// /}" >"$work/id" </dev/null
