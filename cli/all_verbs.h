@@ -5,13 +5,15 @@
 
 #include "cli/verb.h"
 
-extern const struct verb verb_run;                                   /* run.c */
+extern const struct verb verb_run, verb_create;                      /* run.c */
 extern const struct verb verb_start, verb_restart;                   /* start.c */
 extern const struct verb verb_pause, verb_resume, verb_unpause;      /* pausing.c */
 extern const struct verb verb_rename;                                /* rename.c */
 extern const struct verb verb_ps;                                    /* ps.c */
 extern const struct verb verb_logs, verb_console;                    /* logs.c */
 extern const struct verb verb_stop, verb_kill, verb_rm;              /* stop.c */
+extern const struct verb verb_prune;                                 /* prune.c */
+extern const struct verb verb_port;                                  /* port.c */
 extern const struct verb verb_wait;                                  /* wait.c */
 extern const struct verb verb_balloon;                               /* balloon.c */
 extern const struct verb verb_exec;                                  /* exec.c */

@@ -62,7 +62,7 @@ static int balloon_one(const struct state *state, struct vm_info *info, void *co
 {
 	const struct request *request = context;
 	if (!info->alive)
-		return error_set(error, -ESRCH, "VM %s has ended already", info->dir.id);
+		return vm_not_alive(info, error);
 	if (request->size && request->bytes >= info->status.ram_size)
 		return error_set(error, -ERANGE, "%s is all the memory of VM %s, or more", request->size, info->dir.id);
 	struct control_answer *reply = alloc_zero(sizeof(*reply));

@@ -13,6 +13,7 @@
 #include "cli/all_verbs.h"
 #include "cli/describe.h"
 #include "cli/terminal.h"
+#include "cli/vm_filter.h"
 #include "node/monitor_control.h"
 #include "node/record.h"
 #include "node/vm_config.h"
@@ -22,7 +23,8 @@
 #define COMMAND_LEAST 8 /* characters, on a terminal; elsewhere all is whole */
 
 struct ps_options {
-	bool all, quiet;
+	bool all, quiet, latest, whole;
+	uint64_t last; /* 0: all */
 	const char *format;
 	struct strings filter;
 };
@@ -32,7 +34,10 @@ static const struct option_spec options[] = {
 	{ "all", 'a', OPTION_FLAG, AT(all), NULL, "also VMs that have ended" },
 	{ "quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "ids only" },
 	{ "format", 0, OPTION_STRING, AT(format), "FORMAT", "table or json", .words = "table json" },
-	{ "filter", 'f', OPTION_LIST, AT(filter), "KEY=VALUE", "only VMs with this state, name, program or kernel (state=exited); may be repeated, all must match" },
+	{ "filter", 'f', OPTION_LIST, AT(filter), "KEY=VALUE", "only VMs of which this is so (state=exited, label=tier=web); a name or program has VALUE in it, an id begins with it; keys: " VM_FILTER_KEYS "; may be repeated, all must match" },
+	{ "last", 'n', OPTION_NUMBER, AT(last), "N", "the N that were made last, whatever their state", .low = 1, .high = UINT32_MAX },
+	{ "latest", 'l', OPTION_FLAG, AT(latest), NULL, "as --last 1" },
+	{ "no-trunc", 0, OPTION_FLAG, AT(whole), NULL, "cut nothing on a terminal either" },
 	{ 0 },
 };
 
@@ -60,35 +65,16 @@ struct listing {
 	const struct state *state;
 	const struct ps_options *given;
 	int vms;
-	bool json;
+	bool json, deep; /* deep: a filter asks for what only the configuration has */
 	struct look look;
 	struct row **row;
 	size_t count, room;
 };
 
-static bool filter_matches(const struct look *look, const char *filter)
-{
-	const char *value = strchr(filter, '=');
-	size_t key = value ? (size_t)(value - filter) : 0;
-	if (!value)
-		return false;
-	value++;
-	if (!strncmp(filter, "state", key) && key == 5)
-		return !strcmp(vm_state_word(look->info.state), value);
-	if (!strncmp(filter, "kernel", key) && key == 6)
-		return !strcmp(look->shown.kernel, value);
-	if (!strncmp(filter, "name", key) && key == 4)
-		return strstr(look->shown.name, value) != NULL;
-	return !strncmp(filter, "program", key) && key == 7 && strstr(look->shown.program, value) != NULL;
-}
-
 static bool wanted(const struct listing *listing, const struct look *look)
 {
-	const struct strings *filter = &listing->given->filter;
-	for (size_t i = 0; i < filter->count; i++)
-		if (!filter_matches(look, filter->item[i]))
-			return false;
-	return look->info.alive || listing->given->all || filter->count;
+	const struct ps_options *given = listing->given;
+	return vm_filter_passes(&given->filter, &look->info, &look->shown) && (look->info.alive || given->all || given->filter.count || given->last);
 }
 
 static json_t *json_of(const struct look *look, const char *state_text)
@@ -108,6 +94,7 @@ static json_t *json_of(const struct look *look, const char *state_text)
 	json_object_set_new(object, "pid", info->alive ? json_integer(info->status.pid) : json_null());
 	json_object_set_new(object, "jail", json_string(jail_word(info->status.jail)));
 	json_object_set_new(object, "memory_used", json_integer((json_int_t)info->status.memory_used));
+	json_object_set(object, "labels", json_object_get(info->config, "labels"));
 	json_object_set(object, "net", json_object_get(info->config, "net"));
 	return object;
 }
@@ -194,7 +181,7 @@ static int look_closely(const struct listing *listing, const char *id, struct lo
 /* A link, the record and its lock: nobody is asked, and nothing is parsed. */
 static int glance(const struct listing *listing, const char *id, struct look *look)
 {
-	if (listing->json || vm_row_read(listing->vms, id, &look->shown))
+	if (listing->json || listing->deep || vm_row_read(listing->vms, id, &look->shown))
 		return look_closely(listing, id, look);
 	return vm_info_glance(listing->vms, id, &look->info);
 }
@@ -275,7 +262,7 @@ static struct widths widths_of(const struct listing *listing)
 	}
 	w.kernel = !others ? 0 : w.kernel < 6 ? 6 : w.kernel;
 	w.ports = !published ? 0 : w.ports < 5 ? 5 : w.ports;
-	if (!isatty(STDOUT_FILENO) || !terminal_size(&lines, &columns) || !columns)
+	if (listing->given->whole || !isatty(STDOUT_FILENO) || !terminal_size(&lines, &columns) || !columns)
 		return w;
 	fit(&w, columns);
 	return w;
@@ -351,34 +338,45 @@ static int print(const struct listing *listing)
 	return text_print(&out);
 }
 
+static void cut_to(struct listing *listing, uint64_t last)
+{
+	if (listing->count)
+		qsort(listing->row, listing->count, sizeof(*listing->row), newest_first);
+	while (last && listing->count > last)
+		row_free(listing->row[--listing->count]);
+}
+
+static void listing_free(struct listing *listing)
+{
+	for (size_t i = 0; i < listing->count; i++)
+		row_free(listing->row[i]);
+	free(listing->row);
+	if (listing->vms >= 0)
+		close(listing->vms);
+}
+
 static int run(const struct context *context, void *opaque, struct operands operands, struct error *error)
 {
 	struct state state;
-	struct listing listing = { .state = &state, .given = opaque, .vms = -1 };
-	for (size_t i = 0; i < listing.given->filter.count; i++)
-		if (!text_starts(listing.given->filter.item[i], "state=") && !text_starts(listing.given->filter.item[i], "name=") &&
-		    !text_starts(listing.given->filter.item[i], "program=") && !text_starts(listing.given->filter.item[i], "kernel="))
-			return error_set(error, -EINVAL, "--filter: \"%s\" is none of state=..., name=..., program=..., kernel=...", listing.given->filter.item[i]);
-	listing.json = listing.given->format && !strcmp(listing.given->format, "json");
+	struct ps_options *given = opaque;
+	struct listing listing = { .state = &state, .given = given, .vms = -1 };
+	int status = vm_filter_check(&given->filter, &listing.deep, error);
+	if (status)
+		return status;
+	given->last = given->latest ? 1 : given->last;
+	listing.json = given->format && !strcmp(given->format, "json");
 	int err = state_open(&state, false, error);
 	if (!err)
 		listing.vms = openat(state.dir, "vms", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (!err)
 		err = state_each(&state, add_row, &listing);
-	if (err && err != -ENOENT) {
-		state_close(&state);
-		return err;
+	if (!err || err == -ENOENT) {
+		cut_to(&listing, given->last);
+		err = print(&listing);
 	}
-	if (listing.count)
-		qsort(listing.row, listing.count, sizeof(*listing.row), newest_first);
-	int status = print(&listing);
-	for (size_t i = 0; i < listing.count; i++)
-		row_free(listing.row[i]);
-	free(listing.row);
-	if (listing.vms >= 0)
-		close(listing.vms);
+	listing_free(&listing);
 	state_close(&state);
-	return status;
+	return err;
 }
 
 const struct verb verb_ps = {

@@ -2,209 +2,17 @@
 /* lightvm run: from words on the command line to one VM, and to its exit status. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/number.h"
 #include "cli/all_verbs.h"
-#include "cli/run_options.h"
-#include "cli/run_source.h"
+#include "cli/run_config.h"
 #include "cli/run_vm.h"
 #include "cli/wait.h"
-#include "node/choose.h"
-#include "node/config_open.h"
 #include "node/vm_info.h"
-#include "tinyx/image_file.h"
-
-#define ENV_FILE_MAX (1u << 20)
-
-/* ---- from options to configuration ---- */
-
-static int set_env_file(struct vm_config *config, const char *path, struct error *error)
-{
-	char *data, *save = NULL;
-	size_t size;
-	int err = file_read(AT_FDCWD, path, ENV_FILE_MAX, &data, &size);
-	if (err)
-		return error_set(error, err, "--env-file %s: %s", path, strerror(-err));
-	for (char *line = strtok_r(data, "\n", &save); line && !err; line = strtok_r(NULL, "\n", &save)) {
-		line += strspn(line, " \t");
-		if (!*line || *line == '#')
-			continue;
-		if (!strchr(line, '=') || *line == '=')
-			err = error_set(error, -EINVAL, "--env-file %s: \"%.100s\" is not NAME=VALUE", path, line);
-		else
-			config_env(config, line);
-	}
-	free(data);
-	return err;
-}
-
-static int set_env(struct vm_config *config, const struct run_options *given, struct error *error)
-{
-	char *host = alloc_format("HOSTNAME=%s", config->hostname);
-	config_env(config, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	config_env(config, "HOME=/root");
-	config_env(config, host);
-	free(host);
-	if (isatty(STDOUT_FILENO) && !given->detach && getenv("TERM")) {
-		char *term = alloc_format("TERM=%s", getenv("TERM"));
-		config_env(config, term);
-		free(term);
-	}
-	int err = given->env_file ? set_env_file(config, given->env_file, error) : 0;
-	for (size_t i = 0; i < given->env.count && !err; i++) {
-		const char *word = given->env.item[i], *value = strchr(word, '=') ? word : getenv(word);
-		if (word[0] == '=' || !*word)
-			err = error_set(error, -EINVAL, "-e: \"%s\" is not NAME=VALUE", word);
-		else if (value == word)
-			config_env(config, word);
-		else if (value) {
-			char *pair = alloc_format("%s=%s", word, value);
-			config_env(config, pair);
-			free(pair);
-		}
-	}
-	return err;
-}
-
-/* The id of a name in the image's /etc/passwd or /etc/group, whose third field it is; gid gets passwd's fourth. */
-static int id_by_name(const char *image_path, const char *file, const char *name, uint32_t *id, uint32_t *gid)
-{
-	struct image image;
-	struct erofs_inode inode;
-	int err = image_open(&image, image_path, NULL);
-	if (!err)
-		err = erofs_walk(&image.fs, file, &inode);
-	if (!err && inode.size > ENV_FILE_MAX)
-		err = -EFBIG;
-	char *data = err ? NULL : alloc_zero(inode.size + 1), *save = NULL;
-	if (data && erofs_read(&image.fs, &inode, 0, data, inode.size) < 0)
-		err = -EIO;
-	size_t len = strlen(name);
-	if (!err)
-		err = -ENOENT;
-	for (char *line = data ? strtok_r(data, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
-		unsigned first, second = 0;
-		if (!strncmp(line, name, len) && line[len] == ':' && sscanf(line + len, ":%*[^:]:%u:%u", &first, &second) >= 1) {
-			*id = first;
-			if (gid)
-				*gid = second;
-			err = 0;
-			break;
-		}
-	}
-	free(data);
-	image_close(&image);
-	return err;
-}
-
-static int set_user(struct vm_config *config, const char *word, struct error *error)
-{
-	uint64_t number;
-	char *user = alloc_copy(word), *group = strchr(user, ':');
-	int err = 0;
-	if (group)
-		*group++ = 0;
-	if (!number_parse(user, &number) && number < UINT32_MAX)
-		config->uid = (uint32_t)number;
-	else if (id_by_name(config->image, "/etc/passwd", user, &config->uid, &config->gid))
-		err = error_set(error, -ENOENT, "--user: there is no user \"%s\" in the image's /etc/passwd", user);
-	if (!err && group && !number_parse(group, &number) && number < UINT32_MAX)
-		config->gid = (uint32_t)number;
-	else if (!err && group && id_by_name(config->image, "/etc/group", group, &config->gid, NULL))
-		err = error_set(error, -ENOENT, "--user: there is no group \"%s\" in the image's /etc/group", group);
-	free(user);
-	return err;
-}
-
-/* What is made when the VM starts is not in the image. */
-static bool made_at_start(const char *dir)
-{
-	static const char *const places[] = { "/dev/", "/proc/", "/sys/", "/run/" };
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
-		if (text_starts(dir, places[i]))
-			return true;
-	return false;
-}
-
-/* A program that starts in another directory than was asked for reads and writes the wrong files. */
-static int check_workdir(const struct vm_config *config, struct error *error)
-{
-	struct image image;
-	struct erofs_inode inode;
-	int err = image_open(&image, config->image, error);
-	if (!err && (err = erofs_walk(&image.fs, config->cwd, &inode)))
-		error_set(error, err, "--workdir: there is no directory %s in the VM; -v HOSTDIR:%s makes one", config->cwd, config->cwd);
-	else if (!err && !S_ISDIR(inode.mode))
-		err = error_set(error, -ENOTDIR, "--workdir: %s in the VM is not a directory", config->cwd);
-	image_close(&image);
-	return err;
-}
-
-static int fill_kernel(struct vm_config *config, const struct run_options *given, struct operands operands, struct source *source, struct error *error)
-{
-	struct choose choose = { .kernel = given->kernel, .initrd = given->initrd, .append = given->append, .cpus = given->cpus, .bare = !operands.argc };
-	int err = choose.bare ? 0 : source_find(config, given, operands, source, error);
-	choose.known_on_libos = source->on_libos;
-	if (!err)
-		err = choose_kernel(config, &choose, error);
-	if (!err && choose.bare) {
-		config->program = alloc_copy(config->guest.kernel);
-		config->memory = CONFIG_MEMORY;
-	}
-	return err;
-}
-
-static int fill(struct vm_config *config, const struct run_options *given, struct operands operands, struct source *source, struct error *error)
-{
-	int err = fill_kernel(config, given, operands, source, error);
-	if (err)
-		return err;
-	config->name = given->name ? alloc_copy(given->name) : NULL;
-	config->created_ns = clock_wall();
-	config->detached = given->detach;
-	config->remove = given->remove;
-	config->keeps_stdin = given->detach && given->interactive;
-	config->terminal = given->tty && config->guest.is_linux;
-	if (config->terminal && !config->detached && !isatty(STDIN_FILENO))
-		return error_set(error, -ENOTTY, "-t: standard input is not a terminal; leave -t out");
-	if (given->memory)
-		config->memory = given->memory;
-	if (given->workdir || !config->cwd) {
-		free(config->cwd);
-		config->cwd = alloc_copy(given->workdir ? given->workdir : "/");
-	}
-	/* A disk over the root of a Linux guest may have it. */
-	if (given->workdir && config->image && !config->guest.is_linux && given->workdir[0] == '/' && !made_at_start(given->workdir))
-		err = check_workdir(config, error);
-	if (err)
-		return err;
-	if (given->hostname || !config->hostname) {
-		free(config->hostname);
-		config->hostname = alloc_copy(given->hostname ? given->hostname : config->id);
-	}
-	err = set_env(config, given, error);
-	if (!err && given->user && config->image)
-		err = set_user(config, given->user, error);
-	for (size_t i = 0; i < given->disks.count && !err; i++)
-		err = choose_disk(config, given->disks.item[i], error);
-	struct net_request net = { given->net, given->ip, given->gateway, given->dns, given->mac, &given->ports, config->id };
-	if (!err)
-		err = net_parse(&config->net, &net, error);
-	if (!err)
-		err = config_validate(config, error);
-	if (!err)
-		err = wait_check(given->wait, config, error);
-	return err ? err : config_open(config, error);
-}
 
 /* Everything from the moment there is a directory; it goes away again if the VM never came to be. */
 static int run_in(const struct state *state, struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, struct error *error)
@@ -213,7 +21,7 @@ static int run_in(const struct state *state, struct vm_dir *vm, const struct vm_
 	int status = vm_run(vm, config, start_ns, &failed, error);
 	/* The name may be another one by now. */
 	json_t *now = config_read(vm->dir);
-	const char *name = config_string(now, "name");
+	const char *name = now ? config_string(now, "name") : config->name ? config->name : "";
 	/* What went well in the foreground has been seen; who wants to come back to it gives it a name. */
 	bool seen = !config->detached && !status && !name[0];
 	if (failed || seen || (config->remove && !config->detached))
@@ -244,9 +52,60 @@ static int run_and_wait(const struct state *state, struct vm_dir *vm, const stru
 	return status ? status : ended;
 }
 
-static int run(const struct context *context, void *opaque, struct operands operands, struct error *error)
+/* The file that gets the id, which must not be there: another VM's would be lost. -1: none is asked for. */
+static int cid_file(const struct run_options *given, struct error *error)
 {
-	const struct run_options *given = opaque;
+	int fd = given->cid_file ? open(given->cid_file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644) : -1;
+	if (fd >= 0 || !given->cid_file)
+		return fd;
+	if (errno == EEXIST)
+		return error_set(error, -EEXIST, "--cidfile %s is there already; remove it, or name another one", given->cid_file);
+	return error_set(error, -errno, "--cidfile %s: %s", given->cid_file, strerror(errno));
+}
+
+/* Its directory, visible under its name, and the id where it was asked for. */
+static int create(const struct state *state, const struct vm_config *config, const struct run_options *given, struct vm_dir *vm, struct error *error)
+{
+	int fd = cid_file(given, error), err = fd < 0 && given->cid_file ? fd : launch_create(state, config, vm, error);
+	if (!err && fd >= 0 && (err = fd_write(fd, config->id, STATE_ID))) {
+		error_set(error, err, "--cidfile %s: %s", given->cid_file, strerror(-err));
+		vm_remove(state, vm, config->name, NULL);
+	}
+	if (fd >= 0 && err)
+		unlink(given->cid_file);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static int start(const struct state *state, struct vm_dir *vm, const struct vm_config *config, const struct run_options *given, uint64_t start_ns,
+		 struct error *error)
+{
+	int status = run_and_wait(state, vm, config, given, start_ns, error);
+	if (status < 0 && given->cid_file && faccessat(vm->dir, "config.json", F_OK, 0))
+		unlink(given->cid_file); /* nothing is left of it */
+	return status;
+}
+
+/* It waits for "lightvm start". */
+static int leave(const struct state *state, struct vm_dir *vm, const struct vm_config *config, const struct run_options *given, uint64_t start_ns,
+		 struct error *error)
+{
+	struct text out = { 0 };
+	int err = vm_mark_created(vm, error);
+	if (err) {
+		vm_remove(state, vm, config->name, NULL);
+		return err;
+	}
+	text_format(&out, "%s\n", vm->id);
+	return text_print(&out);
+}
+
+static int make(const struct context *context, const struct run_options *given, struct operands operands,
+		int (*then)(const struct state *state, struct vm_dir *vm, const struct vm_config *config, const struct run_options *given,
+			    uint64_t start_ns, struct error *error),
+		struct error *error)
+{
 	struct vm_config config;
 	struct state state = STATE_NONE;
 	struct vm_dir vm = VM_DIR_NONE;
@@ -256,13 +115,13 @@ static int run(const struct context *context, void *opaque, struct operands oper
 		return error_set(error, -EINVAL, "--name: \"%s\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"", given->name);
 	int status = vm_new_id(config.id, error);
 	if (!status)
-		status = fill(&config, given, operands, &source, error);
+		status = run_config(&config, given, operands, &source, error);
 	if (!status)
 		status = state_open(&state, true, error);
 	if (!status)
-		status = launch_create(&state, &config, &vm, error);
+		status = create(&state, &config, given, &vm, error);
 	if (!status)
-		status = run_and_wait(&state, &vm, &config, given, context->start_ns, error);
+		status = then(&state, &vm, &config, given, context->start_ns, error);
 	vm_close(&vm);
 	state_close(&state);
 	config_free(&config);
@@ -272,6 +131,41 @@ static int run(const struct context *context, void *opaque, struct operands oper
 	}
 	return status;
 }
+
+static int run(const struct context *context, void *given, struct operands operands, struct error *error)
+{
+	return make(context, given, operands, start, error);
+}
+
+/* ---- create ---- */
+
+static int create_run(const struct context *context, void *opaque, struct operands operands, struct error *error)
+{
+	struct run_options *given = opaque;
+	if (given->remove)
+		return error_set(error, -EINVAL, "--rm is for what starts at once: lightvm run -d --rm");
+	if (given->wait)
+		return error_set(error, -EINVAL, "--wait is for what starts at once: lightvm run -d --wait");
+	given->detach = true;
+	return make(context, given, operands, leave, error);
+}
+
+const struct verb verb_create = {
+	.name = "create",
+	.operands = "[PROGRAM|IMAGE.lvm [ARG...]]",
+	.summary = "Prepare a virtual machine that \"lightvm start\" starts",
+	.text = "Takes what \"lightvm run\" does, finds or packs the image, checks everything, and prints the id. Nothing runs; \"lightvm ps -a\"\n"
+		"shows it as created.",
+	.examples = "lightvm create --name db -m 512M postgres.lvm\nlightvm start db",
+	.options = run_option_table,
+	.options_size = sizeof(struct run_options),
+	.complete = "file",
+	.max = -1,
+	.first_ends = true,
+	.run = create_run,
+};
+
+/* ---- run ---- */
 
 const struct verb verb_run = {
 	.name = "run",

@@ -87,6 +87,33 @@ static int verify_once(const struct image *image, const char *path, struct error
 	return err;
 }
 
+static bool has_file(const struct image *image, const char *path)
+{
+	struct erofs_inode inode;
+	return !erofs_walk(&image->fs, path, &inode) && S_ISREG(inode.mode);
+}
+
+/* Another program of the image than its own: a path in it, or a name that is looked for where its PATH would lead. */
+static int enter_at(struct vm_config *config, const struct image *image, const char *word, struct error *error)
+{
+	static const char *const places[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin" };
+	char *path = word[0] == '/' ? alloc_copy(word) : NULL;
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places) && !path && !strchr(word, '/') && *word; i++) {
+		path = alloc_format("%s/%s", places[i], word);
+		if (!has_file(image, path)) {
+			free(path);
+			path = NULL;
+		}
+	}
+	if (!path || !has_file(image, path)) {
+		free(path);
+		return error_set(error, -ENOENT, "--entrypoint: there is no program \"%s\" in %s", word, config->image);
+	}
+	config->program = path;
+	strings_add(&config->args, word);
+	return 0;
+}
+
 /* An image: checked as far as it can be at constant cost, and in full the first time this file is seen. */
 static int use_image(struct vm_config *config, const struct run_options *given, const char *path, bool *on_libos, struct error *error)
 {
@@ -104,8 +131,13 @@ static int use_image(struct vm_config *config, const struct run_options *given, 
 	config->image = alloc_copy(path);
 	config->image_ns = clock_now();
 	config->image_fd = fcntl(image.fd, F_DUPFD_CLOEXEC, 3);
-	config->program = manifest->program ? alloc_copy(manifest->program) : NULL;
-	for (size_t i = 0; i < manifest->args.count; i++)
+	if (given->entrypoint && (err = enter_at(config, &image, given->entrypoint, error))) {
+		image_close(&image);
+		return err;
+	}
+	if (!given->entrypoint)
+		config->program = manifest->program ? alloc_copy(manifest->program) : NULL;
+	for (size_t i = 0; i < manifest->args.count && !given->entrypoint; i++)
 		strings_add(&config->args, manifest->args.item[i]);
 	for (size_t i = 0; i < manifest->env.count; i++)
 		config_env(config, manifest->env.item[i]);
@@ -173,6 +205,8 @@ int source_find(struct vm_config *config, const struct run_options *given, struc
 		return -ENOENT;
 	bool is_image = text_ends(path, ".lvm") || path_is_image(path);
 	int err = is_image ? 0 : check_program(path, source, error);
+	if (!err && !is_image && given->entrypoint)
+		err = error_set(error, -EINVAL, "--entrypoint is for images; %s is a program: name the one to run in its place", operands.argv[0]);
 	if (!err)
 		err = is_image ? use_image(config, given, path, &source->on_libos, error) : use_program(config, given, path, operands.argv[0], error);
 	if (err == -ENOEXEC)

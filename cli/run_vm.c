@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -154,12 +155,28 @@ static bool never_ran(const struct vm_dir *vm, const struct vm_config *config, i
 	return status == EXIT_OWN && (vm_status(vm, &record) || record.state != LV_STATE_EXITED || record.own_error);
 }
 
+/* For whoever minds the VM by its process; one that it cannot mind does not run. */
+static int write_pid(struct launch *launch, struct error *error)
+{
+	char word[24];
+	const char *path = launch->config->pid_file;
+	int n = snprintf(word, sizeof(word), "%d\n", launch->monitor.pid);
+	int err = path ? file_write(AT_FDCWD, path, word, (size_t)n, 0644) : 0;
+	if (!err)
+		return 0;
+	kill(launch->monitor.pid, SIGKILL);
+	launch_reap(launch);
+	return error_set(error, err, "--pid-file %s: %s", path, strerror(-err));
+}
+
 int vm_run(struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, bool *failed, struct error *error)
 {
 	struct launch launch;
 	if (!config->detached)
 		foreground_hold_signals();
 	int status = launch_start(&launch, config, vm, start_ns, error);
+	if (!status)
+		status = write_pid(&launch, error);
 	if (!status)
 		status = config->detached ? run_detached(&launch, vm, config, error) : run_foreground(&launch, vm, config, error);
 	launch_end(&launch);

@@ -72,7 +72,7 @@ static int kill_one(const struct state *state, struct vm_info *info, void *conte
 {
 	int number = *(int *)context;
 	if (!info->alive)
-		return error_set(error, -ESRCH, "VM %s has ended already", info->dir.id);
+		return vm_not_alive(info, error);
 	if (number == SIGKILL) {
 		int killed = vm_end(info, 0, error);
 		if (!killed && json_is_true(json_object_get(info->config, "remove")))

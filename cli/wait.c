@@ -51,6 +51,8 @@ static const struct option_spec options[] = {
 static int wait_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
 {
 	const struct wait_options *given = context;
+	if (!info->alive && info->state == VM_CREATED)
+		return vm_not_alive(info, error);
 	if (given->listen)
 		return vm_await_listen(&info->dir, (int)(given->seconds ? given->seconds : WAIT_SECONDS) * 1000, error);
 	struct vm_info after;

@@ -225,7 +225,7 @@ static int no_agent(const struct vm_info *info, int err, struct error *error)
 int agent_connect(const struct vm_info *info, struct error *error)
 {
 	if (!info->alive)
-		return error_set(error, -ESRCH, "VM %s has ended", info->dir.id);
+		return vm_not_alive(info, error);
 	if (info->state == VM_PAUSED && is_linux(info))
 		return error_set(error, -EAGAIN, "VM %s is paused; let it go on with: lightvm resume %s", info->dir.id, info->dir.id);
 	int fd = connect_patiently(info), err;

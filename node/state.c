@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/state.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +17,6 @@
 #include "base/file.h"
 #include "base/owned_dir.h"
 
-#define NAME_PATH 80
-#define LITTER_MARK "remove"
 #define LOCK_MS 500 /* for others to end their look at a lock */
 #define LOCK_RETRY_MS 5
 #define LEFTOVER_SECONDS 60 /* a start that has not become visible after this long was killed */
@@ -70,11 +67,11 @@ static int open_old(struct state *state)
 	return short_of_memory ? -ENOMEM : 0;
 }
 
-static int make_below(int dir, const char *path, struct error *error)
+int state_make_below(const struct state *state, struct error *error)
 {
 	static const char *const below[] = { "vms", "names" };
 	for (int i = 0; i < 2; i++) {
-		int fd = owned_dir_openat(dir, path, below[i], true, error);
+		int fd = owned_dir_openat(state->dir, state->path, below[i], true, error);
 		if (fd < 0)
 			return fd;
 		close(fd);
@@ -89,12 +86,8 @@ int state_open(struct state *state, bool create, struct error *error)
 		return error_set(error, -ENOMEM, "out of memory");
 	int fd = owned_dir_open(state->path, false, error);
 	if (fd == -ENOENT && (create || state->old[0] >= 0 || state->old[1] >= 0)) {
-		fd = owned_dir_open(state->path, true, error);
-		int err = fd < 0 ? fd : make_below(fd, state->path, error);
-		if (err && fd >= 0)
-			close(fd);
-		if (err)
-			return err;
+		state->dir = fd = owned_dir_open(state->path, true, error);
+		return fd < 0 ? fd : state_make_below(state, error);
 	}
 	if (fd < 0)
 		return fd;
@@ -148,7 +141,7 @@ int vm_create(const struct state *state, const char *id, struct vm_dir *vm, stru
 	snprintf(path, sizeof(path), "vms/.%s", id);
 	int err = mkdirat(state->dir, path, 0700) ? -errno : 0;
 	if (err == -ENOENT) {
-		err = make_below(state->dir, state->path, error);
+		err = state_make_below(state, error);
 		if (err)
 			return err;
 		err = mkdirat(state->dir, path, 0700) ? -errno : 0;
@@ -158,83 +151,6 @@ int vm_create(const struct state *state, const char *id, struct vm_dir *vm, stru
 	if (!err && flock(vm->status, LOCK_EX | LOCK_NB))
 		err = -errno;
 	return err ? error_set(error, err, "%s/%s: %s", state->path, path, strerror(-err)) : 0;
-}
-
-/* False: it is no name. */
-static bool name_path(char path[NAME_PATH], const char *name)
-{
-	return vm_name_valid(name) && snprintf(path, NAME_PATH, "names/%s", name) < NAME_PATH;
-}
-
-/* Its VM claimed it and is about to be shown. */
-static bool is_hidden(const struct state *state, const char *id)
-{
-	char hidden[32];
-	snprintf(hidden, sizeof(hidden), "vms/.%.*s", STATE_ID, id);
-	return !faccessat(state->dir, hidden, F_OK, AT_SYMLINK_NOFOLLOW);
-}
-
-/* A name whose VM is gone, or whose VM has ended and was to be removed (--rm), is free. */
-static bool name_is_stale(const struct state *state, const char *name, char *id)
-{
-	char target[64], path[NAME_PATH];
-	ssize_t n = name_path(path, name) ? readlinkat(state->dir, path, target, sizeof(target) - 1) : -1;
-	if (n <= 0)
-		return true;
-	target[n] = 0;
-	if (n < STATE_ID)
-		return true;
-	memcpy(id, target + n - STATE_ID, STATE_ID + 1);
-	struct vm_dir vm;
-	/* Hidden first: it may be shown between the two looks. */
-	if (is_hidden(state, id))
-		return false;
-	if (vm_open(state, id, &vm))
-		return true;
-	bool stale = !vm_alive(&vm) && !faccessat(vm.dir, LITTER_MARK, F_OK, 0);
-	if (stale)
-		vm_remove(state, &vm, name, NULL);
-	vm_close(&vm);
-	return stale;
-}
-
-/*
- * In the place of a name that is free but there. Under a lock, since of two that find it so the second would take the first one's away; who
- * finds no name there needs none.
- */
-static int take_over(const struct state *state, const char *name, const char *path, const char *target, char *other)
-{
-	int names = openat(state->dir, "names", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = names < 0 ? -errno : -EEXIST;
-	if (names >= 0 && flock(names, LOCK_EX))
-		err = -errno;
-	if (err == -EEXIST && name_is_stale(state, name, other)) {
-		unlinkat(state->dir, path, 0);
-		err = symlinkat(target, state->dir, path) ? -errno : 0;
-	}
-	if (names >= 0)
-		close(names);
-	return err;
-}
-
-int vm_claim_name(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error)
-{
-	char path[NAME_PATH], target[32], other[STATE_ID + 1] = "";
-	if (!name_path(path, name))
-		return error_set(error, -EINVAL, "the name \"%.80s\" is none", name);
-	snprintf(target, sizeof(target), "../vms/%s", vm->id);
-	int err = symlinkat(target, state->dir, path) ? -errno : 0;
-	/* Whoever made the directories first may have been stopped between them. */
-	if (err == -ENOENT) {
-		err = make_below(state->dir, state->path, error);
-		if (err)
-			return err;
-		err = symlinkat(target, state->dir, path) ? -errno : 0;
-	}
-	if (err == -EEXIST)
-		err = take_over(state, name, path, target, other);
-	if (err == -EEXIST)
-		return error_set(error, err, "the name \"%s\" is taken by VM %s; remove that one with: lightvm rm -f %s", name, other, name);
-	return err ? error_set(error, err, "name \"%s\": %s", name, strerror(-err)) : 0;
 }
 
 int vm_publish(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error)
@@ -250,11 +166,19 @@ int vm_publish(const struct state *state, const struct vm_dir *vm, const char *n
 
 int vm_mark_litter(const struct vm_dir *vm, struct error *error)
 {
-	int fd = openat(vm->dir, LITTER_MARK, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	int fd = openat(vm->dir, STATE_LITTER, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return error_set(error, -errno, "VM %s: %s: %s", vm->id, LITTER_MARK, strerror(errno));
+		return error_set(error, -errno, "VM %s: %s: %s", vm->id, STATE_LITTER, strerror(errno));
 	close(fd);
 	return 0;
+}
+
+int vm_mark_created(const struct vm_dir *vm, struct error *error)
+{
+	struct lv_status record = { .magic = LV_STATUS_MAGIC, .version = LV_STATUS_VERSION, .size = LV_STATUS_SIZE(0), .state = LV_STATE_CREATED };
+	if (pwrite(vm->status, &record, record.size, 0) == (ssize_t)record.size)
+		return 0;
+	return error_set(error, errno ? -errno : -EIO, "VM %s: status: %s", vm->id, strerror(errno));
 }
 
 /* -EBUSY: it is held for longer than any look takes. */
@@ -278,6 +202,16 @@ int vm_lock(const struct vm_dir *vm, struct error *error)
 	if (fd >= 0)
 		close(fd);
 	return error_set(error, err, "VM %s: %s", vm->id, err == -EBUSY ? "another command changes its configuration" : strerror(-err));
+}
+
+int vm_hold_ended(const struct vm_dir *vm)
+{
+	int fd = openat(vm->dir, "status", O_RDWR | O_CLOEXEC | O_NOFOLLOW), err = fd < 0 ? -errno : take_lock(fd);
+	if (!err)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return err;
 }
 
 int vm_renew(struct vm_dir *vm, struct error *error)
@@ -359,25 +293,11 @@ static int match_prefix(void *context, const char *id)
 	return 0;
 }
 
-static bool name_to_id(const struct state *state, const char *word, char *id)
-{
-	char target[64], path[NAME_PATH];
-	bool is_name = name_path(path, word);
-	ssize_t n = is_name ? readlinkat(state->dir, path, target, sizeof(target) - 1) : -1;
-	for (size_t i = 0; i < STATE_OLD && n < 0 && is_name; i++)
-		n = state->old[i] < 0 ? -1 : readlinkat(state->old[i], path, target, sizeof(target) - 1);
-	if (n < STATE_ID)
-		return false;
-	target[n] = 0;
-	strcpy(id, target + n - STATE_ID);
-	return true;
-}
-
 int vm_find(const struct state *state, const char *word, struct vm_dir *vm, struct error *error)
 {
 	char id[STATE_ID + 1];
 	*vm = VM_DIR_NONE;
-	if (name_to_id(state, word, id) && !vm_open(state, id, vm))
+	if (vm_name_find(state, word, id) && !vm_open(state, id, vm))
 		return 0;
 	if (!vm_open(state, word, vm))
 		return 0;
@@ -390,19 +310,6 @@ int vm_find(const struct state *state, const char *word, struct vm_dir *vm, stru
 	if (!search.count || vm_open(state, search.found, vm))
 		return error_set(error, -ENOENT, "there is no VM \"%s\"; \"lightvm ps -a\" lists them", word);
 	return 0;
-}
-
-void vm_drop_name(const struct state *state, const struct vm_dir *vm, const char *name)
-{
-	char path[NAME_PATH], target[64];
-	if (!name_path(path, name))
-		return;
-	for (int i = -1; i < STATE_OLD; i++) {
-		int place = i < 0 ? state->dir : state->old[i];
-		ssize_t n = place < 0 ? -1 : readlinkat(place, path, target, sizeof(target) - 1);
-		if (n >= STATE_ID && !memcmp(target + n - STATE_ID, vm->id, STATE_ID))
-			unlinkat(place, path, 0);
-	}
 }
 
 /* Where it lies. */
@@ -478,15 +385,4 @@ int state_each(const struct state *state, int (*each)(void *context, const char 
 	for (size_t i = 0; i < STATE_OLD && !err; i++)
 		err = state->old[i] < 0 ? 0 : each_in(state->old[i], each, context);
 	return err;
-}
-
-bool vm_name_valid(const char *name)
-{
-	size_t len = strlen(name);
-	if (!len || len > STATE_NAME || !isalnum((unsigned char)name[0]))
-		return false;
-	for (; *name; name++)
-		if (!isalnum((unsigned char)*name) && !strchr(".-_", *name))
-			return false;
-	return true;
 }

@@ -15,6 +15,7 @@
 #include "node/status_file.h"
 
 #define STATE_ID 12
+#define STATE_LITTER "remove" /* a file in the directory of a VM that goes when it ends */
 #define STATE_NAME 63 /* characters of a name, at most */
 
 #define STATE_OLD 2
@@ -33,6 +34,10 @@ struct state {
 /* Opens, with create also makes the directories. -ENOENT without message: there were no VMs yet. */
 int state_open(struct state *state, bool create, struct error *error);
 void state_close(struct state *state);
+/* Makes what is below it, vms and names, where that is missing. */
+int state_make_below(const struct state *state, struct error *error);
+/* Takes away names that lead to no VM; dry: only counts them. How many. */
+unsigned state_prune_names(const struct state *state, bool dry);
 
 struct vm_dir { /* an open VM directory; dir -1: none */
 	char id[STATE_ID + 1];
@@ -49,11 +54,18 @@ int vm_create(const struct state *state, const char *id, struct vm_dir *vm, stru
 int vm_publish(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error);
 /* To be removed once it has ended, by whoever sees that first. */
 int vm_mark_litter(const struct vm_dir *vm, struct error *error);
+/* It has not been started: its record says CREATED, and names no process. */
+int vm_mark_created(const struct vm_dir *vm, struct error *error);
 /*
  * Makes the directory of a VM that has ended ready for another start: vm->status becomes a descriptor that holds its lock, the record is
  * empty, sockets and messages of the old monitor are gone. -EBUSY: it runs.
  */
 int vm_renew(struct vm_dir *vm, struct error *error);
+/*
+ * For who removes it: a descriptor that holds the lock of a VM that has ended, so that it cannot start meanwhile; the caller's. -EBUSY: it lives, or is looked
+ * at for longer than any look takes.
+ */
+int vm_hold_ended(const struct vm_dir *vm);
 /* That start failed: the record and the report that were there before vm_renew. */
 void vm_put_back(struct vm_dir *vm, const struct lv_status *record, const struct lv_report *report);
 /* Takes away what vm_create made and vm_publish has not shown. */
@@ -66,6 +78,8 @@ int vm_open(const struct state *state, const char *id, struct vm_dir *vm);
 int vm_remove(const struct state *state, struct vm_dir *vm, const char *name, struct error *error);
 void vm_close(struct vm_dir *vm);
 
+/* The id that a name leads to; id has STATE_ID + 1 bytes. */
+bool vm_name_find(const struct state *state, const char *word, char *id);
 /* Has the name lead to the VM, besides others. -EINVAL: it is none; -EEXIST: it is another VM's. */
 int vm_claim_name(const struct state *state, const struct vm_dir *vm, const char *name, struct error *error);
 /* Takes the name away if it leads to this VM. */

@@ -45,6 +45,17 @@ static int litter(const struct vm_info *info, struct error *error)
 	return error_set(error, -ENOENT, "VM %s was started with --rm: it has ended, and nothing of it is kept", info->dir.id);
 }
 
+/*
+ * What forwarded its ports ends by itself after the monitor, or is made to: who starts it again right after its end waits for that. A port that
+ * is somebody else's is told by the start.
+ */
+static void await_ports(const struct vm_info *info, const struct vm_config *config)
+{
+	uint64_t ended = info->status.ledger[LV_STEP_EXIT].ns, end = ended + PORTS_MS * 1000000ull;
+	while (ended && deadline_left(end) > 0 && link_check_ports(&config->net, NULL) == -EADDRINUSE)
+		poll(NULL, 0, PORTS_RETRY_MS);
+}
+
 int vm_start_by(struct vm_info *info, bool attached, uint64_t start_ns,
 		int (*run)(struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, bool *failed, struct error *error), int *status,
 		struct error *error)
@@ -60,6 +71,7 @@ int vm_start_by(struct vm_info *info, bool attached, uint64_t start_ns,
 	config_init(&config);
 	int err = renew(info, attached, &config, error);
 	if (!err) {
+		await_ports(info, &config);
 		*status = run(&info->dir, &config, start_ns, &failed, error);
 		err = *status < 0 ? *status : 0;
 		if (failed)
@@ -86,17 +98,6 @@ int vm_start(struct vm_info *info, uint64_t start_ns, struct error *error)
 	return vm_start_by(info, false, start_ns, start_quietly, &status, error);
 }
 
-/* What forwarded its ports ends by itself after the monitor, or is made to; a port that is somebody else's is told by the start. */
-static void await_ports(const struct vm_info *info)
-{
-	struct vm_config config;
-	config_init(&config);
-	int err = config_load(&config, info->dir.dir, NULL);
-	for (uint64_t end = deadline_in(PORTS_MS); !err && link_check_ports(&config.net, NULL) == -EADDRINUSE && deadline_left(end) > 0;)
-		poll(NULL, 0, PORTS_RETRY_MS);
-	config_free(&config);
-}
-
 int vm_restart(struct vm_info *info, int wait_ms, uint64_t start_ns,
 	       int (*run)(struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, bool *failed, struct error *error), struct error *error)
 {
@@ -108,7 +109,6 @@ int vm_restart(struct vm_info *info, int wait_ms, uint64_t start_ns,
 		err = vm_end(info, wait_ms, error);
 		vm_status(&info->dir, &info->status); /* of this end, should the start fail */
 		info->alive = false;
-		await_ports(info);
 	}
 	return err ? err : vm_start_by(info, false, start_ns, run ? run : start_quietly, &status, error);
 }

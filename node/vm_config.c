@@ -12,6 +12,7 @@
 
 #define MEMORY_LEAST (4ull << 20)
 #define ENV_MAX 512
+#define LABELS_MAX 128
 #define SERIAL_MAX 20 /* virtio 1.2, section 5.2.6.1 */
 
 void config_init(struct vm_config *config)
@@ -21,20 +22,32 @@ void config_init(struct vm_config *config)
 		config->disk[i].fd = -1;
 }
 
-void config_env(struct vm_config *config, const char *assignment)
+static void assign(struct strings *list, const char *assignment)
 {
 	size_t name = strcspn(assignment, "=") + 1;
-	for (size_t i = 0; i < config->env.count; i++)
-		if (!strncmp(config->env.item[i], assignment, name)) {
+	for (size_t i = 0; i < list->count; i++)
+		if (!strncmp(list->item[i], assignment, name)) {
 			char *copy = alloc_copy(assignment);
-			config->env.failed |= !copy;
+			list->failed |= !copy;
 			if (copy) {
-				free(config->env.item[i]);
-				config->env.item[i] = copy;
+				free(list->item[i]);
+				list->item[i] = copy;
 			}
 			return;
 		}
-	strings_add(&config->env, assignment);
+	strings_add(list, assignment);
+}
+
+void config_env(struct vm_config *config, const char *assignment)
+{
+	assign(&config->env, assignment);
+}
+
+void config_label(struct vm_config *config, const char *assignment)
+{
+	char *whole = strchr(assignment, '=') ? NULL : alloc_format("%s=", assignment);
+	assign(&config->labels, whole ? whole : assignment);
+	free(whole);
 }
 
 static int too_long(const char *what, const char *value, size_t room, struct error *error)
@@ -47,6 +60,14 @@ static int too_long(const char *what, const char *value, size_t room, struct err
 static int missing(const char *what, struct error *error)
 {
 	return error_set(error, -EINVAL, "the configuration names no %s", what);
+}
+
+static int check_assignments(const char *key, const struct strings *list, struct error *error)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strchr(list->item[i], '=') <= list->item[i])
+			return error_set(error, -EINVAL, "%s: \"%.40s\" is not NAME=VALUE", key, list->item[i]);
+	return 0;
 }
 
 /* What the monitor and PID 1 rely on, and options always give. */
@@ -67,9 +88,13 @@ static int check_parts(const struct vm_config *config, struct error *error)
 		return error_set(error, -EINVAL, "the library OS has one vCPU, no initial RAM disk, no kernel command line, no terminal, rng or balloon");
 	if (config->name && !vm_name_valid(config->name))
 		return error_set(error, -EINVAL, "name: \"%s\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"", config->name);
-	for (size_t i = 0; i < config->env.count; i++)
-		if (strchr(config->env.item[i], '=') <= config->env.item[i])
-			return error_set(error, -EINVAL, "env: \"%.40s\" is not NAME=VALUE", config->env.item[i]);
+	int err = check_assignments("env", &config->env, error);
+	if (!err)
+		err = check_assignments("labels", &config->labels, error);
+	if (err)
+		return err;
+	if (config->pid_file && config->pid_file[0] != '/')
+		return error_set(error, -EINVAL, "pid_file: \"%.40s\" is not an absolute path", config->pid_file);
 	for (size_t i = 0; i < config->disks; i++)
 		if (!config->disk[i].path || (config->disk[i].serial && strlen(config->disk[i].serial) > SERIAL_MAX))
 			return error_set(error, -EINVAL, "disks: disk %zu has no path, or a serial number of more than %d characters", i, SERIAL_MAX);
@@ -84,7 +109,9 @@ int config_validate(const struct vm_config *config, struct error *error)
 		return error_set(error, -ERANGE, "--memory %s is not between 4M and 64G", size_print(config->memory, size, sizeof(size)));
 	if (config->env.count > ENV_MAX)
 		return error_set(error, -E2BIG, "%zu environment variables are more than %d", config->env.count, ENV_MAX);
-	if (strings_error(&config->args) || strings_error(&config->env))
+	if (config->labels.count > LABELS_MAX)
+		return error_set(error, -E2BIG, "%zu labels are more than %d", config->labels.count, LABELS_MAX);
+	if (strings_error(&config->args) || strings_error(&config->env) || strings_error(&config->labels))
 		return error_set(error, -ENOMEM, "out of memory");
 	int err = check_parts(config, error);
 	if (err)
@@ -124,6 +151,8 @@ void config_free(struct vm_config *config)
 	free(config->hostname);
 	strings_free(&config->args);
 	strings_free(&config->env);
+	strings_free(&config->labels);
+	free(config->pid_file);
 	net_free(&config->net);
 	config_init(config);
 }

@@ -48,6 +48,8 @@ struct vm_config { /* all strings are owned */
 	uint64_t image_ns; /* CLOCK_MONOTONIC when it was found or packed: for the boot ledger of this start, not kept; 0: not known */
 	char *program; /* path in the image */
 	struct strings args, env;
+	struct strings labels; /* NAME=VALUE: nothing to the VM itself */
+	char *pid_file;        /* absolute; for a command line that starts it; NULL: none */
 	char *cwd, *hostname;
 	uint32_t uid, gid;
 	uint64_t memory; /* bytes */
@@ -63,6 +65,8 @@ struct vm_config { /* all strings are owned */
 void config_init(struct vm_config *config);
 /* Replaces or adds one NAME=VALUE. */
 void config_env(struct vm_config *config, const char *assignment);
+/* The same of a label; NAME alone is "NAME=". */
+void config_label(struct vm_config *config, const char *assignment);
 /* What the monitor would refuse, said in the user's words. Whatever filled it: options, JSON, an API. */
 int config_validate(const struct vm_config *config, struct error *error);
 /* Closes the descriptors too; accepts what is half built. */

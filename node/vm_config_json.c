@@ -22,6 +22,8 @@ static const struct json_row rows[] = {
 	ROW("program", ROW_TEXT, program),
 	ROW("args", ROW_LIST, args),
 	ROW("env", ROW_LIST, env),
+	ROW("labels", ROW_LIST, labels),
+	ROW("pid_file", ROW_TEXT, pid_file),
 	ROW("cwd", ROW_TEXT, cwd),
 	ROW("hostname", ROW_TEXT, hostname),
 	ROW("uid", ROW_U32, uid, .high = UINT32_MAX - 1),

@@ -54,7 +54,7 @@ static void judge(struct vm_info *info)
 		info->state = info->status.crashed ? VM_CRASHED : VM_EXITED;
 		info->exit_code = vm_exit_code(wait_status);
 	} else if (!info->alive) {
-		info->state = VM_DEAD;
+		info->state = !err && info->status.state == LV_STATE_CREATED && !info->status.pid ? VM_CREATED : VM_DEAD;
 	} else {
 		info->state = living_state(info->status.state);
 	}
@@ -130,6 +130,13 @@ char *vm_state_text(const struct vm_info *info)
 bool vm_is_litter(const struct vm_info *info)
 {
 	return !info->alive && json_is_true(json_object_get(info->config, "remove"));
+}
+
+int vm_not_alive(const struct vm_info *info, struct error *error)
+{
+	if (info->state == VM_CREATED)
+		return error_set(error, -ESRCH, "VM %s has not been started yet; start it with: lightvm start %s", info->dir.id, info->dir.id);
+	return error_set(error, -ESRCH, "VM %s has ended", info->dir.id);
 }
 
 int vm_info_remove(const struct state *state, struct vm_info *info, struct error *error)

@@ -32,6 +32,8 @@ const char *vm_state_word(enum vm_state state);
 char *vm_state_text(const struct vm_info *info);
 /* True for what --rm left behind because nobody waited for the end. */
 bool vm_is_litter(const struct vm_info *info);
+/* -ESRCH, and that the VM has ended, or was not started yet: for who wants one that lives. */
+int vm_not_alive(const struct vm_info *info, struct error *error);
 int vm_info_remove(const struct state *state, struct vm_info *info, struct error *error);
 
 #endif

@@ -26,7 +26,7 @@ static int ask(const struct vm_info *info, enum lv_control_op op, struct error *
 {
 	bool pause = op == LV_CTL_PAUSE;
 	if (!info->alive)
-		return error_set(error, -ESRCH, "VM %s has ended", info->dir.id);
+		return vm_not_alive(info, error);
 	if (info->state == (pause ? VM_PAUSED : VM_RUNNING))
 		return error_set(error, -EALREADY, pause ? "VM %s is paused already" : "VM %s is not paused", info->dir.id);
 	if (info->state != VM_RUNNING && info->state != VM_PAUSED)

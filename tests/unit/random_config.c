@@ -83,6 +83,8 @@ void random_config(struct vm_config *config, unsigned seed)
 	config->program = word_or_none(&seed);
 	words(&config->args, &seed);
 	words(&config->env, &seed);
+	words(&config->labels, &seed);
+	config->pid_file = word_or_none(&seed);
 	config->cwd = word_or_none(&seed);
 	config->hostname = word_or_none(&seed);
 	config->uid = next(&seed, 1u << 24) << 8;
@@ -181,6 +183,8 @@ char *config_difference(const struct vm_config *a, const struct vm_config *b)
 	TEXT(program);
 	LIST(args);
 	LIST(env);
+	LIST(labels);
+	TEXT(pid_file);
 	TEXT(cwd);
 	TEXT(hostname);
 	NUMBER(uid);

@@ -125,6 +125,8 @@ static void refusals(void **state)
 	refused("{\"version\":1,\"disks\":[{},{},{},{},{},{},{},{},{}]}", "disks: more than 8");
 	refused("{\"version\":1,\"disks\":[{}]" REST, "disks: disk 0 has no path, or a serial number of more than 20 characters");
 	refused("{\"version\":1,\"env\":[\"A\"]" REST, "env: \"A\" is not NAME=VALUE");
+	refused("{\"version\":1,\"labels\":[\"=x\"]" REST, "labels: \"=x\" is not NAME=VALUE");
+	refused("{\"version\":1,\"pid_file\":\"p\"" REST, "pid_file: \"p\" is not an absolute path");
 	refused("{\"version\":1,\"name\":\"a/b\"" REST, "name: \"a/b\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"");
 	refused("{\"version\":1,\"terminal\":true" REST, "the library OS has one vCPU, no initial RAM disk, no kernel command line, no terminal, rng or balloon");
 	refused("{\"version\":1}", "the configuration names no program");
