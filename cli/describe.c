@@ -6,6 +6,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/parallel.h"
+
+#define AT_ONCE 64 /* ends of VMs that are waited for: each has a control connection and some descriptors open */
 
 int json_print(json_t *value)
 {
@@ -19,28 +22,77 @@ int json_print(json_t *value)
 	return text_print(&out);
 }
 
+struct visit { /* of every VM that is named */
+	struct operands operands;
+	struct state state;
+	int opened; /* 0, or why there are none */
+	int (*each)(const struct state *state, struct vm_info *info, void *context, struct error *error); /* one of the two */
+	int (*end)(const struct state *state, struct vm_info *info, const struct vm_row *row, void *context, struct error *error);
+	void *context;
+	char **said; /* for each word, what went wrong; the visit's */
+	bool failed;
+};
+
+static int visit_vm(struct visit *visit, const char *word, struct vm_info *info, struct error *error)
+{
+	struct vm_row row;
+	int err = visit->opened ? error_set(error, visit->opened, "there is no VM \"%s\"; none was started yet", word)
+		: visit->end	? vm_info_find_row(&visit->state, word, info, &row, error)
+				: vm_info_find(&visit->state, word, info, error);
+	if (err)
+		return err;
+	return visit->end ? visit->end(&visit->state, info, &row, visit->context, error) : visit->each(&visit->state, info, visit->context, error);
+}
+
+static void visit_one(void *opaque, size_t i)
+{
+	struct visit *visit = opaque;
+	struct error error = { 0 };
+	struct vm_info info = { .dir = VM_DIR_NONE };
+	int err = visit_vm(visit, visit->operands.argv[i], &info, &error);
+	if (err)
+		__atomic_store_n(&visit->failed, true, __ATOMIC_RELAXED);
+	if (err)
+		visit->said[i] = alloc_copy(error.text[0] ? error.text : strerror(-err));
+	/* What is done one by one is told at once. */
+	if (visit->said[i] && visit->each)
+		log_error("%s", visit->said[i]);
+	vm_info_close(&info);
+}
+
+static int visit_all(struct visit *visit)
+{
+	struct error error = { 0 };
+	size_t count = (size_t)visit->operands.argc;
+	int result = 0;
+	visit->said = alloc_zero((count + 1) * sizeof(*visit->said));
+	visit->opened = state_open(&visit->state, false, &error);
+	if (!visit->said || (visit->opened && visit->opened != -ENOENT)) {
+		log_error("%s", visit->said ? error.text : "out of memory");
+		result = EXIT_OWN;
+	} else {
+		parallel_each(count, visit->end ? AT_ONCE : 1, visit_one, visit);
+	}
+	for (size_t i = 0; visit->said && i < count; i++) {
+		if (visit->said[i] && visit->end)
+			log_error("%s", visit->said[i]);
+		free(visit->said[i]);
+	}
+	free(visit->said);
+	state_close(&visit->state);
+	return visit->failed ? EXIT_OWN : result;
+}
+
 int vm_for_each(struct operands operands, int (*each)(const struct state *state, struct vm_info *info, void *context, struct error *error),
 		void *context)
 {
-	struct state state;
-	struct error error = { 0 };
-	int result = 0, err = state_open(&state, false, &error);
-	if (err && err != -ENOENT) {
-		log_error("%s", error.text);
-		result = EXIT_OWN;
-	}
-	for (int i = 0; i < operands.argc && (!err || err == -ENOENT); i++) {
-		struct vm_info info = { .dir = VM_DIR_NONE };
-		int failed = err ? error_set(&error, err, "there is no VM \"%s\"; none was started yet", operands.argv[i])
-				 : vm_info_find(&state, operands.argv[i], &info, &error);
-		if (!failed)
-			failed = each(&state, &info, context, &error);
-		if (failed) {
-			log_error("%s", error.text[0] ? error.text : strerror(-failed));
-			result = EXIT_OWN;
-		}
-		vm_info_close(&info);
-	}
-	state_close(&state);
-	return result;
+	struct visit visit = { .operands = operands, .each = each, .context = context };
+	return visit_all(&visit);
+}
+
+int vm_for_each_at_once(struct operands operands, int (*each)(const struct state *state, struct vm_info *info, const struct vm_row *row, void *context,
+							       struct error *error), void *context)
+{
+	struct visit visit = { .operands = operands, .end = each, .context = context };
+	return visit_all(&visit);
 }

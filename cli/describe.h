@@ -12,5 +12,11 @@ int json_print(json_t *value);
 /* Opens the state and calls each() for every word, going on after errors; prints them. The exit status: 0, or EXIT_OWN. */
 int vm_for_each(struct operands operands, int (*each)(const struct state *state, struct vm_info *info, void *context, struct error *error),
 		void *context);
+/*
+ * The same for many at once, for what mostly waits: each() is called from several threads, with a VM's row in place of its configuration.
+ * Messages come when all is done, in the order of the words.
+ */
+int vm_for_each_at_once(struct operands operands, int (*each)(const struct state *state, struct vm_info *info, const struct vm_row *row, void *context,
+							       struct error *error), void *context);
 
 #endif

@@ -27,18 +27,18 @@ static void stop_defaults(void *options)
 	((struct stop_options *)options)->seconds = 10;
 }
 
-static int stop_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
+static int stop_one(const struct state *state, struct vm_info *info, const struct vm_row *row, void *context, struct error *error)
 {
 	const struct stop_options *given = context;
 	int err = vm_end(info, (int)given->seconds * 1000, error);
-	if (!err && json_is_true(json_object_get(info->config, "remove")))
-		vm_info_remove(state, info, NULL);
+	if (!err && row->remove)
+		vm_remove(state, &info->dir, row->name, NULL);
 	return err;
 }
 
 static int stop(const struct context *context, void *options, struct operands operands, struct error *error)
 {
-	return vm_for_each(operands, stop_one, options);
+	return vm_for_each_at_once(operands, stop_one, options);
 }
 
 const struct verb verb_stop = {
@@ -46,7 +46,8 @@ const struct verb verb_stop = {
 	.no_guess = true,
 	.operands = "VM...",
 	.summary = "Ask programs to end, then kill",
-	.text = "Sends SIGTERM to the program; if it has not ended after the time given, the VM is killed.",
+	.text = "Sends SIGTERM to the program; if it has not ended after the time given, the VM is killed.\n"
+		"Several VMs are stopped at the same time.",
 	.options = stop_options,
 	.options_size = sizeof(struct stop_options),
 	.defaults = stop_defaults,
@@ -68,15 +69,15 @@ static const struct option_spec kill_options[] = {
 	{ 0 },
 };
 
-static int kill_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
+static int kill_one(const struct state *state, struct vm_info *info, const struct vm_row *row, void *context, struct error *error)
 {
 	int number = *(int *)context;
 	if (!info->alive)
 		return vm_not_alive(info, error);
 	if (number == SIGKILL) {
 		int killed = vm_end(info, 0, error);
-		if (!killed && json_is_true(json_object_get(info->config, "remove")))
-			vm_info_remove(state, info, NULL);
+		if (!killed && row->remove)
+			vm_remove(state, &info->dir, row->name, NULL);
 		return killed;
 	}
 	/* Its agent could not hear of it; the library OS finds the signal when it goes on. */
@@ -93,7 +94,7 @@ static int kill_run(const struct context *context, void *options, struct operand
 	int number = SIGKILL;
 	if (given->signal && signal_parse(given->signal, &number))
 		return error_set(error, -EINVAL, "--signal: \"%s\" is not a signal (examples: TERM, HUP, 10)", given->signal);
-	return vm_for_each(operands, kill_one, &number);
+	return vm_for_each_at_once(operands, kill_one, &number);
 }
 
 const struct verb verb_kill = {
@@ -121,15 +122,14 @@ static const struct option_spec rm_options[] = {
 	{ 0 },
 };
 
-static int rm_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
+static int rm_one(const struct state *state, struct vm_info *info, const struct vm_row *row, void *context, struct error *error)
 {
 	const struct rm_options *given = context;
-	const char *name = json_string_value(json_object_get(info->config, "name"));
+	const char *name = row->name[0] ? row->name : info->dir.id;
 	if (info->alive && !given->force)
-		return error_set(error, -EBUSY, "VM %s still runs; stop it first, or use: lightvm rm -f %s", name ? name : info->dir.id,
-				 name ? name : info->dir.id);
+		return error_set(error, -EBUSY, "VM %s still runs; stop it first, or use: lightvm rm -f %s", name, name);
 	int err = vm_end(info, 0, error);
-	return err ? err : vm_info_remove(state, info, error);
+	return err ? err : vm_remove(state, &info->dir, row->name, error);
 }
 
 static int rm_if_ended(void *context, const char *id)
@@ -156,7 +156,7 @@ static int rm(const struct context *context, void *options, struct operands oper
 		if (err && err != -ENOENT)
 			return err;
 	}
-	return vm_for_each(operands, rm_one, options);
+	return vm_for_each_at_once(operands, rm_one, options);
 }
 
 const struct verb verb_rm = {

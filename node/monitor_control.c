@@ -78,6 +78,8 @@ static int send_request(int fd, const struct lv_control_request *request, const 
 static int take_v1(const void *bytes, struct control_answer *answer)
 {
 	const struct lv_control_reply_v1 *reply = bytes;
+	if (!answer)
+		return (int)reply->result;
 	answer->version = 1;
 	status_from_v1(&reply->status, &answer->status);
 	report_from_v1(&reply->status, &answer->report);
@@ -98,8 +100,9 @@ static int take(const uint8_t *bytes, size_t n, enum lv_control_op op, struct co
 		return take_v1(bytes, answer);
 	if (n < sizeof(*head) || head->magic != LV_CONTROL_MAGIC || head->size != n - sizeof(*head))
 		return -EPROTO;
-	answer->version = head->version;
-	if (head->result)
+	if (answer)
+		answer->version = head->version;
+	if (head->result || !answer)
 		return (int)head->result;
 	if (op == LV_CTL_STATUS || op == LV_CTL_BALLOON)
 		take_status(payload, head->size, answer);
@@ -121,15 +124,12 @@ int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int
 		struct lv_control_reply_v1 v1;
 		uint8_t bytes[LV_CONTROL_MOST + 1];
 	} reply;
-	struct control_answer *to = answer ? answer : alloc_zero(sizeof(*to));
-	int err = to ? send_request(fd, &request, fds, count) : -ENOMEM;
+	int err = send_request(fd, &request, fds, count);
 	ssize_t n = err ? 0 : recv(fd, &reply, sizeof(reply), 0);
 	if (n < 0)
 		err = errno == EAGAIN ? -ETIMEDOUT : -errno;
 	else if (!err)
-		err = n ? take(reply.bytes, (size_t)n, op, to) : -ECONNRESET;
-	if (!answer)
-		free(to);
+		err = n ? take(reply.bytes, (size_t)n, op, answer) : -ECONNRESET;
 	return err;
 }
 

@@ -83,6 +83,21 @@ int vm_info_find(const struct state *state, const char *word, struct vm_info *in
 	return err ? err : fill(info);
 }
 
+int vm_info_find_row(const struct state *state, const char *word, struct vm_info *info, struct vm_row *row, struct error *error)
+{
+	*info = (struct vm_info){ .dir = VM_DIR_NONE };
+	int err = vm_find(state, word, &info->dir, error);
+	if (err)
+		return err;
+	if (vm_row_read_in(info->dir.dir, row)) {
+		json_t *config = config_read(info->dir.dir);
+		vm_row_from_json(config, row);
+		json_decref(config);
+	}
+	judge(info);
+	return 0;
+}
+
 int vm_info_glance(int vms, const char *id, struct vm_info *info)
 {
 	char path[STATE_ID + sizeof("/status")];

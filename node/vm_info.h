@@ -6,12 +6,13 @@
 #include <jansson.h>
 
 #include "node/state.h"
+#include "node/vm_row.h"
 
 enum vm_state { VM_STARTING, VM_CREATED, VM_RUNNING, VM_PAUSED, VM_EXITED, VM_CRASHED, VM_DEAD };
 
 struct vm_info {
 	struct vm_dir dir;
-	json_t *config; /* never NULL but after vm_info_glance: an empty object when the file is missing */
+	json_t *config; /* never NULL but after vm_info_glance and vm_info_find_row: an empty object when the file is missing */
 	struct lv_status status;
 	bool alive;
 	enum vm_state state;
@@ -21,6 +22,8 @@ struct vm_info {
 /* Opens by word (vm_find) or by id. vm_info_close in both cases. */
 int vm_info_find(const struct state *state, const char *word, struct vm_info *info, struct error *error);
 int vm_info_open(const struct state *state, const char *id, struct vm_info *info);
+/* The same without the configuration, which is NULL: what ends VMs needs no more of it than its row. */
+int vm_info_find_row(const struct state *state, const char *word, struct vm_info *info, struct vm_row *row, struct error *error);
 /* Its state and record only, of vms/ID below the open directory vms: no file stays open, config is NULL. */
 int vm_info_glance(int vms, const char *id, struct vm_info *info);
 void vm_info_close(struct vm_info *info);

@@ -120,16 +120,26 @@ void vm_row_replace(const json_t *config, int dir)
 	text_free(&out);
 }
 
+static int read_link(int dir, const char *path, struct vm_row *row)
+{
+	ssize_t n = readlinkat(dir, path, row->text, sizeof(row->text));
+	if (n < 0 || n > VM_ROW_MAX)
+		return n < 0 ? -ENOENT : -EINVAL;
+	row->text[n] = 0;
+	return parse(row);
+}
+
 int vm_row_read(int vms, const char *id, struct vm_row *row)
 {
 	char path[STATE_ID + sizeof("/" LINK)];
 	if (snprintf(path, sizeof(path), "%s/" LINK, id) >= (int)sizeof(path))
 		return -ENOENT;
-	ssize_t n = readlinkat(vms, path, row->text, sizeof(row->text));
-	if (n < 0 || n > VM_ROW_MAX)
-		return n < 0 ? -ENOENT : -EINVAL;
-	row->text[n] = 0;
-	return parse(row);
+	return read_link(vms, path, row);
+}
+
+int vm_row_read_in(int vm_dir, struct vm_row *row)
+{
+	return read_link(vm_dir, LINK, row);
 }
 
 void vm_row_from_json(const json_t *config, struct vm_row *row)

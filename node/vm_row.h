@@ -24,6 +24,8 @@ void vm_row_write(const struct vm_config *config, int dir);
 void vm_row_replace(const json_t *config, int dir);
 /* Of the VM vms/ID, ready to be shown on a terminal. -ENOENT: it has none; -EINVAL: it is none that this lightvm reads. */
 int vm_row_read(int vms, const char *id, struct vm_row *row);
+/* The same of a VM whose directory is open. */
+int vm_row_read_in(int vm_dir, struct vm_row *row);
 /* The same from the parsed configuration. */
 void vm_row_from_json(const json_t *config, struct vm_row *row);
 
