@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The device page: how a library-OS guest learns all it needs before its first instruction. Written by the monitor only. */
+/*
+ * The device page: how a library-OS guest learns all it needs. Written by the monitor only: processor, first memory and clock before
+ * its first instruction; the rest, memory and clock once more, while it waits for its configuration (LV_HC_READY).
+ */
 #ifndef LV_ABI_DEVICE_PAGE_H
 #define LV_ABI_DEVICE_PAGE_H
 
@@ -95,9 +98,10 @@ struct lv_device_page {
 	uint32_t abi_version;
 	uint32_t size; /* of this structure */
 	/* memory */
-	uint64_t ram_size;  /* bytes usable from LV_RAM on now; grows by the GROW hypercall */
+	uint64_t ram_size;  /* bytes usable from LV_RAM on now; grows by the configuration, and by the GROW hypercall */
 	uint64_t ram_limit; /* bytes it may grow to */
-	uint64_t heap_start; /* guest address: RAM from here on is free, and all zero */
+	uint64_t heap_start; /* guest address: RAM from here on is free, and all zero, but for: */
+	uint64_t more_end;   /* [LV_RAM + LV_RAM_EARLY, more_end), what the boot area has no room for */
 	uint64_t image_size; /* bytes of the image at LV_IMAGE(image_size); 0: none */
 	/* time: ns = base + ((tsc - tsc_base) * tsc_mult >> 32), 128-bit product */
 	uint64_t tsc_hz;
@@ -107,15 +111,16 @@ struct lv_device_page {
 	uint64_t realtime_base_ns;
 	/* processor */
 	uint64_t xcr0; /* state components that are enabled */
+	uint64_t generation; /* a random number, another one in each VM and after every restore and clone; 0: not configured yet */
 	uint32_t xsave_size;
-	uint32_t generation; /* changes at every restore and clone */
+	uint32_t cpu_features; /* AT_HWCAP: EDX of CPUID leaf 1, which takes an exit to ask */
 	uint8_t random_seed[32];
 	/* what to run: strings, each ended by a zero byte, argv first and then the environment */
 	uint64_t args;     /* guest address */
 	uint32_t args_size; /* bytes, the last of them zero */
 	uint32_t argc, envc;
 	uint32_t uid, gid;
-	uint32_t cpu_features; /* AT_HWCAP: EDX of CPUID leaf 1, which takes an exit to ask */
+	uint32_t reserved0;
 	char program[256]; /* path of the program in the image */
 	char cwd[256];
 	char hostname[64];
@@ -123,8 +128,8 @@ struct lv_device_page {
 	uint32_t reserved1;
 	struct lv_device device[LV_MAX_DEVICES];
 };
-static_assert(offsetof(struct lv_device_page, program) == 168, "device page layout");
-static_assert(offsetof(struct lv_device_page, device) == 752, "device page layout");
+static_assert(offsetof(struct lv_device_page, program) == 184, "device page layout");
+static_assert(offsetof(struct lv_device_page, device) == 768, "device page layout");
 static_assert(sizeof(struct lv_device_page) <= 4096, "the device page is one page");
 
 #endif

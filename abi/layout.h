@@ -29,7 +29,13 @@
 
 #define LV_LIBOS (LV_BASE + 0x10000)   /* libos is linked here */
 #define LV_LIBOS_END (LV_BASE + 0x200000)
-#define LV_RAM (LV_BASE + 0x200000)    /* guest RAM: boot area (rings, arguments), then libos' page pool */
+/*
+ * Guest RAM: the boot area (tables, and what the configuration brings: rings, arguments), then libos' page pool. Before the configuration
+ * comes libos has RAM as far as LV_RAM_EARLY; what the configuration has no room for in the boot area lies behind that.
+ */
+#define LV_RAM (LV_BASE + 0x200000)
+#define LV_BOOT_SIZE 0x8000ull
+#define LV_RAM_EARLY (2ull << 20)
 #define LV_RAM_MAX (64ull << 30)
 #define LV_RAM_SMALL (6ull << 20) /* RAM up to here is backed page by page; beyond, by 2 MiB pages where the host has them */
 #define LV_STACK_TOP 0x3000000000ull   /* 192 GiB: the program's stack ends here, its mappings grow down from below it */

@@ -19,6 +19,7 @@ enum lv_hypercall {
 	                      afterwards, also where RAM was restored from a file; negative: some may hold their old bytes still. */
 	LV_HC_FETCH = 7, /* arg[0]: RAM, arg[2]: bytes (pages, at most LV_FETCH_MAX): will be written soon, so the host should have them there.
 	                    arg[1]: where in the image to copy them from, or 0: as they are. One exit instead of a fault per page. */
+	LV_HC_READY = 8, /* libos has booted. Result 0, when the device page says what the VM is; -EALREADY: it has said so before */
 	LV_HC_LISTEN = 6,  /* arg[0]: TCP port on which the program listens, the first one; the ledger has the step by then */
 };
 
@@ -31,6 +32,7 @@ enum lv_ledger_slot { /* index into lv_shared.ledger */
 	LV_LEDGER_PROGRAM = 2, /* program entry (of its dynamic linker, if it has one) */
 	LV_LEDGER_LISTEN = 3, /* first listen(2) */
 	LV_LEDGER_EXIT = 4,
+	LV_LEDGER_BOOTED = 5, /* libos waits for its configuration */
 };
 
 struct lv_ledger_mark {

@@ -18,6 +18,8 @@ struct guest_ops {
 	bool needs_hardware;    /* a KVM that runs level-0 code natively */
 	const char *bad_memory; /* what a user is told when KVM finds no memory behind an access (EFAULT) */
 	int (*build)(struct vm *vm);       /* VM, vCPUs, memory: what comes before the program */
+	/* Runs it as far as no configuration is needed, in the thread that vCPU 0 will have, in namespaces of its own. NULL: it needs one first */
+	int (*boot)(struct vm *vm);
 	int (*add_devices)(struct vm *vm); /* what this kind has besides the configuration's own, and these */
 	int (*configure)(struct vm *vm);   /* the program, or the kernel, with its devices in their places */
 	int (*connect)(struct vm *vm);     /* devices begin to watch the host side; the last step with all rights. In the thread that vCPU 0 will have */

@@ -12,12 +12,12 @@
 #define OWN_ERROR 125 /* exit status when it was not the program that failed */
 
 /*
- * A monitor that knows its library OS is made before it knows its program: it waits for a configuration with all done that none can
+ * A library OS is there before its program is known: it has booted and waits for a configuration, with all done that none can
  * change. What a Linux guest's machine is, processors and memory, is said by the configuration.
  */
 static int create(struct vm *vm, struct machine_config *config)
 {
-	bool early = config->configure_fd >= 0 && config->libos_fd >= 0;
+	bool early = config->libos_fd >= 0;
 	int err = early ? vm_create(vm) : vm_receive(vm, config);
 	if (err)
 		return err;
@@ -60,7 +60,9 @@ static int try_jail(const struct machine_config *config)
 {
 	const char *step = NULL;
 	struct jail jail = { .full = true, .required = true, .inside = config->outer_pid, .uid = config->jail_uid, .parent = -1, .directory = -1 };
-	int err = jail_enter(&jail, JAIL_CREATED, &step);
+	int err = jail_enter(&jail, JAIL_BORN, &step);
+	if (!err)
+		err = jail_enter(&jail, JAIL_CREATED, &step);
 	return err ? log_error("%s: %s", step, strerror(-err)), OWN_ERROR : 0;
 }
 

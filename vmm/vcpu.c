@@ -273,6 +273,16 @@ static void run(struct vcpu *vcpu)
 	}
 }
 
+int vcpu_boot(struct vm *vm)
+{
+	int status;
+
+	do
+		status = enter_guest(&vm->vcpu[0]);
+	while (status == VCPU_RUNNING);
+	return status;
+}
+
 /* ---- threads ---- */
 
 static void on_kick_signal(int signal)

@@ -12,7 +12,8 @@
 struct kvm_run;
 struct vm;
 
-#define VCPU_RUNNING (-1) /* an answer of the exit handlers: go on. Anything else: the wait status that the VM ends with */
+#define VCPU_RUNNING (-1) /* an answer of the exit handlers: go on. Anything else: the wait status that the VM ends with, or: */
+#define VCPU_READY (-2)   /* the guest has come as far as it can without a configuration. Only in vcpu_boot() */
 
 enum vcpu_request { /* bits of vcpu->requests; any thread sets them, the vCPU's own takes them back */
 	VCPU_WAKE = 1,   /* there is a reason to leave WAIT */
@@ -54,6 +55,12 @@ void vcpus_init(struct vm *vm);
 
 /* Runs vCPU 0 in the calling thread and the others in threads of their own, until the VM ends: its wait status, or a negative errno with a message logged. */
 int vcpu_run_all(struct vm *vm);
+
+/*
+ * Runs vCPU 0, in the thread that it will have, before anybody else knows of it: until it answers with VCPU_READY, which is answered, or
+ * the wait status that the guest ended with.
+ */
+int vcpu_boot(struct vm *vm);
 
 /* The VM ends with this wait status; the first call counts. Any thread. */
 void vcpu_end_all(struct vm *vm, int wait_status);

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "vmm/configure.h"
-#include "vmm/jail/jail.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -162,6 +161,8 @@ void vm_init(struct vm *vm, const struct machine_config *config)
 	vm->control.signal = signal_program;
 	vm->control.kill = kill_vm;
 	vm->control.pause = pause_vm;
+	vm->jail = (struct jail){ .full = !config->jail_basic && !config->jail_log, .required = config->jail_full, .log_only = config->jail_log,
+		.inside = config->outer_pid, .uid = config->jail_uid, .parent = config->configure_fd, .directory = -1 };
 	vm->patience = (struct loop_timer){ .fire = look_at_vcpus, .context = vm };
 	vm->vcpus.stopped = all_stopped;
 	vm->control.context = vm;
@@ -179,6 +180,19 @@ static int find_kind(struct vm *vm)
 	return kind < 0 ? -ENOTSUP : 0;
 }
 
+static int enter_jail(struct vm *vm, enum jail_stage stage)
+{
+	const char *step = NULL;
+	int err = vm->config->jail_off ? 0 : jail_enter(&vm->jail, stage, &step);
+	return err ? log_error("dropping rights, step \"%s\": %s", step, strerror(-err)), err : 0;
+}
+
+static int boot(struct vm *vm)
+{
+	int err = enter_jail(vm, JAIL_BORN);
+	return err ? err : vm->guest->boot(vm);
+}
+
 int vm_create(struct vm *vm)
 {
 	int err = loop_init(&vm->loop);
@@ -191,6 +205,8 @@ int vm_create(struct vm *vm)
 		err = find_kind(vm);
 	if (!err)
 		err = vm->guest->build(vm);
+	if (!err && vm->guest->boot)
+		err = boot(vm);
 	if (err)
 		return err;
 	int kind = kvm_known_kind(vm);
@@ -308,26 +324,36 @@ static uint64_t address_space(const struct vm *vm)
 	return mapped ? mapped + OWN_MEMORY + vm->vcpu_count * THREAD_MEMORY : 0;
 }
 
+/* What of the jail depends on the devices. */
+static void know_devices(struct vm *vm)
+{
+	const struct device_rights rights = devices_rights(&vm->devices);
+	struct jail *jail = &vm->jail;
+	jail->is_linux = vm->guest->kind == LV_GUEST_LINUX;
+	jail->disks = devices_find(&vm->devices, LV_DEV_BLOCK);
+	jail->dials = rights.dials;
+	jail->directory = vm->config->vsock_dir;
+	jail->descriptors = OWN_DESCRIPTORS + vm->vcpu_count + DEVICE_DESCRIPTORS * vm->devices.count + rights.descriptors;
+	jail->address_space = address_space(vm);
+}
+
 int vm_jail(struct vm *vm)
 {
-	const char *step = NULL;
 	close_sources(vm);
-	const struct device_rights rights = devices_rights(&vm->devices);
 	const struct machine_config *config = vm->config;
-	struct jail jail = { .full = !config->jail_basic && !config->jail_log, .required = config->jail_full, .log_only = config->jail_log,
-		.inside = config->outer_pid, .uid = config->jail_uid, .parent = config->configure_fd, .is_linux = vm->guest->kind == LV_GUEST_LINUX,
-		.disks = devices_find(&vm->devices, LV_DEV_BLOCK), .dials = rights.dials, .directory = config->vsock_dir,
-		.descriptors = OWN_DESCRIPTORS + vm->vcpu_count + DEVICE_DESCRIPTORS * vm->devices.count + rights.descriptors,
-		.address_space = address_space(vm) };
+	struct jail *jail = &vm->jail;
+	know_devices(vm);
 	vm->status.record.jail = LV_JAIL_OFF;
 	if (config->jail_off)
-		return jail.directory >= 0 && fchdir(jail.directory) < 0 ? log_errno("--vsock") : 0;
-	int err = jail_enter(&jail, JAIL_CREATED, &step);
-	jail.threads = jail.full && jail.uid ? vm->vcpu_count + KERNEL_THREADS + (jail.disks ? DISK_WORKERS : 0) : 0;
+		return jail->directory >= 0 && fchdir(jail->directory) < 0 ? log_errno("--vsock") : 0;
+	int err = vm->guest->boot ? 0 : enter_jail(vm, JAIL_BORN);
 	if (!err)
-		err = jail_enter(&jail, JAIL_RUNNING, &step);
-	vm->status.record.jail = jail.full ? LV_JAIL_FULL : LV_JAIL_BASIC;
-	return err ? log_error("dropping rights, step \"%s\": %s", step, strerror(-err)), err : 0;
+		err = enter_jail(vm, JAIL_CREATED);
+	jail->threads = jail->full && jail->uid ? vm->vcpu_count + KERNEL_THREADS + (jail->disks ? DISK_WORKERS : 0) : 0;
+	if (!err)
+		err = enter_jail(vm, JAIL_RUNNING);
+	vm->status.record.jail = jail->full ? LV_JAIL_FULL : LV_JAIL_BASIC;
+	return err;
 }
 
 /* ---- from the first instruction to the end ---- */

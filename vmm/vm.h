@@ -8,6 +8,7 @@
 #include "vmm/vmm_control.h"
 #include "vmm/device.h"
 #include "vmm/guest.h"
+#include "vmm/jail/jail.h"
 #include "vmm/libos/libos_guest.h"
 #include "vmm/linux/linux_machine.h"
 #include "base/loop.h"
@@ -32,6 +33,7 @@ struct vm {
 	struct devices devices;
 	struct control control;
 	struct status status;
+	struct jail jail; /* what has been entered of it, and what was refused */
 	bool pausing;                /* the vCPUs are on their way to the barrier ... */
 	uint64_t pause_until;        /* ... where they have to be by then */
 	struct loop_timer patience;

@@ -28,12 +28,28 @@ static void __attribute__((noreturn)) enter_program(uint64_t entry, uint64_t sta
 	__builtin_unreachable();
 }
 
-void libos_main(void)
+/* What no configuration changes. Nobody asks here for the image, for random numbers, or who the program's user is. */
+static void boot(void)
 {
 	ledger_mark(LV_LEDGER_LIBOS);
 	check_device_page();
 	sched_init();
 	mm_init();
+	ledger_mark(LV_LEDGER_BOOTED);
+}
+
+/* Stands in the monitor until the VM is known, perhaps for days; the clock goes on. */
+static void await_configuration(void)
+{
+	if (hypercall(LV_HC_READY, 0) || !device_page->generation)
+		panic("the monitor goes on without a configuration");
+	mm_configured();
+}
+
+void libos_main(void)
+{
+	boot();
+	await_configuration();
 	vfs_init();
 	generation_look(); /* the one it starts with */
 	console_init();

@@ -3,7 +3,7 @@
 #include "libos/core/libos.h"
 
 static struct generation_hook *hooks;
-static uint32_t seen;
+static uint64_t seen;
 static bool known;
 
 void generation_add(struct generation_hook *hook)
@@ -14,7 +14,7 @@ void generation_add(struct generation_hook *hook)
 
 void generation_look(void)
 {
-	uint32_t now = device_page->generation;
+	uint64_t now = device_page->generation;
 
 	if (known && seen == now)
 		return;

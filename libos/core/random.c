@@ -54,16 +54,19 @@ static void seed(void)
 	for (int i = 0; i < 8; i++)
 		pool.key[i] ^= from_page[i];
 	memcpy(nonce, &tsc, sizeof(tsc));
-	nonce[2] = device_page->generation;
+	nonce[2] = (uint32_t)device_page->generation;
+	nonce[3] = (uint32_t)(device_page->generation >> 32);
 	chacha20_block(pool.key, nonce, block);
 	memcpy(pool.key, block, sizeof(pool.key));
 	pool.seeded = true;
 }
 
+/* Before the configuration there is no seed: what would be given out would be the same in another VM. */
 static void first_seed(void)
 {
 	static struct generation_hook generation = { .changed = seed };
 
+	ASSERT(device_page->generation);
 	generation_add(&generation);
 	seed();
 }

@@ -52,6 +52,7 @@ struct vma { /* a region; sorted by start, never overlapping */
 #define VMA_YIELDS (1u << 31) /* libos' own (patch.c), in a place that the program may have when it asks for it */
 
 void mm_init(void);
+void mm_configured(void); /* the device page has the memory that the VM gets; nothing may have used up the early one */
 /* Maps as mmap(2) does, for libos' own use too (loader); the address or -errno. */
 int64_t mm_map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags, struct file *file, uint64_t offset, const char *name);
 int mm_unmap(uint64_t addr, uint64_t len);

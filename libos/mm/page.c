@@ -183,14 +183,14 @@ static unsigned bits(uint64_t *map, unsigned first, unsigned count, int set)
 /* The description of a block lies in its first free page if there is no room for it yet. */
 static bool block_open(unsigned pool)
 {
-	uint64_t index = next[pool], start = block_address(index), first = 0, last;
+	uint64_t index = next[pool], start = block_address(index), taken = index ? device_page->more_end : device_page->heap_start, first = 0, last;
 	struct block *block;
 
 	if (index >= pool_end(pool) || start >= ram_end)
 		return false;
 	last = MIN(BLOCK_SIZE, ram_end - start) / LV_PAGE;
-	if (start < device_page->heap_start)
-		first = MIN((ALIGN_UP(device_page->heap_start, LV_PAGE) - start) / LV_PAGE, last);
+	if (start < taken)
+		first = MIN((ALIGN_UP(taken, LV_PAGE) - start) / LV_PAGE, last);
 	next[pool]++;
 	if (!block_page[index / PER_PAGE]) {
 		if (first == last) /* nothing of this block is ours */
@@ -238,6 +238,13 @@ static bool ram_grow(void)
 	return false;
 }
 
+static void count_total(void)
+{
+	uint64_t early_end = LV_RAM + LV_RAM_EARLY, more = device_page->more_end > early_end ? device_page->more_end - early_end : 0;
+
+	total = device_page->ram_limit - (device_page->heap_start - LV_RAM) - more;
+}
+
 static void page_init(void)
 {
 	ready = true;
@@ -245,7 +252,15 @@ static void page_init(void)
 		list[SMALL][i] = list[LARGE][i] = NONE;
 	next[LARGE] = pool_end(SMALL);
 	ram_end = LV_RAM + ALIGN_DOWN(device_page->ram_size, LV_PAGE);
-	total = device_page->ram_limit - (device_page->heap_start - LV_RAM);
+	count_total();
+}
+
+void mm_configured(void)
+{
+	if (!ready)
+		page_init();
+	ram_extend(LV_RAM + ALIGN_DOWN(device_page->ram_size, LV_PAGE));
+	count_total();
 }
 
 /* ---- allocation ---- */

@@ -41,6 +41,12 @@
 
 struct lv_device_page test_device_page;
 struct lv_shared test_shared_page;
+static jmp_buf panicked;
+
+void panic(const char *format, ...)
+{
+	longjmp(panicked, 1);
+}
 
 static int sign(int x)
 {
@@ -176,6 +182,19 @@ static void test_chacha20(void **state)
 	assert_memory_equal(out, want, sizeof(want));
 }
 
+/* What would be given out before there is a seed would be the same in every VM of that build. */
+static void test_no_seed(void **state)
+{
+	uint8_t a[4];
+
+	assert_int_equal(test_device_page.generation, 0);
+	if (!setjmp(panicked)) {
+		random_bytes(a, sizeof(a));
+		fail_msg("random numbers without a seed");
+	}
+	test_device_page.generation = 1;
+}
+
 static void test_random(void **state)
 {
 	uint8_t a[300] = {0}, b[300] = {0};
@@ -286,7 +305,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_copy), cmocka_unit_test(test_move), cmocka_unit_test(test_set), cmocka_unit_test(test_compare),
 		cmocka_unit_test(test_strings), cmocka_unit_test(test_format), cmocka_unit_test(test_format_bounds),
-		cmocka_unit_test(test_chacha20), cmocka_unit_test(test_random), cmocka_unit_test(test_generation), cmocka_unit_test(test_user), cmocka_unit_test(test_timers),
+		cmocka_unit_test(test_chacha20), cmocka_unit_test(test_no_seed), cmocka_unit_test(test_random), cmocka_unit_test(test_generation), cmocka_unit_test(test_user), cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_clock_behind),
 	};
 

@@ -23,12 +23,13 @@ struct jail {
 };
 
 enum jail_stage { /* in this order */
-	JAIL_CREATED, /* what no configuration changes but its directory: namespaces, root, user, capabilities */
+	JAIL_BORN,    /* namespaces: with its first run the vCPU gets a thread of the kernel's beside it, and then it is too late */
+	JAIL_CREATED, /* what no configuration changes: root, user, capabilities */
 	JAIL_RUNNING, /* what the devices have part in, and after which nothing is opened: limits, the filter */
 };
 
 /*
- * Takes the steps of one stage. Called before any other thread exists: capabilities belong to threads, and later ones inherit. 0; or
+ * Takes the steps of one stage. Called before any other thread of ours exists: capabilities belong to threads, and later ones inherit. 0; or
  * a negative errno, and *step names the step that failed ("directory", "namespaces", "root", "bounding set", "user", "capabilities",
  * "no new privileges"; "limits", "filter"). What is left out because the machine refuses it clears jail->full.
  */

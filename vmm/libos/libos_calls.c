@@ -126,6 +126,9 @@ int libos_hypercall(struct vcpu *vcpu, uint32_t number)
 	case LV_HC_FETCH:
 		shared->result = fetch(vm, a0, a1, a2);
 		return VCPU_RUNNING;
+	case LV_HC_READY:
+		shared->result = vm->libos.configured ? -EALREADY : 0;
+		return vm->libos.configured ? VCPU_RUNNING : VCPU_READY;
 	case LV_HC_LISTEN:
 		shared->result = 0;
 		listens(vm);

@@ -28,7 +28,8 @@ struct libos_guest {
 	uint64_t room; /* bytes of the first slot before the window, for an image */
 	uint8_t *image;
 	size_t image_size;
-	uint64_t boot_next; /* next free byte of the boot area, a guest address */
+	uint64_t boot_next, more_next; /* next free byte of the boot area, and of what lies behind the early RAM: guest addresses */
+	bool configured;
 	struct lv_device_page *device_page;
 	volatile struct lv_shared *shared;
 	/* of libos' header */
@@ -46,7 +47,7 @@ struct libos_guest {
 
 /* ---- libos_memory.c: guest memory as libos expects to find it. 0 or a negative errno, with a message logged ---- */
 int libos_map(struct vm *vm, int libos_fd); /* reserves and registers memory, maps libos */
-void libos_prepare(struct vm *vm);          /* page tables, descriptors, stubs */
+int libos_prepare(struct vm *vm);           /* page tables, descriptors, stubs */
 int libos_map_program(struct vm *vm);       /* memory as the configuration limits it, and the image */
 void *libos_at(const struct vm *vm, uint64_t address);    /* of the window; not checked */
 gpa_t libos_alloc(void *vm, size_t size, size_t align);   /* of the boot area */
@@ -56,7 +57,7 @@ void libos_populate(struct vm *vm, uint64_t start, uint64_t end); /* will be wri
 void libos_write_stubs(struct vm *vm); /* descriptor tables and trap stubs */
 
 /* ---- libos_page.c: the device page ---- */
-int libos_describe_machine(struct vm *vm); /* processor: known before the program is */
+int libos_describe_machine(struct vm *vm); /* processor, early memory, clock: known before the program is */
 int libos_describe_program(struct vm *vm); /* memory, clock, identity, arguments, devices */
 
 /* ---- libos_calls.c: hypercalls ---- */

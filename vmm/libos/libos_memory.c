@@ -18,6 +18,8 @@
 #endif
 #define MIB (1024ull * 1024)
 #define HUGE (2 * MIB)
+#define HOT_HEAP (10 * LV_PAGE) /* what libos takes of its pool before the program starts */
+#define CONFIGURATION (2 * LV_PAGE) /* what a small one takes of the boot area */
 #define FIRST_RAM LV_RAM_SMALL /* KVM keeps 10 bytes for each page of a slot; more is added when libos asks for it */
 #define LEAF (LV_PTE_P | LV_PTE_U | LV_PTE_A)            /* accessed: lets page-table KVM map neighbours at once */
 #define LEAF_RW (LEAF | LV_PTE_W | LV_PTE_D | LV_PTE_NX)
@@ -76,6 +78,7 @@ static int reserve_window(struct vm *vm)
 	if (!start || mprotect(guest->window, LV_RAM - LV_BASE + vm->ram_size, PROT_READ | PROT_WRITE) < 0)
 		return log_error("no address space for %llu MiB of guest memory: %s", (unsigned long long)(vm->ram_limit / MIB), strerror(errno)), -ENOMEM;
 	guest->boot_next = LV_RAM;
+	guest->more_next = LV_RAM + LV_RAM_EARLY;
 	return 0;
 }
 
@@ -244,29 +247,50 @@ static int settle_memory(struct vm *vm)
 
 /* ---- the boot area ---- */
 
+static bool take_area(uint64_t *next, uint64_t end, size_t size, size_t align, gpa_t *start)
+{
+	*start = (*next + align - 1) & ~(uint64_t)(align - 1);
+	if (*start > end || size > end - *start)
+		return false;
+	*next = *start + size;
+	return true;
+}
+
 gpa_t libos_alloc(void *context, size_t size, size_t align)
 {
 	struct vm *vm = context;
-	uint64_t start = (vm->libos.boot_next + align - 1) & ~(uint64_t)(align - 1);
-	if (start + size > LV_RAM + vm->ram_size)
-		return (gpa_t)-1;
-	vm->libos.boot_next = start + size;
-	return start;
+	struct libos_guest *guest = &vm->libos;
+	gpa_t start;
+	if (take_area(&guest->boot_next, LV_RAM + LV_BOOT_SIZE, size, align, &start) ||
+	    take_area(&guest->more_next, LV_RAM + vm->ram_size, size, align, &start))
+		return start;
+	return (gpa_t)-1;
 }
 
 /* ---- page tables ---- */
 
-/* One page directory of 2 MiB pages for each GiB of [start, start + len). */
-static int map_huge(struct vm *vm, uint64_t start, uint64_t len, uint64_t flags, bool first_is_there)
+/* The page directory of a GiB. (gpa_t)-1: no room for one. */
+static uint64_t directory(struct vm *vm, uint64_t gib)
+{
+	uint64_t *entry = &table(vm, LV_PDPT)[(gib >> 30) & 511], made;
+	if (*entry)
+		return *entry & LV_PTE_ADDR;
+	made = libos_alloc(vm, LV_PAGE, LV_PAGE);
+	if (made != (gpa_t)-1)
+		*entry = made | TABLE;
+	return made;
+}
+
+/* 2 MiB pages for [start, start + len). What was not there can be added while the guest waits: it is looked up when it is used. */
+static int map_huge(struct vm *vm, uint64_t start, uint64_t len, uint64_t flags)
 {
 	for (uint64_t gib = start & ~(1024 * MIB - 1); gib < start + len; gib += 1024 * MIB) {
-		uint64_t pd = gib == LV_BASE && first_is_there ? LV_PD : libos_alloc(vm, LV_PAGE, LV_PAGE);
+		uint64_t pd = directory(vm, gib);
 		if (pd == (gpa_t)-1)
 			return log_error("%llu MiB are not enough to start", (unsigned long long)(vm->ram_limit / MIB)), -ENOMEM;
 		for (uint64_t page = gib; page < gib + 1024 * MIB && page < start + len; page += HUGE)
 			if (page >= start)
 				table(vm, pd)[(page - gib) / HUGE] = page | flags | LV_PTE_PS;
-		table(vm, LV_PDPT)[(gib >> 30) & 511] = pd | TABLE;
 	}
 	return 0;
 }
@@ -274,6 +298,7 @@ static int map_huge(struct vm *vm, uint64_t start, uint64_t len, uint64_t flags,
 static void build_page_tables(struct vm *vm)
 {
 	table(vm, LV_PML4)[0] = LV_PDPT | TABLE;
+	table(vm, LV_PDPT)[(LV_BASE >> 30) & 511] = LV_PD | TABLE;
 	table(vm, LV_PD)[0] = LV_PT | TABLE;
 	uint64_t *pt = table(vm, LV_PT);
 	static const struct { uint64_t page, flags; } fixed[] = {
@@ -288,12 +313,12 @@ static void build_page_tables(struct vm *vm)
 		pt[(fixed[i].page - LV_BASE) / LV_PAGE] = fixed[i].page | fixed[i].flags;
 	pt[(LV_BELL - LV_BASE) / LV_PAGE] = LV_BELL_GPA | LEAF_RW;
 	/*
-	 * Empty directories for the two GiBs that every program uses: its own addresses and its stack. The PDPT is in use from
+	 * Empty directories for the GiBs that every program uses: its own addresses, its stack, its image. The PDPT is in use from
 	 * the first instruction on, and page-table KVM emulates every later write to it.
 	 */
-	static const uint64_t gib[] = {0, LV_STACK_TOP - 1};
-	for (size_t i = 0; i < sizeof(gib) / sizeof(gib[0]); i++)
-		table(vm, LV_PDPT)[gib[i] >> 30] = libos_alloc(vm, LV_PAGE, LV_PAGE) | TABLE;
+	static const uint64_t used[] = {0, LV_STACK_TOP - 1, LV_BASE - 1};
+	for (size_t i = 0; i < sizeof(used) / sizeof(used[0]); i++)
+		directory(vm, used[i]);
 }
 
 /*
@@ -307,13 +332,24 @@ void libos_populate(struct vm *vm, uint64_t start, uint64_t end)
 	madvise(libos_at(vm, start), end - start, MADV_POPULATE_WRITE); /* an old kernel refuses: slower, not wrong */
 }
 
-void libos_prepare(struct vm *vm)
+/* The configuration comes into the boot area, and libos takes some of its pool before the program starts. */
+static void populate_ram(struct vm *vm)
+{
+	libos_populate(vm, LV_RAM, vm->libos.boot_next + CONFIGURATION);
+	libos_populate(vm, LV_RAM + LV_BOOT_SIZE, LV_RAM + LV_BOOT_SIZE + HOT_HEAP);
+}
+
+/* The memory that it may have and, in it, the directories of all that can be mapped by 2 MiB pages. */
+int libos_prepare(struct vm *vm)
 {
 	libos_populate(vm, LV_BASE, LV_BELL);
 	libos_populate(vm, LV_LIBOS, vm->libos.hot_end);
 	libos_populate(vm, vm->libos.boot_stack - LV_PAGE, vm->libos.hot_data_end);
 	libos_write_stubs(vm);
 	build_page_tables(vm);
+	int err = map_huge(vm, LV_RAM, vm->ram_limit, LEAF_RW);
+	populate_ram(vm);
+	return err;
 }
 
 int libos_map_program(struct vm *vm)
@@ -321,7 +357,5 @@ int libos_map_program(struct vm *vm)
 	int err = settle_memory(vm);
 	if (err == 0)
 		err = map_image(vm, vm->config->image_fd);
-	if (err == 0)
-		err = map_huge(vm, LV_RAM, vm->ram_limit, LEAF_RW, true);
-	return err ? err : map_huge(vm, LV_IMAGE(vm->libos.image_size), vm->libos.image_size, LEAF | LV_PTE_NX, false);
+	return err ? err : map_huge(vm, LV_IMAGE(vm->libos.image_size), vm->libos.image_size, LEAF | LV_PTE_NX);
 }

@@ -10,8 +10,6 @@
 #include "base/log.h"
 #include "vmm/vm.h"
 
-#define HOT_HEAP (10 * LV_PAGE) /* what libos takes of its pool before the program starts */
-
 static int write_clock(struct vm *vm, struct lv_device_page *page)
 {
 	uint32_t khz;
@@ -40,8 +38,10 @@ static int write_processor(struct vm *vm, struct lv_device_page *page)
 int libos_describe_machine(struct vm *vm)
 {
 	struct lv_device_page *page = vm->libos.device_page;
-	*page = (struct lv_device_page){ .magic = LV_DEVICE_MAGIC, .abi_version = LV_LIBOS_ABI, .size = sizeof(*page), .generation = 1 };
-	return write_processor(vm, page);
+	*page = (struct lv_device_page){ .magic = LV_DEVICE_MAGIC, .abi_version = LV_LIBOS_ABI, .size = sizeof(*page), .ram_limit = vm->ram_limit,
+		.ram_size = LV_RAM_EARLY, .heap_start = LV_RAM + LV_BOOT_SIZE };
+	int err = write_clock(vm, page);
+	return err ? err : write_processor(vm, page);
 }
 
 static int write_arguments(struct vm *vm, struct lv_device_page *page)
@@ -70,8 +70,14 @@ static int write_arguments(struct vm *vm, struct lv_device_page *page)
 static int write_identity(struct vm *vm, struct lv_device_page *page)
 {
 	const struct machine_config *config = vm->config;
-	if (getrandom(page->random_seed, sizeof(page->random_seed), 0) != sizeof(page->random_seed))
+	struct {
+		uint8_t seed[sizeof(page->random_seed)];
+		uint64_t generation;
+	} fresh;
+	if (getrandom(&fresh, sizeof(fresh), 0) != sizeof(fresh))
 		return log_error("getrandom: %s", strerror(errno)), -errno;
+	memcpy(page->random_seed, fresh.seed, sizeof(fresh.seed));
+	page->generation = fresh.generation | 1; /* 0 would be none */
 	page->uid = config->uid;
 	page->gid = config->gid;
 	strncpy(page->program, config->program, sizeof(page->program) - 1);
@@ -95,7 +101,7 @@ int libos_describe_program(struct vm *vm)
 		err = devices_describe(&vm->devices, page, libos_alloc, vm);
 	if (err)
 		return err;
-	page->heap_start = (vm->libos.boot_next + LV_PAGE - 1) & ~(LV_PAGE - 1);
-	libos_populate(vm, LV_RAM, page->heap_start + HOT_HEAP);
+	page->more_end = vm->libos.more_next;
+	libos_populate(vm, LV_RAM, vm->libos.boot_next);
 	return 0;
 }

@@ -28,8 +28,9 @@ static int build(struct vm *vm)
 	err = libos_map(vm, vm->config->libos_fd);
 	if (err)
 		return err;
-	libos_prepare(vm);
-	err = libos_describe_machine(vm);
+	err = libos_prepare(vm);
+	if (!err)
+		err = libos_describe_machine(vm);
 	if (err)
 		return err;
 	vm->vcpu[0].exits_shown = &vm->libos.shared->exits;
@@ -37,10 +38,29 @@ static int build(struct vm *vm)
 	return libos_set_start(vm);
 }
 
+/* It has run nothing but libos' own code, so this is a libos that does not fit the monitor, or is broken. */
+static int report_no_boot(struct vm *vm)
+{
+	char message[sizeof(vm->libos.shared->crash.message)];
+	memcpy(message, (const void *)vm->libos.shared->crash.message, sizeof(message));
+	message[sizeof(message) - 1] = 0;
+	const char *error = vm->status.record.error;
+	return log_error("the library OS does not start: %s", message[0] ? message : error[0] ? error : "it ended"), -ENOEXEC;
+}
+
+static int boot(struct vm *vm)
+{
+	status_mark(&vm->status, LV_STEP_RUN);
+	return vcpu_boot(vm) == VCPU_READY ? 0 : report_no_boot(vm);
+}
+
 static int configure(struct vm *vm)
 {
 	int err = libos_map_program(vm);
-	return err ? err : libos_describe_program(vm);
+	if (!err)
+		err = libos_describe_program(vm);
+	vm->libos.configured = !err;
+	return err;
 }
 
 static int add_devices(struct vm *vm)
@@ -191,6 +211,7 @@ const struct guest_ops libos_ops = {
 	.kind = LV_GUEST_LIBOS,
 	.bad_memory = "the guest wrote to its image, or touched memory that it does not have",
 	.build = build,
+	.boot = boot,
 	.add_devices = add_devices,
 	.configure = configure,
 	.connect = connect_devices,
