@@ -13,6 +13,7 @@
 #include "base/number.h"
 #include "cli/packing.h"
 #include "tinyx/pack.h"
+#include "tinyx/runtime.h"
 
 static char *absolute(const char *word, struct error *error)
 {
@@ -30,12 +31,32 @@ static char *absolute(const char *word, struct error *error)
 	return found;
 }
 
+/* "NAME=VALUE" as VALUE; NAME alone has the value that it has here. NULL: another one. */
+static const char *value_of(const char *variable, const char *name)
+{
+	size_t n = strlen(name);
+	if (strncmp(variable, name, n))
+		return NULL;
+	return variable[n] == '=' ? variable + n + 1 : variable[n] ? NULL : getenv(name);
+}
+
 static const char *timezone_of(const struct run_options *given)
 {
-	for (size_t i = 0; i < given->env.count; i++)
-		if (text_starts(given->env.item[i], "TZ=")) {
-			const char *zone = given->env.item[i] + 3;
-			return zone[0] == ':' ? zone + 1 : zone;
+	const char *zone = NULL;
+	for (size_t i = 0; i < given->env.count && !zone; i++)
+		zone = value_of(given->env.item[i], "TZ");
+	return zone && zone[0] == ':' ? zone + 1 : zone;
+}
+
+/* The first that not every image has. */
+static const char *locale_of(const struct run_options *given)
+{
+	static const char *const names[] = { "LC_ALL", "LANG", "LC_CTYPE", "LC_COLLATE", "LC_TIME", "LC_NUMERIC", "LC_MONETARY", "LC_MESSAGES" };
+	for (size_t n = 0; n < sizeof(names) / sizeof(*names); n++)
+		for (size_t i = 0; i < given->env.count; i++) {
+			const char *locale = value_of(given->env.item[i], names[n]);
+			if (locale && !runtime_has_locale(locale))
+				return locale;
 		}
 	return NULL;
 }
@@ -45,7 +66,7 @@ static int use_program(struct vm_config *config, const struct run_options *given
 {
 	struct packed packed;
 	struct pack_request request = { .program = path, .volumes = &given->volumes, .timezone = timezone_of(given),
-		.no_companions = given->no_companions };
+		.locale = locale_of(given), .no_companions = given->no_companions };
 	struct packing packing;
 	packing_init(&packing, path);
 	request.watch = &packing.watch;
@@ -180,21 +201,21 @@ static bool path_is_image(const char *path)
 	return is;
 }
 
-/* As a shell says it, before anything is packed. */
-static int check_program(const char *path, struct source *source, struct error *error)
+/* As a shell says it, before anything is packed. host: where path comes from. */
+static int check_program(const char *path, const char *host, struct source *source, struct error *error)
 {
 	struct stat st;
-	int err = stat(path, &st) ? -errno : 0;
+	int err = stat(host, &st) ? -errno : 0;
 	if (err) {
 		source->status = err == -ENOENT || err == -ENOTDIR ? EXIT_NO_PROGRAM : EXIT_NO_EXECUTABLE;
 		return error_set(error, err, "%s: %s", path, strerror(-err));
 	}
-	if (S_ISREG(st.st_mode) && !faccessat(AT_FDCWD, path, X_OK, AT_EACCESS))
+	if (S_ISREG(st.st_mode) && !faccessat(AT_FDCWD, host, X_OK, AT_EACCESS))
 		return 0;
 	source->status = EXIT_NO_EXECUTABLE;
 	if (S_ISDIR(st.st_mode))
 		return error_set(error, -EISDIR, "%s is a directory", path);
-	return error_set(error, -EACCES, "%s: Permission denied: it is not executable; if it is a program: chmod +x %s", path, path);
+	return error_set(error, -EACCES, "%s: Permission denied: it is not executable; if it is a program: chmod +x %s", path, host);
 }
 
 int source_find(struct vm_config *config, const struct run_options *given, struct operands operands, struct source *source, struct error *error)
@@ -204,7 +225,9 @@ int source_find(struct vm_config *config, const struct run_options *given, struc
 	if (!path)
 		return -ENOENT;
 	bool is_image = text_ends(path, ".lvm") || path_is_image(path);
-	int err = is_image ? 0 : check_program(path, source, error);
+	char *host = volume_host(&given->volumes, path);
+	int err = is_image ? 0 : check_program(path, host, source, error);
+	free(host);
 	if (!err && !is_image && given->entrypoint)
 		err = error_set(error, -EINVAL, "--entrypoint is for images; %s is a program: name the one to run in its place", operands.argv[0]);
 	if (!err)

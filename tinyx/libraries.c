@@ -320,6 +320,14 @@ static void add_opened(struct walk *walk, const struct elf *elf, const struct ma
 	}
 }
 
+/* What others open is mostly not used; without this one Java and others draw no text. */
+static void add_font_library(struct walk *walk, const struct elf *elf, const struct mapped *map)
+{
+	static const char name[] = "libfontconfig.so.1";
+	if (elf_mentions(elf, "dlopen") && has_text(map, name))
+		add_possible(walk, name);
+}
+
 static int add_for(struct walk *walk, const char *host, bool is_program)
 {
 	struct mapped map;
@@ -334,6 +342,8 @@ static int add_for(struct walk *walk, const char *host, bool is_program)
 		note_wants(walk, host, &elf, &map);
 		if (is_program)
 			add_opened(walk, &elf, &map);
+		else
+			add_font_library(walk, &elf, &map);
 		err = add_interpreter(walk);
 		if (!err)
 			err = elf_needed(&elf, add_needed, walk);

@@ -20,7 +20,7 @@
 #include "tinyx/runtime.h"
 #include "tinyx/stage.h"
 
-#define KEY_VERSION "lightvm-pack-7" /* a change of what is packed makes every cached image stale */
+#define KEY_VERSION "lightvm-pack-8" /* a change of what is packed makes every cached image stale */
 #define SCRIPTS_MAX 4		     /* as the kernel: a script's interpreter may be a script */
 #define LINE_MAX_SCRIPT 256
 #define SWEEP_MS 50 /* of a start: what killed packings left must not hold it up */
@@ -45,10 +45,31 @@ int volume_parse(const char *word, char **host, char **guest, struct error *erro
 	return 0;
 }
 
+char *volume_host(const struct strings *volumes, const char *path)
+{
+	struct error ignored;
+	char *found = NULL, *host, *guest;
+	for (size_t i = volumes ? volumes->count : 0; i > 0 && !found; i--) {
+		if (volume_parse(volumes->item[i - 1], &host, &guest, &ignored))
+			continue; /* is said when it is packed */
+		char *clean = path_clean("/", guest);
+		const char *rest = !strcmp(clean, "/") ? path : text_starts(path, clean) ? path + strlen(clean) : "";
+		found = *rest == '/' ? alloc_format("%s%s", host, rest) : NULL;
+		if (found && access(found, F_OK)) {
+			free(found);
+			found = NULL;
+		}
+		free(clean);
+		free(host);
+		free(guest);
+	}
+	return found ? found : alloc_copy(path);
+}
+
 static int request_key(const struct pack_request *request, struct text *key, struct error *error)
 {
-	text_format(key, "%s\n%s\n%s\n%d\n", KEY_VERSION, request->program,
-		    request->timezone ? request->timezone : "", request->no_companions);
+	text_format(key, "%s\n%s\n%s\n%s\n%d\n", KEY_VERSION, request->program, request->timezone ? request->timezone : "",
+		    request->locale ? request->locale : "", request->no_companions);
 	for (size_t i = 0; request->volumes && i < request->volumes->count; i++) {
 		char *host = NULL, *guest = NULL;
 		int err = volume_parse(request->volumes->item[i], &host, &guest, error);
@@ -127,17 +148,33 @@ static int script_read(const char *path, char **interpreter, char **argument, st
 	return 1;
 }
 
-/* Follows "#!" lines: packed->program becomes the ELF program, packed->args what goes in front of the arguments. */
-static int add_program(const struct pack_request *request, struct plan *plan, struct packed *packed, struct error *error)
+/* A program that a volume brings. A link that leads out of it is kept, as in every volume; what it leads to comes from the host. */
+static int add_from_volume(struct plan *plan, const char *host, const char *guest, struct error *error)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlink(host, target, sizeof(target) - 1);
+	if (n <= 0 || target[0] != '/')
+		return plan_add_as(plan, host, guest, error);
+	target[n] = 0;
+	return plan_add(plan, target, false, error);
+}
+
+/*
+ * Follows "#!" lines: packed->program becomes the ELF program, packed->args what goes in front of the arguments, *elf where the program is
+ * on the host.
+ */
+static int add_program(const struct pack_request *request, struct plan *plan, struct packed *packed, char **elf, struct error *error)
 {
 	struct strings args = { 0 };
 	packed->program = alloc_copy(request->program);
 	for (int depth = 0;; depth++) {
 		char *interpreter = NULL, *argument = NULL;
-		int err = plan_add(plan, packed->program, false, error);
+		free(*elf);
+		*elf = volume_host(request->volumes, packed->program);
+		int err = strcmp(*elf, packed->program) ? add_from_volume(plan, *elf, packed->program, error) : plan_add(plan, *elf, false, error);
 		if (err)
 			return depth ? error_prefix(error, "%s needs the interpreter %s", request->program, packed->program) : err;
-		err = script_read(packed->program, &interpreter, &argument, error);
+		err = script_read(*elf, &interpreter, &argument, error);
 		if (err < 0)
 			return err;
 		if (!err)
@@ -162,7 +199,7 @@ static int add_program(const struct pack_request *request, struct plan *plan, st
 		packed->program = interpreter;
 	}
 	struct program_facts facts;
-	int err = program_check(packed->program, &facts, error);
+	int err = program_check(*elf, &facts, error);
 	packed->need = facts.need;
 	return err;
 }
@@ -254,33 +291,43 @@ static int add_volumes(struct plan *plan, const struct strings *volumes, struct 
 	return 0;
 }
 
-static int make_plan(const struct pack_request *request, struct plan *plan, struct packed *packed, struct error *error)
+static int add_files(const struct pack_request *request, struct plan *plan, struct packed *packed, struct error *error)
 {
-	int err = add_program(request, plan, packed, error);
-	if (err)
-		return err;
+	char *elf = NULL, *real;
+	int err = add_program(request, plan, packed, &elf, error);
 	size_t strict = plan->count;
-	if (!request->no_companions) {
+	if (!err && !request->no_companions) {
 		own_tree_add(plan, request->program);
-		own_tree_add(plan, packed->program);
-		err = companions_add(plan, packed->program, error);
+		own_tree_add(plan, elf);
+		/* A link of a volume to a program of the distribution: that one has a package. */
+		real = strcmp(elf, packed->program) ? realpath(elf, NULL) : NULL;
+		err = companions_add(plan, real ? real : elf, error);
+		free(real);
 	}
+	free(elf);
 	if (!err)
 		err = add_volumes(plan, request->volumes, error);
 	struct library_wants wants = { 0 };
 	if (!err)
 		err = libraries_add(plan, strict, &wants, error);
 	if (!err) {
-		runtime_add(plan, &wants, request->timezone);
+		runtime_add(plan, &wants, request->timezone, request->locale);
 		add_base(plan);
 	}
 	library_wants_free(&wants);
+	return err;
+}
+
+static int make_plan(const struct pack_request *request, struct plan *plan, struct packed *packed, struct error *error)
+{
+	int err = add_files(request, plan, packed, error);
 	if (err)
 		return err;
 	add_certificates(plan);
 	add_manifest(plan, request, packed);
 	return 0;
 }
+
 
 /* ---- the file ---- */
 

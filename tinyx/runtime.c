@@ -2,13 +2,19 @@
 #include "tinyx/runtime.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/text.h"
 
 #define ZONES "/usr/share/zoneinfo"
+#define FONTS "/usr/share/fonts"
+#define FONTS_MAX (32ull << 20) /* bytes of them that every program with fontconfig takes along */
 
 static void add_quietly(struct plan *plan, const char *path)
 {
@@ -53,31 +59,101 @@ static void add_local_time(struct plan *plan)
 		plan_depend(plan, "/etc/localtime");
 }
 
-static bool has_terminal_library(const struct plan *plan)
+static bool has_library(const struct plan *plan, const char *const *names, size_t count)
 {
-	static const char *const names[] = { "/libtinfo.so", "/libtinfow.so", "/libncurses.so", "/libncursesw.so", "/libslang.so" };
 	for (size_t i = 0; i < plan->count; i++)
-		for (size_t n = 0; n < sizeof(names) / sizeof(*names); n++)
+		for (size_t n = 0; n < count; n++)
 			if (strstr(plan->entry[i].guest, names[n]))
 				return true;
 	return false;
 }
 
-void runtime_add(struct plan *plan, const struct library_wants *wants, const char *zone)
+static void add_terminals(struct plan *plan)
 {
+	static const char *const libraries[] = { "/libtinfo.so", "/libtinfow.so", "/libncurses.so", "/libncursesw.so", "/libslang.so" };
 	static const char *const terminals[] = { "/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo" };
+	if (!has_library(plan, libraries, sizeof(libraries) / sizeof(*libraries)))
+		return;
+	for (size_t i = 0; i < sizeof(terminals) / sizeof(*terminals); i++)
+		add_quietly(plan, terminals[i]);
+}
+
+/* ---- fonts ---- */
+
+static uint64_t tree_size(int dir, const char *name, uint64_t most)
+{
+	uint64_t size = 0;
+	struct stat st;
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+	if (!entries && fd >= 0)
+		close(fd);
+	for (struct dirent *entry; entries && size <= most && (entry = readdir(entries));) {
+		if (entry->d_name[0] == '.' || fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		size += S_ISDIR(st.st_mode) ? tree_size(fd, entry->d_name, most) : S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	}
+	if (entries)
+		closedir(entries);
+	return size;
+}
+
+/* fontconfig's configuration, and all fonts; of a great many only those that Debian's configuration prefers. */
+static void add_fonts(struct plan *plan)
+{
+	static const char *const library = "/libfontconfig.so";
+	if (!has_library(plan, &library, 1))
+		return;
+	add_quietly(plan, "/etc/fonts");
+	add_quietly(plan, "/usr/share/fontconfig");
+	bool all = tree_size(AT_FDCWD, FONTS, FONTS_MAX) <= FONTS_MAX;
+	if (!all)
+		log_info("%s: more than %llu MiB; only DejaVu is packed, all of them with -v %s:%s", FONTS, FONTS_MAX >> 20, FONTS, FONTS);
+	add_quietly(plan, all ? FONTS : FONTS "/truetype/dejavu");
+}
+
+/* ---- locales ---- */
+
+bool runtime_has_locale(const char *locale)
+{
+	return !*locale || !strcmp(locale, "C") || !strcmp(locale, "POSIX") || !strcasecmp(locale, "C.UTF-8") || !strcasecmp(locale, "C.utf8");
+}
+
+static bool is_utf8(const char *locale)
+{
+	const char *set = strchr(locale, '.');
+	return set && (!strncasecmp(set, ".utf-8", 6) || !strncasecmp(set, ".utf8", 5));
+}
+
+static void add_converters(struct plan *plan, const char *libc)
+{
+	char *path = alloc_format("%.*s/gconv", (int)(strrchr(libc, '/') - libc), libc);
+	add_quietly(plan, path);
+	free(path);
+}
+
+/* All of them: which one a name stands for is a matter of aliases, and what is missing in one is looked for in others. */
+static void add_locales(struct plan *plan, const char *locale)
+{
+	add_quietly(plan, "/usr/lib/locale/C.utf8");
+	if (!locale || runtime_has_locale(locale))
+		return;
+	add_quietly(plan, "/usr/lib/locale");
+	add_quietly(plan, "/usr/share/locale/locale.alias");
+}
+
+void runtime_add(struct plan *plan, const struct library_wants *wants, const char *zone, const char *locale)
+{
 	bool zones = (wants->zones || (zone && zone_exists(zone))) && add_zones(plan);
 	if (zones)
 		add_quietly(plan, "/etc/localtime");
 	else
 		add_local_time(plan);
-	if (wants->libc)
-		add_quietly(plan, "/usr/lib/locale/C.utf8");
-	if (wants->libc && wants->converters) {
-		char *path = alloc_format("%.*s/gconv", (int)(strrchr(wants->libc, '/') - wants->libc), wants->libc);
-		add_quietly(plan, path);
-		free(path);
+	if (wants->libc) {
+		add_locales(plan, locale);
+		if (wants->converters || (locale && !runtime_has_locale(locale) && !is_utf8(locale)))
+			add_converters(plan, wants->libc);
 	}
-	for (size_t i = 0; has_terminal_library(plan) && i < sizeof(terminals) / sizeof(*terminals); i++)
-		add_quietly(plan, terminals[i]);
+	add_terminals(plan);
+	add_fonts(plan);
 }

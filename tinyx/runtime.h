@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What programs open without naming it to the dynamic linker: companions of the C library, its locale C.UTF-8, time zones, converters of
- * character sets, descriptions of terminals. By rule, from what a program imports, so that small programs stay small. A
+ * character sets, descriptions of terminals, fonts. By rule, from what a program imports, so that small programs stay small. A
  * directory that comes along is whole: programs take one that is there for all there is.
  */
 #ifndef LV_TINYX_RUNTIME_H
@@ -10,7 +10,10 @@
 #include "tinyx/libraries.h"
 #include "tinyx/plan.h"
 
-/* wants: from libraries_add; zone: "Area/City" that the user asked for, or NULL. What the host has not is left out. */
-void runtime_add(struct plan *plan, const struct library_wants *wants, const char *zone);
+/* wants: from libraries_add; zone: "Area/City", locale: "de_DE.UTF-8", that the user asked for, or NULL. What the host has not is left out. */
+void runtime_add(struct plan *plan, const struct library_wants *wants, const char *zone, const char *locale);
+
+/* True if setlocale() finds this one in every image: "", "C", "POSIX", "C.UTF-8" (and "C.utf8"). */
+bool runtime_has_locale(const char *locale);
 
 #endif

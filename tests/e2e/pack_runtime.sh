@@ -94,4 +94,32 @@ gcc -shared -fpic -o "$work/planned/libconverts-of-lightvm.so" "$work/planned/co
 printf 'int converts(void);\nint main(void) { return !converts(); }\n' >"$work/converting.c"
 gcc -o "$work/converting" "$work/converting.c" -L"$work/planned" -lconverts-of-lightvm -Wl,-rpath,"$work/planned"
 same 'a library of a volume has its converters' -v "$work/planned:$work/planned" -- "$work/converting"
+
+# Fonts come with the library that looks for them, or with who opens it by name.
+if [ -e /usr/share/fonts/truetype/dejavu ] && command -v fc-match >/dev/null; then
+	same 'fonts' -- /usr/bin/fc-match sans
+	printf '#include <dlfcn.h>\nvoid *look(void) { return dlopen("libfontconfig.so.1", RTLD_NOW); }\n' >"$work/planned/opens.c"
+	gcc -shared -fpic -o "$work/planned/opens.so" "$work/planned/opens.c"
+	printf 'import ctypes, os, sys\nlib = ctypes.CDLL(sys.argv[1])\nlib.look.restype = ctypes.c_void_p\nprint(bool(lib.look()), os.path.exists("/etc/fonts/fonts.conf"))\n' >"$work/planned/opens.py"
+	same 'fonts for a module that opens their library' -v "$work/planned:$work/planned" -- /usr/bin/python3 "$work/planned/opens.py" "$work/planned/opens.so"
+else
+	skip fonts 'fontconfig or the fonts DejaVu are not installed'
+fi
+
+# Locales that were asked for, as directories and in the archive; here copies of C.UTF-8 by other names.
+if [ "$(id -u)" = 0 ]; then
+	mkdir "$work/locale"
+	for name in C.utf8 xx_XX.utf8 yy_YY.utf8; do cp -r /usr/lib/locale/C.utf8 "$work/locale/$name"; done
+	with_locales() { unshare -m sh -c 'mount --bind "$1" /usr/lib/locale && shift && exec "$@"' - "$work/locale" "$@"; }
+	with_locales localedef --quiet --add-to-archive /usr/lib/locale/yy_YY.utf8
+	rm -r "$work/locale/yy_YY.utf8"
+	printf '#include <locale.h>\n#include <stdio.h>\nint main(void) { return !puts(setlocale(LC_ALL, "") ? "known" : "unknown"); }\n' >"$work/locale.c"
+	gcc -o "$work/which-locale" "$work/locale.c"
+	for name in xx_XX.UTF-8 yy_YY.UTF-8 zz_ZZ.UTF-8; do
+		want=$(LC_ALL=$name with_locales "$work/which-locale")
+		check "locale $name: $want" test "$(with_locales "$lightvm" run --rm -e LC_ALL=$name "$work/which-locale")" = "$want"
+	done
+else
+	skip locales 'needs root'
+fi
 finish

@@ -43,6 +43,17 @@ echo 'found' >"$work/project/node_modules/other/data"
 ln -s ../main/cli "$work/project/node_modules/.bin/main"
 same 'a script in node_modules' -- "$work/project/node_modules/.bin/main"
 
+# A program by the path that a volume has it at.
+printf '#!/there/bin/python3\nimport greeting, sys\nprint(sys.argv, sys.prefix)\n' >"$work/env/bin/from-there"
+chmod +x "$work/env/bin/from-there"
+cp /bin/echo "$work/project/say"
+prints 'a link of a volume to a program of the host' 'hello /there' run --rm -v "$work/env:/there" /there/bin/python3 -c 'import greeting, sys; print(greeting.word, sys.prefix)'
+prints 'a script whose interpreter a volume has' "['/there/bin/from-there', 'x'] /there" run --rm -v "$work/env:/there" /there/bin/from-there x
+prints 'a program of a volume' 'a b' run --rm -v "$work/project:/opt/project/" /opt/project/say a b
+says 'one that it has not' 127 '/opt/project/none: No such file or directory' run --rm -v "$work/project:/opt/project" /opt/project/none
+chmod -x "$work/project/say"
+says 'one without the right to run' 126 "chmod +x $work/project/say" run --rm -v "$work/project:/opt/project" /opt/project/say
+
 # What is not found by rule is named, with the option that adds it.
 echo 'here' >"$work/data.txt"
 says 'a relative name' 1 'data.txt is on this machine, but not in the VM; add its directory with: -v .:/work -w /work' run --rm /bin/cat data.txt
