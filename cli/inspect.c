@@ -20,7 +20,7 @@
 /* A living monitor knows more than it has written to the file. */
 static void refresh(struct vm_info *info, struct lv_report *report)
 {
-	if (!info->alive || control_status(info->dir.dir, CONTROL_PATIENCE_MS, &info->status) ||
+	if (vm_info_refresh(info, CONTROL_PATIENCE_MS) ||
 	    control_report(info->dir.dir, CONTROL_PATIENCE_MS, report))
 		vm_report(&info->dir, report);
 }

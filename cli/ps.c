@@ -14,7 +14,6 @@
 #include "cli/describe.h"
 #include "cli/terminal.h"
 #include "cli/vm_filter.h"
-#include "node/monitor_control.h"
 #include "node/record.h"
 #include "node/vm_config.h"
 #include "node/vm_row.h"
@@ -169,12 +168,8 @@ static int look_closely(const struct listing *listing, const char *id, struct lo
 		return err;
 	vm_row_from_json(look->info.config, &look->shown);
 	/* One monitor that hangs must not hold up the list. */
-	if (listing->json && look->info.alive) {
-		uint64_t held = look->info.status.memory_used; /* a Linux guest's monitor does not know it */
-		control_status(look->info.dir.dir, PATIENCE_MS, &look->info.status);
-		if (look->info.status.guest == LV_GUEST_LINUX)
-			look->info.status.memory_used = held;
-	}
+	if (listing->json)
+		vm_info_refresh(&look->info, PATIENCE_MS);
 	return 0;
 }
 

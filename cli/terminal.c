@@ -22,6 +22,19 @@ int terminal_enter(struct terminal *terminal)
 	return 0;
 }
 
+int terminal_keys(struct terminal *terminal)
+{
+	struct termios keys;
+	if (tcgetattr(STDIN_FILENO, &terminal->before))
+		return -errno;
+	keys = terminal->before;
+	keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &keys))
+		return -errno;
+	terminal->raw = true;
+	return 0;
+}
+
 void terminal_leave(struct terminal *terminal)
 {
 	if (terminal->raw)

@@ -14,6 +14,8 @@ struct terminal { /* zero-initialised: not changed */
 
 /* Every key goes to the VM, Ctrl-C too. 0 or a negative errno. */
 int terminal_enter(struct terminal *terminal);
+/* Keys come one by one, and are not shown; Ctrl-C and the like stay what they are. 0 or a negative errno. */
+int terminal_keys(struct terminal *terminal);
 /* As it was before; may be called twice. */
 void terminal_leave(struct terminal *terminal);
 /* Of standard output or input; false: neither is a terminal. */

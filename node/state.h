@@ -62,8 +62,8 @@ int vm_mark_created(const struct vm_dir *vm, struct error *error);
  */
 int vm_renew(struct vm_dir *vm, struct error *error);
 /*
- * For who removes it: a descriptor that holds the lock of a VM that has ended, so that it cannot start meanwhile; the caller's. -EBUSY: it lives, or is looked
- * at for longer than any look takes.
+ * For who removes it: a descriptor that holds the lock of a VM that has ended, so that it cannot start meanwhile; the caller's.
+ * -EBUSY: it lives, or is looked at for longer than any look takes.
  */
 int vm_hold_ended(const struct vm_dir *vm);
 /* That start failed: the record and the report that were there before vm_renew. */

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/deadline.h"
 #include "node/config_open.h"
 #include "node/launch.h"
@@ -51,7 +52,7 @@ static int litter(const struct vm_info *info, struct error *error)
  */
 static void await_ports(const struct vm_info *info, const struct vm_config *config)
 {
-	uint64_t ended = info->status.ledger[LV_STEP_EXIT].ns, end = ended + PORTS_MS * 1000000ull;
+	uint64_t ended = info->status.ledger[LV_STEP_EXIT].ns, end = ended + PORTS_MS * NS_PER_MS;
 	while (ended && deadline_left(end) > 0 && link_check_ports(&config->net, NULL) == -EADDRINUSE)
 		poll(NULL, 0, PORTS_RETRY_MS);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/number.h"
+#include "node/monitor_control.h"
 #include "node/vm_config.h"
 
 int vm_exit_code(int wait_status)
@@ -67,6 +68,15 @@ static int fill(struct vm_info *info)
 		info->config = json_object();
 	judge(info);
 	return 0;
+}
+
+int vm_info_refresh(struct vm_info *info, int patience_ms)
+{
+	uint64_t held = info->status.memory_used;
+	int err = info->alive ? control_status(info->dir.dir, patience_ms, &info->status) : -ESRCH;
+	if (!err && info->status.guest == LV_GUEST_LINUX)
+		info->status.memory_used = held; /* its monitor does not know it */
+	return err;
 }
 
 int vm_info_open(const struct state *state, const char *id, struct vm_info *info)

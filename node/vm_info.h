@@ -27,6 +27,11 @@ int vm_info_find_row(const struct state *state, const char *word, struct vm_info
 /* Its state and record only, of vms/ID below the open directory vms: no file stays open, config is NULL. */
 int vm_info_glance(int vms, const char *id, struct vm_info *info);
 void vm_info_close(struct vm_info *info);
+/*
+ * A monitor that lives is asked for its record, which is more than it has written; for so many milliseconds at most. 0, or a
+ * negative errno: the record stays what it was.
+ */
+int vm_info_refresh(struct vm_info *info, int patience_ms);
 /* Of a wait status, as a shell would see it. */
 int vm_exit_code(int wait_status);
 /* "starting", "created" (its program may not be known yet), "running", "paused", "exited" (crashed or not), "dead" */
