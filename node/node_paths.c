@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/owned_dir.h"
 #include "base/text.h"
 
 /* Relative to the directory of our binary: as installed, and as built. */
@@ -65,4 +66,21 @@ char *paths_init(struct error *error)
 {
 	const char *given = getenv("LIGHTVM_INIT");
 	return given ? copy(given, error) : beside("../libexec/lightvm/init.cpio", "../guest/init.cpio", "the first program of Linux guests, init.cpio,", error);
+}
+
+char *paths_run(bool system)
+{
+	const char *chosen = getenv("LIGHTVM_RUN"), *runtime = getenv("XDG_RUNTIME_DIR");
+	/* What root's log-in has is not what its services have. */
+	bool usable = runtime && runtime[0] == '/' && !(system && !strcmp(runtime, "/run/user/0"));
+	if (chosen && chosen[0] == '/')
+		return alloc_copy(chosen);
+	if (usable)
+		return alloc_format("%s/lightvm", runtime);
+	return system ? alloc_copy("/run/lightvm") : alloc_format("/tmp/lightvm-%u", (unsigned)geteuid());
+}
+
+int paths_run_open(const char *directory, struct error *error)
+{
+	return owned_dir_open(directory, true, error);
 }

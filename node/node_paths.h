@@ -3,6 +3,8 @@
 #ifndef LV_NODE_NODE_PATHS_H
 #define LV_NODE_NODE_PATHS_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 /* $LIGHTVM_VMM, or beside our own binary; the caller's. NULL with a message that lists where it was looked for. */
@@ -11,5 +13,13 @@ char *paths_monitor(struct error *error);
 char *paths_libos(struct error *error);
 /* $LIGHTVM_INIT, likewise: the initial RAM disk of Linux guests. */
 char *paths_init(struct error *error);
+
+/*
+ * The directory of lightvmd's sockets, the caller's; NULL: out of memory. $LIGHTVM_RUN; else of the system's daemon (root's)
+ * $XDG_RUNTIME_DIR/lightvm unless that is logind's, then /run/lightvm; of a user's own $XDG_RUNTIME_DIR/lightvm, then /tmp/lightvm-UID.
+ */
+char *paths_run(bool system);
+/* Opens it, and makes it if it is not there; nobody else may be able to write to it. A descriptor, or a negative errno with a message. */
+int paths_run_open(const char *directory, struct error *error);
 
 #endif

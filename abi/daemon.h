@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The local socket of lightvmd, over which the command line speaks with it without HTTP, and over which descriptors go (SOCK_SEQPACKET, one
+ * request or reply a message, descriptors by SCM_RIGHTS). Host byte order: both ends are on one machine. A client says the version of the
+ * protocol in which its request came, and is refused by a daemon that is older than that.
+ */
+#ifndef LV_ABI_DAEMON_H
+#define LV_ABI_DAEMON_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#define LV_DAEMON_MAGIC 0x646d766c /* "lvmd" */
+#define LV_DAEMON_VERSION 1
+
+enum lv_daemon_op {
+	LV_DMN_STATUS = 1, /* no body. Reply: JSON text, as GET /v1/health */
+};
+
+struct lv_daemon_request { /* followed by size bytes of what the operation takes */
+	uint32_t magic;
+	uint16_t op;      /* enum lv_daemon_op */
+	uint16_t version; /* the least that the daemon has to speak */
+	uint32_t size;
+	uint32_t reserved; /* 0 */
+};
+struct lv_daemon_reply { /* followed by size bytes: what was asked for, or with a negative result a message, as text without a zero byte */
+	int32_t result; /* 0 or a negative errno; -EPROTONOSUPPORT: the request is of a newer version */
+	uint32_t magic;
+	uint16_t version; /* LV_DAEMON_VERSION of the daemon */
+	uint16_t reserved;
+	uint32_t size;
+};
+static_assert(sizeof(struct lv_daemon_request) == 16, "daemon request layout");
+static_assert(sizeof(struct lv_daemon_reply) == 16, "daemon reply layout");
+#define LV_DAEMON_MOST 65536 /* bytes of a request or reply, all of it */
+#define LV_DAEMON_FDS 32     /* descriptors that come with one */
+
+#endif

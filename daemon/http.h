@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP, which is libmicrohttpd's: in our loop, without a thread of its own. Connections are given to it; what it reads becomes an api_request, and what
+ * an operation answers a response. Here are the bounds that a client cannot exceed: connections, time, size.
+ */
+#ifndef LV_DAEMON_HTTP_H
+#define LV_DAEMON_HTTP_H
+
+#include "daemon/lightvmd.h"
+
+#define HTTP_CONNECTIONS 1024  /* above them a request is answered by 503 */
+#define HTTP_MOST 2048	       /* above them a connection is closed */
+#define HTTP_REQUEST_MS 15000  /* for a client to send its request, or to begin with the next one */
+#define HTTP_REPLY_MS 60000    /* for a client to read an answer that is no stream */
+
+struct http *http_new(struct daemon *daemon, struct error *error);
+/* Ends what is still open. */
+void http_free(struct http *http);
+/* A connected socket, which becomes http's. */
+void http_connect(struct http *http, int fd);
+/* Requests that have not been answered yet; connections. */
+unsigned http_requests(const struct http *http);
+unsigned http_connections(const struct http *http);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lightvmd: the daemon that makes LightVM's verbs faster and gives them an API. Without it everything works as well. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "base/standard.h"
+#include "daemon/lightvmd.h"
+#include "daemon/worker.h"
+
+struct options {
+	const char *worker, *level;
+	bool version;
+};
+
+#define AT(field) offsetof(struct options, field)
+static const struct option_spec table[] = {
+	{ .name = "log", .kind = OPTION_STRING, .offset = AT(level), .value = "LEVEL", .help = "error, warn, info or debug (default info)", .words = "error warn info debug" },
+	{ .name = "worker", .kind = OPTION_STRING, .offset = AT(worker), .value = "UID:GID:FD", .help = "how root's lightvmd starts itself for another user" },
+	{ .name = "version", .kind = OPTION_FLAG, .offset = AT(version), .help = "print the version" },
+	{ 0 },
+};
+
+static int serve(const struct options *given, struct error *error)
+{
+	struct daemon daemon;
+	int fd = -1, err = given->worker ? worker_become(given->worker, &fd, error) : 0;
+	if (err)
+		return err;
+	err = daemon_init(&daemon, given->worker != NULL, error);
+	if (!err)
+		err = given->worker ? daemon_serve(&daemon, fd, error) : daemon_listen(&daemon, error);
+	if (!err) {
+		log_info("lightvmd %s serves %s", LIGHTVM_VERSION, daemon.worker ? "a user" : daemon.system ? "this machine" : "its user");
+		daemon_run(&daemon);
+	}
+	daemon_fini(&daemon);
+	return err;
+}
+
+static int help(void)
+{
+	struct text out = { 0 };
+	text_put(&out, "usage: lightvmd [OPTIONS]\n\nServes the user that starts it; root's serves all. Stays in the foreground. See lightvmd(8).\n\n");
+	options_help(table, &out);
+	int err = fd_write(1, out.data, out.size);
+	text_free(&out);
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	standard_hold();
+	struct options given = { 0 };
+	struct option_result result;
+	struct error error = { 0 };
+	log_level = LOG_LEVEL_INFO;
+	int err = options_parse(table, argc, argv, false, &given, &result, &error);
+	if (!err && result.help)
+		return help();
+	if (!err && result.first < argc)
+		err = error_set(&error, -1, "\"%s\": lightvmd takes options only", argv[result.first]);
+	if (!err && given.version) {
+		printf("lightvmd %s\n", LIGHTVM_VERSION);
+		return EXIT_SUCCESS;
+	}
+	const char *level = given.level ? given.level : getenv("LIGHTVM_LOG");
+	if (!err && level && log_level_parse(level, &log_level))
+		log_warn("LIGHTVM_LOG=%s is none of error, warn, info, debug", level);
+	if (!err)
+		err = serve(&given, &error);
+	if (err)
+		log_error("%s", error.text);
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}

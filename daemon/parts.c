@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What hangs on the daemon: the parts, the operations of the local socket. (Those of the API: routes.c.) A new part is a line here. */
+#include <string.h>
+
+#include "daemon/local.h"
+#include "daemon/api_self.h"
+
+const struct daemon_part *const daemon_parts[] = { NULL };
+
+const struct local_op *const local_ops[] = { self_local_ops, NULL };
+
+void *daemon_part_find(struct daemon *daemon, const char *name)
+{
+	for (size_t i = 0; daemon_parts[i]; i++)
+		if (!strcmp(daemon_parts[i]->name, name))
+			return daemon->part[i];
+	return NULL;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define CHUNK 65536
+#define OUT 3 /* in the process: the only descriptor besides the standard ones */
+
+struct tasks {
+	struct daemon *daemon;
+	unsigned running, waiting;
+	struct task *first, **last;
+	struct loop_timer next; /* starts what waits: never from within another's end */
+};
+
+/* ---- the process ---- */
+
+/* Nothing of our clients and our sockets is open in it: a client that is let go must see that, however long this takes. */
+static void keep_only(int out)
+{
+	if (out != OUT && dup3(out, OUT, O_CLOEXEC) < 0)
+		_exit(EXIT_FAILURE);
+	if (syscall(SYS_close_range, OUT + 1, ~0u, 0))
+		for (int fd = OUT + 1; fd < 65536; fd++)
+			close(fd);
+}
+
+/* What packs a program does not look at each of its copies (tinyx/pack.h). */
+static void end_out_of_memory(void)
+{
+	_exit(EXIT_FAILURE);
+}
+
+static void be_task(const struct task *task, int out)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_NAME, "lightvmd: task", 0, 0, 0);
+	setrlimit(RLIMIT_NOFILE, &task->tasks->daemon->files);
+	keep_only(out);
+	on_out_of_memory = end_out_of_memory;
+	task->work(task->context, OUT);
+	_exit(EXIT_SUCCESS);
+}
+
+/* ---- the loop ---- */
+
+static void end(struct task *task, int failed)
+{
+	struct tasks *tasks = task->tasks;
+	struct text said = task->said;
+	task->said = (struct text){ 0 };
+	loop_timer_set(&tasks->daemon->loop, &task->limit, 0);
+	if (task->out.fd >= 0) {
+		loop_update(&tasks->daemon->loop, &task->out, 0);
+		close(task->out.fd);
+		task->out.fd = -1;
+		tasks->running--;
+	}
+	if (tasks->waiting)
+		loop_timer_set(&tasks->daemon->loop, &tasks->next, clock_now());
+	task->done(task->context, &said, failed ? failed : text_error(&said));
+	text_free(&said);
+	daemon_settle(tasks->daemon);
+}
+
+static void give_up(struct task *task, int failed)
+{
+	if (task->pid > 0)
+		kill(task->pid, SIGKILL);
+	end(task, failed);
+}
+
+static void too_late(void *context)
+{
+	give_up(context, -ETIMEDOUT);
+}
+
+static void on_out(void *context, uint32_t events)
+{
+	struct task *task = context;
+	char chunk[CHUNK];
+	ssize_t n = read(task->out.fd, chunk, sizeof(chunk));
+	if (n > 0 && task->said.size + (size_t)n > TASK_ANSWER_MAX)
+		give_up(task, -EFBIG);
+	else if (n > 0)
+		text_add(&task->said, chunk, (size_t)n);
+	else if (n == 0)
+		end(task, 0);
+	else if (errno != EAGAIN && errno != EINTR)
+		give_up(task, -errno);
+}
+
+static int start_now(struct task *task)
+{
+	struct tasks *tasks = task->tasks;
+	int pair[2];
+	if (pipe2(pair, O_CLOEXEC))
+		return -errno;
+	fcntl(pair[0], F_SETFL, O_NONBLOCK);
+	task->pid = fork();
+	if (!task->pid)
+		be_task(task, pair[1]);
+	int err = task->pid < 0 ? -errno : 0;
+	close(pair[1]);
+	if (err) {
+		close(pair[0]);
+		return err;
+	}
+	task->out = (struct loop_watch){ .fd = pair[0], .ready = on_out, .context = task };
+	task->limit = (struct loop_timer){ .fire = too_late, .context = task };
+	err = loop_update(&tasks->daemon->loop, &task->out, EPOLLIN);
+	if (err) {
+		kill(task->pid, SIGKILL);
+		close(pair[0]);
+		task->out.fd = -1;
+		return err;
+	}
+	tasks->running++;
+	loop_timer_set(&tasks->daemon->loop, &task->limit, clock_now() + TASK_MS * NS_PER_MS);
+	return 0;
+}
+
+static void start_or_fail(struct task *task)
+{
+	int err = start_now(task);
+	if (err)
+		end(task, err);
+}
+
+static void start_waiting(void *context)
+{
+	struct tasks *tasks = context;
+	while (tasks->first && tasks->running < TASKS_AT_ONCE) {
+		struct task *task = tasks->first;
+		tasks->first = task->next;
+		if (!tasks->first)
+			tasks->last = &tasks->first;
+		tasks->waiting--;
+		start_or_fail(task);
+	}
+}
+
+int task_start(struct tasks *tasks, struct task *task)
+{
+	task->tasks = tasks;
+	task->next = NULL;
+	task->out.fd = -1;
+	task->pid = 0;
+	task->said = (struct text){ 0 };
+	if (tasks->running < TASKS_AT_ONCE && !tasks->first)
+		return start_now(task);
+	if (tasks->waiting >= TASKS_WAITING)
+		return -EAGAIN;
+	*tasks->last = task;
+	tasks->last = &task->next;
+	tasks->waiting++;
+	return 0;
+}
+
+unsigned tasks_count(const struct tasks *tasks)
+{
+	return tasks->running + tasks->waiting;
+}
+
+struct tasks *tasks_new(struct daemon *daemon)
+{
+	struct tasks *tasks = alloc_zero(sizeof(*tasks));
+	if (!tasks)
+		return NULL;
+	tasks->daemon = daemon;
+	tasks->last = &tasks->first;
+	tasks->next = (struct loop_timer){ .fire = start_waiting, .context = tasks };
+	return tasks;
+}
+
+void tasks_free(struct tasks *tasks)
+{
+	if (tasks)
+		loop_timer_set(&tasks->daemon->loop, &tasks->next, 0);
+	free(tasks);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Work that may take long or hang, in a process of its own: a copy of this one, so that it has all that the request has, and that calls the
+ * toolstack as the command line does. What it answers comes back through a pipe. If we are killed it goes on to its end: a VM that is
+ * being started either comes to be or leaves nothing. Loop thread.
+ */
+#ifndef LV_DAEMON_TASK_H
+#define LV_DAEMON_TASK_H
+
+#include "base/text.h"
+#include "daemon/lightvmd.h"
+
+#define TASKS_AT_ONCE 32
+#define TASKS_WAITING 1024
+#define TASK_ANSWER_MAX (64u << 20)
+#define TASK_MS 600000 /* then it is killed */
+
+struct task {
+	/* In the process: writes to out what it has to say; never returns to the loop. */
+	void (*work)(void *context, int out);
+	/*
+	 * In the loop: all that it said. failed: 0, or why that is not all of it: -ECHILD: it died, -ETIMEDOUT, -EFBIG, or it could not be started.
+	 * The task may be freed or used again from here on.
+	 */
+	void (*done)(void *context, struct text *said, int failed);
+	void *context;
+	/* private */
+	struct tasks *tasks;
+	struct task *next;
+	struct loop_watch out;
+	struct loop_timer limit;
+	struct text said;
+	pid_t pid;
+};
+
+struct tasks *tasks_new(struct daemon *daemon);
+void tasks_free(struct tasks *tasks);
+/* 0: done() will be called; -EAGAIN: too many wait. The task stays where it is until then. */
+int task_start(struct tasks *tasks, struct task *task);
+unsigned tasks_count(const struct tasks *tasks);
+
+#endif

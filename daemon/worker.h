@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Workers: one process for each other user of the system daemon. It is this program with that user's ids and no capability, and gets the
+ * user's connections as descriptors, before a byte of them was read. So a path in a request is opened with the user's rights because the
+ * process that opens it has no others. It serves the user's own state directory, and ends when nothing is left to do.
+ */
+#ifndef LV_DAEMON_WORKER_H
+#define LV_DAEMON_WORKER_H
+
+#include "daemon/lightvmd.h"
+#include "daemon/peer.h"
+
+#define WORKERS_MOST 64
+#define WORKER_IDLE_MS 60000
+
+struct workers *workers_new(struct daemon *daemon);
+/* Their sockets end, and so do they when they have answered. */
+void workers_free(struct workers *workers);
+/* Hands over a connection, and starts the worker if there is none. fd is closed in every case. */
+void workers_take(struct workers *workers, const struct peer *peer, enum connection_kind kind, int fd);
+unsigned workers_count(const struct workers *workers);
+
+/*
+ * In the new process, as root, before anything else: takes the ids of the words "UID:GID:FD" and makes the environment that of this
+ * user. *fd is the socket to the daemon. 0 or a negative errno with a message.
+ */
+int worker_become(const char *words, int *fd, struct error *error);
+
+/* The worker's end: connections that come in at daemon->source. */
+int worker_attach(struct daemon *daemon, int fd);
+/* Nothing is under way: ends after WORKER_IDLE_MS, unless something comes before; otherwise stays. */
+void worker_idle(struct daemon *daemon, bool idle);
+
+#endif

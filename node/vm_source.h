@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a VM runs: a program of the host, packed, or an image with its manifest. */
+#ifndef LV_NODE_VM_SOURCE_H
+#define LV_NODE_VM_SOURCE_H
+
+#include "node/vm_config.h"
+#include "tinyx/pack.h"
+
+/* The file has an image's mark. False, too, where it cannot be read. */
+bool source_is_image(const char *path);
+/*
+ * A program of the host: packed, or found in the cache as it was packed before. typed: as the user wrote it, which is its first argument; memory: what the VM
+ * shall have, bytes (0: the default). Fills image (open), program, args, memory of a config without them. -ERANGE: its data do not fit in there.
+ */
+int source_program(struct vm_config *config, const struct pack_request *request, const char *typed, uint64_t memory, struct error *error);
+/*
+ * An image: checked as far as it can be at constant cost, and in full the first time this file is seen. Fills what the manifest says;
+ * *on_libos: it is known to run there.
+ */
+int source_image(struct vm_config *config, const char *path, bool *on_libos, struct error *error);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/vm_wish.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "node/choose.h"
+#include "node/config_open.h"
+#include "node/launch.h"
+#include "node/vm_source.h"
+
+/* ---- what is asked for ---- */
+
+struct wish {
+	json_t *keys; /* what is left for config_from_json */
+	const char *image, *kernel;
+	struct strings volumes;
+	const json_t *guest, *env;
+	bool known_on_libos;
+};
+
+/* Those that are not anybody's to choose. */
+static int refuse_ours(const json_t *json, struct error *error)
+{
+	static const char *const ours[] = { "id", "created_ns", "detached" };
+	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
+		if (json_object_get(json, ours[i]))
+			return error_set(error, -EINVAL, "%s: is not for a request to say", ours[i]);
+	return 0;
+}
+
+static int text_of(const json_t *json, const char *key, const char **out, struct error *error)
+{
+	const json_t *value = json_object_get(json, key);
+	*out = json_string_value(value);
+	return value && !*out && !json_is_null(value) ? error_set(error, -EINVAL, "%s: not a text", key) : 0;
+}
+
+/* Whose working directory would a relative one begin in? */
+static int absolute(const char *key, const char *path, struct error *error)
+{
+	return path && path[0] != '/' ? error_set(error, -EINVAL, "%s: \"%.200s\" is not an absolute path", key, path) : 0;
+}
+
+static int check_paths(const struct wish *wish, const json_t *json, struct error *error)
+{
+	const json_t *disks = json_object_get(json, "disks");
+	int err = absolute("image", wish->image, error);
+	if (!err)
+		err = absolute("linux.kernel", json_string_value(json_object_get(wish->guest, "kernel")), error);
+	if (!err)
+		err = absolute("linux.initrd", json_string_value(json_object_get(wish->guest, "initrd")), error);
+	if (!err && wish->kernel && strchr(wish->kernel, '/'))
+		err = absolute("kernel", wish->kernel, error);
+	for (size_t i = 0; i < json_array_size(disks) && !err; i++)
+		err = absolute("disks.path", json_string_value(json_object_get(json_array_get(disks, i), "path")), error);
+	return err;
+}
+
+static int volumes_of(struct wish *wish, const json_t *json, struct error *error)
+{
+	const json_t *volumes = json_object_get(json, "volumes");
+	if (volumes && !json_is_array(volumes))
+		return error_set(error, -EINVAL, "volumes: not a list");
+	for (size_t i = 0; i < json_array_size(volumes); i++) {
+		const char *word = json_string_value(json_array_get(volumes, i));
+		if (!word)
+			return error_set(error, -EINVAL, "volumes: not a text");
+		int err = absolute("volumes", word, error);
+		if (err)
+			return err;
+		strings_add(&wish->volumes, word);
+	}
+	return strings_error(&wish->volumes) ? error_set(error, -ENOMEM, "out of memory") : 0;
+}
+
+static int read_wish(struct wish *wish, const json_t *json, struct error *error)
+{
+	int err = json_is_object(json) ? refuse_ours(json, error) : error_set(error, -EINVAL, "not an object");
+	wish->guest = json_object_get(json, "linux");
+	wish->env = json_object_get(json, "env");
+	if (!err)
+		err = text_of(json, "image", &wish->image, error);
+	if (!err)
+		err = text_of(json, "kernel", &wish->kernel, error);
+	if (!err && json_object_get(json, "linux") && !json_is_object(wish->guest))
+		err = error_set(error, -EINVAL, "linux: not an object");
+	if (!err)
+		err = volumes_of(wish, json, error);
+	if (!err)
+		err = check_paths(wish, json, error);
+	wish->keys = err ? NULL : json_copy((json_t *)json);
+	if (err || !wish->keys)
+		return err ? err : error_set(error, -ENOMEM, "out of memory");
+	json_object_del(wish->keys, "image");
+	json_object_del(wish->keys, "kernel");
+	json_object_del(wish->keys, "volumes");
+	json_object_del(wish->keys, "env");
+	if (!json_object_get(wish->keys, "version"))
+		json_object_set_new(wish->keys, "version", json_integer(CONFIG_VERSION));
+	return 0;
+}
+
+/* ---- what follows from it ---- */
+
+static int use_source(struct vm_config *config, struct wish *wish, const json_t *json, struct error *error)
+{
+	const json_t *memory = json_object_get(json, "memory");
+	struct pack_request request = { .program = wish->image, .volumes = &wish->volumes };
+	wish->known_on_libos = true;
+	if (!wish->image)
+		return wish->kernel ? 0 : error_set(error, -EINVAL, "image: missing: the path of a program or of an image");
+	if (access(wish->image, R_OK))
+		return error_set(error, -errno, "image: %s: %s", wish->image, strerror(errno));
+	if (!source_is_image(wish->image) && !text_ends(wish->image, ".lvm"))
+		return source_program(config, &request, wish->image, json_is_integer(memory) ? (uint64_t)json_integer_value(memory) : 0, error);
+	if (wish->volumes.count)
+		return error_set(error, -EINVAL, "volumes: are packed when an image is made, and %s is one", wish->image);
+	return source_image(config, wish->image, &wish->known_on_libos, error);
+}
+
+static int use_kernel(struct vm_config *config, const struct wish *wish, struct error *error)
+{
+	struct choose choose = { .kernel = wish->kernel ? wish->kernel : wish->guest ? "linux" : "auto", .known_on_libos = wish->known_on_libos,
+		.bare = !wish->image, .initrd = json_string_value(json_object_get(wish->guest, "initrd")) };
+	int err = choose_kernel(config, &choose, error);
+	if (!err && wish->guest && !config->guest.is_linux)
+		err = error_set(error, -EINVAL, "linux: the kernel is %s", config->guest.kernel);
+	if (!err && choose.bare)
+		config->program = alloc_copy(config->guest.kernel);
+	return err;
+}
+
+/* What is said replaces what image and machine give, one variable at a time. */
+static int use_env(struct vm_config *config, const struct wish *wish, struct error *error)
+{
+	static const char *const always[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root" };
+	char *host = alloc_format("HOSTNAME=%s", config->hostname);
+	for (size_t i = 0; i < sizeof(always) / sizeof(*always); i++)
+		config_env(config, always[i]);
+	if (host)
+		config_env(config, host);
+	free(host);
+	if (wish->env && !json_is_array(wish->env))
+		return error_set(error, -EINVAL, "env: not a list");
+	for (size_t i = 0; i < json_array_size(wish->env); i++) {
+		const char *word = json_string_value(json_array_get(wish->env, i));
+		if (!word || !strchr(word, '=') || *word == '=')
+			return error_set(error, -EINVAL, "env: \"%.100s\" is not NAME=VALUE", word ? word : "");
+		config_env(config, word);
+	}
+	return 0;
+}
+
+static int fill(struct vm_config *config, struct wish *wish, const json_t *json, struct error *error)
+{
+	struct net_request net = { .id = config->id };
+	int err = use_source(config, wish, json, error);
+	if (!err)
+		err = use_kernel(config, wish, error);
+	if (!err)
+		err = config_from_json(config, wish->keys, error);
+	if (!err && !json_object_get(json, "net"))
+		err = net_parse(&config->net, &net, error);
+	if (err)
+		return err;
+	config->created_ns = clock_wall();
+	config->detached = true;
+	if (!config->cwd)
+		config->cwd = alloc_copy("/");
+	if (!config->hostname)
+		config->hostname = alloc_copy(config->id);
+	if (!config->args.count && config->program)
+		strings_add(&config->args, config->program);
+	if (!config->cwd || !config->hostname)
+		return error_set(error, -ENOMEM, "out of memory");
+	err = use_env(config, wish, error);
+	if (!err)
+		err = config_validate(config, error);
+	return err ? err : config_open(config, error);
+}
+
+int wish_config(struct vm_config *config, const json_t *json, struct error *error)
+{
+	struct wish wish = { 0 };
+	int err = vm_new_id(config->id, error);
+	if (!err)
+		err = read_wish(&wish, json, error);
+	if (!err)
+		err = fill(config, &wish, json, error);
+	json_decref(wish.keys);
+	strings_free(&wish.volumes);
+	return err;
+}
+
+int wish_start(const struct vm_config *config, uint64_t start_ns, struct error *error)
+{
+	struct state state = STATE_NONE;
+	struct vm_dir vm = VM_DIR_NONE;
+	struct launch launch = LAUNCH_NONE;
+	int err = state_open(&state, true, error);
+	bool made = !err && !(err = launch_create(&state, config, &vm, error));
+	if (!err)
+		err = launch_start(&launch, config, &vm, start_ns, error);
+	if (!err)
+		err = launch_settle(&launch, error);
+	launch_end(&launch);
+	if (err && made)
+		vm_remove(&state, &vm, config->name, NULL);
+	vm_close(&vm);
+	state_close(&state);
+	return err;
+}

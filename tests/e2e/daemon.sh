@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 120
+# lightvmd: its sockets and its life, VMs by its API, and who may do what.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib_daemon.sh"
+
+# ---- without one
+says "status: none runs" 125 "no lightvmd runs" "$lightvm" daemon status
+says "an operand is refused" 1 '"x": lightvmd takes options only' "$lightvmd" x
+
+# ---- its life
+check "it starts and answers" start_daemon
+check "the command line sees it" "$lightvm" daemon status
+check "as JSON" bash -c '[ "$("$1" daemon status --format json | jq -r .pid)" = "$2" ]' - "$lightvm" "$daemon"
+says "a second one is refused" 1 "another lightvmd is running" "$lightvmd"
+check "which does not take the first one's sockets" api GET /v1/health
+answers "version" 200 '"api":"v1"' GET /v1/version
+
+# ---- a VM's life
+answers "no VMs" 200 '{"vms":[]}' GET /v1/vms
+answers "create" 201 '"state":"running"' POST /v1/vms '{"image": "/usr/bin/sleep", "args": ["sleep", "1000"], "name": "one", "memory": 33554432}'
+id=$(field id)
+answers "create: its name is taken" 409 'name \"one\" is taken' POST /v1/vms '{"image": "/usr/bin/sleep", "args": ["sleep", "1000"], "name": "one"}'
+check "the command line lists it" bash -c '"$1" ps | grep -q "one .* running"' - "$lightvm"
+answers "list" 200 "\"id\":\"$id\"" GET /v1/vms
+answers "get by name" 200 '"memory":33554432' GET /v1/vms/one
+answers "get by the beginning of its id" 200 '"name":"one"' GET "/v1/vms/${id:0:6}"
+answers "ledger" 200 '"step":"run"' GET /v1/vms/one/ledger
+answers "pause" 200 '"state":"paused"' POST /v1/vms/one/pause
+answers "pause again" 409 'is paused' POST /v1/vms/one/pause
+answers "resume" 200 '"state":"running"' POST /v1/vms/one/resume
+answers "rename" 200 '"name":"two"' POST /v1/vms/one/rename '{"name": "two"}'
+answers "delete a running one" 409 'still runs' DELETE /v1/vms/two
+answers "restart" 200 '"state":"running"' POST /v1/vms/two/restart '{"seconds": 0}'
+answers "a key of a body that is not known" 400 'second: not known' POST /v1/vms/two/stop '{"second": 1}'
+answers "a signal that is none" 400 'signal: \"TREM\" is not a signal' POST /v1/vms/two/kill '{"signal": "TREM"}'
+answers "stop" 200 '"exit_status":143' POST /v1/vms/two/stop
+answers "one that has ended is not listed" 200 '{"vms":[]}' GET /v1/vms
+answers "but with all" 200 '"state":"exited"' GET '/v1/vms?all=true'
+answers "kill one that has ended" 409 'has ended already' POST /v1/vms/two/kill
+answers "start" 200 '"state":"running"' POST /v1/vms/two/start
+answers "kill by a signal" 200 '"id"' POST /v1/vms/two/kill '{"signal": "TERM"}'
+check "ends it" "$lightvm" wait two
+api POST /v1/vms/two/start >"$work/out"
+answers "kill" 200 '"exit_status":137' POST /v1/vms/two/kill
+answers "delete" 204 '' DELETE /v1/vms/two
+answers "it is gone" 404 'there is no VM \"two\"' GET /v1/vms/two
+answers "a program of the command line's kind fails with its words" 400 'image: /nowhere: No such file or directory' POST /v1/vms '{"image": "/nowhere"}'
+
+# ---- bad input
+answers "no JSON" 400 'the body is no JSON: line 1' POST /v1/vms '{"image":'
+answers "an unknown key" 400 'imag: there is no such key' POST /v1/vms '{"image": "/usr/bin/true", "imag": 1}'
+answers "a wrong type" 400 'memory: not a whole number' POST /v1/vms '{"image": "/usr/bin/true", "memory": "64M"}'
+answers "a size out of range" 400 '--memory 1T is not between 4M and 64G' POST /v1/vms '{"image": "/usr/bin/true", "memory": 1099511627776}'
+answers "memory that the program does not fit in" 400 'not enough memory for /usr/bin/true' POST /v1/vms '{"image": "/usr/bin/true", "memory": 1024}'
+answers "a name that is a path" 400 'name: \"../x\"' POST /v1/vms '{"image": "/usr/bin/true", "name": "../x"}'
+answers "an id that is a path" 404 'there is no' GET '/v1/vms/%2e%2e%2f%2e%2e'
+answers "an id of a request" 400 'id: is not for a request to say' POST /v1/vms '{"image": "/usr/bin/true", "id": "000000000000"}'
+answers "a relative path" 400 'image: \"true\" is not an absolute path' POST /v1/vms '{"image": "true"}'
+answers "no body" 400 'the body is missing' POST /v1/vms
+answers "an unknown query" 400 'query \"al\": not known' GET '/v1/vms?al=1'
+answers "an unknown path" 404 'there is no \"/v2/vms\"' GET /v2/vms
+answers "an unknown method" 405 'PUT is not one of its methods: GET, POST' PUT /v1/vms
+head -c 3000000 /dev/zero | tr '\0' ' ' >"$work/long"
+check "a body that is too long" bash -c '[ "$(curl -s -o /dev/null -w "%{http_code}" -H "Content-Type: application/json" --data-binary @"$1" \
+	--unix-socket "$2" http://localhost/v1/vms)" = 413 ]' - "$work/long" "$socket"
+check "also where nobody says how long it is" bash -c '[ "$(curl -s -o /dev/null -w "%{http_code}" -H "Content-Type: application/json" -H "Transfer-Encoding: chunked" \
+	--data-binary @"$1" --unix-socket "$2" http://localhost/v1/vms)" = 413 ]' - "$work/long" "$socket"
+
+# ---- killed and started again
+api POST /v1/vms '{"image": "/usr/bin/sleep", "args": ["sleep", "1000"], "name": "kept"}' >"$work/out"
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null
+check "after a kill it starts again" start_daemon
+answers "and finds the VM" 200 '"state":"running"' GET /v1/vms/kept
+answers "which it can end" 204 '' DELETE '/v1/vms/kept?force=true'
+kill "$daemon"
+wait "$daemon"
+check "TERM ends it in order" test $? = 0
+check "and takes its sockets away" test ! -e "$socket"
+
+# ---- systemd's protocols
+cat >"$work/activate.py" <<'PY'
+import json, os, socket, sys, urllib.parse
+run = os.environ["LIGHTVM_RUN"]
+stream, packets, notify = (socket.socket(socket.AF_UNIX, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM))
+notify.bind(run + "/notify")
+for sock, name in ((stream, "api.sock"), (packets, "lightvm.sock")):
+    sock.bind(run + "/" + name)
+    sock.listen(16)
+client = socket.socket(socket.AF_UNIX)
+client.connect(run + "/api.sock")  # before anybody serves it
+client.sendall(b"GET /v1/health HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n")
+pid = os.fork()
+if not pid:
+    os.dup2(os.dup(stream.fileno()), 3, inheritable=True) if stream.fileno() != 3 else os.set_inheritable(3, True)
+    os.dup2(packets.fileno(), 4, inheritable=True) if packets.fileno() != 4 else os.set_inheritable(4, True)
+    os.environ.update(LISTEN_FDS="2", LISTEN_PID=str(os.getpid()), NOTIFY_SOCKET=run + "/notify")
+    os.execv(sys.argv[1], [sys.argv[1]])
+notify.settimeout(10)
+client.settimeout(10)
+assert notify.recv(100) == b"READY=1"
+answer = b""
+while piece := client.recv(4096):
+    answer += piece
+assert json.loads(answer.split(b"\r\n\r\n")[1])["pid"] == pid, answer
+os.kill(pid, 15)
+assert notify.recv(100) == b"STOPPING=1"
+assert os.waitpid(pid, 0)[1] == 0
+assert os.path.exists(run + "/api.sock")  # it is not ours
+PY
+check "sockets that systemd holds, and what it is told" python3 "$work/activate.py" "$lightvmd"
+rm -f "$LIGHTVM_RUN"/*.sock
+
+# ---- other users
+if [ "$(id -u)" != 0 ]; then
+	skip "other users" "root's daemon is what serves them"
+	finish
+fi
+other=54321
+as=(setpriv --reuid=$other --regid=$other --clear-groups)
+if ! "${as[@]}" test -x "$build/vmm/lightvm-vmm"; then
+	skip "other users" "they cannot read the build"
+	finish
+fi
+chmod 755 "$work"
+as=()
+check "the daemon starts for all" start_daemon
+api POST /v1/vms '{"image": "/usr/bin/sleep", "args": ["sleep", "1000"], "name": "roots"}' >"$work/out"
+as=(setpriv --reuid=$other --regid=$other --clear-groups)
+answers "another user is served by a process of his" 200 "\"uid\":$other" GET /v1/health
+check "which has no capability, and cannot get one" bash -c 'pid=$(jq -r .pid "$1"); grep -q "^CapPrm:.0*$" /proc/$pid/status && grep -q "^CapBnd" /proc/$pid/status &&
+	grep -q "^NoNewPrivs:.1$" /proc/$pid/status && [ "$(awk "/^Uid/ { print \$2, \$3, \$4, \$5 }" /proc/$pid/status)" = "$2 $2 $2 $2" ] &&
+	[ "$(awk "/^Groups/ { print \$2 }" /proc/$pid/status)" = $2 ]' - "$work/body" $other
+answers "he sees no VM of others" 200 '{"vms":[]}' GET '/v1/vms?all=true'
+for verb in start pause resume stop kill restart; do answers "he cannot $verb one" 404 'there is no VM' POST "/v1/vms/roots/$verb"; done
+answers "he cannot delete one" 404 'there is no VM' DELETE '/v1/vms/roots?force=true'
+
+secret=$work/secret
+mkdir -m 700 "$secret"
+printf '#!/bin/sh\necho secret\n' >"$secret/program"
+chmod 755 "$secret/program"
+truncate -s 1M "$secret/disk"
+"$lightvm" image build -o "$secret/image.lvm" /usr/bin/true >"$work/out" 2>&1
+denied() { # NAME JSON
+	api POST /v1/vms "$2" >"$work/answers.out"
+	if [[ $(cat "$work/status") = 40[03] ]] && grep -q 'Permission denied' "$work/body"; then ok "$1"; else
+		cat "$work/answers.out"
+		not_ok "$1" "status $(cat "$work/status"), or no refusal"
+	fi
+}
+denied "nor read another's program" "{\"image\": \"$secret/program\"}"
+denied "nor an image" "{\"image\": \"$secret/image.lvm\"}"
+denied "nor a disk" "{\"image\": \"/usr/bin/true\", \"disks\": [{\"path\": \"$secret/disk\"}]}"
+denied "nor a volume" "{\"image\": \"/usr/bin/true\", \"volumes\": [\"$secret/disk:/disk\"]}"
+denied "nor a kernel" "{\"image\": \"/usr/bin/true\", \"kernel\": \"$secret/disk\"}"
+denied "nor an initial RAM disk" "{\"image\": \"/usr/bin/true\", \"kernel\": \"/boot/none\", \"linux\": {\"kernel\": \"$secret/disk\", \"initrd\": \"$secret/disk\"}}"
+denied "nor by way of /proc" "{\"image\": \"/proc/1/root$secret/program\"}"
+check "the local socket leads to his process, too" bash -c 'setpriv --reuid=$2 --regid=$2 --clear-groups "$1" daemon status --format json | grep -q "\"uid\": $2"' - "$lightvm" $other
+as=()
+answers "root sees his own" 200 '"name":"roots"' GET /v1/vms
+api DELETE '/v1/vms/roots?force=true' >"$work/out"
+rm -rf "/tmp/lightvm-$other" "/var/tmp/lightvm-$other"
+finish
