@@ -229,8 +229,9 @@ static long fcntl_flags(struct file *file, int fd, long arg)
 	bool on = arg & FASYNC;
 	if ((arg & O_NOATIME) && !(file->flags & O_NOATIME) && file->inode && !inode_is_own(file->inode))
 		return -EPERM;
-	if ((arg & O_DIRECT) && (!file->inode || !(S_ISREG(file->inode->mode) || S_ISBLK(file->inode->mode))))
-		return -EINVAL; /* nothing else could go around a cache; a pipe of packets there is none */
+	/* Nothing else could go around a cache; to pipes it means packets. */
+	if ((arg & O_DIRECT) && !is_pipe(file) && (!file->inode || !(S_ISREG(file->inode->mode) || S_ISBLK(file->inode->mode))))
+		return -EINVAL;
 	long err = on != ((file->flags & FASYNC) != 0) ? switch_async(file, fd, on) : 0;
 	if (!err)
 		file->flags = (file->flags & ~(uint32_t)SETTABLE_FLAGS) | ((uint32_t)arg & SETTABLE_FLAGS);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pipes and FIFOs (pipe(7)): 64 KiB, or what F_SETPIPE_SZ says; writes of up to 4096 bytes are not torn apart. */
+/*
+ * Pipes and FIFOs (pipe(7)): 64 KiB, or what F_SETPIPE_SZ says; writes of up to 4096 bytes are not torn apart. With O_DIRECT they stay
+ * apart: each is read by itself, and what a read has no room for is lost.
+ */
 #include "libos/fs/vfs.h"
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
@@ -9,11 +12,18 @@
 #define UNPRIVILEGED_MOST (1u << 20) /* /proc/sys/fs/pipe-max-size */
 #define ATOMIC 4096u
 
+struct packet { /* bytes of a pipe that are read together */
+	struct packet *next;
+	uint32_t start, end; /* as from and to of the pipe */
+};
+
 struct pipe {
 	char *first_page[FIRST_PAGES];
 	char **page;            /* come when they are first written; first_page, or allocated */
 	uint32_t size;          /* of all pages, in bytes: a power of 2 */
 	uint32_t from, to;      /* bytes taken and put so far, modulo 2^32 */
+	struct packet *packets, **last_packet; /* oldest first */
+	uint32_t packet_count;                 /* one for each page at most, as on Linux, where each has a page */
 	uint32_t readers, writers;             /* open files of each kind */
 	uint32_t both;                         /* open files that are reader and writer; they wait in readable */
 	uint32_t readers_ever, writers_ever;   /* a FIFO's open waits until the other side changes */
@@ -31,6 +41,7 @@ static struct pipe *pipe_new(void)
 		return NULL;
 	pipe->page = pipe->first_page;
 	pipe->size = FIRST_PAGES * 4096;
+	pipe->last_packet = &pipe->packets;
 	pipe->ino = ++last_ino;
 	pipe->made = clock_realtime();
 	pipe->uid = credentials()->fsuid;
@@ -47,9 +58,21 @@ static void pages_free(struct pipe *pipe)
 		kfree(pipe->page);
 }
 
+static void packet_drop(struct pipe *pipe)
+{
+	struct packet *packet = pipe->packets;
+	pipe->packets = packet->next;
+	if (!pipe->packets)
+		pipe->last_packet = &pipe->packets;
+	pipe->packet_count--;
+	kfree(packet);
+}
+
 static void pipe_free(struct pipe *pipe)
 {
 	pages_free(pipe);
+	while (pipe->packets)
+		packet_drop(pipe);
 	if (pipe->fifo)
 		pipe->fifo->private = NULL;
 	kfree(pipe);
@@ -60,10 +83,20 @@ static uint32_t filled(const struct pipe *pipe)
 	return pipe->to - pipe->from;
 }
 
+/* Bytes that one read may have: those of a packet, or those before the next one. */
+static uint32_t readable(const struct pipe *pipe)
+{
+	const struct packet *next = pipe->packets;
+	if (!next)
+		return filled(pipe);
+	return next->start == pipe->from ? next->end - pipe->from : next->start - pipe->from;
+}
+
 static size_t take(struct pipe *pipe, uaddr_t to, size_t n)
 {
 	size_t done = 0;
-	n = MIN(n, filled(pipe));
+	const struct packet *packet = pipe->packets && pipe->packets->start == pipe->from ? pipe->packets : NULL;
+	n = MIN(n, readable(pipe));
 	while (done < n) {
 		uint32_t at = pipe->from % pipe->size;
 		size_t part = MIN(n - done, 4096 - at % 4096);
@@ -72,6 +105,10 @@ static size_t take(struct pipe *pipe, uaddr_t to, size_t n)
 		done += moved;
 		if (moved < part)
 			break;
+	}
+	if (packet && done == n) {
+		pipe->from = packet->end;
+		packet_drop(pipe);
 	}
 	if (!filled(pipe)) /* small messages stay in the first page */
 		pipe->from = pipe->to = 0;
@@ -137,19 +174,48 @@ static int64_t broken(void)
 	return -EPIPE;
 }
 
+static size_t put_packet(struct pipe *pipe, uaddr_t from, size_t n, int *err)
+{
+	struct packet *packet = kzalloc(sizeof(*packet));
+	if (!packet) {
+		*err = -ENOMEM;
+		return 0;
+	}
+	packet->start = pipe->to;
+	size_t done = put(pipe, from, n, err);
+	if (!done) {
+		kfree(packet);
+		return 0;
+	}
+	packet->end = pipe->to;
+	*pipe->last_packet = packet;
+	pipe->last_packet = &packet->next;
+	pipe->packet_count++;
+	return done;
+}
+
+/* A write of so many bytes, or the rest of one, may begin. */
+static bool has_room(const struct pipe *pipe, size_t n, bool packets)
+{
+	uint32_t room = pipe->size - filled(pipe);
+	if (packets)
+		return room >= MIN(n, ATOMIC) && pipe->packet_count < pipe->size / 4096;
+	return n <= ATOMIC ? room >= n : room > 0;
+}
+
 static int64_t pipe_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
 	struct pipe *pipe = file->private;
+	bool packets = file->flags & O_DIRECT;
 	size_t done = 0;
 	while (done < n || !n) {
 		if (!pipe->readers)
 			return done ? (int64_t)done : broken();
-		uint32_t room = pipe->size - filled(pipe);
 		if (!n)
 			return 0;
-		if (n <= ATOMIC ? room >= n : room > 0) {
+		if (has_room(pipe, packets ? n - done : n, packets)) {
 			int err = 0;
-			size_t part = put(pipe, from + done, n - done, &err);
+			size_t part = packets ? put_packet(pipe, from + done, MIN(n - done, ATOMIC), &err) : put(pipe, from + done, n - done, &err);
 			done += part;
 			if (part)
 				wake_all(&pipe->readable, EPOLLIN | EPOLLRDNORM);
@@ -177,7 +243,8 @@ static uint32_t pipe_poll_write(struct file *file, struct waitq **queue)
 {
 	struct pipe *pipe = file->private;
 	*queue = &pipe->writable;
-	return (pipe->size - filled(pipe) >= ATOMIC ? EPOLLOUT | EPOLLWRNORM : 0) | (!pipe->readers ? EPOLLERR : 0);
+	bool room = pipe->size - filled(pipe) >= ATOMIC && pipe->packet_count < pipe->size / 4096;
+	return (room ? EPOLLOUT | EPOLLWRNORM : 0) | (!pipe->readers ? EPOLLERR : 0);
 }
 
 static uint32_t pipe_poll_both(struct file *file, struct waitq **queue)
@@ -296,7 +363,7 @@ int pipe_open_fifo(struct inode *inode, struct file *file)
 
 /* ---- size (fcntl(2)) ---- */
 
-static bool is_pipe(const struct file *file)
+bool is_pipe(const struct file *file)
 {
 	return file->ops == &read_ops || file->ops == &write_ops || file->ops == &both_ops;
 }
@@ -329,6 +396,10 @@ static int resize(struct pipe *pipe, uint32_t size)
 		return -ENOMEM;
 	}
 	pages_free(pipe);
+	for (struct packet *packet = pipe->packets; packet; packet = packet->next) {
+		packet->start -= pipe->from - new.from;
+		packet->end -= pipe->from - new.from;
+	}
 	pipe->page = new.page;
 	pipe->size = new.size;
 	pipe->from = new.from;
@@ -350,7 +421,7 @@ long pipe_set_size(struct file *file, unsigned long size)
 		whole *= 2;
 	if (whole > pipe->size && whole > UNPRIVILEGED_MOST && !capable(CAP_SYS_RESOURCE))
 		return -EPERM;
-	if (filled(pipe) > whole)
+	if (filled(pipe) > whole || pipe->packet_count > whole / 4096)
 		return -EBUSY;
 	int err = whole == pipe->size ? 0 : resize(pipe, (uint32_t)whole);
 	return err ? err : (long)whole;
@@ -367,7 +438,7 @@ int pipe_open_again(const struct file *pipe_file, uint32_t flags, struct file **
 {
 	if (!is_pipe(pipe_file))
 		return -ENXIO;
-	*file = pipe_end(pipe_file->private, flags & (O_ACCMODE | O_NONBLOCK));
+	*file = pipe_end(pipe_file->private, flags & (O_ACCMODE | O_NONBLOCK | O_DIRECT));
 	return *file ? 0 : -ENOMEM;
 }
 
@@ -375,7 +446,7 @@ int pipe_open_again(const struct file *pipe_file, uint32_t flags, struct file **
 
 static long pipe_pair(uaddr_t to, uint32_t flags)
 {
-	if (flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK)) /* nor is there a packet mode (O_DIRECT) */
+	if (flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
 		return -EINVAL;
 	struct pipe *pipe = pipe_new();
 	if (!pipe)
@@ -385,7 +456,7 @@ static long pipe_pair(uaddr_t to, uint32_t flags)
 		pipe_free(pipe);
 		return -ENOMEM;
 	}
-	struct file *out = pipe_end(pipe, O_WRONLY | (flags & O_NONBLOCK));
+	struct file *out = pipe_end(pipe, O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)));
 	if (!out) {
 		file_put(in);
 		return -ENOMEM;

@@ -99,6 +99,7 @@ struct inode *sysfs_root(void);
 /* ---- pipe.c ---- */
 int pipe_open_fifo(struct inode *inode, struct file *file);
 /* F_SETPIPE_SZ and F_GETPIPE_SZ: the size in bytes, or -errno: -EBADF if file is no pipe. */
+bool is_pipe(const struct file *file); /* a FIFO, too */
 long pipe_set_size(struct file *file, unsigned long size);
 long pipe_size(const struct file *file);
 /* One more open file of a pipe without a name: 0, -ENXIO if pipe_file is none, -ENOMEM. */

@@ -17,6 +17,7 @@ struct futex_waiter { /* on the waiting thread's stack */
 	struct thread *thread;
 	uint64_t addr;
 	uint32_t bitset;
+	bool pi;    /* waits for a lock that is handed over, and takes a wake-up for that */
 	bool woken;
 };
 
@@ -63,13 +64,17 @@ static void wake(struct futex_waiter *waiter)
 	thread_wake(waiter->thread);
 }
 
+/* -EINVAL, as on Linux, once it comes to one that waits for priority inheritance. */
 static long wake_matching(uint64_t addr, int most, uint32_t bitset)
 {
 	struct futex_waiter *waiter;
 	long woken = 0;
 
-	for (; woken < most && (waiter = find(addr, bitset)); woken++)
+	for (; woken < most && (waiter = find(addr, bitset)); woken++) {
+		if (waiter->pi)
+			return -EINVAL;
 		wake(waiter);
+	}
 	return woken;
 }
 
@@ -79,9 +84,9 @@ long futex_wake_addr(uint64_t addr, int most)
 }
 
 /* Queues the current thread until it is woken: 0, -ETIMEDOUT, or -EINTR. */
-static int wait_queued(uint64_t addr, uint32_t bitset, uint64_t deadline)
+static int wait_queued(uint64_t addr, uint32_t bitset, bool pi, uint64_t deadline)
 {
-	struct futex_waiter waiter = { .thread = current, .addr = addr, .bitset = bitset };
+	struct futex_waiter waiter = { .thread = current, .addr = addr, .bitset = bitset, .pi = pi };
 	int err = 0;
 
 	append(&waiter);
@@ -103,7 +108,7 @@ static long futex_wait(uint64_t addr, uint32_t value, uint32_t bitset, uint64_t 
 		return -EFAULT;
 	if (word != value)
 		return -EAGAIN;
-	int err = wait_queued(addr, bitset, deadline);
+	int err = wait_queued(addr, bitset, false, deadline);
 
 	return err != -EINTR ? err : deadline ? -ERESTART_RESTARTBLOCK : -ERESTARTSYS;
 }
@@ -116,12 +121,14 @@ static long requeue(uint64_t from, int wakes, int moves, uint64_t to)
 	if (wakes < 0 || moves < 0)
 		return -EINVAL;
 	woken = wake_matching(from, wakes, MATCH_ANY);
-	for (; from != to && moved < moves && (waiter = find(from, MATCH_ANY)); moved++) {
+	for (; woken >= 0 && from != to && moved < moves && (waiter = find(from, MATCH_ANY)); moved++) {
+		if (waiter->pi)
+			return -EINVAL;
 		unlink(waiter);
 		waiter->addr = to;
 		append(waiter);
 	}
-	return woken + moved;
+	return woken < 0 ? woken : woken + moved;
 }
 
 /* FUTEX_WAKE_OP: what the second word becomes, and whether what it was fulfils the comparison. */
@@ -162,9 +169,12 @@ static long wake_op(uint64_t first, int most_first, uint64_t second, int most_se
 
 	if (error)
 		return error;
-	long woken = wake_matching(first, most_first, MATCH_ANY);
+	long woken = wake_matching(first, most_first, MATCH_ANY), more;
 
-	return fulfilled ? woken + wake_matching(second, most_second, MATCH_ANY) : woken;
+	if (woken < 0 || !fulfilled)
+		return woken;
+	more = wake_matching(second, most_second, MATCH_ANY);
+	return more < 0 ? more : woken + more;
 }
 
 /* ---- priority inheritance: on one processor without priorities, a lock that the releaser hands to the longest waiter ---- */
@@ -172,14 +182,17 @@ static long wake_op(uint64_t first, int most_first, uint64_t second, int most_se
 static long pi_lock(uint64_t addr, uint64_t deadline, bool try_only)
 {
 	uint32_t me = (uint32_t)current->tid, word, owner;
+	const struct futex_waiter *first = find(addr, MATCH_ANY);
 
-	if (user_cmpxchg(addr, 0, me | (find(addr, MATCH_ANY) ? FUTEX_WAITERS : 0), &word))
+	if (first && !first->pi) /* the word is in use for something else */
+		return -EINVAL;
+	if (user_cmpxchg(addr, 0, me | (first ? FUTEX_WAITERS : 0), &word))
 		return -EFAULT;
 	if (!word)
 		return 0;
 	owner = word & FUTEX_TID_MASK;
 	if (!owner) {
-		word = me | (word & FUTEX_OWNER_DIED) | (find(addr, MATCH_ANY) ? FUTEX_WAITERS : 0);
+		word = me | (word & FUTEX_OWNER_DIED) | (first ? FUTEX_WAITERS : 0);
 		return user_put(addr, word);
 	}
 	if (owner == me)
@@ -191,7 +204,7 @@ static long pi_lock(uint64_t addr, uint64_t deadline, bool try_only)
 	word |= FUTEX_WAITERS;
 	if (user_put(addr, word))
 		return -EFAULT;
-	int err = wait_queued(addr, MATCH_ANY, deadline);
+	int err = wait_queued(addr, MATCH_ANY, true, deadline);
 
 	return err == -EINTR ? -ERESTARTNOINTR : err;
 }
@@ -201,7 +214,7 @@ static int pi_hand_over(uint64_t addr, uint32_t flags)
 	struct futex_waiter *next = find(addr, MATCH_ANY);
 	uint32_t word = flags;
 
-	if (!next)
+	if (!next || !next->pi) /* who waits for something else is not made its owner */
 		return user_put(addr, word);
 	wake(next);
 	word |= (uint32_t)next->thread->tid | (find(addr, MATCH_ANY) ? FUTEX_WAITERS : 0);

@@ -164,6 +164,36 @@ static void check_clocks(void)
 	CHECK(times(&ticks) != (clock_t)-1);
 }
 
+static atomic_int pi_word;
+
+static void *take_pi(void *result)
+{
+	*(long *)result = futex(&pi_word, FUTEX_LOCK_PI, 0, NULL, NULL, 0);
+	return NULL;
+}
+
+/* Who waits for a lock that is handed over is woken by nothing else; what waits for something else is made no owner. */
+static void check_pi(void)
+{
+	struct timespec soon = {5, 0};
+	pthread_t thread;
+	long result = -1;
+
+	IS(futex(&pi_word, FUTEX_LOCK_PI, 0, NULL, NULL, 0), 0);
+	IS(pi_word & FUTEX_TID_MASK, syscall(SYS_gettid));
+	pthread_create(&thread, NULL, take_pi, &result);
+	while (!((uint32_t)pi_word & FUTEX_WAITERS))
+		sched_yield();
+	for (int64_t end = now_ms() + 5000; futex(&pi_word, FUTEX_WAKE, 1, NULL, NULL, 0) == 0 && now_ms() < end;)
+		sched_yield(); /* the kernel sets the bit a little before it queues */
+	FAILS(futex(&pi_word, FUTEX_WAKE, 1, NULL, NULL, 0), EINVAL);
+	FAILS(futex(&pi_word, FUTEX_REQUEUE, 0, (void *)1, &word, 0), EINVAL);
+	IS(result, -1);
+	IS(futex(&pi_word, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0), 0);
+	IS(pthread_clockjoin_np(thread, NULL, CLOCK_REALTIME, &(struct timespec){time(NULL) + soon.tv_sec, 0}), 0);
+	IS(result, 0);
+}
+
 static void check_timers(void)
 {
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN, .sigev_value.sival_int = 33};
@@ -187,6 +217,7 @@ int main(void)
 	check_errors();
 	check_wake();
 	check_clocks();
+	check_pi();
 	check_timers();
 	return check_end();
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pipes, eventfd, timerfd. */
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -151,8 +152,44 @@ static void check_timerfd(void)
 	close(fd);
 }
 
+/* With O_DIRECT what is written together is read together, and what a read has no room for is lost. */
+static void check_packets(void)
+{
+	static char large[10000], got[10000];
+	int fds[2], written = 0;
+
+	for (size_t i = 0; i < sizeof(large); i++)
+		large[i] = (char)i;
+	IS(pipe2(fds, O_DIRECT | O_NONBLOCK), 0);
+	CHECK(write(fds[1], "first", 5) == 5 && write(fds[1], "2nd", 3) == 3 && write(fds[1], "", 0) == 0);
+	CHECK(read(fds[0], got, sizeof(got)) == 5 && !memcmp(got, "first", 5));
+	CHECK(read(fds[0], got, 1) == 1 && got[0] == '2');
+	FAILS(read(fds[0], got, sizeof(got)), EAGAIN);
+	IS(write(fds[1], large, sizeof(large)), sizeof(large)); /* in packets of PIPE_BUF */
+	CHECK(read(fds[0], got, sizeof(got)) == PIPE_BUF && !memcmp(got, large, PIPE_BUF));
+	CHECK(read(fds[0], got, sizeof(got)) == PIPE_BUF && !memcmp(got, large + PIPE_BUF, PIPE_BUF));
+	IS(fcntl(fds[0], F_SETPIPE_SZ, 2 * 65536), 2 * 65536);
+	IS(read(fds[0], got, sizeof(got)), sizeof(large) - 2 * PIPE_BUF);
+	while (write(fds[1], "x", 1) == 1)
+		written++;
+	CHECK(written == 32 && errno == EAGAIN);
+	IS(read(fds[0], got, sizeof(got)), 1);
+	IS(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0); /* a stream from here on */
+	CHECK(write(fds[1], "ab", 2) == 2);
+	for (int i = 1; i < written; i++)
+		if (read(fds[0], got, sizeof(got)) != 1)
+			IS(i, written);
+	CHECK(read(fds[0], got, 1) == 1 && got[0] == 'a' && read(fds[0], got, 9) == 1 && got[0] == 'b');
+	IS(fcntl(fds[1], F_SETFL, O_NONBLOCK | O_DIRECT), 0);
+	CHECK(write(fds[1], "y", 1) == 1 && write(fds[1], "z", 1) == 1);
+	IS(read(fds[0], got, 9), 1);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(void)
 {
+	check_packets();
 	check_pipe();
 	check_broken();
 	check_blocking();
