@@ -31,9 +31,13 @@ void status_mark(struct status *status, enum lv_step step)
 	mark->ns = clock_now();
 }
 
+/* libos has booted before the clock's base is taken: that mark lies before it. */
 static uint64_t tsc_to_ns(const struct status_clock *clock, uint64_t tsc)
 {
-	return clock->base_ns + (uint64_t)((unsigned __int128)(tsc - clock->tsc_base) * clock->tsc_mult >> 32);
+	bool before = tsc < clock->tsc_base;
+	uint64_t distance = before ? clock->tsc_base - tsc : tsc - clock->tsc_base;
+	uint64_t ns = (uint64_t)((unsigned __int128)distance * clock->tsc_mult >> 32);
+	return before ? clock->base_ns - ns : clock->base_ns + ns;
 }
 
 /* The guest's marks are claims: shown, never relied upon. */
