@@ -283,7 +283,9 @@ int launch_create(const struct state *state, const struct vm_config *config, str
 	if (err)
 		return err;
 	err = config_write(config, vm->dir, error);
-	if (!err)
+	if (err)
+		error_prefix(error, "%s/vms/%s", state->path, vm->id);
+	else
 		vm_row_write(config, vm->dir);
 	/* Nobody waits for its end: whoever comes by then removes it. */
 	if (!err && config->detached && config->remove)
