@@ -15,6 +15,7 @@
 
 enum lv_daemon_op {
 	LV_DMN_STATUS = 1, /* no body. Reply: JSON text, as GET /v1/health */
+	LV_DMN_EVENTS = 16, /* nothing, or JSON text: {"after", "since_ns", "follow", "filter"}. Reply: a descriptor, from which events are read, one a line */
 };
 
 struct lv_daemon_request { /* followed by size bytes of what the operation takes */

@@ -101,6 +101,8 @@ void api_request_clear(struct api_request *request)
 		free(request->query[i].value);
 	}
 	json_decref(request->body);
+	if (request->stream)
+		request->stream->free(request->stream);
 	*request = (struct api_request){ .daemon = request->daemon };
 }
 

@@ -19,6 +19,21 @@
 
 struct route;
 
+/*
+ * An answer that is made while the client reads it, perhaps without an end. An operation that runs in the loop (route.now) sets request->stream, which
+ * lives in memory of its own, and is freed with the request: also when the client has gone. Loop thread.
+ */
+struct api_stream {
+	const char *type; /* of what comes; static */
+	/* At most room bytes; 0: nothing now, it is asked again after wake(); API_STREAM_END. */
+	ssize_t (*read)(struct api_stream *stream, char *to, size_t room);
+	void (*free)(struct api_stream *stream);
+	/* The transport's, set before the first read. Not to be called from within read. end: the connection is given up. */
+	void (*wake)(void *transport, bool end);
+	void *transport;
+};
+#define API_STREAM_END (-1)
+
 struct api_request {
 	struct daemon *daemon;
 	const struct route *route;
@@ -26,6 +41,8 @@ struct api_request {
 	struct { char *key, *value; } query[API_QUERIES];
 	size_t queries;
 	json_t *body; /* an object; NULL: there was none */
+	const char *last_event; /* the header Last-Event-ID; NULL: none. Not for tasks */
+	struct api_stream *stream; /* the answer, instead of a reply; NULL: none */
 };
 
 struct api_reply { /* zero: 204, nothing to say */

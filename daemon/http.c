@@ -17,6 +17,7 @@
 #include "daemon/task.h"
 
 #define CONNECTION_MEMORY 16384 /* for a request's line and headers, and what is read at once */
+#define STREAM_PIECE 8192
 #define DISCARD_MAX (4u << 20)	/* of a body that is too long, before the connection is ended without a word */
 
 struct http {
@@ -47,6 +48,9 @@ struct exchange { /* a request and its answer */
 	const char *type;
 	bool suspended;	 /* waits for its task */
 	struct task task;
+	bool waits;  /* suspended until its stream has something to say */
+	bool closed; /* its stream has ended, or nobody reads it */
+	struct loop_watch hangup; /* while it is a stream: the client's going, which the library does not look for while it waits */
 };
 
 /* ---- libmicrohttpd in our loop ---- */
@@ -180,6 +184,57 @@ static enum MHD_Result refuse(struct exchange *exchange, unsigned status, const 
 	return queue(exchange);
 }
 
+/* ---- streams ---- */
+
+static void stream_wake(void *transport, bool end)
+{
+	struct exchange *exchange = transport;
+	exchange->closed |= end;
+	if (end && exchange->client)
+		shutdown(exchange->client->fd, SHUT_RDWR); /* it may not read, and then nobody would ask for more */
+	if (exchange->waits)
+		MHD_resume_connection(exchange->connection);
+	exchange->waits = false;
+	run_soon(exchange->http);
+}
+
+static void on_hangup(void *context, uint32_t events)
+{
+	struct exchange *exchange = context;
+	loop_update(&exchange->http->daemon->loop, &exchange->hangup, 0);
+	stream_wake(exchange, true);
+}
+
+static ssize_t stream_read(void *context, uint64_t at, char *to, size_t room)
+{
+	struct exchange *exchange = context;
+	struct api_stream *stream = exchange->request.stream;
+	ssize_t n = exchange->closed ? API_STREAM_END : stream->read(stream, to, room);
+	exchange->waits = n == 0;
+	if (exchange->waits)
+		MHD_suspend_connection(exchange->connection);
+	return n < 0 ? MHD_CONTENT_READER_END_OF_STREAM : n;
+}
+
+static enum MHD_Result queue_stream(struct exchange *exchange)
+{
+	struct api_stream *stream = exchange->request.stream;
+	struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_PIECE, stream_read, exchange, NULL);
+	if (!response || !exchange->client)
+		return MHD_NO;
+	stream->wake = stream_wake;
+	stream->transport = exchange;
+	exchange->status = 200;
+	exchange->hangup = (struct loop_watch){ .fd = exchange->client->fd, .ready = on_hangup, .context = exchange };
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, stream->type);
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	enum MHD_Result result = MHD_queue_response(exchange->connection, 200, response);
+	MHD_destroy_response(response);
+	if (loop_update(&exchange->http->daemon->loop, &exchange->hangup, EPOLLRDHUP))
+		return MHD_NO;
+	return result;
+}
+
 /* ---- operations in a process of their own ---- */
 
 struct answer_head { /* what comes back, before the body. The same program: what is static lies at the same address. */
@@ -280,6 +335,7 @@ static enum MHD_Result begin(struct exchange *exchange, const char *url, const c
 		status = (error_set(&error, -EAGAIN, "more than %d connections", HTTP_CONNECTIONS), 503);
 	if (!status)
 		status = route_find(&exchange->request, method, url, &exchange->allow, &error);
+	exchange->request.last_event = MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "Last-Event-ID");
 	if (!status)
 		status = check_length(exchange, &error);
 	if (status)
@@ -313,6 +369,8 @@ static enum MHD_Result perform(struct exchange *exchange)
 	if (request->route->task)
 		return start_task(exchange);
 	exchange->status = api_run(request->route->now, request, &exchange->answer, &exchange->type);
+	if (request->stream)
+		return queue_stream(exchange);
 	if (text_error(&exchange->answer))
 		say_error(exchange, 503, "out of memory");
 	return queue(exchange);
@@ -354,6 +412,8 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 	struct exchange *exchange = *request;
 	if (!exchange)
 		return;
+	if (exchange->hangup.events)
+		loop_update(&exchange->http->daemon->loop, &exchange->hangup, 0);
 	if (exchange->client) {
 		exchange->client->exchange = NULL;
 		limit(exchange->client, HTTP_REQUEST_MS);
@@ -406,7 +466,9 @@ void http_free(struct http *http)
 	if (!http)
 		return;
 	for (struct client *client = http->clients; client; client = client->next)
-		if (client->exchange && client->exchange->suspended) {
+		if (client->exchange && client->exchange->waits) {
+			stream_wake(client->exchange, true);
+		} else if (client->exchange && client->exchange->suspended) {
 			say_error(client->exchange, 503, "lightvmd is ending");
 			MHD_resume_connection(client->exchange->connection);
 		}
