@@ -203,7 +203,7 @@ static struct finding check_state(struct doctor *doctor)
 	struct error error = { 0 };
 	struct finding found;
 	if (state_open(&state, true, &error))
-		found = problem(NEEDED, alloc_format("VMs cannot be recorded: %s", error.text), "export LIGHTVM_STATE=$(mktemp -d)");
+		found = problem(NEEDED, alloc_format("%s", error.text), "export LIGHTVM_STATE=$(mktemp -d)");
 	else
 		found = fine(state.path);
 	state_close(&state);
