@@ -16,6 +16,7 @@
 #include "base/spawn.h"
 #include "node/agent_client.h"
 #include "node/config_encode.h"
+#include "node/machine_limits.h"
 #include "node/monitor_control.h"
 #include "node/guest_initrd.h"
 #include "node/vm_jail.h"
@@ -297,6 +298,15 @@ int launch_create(const struct state *state, const struct vm_config *config, str
 	return err;
 }
 
+/* Which limit of the machine it was, if it was one. */
+static int explain(int err, const struct vm_config *config, struct error *error)
+{
+	const struct limits_need need = { .memory = LIMIT_IDLE_MEMORY, .is_linux = config->guest.is_linux, .vcpus = 1, .net = &config->net };
+	if (err)
+		limits_explain(&need, error);
+	return err;
+}
+
 int launch_start(struct launch *launch, const struct vm_config *config, struct vm_dir *vm, uint64_t start_ns, struct error *error)
 {
 	*launch = LAUNCH_NONE;
@@ -313,7 +323,7 @@ int launch_start(struct launch *launch, const struct vm_config *config, struct v
 		close(theirs);
 	if (err)
 		abandon_monitor(launch);
-	return err;
+	return explain(err, config, error);
 }
 
 int launch_reap(struct launch *launch)
@@ -407,5 +417,5 @@ int launch_settle(struct launch *launch, struct error *error)
 		kill(launch->monitor.pid, SIGKILL); /* with a network that did not come up, or one that hangs */
 		spawned_wait(&launch->monitor);
 	}
-	return err;
+	return explain(err, launch->config, error);
 }
