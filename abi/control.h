@@ -18,7 +18,7 @@
 #include "abi/shared.h"
 
 #define LV_STATUS_MAGIC 0x3153555441545356ull /* "VSTATUS1" */
-#define LV_STATUS_VERSION 2
+#define LV_STATUS_VERSION 3
 
 /* A VM's life: CREATED -> CONFIGURED -> RUNNING <-> PAUSED -> EXITED. The numbers are older than the order. */
 enum lv_state {
@@ -48,12 +48,23 @@ enum lv_guest {
 	LV_GUEST_LINUX = 1,
 };
 
+/* How a VM came by its monitor: was there one ready (a shell), and if not, why? */
+enum lv_claim {
+	LV_CLAIM_NONE = 0,    /* nobody was asked: there is no daemon, or the VM was started by hand */
+	LV_CLAIM_HIT = 1,     /* a shell was claimed */
+	LV_CLAIM_FLAVOUR = 2, /* none of the pools has what the VM is to be */
+	LV_CLAIM_EMPTY = 3,   /* one has, but nothing was ready */
+	LV_CLAIM_STALE = 4,   /* what was ready had ended, or is of another build */
+	LV_CLAIM_LATE = 5,    /* the daemon did not answer in time */
+	LV_CLAIMS = 6,
+};
+
 enum lv_step { /* the boot ledger; index into lv_status.ledger */
 	LV_STEP_COMMAND = 0,  /* lightvm started */
 	LV_STEP_MONITOR = 1,  /* lightvm-vmm's main() */
 	LV_STEP_VM = 2,       /* VM and vCPU created */
 	LV_STEP_MEMORY = 3,   /* memory mapped, page tables and device page written */
-	LV_STEP_RUN = 4,      /* first KVM_RUN */
+	LV_STEP_RUN = 4,      /* first KVM_RUN; of a library OS it comes before MEMORY */
 	LV_STEP_LIBOS = 5,
 	LV_STEP_READY = 6,
 	LV_STEP_PROGRAM = 7,
@@ -61,7 +72,11 @@ enum lv_step { /* the boot ledger; index into lv_status.ledger */
 	LV_STEP_EXIT = 9,
 	LV_STEP_INITCALL = 10, /* Linux guests: the kernel's first initcall; READY is then PID 1's first instruction */
 	LV_STEP_IMAGE = 11, /* between COMMAND and MONITOR: the image was found in the cache, or packed */
-	LV_STEPS = 12,
+	LV_STEP_BOOTED = 12, /* library OS, these three: it waits for its configuration */
+	LV_STEP_CONFIGURED = 13, /* the configuration has come, and is sound */
+	LV_STEP_RESUMED = 14,    /* all rights are dropped, the vCPU goes on */
+	LV_STEP_CLAIMED = 15,    /* between IMAGE and CONFIGURED: a shell was claimed, which had come as far as BOOTED before */
+	LV_STEPS = 16,
 };
 struct lv_step_mark {
 	uint64_t ns;    /* CLOCK_MONOTONIC; 0: not reached */
@@ -121,11 +136,13 @@ struct lv_status {
 	struct lv_balloon balloon; /* Linux guests */
 	uint8_t libos_build[LV_BUILD_ID]; /* of the library OS; zeroes: none */
 	uint32_t files_full; /* library OS: writes to files that failed, since files are memory and it was used up */
+	uint32_t claim;      /* enum lv_claim */
+	uint32_t reserved;
 	char error[128]; /* why the monitor ended the VM itself; empty otherwise */
 	struct lv_device_stats device[LV_MAX_DEVICES]; /* device_count of them are there */
 };
 static_assert(offsetof(struct lv_status, crashed) == 28, "the part of the status record that never changes");
-static_assert(offsetof(struct lv_status, device) == 584, "the head of the status record");
+static_assert(offsetof(struct lv_status, device) == 656, "the head of the status record");
 #define LV_STATUS_SIZE(devices) (offsetof(struct lv_status, device) + (devices) * sizeof(struct lv_device_stats))
 
 #define LV_TAIL_MAX 2048
@@ -143,7 +160,7 @@ struct lv_report { /* what few readers want: asked for (LV_CTL_CRASH, LV_CTL_TAI
 static_assert(sizeof(struct lv_status) <= LV_REPORT_OFFSET, "the record ends before the report");
 
 #define LV_CONTROL_MAGIC 0x6c74636c /* "lctl" */
-#define LV_CONTROL_VERSION 4
+#define LV_CONTROL_VERSION 3
 enum lv_control_op {
 	LV_CTL_STATUS = 1, /* reply: struct lv_status, as many bytes as its size says */
 	LV_CTL_SIGNAL = 2, /* arg: signal number for the program */
@@ -161,19 +178,7 @@ enum lv_control_op {
 	LV_CTL_PAUSE = 11, /* since version 3: answered when the vCPUs stand still and the devices hold nothing; -ETIMEDOUT: one did not come
 			    * within a second, and all run again */
 	LV_CTL_RESUME = 12, /* since version 3 */
-	LV_CTL_THREADS = 13, /* since version 4. Reply: struct lv_threads, as many bytes as are used. -EOPNOTSUPP: this kind of guest has an agent that
-			      * tells; -ETIMEDOUT: it did not answer, as one that is paused does not */
-	LV_CTL_LIMIT = 14, /* since version 4. arg: bytes, the most memory that the guest may have from now on. -ERANGE: more than it was made with;
-			    * -EBUSY: it has more already; -EOPNOTSUPP: this kind of guest has a balloon instead */
 };
-struct lv_threads {
-	uint32_t count; /* that are there */
-	uint32_t total; /* threads of the program */
-	uint64_t reserved;
-	struct lv_thread thread[LV_THREADS_MAX];
-};
-static_assert(sizeof(struct lv_threads) <= 4096, "what a reply carries");
-#define LV_THREADS_SIZE(count) (offsetof(struct lv_threads, thread) + (count) * sizeof(struct lv_thread))
 struct lv_control_request {
 	uint32_t magic;
 	uint16_t op;      /* enum lv_control_op */

@@ -15,7 +15,8 @@
 
 enum lv_daemon_op {
 	LV_DMN_STATUS = 1, /* no body. Reply: JSON text, as GET /v1/health */
-	LV_DMN_EVENTS = 16, /* nothing, or JSON text: {"after", "since_ns", "follow", "filter"}. Reply: a descriptor, from which events are read, one a line */
+	LV_DMN_CLAIM = 16, /* struct lv_daemon_claim. Reply: struct lv_daemon_claimed */
+	LV_DMN_POOLS = 17, /* JSON text: what shall change, or nothing. Reply: the pools, as JSON text */
 };
 
 struct lv_daemon_request { /* followed by size bytes of what the operation takes */
@@ -34,6 +35,18 @@ struct lv_daemon_reply { /* followed by size bytes: what was asked for, or with 
 };
 static_assert(sizeof(struct lv_daemon_request) == 16, "daemon request layout");
 static_assert(sizeof(struct lv_daemon_reply) == 16, "daemon reply layout");
+struct lv_daemon_claim { /* LV_DMN_CLAIM: what a shell has to fit */
+	uint64_t memory, image; /* bytes */
+	uint64_t libos[4], monitor[4]; /* of what files it is made: device, inode, size, CLOCK_REALTIME in ns of the last change */
+	uint32_t first_user, users; /* that monitors become */
+};
+static_assert(sizeof(struct lv_daemon_claim) == 88, "claim layout");
+struct lv_daemon_claimed { /* the reply; if it is a hit, with the socket for the configuration and a descriptor of the process */
+	uint32_t claim; /* enum lv_claim (abi/control.h) */
+	uint32_t pid;
+};
+static_assert(sizeof(struct lv_daemon_claimed) == 8, "claim reply layout");
+
 #define LV_DAEMON_MOST 65536 /* bytes of a request or reply, all of it */
 #define LV_DAEMON_FDS 32     /* descriptors that come with one */
 

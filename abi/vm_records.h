@@ -6,11 +6,12 @@
 #ifndef LV_ABI_VM_RECORDS_H
 #define LV_ABI_VM_RECORDS_H
 
+#include "abi/control.h"
 #include "abi/device_page.h"
 #include "abi/records.h"
 
 #define LV_VM_RECORDS_MAGIC 0x4356564cu /* "LVVC" */
-#define LV_VM_RECORDS_VERSION 4
+#define LV_VM_RECORDS_VERSION 5
 #define LV_VM_RECORDS_MAX (4u << 20) /* bytes, with the header */
 #define LV_VM_FDS_MAX 64
 #define LV_VM_NET_QUEUES 4
@@ -35,21 +36,25 @@ enum lv_vm_record_type {
 #define LV_VM_TTY 4u      /* Linux: the console is a terminal */
 #define LV_VM_RNG 8u      /* Linux: has these devices */
 #define LV_VM_BALLOON 16u
+#define LV_VM_ATTACHED 64u /* ends when the other end of the socket does over which this comes: in the foreground */
 #define LV_VM_KERNEL_KEPT 32u /* Linux: nobody writes to the kernel's file, so that it may be mapped */
 struct lv_vm_machine {
 	uint64_t memory;   /* bytes */
 	uint64_t start_ns; /* CLOCK_MONOTONIC when the command started */
 	uint64_t image_ns; /* the same when the image was found, or packed; 0: not known */
+	uint64_t claim_ns; /* the same when this monitor was claimed, having been ready; 0: it was not */
 	int32_t libos, image, kernel, initrd; /* descriptors, as are the following; LV_VM_NO_FD: none */
 	int32_t control; /* listening */
 	int32_t status, log, cpuid;
 	int32_t in, out, err; /* the console */
-	uint32_t reserved;
+	int32_t messages; /* the monitor's own; LV_VM_NO_FD: where they went before */
 	uint32_t cpus;
 	uint32_t flags;
 	uint32_t uid, gid;
+	uint32_t claim; /* enum lv_claim: for the status record */
+	uint32_t reserved;
 };
-static_assert(sizeof(struct lv_vm_machine) == 88, "machine record layout");
+static_assert(sizeof(struct lv_vm_machine) == 104, "machine record layout");
 
 struct lv_vm_net {
 	int32_t fd[LV_VM_NET_QUEUES]; /* of a tap, or one stream socket of passt */

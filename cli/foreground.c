@@ -52,7 +52,7 @@ static void end_vm(const struct launch *launch, int number)
 {
 	int err = control_ask(launch->vm->dir, LV_CTL_KILL, number, NULL, deadline_in(AGENT_ANSWER_MS));
 	if (err && err != -ECONNREFUSED && err != -ENOENT)
-		kill(launch->monitor.pid, SIGKILL);
+		launch_kill(launch);
 }
 
 /* Who sends SIGUSR1 wants to tell the program something; who sends one of the others wants it to end, and may have that of a guest that cannot be told. */

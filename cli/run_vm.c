@@ -164,7 +164,7 @@ static int write_pid(struct launch *launch, struct error *error)
 	int err = path ? file_write(AT_FDCWD, path, word, (size_t)n, 0644) : 0;
 	if (!err)
 		return 0;
-	kill(launch->monitor.pid, SIGKILL);
+	launch_kill(launch);
 	launch_reap(launch);
 	return error_set(error, err, "--pid-file %s: %s", path, strerror(-err));
 }

@@ -23,7 +23,8 @@ static uint32_t flags_of(const struct vm_config *config)
 {
 	const struct config_guest *guest = &config->guest;
 	return (guest->bare ? LV_VM_SERIAL : config->terminal ? LV_VM_TTY : 0) | (guest->rng ? LV_VM_RNG : 0) |
-	       (guest->balloon ? LV_VM_BALLOON : 0) | (guest->kernel_kept ? LV_VM_KERNEL_KEPT : 0);
+	       (guest->balloon ? LV_VM_BALLOON : 0) | (guest->kernel_kept ? LV_VM_KERNEL_KEPT : 0) |
+	       (config->detached ? 0 : LV_VM_ATTACHED);
 }
 
 static void put_machine(const struct vm_config *config, const struct monitor_files *files, uint64_t start_ns, struct text *out, struct fd_list *fds)
@@ -33,7 +34,7 @@ static void put_machine(const struct vm_config *config, const struct monitor_fil
 		.libos = put_fd(fds, files->libos), .image = put_fd(fds, config->image_fd), .kernel = put_fd(fds, guest->kernel_fd),
 		.initrd = put_fd(fds, guest->bare ? guest->initrd_fd : files->initrd), .control = put_fd(fds, files->control),
 		.status = put_fd(fds, files->status), .log = put_fd(fds, files->log), .cpuid = put_fd(fds, files->cpuid),
-		.in = put_fd(fds, files->in), .out = put_fd(fds, files->out), .err = put_fd(fds, files->err) };
+		.in = put_fd(fds, files->in), .out = put_fd(fds, files->out), .err = put_fd(fds, files->err), .messages = put_fd(fds, files->messages), .claim = files->claim, .claim_ns = files->claim_ns };
 	if (!guest->is_linux) {
 		machine.uid = config->uid;
 		machine.gid = config->gid;

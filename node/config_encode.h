@@ -19,6 +19,9 @@ struct monitor_files { /* what a configuration has no names for; -1: none */
 	int vsock;           /* Linux: listening socket */
 	int control, status, log, cpuid;
 	int in, out, err;    /* the console */
+	int messages;        /* of the monitor */
+	enum lv_claim claim; /* how we came by the monitor ... */
+	uint64_t claim_ns;   /* ... and, if it was claimed, when: CLOCK_MONOTONIC */
 };
 
 /* config: validated and open (config_open). start_ns: when the command started, CLOCK_MONOTONIC. out, fds: empty. -E2BIG: more than a monitor takes. */

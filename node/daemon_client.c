@@ -14,10 +14,10 @@
 
 #define SOCKET "lightvm.sock"
 
-static int connect_to(bool system)
+static int connect_to(bool system, int milliseconds)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	const struct timeval patience = { .tv_sec = DAEMON_PATIENCE_MS / 1000, .tv_usec = DAEMON_PATIENCE_MS % 1000 * 1000 };
+	const struct timeval patience = { .tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000 };
 	char *directory = paths_run(system);
 	int n = directory ? snprintf(address.sun_path, sizeof(address.sun_path), "%s/" SOCKET, directory) : -1;
 	free(directory);
@@ -35,11 +35,16 @@ static int connect_to(bool system)
 	return err;
 }
 
-int daemon_open(void)
+int daemon_open_within(int milliseconds)
 {
 	bool root = !geteuid();
-	int fd = connect_to(root);
-	return fd < 0 && !root ? connect_to(true) : fd;
+	int fd = connect_to(root, milliseconds);
+	return fd < 0 && !root ? connect_to(true, milliseconds) : fd;
+}
+
+int daemon_open(void)
+{
+	return daemon_open_within(DAEMON_PATIENCE_MS);
 }
 
 union space {

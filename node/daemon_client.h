@@ -14,6 +14,7 @@
  * -EACCES: it is not for this user. No message: most callers go on without.
  */
 int daemon_open(void);
+int daemon_open_within(int milliseconds); /* the same with another patience; -EAGAIN: it was over */
 /*
  * One request and its reply. The reply's body is added to said; its descriptors, at most *fd_count, go to fds, the caller's, and *fd_count says how
  * many came (fds NULL: none are expected). The daemon's result, with its message; -ETIMEDOUT; -EPROTO: what answered is no lightvmd.

@@ -10,15 +10,19 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/spawn.h"
 #include "node/agent_client.h"
+#include "node/claim.h"
 #include "node/config_encode.h"
-#include "node/machine_limits.h"
 #include "node/monitor_control.h"
 #include "node/guest_initrd.h"
+#include "node/shell.h"
 #include "node/vm_jail.h"
 #include "node/memory_file.h"
 #include "node/node_paths.h"
@@ -26,6 +30,7 @@
 
 #define MESSAGES_MAX 65536
 #define SETTLE_MS 30000
+#define OWN_ERROR 125 /* exit status of a monitor that failed itself */
 
 /* ---- what the monitor is told ---- */
 
@@ -100,7 +105,8 @@ static int send_configuration(const struct launch *launch, uint64_t start_ns, st
 	const struct console console = open_console(launch->config);
 	const struct monitor_files files = { .link = &launch->net, .libos = -1, .initrd = launch->initrd, .vsock = launch->vsock,
 		.control = launch->control, .status = launch->vm->status, .log = launch->log, .cpuid = early(launch->config) ? -1 : launch->cpuid,
-		.in = console.in, .out = console.out, .err = console.err };
+		.in = console.in, .out = console.out, .err = console.err,
+		.messages = launch->config->detached ? launch->messages : STDERR_FILENO, .claim = launch->claim, .claim_ns = launch->claim_ns };
 	int err = config_encode(launch->config, &files, start_ns, &records, &fds, error);
 	int fd = err ? err : memory_file("configuration", &records, NULL, error);
 	text_free(&records);
@@ -160,97 +166,39 @@ static uint64_t image_size(const struct vm_config *config)
 	return config->image_fd >= 0 && !fstat(config->image_fd, &st) ? (uint64_t)st.st_size : 0;
 }
 
-/* What the monitor is told before its configuration, by arguments; each value in a field of its own. */
-struct arguments {
-	const char *argv[20];
-	int keep[3];
-	size_t argc, keeps;
-	char socket[16], libos[16], cpuid[16], memory[24], room[24], user[16], pid[SPAWN_PID_WORD];
-};
-
-static void add(struct arguments *a, const char *option, const char *value)
-{
-	a->argv[a->argc++] = option;
-	a->argv[a->argc++] = value;
-}
-
-static void add_fd(struct arguments *a, const char *option, char *room, size_t size, int fd)
-{
-	if (fd < 0)
-		return;
-	snprintf(room, size, "fd:%d", fd);
-	add(a, option, room);
-	a->keep[a->keeps++] = fd;
-}
-
-static void arguments(const struct launch *launch, int socket, int libos, struct arguments *a)
+/* Is there one that is ready? True: launch has it. */
+static bool claim(struct launch *launch)
 {
 	const struct vm_config *config = launch->config;
-	*a = (struct arguments){ .argv = { "lightvm-vmm" }, .argc = 1 };
-	/* The name is for whoever lists processes. */
-	add(a, "--name", config->name ? config->name : config->id);
-	add_fd(a, "--control", a->socket, sizeof(a->socket), socket);
-	if (!early(config))
-		return;
-	add_fd(a, "--libos", a->libos, sizeof(a->libos), libos);
-	add_fd(a, "--cpuid-cache", a->cpuid, sizeof(a->cpuid), launch->cpuid);
-	snprintf(a->memory, sizeof(a->memory), "%llu", (unsigned long long)config->memory);
-	add(a, "--mem", a->memory);
-	snprintf(a->room, sizeof(a->room), "%llu", (unsigned long long)image_size(config));
-	add(a, "--image-room", a->room);
-}
-
-static int spawn_monitor(struct launch *launch, int socket, int libos, struct error *error)
-{
-	const struct vm_config *config = launch->config;
-	struct arguments a;
-	struct jail_users users;
-	int err = jail_users_read(&users, error);
-	char *monitor = err ? NULL : paths_monitor(error);
-	if (!monitor)
-		return err ? err : -ENOENT;
-	arguments(launch, socket, libos, &a);
-	snprintf(a.user, sizeof(a.user), "%u", jail_user_find(&users, config->id));
-	add(&a, "--jail-uid", a.user);
-	add(&a, "--outer-pid", a.pid);
-	bool detached = config->detached;
-	struct spawn spawn = { .argv = (char *const *)a.argv, .keep = a.keep, .keep_count = a.keeps, .cgroup = -1, .in = -1,
-		.out = detached ? launch->messages : -1, .err = detached ? launch->messages : -1, .session = detached, .die_with_us = !detached,
-		.ignore_keys = !detached };
-	spawn.pid_word = a.pid;
-	err = vm_jail_spawn(&spawn, monitor, &launch->monitor, error);
-	if (err) {
-		a.argv[a.argc - 2] = NULL;
-		spawn.pid_word = NULL;
-		spawn.namespaces = 0;
-		err = spawn_start(&spawn, monitor, &launch->monitor, error);
-	}
-	free(monitor);
-	return err;
-}
-
-static int open_libos(struct error *error)
-{
-	char *path = paths_libos(error);
-	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -ENOENT;
-	if (path && fd < 0)
-		fd = error_set(error, -errno, "%s: %s", path, strerror(errno));
-	free(path);
-	return fd;
+	struct shell shell = SHELL_NONE;
+	if (config->guest.is_linux)
+		return false; /* what its machine is, its configuration says */
+	launch->claim = claim_shell(config->memory, image_size(config), &shell);
+	if (launch->claim != LV_CLAIM_HIT)
+		return false;
+	launch->claim_ns = clock_now();
+	launch->configured = shell.socket;
+	launch->monitor = shell.monitor;
+	return true;
 }
 
 /* From here on it makes its VM. *theirs, the monitor's end of the socket, stays open until all is in it: then it cannot break. */
 static int start_monitor(struct launch *launch, int *theirs, struct error *error)
 {
-	int pair[2], libos = early(launch->config) ? open_libos(error) : -1;
-	if (libos < 0 && early(launch->config))
-		return libos;
-	int err = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) ? error_set(error, -errno, "socketpair: %s", strerror(errno)) : 0;
-	if (!err) {
-		launch->configured = pair[0];
-		*theirs = pair[1];
-		err = spawn_monitor(launch, pair[1], libos, error);
-	}
+	const struct vm_config *config = launch->config;
+	struct jail_users users;
+	if (claim(launch))
+		return 0;
+	int err = jail_users_read(&users, error), libos = err || !early(config) ? -1 : shell_libos(error);
+	if (err || (libos < 0 && early(config)))
+		return err ? err : libos;
+	const struct shell_order order = { .name = config->name ? config->name : config->id, .is_linux = config->guest.is_linux, .memory = config->memory,
+		.room = image_size(config), .libos = libos, .cpuid = launch->cpuid, .messages = config->detached ? launch->messages : -1,
+		.user = jail_user_find(&users, config->id), .foreground = !config->detached };
+	struct shell shell;
+	err = shell_start(&order, &shell, theirs, error);
+	launch->configured = shell.socket;
+	launch->monitor = shell.monitor;
 	if (libos >= 0)
 		close(libos);
 	return err;
@@ -269,13 +217,35 @@ static int configure_monitor(struct launch *launch, uint64_t start_ns, struct er
 	return err;
 }
 
+/* One that was claimed is no child of ours: how it ended says its record; and if it has none, that it refused its configuration, its answer. */
+static int claimed_end(struct launch *launch)
+{
+	struct lv_control_reply reply = { 0 };
+	struct lv_status status;
+	spawned_ends(&launch->monitor, -1);
+	spawned_leave(&launch->monitor);
+	if (!vm_status(launch->vm, &status) && status.state == LV_STATE_EXITED)
+		return WIFEXITED(status.wait_status) ? status.wait_status : (128 + WTERMSIG(status.wait_status)) << 8;
+	recv(launch->configured, &reply, sizeof(reply), MSG_DONTWAIT | MSG_TRUNC);
+	return reply.result < 0 ? OWN_ERROR << 8 : SIGKILL;
+}
+
+static int monitor_wait(struct launch *launch)
+{
+	return launch->claim_ns && launch->monitor.pid ? claimed_end(launch) : spawned_wait(&launch->monitor);
+}
+
+void launch_kill(const struct launch *launch)
+{
+	if (launch->monitor.pid)
+		syscall(SYS_pidfd_send_signal, launch->monitor.pidfd, SIGKILL, NULL, 0);
+}
+
 /* It has not run anything yet. */
 static void abandon_monitor(struct launch *launch)
 {
-	if (!launch->monitor.pid)
-		return;
-	kill(launch->monitor.pid, SIGKILL);
-	spawned_wait(&launch->monitor);
+	launch_kill(launch);
+	monitor_wait(launch);
 }
 
 int launch_create(const struct state *state, const struct vm_config *config, struct vm_dir *vm, struct error *error)
@@ -284,9 +254,7 @@ int launch_create(const struct state *state, const struct vm_config *config, str
 	if (err)
 		return err;
 	err = config_write(config, vm->dir, error);
-	if (err)
-		error_prefix(error, "%s/vms/%s", state->path, vm->id);
-	else
+	if (!err)
 		vm_row_write(config, vm->dir);
 	/* Nobody waits for its end: whoever comes by then removes it. */
 	if (!err && config->detached && config->remove)
@@ -295,15 +263,6 @@ int launch_create(const struct state *state, const struct vm_config *config, str
 		err = vm_publish(state, vm, config->name, error);
 	if (err)
 		vm_abandon(state, vm);
-	return err;
-}
-
-/* Which limit of the machine it was, if it was one. */
-static int explain(int err, const struct vm_config *config, struct error *error)
-{
-	const struct limits_need need = { .memory = LIMIT_IDLE_MEMORY, .is_linux = config->guest.is_linux, .vcpus = 1, .net = &config->net };
-	if (err)
-		limits_explain(&need, error);
 	return err;
 }
 
@@ -323,12 +282,12 @@ int launch_start(struct launch *launch, const struct vm_config *config, struct v
 		close(theirs);
 	if (err)
 		abandon_monitor(launch);
-	return explain(err, config, error);
+	return err;
 }
 
 int launch_reap(struct launch *launch)
 {
-	int status = spawned_wait(&launch->monitor);
+	int status = monitor_wait(launch);
 	/* passt ends with the monitor; its ports are free again when we say that the VM has ended. */
 	if (launch->net.helper.pid)
 		kill(launch->net.helper.pid, SIGTERM);
@@ -369,7 +328,7 @@ char *launch_messages(const struct launch *launch)
 
 static int monitor_failed(struct launch *launch, struct error *error)
 {
-	int status = spawned_wait(&launch->monitor);
+	int status = monitor_wait(launch);
 	char *text = launch_messages(launch);
 	if (text)
 		error_set(error, -EIO, "%s", text_starts(text, "lightvm-vmm: ") ? text + 13 : text);
@@ -413,9 +372,7 @@ int launch_settle(struct launch *launch, struct error *error)
 		err = network_failed(launch, error);
 	if (!err)
 		err = link_leave(&launch->config->net, launch->messages, launch->monitor.pidfd, &launch->net, error);
-	if (err && launch->monitor.pid) {
-		kill(launch->monitor.pid, SIGKILL); /* with a network that did not come up, or one that hangs */
-		spawned_wait(&launch->monitor);
-	}
-	return explain(err, launch->config, error);
+	if (err)
+		abandon_monitor(launch); /* with a network that did not come up, or one that hangs */
+	return err;
 }

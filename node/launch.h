@@ -3,6 +3,7 @@
 #ifndef LV_NODE_LAUNCH_H
 #define LV_NODE_LAUNCH_H
 
+#include "abi/control.h"
 #include "base/spawn.h"
 #include "node/link.h"
 #include "node/vm_config.h"
@@ -13,6 +14,8 @@ struct launch { /* LAUNCH_NONE: nothing started */
 	struct vm_dir *vm;
 	struct net_link net;
 	int configured; /* connected: how the monitor was told what to run; says when that has begun, or ends */
+	enum lv_claim claim; /* whether the monitor was ready before, or why not */
+	uint64_t claim_ns;   /* when we had it; 0: it is a child of ours */
 	int control; /* listening socket, until the monitor has it */
 	int vsock; /* Linux guests: listening socket, likewise; -1: none */
 	int initrd; /* Linux guests: our archive with the VM's configuration, -1: none */
@@ -34,7 +37,9 @@ int launch_start(struct launch *launch, const struct vm_config *config, struct v
 int launch_settle(struct launch *launch, struct error *error);
 /* Waits for the end of the monitor, and takes away what served its network. The wait status. For who stays for longer than the VM. */
 int launch_reap(struct launch *launch);
-/* Releases what we hold; does not end a running monitor. */
+/* Ends the monitor, which writes nothing down. */
+void launch_kill(const struct launch *launch);
+/* Releases what we hold; does not end a monitor that runs, but for one in the foreground. */
 void launch_end(struct launch *launch);
 
 /* What monitor and passt have written to monitor.log, without its last line's end; NULL: nothing. The caller's. */

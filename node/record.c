@@ -26,14 +26,19 @@ const char *syscall_name(uint32_t number, char *buffer, size_t room)
 static const struct {
 	enum lv_step step;
 	const char *name, *libos_text, *linux_text;
-} steps[LV_STEPS] = {
+} steps[] = {
 	{ LV_STEP_COMMAND, "command", "lightvm started", "lightvm started" },
 	{ LV_STEP_IMAGE, "image", "image found in the cache, or packed", "image found in the cache, or packed" },
+	{ LV_STEP_CLAIMED, "claimed", "a monitor that was ready is claimed", NULL },
 	{ LV_STEP_MONITOR, "monitor", "lightvm-vmm started", "lightvm-vmm started" },
 	{ LV_STEP_VM, "vm", "VM and vCPU created", "VM, interrupt controllers and vCPUs created" },
-	{ LV_STEP_MEMORY, "memory", "memory mapped, device page written", "kernel and initial RAM disk loaded" },
+	{ LV_STEP_MEMORY, NULL, NULL, "kernel and initial RAM disk loaded" },
 	{ LV_STEP_RUN, "run", "vCPU started", "kernel's entry" },
 	{ LV_STEP_LIBOS, "libos", "first instruction of the library OS", NULL },
+	{ LV_STEP_BOOTED, "booted", "library OS waits for its configuration", NULL },
+	{ LV_STEP_CONFIGURED, "configured", "configuration received", NULL },
+	{ LV_STEP_MEMORY, "memory", "image mapped, device page written", NULL },
+	{ LV_STEP_RESUMED, "resumed", "rights dropped, vCPU goes on", NULL },
 	{ LV_STEP_INITCALL, "initcall", NULL, "kernel's first initcall" },
 	{ LV_STEP_READY, "ready", "library OS initialised", "first instruction of PID 1" },
 	{ LV_STEP_PROGRAM, "program", "program's first instruction", "program's execve" },
@@ -41,10 +46,18 @@ static const struct {
 	{ LV_STEP_EXIT, "exit", "program ended", "VM ended" },
 };
 
+#define STEPS (int)(sizeof(steps) / sizeof(*steps))
+
 /* Not every VM has this step: a foreign kernel tells of none, a program that is no server not of its last, what is no program is not packed. */
 static bool optional(enum lv_step step, bool on_linux)
 {
-	return step == LV_STEP_LISTEN || step == LV_STEP_IMAGE || (on_linux && (step == LV_STEP_INITCALL || step == LV_STEP_READY || step == LV_STEP_PROGRAM));
+	return step == LV_STEP_LISTEN || step == LV_STEP_IMAGE || step >= LV_STEP_BOOTED || (on_linux && (step == LV_STEP_INITCALL || step == LV_STEP_READY || step == LV_STEP_PROGRAM));
+}
+
+/* A shell has them before there is a command. */
+static bool made_ahead(enum lv_step step)
+{
+	return step == LV_STEP_MONITOR || step == LV_STEP_VM || step == LV_STEP_RUN || step == LV_STEP_LIBOS || step == LV_STEP_BOOTED;
 }
 
 int ledger_lines(const struct lv_status *status, struct ledger_line lines[LV_STEPS], uint64_t *unaccounted)
@@ -52,12 +65,12 @@ int ledger_lines(const struct lv_status *status, struct ledger_line lines[LV_STE
 	/* Started by hand, the monitor is the first. */
 	uint64_t start = status->ledger[status->ledger[LV_STEP_COMMAND].ns ? LV_STEP_COMMAND : LV_STEP_MONITOR].ns;
 	uint64_t before = start, covered = 0;
-	bool on_linux = status->guest == LV_GUEST_LINUX, known = true;
+	bool on_linux = status->guest == LV_GUEST_LINUX, claimed = status->claim == LV_CLAIM_HIT, known = true;
 	int count = 0;
-	for (int i = 0; i < LV_STEPS; i++) {
+	for (int i = 0; i < STEPS; i++) {
 		const char *text = on_linux ? steps[i].linux_text : steps[i].libos_text;
 		const struct lv_step_mark *mark = &status->ledger[steps[i].step];
-		if (!text || (!mark->ns && optional(steps[i].step, on_linux)))
+		if (!text || (!mark->ns && optional(steps[i].step, on_linux)) || (claimed && made_ahead(steps[i].step)))
 			continue;
 		if (!mark->ns || mark->ns < before) {
 			known = i == 0; /* the time until the next mark belongs to two steps: nobody knows how much to which */
@@ -202,6 +215,13 @@ const char *jail_word(uint32_t jail)
 	return words[jail < sizeof(words) / sizeof(*words) ? jail : LV_JAIL_UNKNOWN];
 }
 
+const char *claim_word(uint32_t claim)
+{
+	static const char *const words[] = { [LV_CLAIM_NONE] = "", [LV_CLAIM_HIT] = "hit", [LV_CLAIM_FLAVOUR] = "miss: flavour", [LV_CLAIM_EMPTY] = "miss: empty",
+		[LV_CLAIM_STALE] = "miss: stale", [LV_CLAIM_LATE] = "miss: late" };
+	return words[claim < LV_CLAIMS ? claim : LV_CLAIM_NONE];
+}
+
 json_t *record_json(const struct lv_status *status, const struct lv_crash_report *report)
 {
 	json_t *object = json_object();
@@ -211,6 +231,7 @@ json_t *record_json(const struct lv_status *status, const struct lv_crash_report
 	json_object_set_new(object, "started_ns", json_integer((json_int_t)status->start_realtime_ns));
 	json_object_set_new(object, "kvm", json_string(kvm_words[status->kvm < sizeof(kvm_words) / sizeof(*kvm_words) ? status->kvm : LV_KVM_UNKNOWN]));
 	json_object_set_new(object, "jail", json_string(jail_word(status->jail)));
+	json_object_set_new(object, "claim", json_string(claim_word(status->claim)));
 	json_object_set_new(object, "memory",
 			    json_pack("{s:I, s:I, s:I}", "size", (json_int_t)status->ram_size, "limit", (json_int_t)status->ram_limit, "used",
 				      (json_int_t)status->memory_used));

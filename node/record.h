@@ -30,6 +30,7 @@ json_t *json_field(const char *field, size_t room);
 const char *device_name(uint32_t type); /* enum lv_device_type in a word */
 /* "full", "basic", "off"; "": not known. jail: enum lv_jail. */
 const char *jail_word(uint32_t jail);
+const char *claim_word(uint32_t claim); /* enum lv_claim; "": nobody was asked */
 json_t *record_json(const struct lv_status *status, const struct lv_crash_report *report);
 
 /* The balloon of a Linux guest: target, actual and reported (bytes), and what the guest told last. */

@@ -35,6 +35,19 @@ void status_from_v1(const struct lv_status_v1 *from, struct lv_status *to)
 	status_tidy(to);
 }
 
+void status_from_v2(const struct lv_status_v2 *from, size_t size, struct lv_status *to)
+{
+	*to = (struct lv_status){ 0 };
+	memcpy(to, from, offsetof(struct lv_status_v2, ledger));
+	memcpy(to->ledger, from->ledger, sizeof(from->ledger));
+	to->balloon = from->balloon;
+	memcpy(to->libos_build, from->libos_build, sizeof(to->libos_build));
+	to->files_full = from->files_full;
+	memcpy(to->error, from->error, sizeof(to->error));
+	memcpy(to->device, from->device, size - offsetof(struct lv_status_v2, device));
+	status_tidy(to);
+}
+
 void report_from_v1(const struct lv_status_v1 *from, struct lv_report *to)
 {
 	*to = (struct lv_report){ .what.crash = from->crash, .tail_size = from->tail_size };
@@ -48,6 +61,15 @@ static int read_v1(int fd, struct lv_status_v1 *old)
 	return pread(fd, old, sizeof(*old), 0) == sizeof(*old) && old->magic == LV_STATUS_MAGIC ? 0 : -EIO;
 }
 
+static int read_v2(int fd, struct lv_status *status)
+{
+	struct lv_status_v2 old = { 0 };
+	ssize_t n = pread(fd, &old, sizeof(old), 0);
+	if (n < 0 || old.version != 2 || old.size < offsetof(struct lv_status_v2, device) || old.size > (size_t)n)
+		return -EIO;
+	return status_from_v2(&old, old.size, status), 0;
+}
+
 static int read_newer(struct lv_status *status)
 {
 	memset((char *)status + FIXED, 0, sizeof(*status) - FIXED);
@@ -59,13 +81,15 @@ static int read_newer(struct lv_status *status)
 int status_read(int fd, struct lv_status *status)
 {
 	struct lv_status_v1 old;
+	*status = (struct lv_status){ 0 };
 	ssize_t n = pread(fd, status, sizeof(*status), 0);
-	memset((char *)status + (n > 0 ? n : 0), 0, sizeof(*status) - (size_t)(n > 0 ? n : 0));
 	if (n == 0)
 		return 0;
 	if (n >= (ssize_t)FIXED && status->magic == LV_STATUS_MAGIC) {
 		if (status->version == 1 && !read_v1(fd, &old))
 			return status_from_v1(&old, status), 0;
+		if (status->version == 2 && !read_v2(fd, status))
+			return 0;
 		if (status->version > LV_STATUS_VERSION)
 			return read_newer(status);
 		if (status->version == LV_STATUS_VERSION && status->size >= LV_STATUS_SIZE(0) && status->size <= (size_t)n)

@@ -49,7 +49,7 @@ static int take_machine(struct decoder *decoder, const struct record *record)
 	const struct { int32_t place; int *fd; } places[] = { { machine.libos, &c->libos_fd }, { machine.image, &c->image_fd },
 		{ machine.kernel, &c->kernel_fd }, { machine.initrd, &c->initrd_fd }, { machine.control, &c->control_fd },
 		{ machine.status, &c->status_fd }, { machine.log, &c->log_fd }, { machine.cpuid, &c->cpuid_fd },
-		{ machine.in, &c->console.in }, { machine.out, &c->console.out }, { machine.err, &c->console.err } };
+		{ machine.in, &c->console.in }, { machine.out, &c->console.out }, { machine.err, &c->console.err }, { machine.messages, &c->messages_fd } };
 	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]) && !err; i++) {
 		if (*places[i].fd >= 0 && places[i].place != LV_VM_NO_FD)
 			return refuse(decoder, "it has a file that the monitor was started with");
@@ -63,11 +63,16 @@ static int take_machine(struct decoder *decoder, const struct record *record)
 	c->cpus = machine.cpus;
 	c->uid = machine.uid;
 	c->gid = machine.gid;
+	c->attached = machine.flags & LV_VM_ATTACHED;
+	c->claim = machine.claim;
+	c->claim_ns = machine.claim_ns;
 	c->serial = machine.flags & LV_VM_SERIAL;
 	c->tty = machine.flags & LV_VM_TTY;
 	c->rng = machine.flags & LV_VM_RNG;
 	c->balloon = machine.flags & LV_VM_BALLOON;
 	c->kernel_kept = machine.flags & LV_VM_KERNEL_KEPT;
+	if (!err && (machine.claim >= LV_CLAIMS || machine.reserved))
+		return refuse(decoder, "how it came by its monitor is not known");
 	if (!err && (!c->cpus || c->cpus > VM_MAX_CPUS))
 		return refuse(decoder, "its number of vCPUs is impossible");
 	return err;

@@ -106,8 +106,8 @@ static void release_locks(struct machine_config *config)
 			close(config->device[i].block.lock);
 }
 
-/* All of it or nothing: after a failure config is what it was, and what came is closed. */
-static int take(struct machine_config *config, const struct request *request, struct error *error)
+/* All of it or nothing: after a failure config is what it was, and *messages where its sender wants to be told, or -1. */
+static int take(struct machine_config *config, const struct request *request, int *messages, struct error *error)
 {
 	const struct machine_config was = *config;
 	size_t size = 0;
@@ -119,6 +119,7 @@ static int take(struct machine_config *config, const struct request *request, st
 	int err = decode(config, request, bytes, size, error);
 	if (!err)
 		return 0;
+	*messages = config->messages_fd;
 	config_decode_free(config);
 	release_locks(config);
 	if (bytes)
@@ -136,13 +137,22 @@ static void tell_status(int socket, const struct status *status)
 	answer(socket, 0, &record, record.size);
 }
 
+/* Who sends a configuration may not be who made us. */
+static void tell(int messages, const struct error *error)
+{
+	if (messages >= 0)
+		dprintf(messages, "lightvm-vmm: %s\n", error->text);
+	else
+		log_error("%s", error->text);
+}
+
 /* 1: it was configured; 0: not yet; -ECONNRESET: it never will be. */
 static int serve(struct machine_config *config, const struct status *status)
 {
 	const int socket = config->configure_fd;
 	struct request request;
 	struct error error = { 0 };
-	int err = receive(socket, &request);
+	int messages = -1, err = receive(socket, &request);
 	if (!err && request.head.op == LV_CTL_STATUS) {
 		tell_status(socket, status);
 		close_fds(&request);
@@ -151,15 +161,16 @@ static int serve(struct machine_config *config, const struct status *status)
 	if (err == -EPROTO)
 		error_set(&error, err, "--control: what came is no request");
 	else if (!err)
-		err = take(config, &request, &error);
+		err = take(config, &request, &messages, &error);
 	if (!err) {
 		close(request.fd[0]); /* the bytes stay mapped */
 		return 1;
 	}
+	if (error.code)
+		tell(messages, &error);
 	close_fds(&request);
 	if (!error.code)
 		return err;
-	log_error("%s", error.text);
 	answer(socket, err, error.text, strlen(error.text));
 	return 0;
 }
@@ -177,5 +188,6 @@ void configure_started(const struct machine_config *config)
 	if (config->configure_fd < 0)
 		return;
 	answer(config->configure_fd, 0, NULL, 0);
-	close(config->configure_fd);
+	if (!config->attached)
+		close(config->configure_fd);
 }

@@ -12,7 +12,7 @@
  * message: -ECONNRESET, who made us has gone.
  */
 int configure_receive(struct machine_config *config, const struct status *status);
-/* Tells who configured us that the guest runs, and lets go of it. */
+/* Tells who configured us that the guest runs, and lets go of it unless the VM is attached to it. */
 void configure_started(const struct machine_config *config);
 
 #endif

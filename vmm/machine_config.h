@@ -27,6 +27,10 @@ struct machine_config {
 	int cpuid_fd; /* -1: none */
 	struct { int in, out, err; } console; /* -1: nothing there */
 	int control_fd, status_fd, log_fd; /* -1: none */
+	int messages_fd; /* of the monitor itself, as the message says; -1: 1 and 2 stay what they are */
+	bool attached;   /* the VM ends when the other end of configure_fd does */
+	uint32_t claim;  /* enum lv_claim */
+	uint64_t claim_ns; /* CLOCK_MONOTONIC; 0: not claimed */
 	int configure_fd; /* connected: the configuration comes by message (vmm/configure.h); -1: it is in the options */
 	bool probe;
 	bool try_jail; /* enter the jail's first stage, and end */

@@ -43,17 +43,17 @@ static uint64_t tsc_to_ns(const struct status_clock *clock, uint64_t tsc)
 /* The guest's marks are claims: shown, never relied upon. */
 static void collect_ledger(const struct status *status, struct lv_status *out)
 {
-	static const enum lv_step step[] = {
-		[LV_LEDGER_LIBOS] = LV_STEP_LIBOS, [LV_LEDGER_READY] = LV_STEP_READY,
-		[LV_LEDGER_PROGRAM] = LV_STEP_PROGRAM, [LV_LEDGER_LISTEN] = LV_STEP_LISTEN,
+	static const struct { enum lv_ledger_slot slot; enum lv_step step; } marks[] = {
+		{ LV_LEDGER_LIBOS, LV_STEP_LIBOS }, { LV_LEDGER_BOOTED, LV_STEP_BOOTED }, { LV_LEDGER_READY, LV_STEP_READY },
+		{ LV_LEDGER_PROGRAM, LV_STEP_PROGRAM }, { LV_LEDGER_LISTEN, LV_STEP_LISTEN },
 	};
 
-	for (unsigned i = 0; i < sizeof(step) / sizeof(*step); i++) {
-		uint64_t tsc = status->shared->ledger[i].tsc;
+	for (unsigned i = 0; i < sizeof(marks) / sizeof(*marks); i++) {
+		const volatile struct lv_ledger_mark *mark = &status->shared->ledger[marks[i].slot];
+		uint64_t tsc = mark->tsc;
 
 		if (tsc)
-			out->ledger[step[i]] = (struct lv_step_mark){ tsc_to_ns(&status->clock, tsc),
-								      status->shared->ledger[i].exits };
+			out->ledger[marks[i].step] = (struct lv_step_mark){ tsc_to_ns(&status->clock, tsc), mark->exits };
 	}
 }
 

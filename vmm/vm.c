@@ -35,21 +35,6 @@ static void kill_vm(void *context)
 	vcpu_end_all(context, SIGKILL);
 }
 
-static int ask_threads(void *context)
-{
-	struct vm *vm = context;
-	if (!vm->guest->ask_threads)
-		return -EOPNOTSUPP;
-	vm->guest->ask_threads(vm);
-	return 0;
-}
-
-static int limit_memory(void *context, uint64_t bytes)
-{
-	struct vm *vm = context;
-	return vm->guest->limit ? vm->guest->limit(vm, bytes) : -EOPNOTSUPP;
-}
-
 static void wake_vm(void *context)
 {
 	struct vm *vm = context;
@@ -154,6 +139,8 @@ static void adopt(struct vm *vm)
 	vm->status.record.guest = vm->guest->kind;
 	vm->status.record.ledger[LV_STEP_COMMAND].ns = config->start_ns;
 	vm->status.record.ledger[LV_STEP_IMAGE].ns = config->image_ns;
+	vm->status.record.ledger[LV_STEP_CLAIMED].ns = config->claim_ns;
+	vm->status.record.claim = config->claim;
 	vm->control.listen.fd = config->control_fd;
 }
 
@@ -161,7 +148,7 @@ void vm_init(struct vm *vm, const struct machine_config *config)
 {
 	signal(SIGPIPE, SIG_IGN); /* a reader of the output that goes is the program's affair */
 	vm->config = config;
-	vm->fd = vm->kvm_fd = vm->signals.fd = -1;
+	vm->fd = vm->kvm_fd = vm->signals.fd = vm->maker.fd = -1;
 	vcpus_init(vm);
 	status_init(&vm->status, config->status_fd);
 	if (config->outer_pid)
@@ -176,8 +163,6 @@ void vm_init(struct vm *vm, const struct machine_config *config)
 	vm->control.signal = signal_program;
 	vm->control.kill = kill_vm;
 	vm->control.pause = pause_vm;
-	vm->control.threads = ask_threads;
-	vm->control.limit = limit_memory;
 	vm->jail = (struct jail){ .full = !config->jail_basic && !config->jail_log, .required = config->jail_full, .log_only = config->jail_log,
 		.inside = config->outer_pid, .uid = config->jail_uid, .parent = config->configure_fd, .directory = -1 };
 	vm->patience = (struct loop_timer){ .fire = look_at_vcpus, .context = vm };
@@ -233,14 +218,28 @@ int vm_create(struct vm *vm)
 
 /* ---- the configuration ---- */
 
+/* From here on what we say is for who configured us, and not for who made us. */
+static void take_messages(struct machine_config *config)
+{
+	if (config->messages_fd < 0)
+		return;
+	dup2(config->messages_fd, STDOUT_FILENO);
+	dup2(config->messages_fd, STDERR_FILENO);
+	close(config->messages_fd);
+	config->messages_fd = -1;
+}
+
 int vm_receive(struct vm *vm, struct machine_config *config)
 {
 	if (config->configure_fd < 0)
 		return 0;
 	int err = configure_receive(config, &vm->status);
-	if (!err)
-		adopt(vm);
-	return err;
+	if (err)
+		return err;
+	status_mark(&vm->status, LV_STEP_CONFIGURED);
+	take_messages(config);
+	adopt(vm);
+	return 0;
 }
 
 int vm_add_device(struct vm *vm, const struct device_config *device)
@@ -301,13 +300,36 @@ static int take_signals(struct vm *vm)
 	return err ? log_error("signals: %s", strerror(-err)), err : 0;
 }
 
+/* A VM in the foreground ends with who started it, however that came to its end. */
+static void maker_gone(void *context, uint32_t events)
+{
+	struct vm *vm = context;
+	if (!(events & (EPOLLHUP | EPOLLERR)))
+		return;
+	loop_update(&vm->loop, &vm->maker, 0);
+	devices_abandon(&vm->devices);
+	vcpu_end_all(vm, SIGKILL);
+}
+
+static int watch_maker(struct vm *vm)
+{
+	if (!vm->config->attached || vm->config->configure_fd < 0)
+		return 0;
+	vm->maker = (struct loop_watch){ .fd = vm->config->configure_fd, .ready = maker_gone, .context = vm };
+	int err = loop_update(&vm->loop, &vm->maker, EPOLLPRI); /* which never comes: its end is told in any case */
+	return err ? log_error("--control: %s", strerror(-err)), err : 0;
+}
+
 int vm_connect(struct vm *vm)
 {
 	int err = vm->guest->connect(vm);
 	if (err)
 		return err;
 	err = control_start(&vm->control);
-	return err ? log_error("--control: %s", strerror(-err)), err : take_signals(vm);
+	if (err)
+		return log_error("--control: %s", strerror(-err)), err;
+	err = watch_maker(vm);
+	return err ? err : take_signals(vm);
 }
 
 /* What has done its work when the VM is configured: the guest's bytes are not looked at before these are gone. */
@@ -379,7 +401,7 @@ int vm_run(struct vm *vm)
 {
 	vm->status.record.start_realtime_ns = clock_wall();
 	enter_state(vm, LV_STATE_RUNNING);
-	status_mark(&vm->status, LV_STEP_RUN);
+	status_mark(&vm->status, vm->guest->boot ? LV_STEP_RESUMED : LV_STEP_RUN);
 	int err = loop_start(&vm->loop); /* after the rights are gone: capabilities belong to threads */
 	if (err)
 		return log_error("device loop: %s", strerror(-err)), err;

@@ -37,6 +37,7 @@ struct vm {
 	bool pausing;                /* the vCPUs are on their way to the barrier ... */
 	uint64_t pause_until;        /* ... where they have to be by then */
 	struct loop_timer patience;
+	struct loop_watch maker; /* who configured us, if the VM is attached to it; fd -1: not */
 	struct loop_watch signals; /* the monitor's own, as a descriptor */
 	union { /* by guest->kind */
 		struct libos_guest libos;

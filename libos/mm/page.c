@@ -39,7 +39,7 @@ static uint16_t list[POOLS][MAX_ORDER + 1];
 static uint64_t next[POOLS];  /* the first block that is not described yet: all of its pages are free and zero */
 static bool ready;
 static uint64_t ram_end;      /* as the lists know it */
-static uint64_t used;  /* bytes */
+static uint64_t used, total;  /* bytes */
 static uint64_t dirty_bytes;  /* free, but still with the host */
 static uint64_t grow_step = GROW_FIRST;
 static uint64_t last_release;
@@ -238,6 +238,13 @@ static bool ram_grow(void)
 	return false;
 }
 
+static void count_total(void)
+{
+	uint64_t early_end = LV_RAM + LV_RAM_EARLY, more = device_page->more_end > early_end ? device_page->more_end - early_end : 0;
+
+	total = device_page->ram_limit - (device_page->heap_start - LV_RAM) - more;
+}
+
 static void page_init(void)
 {
 	ready = true;
@@ -245,6 +252,7 @@ static void page_init(void)
 		list[SMALL][i] = list[LARGE][i] = NONE;
 	next[LARGE] = pool_end(SMALL);
 	ram_end = LV_RAM + ALIGN_DOWN(device_page->ram_size, LV_PAGE);
+	count_total();
 }
 
 void mm_configured(void)
@@ -252,6 +260,7 @@ void mm_configured(void)
 	if (!ready)
 		page_init();
 	ram_extend(LV_RAM + ALIGN_DOWN(device_page->ram_size, LV_PAGE));
+	count_total();
 }
 
 /* ---- allocation ---- */
@@ -398,17 +407,14 @@ void page_fetch(void *to, const void *from, uint64_t count)
 
 uint64_t page_free_bytes(void)
 {
-	uint64_t total = page_total_bytes();
-
-	return total - MIN(total, used);
+	return page_total_bytes() - used;
 }
 
-/* The monitor may set another limit at any time. */
 uint64_t page_total_bytes(void)
 {
-	uint64_t early_end = LV_RAM + LV_RAM_EARLY, more = device_page->more_end > early_end ? device_page->more_end - early_end : 0;
-
-	return device_page->ram_limit - (device_page->heap_start - LV_RAM) - more;
+	if (!ready)
+		page_init();
+	return total;
 }
 
 /* ---- giving memory back to the host ---- */

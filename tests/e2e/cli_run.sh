@@ -91,6 +91,7 @@ start "$lightvm" run --name deaf "$busybox" sh -c "trap 'echo caught' USR1; echo
 await 10 'the line "ready"' grep -q ready "$work/out"
 monitor=$("$lightvm" ps --format json | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' | head -n 1)
 kill -STOP "$monitor"
+await 10 "the monitor's threads to stand still" sh -c '! grep -h ^State: /proc/"$0"/task/*/status | grep -qv "T (stopped)"' "$monitor"
 kill -USR1 "$pid"
 check 'a signal that does not arrive is said' await 15 'the message' grep -q 'SIGUSR1 did not reach the program: no answer in time' "$work/err"
 kill -CONT "$monitor"

@@ -93,9 +93,8 @@ VERSION = version()
 
 def machine(memory=64 << 20, **places):
     """The machine's record; of descriptors those that are given by place."""
-    fds = [places.get(name, -1) for name in ("libos", "image", "kernel", "initrd", "control", "status", "log", "cpuid", "in_", "out", "err")]
-    head = struct.pack("<QQQ8iIIII", memory, 0, 0, *fds[:8], 1, 0, 0, 0)
-    return 1, head[:56] + struct.pack("<3iI", *fds[8:], 0) + head[56:]
+    fds = [places.get(name, -1) for name in ("libos", "image", "kernel", "initrd", "control", "status", "log", "cpuid", "in_", "out", "err", "messages")]
+    return 1, struct.pack("<QQQQ12iIIIIII", memory, 0, 0, 0, *fds, 1, 0, 0, 0, 0, 0)
 
 
 def configuration(*arguments, memory=64 << 20):

@@ -155,19 +155,20 @@ static void ledger(void **state)
 	struct lv_status status = { 0 };
 	struct ledger_line line[LV_STEPS];
 	uint64_t unaccounted;
-	for (int i = 0; i < LV_STEPS; i++)
-		status.ledger[i] = (struct lv_step_mark){ 1000 + 100u * (unsigned)i, (unsigned)i };
-	status.ledger[LV_STEP_IMAGE].ns = 0; /* a VM without one */
-	status.ledger[LV_STEP_LISTEN].ns = 0;
-	assert_int_equal(ledger_lines(&status, line, &unaccounted), LV_STEPS - 3);
+	static const enum lv_step order[] = { LV_STEP_COMMAND, LV_STEP_MONITOR, LV_STEP_VM, LV_STEP_RUN, LV_STEP_LIBOS, LV_STEP_BOOTED, LV_STEP_CONFIGURED,
+		LV_STEP_MEMORY, LV_STEP_RESUMED, LV_STEP_READY, LV_STEP_PROGRAM, LV_STEP_EXIT };
+	enum { STEPS = sizeof(order) / sizeof(*order) };
+	for (unsigned i = 0; i < STEPS; i++)
+		status.ledger[order[i]] = (struct lv_step_mark){ 1000 + 100u * i, i };
+	assert_int_equal(ledger_lines(&status, line, &unaccounted), STEPS);
 	assert_string_equal(line[0].step, "command");
-	assert_string_equal(line[8].step, "exit");
-	assert_int_equal(line[8].ns, 900);
-	assert_int_equal(line[8].delta, 200);
+	assert_string_equal(line[STEPS - 1].step, "exit");
+	assert_int_equal(line[STEPS - 1].ns, 1100);
+	assert_int_equal(line[STEPS - 1].delta, 100);
 	assert_int_equal(unaccounted, 0);
 	/* The packing of an image is the command's, not the monitor's. */
 	status.ledger[LV_STEP_IMAGE].ns = 1060;
-	assert_int_equal(ledger_lines(&status, line, &unaccounted), LV_STEPS - 2);
+	assert_int_equal(ledger_lines(&status, line, &unaccounted), STEPS + 1);
 	assert_string_equal(line[1].step, "image");
 	assert_int_equal(line[1].delta, 60);
 	assert_int_equal(line[2].delta, 40);
@@ -177,9 +178,19 @@ static void ledger(void **state)
 	ledger_lines(&status, line, &unaccounted);
 	assert_int_equal(unaccounted, 200);
 	status.ledger[LV_STEP_READY].ns = 5;
-	assert_int_equal(ledger_lines(&status, line, &unaccounted), LV_STEPS - 4);
-	for (int i = 1; i < LV_STEPS - 4; i++)
+	assert_int_equal(ledger_lines(&status, line, &unaccounted), STEPS - 1);
+	for (int i = 1; i < STEPS - 1; i++)
 		assert_true(line[i].ns >= line[i - 1].ns);
+	status.ledger[LV_STEP_READY].ns = 1900;
+	/* Of a shell, what was made ahead is no part of this start. */
+	status.claim = LV_CLAIM_HIT;
+	status.ledger[LV_STEP_COMMAND].ns = 1520;
+	status.ledger[LV_STEP_CLAIMED].ns = 1540;
+	assert_int_equal(ledger_lines(&status, line, &unaccounted), STEPS - 5 + 1);
+	assert_string_equal(line[1].step, "claimed");
+	assert_string_equal(line[2].step, "configured");
+	assert_int_equal(line[2].delta, 60);
+	assert_int_equal(unaccounted, 0);
 	memset(status.ledger, 0, sizeof(status.ledger));
 	assert_int_equal(ledger_lines(&status, line, &unaccounted), 0);
 }
@@ -267,11 +278,31 @@ static void records_of_other_versions(void **state)
 	assert_int_equal(status.wait_status, 3 << 8);
 	assert_int_equal(status.own_error, 0);
 	assert_int_equal(status.exits, 0);
-	assert_string_equal(status.error, "its record is of version 3; this lightvm knows versions up to 2");
+	assert_string_equal(status.error, "its record is of version 4; this lightvm knows versions up to 3");
 	/* cut short, or not one at all */
 	assert_int_equal(ftruncate(fd, 20), 0);
 	assert_int_equal(status_read(fd, &status), -EIO);
 	assert_int_equal(status.magic, 0);
+	close(fd);
+}
+
+/* The ledger was shorter. */
+static void record_of_version_2(void **state)
+{
+	struct lv_status_v2 old = { .magic = LV_STATUS_MAGIC, .version = 2, .size = offsetof(struct lv_status_v2, device[2]), .state = LV_STATE_RUNNING, .pid = 7, .waits = 5,
+		.ledger[LV_STEP_IMAGE] = { 11, 12 }, .balloon.target = 13, .libos_build = "build", .files_full = 14, .error = "why", .device_count = 2,
+		.device[1] = { .type = LV_DEV_NET, .wakes = 15 } };
+	struct lv_status status;
+	int fd = memfd_create("status", 0);
+	assert_int_equal(pwrite(fd, &old, old.size, 0), old.size);
+	assert_int_equal(status_read(fd, &status), 0);
+	assert_true(status.pid == 7 && status.waits == 5 && status.ledger[LV_STEP_IMAGE].exits == 12 && !status.ledger[LV_STEP_BOOTED].ns);
+	assert_true(status.balloon.target == 13 && status.files_full == 14 && status.claim == LV_CLAIM_NONE && status.device_count == 2 && status.device[1].wakes == 15);
+	assert_string_equal((char *)status.libos_build, "build");
+	assert_string_equal(status.error, "why");
+	old.size = offsetof(struct lv_status_v2, device[4]); /* more than there is */
+	assert_int_equal(pwrite(fd, &old, sizeof(uint64_t[3]), 0), sizeof(uint64_t[3]));
+	assert_int_equal(status_read(fd, &status), -EIO);
 	close(fd);
 }
 
@@ -521,7 +552,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(networks), cmocka_unit_test(ports), cmocka_unit_test(announcements_wake_nobody), cmocka_unit_test(ledger), cmocka_unit_test(ledger_of_linux),
 		cmocka_unit_test(names_of_system_calls), cmocka_unit_test(hostile_crash_records), cmocka_unit_test(records_of_other_versions),
-		cmocka_unit_test(recorded_by_version_1),
+		cmocka_unit_test(record_of_version_2), cmocka_unit_test(recorded_by_version_1),
 		cmocka_unit_test(monitor_of_the_version_before), cmocka_unit_test(vms), cmocka_unit_test(places), cmocka_unit_test(old_places), cmocka_unit_test(vm_names),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
