@@ -150,7 +150,11 @@ static void mind(const struct net_spec *spec, struct net_link *link)
 			end_helper(link->helper.pidfd);
 			return;
 		}
-		if (fds[2].revents || fds[0].revents & ~POLLIN)
+		if (fds[2].revents) {
+			dprintf(STDERR_FILENO, "lightvm: passt ended, the network is gone\n");
+			return;
+		}
+		if (fds[0].revents & ~POLLIN)
 			return;
 		if (fds[0].revents && link_has_traffic(link->peer) && link->ops->wake(spec, STDERR_FILENO, link, &error))
 			return;

@@ -185,4 +185,11 @@ check 'logs on a terminal' test "$(on_terminal "$lightvm" logs words)" = "$(prin
 check 'logs --raw' test "$(on_terminal "$lightvm" logs --raw words)" = "$(printf 'a\033]52;c;eA==\007b\302\2331mc\033[31mred\033[m')"
 check 'logs into a pipe' test "$("$lightvm" logs words)" = "$(printf 'a\033]52;c;eA==\007b\302\2331mc\033[31mred\033[m')"
 
+
+# A monitor that stands still is waited for as long as was asked, and a second.
+"$lightvm" run -d --name stopped "${guest}waiter" up >/dev/null
+kill -STOP "$("$lightvm" inspect -f record.pid stopped)"
+check 'stop -t 1 of a monitor that does not answer' within 4 "$lightvm" stop -t 1 stopped
+check 'it has ended' contains dead "$lightvm" ps -a
+"$lightvm" rm stopped
 finish

@@ -40,4 +40,14 @@ with_deaf_passt "$lightvm" run -d --name late "$(command -v busybox)" nc 10.0.2.
 check 'late: it serves' await 10 'the start of passt' has_started
 "$lightvm" rm -f late >/dev/null
 check 'late: it is gone' await 15 "the end of passt $(deaf)" has_ended
+
+# passt ends before its VM: said in the monitor's log, and by inspect.
+"$lightvm" run -d --name left -p 127.0.0.1:18080:80 "$waiter" up >"$work/id"
+await 10 'the start of passt' pgrep -nf '^passt.*127.0.0.1/18080' >/dev/null
+kill -KILL "$(pgrep -nf '^passt.*127.0.0.1/18080')"
+says_so() { grep -q 'passt ended, the network is gone' "${LIGHTVM_STATE:-${XDG_RUNTIME_DIR:-/run}/lightvm}/vms/$(cat "$work/id")/monitor.log"; }
+check 'passt that ends first: the log says so' await 10 'the line' says_so
+gone() { "$lightvm" inspect left | grep -q "host's end of the network has gone"; }
+check 'and inspect does' await 10 'the word' gone
+"$lightvm" rm -f left >/dev/null
 finish
