@@ -32,6 +32,8 @@ enum lv_agent_type {
 	LV_AGENT_RESOURCES = 5,  /* nothing; RESOURCES with struct lv_agent_resources comes back */
 	LV_AGENT_PULL = 6,       /* a path, not terminated; OK, then a tree (base/tree.h) comes back */
 	LV_AGENT_PUSH = 7,       /* struct lv_agent_push and a path; OK, then the client sends a tree; OK when it is there */
+	LV_AGENT_PROCESSES = 8,  /* nothing; PROCESSES with struct lv_agent_processes comes back, as many bytes as are used. An agent that is older says
+				  * ENOSYS */
 	/* within EXEC, from the client */
 	LV_AGENT_STDIN = 16,     /* bytes; none: end of file */
 	LV_AGENT_SIGNAL = 17,    /* int32_t: for the process group that EXEC started */
@@ -63,6 +65,22 @@ struct lv_agent_resources {
 	uint32_t load[3];   /* averages over 1, 5, 15 minutes, times 100 */
 	uint32_t processes, processors, reserved;
 };
+#define LV_AGENT_PROCESSES_MAX 340
+struct lv_agent_process {
+	int32_t pid, parent;
+	uint32_t state;   /* a letter, as /proc/PID/stat has it */
+	uint32_t threads;
+	uint64_t cpu_ns, memory; /* processor time; bytes resident */
+	char name[64]; /* the command line, or as much of it; terminated unless it is full; in brackets the name of one that has none */
+};
+struct lv_agent_processes { /* without the kernel's own */
+	uint32_t total; /* how many there are */
+	uint32_t count; /* how many are told */
+	struct lv_agent_process process[LV_AGENT_PROCESSES_MAX];
+};
+#define LV_AGENT_PROCESSES_SIZE(count) (8 + (count) * sizeof(struct lv_agent_process))
+static_assert(sizeof(struct lv_agent_process) == 96, "agent process layout");
+static_assert(sizeof(struct lv_agent_processes) <= LV_AGENT_DATA_MAX, "what a frame holds");
 static_assert(sizeof(struct lv_agent_resources) == 80, "agent resources layout");
 
 #endif

@@ -160,7 +160,7 @@ struct lv_report { /* what few readers want: asked for (LV_CTL_CRASH, LV_CTL_TAI
 static_assert(sizeof(struct lv_status) <= LV_REPORT_OFFSET, "the record ends before the report");
 
 #define LV_CONTROL_MAGIC 0x6c74636c /* "lctl" */
-#define LV_CONTROL_VERSION 3
+#define LV_CONTROL_VERSION 4
 enum lv_control_op {
 	LV_CTL_STATUS = 1, /* reply: struct lv_status, as many bytes as its size says */
 	LV_CTL_SIGNAL = 2, /* arg: signal number for the program */
@@ -178,7 +178,19 @@ enum lv_control_op {
 	LV_CTL_PAUSE = 11, /* since version 3: answered when the vCPUs stand still and the devices hold nothing; -ETIMEDOUT: one did not come
 			    * within a second, and all run again */
 	LV_CTL_RESUME = 12, /* since version 3 */
+	LV_CTL_THREADS = 13, /* since version 4. Reply: struct lv_threads, as many bytes as are used. -EOPNOTSUPP: this kind of guest has an agent that
+			      * tells; -ETIMEDOUT: it did not answer, as one that is paused does not */
+	LV_CTL_LIMIT = 14, /* since version 4. arg: bytes, the most memory that the guest may have from now on. -ERANGE: more than it was made with;
+			    * -EBUSY: it has more already; -EOPNOTSUPP: this kind of guest has a balloon instead */
 };
+struct lv_threads {
+	uint32_t count; /* that are there */
+	uint32_t total; /* threads of the program */
+	uint64_t reserved;
+	struct lv_thread thread[LV_THREADS_MAX];
+};
+static_assert(sizeof(struct lv_threads) <= 4096, "what a reply carries");
+#define LV_THREADS_SIZE(count) (offsetof(struct lv_threads, thread) + (count) * sizeof(struct lv_thread))
 struct lv_control_request {
 	uint32_t magic;
 	uint16_t op;      /* enum lv_control_op */

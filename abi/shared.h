@@ -20,6 +20,8 @@ enum lv_hypercall {
 	LV_HC_FETCH = 7, /* arg[0]: RAM, arg[2]: bytes (pages, at most LV_FETCH_MAX): will be written soon, so the host should have them there.
 	                    arg[1]: where in the image to copy them from, or 0: as they are. One exit instead of a fault per page. */
 	LV_HC_READY = 8, /* libos has booted. Result 0, when the device page says what the VM is; -EALREADY: it has said so before */
+	LV_HC_THREADS = 9, /* answers lv_shared.ask_threads. arg[0]: an array of struct lv_thread, arg[1]: how many are in it (LV_THREADS_MAX at most),
+	                      arg[2]: how many there are */
 	LV_HC_LISTEN = 6,  /* arg[0]: TCP port on which the program listens, the first one; the ledger has the step by then */
 };
 
@@ -45,6 +47,15 @@ struct lv_missing { /* a system call that libos does not have */
 	uint32_t nr;
 	uint32_t count;
 };
+
+#define LV_THREADS_MAX 127
+struct lv_thread { /* of the program */
+	int32_t tid;
+	uint32_t state;  /* 'R': it runs or could, 'S': it waits */
+	uint64_t cpu_ns; /* processor time that it has had */
+	char name[16];   /* as prctl(2) sets it; terminated unless it is full */
+};
+static_assert(sizeof(struct lv_thread) == 32, "thread layout");
 
 #define LV_RELEASE_SLOTS 32
 struct lv_range {
@@ -89,7 +100,8 @@ struct lv_shared {
 	/* guest writes */
 	struct lv_crash crash;
 	uint32_t files_full; /* writes that were refused since there was no memory for more files */
-	uint32_t reserved;
+	/* monitor writes 1, the guest takes it back: its threads are asked for (LV_HC_THREADS), with resched set */
+	uint32_t ask_threads;
 };
 static_assert(sizeof(struct lv_crash) == 1528, "crash record layout");
 static_assert(sizeof(struct lv_shared) <= 4096, "the shared page is one page");

@@ -57,6 +57,28 @@ int size_parse(const char *word, uint64_t *out)
 	return 0;
 }
 
+unsigned number_print(uint64_t number, char *out)
+{
+	char digit[20];
+	unsigned n = 0, i = 0;
+	do
+		digit[n++] = (char)('0' + number % 10);
+	while (number /= 10);
+	while (i < n) {
+		out[i] = digit[n - 1 - i];
+		i++;
+	}
+	out[n] = 0;
+	return n;
+}
+
+/* By hand, since lists of thousands are made of these: as "%.1f" of a fraction that a double has exactly, halves to the even digit. */
+static uint64_t tenths(uint64_t bytes, uint64_t unit)
+{
+	uint64_t whole = bytes / unit * 10, rest = bytes % unit * 10, part = rest / unit, over = rest % unit * 2;
+	return whole + part + (over > unit || (over == unit && part % 2));
+}
+
 char *size_print(uint64_t bytes, char *buffer, size_t room)
 {
 	static const char suffix[] = "KMGT";
@@ -66,12 +88,17 @@ char *size_print(uint64_t bytes, char *buffer, size_t room)
 		unit *= 1024;
 		i++;
 	}
-	if (i < 0)
-		snprintf(buffer, room, "%" PRIu64, bytes);
-	else if (bytes % unit == 0)
-		snprintf(buffer, room, "%" PRIu64 "%c", bytes / unit, suffix[i]);
-	else
-		snprintf(buffer, room, "%.1f%c", (double)bytes / (double)unit, suffix[i]);
+	char word[32];
+	uint64_t parts = tenths(bytes, unit);
+	unsigned n = number_print(bytes % unit ? parts / 10 : bytes / unit, word);
+	if (bytes % unit) {
+		word[n++] = '.';
+		word[n++] = (char)('0' + parts % 10);
+	}
+	if (i >= 0)
+		word[n++] = suffix[i];
+	word[n] = 0;
+	strncpy(buffer, word, room - 1)[room - 1] = 0;
 	return buffer;
 }
 

@@ -8,6 +8,8 @@
 
 /* Decimal digits only. */
 int number_parse(const char *word, uint64_t *out);
+/* Decimal digits and their end; out has room for 21. How many digits. */
+unsigned number_print(uint64_t number, char *out);
 /* A number of bytes with an optional suffix K, M, G, T (1024-based; also KiB, MiB, ..., k, m, kb). */
 int size_parse(const char *word, uint64_t *out);
 /* "64M", "1.5G", "12345": the shortest exact or one-decimal form; buffer of at least 16 bytes. Returns buffer. */

@@ -69,6 +69,11 @@ void text_add(struct text *text, const void *data, size_t size)
 	text->data[text->size] = 0;
 }
 
+char *text_room(struct text *text, size_t more)
+{
+	return text_need(text, more) ? text->data + text->size : NULL;
+}
+
 void text_put(struct text *text, const char *string)
 {
 	text_add(text, string, strlen(string));

@@ -27,6 +27,8 @@ struct text { /* zero-initialised: empty */
 	bool failed; /* something is missing: memory was short */
 };
 void text_add(struct text *text, const void *data, size_t size);
+/* Room for so many bytes more, to be written by the caller, who then adds what he has written to size; NULL: there is none, and the text says so. */
+char *text_room(struct text *text, size_t more);
 void text_put(struct text *text, const char *string);
 void text_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* 0 or -ENOMEM */

@@ -14,6 +14,8 @@ extern const struct verb verb_logs, verb_console;                    /* logs.c *
 extern const struct verb verb_stop, verb_kill, verb_rm;              /* stop.c */
 extern const struct verb verb_prune;                                 /* prune.c */
 extern const struct verb verb_stats;                                 /* stats.c */
+extern const struct verb verb_top;                                   /* top.c */
+extern const struct verb verb_update;                                /* update.c */
 extern const struct verb verb_port;                                  /* port.c */
 extern const struct verb verb_wait;                                  /* wait.c */
 extern const struct verb verb_balloon;                               /* balloon.c */

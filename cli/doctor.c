@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <linux/capability.h>
 #include <poll.h>
@@ -21,6 +22,7 @@
 #include "cli/describe.h"
 #include "node/node_paths.h"
 #include "base/spawn.h"
+#include "node/machine_limits.h"
 #include "node/state.h"
 #include "node/self_test.h"
 #include "node/vm_jail.h"
@@ -197,13 +199,40 @@ static struct finding check_limits(struct doctor *doctor)
 	return problem(NOTE, alloc_format("only %llu open files are allowed in a process", (unsigned long long)files.rlim_cur), "ulimit -n 1024");
 }
 
+static const struct limit *find_limit(const struct limit *limit, int count, const char *name)
+{
+	for (int i = 0; i < count; i++)
+		if (!strcmp(limit[i].name, name))
+			return &limit[i];
+	return NULL;
+}
+
+/* Which limit of the machine ends the number of VMs, for small ones: where it is not memory it can be raised. */
+static struct finding check_room(struct doctor *doctor)
+{
+	struct state state;
+	struct error error = { 0 };
+	struct limit limit[LIMITS_MAX];
+	state_open(&state, false, NULL);
+	int count = limits_read(&limits_idle, &state, limit, &error);
+	state_close(&state);
+	if (count <= 0)
+		return problem(NOTE, alloc_copy(error.text), NULL);
+	const struct limit *memory = find_limit(limit, count, "memory");
+	if (memory == limit || !memory)
+		return (struct finding){ FINE, alloc_format("for some %" PRIu64 " VMs more that sleep; then %s ends", limit->room, limit->name), NULL };
+	return problem(NOTE, alloc_format("for some %" PRIu64 " VMs more that sleep; then %s ends (%" PRIu64 ", of which %" PRIu64 " in use, %" PRIu64
+					  " for each VM); memory would do for %" PRIu64, limit->room, limit->name, limit->most, limit->used, limit->each, memory->room),
+		       limit->fix[0] ? limit->fix : NULL);
+}
+
 static struct finding check_state(struct doctor *doctor)
 {
 	struct state state;
 	struct error error = { 0 };
 	struct finding found;
 	if (state_open(&state, true, &error))
-		found = problem(NEEDED, alloc_format("VMs cannot be recorded: %s", error.text), "export LIGHTVM_STATE=$(mktemp -d)");
+		found = problem(NEEDED, alloc_format("%s", error.text), "export LIGHTVM_STATE=$(mktemp -d)");
 	else
 		found = fine(state.path);
 	state_close(&state);
@@ -239,6 +268,7 @@ static const struct {
 	{ "tap devices", check_tap },
 	{ "huge pages", check_huge_pages },
 	{ "limits", check_limits },
+	{ "room", check_room },
 	{ "state directory", check_state },
 	{ "image cache", check_cache },
 };

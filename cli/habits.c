@@ -18,13 +18,12 @@ static const struct habit commands[] = {
 	{ "rmi", "use \"lightvm image rm\"" },
 	{ "build", "use \"lightvm image build PROGRAM\"" },
 	{ "attach", "use \"lightvm console VM\"" },
-	{ "top", "use \"lightvm exec VM ps\" for a VM with a Linux kernel; a VM of the library OS has one process" },
 	{ "list ls", "use \"lightvm ps\"" },
 	{ "info system df", "use \"lightvm doctor\", \"lightvm ps -a\", \"lightvm image ls\" and \"lightvm prune\"" },
 	{ "pull push load import login logout search tag history export commit", NO_REGISTRY },
 	{ "network", "use \"lightvm run --net\"; the kinds of network stand in its --help" },
 	{ "volume", "there are no named volumes; \"lightvm run -v DIR:/PATH\" gives a VM a copy of a directory" },
-	{ "update diff events compose secret config plugin", "there is no such command" },
+	{ "diff events compose secret config plugin", "there is no such command" },
 	{ 0 },
 };
 

@@ -47,6 +47,15 @@ static json_t *guest_json(const struct vm_info *info)
 			 r.load[1] / 100.0, r.load[2] / 100.0);
 }
 
+/* The configuration, but for what stands beside it. */
+static json_t *config_shown(const json_t *config)
+{
+	json_t *shown = json_copy((json_t *)config);
+	json_object_del(shown, "id");
+	json_object_del(shown, "name");
+	return shown;
+}
+
 static json_t *info_json(struct vm_info *info)
 {
 	json_t *object = json_object();
@@ -60,7 +69,7 @@ static json_t *info_json(struct vm_info *info)
 	json_object_set_new(object, "crashed", json_boolean(info->state == VM_CRASHED));
 	json_object_set_new(object, "status", json_string(status));
 	json_object_set_new(object, "exit_status", info->exit_code < 0 ? json_null() : json_integer(info->exit_code));
-	json_object_set(object, "config", info->config);
+	json_object_set_new(object, "config", config_shown(info->config));
 	json_object_set_new(object, "record", record_json(&info->status, &said->what));
 	json_object_set_new(object, "guest", guest_json(info));
 	if (info->status.crashed) {

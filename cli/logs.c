@@ -5,9 +5,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <sys/syscall.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -17,9 +14,9 @@
 #include "node/monitor_control.h"
 #include "node/crash_report.h"
 #include "cli/describe.h"
+#include "node/vm_log.h"
 
 #define CHUNK 65536
-#define ALL UINT64_MAX
 
 /* ---- logs ---- */
 
@@ -38,83 +35,16 @@ static const struct option_spec log_options[] = {
 
 static void log_defaults(void *options)
 {
-	((struct log_options *)options)->tail = ALL;
+	((struct log_options *)options)->tail = VM_LOG_ALL;
 }
 
-/* Where the last lines begin. */
-static off_t tail_start(int fd, off_t size, uint64_t lines)
+/* A terminal gets what does no harm; the start of a character waits for its end. */
+static ssize_t print_piece(void *context, char *piece, size_t n)
 {
-	char chunk[CHUNK];
-	off_t at = size;
-	bool newline_at_end = true; /* the one that ends the last line is not the beginning of another */
-	if (!lines)
-		return size;
-	while (at > 0) {
-		size_t want = at < CHUNK ? (size_t)at : CHUNK;
-		if (pread(fd, chunk, want, at - (off_t)want) != (ssize_t)want)
-			return 0;
-		for (size_t i = want; i-- > 0;) {
-			at--;
-			if (chunk[i] == '\n' && !newline_at_end && --lines == 0)
-				return at + 1;
-			newline_at_end = false;
-		}
-	}
-	return 0;
-}
-
-struct log_reader {
-	int fd;
-	off_t at;
-	bool clean; /* for a terminal */
-};
-
-/* Prints a piece; returns how many bytes of it were taken, or a negative errno. The start of a character waits for its end. */
-static ssize_t print_piece(const struct log_reader *log, char *piece, size_t n)
-{
-	size_t rest = 0, size = log->clean ? text_shown(piece, piece, n, SHOWN_LINES | SHOWN_COLOURS, &rest) : n;
+	bool clean = *(const bool *)context;
+	size_t rest = 0, size = clean ? text_shown(piece, piece, n, SHOWN_LINES | SHOWN_COLOURS, &rest) : n;
 	int err = fd_write(STDOUT_FILENO, piece, size);
 	return err ? err : (ssize_t)(n - rest);
-}
-
-/* Copies what is new. A file that became shorter was cut by the monitor: it starts again. */
-static int copy_new(struct log_reader *log)
-{
-	char chunk[CHUNK];
-	struct stat st;
-	if (!fstat(log->fd, &st) && st.st_size < log->at)
-		log->at = 0;
-	for (;;) {
-		ssize_t n = pread(log->fd, chunk, sizeof(chunk), log->at);
-		if (n > 0)
-			n = print_piece(log, chunk, (size_t)n);
-		else if (n < 0)
-			n = -errno;
-		if (n <= 0)
-			return (int)n;
-		log->at += n;
-	}
-}
-
-static int follow(const struct vm_info *info, struct log_reader *log, struct error *error)
-{
-	char events[4096], *path = alloc_format("/proc/self/fd/%d", log->fd);
-	int watch = inotify_init1(IN_CLOEXEC), process = info->status.pid ? (int)syscall(SYS_pidfd_open, (pid_t)info->status.pid, 0) : -1, err = 0;
-	if (watch < 0 || inotify_add_watch(watch, path, IN_MODIFY) < 0)
-		err = error_set(error, -errno, "cannot follow the log: %s", strerror(errno));
-	free(path);
-	while (!err && process >= 0 && vm_alive(&info->dir)) {
-		struct pollfd fds[] = { { .fd = watch, .events = POLLIN }, { .fd = process, .events = POLLIN } };
-		err = copy_new(log);
-		if (err || poll(fds, 2, -1) < 0 || fds[1].revents)
-			break;
-		(void)!read(watch, events, sizeof(events));
-	}
-	if (watch >= 0)
-		close(watch);
-	if (process >= 0)
-		close(process);
-	return err ? err : copy_new(log);
 }
 
 /* What the VM did not print itself: why it ended. On standard error, since it is no output of the program. */
@@ -138,17 +68,12 @@ static void print_end(const struct state *state, const struct vm_info *info)
 static int log_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
 {
 	const struct log_options *given = context;
-	struct stat st;
-	int fd = openat(info->dir.dir, "console.log", O_RDONLY | O_CLOEXEC), err = 0;
-	if (fd < 0)
-		return error_set(error, -errno, "VM %s keeps no log: it runs in the foreground with --rm", info->dir.id);
-	struct log_reader log = { .fd = fd, .clean = !given->raw && isatty(STDOUT_FILENO) };
-	log.at = !fstat(fd, &st) && given->tail != ALL ? tail_start(fd, st.st_size, given->tail) : 0;
-	if (given->follow)
-		err = follow(info, &log, error);
-	else
-		err = copy_new(&log);
-	close(fd);
+	struct vm_log log;
+	bool clean = !given->raw && isatty(STDOUT_FILENO);
+	int err = vm_log_open(&log, info, given->tail, error);
+	if (!err)
+		err = vm_log_read(&log, info, given->follow, print_piece, NULL, &clean, error);
+	vm_log_close(&log);
 	if (!err)
 		print_end(state, info);
 	return err == -EPIPE ? 0 : err;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/number.h"
 
 #define JSON_TYPE "application/json"
@@ -101,6 +102,9 @@ void api_request_clear(struct api_request *request)
 		free(request->query[i].value);
 	}
 	json_decref(request->body);
+	text_free(&request->early);
+	if (request->stream)
+		request->stream->free(request->stream);
 	*request = (struct api_request){ .daemon = request->daemon };
 }
 
@@ -174,18 +178,30 @@ static unsigned say(struct api_reply *reply, struct text *out, const char **type
 	return reply->status ? reply->status : *type ? 200 : 204;
 }
 
+unsigned api_say(int err, struct api_reply *reply, const struct error *error, struct text *out, const char **type)
+{
+	unsigned status = err ? 0 : say(reply, out, type);
+	if (!status) {
+		status = err ? reply->refused ? reply->refused : api_error_status(err) : 503;
+		*type = JSON_TYPE;
+		api_error_text(status, error->text[0] ? error->text : strerror(err ? -err : ENOMEM), out);
+	}
+	json_decref(reply->json);
+	text_free(&reply->text);
+	return status;
+}
+
 unsigned api_run(api_operation operation, struct api_request *request, struct text *out, const char **type)
 {
 	struct api_reply reply = { 0 };
 	struct error error = { 0 };
 	int err = operation(request, &reply, &error);
-	unsigned status = err ? 0 : say(&reply, out, type);
-	if (!status) {
-		status = err ? reply.refused ? reply.refused : api_error_status(err) : 503;
-		*type = JSON_TYPE;
-		api_error_text(status, error.text[0] ? error.text : strerror(err ? -err : ENOMEM), out);
-	}
-	json_decref(reply.json);
-	text_free(&reply.text);
-	return status;
+	return api_say(err, &reply, &error, out, type);
+}
+
+int api_begin(struct api_request *request, int out, const char *type)
+{
+	const struct api_head head = { 200, type };
+	request->began = true;
+	return fd_write(out, &head, sizeof(head));
 }

@@ -19,6 +19,21 @@
 
 struct route;
 
+/*
+ * An answer that is made while the client reads it, perhaps without an end. An operation that runs in the loop (route.now) sets request->stream, which
+ * lives in memory of its own, and is freed with the request: also when the client has gone. Loop thread.
+ */
+struct api_stream {
+	const char *type; /* of what comes; static */
+	/* At most room bytes; 0: nothing now, it is asked again after wake(); API_STREAM_END. */
+	ssize_t (*read)(struct api_stream *stream, char *to, size_t room);
+	void (*free)(struct api_stream *stream);
+	/* The transport's, set before the first read. Not to be called from within read. end: the connection is given up. */
+	void (*wake)(void *transport, bool end);
+	void *transport;
+};
+#define API_STREAM_END (-1)
+
 struct api_request {
 	struct daemon *daemon;
 	const struct route *route;
@@ -26,6 +41,10 @@ struct api_request {
 	struct { char *key, *value; } query[API_QUERIES];
 	size_t queries;
 	json_t *body; /* an object; NULL: there was none */
+	const char *last_event; /* the header Last-Event-ID; NULL: none. Not for tasks */
+	struct api_stream *stream; /* the answer, instead of a reply; NULL: none */
+	bool began; /* api_begin */
+	struct text early; /* session: what the client has sent already */
 };
 
 struct api_reply { /* zero: 204, nothing to say */
@@ -41,6 +60,16 @@ typedef int (*api_operation)(struct api_request *request, struct api_reply *repl
 
 enum api_body { API_NO_BODY, API_JSON, API_JSON_OPTIONAL };
 
+struct later;
+
+/*
+ * In a process of its own: writes an answer that is long, or has no end, to out. It is begun by api_begin; what fails before becomes an answer like any
+ * other, what fails after it breaks the answer off.
+ */
+typedef int (*api_writer)(struct api_request *request, int out, struct error *error);
+/* In a process of its own: has the client's connection from here on, which no longer speaks HTTP. */
+typedef void (*api_session)(struct api_request *request, int connection);
+
 struct route {
 	const char *method, *path; /* "/v1/vms/{id}/start" */
 	const char *operation;	   /* operationId */
@@ -48,6 +77,13 @@ struct route {
 	const char *const *query;  /* the keys that are known, ended by NULL; NULL: none */
 	/* One of them: now runs in the loop, and may neither block nor take long; task in a process of its own. */
 	api_operation now, task;
+	bool lasting; /* task: it may wait for something of a VM for long, and takes no place of the others' */
+	api_writer stream; /* as task */
+	/* In the loop: 0, and it will answer by what daemon/later.h has, or has answered already; or a negative errno with a message. */
+	int (*later)(struct api_request *request, struct later *later, struct error *error);
+	/* Where the client asks for "Upgrade: lightvm": after check, which is as now and whose reply is not used. */
+	api_session session;
+	api_operation check;
 };
 
 /* The value of a query, or NULL. */
@@ -70,6 +106,15 @@ void api_error_text(unsigned status, const char *message, struct text *out);
  * Runs the operation: the status, and the body in out with its type. The one place where an operation's result becomes an answer.
  */
 unsigned api_run(api_operation operation, struct api_request *request, struct text *out, const char **type);
+/* Reply and error as api_run has them, for who has the result already; reply is freed. */
+unsigned api_say(int err, struct api_reply *reply, const struct error *error, struct text *out, const char **type);
+
+/* How a process begins what it writes back. The same program: what is static lies at the same address. */
+struct api_head {
+	unsigned status;
+	const char *type;
+};
+int api_begin(struct api_request *request, int out, const char *type);
 void api_request_clear(struct api_request *request);
 
 #endif

@@ -7,50 +7,31 @@
 
 #include "base/clock.h"
 #include "base/number.h"
+#include "daemon/api_vm.h"
 #include "daemon/routes.h"
 #include "node/agent_client.h"
 #include "node/vm_again.h"
 #include "node/vm_end.h"
 #include "node/vm_pause.h"
 #include "node/vm_rename.h"
+#include "node/vm_stats.h"
 #include "node/vm_view.h"
 #include "node/vm_wish.h"
 
-#define PATIENCE_MS 1000 /* for one monitor */
 #define STOP_SECONDS 10
 #define STOP_SECONDS_MAX 300
 
-static int no_memory(struct error *error)
-{
-	return error_set(error, -ENOMEM, "out of memory");
-}
-
-static int say(struct api_reply *reply, json_t *json, struct error *error)
-{
-	reply->json = json;
-	return json ? 0 : no_memory(error);
-}
-
-/* ---- one VM, by its id, its name, or the beginning of its id ---- */
+/* ---- one VM ---- */
 
 typedef int (*vm_operation)(struct api_request *request, const struct state *state, struct vm_info *info, struct api_reply *reply, struct error *error);
 
 static int with_vm(struct api_request *request, struct api_reply *reply, vm_operation operation, struct error *error)
 {
-	struct state state;
-	struct vm_info info = { .dir = VM_DIR_NONE };
-	const char *word = request->param[0];
-	int err = state_open(&state, false, error);
-	if (err == -ENOENT)
-		error_set(error, err, "there is no VM \"%.100s\"", word);
+	struct api_vm vm;
+	int err = api_vm_open(request, &vm, error);
 	if (!err)
-		err = vm_info_find(&state, word, &info, error);
-	if (err == -ENOENT)
-		error_set(error, err, "there is no VM \"%.100s\"", word);
-	if (!err)
-		err = operation(request, &state, &info, reply, error);
-	vm_info_close(&info);
-	state_close(&state);
+		err = operation(request, &vm.state, &vm.info, reply, error);
+	api_vm_close(&vm);
 	return err;
 }
 
@@ -65,7 +46,7 @@ static int say_vm(const struct state *state, const char *id, unsigned status, st
 	if (err)
 		error_set(error, err, "VM %s was removed meanwhile", id);
 	else
-		err = say(reply, vm_view_row(&info), error);
+		err = api_say_json(reply, vm_view_row(&info), error);
 	reply->status = status;
 	vm_info_close(&info);
 	return err;
@@ -127,23 +108,31 @@ static int list(struct api_request *request, struct api_reply *reply, struct err
 	if (!opened)
 		state_close(&state);
 	if (!err)
-		return say(reply, json_pack("{s:o}", "vms", listing.array), error);
+		return api_say_json(reply, json_pack("{s:o}", "vms", listing.array), error);
 	json_decref(listing.array);
 	return error->text[0] ? err : error_set(error, err, "listing: %s", strerror(-err));
 }
 
 static int get_one(struct api_request *request, const struct state *state, struct vm_info *info, struct api_reply *reply, struct error *error)
 {
-	return say(reply, vm_view_all(info, PATIENCE_MS), error);
+	return api_say_json(reply, vm_view_all(info, VM_PATIENCE_MS), error);
 }
 WITH_VM(get, get_one)
 
 static int ledger_one(struct api_request *request, const struct state *state, struct vm_info *info, struct api_reply *reply, struct error *error)
 {
-	vm_view_refresh(info, PATIENCE_MS);
-	return say(reply, vm_view_ledger(info), error);
+	vm_view_refresh(info, VM_PATIENCE_MS);
+	return api_say_json(reply, vm_view_ledger(info), error);
 }
 WITH_VM(ledger, ledger_one)
+
+static int stats_one(struct api_request *request, const struct state *state, struct vm_info *info, struct api_reply *reply, struct error *error)
+{
+	struct vm_stats stats;
+	int err = vm_stats_read(info, VM_PATIENCE_MS, &stats, error);
+	return err ? err : api_say_json(reply, vm_stats_json(NULL, &stats, info), error);
+}
+WITH_VM(stats, stats_one)
 
 /* ---- what is done to one ---- */
 
@@ -265,12 +254,13 @@ const struct route routes_vms[] = {
 	{ .method = "GET", .path = "/v1/vms/{id}", .operation = "getVm", .task = get },
 	{ .method = "DELETE", .path = "/v1/vms/{id}", .operation = "deleteVm", .query = delete_query, .task = delete_vm },
 	{ .method = "GET", .path = "/v1/vms/{id}/ledger", .operation = "getVmLedger", .task = ledger },
+	{ .method = "GET", .path = "/v1/vms/{id}/stats", .operation = "getVmStats", .task = stats },
 	{ .method = "POST", .path = "/v1/vms/{id}/start", .operation = "startVm", .task = start },
 	{ .method = "POST", .path = "/v1/vms/{id}/pause", .operation = "pauseVm", .task = pause_vm },
 	{ .method = "POST", .path = "/v1/vms/{id}/resume", .operation = "resumeVm", .task = resume },
-	{ .method = "POST", .path = "/v1/vms/{id}/stop", .operation = "stopVm", .body = API_JSON_OPTIONAL, .task = stop },
+	{ .method = "POST", .path = "/v1/vms/{id}/stop", .operation = "stopVm", .body = API_JSON_OPTIONAL, .task = stop, .lasting = true },
 	{ .method = "POST", .path = "/v1/vms/{id}/kill", .operation = "killVm", .body = API_JSON_OPTIONAL, .task = kill_vm },
-	{ .method = "POST", .path = "/v1/vms/{id}/restart", .operation = "restartVm", .body = API_JSON_OPTIONAL, .task = restart },
+	{ .method = "POST", .path = "/v1/vms/{id}/restart", .operation = "restartVm", .body = API_JSON_OPTIONAL, .task = restart, .lasting = true },
 	{ .method = "POST", .path = "/v1/vms/{id}/rename", .operation = "renameVm", .body = API_JSON, .task = rename_vm },
 	{ 0 },
 };

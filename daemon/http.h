@@ -8,11 +8,6 @@
 
 #include "daemon/lightvmd.h"
 
-#define HTTP_CONNECTIONS 1024  /* above them a request is answered by 503 */
-#define HTTP_MOST 2048	       /* above them a connection is closed */
-#define HTTP_REQUEST_MS 15000  /* for a client to send its request, or to begin with the next one */
-#define HTTP_REPLY_MS 60000    /* for a client to read an answer that is no stream */
-
 struct http *http_new(struct daemon *daemon, struct error *error);
 /* Ends what is still open. */
 void http_free(struct http *http);

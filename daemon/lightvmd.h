@@ -20,7 +20,7 @@ struct tasks;
 struct workers;
 struct daemon;
 
-#define DAEMON_PARTS 8 /* room for those of parts.c */
+#define DAEMON_PARTS 16 /* room for those of parts.c */
 
 enum connection_kind { CONNECTION_API = 1, CONNECTION_LOCAL = 2 }; /* which of the two sockets a client came by */
 

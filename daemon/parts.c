@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What hangs on the daemon: the parts, the operations of the local socket. (Those of the API: routes.c.) A new part is a line here. */
+/* What hangs on the daemon: the parts, the operations of the API and of the local socket. A new part is a line here. */
 #include <string.h>
 
 #include "daemon/local.h"
+#include "daemon/api_events.h"
 #include "daemon/api_self.h"
+#include "daemon/routes.h"
 
-const struct daemon_part *const daemon_parts[] = { NULL };
+const struct daemon_part *const daemon_parts[] = { &events_part, NULL };
 
-const struct local_op *const local_ops[] = { self_local_ops, NULL };
+const struct route *const route_tables[] = { routes_self, routes_vms, routes_logs, routes_events, NULL };
+
+const struct local_op *const local_ops[] = { self_local_ops, events_local_ops, NULL };
 
 void *daemon_part_find(struct daemon *daemon, const char *name)
 {

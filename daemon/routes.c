@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct route *const route_tables[] = { routes_self, routes_vms, NULL };
-
 static char *part(const char *at, size_t size)
 {
 	char *copy = alloc_zero(size + 1);

@@ -6,8 +6,8 @@
 #include "daemon/api.h"
 
 /* One table a family, in its api_FAMILY.c; ended by an empty route. */
-extern const struct route *const route_tables[]; /* ended by NULL */
-extern const struct route routes_self[], routes_vms[];
+extern const struct route *const route_tables[]; /* ended by NULL; in parts.c */
+extern const struct route routes_self[], routes_vms[], routes_logs[], routes_events[];
 
 /*
  * Fills request->route and the parameters of the path. 0; or the HTTP status of the refusal, with a message: 404, 405 (allow gets the

@@ -13,11 +13,12 @@
 #include "base/log.h"
 
 #define CHUNK 65536
-#define OUT 3 /* in the process: the only descriptor besides the standard ones */
+#define OUT 3  /* in the process: the only descriptors besides the standard ones */
+#define KEEP 4
 
 struct tasks {
 	struct daemon *daemon;
-	unsigned running, waiting;
+	unsigned running, waiting, lasting;
 	struct task *first, **last;
 	struct loop_timer next; /* starts what waits: never from within another's end */
 };
@@ -25,13 +26,15 @@ struct tasks {
 /* ---- the process ---- */
 
 /* Nothing of our clients and our sockets is open in it: a client that is let go must see that, however long this takes. */
-static void keep_only(int out)
+static void keep_only(int out, int keep)
 {
-	if (out != OUT && dup3(out, OUT, O_CLOEXEC) < 0)
+	int fds[] = { fcntl(out, F_DUPFD_CLOEXEC, KEEP + 1), keep < 0 ? -1 : fcntl(keep, F_DUPFD_CLOEXEC, KEEP + 1) };
+	if (dup3(fds[0], OUT, O_CLOEXEC) < 0 || (keep >= 0 && dup3(fds[1], KEEP, O_CLOEXEC) < 0))
 		_exit(EXIT_FAILURE);
-	if (syscall(SYS_close_range, OUT + 1, ~0u, 0))
-		for (int fd = OUT + 1; fd < 65536; fd++)
-			close(fd);
+	unsigned first = keep < 0 ? KEEP : KEEP + 1;
+	if (syscall(SYS_close_range, first, ~0u, 0))
+		for (unsigned fd = first; fd < 65536; fd++)
+			close((int)fd);
 }
 
 /* What packs a program does not look at each of its copies (tinyx/pack.h). */
@@ -40,7 +43,7 @@ static void end_out_of_memory(void)
 	_exit(EXIT_FAILURE);
 }
 
-static void be_task(const struct task *task, int out)
+static void be_task(struct task *task, int out)
 {
 	sigset_t none;
 	sigemptyset(&none);
@@ -48,7 +51,8 @@ static void be_task(const struct task *task, int out)
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_NAME, "lightvmd: task", 0, 0, 0);
 	setrlimit(RLIMIT_NOFILE, &task->tasks->daemon->files);
-	keep_only(out);
+	keep_only(out, task->keep);
+	task->keep = task->keep < 0 ? -1 : KEEP;
 	on_out_of_memory = end_out_of_memory;
 	task->work(task->context, OUT);
 	_exit(EXIT_SUCCESS);
@@ -56,20 +60,33 @@ static void be_task(const struct task *task, int out)
 
 /* ---- the loop ---- */
 
+static bool lasts(const struct task *task)
+{
+	return task->lasting || task->piece;
+}
+
+/* It is no task any more. */
+static void leave(struct task *task)
+{
+	struct tasks *tasks = task->tasks;
+	loop_timer_set(&tasks->daemon->loop, &task->limit, 0);
+	if (task->out.fd < 0)
+		return;
+	if (task->out.armed)
+		loop_update(&tasks->daemon->loop, &task->out, 0);
+	close(task->out.fd);
+	task->out.fd = -1;
+	--*(lasts(task) ? &tasks->lasting : &tasks->running);
+	if (tasks->waiting)
+		loop_timer_set(&tasks->daemon->loop, &tasks->next, clock_now());
+}
+
 static void end(struct task *task, int failed)
 {
 	struct tasks *tasks = task->tasks;
 	struct text said = task->said;
 	task->said = (struct text){ 0 };
-	loop_timer_set(&tasks->daemon->loop, &task->limit, 0);
-	if (task->out.fd >= 0) {
-		loop_update(&tasks->daemon->loop, &task->out, 0);
-		close(task->out.fd);
-		task->out.fd = -1;
-		tasks->running--;
-	}
-	if (tasks->waiting)
-		loop_timer_set(&tasks->daemon->loop, &tasks->next, clock_now());
+	leave(task);
 	task->done(task->context, &said, failed ? failed : text_error(&said));
 	text_free(&said);
 	daemon_settle(tasks->daemon);
@@ -82,6 +99,21 @@ static void give_up(struct task *task, int failed)
 	end(task, failed);
 }
 
+void task_cancel(struct task *task)
+{
+	if (!task->tasks || task->out.fd < 0)
+		return;
+	kill(task->pid, SIGKILL);
+	leave(task);
+	text_free(&task->said);
+}
+
+void task_hold(struct task *task, bool hold)
+{
+	if (task->tasks && task->out.fd >= 0)
+		loop_update(&task->tasks->daemon->loop, &task->out, hold ? 0 : EPOLLIN);
+}
+
 static void too_late(void *context)
 {
 	give_up(context, -ETIMEDOUT);
@@ -92,7 +124,9 @@ static void on_out(void *context, uint32_t events)
 	struct task *task = context;
 	char chunk[CHUNK];
 	ssize_t n = read(task->out.fd, chunk, sizeof(chunk));
-	if (n > 0 && task->said.size + (size_t)n > TASK_ANSWER_MAX)
+	if (n > 0 && task->piece)
+		task->piece(task->context, chunk, (size_t)n);
+	else if (n > 0 && task->said.size + (size_t)n > TASK_ANSWER_MAX)
 		give_up(task, -EFBIG);
 	else if (n > 0)
 		text_add(&task->said, chunk, (size_t)n);
@@ -127,8 +161,9 @@ static int start_now(struct task *task)
 		task->out.fd = -1;
 		return err;
 	}
-	tasks->running++;
-	loop_timer_set(&tasks->daemon->loop, &task->limit, clock_now() + TASK_MS * NS_PER_MS);
+	++*(lasts(task) ? &tasks->lasting : &tasks->running);
+	if (!lasts(task))
+		loop_timer_set(&tasks->daemon->loop, &task->limit, clock_now() + TASK_MS * NS_PER_MS);
 	return 0;
 }
 
@@ -159,6 +194,8 @@ int task_start(struct tasks *tasks, struct task *task)
 	task->out.fd = -1;
 	task->pid = 0;
 	task->said = (struct text){ 0 };
+	if (lasts(task))
+		return tasks->lasting < TASKS_LASTING ? start_now(task) : -EAGAIN;
 	if (tasks->running < TASKS_AT_ONCE && !tasks->first)
 		return start_now(task);
 	if (tasks->waiting >= TASKS_WAITING)

@@ -13,7 +13,8 @@
 #define TASKS_AT_ONCE 32
 #define TASKS_WAITING 1024
 #define TASK_ANSWER_MAX (64u << 20)
-#define TASK_MS 600000 /* then it is killed */
+#define TASK_MS 600000	/* then it is killed */
+#define TASKS_LASTING 256 /* of those that have no such limit: streams, sessions */
 
 struct task {
 	/* In the process: writes to out what it has to say; never returns to the loop. */
@@ -23,7 +24,11 @@ struct task {
 	 * The task may be freed or used again from here on.
 	 */
 	void (*done)(void *context, struct text *said, int failed);
+	/* In the loop, in place of collecting what it says for done(): each piece as it comes. It is one that lasts, then. NULL: no. */
+	void (*piece)(void *context, const char *data, size_t size);
 	void *context;
+	int keep;     /* a descriptor that the process has besides, as `keep`, too; -1: none */
+	bool lasting; /* may take any time; never waits for others to end: -EAGAIN */
 	/* private */
 	struct tasks *tasks;
 	struct task *next;
@@ -37,6 +42,11 @@ struct tasks *tasks_new(struct daemon *daemon);
 void tasks_free(struct tasks *tasks);
 /* 0: done() will be called; -EAGAIN: too many wait. The task stays where it is until then. */
 int task_start(struct tasks *tasks, struct task *task);
+/* Its process is killed, and done() not called. Nothing where it does not run. */
+void task_cancel(struct task *task);
+/* Nothing more is read of it for now, and it waits. */
+void task_hold(struct task *task, bool hold);
+/* Those that run and wait, but for those that last. */
 unsigned tasks_count(const struct tasks *tasks);
 
 #endif

@@ -107,6 +107,17 @@ static int send_resources(int fd)
 	return frame_send(fd, LV_AGENT_RESOURCES, &resources, sizeof(resources));
 }
 
+static int send_processes(int fd)
+{
+	struct lv_agent_processes *processes = calloc(1, sizeof(*processes));
+	if (!processes)
+		return frame_send_error(fd, ENOMEM, "out of memory");
+	processes->count = (uint32_t)processes_read(processes->process, LV_AGENT_PROCESSES_MAX, &processes->total);
+	int err = frame_send(fd, LV_AGENT_PROCESSES, processes, LV_AGENT_PROCESSES_SIZE(processes->count));
+	free(processes);
+	return err;
+}
+
 /* A path of the request, which must be absolute and be one string. */
 static int take_path(int fd, const char *bytes, size_t size, char *path)
 {
@@ -212,7 +223,7 @@ static int greet(int fd, void *body, uint64_t deadline)
 
 static bool is_over_at_once(uint32_t type)
 {
-	return type == LV_AGENT_KILL || type == LV_AGENT_RESIZE || type == LV_AGENT_RESOURCES;
+	return type == LV_AGENT_KILL || type == LV_AGENT_RESIZE || type == LV_AGENT_RESOURCES || type == LV_AGENT_PROCESSES;
 }
 
 static void answer(int fd, const struct agent_world *world, const struct lv_agent_frame *frame, void *body)
@@ -233,6 +244,9 @@ static void answer(int fd, const struct agent_world *world, const struct lv_agen
 		break;
 	case LV_AGENT_RESOURCES:
 		send_resources(fd);
+		break;
+	case LV_AGENT_PROCESSES:
+		send_processes(fd);
 		break;
 	case LV_AGENT_PULL:
 		pull(fd, body, frame->size);

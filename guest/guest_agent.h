@@ -31,5 +31,8 @@ void session_run(int fd, const struct agent_world *world, const void *bytes, siz
 /* resources.c */
 struct lv_agent_resources;
 void resources_read(struct lv_agent_resources *resources);
+/* processes.c: at most room of them; how many those are, and how many there are in all. */
+struct lv_agent_process;
+size_t processes_read(struct lv_agent_process *process, size_t room, uint32_t *total);
 
 #endif

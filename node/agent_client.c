@@ -274,6 +274,35 @@ int agent_resources(int vm_dir, struct lv_agent_resources *resources, uint64_t d
 	return err;
 }
 
+static int take_processes(const struct lv_agent_frame *frame, const struct lv_agent_processes *told, struct lv_agent_process *process, size_t *count,
+			  uint32_t *total, struct error *error)
+{
+	bool sane = frame->type == LV_AGENT_PROCESSES && frame->size >= LV_AGENT_PROCESSES_SIZE(0) && told->count <= LV_AGENT_PROCESSES_MAX &&
+		    frame->size == LV_AGENT_PROCESSES_SIZE(told->count);
+	if (!sane)
+		return error_set(error, -EPROTO, "the agent: its list of processes makes no sense");
+	memcpy(process, told->process, told->count * sizeof(*process));
+	*count = told->count;
+	*total = told->total;
+	return 0;
+}
+
+int agent_processes(int fd, struct lv_agent_process *process, size_t *count, uint32_t *total, uint64_t deadline, struct error *error)
+{
+	struct lv_agent_frame frame;
+	struct lv_agent_processes *told = alloc_zero(LV_AGENT_DATA_MAX);
+	int err = told ? frame_send(fd, LV_AGENT_PROCESSES, "", 0) : -ENOMEM;
+	if (err)
+		error_set(error, err, "the agent: %s", strerror(-err));
+	else
+		err = agent_answer(fd, &frame, told, deadline, error);
+	if (!err)
+		err = take_processes(&frame, told, process, count, total, error);
+	free(told);
+	close(fd);
+	return err;
+}
+
 int agent_kill(int vm_dir, int number, uint64_t deadline)
 {
 	int32_t body = number;

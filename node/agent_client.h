@@ -34,6 +34,11 @@ int agent_kill(int vm_dir, int number, uint64_t deadline);
 int agent_resize(int vm_dir, uint16_t rows, uint16_t columns, uint64_t deadline);
 /* What the guest says that it uses; -EPROTO: its answer makes no sense. */
 int agent_resources(int vm_dir, struct lv_agent_resources *resources, uint64_t deadline);
+/*
+ * On a connection of agent_connect, which it closes: the guest's processes, LV_AGENT_PROCESSES_MAX at most, how many of them are told and how many
+ * there are. What is in them is the guest's word.
+ */
+int agent_processes(int fd, struct lv_agent_process *process, size_t *count, uint32_t *total, uint64_t deadline, struct error *error);
 /* Sends a signal to the VM's program, by whatever way this VM has. 0 or a negative errno. */
 int vm_signal(int vm_dir, int number, uint64_t deadline);
 

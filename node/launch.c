@@ -20,6 +20,7 @@
 #include "node/agent_client.h"
 #include "node/claim.h"
 #include "node/config_encode.h"
+#include "node/machine_limits.h"
 #include "node/monitor_control.h"
 #include "node/guest_initrd.h"
 #include "node/shell.h"
@@ -254,7 +255,9 @@ int launch_create(const struct state *state, const struct vm_config *config, str
 	if (err)
 		return err;
 	err = config_write(config, vm->dir, error);
-	if (!err)
+	if (err)
+		error_prefix(error, "%s/vms/%s", state->path, vm->id);
+	else
 		vm_row_write(config, vm->dir);
 	/* Nobody waits for its end: whoever comes by then removes it. */
 	if (!err && config->detached && config->remove)
@@ -263,6 +266,15 @@ int launch_create(const struct state *state, const struct vm_config *config, str
 		err = vm_publish(state, vm, config->name, error);
 	if (err)
 		vm_abandon(state, vm);
+	return err;
+}
+
+/* Which limit of the machine it was, if it was one. */
+static int explain(int err, const struct vm_config *config, struct error *error)
+{
+	const struct limits_need need = { .memory = LIMIT_IDLE_MEMORY, .is_linux = config->guest.is_linux, .vcpus = 1, .net = &config->net };
+	if (err)
+		limits_explain(&need, error);
 	return err;
 }
 
@@ -282,7 +294,7 @@ int launch_start(struct launch *launch, const struct vm_config *config, struct v
 		close(theirs);
 	if (err)
 		abandon_monitor(launch);
-	return err;
+	return explain(err, config, error);
 }
 
 int launch_reap(struct launch *launch)
@@ -374,5 +386,5 @@ int launch_settle(struct launch *launch, struct error *error)
 		err = link_leave(&launch->config->net, launch->messages, launch->monitor.pidfd, &launch->net, error);
 	if (err)
 		abandon_monitor(launch); /* with a network that did not come up, or one that hangs */
-	return err;
+	return explain(err, launch->config, error);
 }

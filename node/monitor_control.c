@@ -97,6 +97,14 @@ static void take_status(const uint8_t *payload, size_t size, struct control_answ
 	status_tidy(&answer->status);
 }
 
+static int take_threads(const uint8_t *payload, size_t size, struct lv_threads *threads)
+{
+	memset(threads, 0, sizeof(*threads));
+	memcpy(threads, payload, size < sizeof(*threads) ? size : sizeof(*threads));
+	bool whole = threads->count <= LV_THREADS_MAX && size == LV_THREADS_SIZE(threads->count);
+	return whole ? 0 : -EPROTO;
+}
+
 static int take(const uint8_t *bytes, size_t n, enum lv_control_op op, struct control_answer *answer)
 {
 	const struct lv_control_reply *head = (const void *)bytes;
@@ -115,6 +123,8 @@ static int take(const uint8_t *bytes, size_t n, enum lv_control_op op, struct co
 		memcpy(&answer->report.what, payload, head->size);
 	else if (op == LV_CTL_TAIL && head->size <= sizeof(answer->report.tail))
 		memcpy(answer->report.tail, payload, answer->report.tail_size = head->size);
+	else if (op == LV_CTL_THREADS)
+		return take_threads(payload, head->size, &answer->threads);
 	else if (op == LV_CTL_CRASH || op == LV_CTL_TAIL)
 		return -EPROTO;
 	return 0;
@@ -123,7 +133,7 @@ static int take(const uint8_t *bytes, size_t n, enum lv_control_op op, struct co
 int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct control_answer *answer)
 {
 	/* What exists since version 1 is asked in it, so that a monitor from before an update answers too. */
-	struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = op, .version = op >= LV_CTL_AWAIT ? 3 : op >= LV_CTL_CRASH ? 2 : 0, .arg = arg };
+	struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = op, .version = op >= LV_CTL_THREADS ? 4 : op >= LV_CTL_AWAIT ? 3 : op >= LV_CTL_CRASH ? 2 : 0, .arg = arg };
 	union {
 		struct lv_control_reply head;
 		struct lv_control_reply_v1 v1;

@@ -17,6 +17,7 @@ struct control_answer {
 	unsigned version;        /* LV_CONTROL_VERSION of the monitor */
 	struct lv_status status; /* of STATUS and BALLOON */
 	struct lv_report report; /* of CRASH and TAIL: each fills its part */
+	struct lv_threads threads; /* of THREADS */
 };
 /*
  * One request and its reply; fds (count of them) are passed along. answer may be NULL. The result, or a negative errno;

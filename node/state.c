@@ -79,6 +79,12 @@ int state_make_below(const struct state *state, struct error *error)
 	return 0;
 }
 
+/* What it is for, and what helps: the path alone says neither. */
+static int no_place(struct error *error)
+{
+	return error_prefix(error, "the records of VMs have no place (LIGHTVM_STATE=DIR names another)");
+}
+
 int state_open(struct state *state, bool create, struct error *error)
 {
 	*state = (struct state){ .path = state_path(), .dir = -1, .old = { -1, -1 } };
@@ -87,10 +93,10 @@ int state_open(struct state *state, bool create, struct error *error)
 	int fd = owned_dir_open(state->path, false, error);
 	if (fd == -ENOENT && (create || state->old[0] >= 0 || state->old[1] >= 0)) {
 		state->dir = fd = owned_dir_open(state->path, true, error);
-		return fd < 0 ? fd : state_make_below(state, error);
+		return fd < 0 ? no_place(error) : state_make_below(state, error);
 	}
 	if (fd < 0)
-		return fd;
+		return fd == -ENOENT ? fd : no_place(error);
 	state->dir = fd;
 	return 0;
 }

@@ -81,8 +81,8 @@ static int read_newer(struct lv_status *status)
 int status_read(int fd, struct lv_status *status)
 {
 	struct lv_status_v1 old;
-	*status = (struct lv_status){ 0 };
 	ssize_t n = pread(fd, status, sizeof(*status), 0);
+	memset((char *)status + (n > 0 ? n : 0), 0, sizeof(*status) - (size_t)(n > 0 ? n : 0));
 	if (n == 0)
 		return 0;
 	if (n >= (ssize_t)FIXED && status->magic == LV_STATUS_MAGIC) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/vm_config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "abi/layout.h"
 #include "base/number.h"
 
-#define MEMORY_LEAST (4ull << 20)
+static_assert(CONFIG_MEMORY_MOST <= LV_RAM_MAX, "what a monitor takes");
 #define ENV_MAX 512
 #define LABELS_MAX 128
 #define SERIAL_MAX 20 /* virtio 1.2, section 5.2.6.1 */
@@ -105,7 +106,7 @@ int config_validate(const struct vm_config *config, struct error *error)
 {
 	const struct lv_device_page *page = NULL; /* only for the sizes of its fields */
 	char size[24];
-	if (config->memory < MEMORY_LEAST || config->memory > LV_RAM_MAX)
+	if (config->memory < CONFIG_MEMORY_LEAST || config->memory > CONFIG_MEMORY_MOST)
 		return error_set(error, -ERANGE, "--memory %s is not between 4M and 64G", size_print(config->memory, size, sizeof(size)));
 	if (config->env.count > ENV_MAX)
 		return error_set(error, -E2BIG, "%zu environment variables are more than %d", config->env.count, ENV_MAX);

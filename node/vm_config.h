@@ -16,6 +16,8 @@
 #include "node/state.h"
 
 #define CONFIG_MEMORY (256ull << 20) /* unless told otherwise; a limit, not a cost */
+#define CONFIG_MEMORY_LEAST (4ull << 20)
+#define CONFIG_MEMORY_MOST (64ull << 30)
 #define CONFIG_DISKS 8
 #define CONFIG_VERSION 1
 

@@ -115,7 +115,8 @@ int vm_info_glance(int vms, const char *id, struct vm_info *info)
 	if (strlen(id) != STATE_ID)
 		return -ENOENT;
 	memcpy(info->dir.id, id, STATE_ID + 1);
-	snprintf(path, sizeof(path), "%s/status", id);
+	memcpy(path, id, STATE_ID);
+	memcpy(path + STATE_ID, "/status", sizeof("/status"));
 	info->dir.status = openat(vms, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (info->dir.status < 0)
 		return -errno;

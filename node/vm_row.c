@@ -132,8 +132,10 @@ static int read_link(int dir, const char *path, struct vm_row *row)
 int vm_row_read(int vms, const char *id, struct vm_row *row)
 {
 	char path[STATE_ID + sizeof("/" LINK)];
-	if (snprintf(path, sizeof(path), "%s/" LINK, id) >= (int)sizeof(path))
+	if (strlen(id) != STATE_ID)
 		return -ENOENT;
+	memcpy(path, id, STATE_ID);
+	memcpy(path + STATE_ID, "/" LINK, sizeof("/" LINK));
 	return read_link(vms, path, row);
 }
 

@@ -66,7 +66,7 @@ int vm_stats_read(struct vm_info *info, int patience_ms, struct vm_stats *stats,
 	vm_info_refresh(info, patience_ms);
 	const struct lv_status *status = &info->status;
 	*stats = (struct vm_stats){ .at_ns = clock_now(), .cpu_ns = processor_time(status->pid), .memory_used = status->memory_used,
-		.memory_limit = status->ram_limit, .exits = status->exits, .exits_mmio = status->exits_mmio, .exits_signal = status->exits_signal,
+		.memory_limit = status->ram_limit - (status->balloon.target < status->ram_limit ? status->balloon.target : 0), .exits = status->exits, .exits_mmio = status->exits_mmio, .exits_signal = status->exits_signal,
 		.waits = status->waits };
 	memory_of(status->pid, stats);
 	add_devices(status, stats);

@@ -35,6 +35,21 @@ static void kill_vm(void *context)
 	vcpu_end_all(context, SIGKILL);
 }
 
+static int ask_threads(void *context)
+{
+	struct vm *vm = context;
+	if (!vm->guest->ask_threads)
+		return -EOPNOTSUPP;
+	vm->guest->ask_threads(vm);
+	return 0;
+}
+
+static int limit_memory(void *context, uint64_t bytes)
+{
+	struct vm *vm = context;
+	return vm->guest->limit ? vm->guest->limit(vm, bytes) : -EOPNOTSUPP;
+}
+
 static void wake_vm(void *context)
 {
 	struct vm *vm = context;
@@ -163,6 +178,8 @@ void vm_init(struct vm *vm, const struct machine_config *config)
 	vm->control.signal = signal_program;
 	vm->control.kill = kill_vm;
 	vm->control.pause = pause_vm;
+	vm->control.threads = ask_threads;
+	vm->control.limit = limit_memory;
 	vm->jail = (struct jail){ .full = !config->jail_basic && !config->jail_log, .required = config->jail_full, .log_only = config->jail_log,
 		.inside = config->outer_pid, .uid = config->jail_uid, .parent = config->configure_fd, .directory = -1 };
 	vm->patience = (struct loop_timer){ .fire = look_at_vcpus, .context = vm };

@@ -166,6 +166,24 @@ static int64_t hold(struct control *control, struct control_client *client, bool
 	return 0;
 }
 
+static int64_t threads(struct control *control, struct control_client *client)
+{
+	int r = control->threads ? control->threads(control->context) : -EOPNOTSUPP;
+
+	if (r)
+		return r;
+	answer_later(control, client, LV_CTL_THREADS);
+	loop_timer_set(control->loop, &control->patience, clock_now() + GUEST_PATIENCE);
+	return 0;
+}
+
+static int64_t limit(struct control *control, int64_t bytes)
+{
+	if (bytes <= 0)
+		return -EINVAL;
+	return control->limit ? control->limit(control->context, (uint64_t)bytes) : -EOPNOTSUPP;
+}
+
 static int64_t handle(struct control *control, struct control_client *client, struct message *message)
 {
 	if (message->request.version > LV_CONTROL_VERSION)
@@ -189,6 +207,10 @@ static int64_t handle(struct control *control, struct control_client *client, st
 	case LV_CTL_PAUSE:
 	case LV_CTL_RESUME:
 		return hold(control, client, message->request.op == LV_CTL_PAUSE);
+	case LV_CTL_THREADS:
+		return threads(control, client);
+	case LV_CTL_LIMIT:
+		return limit(control, message->request.arg);
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -207,6 +229,9 @@ static size_t fill(const struct control *control, unsigned op, void *bytes)
 		return sizeof(struct lv_crash_report);
 	case LV_CTL_TAIL:
 		return status_tail(control->status, bytes);
+	case LV_CTL_THREADS:
+		memcpy(bytes, control->told, LV_THREADS_SIZE(control->told->count));
+		return LV_THREADS_SIZE(control->told->count);
 	}
 	return 0;
 }
@@ -246,6 +271,14 @@ static void balloon_told(void *context)
 static void patience_over(void *context)
 {
 	answer_asking(context, LV_CTL_BALLOON, -ETIMEDOUT);
+	answer_asking(context, LV_CTL_THREADS, -ETIMEDOUT);
+}
+
+void control_threads(struct control *control, const struct lv_threads *threads)
+{
+	control->told = threads;
+	answer_asking(control, LV_CTL_THREADS, 0);
+	control->told = NULL;
 }
 
 void control_listens(struct control *control)

@@ -13,7 +13,7 @@
 struct control_client {
 	struct control *control;
 	struct loop_watch watch; /* fd -1: free */
-	unsigned asks;           /* the request that is answered later (LV_CTL_BALLOON, LV_CTL_AWAIT), and heard again then; 0: none */
+	unsigned asks;           /* the request that is answered later (LV_CTL_BALLOON, LV_CTL_AWAIT, LV_CTL_PAUSE, LV_CTL_THREADS), and heard again then; 0: none */
 };
 
 struct control {
@@ -29,7 +29,11 @@ struct control {
 	int (*signal)(void *context, int number); /* 1..32, for the program; 0 or a negative errno */
 	void (*kill)(void *context);
 	int (*pause)(void *context, bool on); /* 0: it is so; 1: control_paused will tell; or a negative errno */
+	/* 0: control_threads will tell; or a negative errno */
+	int (*threads)(void *context);
+	int (*limit)(void *context, uint64_t bytes); /* as guest_ops.limit */
 	void *context;
+	const struct lv_threads *told; /* while control_threads answers */
 };
 
 /* listen_fd: a listening SOCK_SEQPACKET socket, owned from now on; -1: no control socket. */
@@ -39,6 +43,8 @@ int control_start(struct control *control);
 void control_listens(struct control *control);
 /* Answers who asked for a pause. In the loop thread. */
 void control_paused(struct control *control, int result);
+/* Answers who asked for the threads. Under the loop's lock. */
+void control_threads(struct control *control, const struct lv_threads *threads);
 void control_fini(struct control *control);
 
 #endif

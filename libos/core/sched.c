@@ -186,6 +186,8 @@ void events_poll(void)
 	timers_run();
 	if (shared_page->signals)
 		signal_poll_outside();
+	if (shared_page->ask_threads)
+		threads_tell();
 }
 
 /* True: something came to do. The device loop sees need_wake unset, and saves itself the waking. */

@@ -39,7 +39,7 @@ static uint16_t list[POOLS][MAX_ORDER + 1];
 static uint64_t next[POOLS];  /* the first block that is not described yet: all of its pages are free and zero */
 static bool ready;
 static uint64_t ram_end;      /* as the lists know it */
-static uint64_t used, total;  /* bytes */
+static uint64_t used;  /* bytes */
 static uint64_t dirty_bytes;  /* free, but still with the host */
 static uint64_t grow_step = GROW_FIRST;
 static uint64_t last_release;
@@ -238,13 +238,6 @@ static bool ram_grow(void)
 	return false;
 }
 
-static void count_total(void)
-{
-	uint64_t early_end = LV_RAM + LV_RAM_EARLY, more = device_page->more_end > early_end ? device_page->more_end - early_end : 0;
-
-	total = device_page->ram_limit - (device_page->heap_start - LV_RAM) - more;
-}
-
 static void page_init(void)
 {
 	ready = true;
@@ -252,7 +245,6 @@ static void page_init(void)
 		list[SMALL][i] = list[LARGE][i] = NONE;
 	next[LARGE] = pool_end(SMALL);
 	ram_end = LV_RAM + ALIGN_DOWN(device_page->ram_size, LV_PAGE);
-	count_total();
 }
 
 void mm_configured(void)
@@ -260,7 +252,6 @@ void mm_configured(void)
 	if (!ready)
 		page_init();
 	ram_extend(LV_RAM + ALIGN_DOWN(device_page->ram_size, LV_PAGE));
-	count_total();
 }
 
 /* ---- allocation ---- */
@@ -407,14 +398,17 @@ void page_fetch(void *to, const void *from, uint64_t count)
 
 uint64_t page_free_bytes(void)
 {
-	return page_total_bytes() - used;
+	uint64_t total = page_total_bytes();
+
+	return total - MIN(total, used);
 }
 
+/* The monitor may set another limit at any time. */
 uint64_t page_total_bytes(void)
 {
-	if (!ready)
-		page_init();
-	return total;
+	uint64_t early_end = LV_RAM + LV_RAM_EARLY, more = device_page->more_end > early_end ? device_page->more_end - early_end : 0;
+
+	return device_page->ram_limit - (device_page->heap_start - LV_RAM) - more;
 }
 
 /* ---- giving memory back to the host ---- */

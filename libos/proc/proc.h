@@ -74,6 +74,7 @@ void sched_init(void);
 struct thread *thread_new(const struct regs *regs, uint64_t fs_base);
 void thread_exit(void) __attribute__((noreturn)); /* the calling thread only */
 struct thread *thread_find(int tid);
+void threads_tell(void);    /* tells the monitor of all threads, which it has asked for (lv_shared.ask_threads) */
 void thread_reap(void); /* frees the thread that ended last, if nobody runs on its stack any more */
 /* Ends the process: exit_group, or death by signal. */
 void process_exit(int wait_status) __attribute__((noreturn));

@@ -118,3 +118,23 @@ void process_exit(int wait_status)
 		exit_hook();
 	vm_exit(wait_status);
 }
+
+void threads_tell(void)
+{
+	struct lv_thread *list = page_alloc(0);
+	uint64_t count = 0, total = 0;
+
+	shared_page->ask_threads = 0;
+	for (struct thread *thread = threads; thread; thread = thread->next, total++) {
+		if (!list || count == LV_THREADS_MAX)
+			continue;
+		list[count] = (struct lv_thread){ .tid = thread->tid, .cpu_ns = thread_cpu_ns(thread),
+			.state = thread->state == THREAD_RUNNABLE ? 'R' : 'S' };
+		memcpy(list[count++].name, thread->name, sizeof(list->name));
+	}
+	shared_page->arg[1] = count;
+	shared_page->arg[2] = total;
+	hypercall(LV_HC_THREADS, (uint64_t)list);
+	if (list)
+		page_free(list, 0);
+}

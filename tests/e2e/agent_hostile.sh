@@ -42,6 +42,9 @@ answers = {
     "top-link": hello + frame(OK) + entry(4, b"", b"/etc/passwd") + entry(6),
     "suid": hello + frame(OK) + entry(3, b"", b"#!/bin/sh\n") + entry(6),
     "note": hello + frame(OK) + entry(1) + entry(5, b"", b"\x1b[31mred: left out") + entry(2) + entry(6),
+    "many": hello + frame(8, struct.pack("<II", 1, 341) + bytes(96)),
+    "short": hello + frame(8, b"1234"),
+    "processes": hello + frame(8, struct.pack("<II", 2, 1) + struct.pack("<iiIIQQ64s", 5, 1, 0x5b1b, 1, 1 << 63, 4096, b"\x1b]0;evil\x07 \xff")),
     "no-tree": hello + frame(OK) + frame(STDOUT, b"x" * 100),
 }
 def take(peer):  # a frame of the client; less if it goes
@@ -99,6 +102,16 @@ taken() { ! [ -d "/proc/$pid" ] || grep -q '^ShdPnd:[[:space:]]*0*$' "/proc/$pid
 for _ in 1 2 3; do kill -INT "$pid"; await 5 'the signal to be taken' taken; done
 wait "$pid"
 check 'exec: it does not hold Ctrl-C up' test $? = 125
+
+tops() { echo "$1" >"$work/case"; says "top: $1" 125 "$2" timeout 20 "$lightvm" top "$id"; }
+tops many 'its list of processes makes no sense'
+tops short 'its list of processes makes no sense'
+tops output 'its list of processes makes no sense'
+tops error 'no ?]0;evil? way'
+echo processes >"$work/case"
+timeout 20 "$lightvm" top "$id" >"$work/out" 2>"$work/err"
+check 'top: what a guest says is shown as text' grep -qE '5 +1 +\? .*\?\]0;evil\? \?$' "$work/out"
+check '  and that it has more' grep -q 'and 1 more' "$work/out"
 
 # An agent that says a byte now and then: each verb has one deadline for the whole exchange.
 echo drip >"$work/case"

@@ -124,6 +124,18 @@ bad 'a missing bridge' 'lvnobridge' run --net bridge:lvnobridge "$busybox" true
 bad 'an unknown format' 'yaml.*|json' "$lightvm" ps --format yaml
 
 # Habits of container users get an answer; nothing that ends or removes is ever guessed.
+# Where the records of VMs are kept cannot be used.
+# shellcheck disable=SC2016
+if unshare -m true 2>/dev/null; then
+	mkdir "$work/records"
+	says 'records on a read-only file system' 125 "no place (LIGHTVM_STATE=DIR names another): $work/records/new: Read-only file system" unshare -m sh -c '
+		mount -t tmpfs -o ro ro "$1" && LIGHTVM_STATE=$1/new exec "$2" run --rm "$3"' - "$work/records" "$lightvm" "$busybox"
+	says 'records on a full one' 125 ": config.json: No space left on device" unshare -m sh -c '
+		mount -t tmpfs -o size=8k,mode=700 small "$1" && { head -c 8192 /dev/zero >"$1/full"; LIGHTVM_STATE=$1 exec "$2" run --rm "$3"; }' - "$work/records" "$lightvm" "$busybox"
+else
+	skip 'records of VMs without room' 'no right to mount'
+fi
+
 says 'pull' 125 'registries and images of containers are not read' "$lightvm" pull nginx
 says 'top' 125 'use "lightvm exec VM ps"' "$lightvm" top
 says 'attach' 125 'use "lightvm console VM"' "$lightvm" attach x

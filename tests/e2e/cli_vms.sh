@@ -18,6 +18,7 @@ check 'logs' await 10 'the first line in the log' contains 'hello from the VM' "
 check 'logs by id' contains 'hello from the VM' "$lightvm" logs "$id"
 check 'logs by prefix' contains 'hello from the VM' "$lightvm" logs "${id:0:4}"
 check 'inspect is JSON' jq -e . <("$lightvm" inspect first)
+check 'inspect says id and name once' test "$("$lightvm" inspect first | grep -cE '"(id|name)": "('"$id"'|first)"')" = 2
 check 'inspect by prefix' contains "$id" "$lightvm" inspect "${id:0:6}"
 says 'a taken name' 125 first "$lightvm" run -d --name first "$busybox" true
 says 'rm of a running VM' 125 first "$lightvm" rm first

@@ -26,7 +26,7 @@ check "the command line lists it" bash -c '"$1" ps | grep -q "one .* running"' -
 answers "list" 200 "\"id\":\"$id\"" GET /v1/vms
 answers "get by name" 200 '"memory":33554432' GET /v1/vms/one
 answers "get by the beginning of its id" 200 '"name":"one"' GET "/v1/vms/${id:0:6}"
-answers "ledger" 200 '"step":"run"' GET /v1/vms/one/ledger
+answers "ledger" 200 '"step":"monitor"' GET /v1/vms/one/ledger
 answers "pause" 200 '"state":"paused"' POST /v1/vms/one/pause
 answers "pause again" 409 'is paused' POST /v1/vms/one/pause
 answers "resume" 200 '"state":"running"' POST /v1/vms/one/resume
@@ -47,6 +47,44 @@ answers "kill" 200 '"exit_status":137' POST /v1/vms/two/kill
 answers "delete" 204 '' DELETE /v1/vms/two
 answers "it is gone" 404 'there is no VM \"two\"' GET /v1/vms/two
 answers "a program of the command line's kind fails with its words" 400 'image: /nowhere: No such file or directory' POST /v1/vms '{"image": "/nowhere"}'
+
+# ---- what one says, and its end
+api POST /v1/vms '{"image": "/usr/bin/seq", "args": ["seq", "100000"], "name": "seq"}' >"$work/out"
+check "wait" bash -c '"$@" | jq -e ".exit_status == 0 and .state == \"exited\""' - curl -s --unix-socket "$socket" http://localhost/v1/vms/seq/wait
+answers "wait for one that has ended" 200 '"exit_status":0' GET /v1/vms/seq/wait
+check "logs, all of them" bash -c 'cmp <(curl -s --unix-socket "$1" http://localhost/v1/vms/seq/logs) <(seq 100000)' - "$socket"
+check "logs, the last lines" bash -c 'cmp <(curl -s --unix-socket "$1" http://localhost/v1/vms/seq/logs?tail=2) <(seq 99999 100000)' - "$socket"
+answers "start it again" 200 '"id"' POST /v1/vms/seq/start
+check "logs, until its end" bash -c 'cmp <(curl -s --unix-socket "$1" "http://localhost/v1/vms/seq/logs?follow=true") <(seq 100000; seq 100000)' - "$socket"
+answers "logs of none" 404 'there is no VM' GET /v1/vms/none/logs
+api DELETE /v1/vms/seq >"$work/out"
+api POST /v1/vms '{"image": "/usr/bin/cat", "name": "cat", "keeps_stdin": true}' >"$work/out"
+answers "wait with a limit" 504 'has not ended after 1 s' GET '/v1/vms/cat/wait?seconds=1'
+answers "a console is a connection of its own" 426 'Upgrade: lightvm' GET /v1/vms/cat/console
+cat >"$work/console.py" <<'PY'
+import socket, sys
+client = socket.socket(socket.AF_UNIX)
+client.settimeout(20)
+client.connect(sys.argv[1])
+client.sendall(b"GET /v1/vms/%s/console HTTP/1.1\r\nHost: l\r\nConnection: Upgrade\r\nUpgrade: lightvm\r\n\r\n" % sys.argv[2].encode())
+head = b""
+while b"\r\n\r\n" not in head:
+    head += client.recv(1)
+assert head.startswith(b"HTTP/1.1 101 "), head
+client.sendall(b"hello\n")
+said = b""
+while b"hello\n" not in said:
+    piece = client.recv(4096)
+    assert piece, said
+    said += piece
+PY
+check "console" python3 "$work/console.py" "$socket" cat
+check "again, after the first one has left" python3 "$work/console.py" "$socket" cat
+check "who waits and goes leaves nothing" bash -c 'curl -s -m 1 --unix-socket "$1" http://localhost/v1/vms/cat/wait; curl -s -m 1 --unix-socket "$1" http://localhost/v1/vms/cat/logs?follow=true; true' - "$socket"
+alone() { [ "$(pgrep -c -P "$daemon")" = 0 ] && [ "$(curl -s --unix-socket "$socket" http://localhost/v1/health | jq .connections)" = 1 ]; }
+check "no process and no connection" await 5 alone
+answers "stats" 200 '"cpu_ns"' GET /v1/vms/cat/stats
+api DELETE '/v1/vms/cat?force=true' >"$work/out"
 
 # ---- bad input
 answers "no JSON" 400 'the body is no JSON: line 1' POST /v1/vms '{"image":'

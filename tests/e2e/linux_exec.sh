@@ -46,6 +46,17 @@ gives 'exec: environment, directory and user' 0 'v /tmp 5' "$lightvm" exec -e W=
 got=$("$lightvm" exec -i vm busybox sha256sum <"$work/random" 2>"$work/err")
 check 'exec -i: 1 MB of input' test "$got" = "$(sha256sum <"$work/random")"
 check 'inspect tells what the guest uses' jq -e '.[0].guest | .memory_total > .memory_free and .processes > 1' <("$lightvm" inspect vm)
+check 'top tells its processes' jq -e 'map(select(.name | contains("sh -c trap"))) | length == 1' <("$lightvm" top --format json vm)
+check '  as a table' grep -qE '^ *1 +0 ' <("$lightvm" top vm)
+check 'update: the balloon takes what is above' "$lightvm" update -m 200M vm
+check '  it is asked for so much' jq -e '.target == 56 * 1024 * 1024' <("$lightvm" balloon --format json vm)
+says 'update: more than it was made with' 125 'more than VM' "$lightvm" update -m 512M vm
+check 'update: all of it again' "$lightvm" update -m 256M vm
+"$lightvm" pause vm
+says 'exec in a paused VM' 125 'is paused' "$lightvm" exec vm busybox true
+says 'top of a paused VM' 125 'is paused' "$lightvm" top vm
+says 'kill -s of a paused VM' 125 'is paused' "$lightvm" kill -s USR1 vm
+"$lightvm" resume vm
 says 'exec: no such program' 127 'execute nothing-like-it: No such file or directory' "$lightvm" exec vm nothing-like-it
 says 'exec: not executable' 126 'execute /etc/hosts: Permission denied' "$lightvm" exec vm /etc/hosts
 says 'exec: no such user' 126 'the image has no user nobody-here' "$lightvm" exec -u nobody-here vm busybox true

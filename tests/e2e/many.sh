@@ -44,5 +44,25 @@ END
 check 'the VM between them is removed' bash -c '! "$1" ps -a | grep -q deaf' - "$lightvm"
 
 check 'rm of all' within 60 xargs "$lightvm" rm < <("$lightvm" ps -aq)
+# A machine that has no room: here a control group in which 40 threads may live, and each VM has three (two, where KVM has no worker for it).
+group=/sys/fs/cgroup/pids/lightvm-test-$$ home=/sys/fs/cgroup/pids
+[ -d "$home" ] || group=/sys/fs/cgroup/lightvm-test-$$ home=/sys/fs/cgroup
+home+=$(sed -n 's/^[0-9]*:pids://p; s/^0:://p' /proc/self/cgroup | head -n 1)
+if ! mkdir "$group" 2>/dev/null || ! echo 40 2>/dev/null >"$group/pids.max"; then
+	rmdir "$group" 2>/dev/null || :
+	skip 'what ends the number of VMs is named' 'no control group for processes can be made here'
+else
+	echo $BASHPID >"$group/cgroup.procs"
+	room=$("$lightvm" doctor | sed -n 's/^note  *room  *for some \([0-9]*\) .*pids.max ends.*/\1/p')
+	for ((i = 0; i < 40; i++)); do "$lightvm" run -d --net none "$build/tests/guest/guest_waiter" up >/dev/null 2>"$work/said" || break; done
+	"$lightvm" ps -q >"$work/fit"
+	xargs "$lightvm" rm -f <"$work/fit"
+	echo $BASHPID >"$home/cgroup.procs"
+	check 'doctor says what ends the number of VMs' test -n "$room"
+	# The shell and the command that starts a VM need some, too.
+	check "it said $room, and $i fit" test "$i" -le "$room" -a "$i" -ge $((room - 2))
+	check 'the start that fails names it, and how to raise it' grep -q 'no VM more fits this machine: .*pids.max is used up (40, .*raise it with: ' "$work/said"
+	await 10 'the end of what was in the group' rmdir "$group"
+fi
 check 'nothing is left behind' test "$("$lightvm" ps -a -q | wc -l)" = 0
 finish

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What VMs use: lightvm stats.
-# timeout: 90
+# What VMs use and what runs in them: lightvm stats, top, update.
+# timeout: 120
 . "$(dirname "$0")/lib.sh"
 guest=$build/tests/guest/guest_
 one() { "$lightvm" stats --no-stream --format json "$1" | jq -e ".[0] | $2"; }
@@ -34,7 +34,48 @@ check 'exits by kind' one server '.exits >= .exits_mmio + .exits_signal and .wai
 head -c 65536 /dev/zero >"$work/disk"
 "$lightvm" run -d -i --name disk --disk "$work/disk" busybox cat /dev/vda - >/dev/null
 check 'what was read from a disk' await 10 '64 KiB' one disk '.block_bytes >= 65536'
+# ---- top
+cat >"$work/threads.py" <<'P'
+import threading, time
+for i in range(3):
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+print("up", flush=True)
+while True:
+    pass
+P
+"$lightvm" run -d --name threads -v "$work/threads.py:/threads.py" /usr/bin/python3 /threads.py >/dev/null
+await 20 'its threads' grep -q up <("$lightvm" logs -f threads)
+check 'top: the threads of a program' jq -e 'length == 4 and all(.id > 0)' <("$lightvm" top --format json threads)
+check '  one computes, the others wait' jq -e 'map(.state) | sort == ["R", "S", "S", "S"]' <("$lightvm" top --format json threads)
+check '  and has the processor time' jq -e 'max_by(.cpu_ns).state == "R" and (max_by(.cpu_ns).cpu_ns > 1000000)' <("$lightvm" top --format json threads)
+check 'top of one that sleeps' grep -qE '^ +1 +S .*sleep' <("$lightvm" top idle)
+check 'top of one that computes without a system call' grep -qE '^ +1 +R ' <("$lightvm" top busy)
+says 'top of what is not there' 125 'there is no VM "nothere"' "$lightvm" top nothere
+says 'top of two' 125 'usage: lightvm top' "$lightvm" top idle busy
+"$lightvm" rm -f threads
+
+# ---- update
+check 'update of a VM that runs' "$lightvm" update -m 32M idle
+check '  stats have it' one idle '.memory_limit == 33554432'
+check '  up again, to what it was made with' "$lightvm" update -m 64M idle
+says 'more than it was made with' 125 '65M is more than VM' "$lightvm" update -m 65M idle
+says 'update of nothing' 125 'Give --memory' "$lightvm" update idle
+says 'a size that is none' 125 'lots' "$lightvm" update -m lots idle
+says 'a size that is too small' 125 '1M' "$lightvm" update -m 1M idle
+says 'update of what is not there' 125 'there is no VM "nothere"' "$lightvm" update -m 64M nothere
+printf '%s\n' 'import sys' 'a = bytearray(100 << 20)' 'print("up", flush=True)' 'sys.stdin.read(1)' 'b = bytearray(60 << 20)' >"$work/large.py"
+"$lightvm" run -d -i --name large -m 256M -v "$work/large.py:/large.py" /usr/bin/python3 /large.py >/dev/null
+await 20 'its memory' grep -q up <("$lightvm" logs -f large)
+says 'less than it has' 125 'already, and cannot be limited to 64M while it runs' "$lightvm" update -m 64M large
+least=$("$lightvm" inspect -f record.memory.size large)
+check 'to what it has' "$lightvm" update -m "$least" large
+timeout 10 "$lightvm" console large <<<x >/dev/null 2>&1
+check '  then it gets no more' test "$(within 20 "$lightvm" wait large)" != 0
+check 'an ended VM gets any limit' "$lightvm" update -m 300M large
+check '  with which it starts' bash -c '"$1" start large >/dev/null && [ "$("$1" inspect -f config.memory large)" = 314572800 ]' - "$lightvm"
+"$lightvm" rm -f large
 "$lightvm" pause idle
+says 'top of a paused VM' 125 'is paused' "$lightvm" top idle
 check 'a paused VM is shown, and uses nothing' one idle '.state == "paused" and .cpu_percent < 1'
 "$lightvm" kill busy
 says 'stats of a VM that has ended' 125 'has ended' "$lightvm" stats --no-stream busy

@@ -23,13 +23,15 @@ static int act(struct api_request *request, struct api_reply *reply, struct erro
 }
 
 static const char *const keys[] = { "all", NULL };
-const struct route routes_self[] = { { .method = "GET", .path = "/v1/things", .operation = "list", .query = keys, .now = act }, { 0 } };
-const struct route routes_vms[] = {
+static const struct route routes_one[] = { { .method = "GET", .path = "/v1/things", .operation = "list", .query = keys, .now = act }, { 0 } };
+static const struct route routes_two[] = {
 	{ .method = "GET", .path = "/v1/things/{id}", .operation = "get", .now = act },
 	{ .method = "DELETE", .path = "/v1/things/{id}", .operation = "delete", .now = act },
 	{ .method = "POST", .path = "/v1/things/{id}/parts/{part}", .operation = "post", .body = API_JSON, .now = act },
 	{ 0 },
 };
+
+const struct route *const route_tables[] = { routes_one, routes_two, NULL };
 
 static struct api_request request;
 static struct error error;

@@ -29,6 +29,8 @@ struct fixture {
 	socklen_t address_len;
 	int signalled;
 	bool killed;
+	int asked; /* how often the threads were asked for */
+	uint64_t limit;
 	int pauses; /* what the next pause is answered with */
 	bool paused;
 };
@@ -56,6 +58,22 @@ static int on_pause(void *context, bool on)
 	return f->pauses;
 }
 
+static int on_threads(void *context)
+{
+	struct fixture *f = context;
+
+	f->asked++;
+	return 0;
+}
+
+static int on_limit(void *context, uint64_t bytes)
+{
+	struct fixture *f = context;
+
+	f->limit = bytes;
+	return bytes > 1 << 20 ? -ERANGE : 0;
+}
+
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -77,6 +95,8 @@ static int setup(void **state)
 	f->control.signal = on_signal;
 	f->control.kill = on_kill;
 	f->control.pause = on_pause;
+	f->control.threads = on_threads;
+	f->control.limit = on_limit;
 	f->control.context = f;
 	assert_int_equal(control_start(&f->control), 0);
 	*state = f;
@@ -334,6 +354,56 @@ static void test_pause(void **state)
 	guest_settle(&f->guest);
 }
 
+/* The guest is asked and tells later, to all who asked; one that does not is not waited for. */
+static void test_threads(void **state)
+{
+	struct fixture *f = *state;
+	const struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = LV_CTL_THREADS, .version = 4 };
+	const struct lv_threads threads = { .count = 2, .total = 3, .thread = { { .tid = 7, .state = 'R', .cpu_ns = 5, .name = "one" }, { .tid = 8 } } };
+	int first = dial(f), second = dial(f);
+	struct reply reply;
+
+	assert_int_equal(send(first, &request, sizeof(request), 0), sizeof(request));
+	assert_int_equal(send(second, &request, sizeof(request), 0), sizeof(request));
+	guest_settle(&f->guest);
+	assert_int_equal(f->asked, 2);
+	control_threads(&f->control, &threads);
+	for (int i = 0; i < 2; i++) {
+		expect_whole(&reply, recv(i ? second : first, &reply, sizeof(reply), MSG_DONTWAIT));
+		assert_int_equal(reply.head.result, 0);
+		assert_int_equal(reply.head.size, LV_THREADS_SIZE(2));
+		assert_memory_equal(reply.bytes, &threads, LV_THREADS_SIZE(2));
+	}
+	control_threads(&f->control, &threads); /* which nobody asked for */
+	assert_int_equal(recv(first, &reply, sizeof(reply), MSG_DONTWAIT), -1);
+	assert_int_equal(send(first, &request, sizeof(request), 0), sizeof(request));
+	guest_settle(&f->guest);
+	loop_once(&f->guest.loop, 5000); /* the timer */
+	expect_whole(&reply, recv(first, &reply, sizeof(reply), MSG_DONTWAIT));
+	assert_int_equal(reply.head.result, -ETIMEDOUT);
+	f->control.threads = NULL;
+	assert_int_equal(ask(f, first, &request, NULL, 0, &reply), -EOPNOTSUPP);
+	close(first);
+	close(second);
+	guest_settle(&f->guest);
+}
+
+static void test_limit(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial(f);
+
+	assert_int_equal(talk(f, fd, LV_CTL_LIMIT, 1 << 20, NULL, 0), 0);
+	assert_int_equal(f->limit, 1 << 20);
+	assert_int_equal(talk(f, fd, LV_CTL_LIMIT, 2 << 20, NULL, 0), -ERANGE);
+	assert_int_equal(talk(f, fd, LV_CTL_LIMIT, 0, NULL, 0), -EINVAL);
+	assert_int_equal(talk(f, fd, LV_CTL_LIMIT, INT64_MIN, NULL, 0), -EINVAL);
+	f->control.limit = NULL;
+	assert_int_equal(talk(f, fd, LV_CTL_LIMIT, 1 << 20, NULL, 0), -EOPNOTSUPP);
+	close(fd);
+	guest_settle(&f->guest);
+}
+
 /* Who waits hears of the listener when there is one, at once if there was; not all places go to those who wait. */
 static void test_await(void **state)
 {
@@ -555,7 +625,7 @@ static void test_record_cannot_be_written(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_status), TEST(test_memory), TEST(test_report), TEST(test_newer_request), TEST(test_no_descriptors), TEST(test_signal), TEST(test_kill), TEST(test_await), TEST(test_pause), TEST(test_attach), TEST(test_hostile),
+		TEST(test_status), TEST(test_memory), TEST(test_report), TEST(test_newer_request), TEST(test_no_descriptors), TEST(test_signal), TEST(test_kill), TEST(test_await), TEST(test_pause), TEST(test_threads), TEST(test_limit), TEST(test_attach), TEST(test_hostile),
 		TEST(test_unknown_request), TEST(test_deaf_client), TEST(test_asking), TEST(test_many_clients), TEST(test_record),
 		TEST(test_record_cannot_be_written),
 	};

@@ -442,6 +442,31 @@ static void kill_and_resources(void **state)
 	over(&peer);
 }
 
+static void lists_processes(void **state)
+{
+	struct peer peer;
+	struct lv_agent_processes told;
+	bool found = false;
+	serve(&peer, 0);
+	hello(&peer);
+	frame_send(peer.fd, LV_AGENT_PROCESSES, "", 0);
+	assert_int_equal(next(&peer), LV_AGENT_HELLO);
+	assert_int_equal(next(&peer), LV_AGENT_PROCESSES);
+	assert_in_range(peer.frame.size, LV_AGENT_PROCESSES_SIZE(1), sizeof(told));
+	memcpy(&told, peer.body, peer.frame.size);
+	assert_int_equal(peer.frame.size, LV_AGENT_PROCESSES_SIZE(told.count));
+	assert_true(told.total >= told.count);
+	for (uint32_t i = 0; i < told.count; i++)
+		if (told.process[i].pid == getpid()) {
+			found = true;
+			assert_int_equal(told.process[i].parent, getppid());
+			assert_non_null(strstr(told.process[i].name, "test_guest"));
+			assert_true(told.process[i].memory > 0 && told.process[i].threads == 1);
+		}
+	assert_true(found || told.total > LV_AGENT_PROCESSES_MAX);
+	over(&peer);
+}
+
 /* With all places taken: what is over at once is served, the rest is told why not. */
 static void crowded(void **state)
 {
@@ -567,7 +592,7 @@ int main(void)
 		cmocka_unit_test(whole_configuration), cmocka_unit_test(damaged_configurations), cmocka_unit_test(dhcp_messages),
 		cmocka_unit_test(exec_output_and_status), cmocka_unit_test(exec_input), cmocka_unit_test(exec_signal),
 		cmocka_unit_test(exec_terminal), cmocka_unit_test(exec_not_found), cmocka_unit_test(exec_too_much_input),
-		cmocka_unit_test(bad_requests), cmocka_unit_test(kill_and_resources), cmocka_unit_test(crowded), cmocka_unit_test(kill_before_the_start), cmocka_unit_test(push_and_pull),
+		cmocka_unit_test(bad_requests), cmocka_unit_test(kill_and_resources), cmocka_unit_test(lists_processes), cmocka_unit_test(crowded), cmocka_unit_test(kill_before_the_start), cmocka_unit_test(push_and_pull),
 		cmocka_unit_test(pump_moves_and_ends), cmocka_unit_test(archive),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,7 +100,9 @@ static void test_ip(void **state)
 	assert_true(passes(packet("10.0.0.7", 0)));
 	assert_false(passes(packet("10.0.0.8", 0)));
 	assert_false(passes(packet("0.0.0.0", 0)));
-	assert_true(passes(head(all, filter.mac, 0, 0x86dd)));
+	assert_false(passes(head(all, filter.mac, 0, 0x86dd))); /* nobody gave it an address of IPv6 */
+	assert_false(passes(head(all, filter.mac, 0x8100, 0x86dd)));
+	assert_true(passes(head(all, filter.mac, 0, 0x88b5))); /* neither IP nor what stands for it */
 	struct frame cut = packet("10.0.0.7", 0);
 	cut.len--;
 	cut.len -= 4;
@@ -142,6 +144,10 @@ static void test_metadata(void **state)
 	add(&frame, amazon, sizeof(amazon));
 	assert_false(net_filter_passes(&alone, frame.bytes, frame.len));
 	frame.bytes[frame.len - 1]++;
+	assert_true(net_filter_passes(&alone, frame.bytes, frame.len));
+	memcpy(frame.bytes + frame.len - 16, (uint8_t[]){ 0xfe, 0xbf }, 2);
+	assert_false(net_filter_passes(&alone, frame.bytes, frame.len));
+	frame.bytes[frame.len - 15] = 0xc0;
 	assert_true(net_filter_passes(&alone, frame.bytes, frame.len));
 }
 

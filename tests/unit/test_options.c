@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/number.h"
@@ -171,6 +172,18 @@ static void sizes(void **state)
 	assert_string_equal(size_print(64 << 20, buffer, sizeof(buffer)), "64M");
 	assert_string_equal(size_print(1536, buffer, sizeof(buffer)), "1.5K");
 	assert_string_equal(size_print(1000, buffer, sizeof(buffer)), "1000");
+	assert_string_equal(size_print(0, buffer, sizeof(buffer)), "0");
+	assert_string_equal(size_print(1280, buffer, sizeof(buffer)), "1.2K"); /* 1.25: to the even digit, as printf */
+	assert_string_equal(size_print(1408, buffer, sizeof(buffer)), "1.4K"); /* 1.375 */
+	assert_string_equal(size_print((1ull << 20) - 1, buffer, sizeof(buffer)), "1024.0K");
+	assert_string_equal(size_print(UINT64_MAX, buffer, sizeof(buffer)), "16777216.0T");
+	for (uint64_t bytes = 1024; bytes < 1 << 20; bytes += 64) {
+		char printed[24];
+		snprintf(printed, sizeof(printed), "%.1fK", (double)bytes / 1024);
+		assert_string_equal(size_print(bytes, buffer, sizeof(buffer)), bytes % 1024 ? printed : size_print(bytes, printed, sizeof(printed)));
+	}
+	assert_int_equal(number_print(UINT64_MAX, buffer), 20);
+	assert_string_equal(buffer, "18446744073709551615");
 }
 
 static void addresses(void **state)

@@ -36,7 +36,7 @@ static bool packet_passes(const struct net_filter *filter, const uint8_t *frame,
 			return arp_passes(filter, frame + at + 2, len - at - 2);
 		if (type == ETH_P_IP)
 			return len - at - 2 >= 20 && is_own(filter, frame + at + 2 + 12);
-		if (type == ETH_P_RARP)
+		if (type == ETH_P_RARP || type == ETH_P_IPV6) /* nobody gave the guest an address of that kind */
 			return false;
 		if (type != ETH_P_8021Q && type != ETH_P_8021AD)
 			return true;
@@ -46,14 +46,17 @@ static bool packet_passes(const struct net_filter *filter, const uint8_t *frame,
 	return false;
 }
 
-/* IPv4's link-local addresses, and the one of IPv6 that has the same use (Amazon's). */
+/* IPv4's link-local addresses, IPv6's, and the one of IPv6 that has the same use (Amazon's). */
 static bool leads_to_metadata(const uint8_t *frame, size_t len)
 {
-	static const uint8_t ipv6[16] = { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
+	static const uint8_t amazon[16] = { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
+	const uint8_t *to = frame + ETH_HLEN;
 
 	if (len >= ETH_HLEN + 20 && get16(frame + 12) == ETH_P_IP)
-		return frame[ETH_HLEN + 16] == 169 && frame[ETH_HLEN + 17] == 254;
-	return len >= ETH_HLEN + 40 && get16(frame + 12) == ETH_P_IPV6 && !memcmp(frame + ETH_HLEN + 24, ipv6, sizeof(ipv6));
+		return to[16] == 169 && to[17] == 254;
+	if (len < ETH_HLEN + 40 || get16(frame + 12) != ETH_P_IPV6)
+		return false;
+	return !memcmp(to + 24, amazon, sizeof(amazon)) || (to[24] == 0xfe && (to[25] & 0xc0) == 0x80);
 }
 
 bool net_filter_passes(const struct net_filter *filter, const uint8_t *frame, size_t len)

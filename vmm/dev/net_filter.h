@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a guest may send to a network that it shares with others: frames under its own address, and, where it was given an IPv4
- * address, packets and ARP messages under that one. Nothing for the bridge's own protocols (spanning tree, pause frames).
- * IPv6 has no address that the monitor knows, and passes. By passt a guest sends as a program of the host: what clouds tell every
+ * address, packets and ARP messages under that one and no IPv6, of which it was given none: who sends it can make itself the router of its
+ * neighbours. Nothing for the bridge's own protocols (spanning tree, pause frames). By passt a guest sends as a program of the host: what clouds tell every
  * program of a machine, keys among it, at link-local addresses is not for guests.
  */
 #ifndef LV_VMM_DEV_NET_FILTER_H

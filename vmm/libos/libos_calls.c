@@ -12,20 +12,29 @@
 
 /* ---- memory ---- */
 
+/* More or less of what the guest has, under the lock: the limit may change meanwhile. 0 or -ENOMEM. */
+static int take(struct vm *vm, int64_t bytes)
+{
+	loop_lock(&vm->loop);
+	int err = bytes > 0 && (uint64_t)bytes > vm->ram_limit - vm->ram_size ? -ENOMEM : 0;
+	if (!err)
+		vm->status.record.ram_size = vm->ram_size += bytes;
+	loop_unlock(&vm->loop);
+	return err;
+}
+
 static int grow(struct vm *vm, uint64_t bytes)
 {
-	uint64_t room = vm->ram_limit - vm->ram_size;
-	if (bytes == 0 || bytes > room)
+	if (bytes == 0 || bytes > LV_RAM_MAX)
 		return -ENOMEM;
 	bytes = (bytes + HUGE - 1) & ~(HUGE - 1);
 	gpa_t gpa = LV_RAM + vm->ram_size;
-	if (mem_add_ram(&vm->mem, vm->fd, gpa, bytes, libos_at(vm, gpa)) < 0)
+	if (take(vm, (int64_t)bytes))
 		return -ENOMEM;
+	if (mem_add_ram(&vm->mem, vm->fd, gpa, bytes, libos_at(vm, gpa)) < 0)
+		return take(vm, -(int64_t)bytes), -ENOMEM;
 	/* Large memory is worth large pages: programs that touch it will touch it in large areas. */
 	madvise(libos_at(vm, gpa), bytes, MADV_HUGEPAGE);
-	loop_lock(&vm->loop);
-	vm->status.record.ram_size = vm->ram_size += bytes;
-	loop_unlock(&vm->loop);
 	vm->libos.device_page->ram_size = vm->ram_size;
 	return 0;
 }
@@ -79,7 +88,7 @@ static int begin_wait(struct vcpu *vcpu, uint64_t deadline, uint64_t bells)
 	libos_ring_bells(vcpu->vm, bells);
 	status_memory(&vcpu->vm->status);
 	shared->result = 0;
-	if (!shared->need_wake || shared->signals)
+	if (!shared->need_wake || shared->signals || shared->ask_threads)
 		return VCPU_RUNNING;
 	vcpu->wait = (struct vcpu_wait){ .underway = true, .deadline = deadline };
 	return VCPU_RUNNING;
@@ -102,6 +111,21 @@ static void listens(struct vm *vm)
 	status_write(&vm->status, LV_STATE_RUNNING);
 	control_listens(&vm->control);
 	loop_unlock(&vm->loop);
+}
+
+/* What the guest says of its threads, copied once. */
+static int tell_threads(struct vm *vm, gpa_t list, uint64_t count, uint64_t total)
+{
+	struct lv_threads told = { .count = (uint32_t)count, .total = total > UINT32_MAX ? UINT32_MAX : (uint32_t)total };
+	const void *from = count && count <= LV_THREADS_MAX ? mem_at_ro(&vm->mem, list, count * sizeof(struct lv_thread)) : NULL;
+	if (count && !from)
+		return -EINVAL;
+	if (from)
+		memcpy(told.thread, from, count * sizeof(struct lv_thread));
+	loop_lock(&vm->loop);
+	control_threads(&vm->control, &told);
+	loop_unlock(&vm->loop);
+	return 0;
 }
 
 int libos_hypercall(struct vcpu *vcpu, uint32_t number)
@@ -129,6 +153,9 @@ int libos_hypercall(struct vcpu *vcpu, uint32_t number)
 	case LV_HC_READY:
 		shared->result = vm->libos.configured ? -EALREADY : 0;
 		return vm->libos.configured ? VCPU_RUNNING : VCPU_READY;
+	case LV_HC_THREADS:
+		shared->result = tell_threads(vm, a0, a1, a2);
+		return VCPU_RUNNING;
 	case LV_HC_LISTEN:
 		shared->result = 0;
 		listens(vm);

@@ -49,6 +49,7 @@ struct libos_guest {
 int libos_map(struct vm *vm, int libos_fd); /* reserves and registers memory, maps libos */
 int libos_prepare(struct vm *vm);           /* page tables, descriptors, stubs */
 int libos_map_program(struct vm *vm);       /* memory as the configuration limits it, and the image */
+int libos_limit(struct vm *vm, uint64_t bytes); /* for guest_ops.limit */
 void *libos_at(const struct vm *vm, uint64_t address);    /* of the window; not checked */
 gpa_t libos_alloc(void *vm, size_t size, size_t align);   /* of the boot area */
 void libos_populate(struct vm *vm, uint64_t start, uint64_t end); /* will be written within microseconds */

@@ -245,6 +245,17 @@ static int settle_memory(struct vm *vm)
 	return mem_add(&vm->mem, LV_RAM, vm->ram_size, libos_at(vm, LV_RAM), true);
 }
 
+int libos_limit(struct vm *vm, uint64_t bytes)
+{
+	uint64_t limit = whole_huge(bytes);
+	if (limit > whole_huge(vm->config->memory))
+		return -ERANGE;
+	if (limit < vm->ram_size)
+		return -EBUSY;
+	vm->status.record.ram_limit = vm->ram_limit = vm->libos.device_page->ram_limit = limit;
+	return 0;
+}
+
 /* ---- the boot area ---- */
 
 static bool take_area(uint64_t *next, uint64_t end, size_t size, size_t align, gpa_t *start)

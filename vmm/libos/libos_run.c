@@ -89,6 +89,13 @@ static int signal_program(struct vm *vm, int number)
 	return 0;
 }
 
+static void ask_threads(struct vm *vm)
+{
+	vm->libos.shared->ask_threads = 1;
+	vm->libos.shared->resched = 1;
+	vcpu_request(&vm->vcpu[0], VCPU_WAKE | VCPU_KICK);
+}
+
 static void own_signal(struct vm *vm, int number)
 {
 	signal_program(vm, number);
@@ -220,6 +227,8 @@ const struct guest_ops libos_ops = {
 	.on_wait = libos_wait,
 	.on_give_up = report,
 	.signal = signal_program,
+	.ask_threads = ask_threads,
+	.limit = libos_limit,
 	.own_signal = own_signal,
 	.pause = pause_tick,
 };

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What http.c (connections, libmicrohttpd in our loop) and exchange.c (requests and answers) share. Theirs alone. */
+#ifndef LV_DAEMON_HTTP_CORE_H
+#define LV_DAEMON_HTTP_CORE_H
+
+#include <microhttpd.h>
+
+#include "daemon/later.h"
+#include "daemon/task.h"
+
+#define HTTP_CONNECTIONS 1024  /* above them a request is answered by 503 */
+#define HTTP_MOST 2048	       /* above them a connection is closed */
+#define HTTP_REQUEST_MS 15000  /* for a client to send its request, or to begin with the next one */
+#define HTTP_REPLY_MS 60000    /* for a client to read an answer that is no stream */
+
+struct http {
+	struct daemon *daemon;
+	struct MHD_Daemon *mhd;
+	struct loop_watch watch;
+	struct loop_timer timer;
+	struct client *clients; /* all of them */
+	unsigned connections, requests;
+};
+
+struct client { /* a connection */
+	struct http *http;
+	struct client *next, **before;
+	struct loop_timer limit;
+	struct exchange *exchange; /* the request that is being answered; NULL: none */
+	int fd;
+	bool remote; /* TCP: half of a connection may end */
+};
+
+struct exchange { /* a request and its answer */
+	struct http *http;
+	struct client *client;
+	struct MHD_Connection *connection;
+	struct api_request request;
+	struct text body, allow;
+	size_t discarded; /* bytes of a body that is too long */
+	unsigned status;  /* of the answer; 0: none yet */
+	const char *type;
+	struct text answer; /* all of it, or of a stream what the client has not taken */
+	size_t taken;	    /* bytes of that which it has */
+	bool suspended;	    /* libmicrohttpd leaves it alone */
+	bool open;	    /* an operation will say more, and has to be told if nobody listens */
+	bool streaming, ended, whole, full;
+	struct loop_watch gone; /* while it is suspended and we may say more */
+	struct later later;
+	struct task task;
+	struct api_head head; /* a process' */
+	size_t have;	      /* bytes of it */
+	struct MHD_UpgradeResponseHandle *upgraded;
+	int session; /* the connection that a process gets; -1: none */
+};
+
+/* Lets libmicrohttpd look at its connections, not from within one of its calls. In http.c. */
+void http_soon(struct http *http);
+/* The response of a stream: pieces as they come. In http_later.c. */
+struct MHD_Response *exchange_pieces(struct exchange *exchange);
+/* Waits for what the operation says; the client's end is noticed. In http_later.c. */
+void exchange_wait(struct exchange *exchange);
+/* Goes on with it; nothing if it does not wait. In http_later.c. */
+void exchange_go_on(struct exchange *exchange);
+/* Nobody listens any more. In http_later.c. */
+void exchange_cancel(struct exchange *exchange);
+/* The connection ends in so many milliseconds; 0: not by time. In http.c. */
+void client_limit(struct client *client, uint64_t milliseconds);
+
+#endif
