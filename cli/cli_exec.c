@@ -10,14 +10,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "abi/guest_config.h"
 #include "base/file.h"
 #include "base/frame.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "node/agent_client.h"
 #include "cli/all_verbs.h"
-#include "node/records_write.h"
+#include "node/vm_exec.h"
 #include "cli/terminal.h"
 
 #define INTERRUPTS_TO_LEAVE 3
@@ -52,47 +51,18 @@ struct session {
 
 /* ---- the request ---- */
 
-static int put_env(const struct exec_options *given, struct text *out, struct error *error)
+static int fill_env(struct strings *env, const struct exec_options *given, struct error *error)
 {
-	if (given->tty && getenv("TERM")) {
-		char *term = alloc_format("TERM=%s", getenv("TERM"));
-		records_add_string(out, LV_GUEST_ENV, term);
-		free(term);
-	}
+	if (given->tty && getenv("TERM"))
+		strings_take(env, alloc_format("TERM=%s", getenv("TERM")));
 	for (size_t i = 0; i < given->env.count; i++) {
 		const char *word = given->env.item[i], *value = strchr(word, '=') ? word : getenv(word);
 		if (word[0] == '=' || !*word)
 			return error_set(error, -EINVAL, "-e: \"%s\" is not NAME=VALUE", word);
-		if (!value)
-			continue;
-		char *pair = value == word ? alloc_copy(word) : alloc_format("%s=%s", word, value);
-		records_add_string(out, LV_GUEST_ENV, pair);
-		free(pair);
+		if (value)
+			strings_take(env, value == word ? alloc_copy(word) : alloc_format("%s=%s", word, value));
 	}
 	return 0;
-}
-
-static int make_request(const struct exec_options *given, struct operands operands, struct text *out, struct error *error)
-{
-	struct lv_guest_streams streams = { .flags = (given->tty ? LV_GUEST_TERMINAL : 0u) | (given->interactive ? 0u : LV_GUEST_NO_STDIN) };
-	if (given->workdir && given->workdir[0] != '/')
-		return error_set(error, -EINVAL, "--workdir \"%s\" is not an absolute path", given->workdir);
-	if (given->tty)
-		terminal_size(&streams.rows, &streams.columns);
-	records_begin(out, LV_GUEST_CONFIG_MAGIC, LV_GUEST_CONFIG_VERSION);
-	records_add_string(out, LV_GUEST_PROGRAM, operands.argv[1]);
-	for (int i = 1; i < operands.argc; i++)
-		records_add_string(out, LV_GUEST_ARG, operands.argv[i]);
-	if (given->workdir)
-		records_add_string(out, LV_GUEST_CWD, given->workdir);
-	if (given->user)
-		records_add_string(out, LV_GUEST_USER, given->user);
-	records_add(out, LV_GUEST_STREAMS, &streams, sizeof(streams));
-	int err = put_env(given, out, error);
-	records_end(out);
-	if (!err && out->size > LV_AGENT_REQUEST_MAX)
-		err = error_set(error, -E2BIG, "arguments and environment take %zu bytes; they can have %u", out->size, LV_AGENT_REQUEST_MAX);
-	return err;
 }
 
 /* ---- the session ---- */
@@ -235,15 +205,15 @@ static int run_session(int fd, const struct exec_options *given, struct error *e
 
 static int exec_in(struct vm_info *info, const struct exec_options *given, struct operands operands, struct error *error)
 {
-	struct text request = { 0 };
-	int err = make_request(given, operands, &request, error), fd = err ? err : agent_connect(info, error);
-	if (fd < 0) {
-		text_free(&request);
+	struct vm_exec exec = { .argv = operands.argv + 1, .argc = (size_t)operands.argc - 1, .cwd = given->workdir, .user = given->user, .terminal = given->tty,
+		.input = given->interactive };
+	if (given->tty)
+		terminal_size(&exec.rows, &exec.columns);
+	int err = fill_env(&exec.env, given, error), fd = err ? err : vm_exec_start(info, &exec, error);
+	strings_free(&exec.env);
+	if (fd < 0)
 		return fd;
-	}
-	err = frame_send(fd, LV_AGENT_EXEC, request.data, request.size);
-	text_free(&request);
-	int status = err ? error_set(error, err, "the agent: %s", strerror(-err)) : run_session(fd, given, error);
+	int status = run_session(fd, given, error);
 	close(fd);
 	return status;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lightvm image: making, showing and checking image files, and the cache of those that run made. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -16,74 +15,8 @@
 #include "cli/all_verbs.h"
 #include "cli/describe.h"
 #include "cli/packing.h"
+#include "node/image_list.h"
 #include "tinyx/pack.h"
-#include "tinyx/stage.h"
-
-#define SHORT_ID 12
-
-/* ---- which image ---- */
-
-struct cached_search {
-	const char *prefix;
-	char *found;
-	int count;
-};
-
-static int each_in(const struct cache *cache, int (*each)(void *context, int dir, const char *name), void *context)
-{
-	int fd = openat(cache->dir, "images", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), err = 0;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir)
-		return errno == ENOENT ? 0 : -errno;
-	for (struct dirent *entry; !err && (entry = readdir(dir));)
-		if (strlen(entry->d_name) == IMAGE_HEX + 4 && text_ends(entry->d_name, ".lvm"))
-			err = each(context, dirfd(dir), entry->d_name);
-	closedir(dir);
-	return err;
-}
-
-static int each_cached(int (*each)(void *context, int dir, const char *name), void *context, struct error *error)
-{
-	struct cache cache;
-	int err = cache_open(&cache, false, error);
-	if (!err && (err = each_in(&cache, each, context)))
-		error_set(error, err, "%s/images: %s", cache.path, strerror(-err));
-	cache_close(&cache);
-	return err == -ENOENT ? 0 : err;
-}
-
-static int match_cached(void *context, int dir, const char *name)
-{
-	struct cached_search *search = context;
-	if (text_starts(name, search->prefix)) {
-		free(search->found);
-		search->found = alloc_copy(name);
-		search->count++;
-	}
-	return 0;
-}
-
-/* A file, or the digest (or its beginning) of a cached image; the caller's. */
-static char *image_path(const char *word, struct error *error)
-{
-	if (strchr(word, '/') || !access(word, F_OK))
-		return alloc_copy(word);
-	struct cached_search search = { .prefix = word };
-	if (each_cached(match_cached, &search, error)) {
-		free(search.found);
-		return NULL;
-	}
-	if (search.count != 1) {
-		error_set(error, -ENOENT, search.count ? "\"%s\" is the beginning of %d images; give more digits" : "there is no image \"%s\" (file or digest)", word,
-			  search.count);
-		free(search.found);
-		return NULL;
-	}
-	char *cache = cache_dir(), *path = alloc_format("%s/images/%s", cache, search.found);
-	free(cache);
-	free(search.found);
-	return path;
-}
 
 /* ---- build ---- */
 
@@ -192,22 +125,10 @@ static const struct verb verb_build = {
 
 static int inspect(const struct context *context, void *options, struct operands operands, struct error *error)
 {
-	struct image image;
 	char *path = image_path(operands.argv[0], error);
-	if (!path)
-		return -ENOENT;
-	int err = image_open(&image, path, error);
-	if (!err) {
-		struct text text = { 0 };
-		manifest_print(&image.manifest, &text);
-		json_t *object = json_pack("{s:s, s:I, s:s}", "path", path, "size", (json_int_t)image.size, "sha256", image.sha256);
-		json_object_set_new(object, "manifest", json_loads(text.data, 0, NULL));
-		text_free(&text);
-		err = json_print(object);
-	}
-	image_close(&image);
+	json_t *view = path ? image_view(path, error) : NULL;
 	free(path);
-	return err;
+	return view ? json_print(view) : error->code;
 }
 
 static const struct verb verb_image_inspect = {
@@ -275,28 +196,13 @@ static void print_day(json_int_t seconds, char *out, size_t room)
 		snprintf(out, room, "?");
 }
 
-static int list_one(void *context, int dir, const char *name)
-{
-	struct image image;
-	struct stat st;
-	char *path = alloc_format("/proc/self/fd/%d/%s", dir, name);
-	if (!image_open(&image, path, NULL) && !fstat(image.fd, &st))
-		json_array_append_new(context, json_pack("{s:s#, s:I, s:I, s:I, s:s?, s:s?}", "sha256", name, IMAGE_HEX, "size", (json_int_t)image.size,
-							 "created", (json_int_t)st.st_ctim.tv_sec, "used", (json_int_t)st.st_mtim.tv_sec, "name", image.manifest.name, "program",
-							 image.manifest.program));
-	image_close(&image);
-	free(path);
-	return 0;
-}
-
 static int ls(const struct context *context, void *options, struct operands operands, struct error *error)
 {
 	const struct ls_options *given = options;
-	json_t *array = json_array();
+	json_t *array = images_list(error);
 	struct text out = { 0 };
-	int err = each_cached(list_one, array, error);
-	if (err)
-		return err;
+	if (!array)
+		return error->code;
 	if (given->format && !strcmp(given->format, "json"))
 		return json_print(array);
 	uint64_t total = 0;
@@ -342,39 +248,14 @@ static const struct option_spec rm_options[] = {
 	{ 0 },
 };
 
-static int remove_one(void *context, int dir, const char *name)
-{
-	return unlinkat(dir, name, 0) && errno != ENOENT ? -errno : 0;
-}
-
-static int remove_named(const struct cache *cache, const char *word, struct error *error)
-{
-	char *path = image_path(word, error);
-	int err = path ? 0 : -ENOENT;
-	if (path && (!text_starts(path, cache->path) || path[strlen(cache->path)] != '/'))
-		err = error_set(error, -EINVAL, "%s is not in the cache; remove the file with rm", path);
-	else if (path && unlink(path))
-		err = error_set(error, -errno, "%s: %s", path, strerror(errno));
-	free(path);
-	return err;
-}
-
 static int rm(const struct context *context, void *options, struct operands operands, struct error *error)
 {
 	const struct rm_options *given = options;
 	if (!given->all && !operands.argc)
 		return error_set(error, -EINVAL, "which images? Give their digests, or --all");
-	struct cache cache;
-	int err = cache_open(&cache, true, error);
-	if (!err && given->all)
-		err = each_in(&cache, remove_one, NULL);
-	if (!err && given->all)
-		stage_sweep(cache.images, 0);
+	int err = given->all ? images_remove_all(error) : 0;
 	for (int i = 0; i < operands.argc && !err; i++)
-		err = remove_named(&cache, operands.argv[i], error);
-	if (cache.dir >= 0)
-		cache_forget(&cache, NULL);
-	cache_close(&cache);
+		err = image_remove(operands.argv[i], error);
 	return err;
 }
 

@@ -17,6 +17,7 @@
 #include "base/number.h"
 #include "cli/all_verbs.h"
 #include "cli/describe.h"
+#include "node/image_list.h"
 #include "tinyx/kernel.h"
 
 #define PROGRESS_MS 100
@@ -154,13 +155,6 @@ struct listing {
 	bool quiet;
 };
 
-static json_t *kernel_json(const struct kernel *kernel)
-{
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I}", "name", kernel->name, "key", kernel->key, "release", kernel->release, "source",
-			 kernel->source, "directory", kernel->directory, "newest", kernel->newest, "vmlinux", (json_int_t)kernel->vmlinux, "bzimage",
-			 (json_int_t)kernel->bzimage, "built", (json_int_t)kernel->built);
-}
-
 static int list_one(void *context, const struct kernel *kernel)
 {
 	struct listing *listing = context;
@@ -176,7 +170,7 @@ static int list_one(void *context, const struct kernel *kernel)
 	else
 		text_format(listing->table, "%-24s  %-12s  %-20s  %7s  %7s  %s\n", full, kernel->key, kernel->release,
 			    size_print(kernel->vmlinux, vmlinux, sizeof(vmlinux)), size_print(kernel->bzimage, bzimage, sizeof(bzimage)), built);
-	json_array_append_new(listing->json, kernel_json(kernel));
+	json_array_append_new(listing->json, kernel_view(kernel));
 	free(full);
 	return 0;
 }
@@ -233,7 +227,7 @@ static int inspect(const struct context *context, void *options, struct operands
 		err = kernel_find(operands.argv[i], &kernel, error);
 		if (err)
 			break;
-		json_t *object = kernel_json(&kernel);
+		json_t *object = kernel_view(&kernel);
 		add_config(object, &kernel);
 		json_array_append_new(array, object);
 		kernel_free(&kernel);

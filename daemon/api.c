@@ -139,6 +139,7 @@ static const char *code_of(unsigned status)
 	case 413: return "too_large";
 	case 415: return "media_type";
 	case 422: return "unsupported";
+	case 426: return "upgrade_required";
 	case 503: return "unavailable";
 	case 504: return "timeout";
 	default: return "internal";

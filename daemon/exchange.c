@@ -257,6 +257,18 @@ static enum MHD_Result upgrade(struct exchange *exchange)
 	return result;
 }
 
+/* A connection that was not asked for as one; if there is nothing to connect to, that comes first. */
+static enum MHD_Result refuse_plain(struct exchange *exchange)
+{
+	struct api_reply reply = { 0 };
+	struct error error = { 0 };
+	int err = exchange->request.route->check(&exchange->request, &reply, &error);
+	if (err)
+		return refuse_err(exchange, err, &error);
+	error_set(&error, -EPROTO, "%s: needs the header \"Upgrade: " UPGRADE "\"", exchange->request.route->operation);
+	return refuse(exchange, 426, &error);
+}
+
 /* ---- requests ---- */
 
 static enum MHD_Result on_query(void *context, enum MHD_ValueKind kind, const char *key, const char *value)
@@ -328,7 +340,6 @@ static enum MHD_Result perform(struct exchange *exchange)
 {
 	struct api_request *request = &exchange->request;
 	const struct route *route = request->route;
-	struct error error;
 	if (route->session && wants_upgrade(exchange))
 		return upgrade(exchange);
 	if (route->task)
@@ -337,10 +348,8 @@ static enum MHD_Result perform(struct exchange *exchange)
 		return start_stream(exchange);
 	if (route->later)
 		return start_later(exchange);
-	if (!route->now) {
-		error_set(&error, -EPROTO, "%s: needs the header \"Upgrade: " UPGRADE "\"", route->operation);
-		return refuse(exchange, 426, &error);
-	}
+	if (!route->now)
+		return refuse_plain(exchange);
 	exchange->status = api_run(route->now, request, &exchange->answer, &exchange->type);
 	if (request->stream) {
 		exchange->status = 200;

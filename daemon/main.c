@@ -9,11 +9,12 @@
 #include "base/options.h"
 #include "base/standard.h"
 #include "daemon/lightvmd.h"
+#include "daemon/routes.h"
 #include "daemon/worker.h"
 
 struct options {
 	const char *worker, *level;
-	bool version;
+	bool version, operations;
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -21,6 +22,7 @@ static const struct option_spec table[] = {
 	{ .name = "log", .kind = OPTION_STRING, .offset = AT(level), .value = "LEVEL", .help = "error, warn, info or debug (default info)", .words = "error warn info debug" },
 	{ .name = "worker", .kind = OPTION_STRING, .offset = AT(worker), .value = "UID:GID:FD", .help = "how root's lightvmd starts itself for another user" },
 	{ .name = "version", .kind = OPTION_FLAG, .offset = AT(version), .help = "print the version" },
+	{ .name = "operations", .kind = OPTION_FLAG, .offset = AT(operations), .help = "print the API's operations, a line each: method, path, name, kind of body, query" },
 	{ 0 },
 };
 
@@ -39,6 +41,20 @@ static int serve(const struct options *given, struct error *error)
 	}
 	daemon_fini(&daemon);
 	return err;
+}
+
+/* What a test compares with docs/openapi.json. */
+static int print_operations(void)
+{
+	static const char *const bodies[] = { [API_NO_BODY] = "none", [API_JSON] = "json", [API_JSON_OPTIONAL] = "optional" };
+	for (const struct route *const *family = route_tables; *family; family++)
+		for (const struct route *route = *family; route->path; route++) {
+			printf("%s %s %s %s", route->method, route->path, route->operation, bodies[route->body]);
+			for (const char *const *key = route->query; key && *key; key++)
+				printf(" %s", *key);
+			printf("\n");
+		}
+	return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int help(void)
@@ -67,6 +83,8 @@ int main(int argc, char **argv)
 		printf("lightvmd %s\n", LIGHTVM_VERSION);
 		return EXIT_SUCCESS;
 	}
+	if (!err && given.operations)
+		return print_operations();
 	const char *level = given.level ? given.level : getenv("LIGHTVM_LOG");
 	if (!err && level && log_level_parse(level, &log_level))
 		log_warn("LIGHTVM_LOG=%s is none of error, warn, info, debug", level);

@@ -9,7 +9,7 @@
 
 const struct daemon_part *const daemon_parts[] = { &events_part, NULL };
 
-const struct route *const route_tables[] = { routes_self, routes_vms, routes_logs, routes_events, NULL };
+const struct route *const route_tables[] = { routes_self, routes_vms, routes_logs, routes_exec, routes_images, routes_events, NULL };
 
 const struct local_op *const local_ops[] = { self_local_ops, events_local_ops, NULL };
 

@@ -25,7 +25,7 @@ struct wish {
 /* Those that are not anybody's to choose. */
 static int refuse_ours(const json_t *json, struct error *error)
 {
-	static const char *const ours[] = { "id", "created_ns", "detached" };
+	static const char *const ours[] = { "id", "created_ns", "detached", "pid_file" };
 	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
 		if (json_object_get(json, ours[i]))
 			return error_set(error, -EINVAL, "%s: is not for a request to say", ours[i]);
