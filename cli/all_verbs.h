@@ -16,6 +16,7 @@ extern const struct verb verb_prune;                                 /* prune.c 
 extern const struct verb verb_stats;                                 /* stats.c */
 extern const struct verb verb_top;                                   /* top.c */
 extern const struct verb verb_update;                                /* update.c */
+extern const struct verb verb_capacity;                              /* capacity.c */
 extern const struct verb verb_port;                                  /* port.c */
 extern const struct verb verb_wait;                                  /* wait.c */
 extern const struct verb verb_balloon;                               /* balloon.c */

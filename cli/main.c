@@ -16,7 +16,7 @@ const struct verb *const verbs[] = {
 	&verb_top, &verb_stats, &verb_update, &verb_inspect, &verb_port, &verb_balloon, &verb_boot_time,
 	&verb_image, &verb_kernel,
 	&verb_daemon,
-	&verb_doctor, &verb_completion, &verb_version,
+	&verb_doctor, &verb_capacity, &verb_completion, &verb_version,
 	&verb_unpause, &verb_man, NULL,
 };
 
