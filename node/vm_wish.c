@@ -155,16 +155,45 @@ static int use_env(struct vm_config *config, const struct wish *wish, struct err
 	return 0;
 }
 
+/* Its kind is said as an option is, and gives what is not said besides; what makes no sense is refused with the rest of the wish. */
+static char *net_word(const json_t *net)
+{
+	const char *kind = json_string_value(json_object_get(net, "kind")), *name = json_string_value(json_object_get(net, "name"));
+	if (!kind)
+		return alloc_copy("passt");
+	return name ? alloc_format("%s:%s", kind, name) : alloc_copy(kind);
+}
+
+static int use_net(const struct vm_config *config, const struct wish *wish, struct error *error)
+{
+	json_t *given = json_object_get(wish->keys, "net"), *whole = NULL;
+	char *word = net_word(given);
+	struct net_request request = { .net = word, .id = config->id };
+	struct net_spec spec = { 0 };
+	int err = word ? net_parse(&spec, &request, error) : error_set(error, -ENOMEM, "out of memory");
+	if (!err && !(whole = net_to_json(&spec)))
+		err = error_set(error, -ENOMEM, "out of memory");
+	if (!err && given && !json_is_object(given))
+		err = error_set(error, -EINVAL, "net: not an object");
+	if (!err && json_object_update(whole, given ? given : whole))
+		err = error_set(error, -ENOMEM, "out of memory");
+	if (!err)
+		json_object_set(wish->keys, "net", whole);
+	json_decref(whole);
+	net_free(&spec);
+	free(word);
+	return err;
+}
+
 static int fill(struct vm_config *config, struct wish *wish, const json_t *json, struct error *error)
 {
-	struct net_request net = { .id = config->id };
 	int err = use_source(config, wish, json, error);
 	if (!err)
 		err = use_kernel(config, wish, error);
 	if (!err)
+		err = use_net(config, wish, error);
+	if (!err)
 		err = config_from_json(config, wish->keys, error);
-	if (!err && !json_object_get(json, "net"))
-		err = net_parse(&config->net, &net, error);
 	if (err)
 		return err;
 	config->created_ns = clock_wall();
