@@ -57,6 +57,22 @@ int size_parse(const char *word, uint64_t *out)
 	return 0;
 }
 
+int duration_parse(const char *word, uint64_t *ns)
+{
+	static const struct {
+		const char *name;
+		uint64_t ns;
+	} units[] = { { "ms", 1000000 }, { "s", 1000000000 }, { "m", 60000000000 }, { "h", 3600000000000 }, { "d", 86400000000000 } };
+	uint64_t value;
+	const char *end = digits(word, &value);
+	if (!end)
+		return -ERANGE;
+	for (size_t i = 0; end > word && i < sizeof(units) / sizeof(*units); i++)
+		if (!strcmp(end, units[i].name))
+			return __builtin_mul_overflow(value, units[i].ns, &value) ? -ERANGE : (*ns = value, 0);
+	return -EINVAL;
+}
+
 unsigned number_print(uint64_t number, char *out)
 {
 	char digit[20];

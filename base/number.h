@@ -12,6 +12,8 @@ int number_parse(const char *word, uint64_t *out);
 unsigned number_print(uint64_t number, char *out);
 /* A number of bytes with an optional suffix K, M, G, T (1024-based; also KiB, MiB, ..., k, m, kb). */
 int size_parse(const char *word, uint64_t *out);
+/* A time with its unit: "500ms", "90s", "10m", "2h", "1d"; in ns. */
+int duration_parse(const char *word, uint64_t *ns);
 /* "64M", "1.5G", "12345": the shortest exact or one-decimal form; buffer of at least 16 bytes. Returns buffer. */
 char *size_print(uint64_t bytes, char *buffer, size_t room);
 /* "a.b.c.d" in network byte order. */

@@ -22,6 +22,7 @@ extern const struct verb verb_wait;                                  /* wait.c *
 extern const struct verb verb_balloon;                               /* balloon.c */
 extern const struct verb verb_exec;                                  /* exec.c */
 extern const struct verb verb_cp;                                    /* cp.c */
+extern const struct verb verb_events;                                /* cli_events.c */
 extern const struct verb verb_inspect;                               /* inspect.c */
 extern const struct verb verb_boot_time;                             /* inspect.c */
 extern const struct verb verb_image;                                 /* image.c */

@@ -23,7 +23,7 @@ static const struct habit commands[] = {
 	{ "pull push load import login logout search tag history export commit", NO_REGISTRY },
 	{ "network", "use \"lightvm run --net\"; the kinds of network stand in its --help" },
 	{ "volume", "there are no named volumes; \"lightvm run -v DIR:/PATH\" gives a VM a copy of a directory" },
-	{ "diff events compose secret config plugin", "there is no such command" },
+	{ "diff compose secret config plugin", "there is no such command" },
 	{ 0 },
 };
 

@@ -13,7 +13,7 @@
 const struct verb *const verbs[] = {
 	&verb_run, &verb_ps, &verb_logs, &verb_console, &verb_exec, &verb_cp,
 	&verb_create, &verb_start, &verb_stop, &verb_restart, &verb_kill, &verb_wait, &verb_pause, &verb_resume, &verb_rename, &verb_rm, &verb_prune,
-	&verb_top, &verb_stats, &verb_update, &verb_inspect, &verb_port, &verb_balloon, &verb_boot_time,
+	&verb_top, &verb_stats, &verb_events, &verb_update, &verb_inspect, &verb_port, &verb_balloon, &verb_boot_time,
 	&verb_image, &verb_kernel,
 	&verb_daemon,
 	&verb_doctor, &verb_capacity, &verb_completion, &verb_version,

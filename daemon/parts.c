@@ -6,8 +6,9 @@
 #include "daemon/api_events.h"
 #include "daemon/api_self.h"
 #include "daemon/routes.h"
+#include "daemon/vm_watch.h"
 
-const struct daemon_part *const daemon_parts[] = { &events_part, NULL };
+const struct daemon_part *const daemon_parts[] = { &events_part, &watch_part, NULL };
 
 const struct route *const route_tables[] = { routes_self, routes_vms, routes_logs, routes_exec, routes_images, routes_events, NULL };
 

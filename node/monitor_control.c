@@ -130,21 +130,43 @@ static int take(const uint8_t *bytes, size_t n, enum lv_control_op op, struct co
 	return 0;
 }
 
-int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct control_answer *answer)
+static struct lv_control_request request_of(enum lv_control_op op, int64_t arg)
 {
 	/* What exists since version 1 is asked in it, so that a monitor from before an update answers too. */
-	struct lv_control_request request = { .magic = LV_CONTROL_MAGIC, .op = op, .version = op >= LV_CTL_THREADS ? 4 : op >= LV_CTL_AWAIT ? 3 : op >= LV_CTL_CRASH ? 2 : 0, .arg = arg };
+	return (struct lv_control_request){ .magic = LV_CONTROL_MAGIC, .op = op, .version = op >= LV_CTL_THREADS ? 4 : op >= LV_CTL_AWAIT ? 3 : op >= LV_CTL_CRASH ? 2 : 0, .arg = arg };
+}
+
+int control_finish(int fd, enum lv_control_op op, struct control_answer *answer)
+{
 	union {
 		struct lv_control_reply head;
 		struct lv_control_reply_v1 v1;
 		uint8_t bytes[LV_CONTROL_MOST + 1];
 	} reply;
-	int err = send_request(fd, &request, fds, count);
-	ssize_t n = err ? 0 : recv(fd, &reply, sizeof(reply), 0);
+	ssize_t n = recv(fd, &reply, sizeof(reply), 0);
 	if (n < 0)
-		err = errno == EAGAIN ? -ETIMEDOUT : -errno;
-	else if (!err)
-		err = n ? take(reply.bytes, (size_t)n, op, answer) : -ECONNRESET;
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	return n ? take(reply.bytes, (size_t)n, op, answer) : -ECONNRESET;
+}
+
+int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct control_answer *answer)
+{
+	struct lv_control_request request = request_of(op, arg);
+	int err = send_request(fd, &request, fds, count);
+	return err ? err : control_finish(fd, op, answer);
+}
+
+int control_begin(int vm_dir, enum lv_control_op op, int64_t arg)
+{
+	struct sockaddr_un address = address_of(vm_dir);
+	struct lv_control_request request = request_of(op, arg);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	int err = connect(fd, (struct sockaddr *)&address, sizeof(address)) ? -errno : send_request(fd, &request, NULL, 0);
+	if (!err)
+		return fd;
+	close(fd);
 	return err;
 }
 

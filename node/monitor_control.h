@@ -24,6 +24,12 @@ struct control_answer {
  * -EPROTONOSUPPORT, -EOPNOTSUPP: a monitor of another version does not know the request.
  */
 int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct control_answer *answer);
+/*
+ * The same in two halves, for who may not wait: a connection on which the request is under way, which can be polled for reading; -EAGAIN: the monitor has
+ * more connections waiting than it takes. Then its reply; -ETIMEDOUT: not there yet. The caller closes.
+ */
+int control_begin(int vm_dir, enum lv_control_op op, int64_t arg);
+int control_finish(int fd, enum lv_control_op op, struct control_answer *answer);
 /* Connects, asks once, closes, all before the deadline (base/deadline.h). */
 int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct control_answer *answer, uint64_t deadline);
 /* What the monitor knows now, which is more than it has written to its file; *status is unchanged if it does not answer. */

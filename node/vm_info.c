@@ -43,7 +43,7 @@ static enum vm_state living_state(uint32_t state)
 	}
 }
 
-static void judge(struct vm_info *info)
+void vm_info_judge(struct vm_info *info)
 {
 	/* The lock first: a monitor that ends between the two looks has written its last record before. */
 	info->alive = vm_alive(&info->dir);
@@ -66,7 +66,7 @@ static int fill(struct vm_info *info)
 	info->config = config_read(info->dir.dir);
 	if (!info->config)
 		info->config = json_object();
-	judge(info);
+	vm_info_judge(info);
 	return 0;
 }
 
@@ -104,7 +104,7 @@ int vm_info_find_row(const struct state *state, const char *word, struct vm_info
 		vm_row_from_json(config, row);
 		json_decref(config);
 	}
-	judge(info);
+	vm_info_judge(info);
 	return 0;
 }
 
@@ -120,7 +120,7 @@ int vm_info_glance(int vms, const char *id, struct vm_info *info)
 	info->dir.status = openat(vms, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (info->dir.status < 0)
 		return -errno;
-	judge(info);
+	vm_info_judge(info);
 	close(info->dir.status);
 	info->dir.status = -1;
 	return 0;

@@ -27,6 +27,8 @@ int vm_info_find_row(const struct state *state, const char *word, struct vm_info
 /* Its state and record only, of vms/ID below the open directory vms: no file stays open, config is NULL. */
 int vm_info_glance(int vms, const char *id, struct vm_info *info);
 void vm_info_close(struct vm_info *info);
+/* Record, state and the rest anew, of a VM whose status file is open (dir.status); asks nobody. */
+void vm_info_judge(struct vm_info *info);
 /*
  * A monitor that lives is asked for its record, which is more than it has written; for so many milliseconds at most. 0, or a
  * negative errno: the record stays what it was.

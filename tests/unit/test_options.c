@@ -156,6 +156,20 @@ static void help_wins(void **state)
 	text_free(&out);
 }
 
+static void durations(void **state)
+{
+	static const struct { const char *word; int err; uint64_t value; } cases[] = {
+		{ "500ms", 0, 500000000 }, { "90s", 0, 90000000000 }, { "10m", 0, 600000000000 }, { "2h", 0, 7200000000000 }, { "1d", 0, 86400000000000 },
+		{ "0s", 0, 0 }, { "", -EINVAL, 0 }, { "s", -EINVAL, 0 }, { "10", -EINVAL, 0 }, { "10 s", -EINVAL, 0 }, { "-1s", -EINVAL, 0 }, { "1M", -EINVAL, 0 },
+		{ "1sec", -EINVAL, 0 }, { "18446744073709551615d", -ERANGE, 0 }, { "18446744073709551616s", -ERANGE, 0 },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		uint64_t value = 42;
+		assert_int_equal(duration_parse(cases[i].word, &value), cases[i].err);
+		assert_int_equal(value, cases[i].err ? 42 : cases[i].value);
+	}
+}
+
 static void sizes(void **state)
 {
 	static const struct { const char *word; int err; uint64_t value; } cases[] = {
@@ -252,7 +266,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(optional_value), cmocka_unit_test(long_short_and_attached), cmocka_unit_test(operands_between_options), cmocka_unit_test(first_operand_ends),
-		cmocka_unit_test(messages), cmocka_unit_test(word_prefixes), cmocka_unit_test(help_wins), cmocka_unit_test(sizes),
+		cmocka_unit_test(messages), cmocka_unit_test(word_prefixes), cmocka_unit_test(help_wins), cmocka_unit_test(durations), cmocka_unit_test(sizes),
 		cmocka_unit_test(addresses), cmocka_unit_test(signals), cmocka_unit_test(strings), cmocka_unit_test(errors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
