@@ -39,7 +39,7 @@ static enum MHD_Result queue(struct exchange *exchange)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, exchange->allow.data);
 	if (exchange->status == 426)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_UPGRADE, UPGRADE);
-	if (exchange->http->daemon->ending || exchange->http->connections > HTTP_CONNECTIONS)
+	if (exchange->http->daemon->ending)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	enum MHD_Result result = MHD_queue_response(exchange->connection, exchange->status, response);
 	MHD_destroy_response(response);
@@ -72,7 +72,10 @@ static enum MHD_Result refuse_err(struct exchange *exchange, int err, struct err
 static enum MHD_Result busy(struct exchange *exchange, int err)
 {
 	struct error error;
-	error_set(&error, err, "%s: %s; try again", exchange->request.route->operation, err == -EAGAIN ? "too much is under way" : strerror(-err));
+	if (err == -EBUSY)
+		error_set(&error, err, "%s: too much is under way; try again", exchange->request.route->operation);
+	else
+		error_set(&error, err, "%s: no process can be started: %s", exchange->request.route->operation, strerror(-err));
 	return refuse(exchange, 503, &error);
 }
 
@@ -300,8 +303,8 @@ static enum MHD_Result begin(struct exchange *exchange, const char *url, const c
 	unsigned status = 0;
 	if (daemon->ending)
 		status = (error_set(&error, -EAGAIN, "lightvmd is ending"), 503);
-	else if (exchange->http->connections > HTTP_CONNECTIONS)
-		status = (error_set(&error, -EAGAIN, "more than %d connections", HTTP_CONNECTIONS), 503);
+	else if (exchange->http->serving >= HTTP_CONNECTIONS)
+		status = (error_set(&error, -EAGAIN, "%d requests are being answered", HTTP_CONNECTIONS), 503);
 	if (!status)
 		status = route_find(&exchange->request, method, url, &exchange->allow, &error);
 	if (!status)
@@ -366,6 +369,7 @@ static enum MHD_Result complete(struct exchange *exchange)
 {
 	struct error error = { 0 };
 	client_limit(exchange->client, 0);
+	client_serve(exchange->client, true);
 	if (exchange->discarded)
 		return error_set(&error, -EFBIG, "the body is longer than %u bytes", API_BODY_MAX), refuse(exchange, 413, &error);
 	const char *type = MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
@@ -415,6 +419,7 @@ void exchange_completed(void *context, struct MHD_Connection *connection, void *
 	exchange_cancel(exchange);
 	if (exchange->client) {
 		exchange->client->exchange = NULL;
+		client_serve(exchange->client, false);
 		client_limit(exchange->client, HTTP_REQUEST_MS);
 	}
 	api_request_clear(&exchange->request);

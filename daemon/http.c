@@ -47,17 +47,51 @@ void http_soon(struct http *http)
 /* ---- connections ---- */
 
 /* The library has no way to end a connection from outside: it finds that the other side has gone. */
-static void too_slow(void *context)
+static void end_client(struct client *client)
 {
-	struct client *client = context;
+	client->is_closed = true;
 	shutdown(client->fd, SHUT_RDWR);
 	http_soon(client->http);
+}
+
+static void too_slow(void *context)
+{
+	end_client(context);
 }
 
 void client_limit(struct client *client, uint64_t milliseconds)
 {
 	if (client)
 		loop_timer_set(&client->http->daemon->loop, &client->limit, milliseconds ? clock_now() + milliseconds * NS_PER_MS : 0);
+}
+
+void client_serve(struct client *client, bool served)
+{
+	if (!client || client->is_served == served)
+		return;
+	struct http *http = client->http;
+	if (served) {
+		TAILQ_REMOVE(&http->reading, client, link);
+		TAILQ_INSERT_TAIL(&http->served, client, link);
+	} else {
+		TAILQ_REMOVE(&http->served, client, link);
+		TAILQ_INSERT_TAIL(&http->reading, client, link);
+	}
+	client->is_served = served;
+	http->serving = served ? http->serving + 1 : http->serving - 1;
+}
+
+/* Who connects and says nothing keeps nobody out: the one that has done so for longest goes. */
+static void make_room(struct http *http)
+{
+	struct client *client;
+	if (http->connections <= HTTP_CONNECTIONS)
+		return;
+	TAILQ_FOREACH(client, &http->reading, link)
+		if (!client->is_closed) {
+			end_client(client);
+			return;
+		}
 }
 
 static void on_started(struct http *http, struct MHD_Connection *connection, void **context)
@@ -70,11 +104,10 @@ static void on_started(struct http *http, struct MHD_Connection *connection, voi
 		shutdown(info->connect_fd, SHUT_RDWR);
 		return;
 	}
-	*client = (struct client){ .http = http, .fd = info->connect_fd, .next = http->clients, .before = &http->clients };
+	make_room(http);
+	*client = (struct client){ .http = http, .fd = info->connect_fd };
 	client->limit = (struct loop_timer){ .fire = too_slow, .context = client };
-	if (client->next)
-		client->next->before = &client->next;
-	http->clients = client;
+	TAILQ_INSERT_TAIL(&http->reading, client, link);
 	client_limit(client, HTTP_REQUEST_MS);
 }
 
@@ -84,9 +117,8 @@ static void on_closed(struct http *http, struct client *client)
 	if (!client)
 		return;
 	client_limit(client, 0);
-	*client->before = client->next;
-	if (client->next)
-		client->next->before = client->before;
+	client_serve(client, false);
+	TAILQ_REMOVE(&http->reading, client, link);
 	free(client);
 	daemon_settle(http->daemon);
 }
@@ -125,6 +157,8 @@ struct http *http_new(struct daemon *daemon, struct error *error)
 		return NULL;
 	}
 	http->daemon = daemon;
+	TAILQ_INIT(&http->reading);
+	TAILQ_INIT(&http->served);
 	http->watch = (struct loop_watch){ .fd = -1, .ready = on_events, .context = http };
 	http->timer = (struct loop_timer){ .fire = on_timer, .context = http };
 	http->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0, NULL, NULL, exchange_request, http,
@@ -146,7 +180,8 @@ void http_free(struct http *http)
 {
 	if (!http)
 		return;
-	for (struct client *client = http->clients; client; client = client->next)
+	struct client *client;
+	TAILQ_FOREACH(client, &http->served, link)
 		exchange_abort(client->exchange);
 	if (http->watch.fd >= 0)
 		loop_update(&http->daemon->loop, &http->watch, 0);

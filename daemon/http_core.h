@@ -4,11 +4,12 @@
 #define LV_DAEMON_HTTP_CORE_H
 
 #include <microhttpd.h>
+#include <sys/queue.h>
 
 #include "daemon/later.h"
 #include "daemon/task.h"
 
-#define HTTP_CONNECTIONS 1024  /* above them a request is answered by 503 */
+#define HTTP_CONNECTIONS 1024  /* above them that one is closed which has been without a whole request for longest; if there is none, a request is answered by 503 */
 #define HTTP_MOST 2048	       /* above them a connection is closed */
 #define HTTP_REQUEST_MS 15000  /* for a client to send its request, or to begin with the next one */
 #define HTTP_REPLY_MS 60000    /* for a client to read an answer that is no stream */
@@ -18,13 +19,15 @@ struct http {
 	struct MHD_Daemon *mhd;
 	struct loop_watch watch;
 	struct loop_timer timer;
-	struct client *clients; /* all of them */
-	unsigned connections, requests;
+	TAILQ_HEAD(, client) reading; /* those whose request is not whole yet: for longest, first */
+	TAILQ_HEAD(, client) served;
+	unsigned connections, serving, requests; /* serving: in the second list */
 };
 
 struct client { /* a connection */
 	struct http *http;
-	struct client *next, **before;
+	TAILQ_ENTRY(client) link;
+	bool is_served, is_closed; /* in which of the two lists; it was told to end */
 	struct loop_timer limit;
 	struct exchange *exchange; /* the request that is being answered; NULL: none */
 	int fd;
@@ -64,6 +67,8 @@ void exchange_wait(struct exchange *exchange);
 void exchange_go_on(struct exchange *exchange);
 /* Nobody listens any more. In http_later.c. */
 void exchange_cancel(struct exchange *exchange);
+/* Its request is whole, or has been answered. In http.c. */
+void client_serve(struct client *client, bool served);
 /* The connection ends in so many milliseconds; 0: not by time. In http.c. */
 void client_limit(struct client *client, uint64_t milliseconds);
 

@@ -195,11 +195,11 @@ int task_start(struct tasks *tasks, struct task *task)
 	task->pid = 0;
 	task->said = (struct text){ 0 };
 	if (lasts(task))
-		return tasks->lasting < TASKS_LASTING ? start_now(task) : -EAGAIN;
+		return tasks->lasting < TASKS_LASTING ? start_now(task) : -EBUSY;
 	if (tasks->running < TASKS_AT_ONCE && !tasks->first)
 		return start_now(task);
 	if (tasks->waiting >= TASKS_WAITING)
-		return -EAGAIN;
+		return -EBUSY;
 	*tasks->last = task;
 	tasks->last = &task->next;
 	tasks->waiting++;

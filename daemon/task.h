@@ -28,7 +28,7 @@ struct task {
 	void (*piece)(void *context, const char *data, size_t size);
 	void *context;
 	int keep;     /* a descriptor that the process has besides, as `keep`, too; -1: none */
-	bool lasting; /* may take any time; never waits for others to end: -EAGAIN */
+	bool lasting; /* may take any time; never waits for others to end: -EBUSY */
 	/* private */
 	struct tasks *tasks;
 	struct task *next;
@@ -40,7 +40,7 @@ struct task {
 
 struct tasks *tasks_new(struct daemon *daemon);
 void tasks_free(struct tasks *tasks);
-/* 0: done() will be called; -EAGAIN: too many wait. The task stays where it is until then. */
+/* 0: done() will be called; -EBUSY: too many run or wait; or why no process can be started. The task stays where it is until then. */
 int task_start(struct tasks *tasks, struct task *task);
 /* Its process is killed, and done() not called. Nothing where it does not run. */
 void task_cancel(struct task *task);

@@ -157,7 +157,7 @@ if [ "$(id -u)" != 0 ]; then
 	finish
 fi
 other=54321
-as=(setpriv --reuid=$other --regid=$other --clear-groups)
+as=(setpriv --reuid="$other" --regid="$other" --clear-groups)
 if ! "${as[@]}" test -x "$build/vmm/lightvm-vmm"; then
 	skip "other users" "they cannot read the build"
 	finish
@@ -166,7 +166,7 @@ chmod 755 "$work"
 as=()
 check "the daemon starts for all" start_daemon
 api POST /v1/vms '{"image": "/usr/bin/sleep", "args": ["sleep", "1000"], "name": "roots"}' >"$work/out"
-as=(setpriv --reuid=$other --regid=$other --clear-groups)
+as=(setpriv --reuid="$other" --regid="$other" --clear-groups)
 answers "another user is served by a process of his" 200 "\"uid\":$other" GET /v1/health
 check "which has no capability, and cannot get one" bash -c 'pid=$(jq -r .pid "$1"); grep -q "^CapPrm:.0*$" /proc/$pid/status && grep -q "^CapBnd" /proc/$pid/status &&
 	grep -q "^NoNewPrivs:.1$" /proc/$pid/status && [ "$(awk "/^Uid/ { print \$2, \$3, \$4, \$5 }" /proc/$pid/status)" = "$2 $2 $2 $2" ] &&
