@@ -40,8 +40,10 @@ struct lv_daemon_claim { /* LV_DMN_CLAIM: what a shell has to fit */
 	uint64_t memory, image; /* bytes */
 	uint64_t libos[4], monitor[4]; /* of what files it is made: device, inode, size, CLOCK_REALTIME in ns of the last change */
 	uint32_t first_user, users; /* that monitors become */
+	uint32_t user;    /* who asks */
+	uint32_t reserved;
 };
-static_assert(sizeof(struct lv_daemon_claim) == 88, "claim layout");
+static_assert(sizeof(struct lv_daemon_claim) == 96, "claim layout");
 struct lv_daemon_claimed { /* the reply; if it is a hit, with the socket for the configuration and a descriptor of the process */
 	uint32_t claim; /* enum lv_claim (abi/control.h) */
 	uint32_t pid;

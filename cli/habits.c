@@ -13,7 +13,7 @@ struct habit {
 #define NOT_NEEDED "is not needed: nothing of the host is in a VM that it could reach, and its own kernel knows no such limit"
 
 static const struct habit commands[] = {
-	{ "save restore clone migrate pool", PLANNED },
+	{ "save restore clone migrate", PLANNED },
 	{ "images", "use \"lightvm image ls\"" },
 	{ "rmi", "use \"lightvm image rm\"" },
 	{ "build", "use \"lightvm image build PROGRAM\"" },

@@ -52,6 +52,7 @@ enum lv_claim claim_shell(uint64_t memory, uint64_t image, struct shell *shell)
 		memcpy(wish.monitor, build.monitor, sizeof(wish.monitor));
 		wish.first_user = build.first_user;
 		wish.users = build.users;
+		wish.user = geteuid();
 		claim = call(daemon, &wish, shell);
 	}
 	close(daemon);

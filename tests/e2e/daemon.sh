@@ -26,7 +26,7 @@ check "the command line lists it" bash -c '"$1" ps | grep -q "one .* running"' -
 answers "list" 200 "\"id\":\"$id\"" GET /v1/vms
 answers "get by name" 200 '"memory":33554432' GET /v1/vms/one
 answers "get by the beginning of its id" 200 '"name":"one"' GET "/v1/vms/${id:0:6}"
-answers "ledger" 200 '"step":"monitor"' GET /v1/vms/one/ledger
+answers "ledger" 200 '"step":"program"' GET /v1/vms/one/ledger
 answers "pause" 200 '"state":"paused"' POST /v1/vms/one/pause
 answers "pause again" 409 'is paused' POST /v1/vms/one/pause
 answers "resume" 200 '"state":"running"' POST /v1/vms/one/resume
@@ -81,7 +81,7 @@ PY
 check "console" python3 "$work/console.py" "$socket" cat
 check "again, after the first one has left" python3 "$work/console.py" "$socket" cat
 check "who waits and goes leaves nothing" bash -c 'curl -s -m 1 --unix-socket "$1" http://localhost/v1/vms/cat/wait; curl -s -m 1 --unix-socket "$1" http://localhost/v1/vms/cat/logs?follow=true; true' - "$socket"
-alone() { [ "$(pgrep -c -P "$daemon")" = 0 ] && [ "$(curl -s --unix-socket "$socket" http://localhost/v1/health | jq .connections)" = 1 ]; }
+alone() { [ -z "$(ps -o comm= --ppid "$daemon" | grep -v lightvm-vmm)" ] && [ "$(curl -s --unix-socket "$socket" http://localhost/v1/health | jq .connections)" = 1 ]; }
 check "no process and no connection" await 5 alone
 answers "stats" 200 '"cpu_ns"' GET /v1/vms/cat/stats
 api DELETE '/v1/vms/cat?force=true' >"$work/out"

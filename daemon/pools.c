@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/pools.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "node/pool.h"
+#include "node/pool_plan.h"
+#include "node/state.h"
+
+#define POOLS_MOST 16
+#define PLANS "pools.json" /* beside the VMs, so that a daemon that was killed has its pools again */
+#define PLANS_MAX 65536
+
+struct pools {
+	struct daemon *daemon;
+	struct state state;
+	int cpuid;
+	struct pool *pool[POOLS_MOST];
+	unsigned count;
+	uint64_t unfit; /* claims that no pool has what they want */
+};
+
+static struct pools *pools_of(struct daemon *daemon)
+{
+	return daemon_part_find(daemon, pools_part.name);
+}
+
+/* ---- the plans ---- */
+
+static int add(struct pools *pools, const struct pool_plan *plan, struct error *error)
+{
+	for (unsigned i = 0; i < pools->count; i++)
+		if (!strcmp(pool_plan(pools->pool[i])->name, plan->name))
+			return error_set(error, -EEXIST, "pool %s: there is one of that name", plan->name);
+	if (pools->count == POOLS_MOST)
+		return error_set(error, -ENOSPC, "pool %s: there are %d already", plan->name, POOLS_MOST);
+	struct pool *pool = pool_new(&pools->daemon->loop, plan, pools->cpuid);
+	if (!pool)
+		return error_set(error, -ENOMEM, "out of memory");
+	pools->pool[pools->count++] = pool;
+	return 0;
+}
+
+static json_t *plans_json(const struct pools *pools)
+{
+	json_t *array = json_array();
+	for (unsigned i = 0; i < pools->count; i++)
+		json_array_append_new(array, pool_plan_to_json(pool_plan(pools->pool[i])));
+	return array;
+}
+
+static int keep_plans(const struct pools *pools, struct error *error)
+{
+	json_t *json = plans_json(pools);
+	char *text = json_dumps(json, JSON_INDENT(1));
+	int err = text ? file_write(pools->state.dir, PLANS, text, strlen(text), 0600) : -ENOMEM;
+	free(text);
+	json_decref(json);
+	return err ? error_set(error, err, PLANS ": %s", strerror(-err)) : 0;
+}
+
+static int add_json(struct pools *pools, const json_t *json, struct error *error)
+{
+	struct pool_plan plan;
+	int err = pool_plan_from_json(&plan, json, error);
+	return err ? err : add(pools, &plan, error);
+}
+
+/* A file that cannot be read is no reason not to start: it is told, and the pools are those of a daemon that never had one. */
+static int read_plans(struct pools *pools, struct error *error)
+{
+	char *text = NULL;
+	size_t size, i;
+	json_t *json = NULL, *one;
+	int err = file_read(pools->state.dir, PLANS, PLANS_MAX, &text, &size);
+	if (!err && !(json = json_loads(text, JSON_REJECT_DUPLICATES, NULL)))
+		log_warn("%s/" PLANS " is damaged: the pools are as at first", pools->state.path);
+	free(text);
+	err = 0;
+	json_array_foreach(json, i, one)
+		if (!err && (err = add_json(pools, one, error)))
+			log_warn("%s/" PLANS ": %s", pools->state.path, error->text);
+	bool known = json_is_array(json);
+	json_decref(json);
+	if (known)
+		return 0;
+	struct pool_plan plan = POOL_PLAN_DEFAULT;
+	return add(pools, &plan, error);
+}
+
+/* ---- its life ---- */
+
+static void stop(struct daemon *daemon, void *part)
+{
+	struct pools *pools = part;
+	if (!pools)
+		return;
+	for (unsigned i = 0; i < pools->count; i++)
+		pool_free(pools->pool[i]);
+	if (pools->cpuid >= 0)
+		close(pools->cpuid);
+	state_close(&pools->state);
+	free(pools);
+}
+
+static int start(struct daemon *daemon, void **part, struct error *error)
+{
+	struct pools *pools = alloc_zero(sizeof(*pools));
+	if (!pools)
+		return error_set(error, -ENOMEM, "out of memory");
+	*pools = (struct pools){ .daemon = daemon, .state = STATE_NONE, .cpuid = -1 };
+	*part = pools;
+	int err = state_open(&pools->state, true, error);
+	if (err)
+		return err;
+	pools->cpuid = openat(pools->state.dir, "cpuid", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	return read_plans(pools, error);
+}
+
+const struct daemon_part pools_part = { .name = "pools", .start = start, .stop = stop };
+
+/* ---- claims ---- */
+
+static enum lv_claim claim_from(struct pools *pools, const struct pool_wish *wish, struct shell *shell)
+{
+	enum lv_claim best = LV_CLAIM_FLAVOUR;
+	for (unsigned i = 0; i < pools->count; i++) {
+		if (!pool_fits(pools->pool[i], wish))
+			continue;
+		enum lv_claim claim = pool_claim(pools->pool[i], wish, shell);
+		if (claim == LV_CLAIM_HIT)
+			return claim;
+		best = claim;
+	}
+	pools->unfit += best == LV_CLAIM_FLAVOUR;
+	return best;
+}
+
+static int claim(struct local_call *call, struct local_reply *reply, struct error *error)
+{
+	struct pools *pools = pools_of(call->daemon);
+	struct lv_daemon_claim asked;
+	struct shell shell = SHELL_NONE;
+	if (call->head.size != sizeof(asked))
+		return error_set(error, -EBADMSG, "a claim of %u bytes, not %zu", call->head.size, sizeof(asked));
+	memcpy(&asked, call->body, sizeof(asked));
+	struct pool_wish wish = { .memory = asked.memory, .build = { .first_user = asked.first_user, .users = asked.users } };
+	memcpy(wish.build.libos, asked.libos, sizeof(asked.libos));
+	memcpy(wish.build.monitor, asked.monitor, sizeof(asked.monitor));
+	struct lv_daemon_claimed claimed = { .claim = LV_CLAIM_FLAVOUR };
+	/* A monitor of one user for another would have rights that were not asked for. */
+	if (asked.user == call->daemon->uid)
+		claimed.claim = claim_from(pools, &wish, &shell);
+	else
+		pools->unfit++;
+	if (claimed.claim == LV_CLAIM_HIT) {
+		claimed.pid = (uint32_t)shell.monitor.pid;
+		reply->fds[reply->fd_count++] = shell.socket;
+		reply->fds[reply->fd_count++] = shell.monitor.pidfd;
+	}
+	text_add(&reply->body, &claimed, sizeof(claimed));
+	return 0;
+}
+
+/* ---- orders ---- */
+
+static json_t *list_json(const struct pools *pools)
+{
+	json_t *array = json_array();
+	for (unsigned i = 0; i < pools->count; i++)
+		json_array_append_new(array, pool_to_json(pools->pool[i]));
+	return json_pack("{s:o, s:I}", "pools", array, "unfit", (json_int_t)pools->unfit);
+}
+
+static int find(const struct pools *pools, const json_t *order, unsigned *at, struct error *error)
+{
+	const char *name = json_string_value(json_object_get(order, "name"));
+	for (*at = 0; name && *at < pools->count; ++*at)
+		if (!strcmp(pool_plan(pools->pool[*at])->name, name))
+			return 0;
+	return error_set(error, -ENOENT, "pool %.40s: there is none of that name", name ? name : "without a name");
+}
+
+static int set(struct pools *pools, const json_t *order, struct error *error)
+{
+	unsigned at;
+	int err = find(pools, order, &at, error);
+	if (err)
+		return err;
+	struct pool_plan plan = *pool_plan(pools->pool[at]);
+	err = pool_plan_change(&plan, order, error);
+	if (err)
+		return err;
+	pool_bound(pools->pool[at], plan.least, plan.most);
+	return 0;
+}
+
+static int take_away(struct pools *pools, const json_t *order, struct error *error)
+{
+	unsigned at;
+	int err = find(pools, order, &at, error);
+	if (err)
+		return err;
+	pool_free(pools->pool[at]);
+	pools->pool[at] = pools->pool[--pools->count];
+	return 0;
+}
+
+static int obey(struct pools *pools, const char *text, size_t size, struct error *error)
+{
+	json_error_t why;
+	json_t *order = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
+	const char *what = json_string_value(json_object_get(order, "do"));
+	int err = -EINVAL;
+	if (!order)
+		error_set(error, err, "the order is no JSON: %s", why.text);
+	else if (what && !strcmp(what, "add"))
+		err = add_json(pools, json_object_get(order, "pool"), error);
+	else if (what && !strcmp(what, "set"))
+		err = set(pools, json_object_get(order, "pool"), error);
+	else if (what && !strcmp(what, "rm"))
+		err = take_away(pools, json_object_get(order, "pool"), error);
+	else
+		error_set(error, err, "do: %.40s is none of add, set, rm", what ? what : "nothing");
+	json_decref(order);
+	return err ? err : keep_plans(pools, error);
+}
+
+static int order(struct local_call *call, struct local_reply *reply, struct error *error)
+{
+	struct pools *pools = pools_of(call->daemon);
+	int err = call->head.size ? obey(pools, call->body, call->head.size, error) : 0;
+	if (err)
+		return err;
+	json_t *json = list_json(pools);
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	if (text)
+		text_put(&reply->body, text);
+	free(text);
+	json_decref(json);
+	return reply->body.size ? text_error(&reply->body) : error_set(error, -ENOMEM, "out of memory");
+}
+
+const struct local_op pools_local_ops[] = { { LV_DMN_CLAIM, claim }, { LV_DMN_POOLS, order }, { 0 } };
