@@ -73,7 +73,7 @@ static json_t *info_json(struct vm_info *info)
 	json_object_set_new(object, "record", record_json(&info->status, &said->what));
 	json_object_set_new(object, "guest", guest_json(info));
 	if (info->status.crashed) {
-		crash_report(said, config_string(info->config, "image"), &report);
+		crash_report(&info->status, said, config_string(info->config, "image"), &report);
 		add_text(object, "crash", &report);
 	}
 	text_add(&tail, said->tail, said->tail_size);

@@ -55,7 +55,7 @@ static void print_end(const struct state *state, const struct vm_info *info)
 	struct text out = { 0 };
 	if (!vm_info_open(state, info->dir.id, &now)) {
 		if (now.state == VM_CRASHED && !vm_report(&now.dir, &said))
-			crash_report(&said, config_string(now.config, "image"), &out);
+			crash_report(&now.status, &said, config_string(now.config, "image"), &out);
 		else if (now.state == VM_DEAD)
 			text_format(&out, "lightvm: VM %s is dead: %s\n", now.dir.id, now.status.error[0] ? now.status.error : "its monitor was killed");
 	}

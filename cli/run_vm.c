@@ -72,7 +72,7 @@ static void report(const struct vm_dir *vm, const struct vm_config *config)
 				 (int)sizeof(status.device[i].error), status.device[i].error);
 	report_full(&status);
 	if (status.crashed && !vm_report(vm, &said))
-		crash_report(&said, config->image, &out);
+		crash_report(&status, &said, config->image, &out);
 	else if (status.state == LV_STATE_EXITED && status.error[0])
 		log_error("%.*s", (int)sizeof(status.error), status.error);
 	else if (out_of_memory(&status))

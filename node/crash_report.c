@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "abi/layout.h"
+#include "abi/libos_header.h"
 #include "base/file.h"
 #include "base/number.h"
 #include "base/shown.h"
@@ -30,7 +31,22 @@ struct symbols {
 	size_t libos_size;
 };
 
-static void symbols_open(struct symbols *symbols, const struct lv_crash *crash, const char *image)
+/* Its build id stands in the header, which is where it is loaded first. */
+static bool is_build(const char *libos, size_t size, const uint8_t *build)
+{
+	struct elf elf;
+	struct lv_libos_header header;
+	if (elf_parse(&elf, libos, size, NULL))
+		return false;
+	for (int i = 0; i < elf.loads; i++)
+		if (elf.load[i].vaddr == LV_LIBOS && elf.load[i].filesz >= sizeof(header)) {
+			memcpy(&header, libos + elf.load[i].offset, sizeof(header));
+			return header.magic == LV_LIBOS_MAGIC && !memcmp(header.build.id, build, LV_BUILD_ID);
+		}
+	return false;
+}
+
+static void symbols_open(struct symbols *symbols, const struct lv_status *status, const struct lv_crash *crash, const char *image)
 {
 	*symbols = (struct symbols){ .crash = crash, .image = IMAGE_CLOSED };
 	symbols->has_image = image && *image && !image_open(&symbols->image, image, NULL);
@@ -38,6 +54,11 @@ static void symbols_open(struct symbols *symbols, const struct lv_crash *crash, 
 	if (path && file_read(AT_FDCWD, path, LIBOS_MAX, &symbols->libos, &symbols->libos_size))
 		symbols->libos = NULL;
 	free(path);
+	/* Another one's names would be wrong, and look right. */
+	if (symbols->libos && !is_build(symbols->libos, symbols->libos_size, status->libos_build)) {
+		free(symbols->libos);
+		symbols->libos = NULL;
+	}
 }
 
 static void symbols_close(struct symbols *symbols)
@@ -79,7 +100,7 @@ static void put_address(const struct symbols *symbols, uint64_t address, bool is
 	text_format(out, "0x%016" PRIx64 "  ", address);
 	if (at >= LV_LIBOS && at < LV_LIBOS_END) {
 		if (!symbols->libos || !elf_name(symbols->libos, symbols->libos_size, 0, at, out))
-			text_format(out, "+0x%" PRIx64, (uint64_t)(at - LV_LIBOS));
+			text_format(out, "+0x%" PRIx64, (uint64_t)(at - LV_LIBOS)); /* no names: another build is installed now, or none */
 		text_put(out, " (libos)\n");
 		return;
 	}
@@ -153,12 +174,12 @@ static void put_tail(const struct lv_report *report, struct text *out)
 	text_put(out, "\n");
 }
 
-void crash_report(const struct lv_report *report, const char *image, struct text *out)
+void crash_report(const struct lv_status *status, const struct lv_report *report, const char *image, struct text *out)
 {
 	const struct lv_crash *crash = &report->what.crash;
 	struct symbols symbols;
 	size_t start = out->size;
-	symbols_open(&symbols, crash, image);
+	symbols_open(&symbols, status, crash, image);
 	put_what(crash, out);
 	text_put(out, "where:  ");
 	put_address(&symbols, crash->reg[REG_RIP], false, out);

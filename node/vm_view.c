@@ -93,7 +93,7 @@ json_t *vm_view_all(struct vm_info *info, int patience_ms)
 	json_object_set_new(object, "record", record_json(&info->status, &said->what));
 	json_object_set_new(object, "guest", guest_json(info));
 	if (info->status.crashed) {
-		crash_report(said, config_string(info->config, "image"), &report);
+		crash_report(&info->status, said, config_string(info->config, "image"), &report);
 		add_text(object, "crash", &report);
 	}
 	text_add(&tail, said->tail, said->tail_size);

@@ -2,7 +2,6 @@
 /* Addresses of the VM: static from the device page, or by DHCP. */
 #include "libos/core/libos.h"
 #include "libos/fs/fs.h"
-#include "libos/net/net.h"
 #include "libos/net/net_config.h"
 #include "libos/net/text_file.h"
 

@@ -23,6 +23,8 @@
 #include "node/record.h"
 #include "node/state.h"
 #include "node/vm_wait.h"
+#include "abi/libos_header.h"
+#include "parse/elf.h"
 
 /* ---- network ---- */
 
@@ -235,7 +237,7 @@ static void hostile_crash_records(void **state)
 		for (size_t i = 0; i < sizeof(*hostile); i++)
 			byte[i] = round == 0 ? 0xff : (uint8_t)((seed = seed * 1103515245u + 12345u) >> 16);
 		struct text out = { 0 };
-		crash_report(&hostile->report, NULL, &out);
+		crash_report(&hostile->status, &hostile->report, NULL, &out);
 		assert_non_null(strstr(out.data, "registers:"));
 		assert_null(strchr(out.data, 27));
 		text_free(&out);
@@ -245,6 +247,39 @@ static void hostile_crash_records(void **state)
 }
 
 /* What monitors of other versions have written: the one before, as a whole; a later one, as far as all versions are the same. */
+/* Names of the library OS are those of the build that ran, or none. */
+static void names_of_another_build(void **state)
+{
+	const char *build = getenv("LV_BUILD");
+	struct lv_status status = { .crashed = 1 };
+	struct lv_report *report = alloc_zero(sizeof(*report));
+	struct lv_libos_header header;
+	struct text path = { 0 }, out = { 0 };
+	char *data;
+	size_t size;
+	struct elf elf;
+
+	text_format(&path, "%s/libos/libos.elf", build ? build : "build");
+	assert_int_equal(file_read(AT_FDCWD, path.data, 16 << 20, &data, &size), 0);
+	assert_int_equal(elf_parse(&elf, data, size, NULL), 0);
+	memcpy(&header, data + elf.load[0].offset, sizeof(header));
+	free(data);
+	setenv("LIGHTVM_LIBOS", path.data, 1);
+	report->what.crash.reg[16] = (header.text_start + header.text_end) / 2; /* RIP: in some function */
+	memcpy(status.libos_build, header.build.id, sizeof(status.libos_build));
+	crash_report(&status, report, NULL, &out);
+	assert_null(strstr(out.data, "  +0x"));
+	text_free(&out);
+	status.libos_build[3]++;
+	out = (struct text){ 0 };
+	crash_report(&status, report, NULL, &out);
+	assert_non_null(strstr(out.data, "  +0x"));
+	text_free(&out);
+	text_free(&path);
+	free(report);
+	unsetenv("LIGHTVM_LIBOS");
+}
+
 static void records_of_other_versions(void **state)
 {
 	static struct lv_status_v1 old = { .magic = LV_STATUS_MAGIC, .version = 1, .size = sizeof(old), .state = LV_STATE_EXITED, .pid = 42,
@@ -551,7 +586,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(networks), cmocka_unit_test(ports), cmocka_unit_test(announcements_wake_nobody), cmocka_unit_test(ledger), cmocka_unit_test(ledger_of_linux),
-		cmocka_unit_test(names_of_system_calls), cmocka_unit_test(hostile_crash_records), cmocka_unit_test(records_of_other_versions),
+		cmocka_unit_test(names_of_system_calls), cmocka_unit_test(hostile_crash_records), cmocka_unit_test(names_of_another_build), cmocka_unit_test(records_of_other_versions),
 		cmocka_unit_test(record_of_version_2), cmocka_unit_test(recorded_by_version_1),
 		cmocka_unit_test(monitor_of_the_version_before), cmocka_unit_test(vms), cmocka_unit_test(places), cmocka_unit_test(old_places), cmocka_unit_test(vm_names),
 	};
