@@ -9,43 +9,14 @@
 #include <unistd.h>
 
 #include "base/number.h"
-#include "node/agent_client.h"
 #include "cli/all_verbs.h"
 #include "node/vm_config.h"
 #include "node/monitor_control.h"
-#include "node/crash_report.h"
 #include "cli/describe.h"
 #include "node/record.h"
-
-/* A living monitor knows more than it has written to the file. */
-static void refresh(struct vm_info *info, struct lv_report *report)
-{
-	if (vm_info_refresh(info, CONTROL_PATIENCE_MS) ||
-	    control_report(info->dir.dir, CONTROL_PATIENCE_MS, report))
-		vm_report(&info->dir, report);
-}
+#include "node/vm_view.h"
 
 /* ---- inspect ---- */
-
-static void add_text(json_t *object, const char *key, struct text *text)
-{
-	if (text->size)
-		json_object_set_new(object, key, json_field(text->data, text->size));
-	text_free(text);
-}
-
-/* A Linux guest's own words: null where it has no agent, or none that answers. */
-static json_t *guest_json(const struct vm_info *info)
-{
-	struct lv_agent_resources r;
-	if (!info->alive || faccessat(info->dir.dir, "vsock", F_OK, 0) || agent_resources(info->dir.dir, &r, deadline_in(AGENT_ANSWER_MS)))
-		return json_null();
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:[f, f, f]}", "uptime_ns", (json_int_t)r.uptime_ns, "memory_total",
-			 (json_int_t)r.memory_total, "memory_free", (json_int_t)r.memory_free, "memory_available", (json_int_t)r.memory_available,
-			 "memory_cached", (json_int_t)r.memory_cached, "cpu_busy_ns", (json_int_t)r.cpu_busy_ns, "cpu_idle_ns",
-			 (json_int_t)r.cpu_idle_ns, "processes", (int)r.processes, "processors", (int)r.processors, "load", r.load[0] / 100.0,
-			 r.load[1] / 100.0, r.load[2] / 100.0);
-}
 
 /* The configuration, but for what stands beside it. */
 static json_t *config_shown(const json_t *config)
@@ -59,9 +30,6 @@ static json_t *config_shown(const json_t *config)
 static json_t *info_json(struct vm_info *info)
 {
 	json_t *object = json_object();
-	struct text report = { 0 }, tail = { 0 };
-	struct lv_report *said = alloc_zero(sizeof(*said));
-	refresh(info, said);
 	char *status = vm_state_text(info);
 	json_object_set_new(object, "id", json_string(info->dir.id));
 	json_object_set(object, "name", json_object_get(info->config, "name"));
@@ -69,16 +37,8 @@ static json_t *info_json(struct vm_info *info)
 	json_object_set_new(object, "crashed", json_boolean(info->state == VM_CRASHED));
 	json_object_set_new(object, "status", json_string(status));
 	json_object_set_new(object, "exit_status", info->exit_code < 0 ? json_null() : json_integer(info->exit_code));
+	vm_view_add(object, info, CONTROL_PATIENCE_MS);
 	json_object_set_new(object, "config", config_shown(info->config));
-	json_object_set_new(object, "record", record_json(&info->status, &said->what));
-	json_object_set_new(object, "guest", guest_json(info));
-	if (info->status.crashed) {
-		crash_report(&info->status, said, config_string(info->config, "image"), &report);
-		add_text(object, "crash", &report);
-	}
-	text_add(&tail, said->tail, said->tail_size);
-	free(said);
-	add_text(object, "last_output", &tail);
 	free(status);
 	return object;
 }
@@ -178,19 +138,6 @@ static const struct option_spec boot_options[] = {
 	{ 0 },
 };
 
-static int print_json(const struct vm_info *info, const struct ledger_line *line, int count, uint64_t unaccounted)
-{
-	json_t *steps = json_array(), *object = json_object();
-	for (int i = 0; i < count; i++)
-		json_array_append_new(steps, json_pack("{s:s, s:s, s:I, s:I, s:I}", "step", line[i].step, "text", line[i].text, "ns",
-						       (json_int_t)line[i].ns, "delta_ns", (json_int_t)line[i].delta, "exits",
-						       (json_int_t)line[i].exits));
-	json_object_set_new(object, "id", json_string(info->dir.id));
-	json_object_set_new(object, "steps", steps);
-	json_object_set_new(object, "unaccounted_ns", json_integer((json_int_t)unaccounted));
-	return json_print(object);
-}
-
 /* "3,489,786.305": digits in groups, all of them there. */
 #define MICROSECONDS 32
 static const char *microseconds(uint64_t ns, char out[MICROSECONDS])
@@ -229,7 +176,7 @@ static int boot_one(const struct state *state, struct vm_info *info, void *conte
 	if (!count)
 		return error_set(error, -ENODATA, "VM %s: its monitor wrote no record", info->dir.id);
 	bool json = given->format && !strcmp(given->format, "json");
-	return (json ? print_json(info, line, count, unaccounted) : print_table(line, count, unaccounted)) ? -EIO : 0;
+	return (json ? json_print(vm_view_ledger(info)) : print_table(line, count, unaccounted)) ? -EIO : 0;
 }
 
 static int boot_time(const struct context *context, void *options, struct operands operands, struct error *error)

@@ -18,6 +18,7 @@
 #include "node/record.h"
 #include "node/vm_config.h"
 #include "node/vm_row.h"
+#include "node/vm_view.h"
 
 #define PATIENCE_MS 200
 #define PART 128 /* VMs that one thread looks at before it takes the next ones: fewer are not worth a second thread */
@@ -79,44 +80,11 @@ static bool wanted(const struct listing *listing, const struct look *look)
 	return vm_filter_passes(&given->filter, &look->info, &look->shown) && (look->info.alive || given->all || given->filter.count || given->last);
 }
 
-static json_t *json_of(const struct look *look, const char *state_text)
-{
-	const struct vm_info *info = &look->info;
-	json_t *object = json_object();
-	json_object_set_new(object, "id", json_string(info->dir.id));
-	json_object_set(object, "name", json_object_get(info->config, "name"));
-	json_object_set(object, "program", json_object_get(info->config, "program"));
-	json_object_set(object, "kernel", json_object_get(info->config, "kernel"));
-	json_object_set(object, "image", json_object_get(info->config, "image"));
-	json_object_set_new(object, "state", json_string(vm_state_word(info->state)));
-	json_object_set_new(object, "crashed", json_boolean(info->state == VM_CRASHED));
-	json_object_set_new(object, "status", json_string(state_text));
-	json_object_set_new(object, "exit_status", info->exit_code < 0 ? json_null() : json_integer(info->exit_code));
-	json_object_set_new(object, "created_ns", json_integer((json_int_t)look->shown.created_ns));
-	json_object_set_new(object, "pid", info->alive ? json_integer(info->status.pid) : json_null());
-	json_object_set_new(object, "jail", json_string(jail_word(info->status.jail)));
-	json_object_set_new(object, "memory_used", json_integer((json_int_t)info->status.memory_used));
-	json_object_set(object, "labels", json_object_get(info->config, "labels"));
-	json_object_set(object, "net", json_object_get(info->config, "net"));
-	return object;
-}
-
 static void row_free(struct row *row)
 {
 	json_decref(row->json);
 	free(row->state_text);
 	free(row);
-}
-
-/* A VM that is held by less than the full jail is told apart. */
-static char *state_text(const struct vm_info *info)
-{
-	char *text = vm_state_text(info);
-	if (!text || !info->alive || info->status.jail == LV_JAIL_FULL || info->status.jail == LV_JAIL_UNKNOWN)
-		return text;
-	char *longer = alloc_format("%s (jail: %s)", text, jail_word(info->status.jail));
-	free(text);
-	return longer;
 }
 
 /* The texts follow each other in look, as they do in the row. */
@@ -135,8 +103,8 @@ static struct row *row_of(const struct listing *listing, const struct look *look
 	row->command = row->text + (shown->command - shown->text);
 	row->created_ns = shown->created_ns;
 	row->memory = look->info.status.memory_used;
-	row->state_text = state_text(&look->info);
-	row->json = listing->json ? json_of(look, row->state_text) : NULL;
+	row->state_text = vm_view_status(&look->info);
+	row->json = listing->json ? vm_view_row(&look->info) : NULL;
 	return row;
 }
 

@@ -9,9 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/number.h"
 #include "cli/packing.h"
+#include "node/vm_source.h"
 #include "tinyx/pack.h"
 #include "tinyx/runtime.h"
 
@@ -64,112 +63,14 @@ static const char *locale_of(const struct run_options *given)
 /* A program of the host: packed, or found in the cache as it was packed before. */
 static int use_program(struct vm_config *config, const struct run_options *given, const char *path, const char *typed, struct error *error)
 {
-	struct packed packed;
 	struct pack_request request = { .program = path, .volumes = &given->volumes, .timezone = timezone_of(given),
 		.locale = locale_of(given), .no_companions = given->no_companions };
 	struct packing packing;
 	packing_init(&packing, path);
 	request.watch = &packing.watch;
-	int err = pack_cached(&request, &packed, error);
+	int err = source_program(config, &request, typed, given->memory, error);
 	packing_fini(&packing);
-	if (err)
-		return err;
-	config->image_ns = clock_now();
-	config->image_fd = packed.fd;
-	config->image = packed.path;
-	config->program = packed.program;
-	config->args = packed.args;
-	/* A relative path would lead nowhere from the VM's working directory, and programs find their own files by it. */
-	if (!config->args.count)
-		strings_add(&config->args, strchr(typed, '/') ? path : typed);
-	config->memory = CONFIG_MEMORY;
-	uint64_t limit = given->memory ? given->memory : CONFIG_MEMORY;
-	char need[24], have[24];
-	if (packed.need > limit)
-		return error_set(error, -ENOMEM, "not enough memory for %s: its data take %s, the VM has %s; give more with --memory", path,
-				 size_print(packed.need, need, sizeof(need)), size_print(limit, have, sizeof(have)));
-	return 0;
-}
-
-static int verify_once(const struct image *image, const char *path, struct error *error)
-{
-	struct cache cache;
-	struct error unusable;
-	/* A cache that is not there is made for the note; one that others can write to is not believed. */
-	bool usable = image->has_trailer && !cache_open(&cache, true, &unusable);
-	int err = 0;
-	if (image->has_trailer && (!usable || cache_verified(&cache, image))) {
-		err = image_verify(image, path, error);
-		if (!err && usable)
-			cache_note_verified(&cache, image);
-	}
-	if (image->has_trailer)
-		cache_close(&cache);
 	return err;
-}
-
-static bool has_file(const struct image *image, const char *path)
-{
-	struct erofs_inode inode;
-	return !erofs_walk(&image->fs, path, &inode) && S_ISREG(inode.mode);
-}
-
-/* Another program of the image than its own: a path in it, or a name that is looked for where its PATH would lead. */
-static int enter_at(struct vm_config *config, const struct image *image, const char *word, struct error *error)
-{
-	static const char *const places[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin" };
-	char *path = word[0] == '/' ? alloc_copy(word) : NULL;
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places) && !path && !strchr(word, '/') && *word; i++) {
-		path = alloc_format("%s/%s", places[i], word);
-		if (!has_file(image, path)) {
-			free(path);
-			path = NULL;
-		}
-	}
-	if (!path || !has_file(image, path)) {
-		free(path);
-		return error_set(error, -ENOENT, "--entrypoint: there is no program \"%s\" in %s", word, config->image);
-	}
-	config->program = path;
-	strings_add(&config->args, word);
-	return 0;
-}
-
-/* An image: checked as far as it can be at constant cost, and in full the first time this file is seen. */
-static int use_image(struct vm_config *config, const struct run_options *given, const char *path, bool *on_libos, struct error *error)
-{
-	struct image image;
-	int err = image_open(&image, path, error);
-	if (!err)
-		err = verify_once(&image, path, error);
-	if (!err && given->volumes.count)
-		err = error_set(error, -EINVAL, "-v is packed when an image is made: use it with \"lightvm image build\"");
-	if (err) {
-		image_close(&image);
-		return err;
-	}
-	struct manifest *manifest = &image.manifest;
-	config->image = alloc_copy(path);
-	config->image_ns = clock_now();
-	config->image_fd = fcntl(image.fd, F_DUPFD_CLOEXEC, 3);
-	if (given->entrypoint && (err = enter_at(config, &image, given->entrypoint, error))) {
-		image_close(&image);
-		return err;
-	}
-	if (!given->entrypoint)
-		config->program = manifest->program ? alloc_copy(manifest->program) : NULL;
-	for (size_t i = 0; i < manifest->args.count && !given->entrypoint; i++)
-		strings_add(&config->args, manifest->args.item[i]);
-	for (size_t i = 0; i < manifest->env.count; i++)
-		config_env(config, manifest->env.item[i]);
-	config->cwd = manifest->cwd ? alloc_copy(manifest->cwd) : NULL;
-	config->hostname = manifest->hostname ? alloc_copy(manifest->hostname) : NULL;
-	config->uid = manifest->uid;
-	config->gid = manifest->gid;
-	config->memory = manifest->memory ? manifest->memory : CONFIG_MEMORY;
-	*on_libos = strings_have(&manifest->kernels, "libos");
-	image_close(&image);
-	return 0;
 }
 
 /* The user's arguments replace the manifest's defaults, but for argv[0]; without a program in the manifest they name it. */
@@ -190,15 +91,6 @@ static int add_arguments(struct vm_config *config, bool is_image, struct operand
 	if (!config->args.count)
 		strings_add(&config->args, config->program);
 	return 0;
-}
-
-static bool path_is_image(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool is = fd >= 0 && image_is(fd);
-	if (fd >= 0)
-		close(fd);
-	return is;
 }
 
 /* As a shell says it, before anything is packed. host: where path comes from. */
@@ -224,14 +116,16 @@ int source_find(struct vm_config *config, const struct run_options *given, struc
 	*source = (struct source){ .on_libos = true, .status = path ? 0 : EXIT_NO_PROGRAM };
 	if (!path)
 		return -ENOENT;
-	bool is_image = text_ends(path, ".lvm") || path_is_image(path);
+	bool is_image = text_ends(path, ".lvm") || source_is_image(path);
 	char *host = volume_host(&given->volumes, path);
 	int err = is_image ? 0 : check_program(path, host, source, error);
 	free(host);
+	if (!err && is_image && given->volumes.count)
+		err = error_set(error, -EINVAL, "-v is packed when an image is made: use it with \"lightvm image build\"");
 	if (!err && !is_image && given->entrypoint)
 		err = error_set(error, -EINVAL, "--entrypoint is for images; %s is a program: name the one to run in its place", operands.argv[0]);
 	if (!err)
-		err = is_image ? use_image(config, given, path, &source->on_libos, error) : use_program(config, given, path, operands.argv[0], error);
+		err = is_image ? source_image(config, path, given->entrypoint, &source->on_libos, error) : use_program(config, given, path, operands.argv[0], error);
 	if (err == -ENOEXEC)
 		source->status = EXIT_NO_EXECUTABLE;
 	free(path);

@@ -121,7 +121,7 @@ WITH_VM(get, get_one)
 
 static int ledger_one(struct api_request *request, const struct state *state, struct vm_info *info, struct api_reply *reply, struct error *error)
 {
-	vm_view_refresh(info, VM_PATIENCE_MS);
+	vm_info_refresh(info, VM_PATIENCE_MS);
 	return api_say_json(reply, vm_view_ledger(info), error);
 }
 WITH_VM(ledger, ledger_one)

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -49,8 +51,35 @@ static int verify_once(const struct image *image, const char *path, struct error
 	return err;
 }
 
+static bool has_file(const struct image *image, const char *path)
+{
+	struct erofs_inode inode;
+	return !erofs_walk(&image->fs, path, &inode) && S_ISREG(inode.mode);
+}
+
+/* Another program of the image than its own: a path in it, or a name that is looked for where its PATH would lead. */
+static int enter_at(struct vm_config *config, const struct image *image, const char *word, struct error *error)
+{
+	static const char *const places[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin" };
+	char *path = word[0] == '/' ? alloc_copy(word) : NULL;
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places) && !path && !strchr(word, '/') && *word; i++) {
+		path = alloc_format("%s/%s", places[i], word);
+		if (!has_file(image, path)) {
+			free(path);
+			path = NULL;
+		}
+	}
+	if (!path || !has_file(image, path)) {
+		free(path);
+		return error_set(error, -ENOENT, "--entrypoint: there is no program \"%s\" in %s", word, config->image);
+	}
+	config->program = path;
+	strings_add(&config->args, word);
+	return 0;
+}
+
 /* An image: checked as far as it can be at constant cost, and in full the first time this file is seen. */
-int source_image(struct vm_config *config, const char *path, bool *on_libos, struct error *error)
+int source_image(struct vm_config *config, const char *path, const char *entry, bool *on_libos, struct error *error)
 {
 	struct image image;
 	int err = image_open(&image, path, error);
@@ -64,8 +93,13 @@ int source_image(struct vm_config *config, const char *path, bool *on_libos, str
 	config->image = alloc_copy(path);
 	config->image_ns = clock_now();
 	config->image_fd = fcntl(image.fd, F_DUPFD_CLOEXEC, 3);
-	config->program = manifest->program ? alloc_copy(manifest->program) : NULL;
-	for (size_t i = 0; i < manifest->args.count; i++)
+	if (entry && (err = enter_at(config, &image, entry, error))) {
+		image_close(&image);
+		return err;
+	}
+	if (!entry)
+		config->program = manifest->program ? alloc_copy(manifest->program) : NULL;
+	for (size_t i = 0; i < manifest->args.count && !entry; i++)
 		strings_add(&config->args, manifest->args.item[i]);
 	for (size_t i = 0; i < manifest->env.count; i++)
 		config_env(config, manifest->env.item[i]);

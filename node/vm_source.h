@@ -15,8 +15,8 @@ bool source_is_image(const char *path);
 int source_program(struct vm_config *config, const struct pack_request *request, const char *typed, uint64_t memory, struct error *error);
 /*
  * An image: checked as far as it can be at constant cost, and in full the first time this file is seen. Fills what the manifest says;
- * *on_libos: it is known to run there.
+ * *on_libos: it is known to run there. entry: another program of it than its own, a path in it or a name that is looked for there; NULL: its own.
  */
-int source_image(struct vm_config *config, const char *path, bool *on_libos, struct error *error);
+int source_image(struct vm_config *config, const char *path, const char *entry, bool *on_libos, struct error *error);
 
 #endif

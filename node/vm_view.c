@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/vm_view.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -11,17 +12,8 @@
 #include "node/record.h"
 #include "node/vm_config.h"
 
-void vm_view_refresh(struct vm_info *info, int patience_ms)
-{
-	uint64_t held = info->status.memory_used; /* a Linux guest's monitor does not know it */
-	if (!info->alive || control_status(info->dir.dir, patience_ms, &info->status))
-		return;
-	if (info->status.guest == LV_GUEST_LINUX)
-		info->status.memory_used = held;
-}
-
 /* A VM that is held by less than the full jail is told apart. */
-static char *state_text(const struct vm_info *info)
+char *vm_view_status(const struct vm_info *info)
 {
 	char *text = vm_state_text(info);
 	if (!text || !info->alive || info->status.jail == LV_JAIL_FULL || info->status.jail == LV_JAIL_UNKNOWN)
@@ -40,7 +32,7 @@ static void put(json_t *object, const char *key, const json_t *config)
 json_t *vm_view_row(const struct vm_info *info)
 {
 	json_t *object = json_object();
-	char *text = state_text(info);
+	char *text = vm_view_status(info);
 	json_object_set_new(object, "id", json_string(info->dir.id));
 	put(object, "name", info->config);
 	put(object, "program", info->config);
@@ -54,6 +46,7 @@ json_t *vm_view_row(const struct vm_info *info)
 	json_object_set_new(object, "pid", info->alive ? json_integer(info->status.pid) : json_null());
 	json_object_set_new(object, "jail", json_string(jail_word(info->status.jail)));
 	json_object_set_new(object, "memory_used", json_integer((json_int_t)info->status.memory_used));
+	put(object, "labels", info->config);
 	put(object, "net", info->config);
 	free(text);
 	return object;
@@ -79,16 +72,17 @@ static void add_text(json_t *object, const char *key, struct text *text)
 	text_free(text);
 }
 
-json_t *vm_view_all(struct vm_info *info, int patience_ms)
+int vm_view_add(json_t *object, struct vm_info *info, int patience_ms)
 {
 	struct text report = { 0 }, tail = { 0 };
 	struct lv_report *said = alloc_zero(sizeof(*said));
-	if (!said)
-		return NULL;
-	vm_view_refresh(info, patience_ms);
-	if (!info->alive || control_report(info->dir.dir, patience_ms, said))
+	if (!object || !said) {
+		free(said);
+		return -ENOMEM;
+	}
+	/* A living monitor knows more than it has written. */
+	if (vm_info_refresh(info, patience_ms) || control_report(info->dir.dir, patience_ms, said))
 		vm_report(&info->dir, said);
-	json_t *object = vm_view_row(info);
 	json_object_set(object, "config", info->config);
 	json_object_set_new(object, "record", record_json(&info->status, &said->what));
 	json_object_set_new(object, "guest", guest_json(info));
@@ -99,7 +93,17 @@ json_t *vm_view_all(struct vm_info *info, int patience_ms)
 	text_add(&tail, said->tail, said->tail_size);
 	add_text(object, "last_output", &tail);
 	free(said);
-	return object;
+	return 0;
+}
+
+json_t *vm_view_all(struct vm_info *info, int patience_ms)
+{
+	vm_info_refresh(info, patience_ms);
+	json_t *object = vm_view_row(info);
+	if (!vm_view_add(object, info, patience_ms))
+		return object;
+	json_decref(object);
+	return NULL;
 }
 
 json_t *vm_view_ledger(const struct vm_info *info)

@@ -5,11 +5,13 @@
 
 #include "node/vm_info.h"
 
-/* A living monitor knows more than it has written: asks it, at most so long, and takes what it answers into info. */
-void vm_view_refresh(struct vm_info *info, int patience_ms);
+/* The state in words, with how it ended, or what is less than usual; the caller's. NULL: out of memory. */
+char *vm_view_status(const struct vm_info *info);
 /* A new reference, as the following; NULL: out of memory. */
 json_t *vm_view_row(const struct vm_info *info);
-/* With configuration, record, the words of a Linux guest, crash report and last output; refreshes info. */
+/* Adds configuration, record, the words of a Linux guest, crash report and last output; refreshes info. -ENOMEM. */
+int vm_view_add(json_t *object, struct vm_info *info, int patience_ms);
+/* The row with all of that: configuration, record, the words of a Linux guest, crash report and last output; refreshes info. */
 json_t *vm_view_all(struct vm_info *info, int patience_ms);
 /* The boot ledger: "steps" and "unaccounted_ns". */
 json_t *vm_view_ledger(const struct vm_info *info);

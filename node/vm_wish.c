@@ -119,7 +119,7 @@ static int use_source(struct vm_config *config, struct wish *wish, const json_t 
 		return source_program(config, &request, wish->image, json_is_integer(memory) ? (uint64_t)json_integer_value(memory) : 0, error);
 	if (wish->volumes.count)
 		return error_set(error, -EINVAL, "volumes: are packed when an image is made, and %s is one", wish->image);
-	return source_image(config, wish->image, &wish->known_on_libos, error);
+	return source_image(config, wish->image, NULL, &wish->known_on_libos, error);
 }
 
 static int use_kernel(struct vm_config *config, const struct wish *wish, struct error *error)

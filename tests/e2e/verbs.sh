@@ -83,7 +83,7 @@ check 'rename of a VM that runs' "$lightvm" rename red blue
 check '  it is found by the new one' is "$id" "$lightvm" inspect -f id blue
 says '  and not by the old one' 125 'there is no VM "red"' "$lightvm" inspect red
 check '  nor is a link left' test ! -L "$states/names/red"
-check '  the configuration has it' is blue "$lightvm" inspect -f config.name blue
+check "  the configuration has it" is blue jq -r .name "$XDG_RUNTIME_DIR/lightvm/vms/$("$lightvm" inspect -f id blue)/config.json"
 check '  and ps' bash -c '"$1" ps | grep -q blue' - "$lightvm"
 says 'rename to its own name' 125 'has the name "blue" already' "$lightvm" rename blue blue
 other=$("$lightvm" run -d --name green sleep 1000)
