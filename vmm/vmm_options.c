@@ -2,7 +2,6 @@
 /* lightvm-vmm's command line. Each option is one line of a table: its name, what it wants, its help, what it sets. */
 #include "vmm/vmm_options.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include "vmm/host/vsock_unix.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/number.h"
 
 #define LEAST_MEMORY (4ull << 20)
 
@@ -28,26 +28,17 @@ struct option {
 
 static int parse_number(const char *option, const char *value, uint64_t most, uint64_t *number)
 {
-	char *end;
-	errno = 0;
-	*number = strtoull(value, &end, 10);
-	if (errno || end == value || *end || *value == '-')
+	int err = number_parse(value, number);
+	if (err == -EINVAL)
 		return log_error("--%s: '%s' is not a number", option, value);
-	if (*number > most)
+	if (err || *number > most)
 		return log_error("--%s: %s is more than %llu", option, value, (unsigned long long)most);
 	return 0;
 }
 
 static int parse_size(const char *option, const char *value, uint64_t *bytes)
 {
-	char *end;
-	errno = 0;
-	*bytes = strtoull(value, &end, 10);
-	int shift = *end == 'k' || *end == 'K' ? 10 : *end == 'm' || *end == 'M' ? 20 : *end == 'g' || *end == 'G' ? 30 : 0;
-	if (errno || end == value || *value == '-' || (shift ? end[1] : *end) || *bytes > UINT64_MAX >> (shift + 1))
-		return log_error("--%s: '%s' is not a size (examples: 64M, 1G, 33554432)", option, value);
-	*bytes <<= shift;
-	return 0;
+	return size_parse(value, bytes) ? log_error("--%s: '%s' is not a size (examples: 64M, 1G, 33554432)", option, value) : 0;
 }
 
 /* A path, or fd:N for a descriptor that is open already. */
@@ -185,35 +176,12 @@ static struct device_config *new_device(struct machine_config *c, const char *op
 
 static int parse_address(const char *key, const char *value, uint32_t *ip)
 {
-	struct in_addr address;
-	if (inet_pton(AF_INET, value, &address) != 1)
-		return log_error("--net: %s=%s is not an IPv4 address", key, value);
-	*ip = address.s_addr;
-	return 0;
+	return ip_parse(value, ip) ? log_error("--net: %s=%s is not an IPv4 address", key, value) : 0;
 }
 
-static int parse_mac(const char *value, uint8_t mac[6])
+static int parse_network(const char *value, struct lv_net_config *net)
 {
-	unsigned b[6];
-	char rest;
-	if (sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &rest) != 6 || b[0] & 1)
-		return log_error("--net: mac=%s is not a unicast MAC address", value);
-	for (int i = 0; i < 6; i++)
-		mac[i] = b[i];
-	return 0;
-}
-
-static int parse_network(char *value, struct lv_net_config *net)
-{
-	uint64_t bits = 24;
-	char *slash = strchr(value, '/');
-	if (slash) {
-		*slash = 0;
-		if (parse_number("net", slash + 1, 32, &bits) < 0)
-			return -1;
-	}
-	net->netmask = htonl(bits ? ~0u << (32 - bits) : 0);
-	return parse_address("ip", value, &net->ip);
+	return cidr_parse(value, &net->ip, &net->netmask) ? log_error("--net: ip=%s is not an IPv4 address, or one with /BITS", value) : 0;
 }
 
 static int set_net_key(struct lv_net_config *net, char *key)
@@ -224,7 +192,7 @@ static int set_net_key(struct lv_net_config *net, char *key)
 		return log_error("--net: '%s' is not of the form key=value", key);
 	*value++ = 0;
 	if (strcmp(key, "mac") == 0)
-		return parse_mac(value, net->mac);
+		return mac_parse(value, net->mac) ? log_error("--net: mac=%s is not a unicast MAC address", value) : 0;
 	if (strcmp(key, "ip") == 0)
 		return parse_network(value, net);
 	if (strcmp(key, "gw") == 0)
