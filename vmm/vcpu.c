@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "vmm/vm.h"
+#include "vmm/vm_state.h"
 
 #define KICK_SIGNAL SIGUSR1
 #define STACK_SIZE (64 << 10)
