@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/number.h"
+#include "daemon/metrics.h"
 #include "daemon/routes.h"
 
 #define DISCARD_MAX (4u << 20) /* of a body that is too long, before the connection is ended without a word */
@@ -24,6 +25,12 @@ static struct MHD_Response *whole_answer(struct exchange *exchange)
 	if (response)
 		*answer = (struct text){ 0 };
 	return response;
+}
+
+static void count(const struct exchange *exchange)
+{
+	const struct route *route = exchange->request.route;
+	metrics_request(exchange->http->daemon, route ? route->operation : NULL, exchange->status);
 }
 
 static enum MHD_Result queue(struct exchange *exchange)
@@ -41,6 +48,7 @@ static enum MHD_Result queue(struct exchange *exchange)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_UPGRADE, UPGRADE);
 	if (exchange->http->daemon->ending)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+	count(exchange);
 	enum MHD_Result result = MHD_queue_response(exchange->connection, exchange->status, response);
 	MHD_destroy_response(response);
 	client_limit(exchange->client, HTTP_REPLY_MS);
@@ -255,6 +263,7 @@ static enum MHD_Result upgrade(struct exchange *exchange)
 		return MHD_NO;
 	MHD_add_response_header(response, MHD_HTTP_HEADER_UPGRADE, UPGRADE);
 	exchange->status = 101;
+	count(exchange);
 	enum MHD_Result result = MHD_queue_response(exchange->connection, 101, response);
 	MHD_destroy_response(response);
 	return result;

@@ -15,6 +15,7 @@
 #include "base/loop.h"
 
 struct http;
+struct text;
 struct local;
 struct tasks;
 struct workers;
@@ -69,6 +70,8 @@ struct daemon_part {
 	bool (*busy)(struct daemon *daemon, void *part);
 	/* A child of ours has ended, whose wait status this is; children that nobody knows are forgotten. */
 	void (*child_ended)(struct daemon *daemon, void *part, pid_t pid, int status);
+	/* Adds its figures (daemon/metrics.h); in a process of their own. */
+	void (*metrics)(struct daemon *daemon, void *part, struct text *out);
 };
 extern const struct daemon_part *const daemon_parts[]; /* ended by NULL */
 /* What the part keeps; NULL: it is not there. */

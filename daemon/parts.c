@@ -5,15 +5,37 @@
 #include "daemon/local.h"
 #include "daemon/api_events.h"
 #include "daemon/api_self.h"
+#include "daemon/metrics.h"
 #include "daemon/pools.h"
 #include "daemon/routes.h"
 #include "daemon/vm_watch.h"
 
-const struct daemon_part *const daemon_parts[] = { &events_part, &watch_part, &pools_part, NULL };
+/* In the order of their starts: who tells of events comes behind those who keep them. */
+const struct daemon_part *const daemon_parts[] = {
+	&events_part,
+	&metrics_part,
+	&watch_part,
+	&pools_part,
+	NULL,
+};
 
-const struct route *const route_tables[] = { routes_self, routes_vms, routes_logs, routes_exec, routes_images, routes_events, NULL };
+const struct route *const route_tables[] = {
+	routes_self,
+	routes_vms,
+	routes_logs,
+	routes_exec,
+	routes_images,
+	routes_events,
+	routes_metrics,
+	NULL,
+};
 
-const struct local_op *const local_ops[] = { self_local_ops, events_local_ops, pools_local_ops, NULL };
+const struct local_op *const local_ops[] = {
+	self_local_ops,
+	events_local_ops,
+	pools_local_ops,
+	NULL,
+};
 
 void *daemon_part_find(struct daemon *daemon, const char *name)
 {

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "daemon/metrics.h"
 #include "node/pool.h"
 #include "node/pool_plan.h"
 #include "node/state.h"
@@ -124,7 +125,68 @@ static int start(struct daemon *daemon, void **part, struct error *error)
 	return read_plans(pools, error);
 }
 
-const struct daemon_part pools_part = { .name = "pools", .start = start, .stop = stop };
+/* ---- figures ---- */
+
+static void put_shells(const struct pools *pools, struct text *out)
+{
+	static const char *const name = "lightvm_pool_shells";
+	metric_head(out, name, "gauge", "Shells: ready, being made, and how many are wanted.");
+	for (unsigned i = 0; i < pools->count; i++) {
+		struct pool_state now;
+		pool_look(pools->pool[i], &now);
+		const struct { const char *state; unsigned count; } line[] = { { "ready", now.ready }, { "making", now.making }, { "wanted", now.wanted } };
+		for (size_t k = 0; k < sizeof(line) / sizeof(*line); k++)
+			metric_line(out, name, (const char *const[]){ "pool", pool_plan(pools->pool[i])->name, "state", line[k].state, NULL }, line[k].count);
+	}
+}
+
+/* By what came of them; "none" and "flavour" are never a pool's. */
+static void put_pool_claims(const struct pools *pools, struct text *out)
+{
+	static const char *const name = "lightvm_pool_claims_total";
+	metric_head(out, name, "counter", "Claims of shells: hits, and misses by reason.");
+	for (unsigned i = 0; i < pools->count; i++) {
+		struct pool_state now;
+		pool_look(pools->pool[i], &now);
+		for (uint32_t claim = LV_CLAIM_HIT; claim < LV_CLAIMS; claim++)
+			metric_line(out, name, (const char *const[]){ "pool", pool_plan(pools->pool[i])->name, "result", metrics_claim(claim), NULL }, now.claims[claim]);
+	}
+	metric_one(out, "lightvm_pool_unfit_claims_total", "counter", "Claims of what no pool has.", pools->unfit);
+}
+
+static const struct {
+	const char *name, *type, *help;
+	size_t offset;
+	bool ns;
+} figures[] = {
+	{ "lightvm_pool_made_total", "counter", "Shells that were made.", offsetof(struct pool_state, made), false },
+	{ "lightvm_pool_failed_total", "counter", "Shells that could not be made.", offsetof(struct pool_state, failed), false },
+	{ "lightvm_pool_ended_total", "counter", "Shells that ended before anybody claimed them.", offsetof(struct pool_state, ended), false },
+	{ "lightvm_pool_make_seconds", "gauge", "How long one takes to make, on the average.", offsetof(struct pool_state, make_ns), true },
+	{ "lightvm_pool_saved_seconds_total", "counter", "What requests did not have to wait for.", offsetof(struct pool_state, saved_ns), true },
+};
+
+static void put_metrics(struct daemon *daemon, void *part, struct text *out)
+{
+	const struct pools *pools = part;
+	put_shells(pools, out);
+	put_pool_claims(pools, out);
+	for (size_t k = 0; k < sizeof(figures) / sizeof(*figures); k++) {
+		metric_head(out, figures[k].name, figures[k].type, figures[k].help);
+		for (unsigned i = 0; i < pools->count; i++) {
+			struct pool_state now;
+			uint64_t value;
+			pool_look(pools->pool[i], &now);
+			memcpy(&value, (const char *)&now + figures[k].offset, sizeof(value));
+			(figures[k].ns ? metric_line_seconds : metric_line)(out, figures[k].name, (const char *const[]){ "pool", pool_plan(pools->pool[i])->name, NULL }, value);
+		}
+	}
+	metric_head(out, "lightvm_pool_memory_bytes", "gauge", "Resident memory of the shells that are ready.");
+	for (unsigned i = 0; i < pools->count; i++)
+		metric_line(out, "lightvm_pool_memory_bytes", (const char *const[]){ "pool", pool_plan(pools->pool[i])->name, NULL }, pool_memory(pools->pool[i]));
+}
+
+const struct daemon_part pools_part = { .name = "pools", .metrics = put_metrics, .start = start, .stop = stop };
 
 /* ---- claims ---- */
 

@@ -49,6 +49,8 @@ static void tell_start(struct vm_seen *vm, struct events *events, const struct l
 	json_object_set_new(attributes, "kernel", json_string(status->guest == LV_GUEST_LINUX ? "linux" : "libos"));
 	put(attributes, "pid", status->pid);
 	put(attributes, "running", running);
+	if (status->claim)
+		json_object_set_new(attributes, "claim", json_string(claim_word(status->claim)));
 	if (latency_ns)
 		put(attributes, "latency_ns", latency_ns);
 	tell(vm, events, EVENT_START, attributes);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/api_events.h"
+#include "daemon/metrics.h"
 #include "daemon/start_wait.h"
 #include "daemon/vm_table.h"
 #include "node/vm_config.h"
@@ -166,13 +167,18 @@ static void start_answered(void *context, const char *id, const struct lv_status
 static void see(struct vm_watch *watch, struct watched *vm, struct vm_info *info, const struct lv_status *told, bool patient)
 {
 	uint64_t latency;
-	bool lived = vm_seen_lives(&vm->seen);
+	const struct vm_seen before = vm->seen;
+	bool lived = vm_seen_lives(&before);
 	vm_info_judge(info);
 	if (told && info->alive && told->pid == info->status.pid && (info->state == VM_RUNNING || info->state == VM_PAUSED))
 		info->status = *told;
 	bool lives = info->state <= VM_PAUSED && info->state != VM_CREATED;
 	watch->running += (unsigned)lives - (unsigned)lived;
 	bool waits = vm_seen_take(&vm->seen, events_of(watch->daemon), info, watch->running, patient, &latency);
+	if (vm->seen.started && !vm->seen.quiet && (!before.started || before.pid != vm->seen.pid || before.began_ns != vm->seen.began_ns))
+		metrics_started(watch->daemon, &info->status);
+	if (latency)
+		metrics_latency(watch->daemon, &info->status, latency);
 	if (waits && !vm->start)
 		vm->start = start_wait_add(watch->starts, vm->seen.id);
 	else if (!waits && vm->start) {
