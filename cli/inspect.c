@@ -116,7 +116,8 @@ const struct verb verb_inspect = {
 	.summary = "Tell all that is known of virtual machines, as JSON",
 	.text = "A list with one object a VM: its configuration, the monitor's record (memory, VM exits, boot ledger, devices, system\n"
 		"calls that the library OS does not have), what a Linux guest says that it uses, the crash report if there is one, and the\n"
-		"last output. The configuration (member config) is what \"lightvm start\" starts from; id and name stand in it, too.",
+		"last output. What a restart policy has done so far is the\n"
+		"member restart. The configuration (member config) is what \"lightvm start\" starts from; id and name stand in it, too.",
 	.examples = "lightvm inspect web\n"
 		    "lightvm inspect -f record.memory_used web",
 	.options = inspect_options,

@@ -13,6 +13,7 @@
 #include "cli/run_vm.h"
 #include "cli/wait.h"
 #include "node/vm_info.h"
+#include "node/vm_policy.h"
 
 /* Everything from the moment there is a directory; it goes away again if the VM never came to be. */
 static int run_in(const struct state *state, struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, struct error *error)
@@ -93,6 +94,8 @@ static int leave(const struct state *state, struct vm_dir *vm, const struct vm_c
 {
 	struct text out = { 0 };
 	int err = vm_mark_created(vm, error);
+	if (!err)
+		err = policy_stop(vm->id, error); /* no policy starts what no user has started */
 	if (err) {
 		vm_remove(state, vm, config->name, NULL);
 		return err;

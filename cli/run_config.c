@@ -16,6 +16,7 @@
 #include "cli/wait.h"
 #include "node/choose.h"
 #include "node/config_open.h"
+#include "node/vm_policy.h"
 #include "tinyx/image_file.h"
 #include "tinyx/plan.h"
 
@@ -179,17 +180,11 @@ static char *absolute_file(const char *path)
 	return path_clean(getcwd(cwd, sizeof(cwd)) ? cwd : "/", path);
 }
 
-/* Nobody is there to see the end of a VM and act on it. */
-static int check_restart(const char *policy, struct error *error)
-{
-	if (!policy || !strcmp(policy, "no"))
-		return 0;
-	return error_set(error, -EOPNOTSUPP, "--restart %s needs lightvmd, which is not there yet; systemd can do it: systemctl enable --now lightvm@NAME", policy);
-}
-
 int run_config(struct vm_config *config, const struct run_options *given, struct operands operands, struct source *source, struct error *error)
 {
-	int err = check_restart(given->restart, error);
+	int err = given->restart ? restart_parse(given->restart, &config->restart, error) : 0;
+	if (!err)
+		err = policy_ready(&config->restart, error);
 	if (!err)
 		err = fill_kernel(config, given, operands, source, error);
 	if (err)

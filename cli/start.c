@@ -7,6 +7,7 @@
 #include "cli/describe.h"
 #include "cli/run_vm.h"
 #include "node/vm_again.h"
+#include "node/vm_policy.h"
 
 struct start_options {
 	bool attach;
@@ -35,6 +36,10 @@ static int start_one(const struct state *state, struct vm_info *info, void *cont
 {
 	struct start *start = context;
 	int err = start->attach ? check_terminal(info, error) : 0;
+	if (!err && start->attach && policy_of(info->config).policy != RESTART_NO)
+		err = error_set(error, -EINVAL, "VM %s has a restart policy, which is for VMs in the background: leave -a out", info->dir.id);
+	if (!err && !info->alive)
+		policy_begin(&info->dir);
 	return err ? err : vm_start_by(info, start->attach, start->start_ns, vm_run, &start->status, error);
 }
 

@@ -10,6 +10,7 @@
 #include "cli/describe.h"
 #include "node/agent_client.h"
 #include "node/vm_end.h"
+#include "node/vm_policy.h"
 
 /* ---- stop ---- */
 
@@ -30,7 +31,9 @@ static void stop_defaults(void *options)
 static int stop_one(const struct state *state, struct vm_info *info, const struct vm_row *row, void *context, struct error *error)
 {
 	const struct stop_options *given = context;
-	int err = vm_end(info, (int)given->seconds * 1000, error);
+	int err = policy_stop(info->dir.id, error);
+	if (!err)
+		err = vm_end(info, (int)given->seconds * 1000, error);
 	if (!err && row->remove)
 		vm_remove(state, &info->dir, row->name, NULL);
 	return err;
@@ -46,7 +49,8 @@ const struct verb verb_stop = {
 	.no_guess = true,
 	.operands = "VM...",
 	.summary = "Ask programs to end, then kill",
-	.text = "Sends SIGTERM to the program; if it has not ended after the time given, the VM is killed.\n"
+	.text = "Sends SIGTERM to the program; if it has not ended after the time given, the VM is killed. A restart policy does not start it\n"
+		"again before \"lightvm start\" does.\n"
 		"Several VMs are stopped at the same time.",
 	.options = stop_options,
 	.options_size = sizeof(struct stop_options),
@@ -74,6 +78,9 @@ static int kill_one(const struct state *state, struct vm_info *info, const struc
 	int number = *(int *)context;
 	if (!info->alive)
 		return vm_not_alive(info, error);
+	int held = number == SIGKILL || number == SIGTERM ? policy_stop(info->dir.id, error) : 0;
+	if (held)
+		return held;
 	if (number == SIGKILL) {
 		int killed = vm_end(info, 0, error);
 		if (!killed && row->remove)
@@ -128,7 +135,9 @@ static int rm_one(const struct state *state, struct vm_info *info, const struct 
 	const char *name = row->name[0] ? row->name : info->dir.id;
 	if (info->alive && !given->force)
 		return error_set(error, -EBUSY, "VM %s still runs; stop it first, or use: lightvm rm -f %s", name, name);
-	int err = vm_end(info, 0, error);
+	int err = policy_stop(info->dir.id, error);
+	if (!err)
+		err = vm_end(info, 0, error);
 	return err ? err : vm_remove(state, &info->dir, row->name, error);
 }
 

@@ -13,6 +13,7 @@
 #include "node/vm_again.h"
 #include "node/vm_end.h"
 #include "node/vm_pause.h"
+#include "node/vm_policy.h"
 #include "node/vm_rename.h"
 #include "node/vm_stats.h"
 #include "node/vm_view.h"
@@ -138,6 +139,8 @@ WITH_VM(stats, stats_one)
 
 static int start_one(struct api_request *request, const struct state *state, struct vm_info *info, struct api_reply *reply, struct error *error)
 {
+	if (!info->alive)
+		policy_begin(&info->dir);
 	int err = vm_start(info, clock_now(), error);
 	return err ? err : say_vm(state, info->dir.id, 200, reply, error);
 }
@@ -181,6 +184,8 @@ static int stop_one(struct api_request *request, const struct state *state, stru
 {
 	int milliseconds, err = stop_ms(request, &milliseconds, error);
 	if (!err)
+		err = policy_stop(info->dir.id, error);
+	if (!err)
 		err = vm_end(info, milliseconds, error);
 	return err ? err : say_ended(state, info, reply, error);
 }
@@ -206,6 +211,8 @@ static int kill_one(struct api_request *request, const struct state *state, stru
 		err = error_set(error, -EINVAL, "signal: \"%.40s\" is not a signal (examples: TERM, HUP, 10)", word);
 	if (!err && !info->alive)
 		err = error_set(error, -ESRCH, "VM %s has ended already", info->dir.id);
+	if (!err && (number == SIGKILL || number == SIGTERM))
+		err = policy_stop(info->dir.id, error);
 	if (err)
 		return err;
 	if (number == SIGKILL) {
@@ -241,6 +248,8 @@ static int delete_one(struct api_request *request, const struct state *state, st
 	int err = api_query_bool(request, "force", &force, error);
 	if (!err && info->alive && !force)
 		err = error_set(error, -EBUSY, "VM %s still runs; stop it first, or say force=true", info->dir.id);
+	if (!err)
+		err = policy_stop(info->dir.id, error);
 	if (!err)
 		err = vm_end(info, 0, error);
 	return err ? err : vm_info_remove(state, info, error);

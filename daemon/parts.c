@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/local.h"
+#include "daemon/minder.h"
 #include "daemon/api_events.h"
 #include "daemon/api_self.h"
 #include "daemon/metrics.h"
@@ -16,6 +17,7 @@ const struct daemon_part *const daemon_parts[] = {
 	&metrics_part,
 	&watch_part,
 	&pools_part,
+	&minder_part,
 	NULL,
 };
 
@@ -34,6 +36,7 @@ const struct local_op *const local_ops[] = {
 	self_local_ops,
 	events_local_ops,
 	pools_local_ops,
+	minder_ops,
 	NULL,
 };
 

@@ -27,6 +27,7 @@
 #include "node/vm_jail.h"
 #include "node/memory_file.h"
 #include "node/node_paths.h"
+#include "node/vm_policy.h"
 #include "node/vm_row.h"
 
 #define MESSAGES_MAX 65536
@@ -384,6 +385,8 @@ int launch_settle(struct launch *launch, struct error *error)
 		err = network_failed(launch, error);
 	if (!err)
 		err = link_leave(&launch->config->net, launch->messages, launch->monitor.pidfd, &launch->net, error);
+	if (!err && launch->config->restart.policy != RESTART_NO)
+		policy_tell(launch->config->id);
 	if (err)
 		abandon_monitor(launch); /* with a network that did not come up, or one that hangs */
 	return explain(err, launch->config, error);

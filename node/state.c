@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/owned_dir.h"
+#include "node/kept.h"
 
 #define LOCK_MS 500 /* for others to end their look at a lock */
 #define LOCK_RETRY_MS 5
@@ -256,11 +257,22 @@ void vm_put_back(struct vm_dir *vm, const struct lv_status *record, const struct
 	(void)!pwrite(vm->status, &copy, copy.size, 0);
 }
 
+/* It does not come back when the machine does. */
+static void forget(const char *id)
+{
+	int dir = kept_open(KEPT_VM, false, NULL);
+	if (dir < 0)
+		return;
+	kept_remove(dir, id);
+	close(dir);
+}
+
 void vm_abandon(const struct state *state, const struct vm_dir *vm)
 {
 	char hidden[32];
 	snprintf(hidden, sizeof(hidden), "vms/.%s", vm->id);
 	tree_remove(state->dir, hidden);
+	forget(vm->id);
 }
 
 int vm_open(const struct state *state, const char *id, struct vm_dir *vm)
@@ -335,6 +347,7 @@ int vm_remove(const struct state *state, struct vm_dir *vm, const char *name, st
 	if (name)
 		vm_drop_name(state, vm, name);
 	int err = tree_remove(place, path);
+	forget(vm->id);
 	return err ? error_set(error, err, "%s/%s: %s", state->path, path, strerror(-err)) : 0;
 }
 

@@ -10,6 +10,7 @@
 #include "node/config_open.h"
 #include "node/launch.h"
 #include "node/vm_end.h"
+#include "node/vm_policy.h"
 
 #define PORTS_MS (LINK_END_MS + 1000) /* for what served the VM's ports to end, after its monitor */
 #define PORTS_RETRY_MS 5
@@ -107,9 +108,13 @@ int vm_restart(struct vm_info *info, int wait_ms, uint64_t start_ns,
 		return info->alive ? error_set(error, -EPERM, "VM %s was started with --rm: it is removed when it ends, and could not start again", info->dir.id)
 				   : litter(info, error);
 	if (info->alive) {
+		/* Nobody else starts it in between. */
+		if ((err = policy_stop(info->dir.id, error)))
+			return err;
 		err = vm_end(info, wait_ms, error);
 		vm_status(&info->dir, &info->status); /* of this end, should the start fail */
 		info->alive = false;
 	}
+	policy_begin(&info->dir);
 	return err ? err : vm_start_by(info, false, start_ns, run ? run : start_quietly, &status, error);
 }

@@ -89,6 +89,11 @@ static int check_parts(const struct vm_config *config, struct error *error)
 		return error_set(error, -EINVAL, "the library OS has one vCPU, no initial RAM disk, no kernel command line, no terminal, rng or balloon");
 	if (config->name && !vm_name_valid(config->name))
 		return error_set(error, -EINVAL, "name: \"%s\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"", config->name);
+	if (config->restart.policy != RESTART_NO && (config->remove || !config->detached))
+		return error_set(error, -EINVAL, "--restart %s is for VMs in the background that are kept: with -d, and without --rm",
+				 restart_words[config->restart.policy]);
+	if (config->restart.most && config->restart.policy != RESTART_ON_FAILURE)
+		return error_set(error, -EINVAL, "restart_most: goes with on-failure only");
 	int err = check_assignments("env", &config->env, error);
 	if (!err)
 		err = check_assignments("labels", &config->labels, error);

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "node/net_spec.h"
+#include "node/restart_policy.h"
 #include "node/state.h"
 
 #define CONFIG_MEMORY (256ull << 20) /* unless told otherwise; a limit, not a cost */
@@ -62,6 +63,7 @@ struct vm_config { /* all strings are owned */
 	bool detached, remove;
 	bool terminal; /* Linux guests: the program gets a terminal of its own */
 	bool keeps_stdin; /* detached: input stays open for "lightvm console" */
+	struct config_restart restart; /* what lightvmd does at its end */
 };
 
 void config_init(struct vm_config *config);
@@ -82,7 +84,7 @@ json_t *config_to_json(const struct vm_config *config);
  */
 int config_from_json(struct vm_config *config, const json_t *json, struct error *error);
 
-/* config.json of the VM, replaced as a whole. */
+/* config.json of the VM, replaced as a whole; and the copy that outlives the machine's run, where a restart policy wants one (node/kept.h). */
 int config_write(const struct vm_config *config, int dir, struct error *error);
 /* The same from what config_read answered, changed; NULL: -ENOMEM. */
 int config_write_json(const json_t *json, int dir, struct error *error);

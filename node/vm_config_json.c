@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "node/json_rows.h"
+#include "node/kept.h"
 #include "node/vm_config.h"
 
 #define CONFIG_FILE "config.json"
@@ -34,6 +36,8 @@ static const struct json_row rows[] = {
 	ROW("remove", ROW_BOOL, remove),
 	ROW("terminal", ROW_BOOL, terminal),
 	ROW("keeps_stdin", ROW_BOOL, keeps_stdin),
+	ROW("restart", ROW_WORD, restart.policy, .words = restart_words),
+	ROW("restart_most", ROW_U32, restart.most, .high = RESTART_MOST),
 	{ 0 },
 };
 static const char *const more[] = { "version", "linux", "net", "disks", NULL };
@@ -134,12 +138,25 @@ int config_from_json(struct vm_config *config, const json_t *json, struct error 
 
 /* ---- the file ---- */
 
+/* A VM that comes back after the machine's restart does so from here. */
+static int keep(const json_t *json, struct error *error)
+{
+	const char *policy = config_string(json, "restart");
+	if (!*policy || !strcmp(policy, restart_words[RESTART_NO]))
+		return 0;
+	int dir = kept_open(KEPT_VM, true, error);
+	int err = dir < 0 ? dir : kept_write(dir, config_string(json, "id"), json, error);
+	if (dir >= 0)
+		close(dir);
+	return err ? error_prefix(error, "--restart %s", policy) : 0;
+}
+
 int config_write_json(const json_t *json, int dir, struct error *error)
 {
 	char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 	int err = text ? file_write(dir, CONFIG_FILE, text, strlen(text), 0600) : -ENOMEM;
 	free(text);
-	return err ? error_set(error, err, CONFIG_FILE ": %s", strerror(-err)) : 0;
+	return err ? error_set(error, err, CONFIG_FILE ": %s", strerror(-err)) : keep(json, error);
 }
 
 int config_write(const struct vm_config *config, int dir, struct error *error)

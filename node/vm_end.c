@@ -32,13 +32,9 @@ static int monitor_pid(const struct vm_info *info, uint32_t *pid)
 	return 0;
 }
 
-/* A descriptor that becomes readable when the monitor ends; -ESRCH: it has ended; -ETIMEDOUT: it does not come to life. */
-static int monitor_handle(const struct vm_info *info)
+static int open_process(const struct vm_info *info, uint32_t pid)
 {
-	uint32_t pid;
-	if (monitor_pid(info, &pid))
-		return -ETIMEDOUT;
-	int fd = pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -ESRCH;
+	int fd = pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
 	if (fd < 0)
 		return -ESRCH;
 	/* The number may belong to another process by now: only while the lock is held it is the monitor's. */
@@ -47,6 +43,18 @@ static int monitor_handle(const struct vm_info *info)
 		return -ESRCH;
 	}
 	return fd;
+}
+
+int vm_monitor_open(const struct vm_info *info)
+{
+	return open_process(info, info->status.pid);
+}
+
+/* A descriptor that becomes readable when the monitor ends; -ESRCH: it has ended; -ETIMEDOUT: it does not come to life. */
+static int monitor_handle(const struct vm_info *info)
+{
+	uint32_t pid;
+	return monitor_pid(info, &pid) ? -ETIMEDOUT : open_process(info, pid);
 }
 
 static bool ended_within(int handle, int milliseconds)

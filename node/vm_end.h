@@ -11,4 +11,7 @@
  */
 int vm_end(const struct vm_info *info, int wait_ms, struct error *error);
 
+/* A descriptor that becomes readable when its monitor ends; the caller's. -ESRCH: it has ended, or is so new that its record names no process. */
+int vm_monitor_open(const struct vm_info *info);
+
 #endif

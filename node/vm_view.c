@@ -11,6 +11,7 @@
 #include "node/monitor_control.h"
 #include "node/record.h"
 #include "node/vm_config.h"
+#include "node/vm_policy.h"
 
 /* A VM that is held by less than the full jail is told apart. */
 char *vm_view_status(const struct vm_info *info)
@@ -84,6 +85,7 @@ int vm_view_add(json_t *object, struct vm_info *info, int patience_ms)
 	if (vm_info_refresh(info, patience_ms) || control_report(info->dir.dir, patience_ms, said))
 		vm_report(&info->dir, said);
 	json_object_set(object, "config", info->config);
+	json_object_set_new(object, "restart", policy_json(info));
 	json_object_set_new(object, "record", record_json(&info->status, &said->what));
 	json_object_set_new(object, "guest", guest_json(info));
 	if (info->status.crashed) {

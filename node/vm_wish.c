@@ -10,6 +10,7 @@
 #include "node/choose.h"
 #include "node/config_open.h"
 #include "node/launch.h"
+#include "node/vm_policy.h"
 #include "node/vm_source.h"
 
 /* ---- what is asked for ---- */
@@ -209,6 +210,8 @@ static int fill(struct vm_config *config, struct wish *wish, const json_t *json,
 	err = use_env(config, wish, error);
 	if (!err)
 		err = config_validate(config, error);
+	if (!err)
+		err = policy_ready(&config->restart, error);
 	return err ? err : config_open(config, error);
 }
 

@@ -12,7 +12,7 @@ set -uo pipefail
 work=$(mktemp -d)
 background=()
 # The VMs of a test live in its own directory: no test sees another's.
-export XDG_RUNTIME_DIR=$work/run
+export XDG_RUNTIME_DIR=$work/run LIGHTVM_KEPT=$work/kept
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 [ -n "${LV_CACHE:-}" ] || own_cache "$work/cache" # tests/run has one for all of its files
 cleanup() {

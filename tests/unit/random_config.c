@@ -103,6 +103,8 @@ void random_config(struct vm_config *config, unsigned seed)
 	config->remove = next(&seed, 2);
 	config->terminal = next(&seed, 2);
 	config->keeps_stdin = next(&seed, 2);
+	config->restart.policy = next(&seed, 4);
+	config->restart.most = next(&seed, RESTART_MOST);
 }
 
 static bool is_full(const struct vm_config *config)
@@ -195,6 +197,8 @@ char *config_difference(const struct vm_config *a, const struct vm_config *b)
 	NUMBER(remove);
 	NUMBER(terminal);
 	NUMBER(keeps_stdin);
+	NUMBER(restart.policy);
+	NUMBER(restart.most);
 	for (size_t i = 0; i < a->disks; i++) {
 		TEXT(disk[i].path);
 		TEXT(disk[i].serial);

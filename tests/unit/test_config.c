@@ -67,6 +67,7 @@ static void in_a_file(void **state)
 	char *path = scratch();
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	random_config(&first, 7);
+	setenv("LIGHTVM_KEPT", path, 1); /* where the copy of one with a restart policy goes */
 	config_init(&second);
 	assert_int_equal(config_load(&second, dir, &error), -ENOENT);
 	assert_string_equal(error.text, "config.json: missing, or not a JSON object");
