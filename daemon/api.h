@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "daemon/caller.h"
 #include "daemon/lightvmd.h"
 
 #define API_PARAMS 2
@@ -36,6 +37,7 @@ struct api_stream {
 
 struct api_request {
 	struct daemon *daemon;
+	struct caller caller;
 	const struct route *route;
 	char *param[API_PARAMS]; /* what stood at {...} in the path, in order */
 	struct { char *key, *value; } query[API_QUERIES];
@@ -77,6 +79,7 @@ struct route {
 	const char *const *query;  /* the keys that are known, ended by NULL; NULL: none */
 	/* One of them: now runs in the loop, and may neither block nor take long; task in a process of its own. */
 	api_operation now, task;
+	bool starts;  /* task: what it starts gets the caller's control group and limits */
 	bool lasting; /* task: it may wait for something of a VM for long, and takes no place of the others' */
 	api_writer stream; /* as task */
 	/* In the loop: 0, and it will answer by what daemon/later.h has, or has answered already; or a negative errno with a message. */

@@ -53,6 +53,16 @@ static int say_vm(const struct state *state, const char *id, unsigned status, st
 	return err;
 }
 
+/* One that was claimed from a pool gets the place of who asked for it. */
+static int say_started(const struct state *state, const char *id, unsigned status, struct api_reply *reply, struct error *error)
+{
+	struct vm_info info;
+	if (!vm_info_open(state, id, &info) && info.alive)
+		caller_adopt((pid_t)info.status.pid);
+	vm_info_close(&info);
+	return say_vm(state, id, status, reply, error);
+}
+
 /* ---- making and listing ---- */
 
 static int create(struct api_request *request, struct api_reply *reply, struct error *error)
@@ -69,7 +79,7 @@ static int create(struct api_request *request, struct api_reply *reply, struct e
 	if (!err)
 		err = state_open(&state, false, error);
 	if (!err)
-		err = say_vm(&state, config.id, 201, reply, error);
+		err = say_started(&state, config.id, 201, reply, error);
 	state_close(&state);
 	config_free(&config);
 	return err;
@@ -142,7 +152,7 @@ static int start_one(struct api_request *request, const struct state *state, str
 	if (!info->alive)
 		policy_begin(&info->dir);
 	int err = vm_start(info, clock_now(), error);
-	return err ? err : say_vm(state, info->dir.id, 200, reply, error);
+	return err ? err : say_started(state, info->dir.id, 200, reply, error);
 }
 WITH_VM(start, start_one)
 
@@ -196,7 +206,7 @@ static int restart_one(struct api_request *request, const struct state *state, s
 	int milliseconds, err = stop_ms(request, &milliseconds, error);
 	if (!err)
 		err = vm_restart(info, milliseconds, clock_now(), NULL, error);
-	return err ? err : say_vm(state, info->dir.id, 200, reply, error);
+	return err ? err : say_started(state, info->dir.id, 200, reply, error);
 }
 WITH_VM(restart, restart_one)
 
@@ -259,17 +269,17 @@ WITH_VM(delete_vm, delete_one)
 static const char *const list_query[] = { "all", NULL };
 const struct route routes_vms[] = {
 	{ .method = "GET", .path = "/v1/vms", .operation = "listVms", .query = list_query, .task = list },
-	{ .method = "POST", .path = "/v1/vms", .operation = "createVm", .body = API_JSON, .task = create },
+	{ .method = "POST", .path = "/v1/vms", .operation = "createVm", .body = API_JSON, .task = create, .starts = true },
 	{ .method = "GET", .path = "/v1/vms/{id}", .operation = "getVm", .task = get },
 	{ .method = "DELETE", .path = "/v1/vms/{id}", .operation = "deleteVm", .query = delete_query, .task = delete_vm },
 	{ .method = "GET", .path = "/v1/vms/{id}/ledger", .operation = "getVmLedger", .task = ledger },
 	{ .method = "GET", .path = "/v1/vms/{id}/stats", .operation = "getVmStats", .task = stats },
-	{ .method = "POST", .path = "/v1/vms/{id}/start", .operation = "startVm", .task = start },
+	{ .method = "POST", .path = "/v1/vms/{id}/start", .operation = "startVm", .task = start, .starts = true },
 	{ .method = "POST", .path = "/v1/vms/{id}/pause", .operation = "pauseVm", .task = pause_vm },
 	{ .method = "POST", .path = "/v1/vms/{id}/resume", .operation = "resumeVm", .task = resume },
 	{ .method = "POST", .path = "/v1/vms/{id}/stop", .operation = "stopVm", .body = API_JSON_OPTIONAL, .task = stop, .lasting = true },
 	{ .method = "POST", .path = "/v1/vms/{id}/kill", .operation = "killVm", .body = API_JSON_OPTIONAL, .task = kill_vm },
-	{ .method = "POST", .path = "/v1/vms/{id}/restart", .operation = "restartVm", .body = API_JSON_OPTIONAL, .task = restart, .lasting = true },
+	{ .method = "POST", .path = "/v1/vms/{id}/restart", .operation = "restartVm", .body = API_JSON_OPTIONAL, .task = restart, .starts = true, .lasting = true },
 	{ .method = "POST", .path = "/v1/vms/{id}/rename", .operation = "renameVm", .body = API_JSON, .task = rename_vm },
 	{ 0 },
 };

@@ -94,6 +94,8 @@ static void work(void *context, int out)
 	struct exchange *exchange = context;
 	struct api_head head = { 0 };
 	struct text answer = { 0 };
+	if (exchange->request.route->starts)
+		caller_take_place(&exchange->request.caller);
 	head.status = api_run(exchange->request.route->task, &exchange->request, &answer, &head.type);
 	if (text_error(&answer) || fd_write(out, &head, sizeof(head)))
 		_exit(EXIT_FAILURE);
@@ -397,6 +399,8 @@ static struct exchange *exchange_new(struct http *http, struct MHD_Connection *c
 	exchange->client = info->socket_context;
 	exchange->connection = connection;
 	exchange->request.daemon = http->daemon;
+	if (exchange->client)
+		exchange->request.caller = exchange->client->caller;
 	if (exchange->client)
 		exchange->client->exchange = exchange;
 	return exchange;

@@ -94,6 +94,14 @@ static void make_room(struct http *http)
 		}
 }
 
+/* As it was when it connected, also where the connection came by way of another process. */
+static struct caller caller_of(int fd)
+{
+	struct ucred cred;
+	socklen_t size = sizeof(cred);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) ? (struct caller){ 0 } : (struct caller){ cred.pid, cred.uid };
+}
+
 static void on_started(struct http *http, struct MHD_Connection *connection, void **context)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -106,6 +114,7 @@ static void on_started(struct http *http, struct MHD_Connection *connection, voi
 	}
 	make_room(http);
 	*client = (struct client){ .http = http, .fd = info->connect_fd };
+	client->caller = caller_of(client->fd);
 	client->limit = (struct loop_timer){ .fire = too_slow, .context = client };
 	TAILQ_INSERT_TAIL(&http->reading, client, link);
 	client_limit(client, HTTP_REQUEST_MS);

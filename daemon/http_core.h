@@ -31,6 +31,7 @@ struct client { /* a connection */
 	struct loop_timer limit;
 	struct exchange *exchange; /* the request that is being answered; NULL: none */
 	int fd;
+	struct caller caller;
 	bool remote; /* TCP: half of a connection may end */
 };
 

@@ -44,7 +44,7 @@ static void dispatch(struct daemon *daemon, enum connection_kind kind, int fd)
 	} else if (!err && right == PEER_OWN) {
 		workers_take(daemon->workers, &peer, kind, fd);
 	} else {
-		log_warn("a connection of user %d is refused", err ? -1 : (int)peer.uid);
+		log_warn("a connection of user %d is refused", err ? -1 : (int)peer.caller.uid);
 		close(fd);
 	}
 }

@@ -20,7 +20,7 @@ struct options {
 #define AT(field) offsetof(struct options, field)
 static const struct option_spec table[] = {
 	{ .name = "log", .kind = OPTION_STRING, .offset = AT(level), .value = "LEVEL", .help = "error, warn, info or debug (default info)", .words = "error warn info debug" },
-	{ .name = "worker", .kind = OPTION_STRING, .offset = AT(worker), .value = "UID:GID:FD", .help = "how root's lightvmd starts itself for another user" },
+	{ .name = "worker", .kind = OPTION_STRING, .offset = AT(worker), .value = "FD:UID:GID:GROUPS", .help = "how root's lightvmd starts itself for another user" },
 	{ .name = "version", .kind = OPTION_FLAG, .offset = AT(version), .help = "print the version" },
 	{ .name = "operations", .kind = OPTION_FLAG, .offset = AT(operations), .help = "print the API's operations, a line each: method, path, name, kind of body, query" },
 	{ 0 },

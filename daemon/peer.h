@@ -3,7 +3,10 @@
 #ifndef LV_DAEMON_PEER_H
 #define LV_DAEMON_PEER_H
 
+#include "daemon/caller.h"
 #include "daemon/lightvmd.h"
+
+#define PEER_GROUPS 64 /* a peer with more is refused */
 
 enum peer_right {
 	PEER_ALL,     /* may do everything that this daemon may: its own user, root, the group lightvm */
@@ -12,9 +15,10 @@ enum peer_right {
 };
 
 struct peer {
-	pid_t pid; /* may have ended, and its number be another's: not to be trusted for more than a hint */
-	uid_t uid;
+	struct caller caller;
 	gid_t gid;
+	gid_t groups[PEER_GROUPS]; /* the supplementary ones that it had when it connected */
+	unsigned group_count;
 };
 
 /* 0 and *peer, *right; or a negative errno. */

@@ -19,6 +19,8 @@ struct worker {
 	struct worker *next, **before;
 	struct loop_watch watch; /* its socket */
 	uid_t uid;
+	char *rights;		  /* of those that it serves: user, groups */
+	char group[CALLER_GROUP]; /* and their control group; "": not known */
 	uint64_t sent; /* connections, ever */
 };
 
@@ -36,6 +38,7 @@ static void forget(struct worker *worker)
 	if (worker->next)
 		worker->next->before = worker->before;
 	worker->workers->count--;
+	free(worker->rights);
 	free(worker);
 }
 
@@ -54,49 +57,65 @@ static void on_word(void *context, uint32_t events)
 		forget(worker);
 }
 
-static int spawn(int theirs, const struct peer *peer, struct error *error)
+/* rights: as rights_of made them. */
+static int spawn(int theirs, const char *rights, int group, struct error *error)
 {
 	/* What root chose of where our parts lie; nothing of root's own directories. */
 	static const char *const passed[] = { "LIGHTVM_VMM", "LIGHTVM_LIBOS", "LIGHTVM_INIT", "LIGHTVM_LOG", "PATH" };
-	char word[64], self[4096], *env[sizeof(passed) / sizeof(*passed) + 1];
+	char self[4096], *word = alloc_format("%d:%s", theirs, rights), *env[sizeof(passed) / sizeof(*passed) + 1];
 	size_t n = 0;
 	struct spawned child;
 	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (len <= 0)
-		return error_set(error, -errno, "/proc/self/exe: %s", strerror(errno));
+	if (len <= 0 || !word) {
+		free(word);
+		return error_set(error, len <= 0 ? -errno : -ENOMEM, "/proc/self/exe: %s", strerror(len <= 0 ? errno : ENOMEM));
+	}
 	self[len] = 0;
 	for (size_t i = 0; i < sizeof(passed) / sizeof(*passed); i++)
 		if (getenv(passed[i]))
 			env[n++] = alloc_format("%s=%s", passed[i], getenv(passed[i]));
 	env[n] = NULL;
-	snprintf(word, sizeof(word), "%u:%u:%d", peer->uid, peer->gid, theirs);
 	const char *const argv[] = { "lightvmd", "--worker", word, NULL };
 	struct spawn start = { SPAWN_INIT, .argv = (char *const *)argv, .env = env, .keep = &theirs, .keep_count = 1, .session = true };
+	start.cgroup = group;
 	int err = spawn_start(&start, self, &child, error);
 	while (n)
 		free(env[--n]);
+	free(word);
 	if (!err)
 		spawned_leave(&child); /* taken away with our other children */
 	return err;
 }
 
-static struct worker *start(struct workers *workers, const struct peer *peer, struct error *error)
+static int spawn_in(int theirs, const char *rights, const char *group, struct error *error)
+{
+	int dir = group[0] ? caller_group_open(group) : -1, err = spawn(theirs, rights, dir, error);
+	if (dir >= 0)
+		close(dir);
+	return err;
+}
+
+/* Takes rights. */
+static struct worker *start(struct workers *workers, const struct peer *peer, char *rights, const char *group, struct error *error)
 {
 	int pair[2];
 	struct worker *worker = alloc_zero(sizeof(*worker));
 	if (!worker || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
 		error_set(error, worker ? -errno : -ENOMEM, "a worker's socket: %s", strerror(worker ? errno : ENOMEM));
+		free(rights);
 		free(worker);
 		return NULL;
 	}
-	*worker = (struct worker){ .workers = workers, .uid = peer->uid, .next = workers->first, .before = &workers->first,
+	*worker = (struct worker){ .rights = rights, .workers = workers, .uid = peer->caller.uid, .next = workers->first, .before = &workers->first,
 		.watch = { .fd = pair[0], .ready = on_word, .context = worker } };
-	int err = spawn(pair[1], peer, error);
+	memcpy(worker->group, group, sizeof(worker->group));
+	int err = spawn_in(pair[1], rights, group, error);
 	close(pair[1]);
 	if (!err)
 		err = loop_update(&workers->daemon->loop, &worker->watch, EPOLLIN);
 	if (err) {
 		close(pair[0]);
+		free(rights);
 		free(worker);
 		return NULL;
 	}
@@ -107,14 +126,41 @@ static struct worker *start(struct workers *workers, const struct peer *peer, st
 	return worker;
 }
 
+/* "UID:GID:GROUP,GROUP,...": the caller's. NULL: out of memory. */
+static char *rights_of(const struct peer *peer)
+{
+	struct text out = { 0 };
+	text_format(&out, "%u:%u:", peer->caller.uid, peer->gid);
+	for (unsigned i = 0; i < peer->group_count; i++)
+		text_format(&out, "%s%u", i ? "," : "", peer->groups[i]);
+	if (!text_error(&out))
+		return out.data;
+	text_free(&out);
+	return NULL;
+}
+
+/* One that serves connections with the very same rights, out of this control group: what it starts is in there. */
 static struct worker *find(struct workers *workers, const struct peer *peer, struct error *error)
 {
-	for (struct worker *worker = workers->first; worker; worker = worker->next)
-		if (worker->uid == peer->uid)
+	char group[CALLER_GROUP] = "", *rights = rights_of(peer);
+	unsigned his = 0;
+	if (!rights) {
+		error_set(error, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	if (caller_group(&peer->caller, group))
+		group[0] = 0;
+	for (struct worker *worker = workers->first; worker; worker = worker->next) {
+		if (!strcmp(worker->rights, rights) && !strcmp(worker->group, group)) {
+			free(rights);
 			return worker;
-	if (workers->count < WORKERS_MOST)
-		return start(workers, peer, error);
-	error_set(error, -EAGAIN, "%d users are being served", WORKERS_MOST);
+		}
+		his += worker->uid == peer->caller.uid;
+	}
+	if (workers->count < WORKERS_MOST && his < WORKERS_OF_ONE)
+		return start(workers, peer, rights, group, error);
+	free(rights);
+	error_set(error, -EAGAIN, "%u workers serve this user, %u all of them", his, workers->count);
 	return NULL;
 }
 
@@ -128,7 +174,7 @@ void workers_take(struct workers *workers, const struct peer *peer, enum connect
 	if (worker && !err)
 		worker->sent++;
 	if (err)
-		log_warn("user %u: %s", peer->uid, error.text);
+		log_warn("user %u: %s", peer->caller.uid, error.text);
 	if (err == -EPIPE || err == -ECONNRESET)
 		forget(worker);
 	close(fd);

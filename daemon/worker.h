@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Workers: one process for each other user of the system daemon. It is this program with that user's ids and no capability, and gets the
+ * Workers: one process for each other user of the system daemon (and each control group that he connects from). It is this program with that user's ids and no capability, and gets the
  * user's connections as descriptors, before a byte of them was read. So a path in a request is opened with the user's rights because the
  * process that opens it has no others. It serves the user's own state directory, and ends when nothing is left to do.
  */
@@ -11,6 +11,7 @@
 #include "daemon/peer.h"
 
 #define WORKERS_MOST 64
+#define WORKERS_OF_ONE 8 /* of one user: for control groups of his from which he connects */
 #define WORKER_IDLE_MS 60000
 
 struct workers *workers_new(struct daemon *daemon);
@@ -21,7 +22,7 @@ void workers_take(struct workers *workers, const struct peer *peer, enum connect
 unsigned workers_count(const struct workers *workers);
 
 /*
- * In the new process, as root, before anything else: takes the ids of the words "UID:GID:FD" and makes the environment that of this
+ * In the new process, as root, before anything else: takes the ids of the words "FD:UID:GID:GROUPS" and makes the environment that of this
  * user. *fd is the socket to the daemon. 0 or a negative errno with a message.
  */
 int worker_become(const char *words, int *fd, struct error *error);

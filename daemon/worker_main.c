@@ -32,10 +32,38 @@ static void set_environment(const struct passwd *user)
 		setenv("HOME", user->pw_dir, 1);
 }
 
-static int take_ids(uid_t uid, gid_t gid, const struct passwd *user, struct error *error)
+struct rights {
+	uid_t uid;
+	gid_t gid, groups[PEER_GROUPS];
+	size_t count;
+};
+
+/* "UID:GID:GROUP,GROUP,...", as worker.c writes it. */
+static bool read_rights(const char *words, struct rights *rights)
 {
-	int err = user ? initgroups(user->pw_name, gid) : setgroups(1, &gid);
-	if (err || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
+	unsigned uid, gid;
+	int used = 0;
+	if (sscanf(words, "%u:%u:%n", &uid, &gid, &used) != 2 || !used || !uid || uid == (uid_t)-1)
+		return false;
+	*rights = (struct rights){ .uid = uid, .gid = gid };
+	for (const char *at = words + used; *at; at += *at == ',') {
+		char *end;
+		if (rights->count == PEER_GROUPS)
+			return false;
+		rights->groups[rights->count++] = (gid_t)strtoul(at, &end, 10);
+		if (end == at || (*end && *end != ','))
+			return false;
+		at = end;
+	}
+	return true;
+}
+
+/* Those that the peer had when it connected, and not those that its user might have: it may have given some up. */
+static int take_ids(const struct rights *rights, struct error *error)
+{
+	uid_t uid = rights->uid;
+	gid_t gid = rights->gid;
+	if (setgroups(rights->count, rights->groups) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
 		return error_set(error, -errno, "becoming user %u: %s", uid, strerror(errno));
 	/* From here on nothing can give rights back: neither a capability nor a program with a set-user-id bit. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || getuid() != uid || geteuid() != uid || getegid() != gid || !setuid(0))
@@ -45,17 +73,18 @@ static int take_ids(uid_t uid, gid_t gid, const struct passwd *user, struct erro
 
 int worker_become(const char *words, int *fd, struct error *error)
 {
-	unsigned uid, gid;
-	if (sscanf(words, "%u:%u:%d", &uid, &gid, fd) != 3 || !uid || uid == (uid_t)-1 || *fd < 3)
-		return error_set(error, -EINVAL, "--worker: \"%s\" is not UID:GID:FD of another user than root", words);
+	struct rights rights;
+	int used = 0;
+	if (sscanf(words, "%d:%n", fd, &used) != 1 || !used || *fd < 3 || !read_rights(words + used, &rights))
+		return error_set(error, -EINVAL, "--worker: \"%s\" is not FD:UID:GID:GROUPS of another user than root", words);
 	if (geteuid())
 		return error_set(error, -EPERM, "--worker is what root's lightvmd starts for another user");
 	if (fcntl(*fd, F_SETFD, FD_CLOEXEC))
 		return error_set(error, -errno, "--worker: descriptor %d: %s", *fd, strerror(errno));
-	const struct passwd *user = getpwuid(uid);
+	const struct passwd *user = getpwuid(rights.uid);
 	umask(077);
 	set_environment(user);
-	int err = take_ids(uid, gid, user, error);
+	int err = take_ids(&rights, error);
 	if (!err && chdir("/"))
 		err = error_set(error, -errno, "/: %s", strerror(errno));
 	return err;

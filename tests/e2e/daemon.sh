@@ -157,7 +157,8 @@ if [ "$(id -u)" != 0 ]; then
 	finish
 fi
 other=54321
-as=(setpriv --reuid="$other" --regid="$other" --clear-groups)
+be_other=(setpriv --reuid="$other" --regid="$other" --groups "$(stat -c %g /dev/kvm)")
+as=("${be_other[@]}")
 if ! "${as[@]}" test -x "$build/vmm/lightvm-vmm"; then
 	skip "other users" "they cannot read the build"
 	finish
@@ -166,11 +167,16 @@ chmod 755 "$work"
 as=()
 check "the daemon starts for all" start_daemon
 api POST /v1/vms '{"image": "/usr/bin/sleep", "args": ["sleep", "1000"], "name": "roots"}' >"$work/out"
-as=(setpriv --reuid="$other" --regid="$other" --clear-groups)
+as=("${be_other[@]}")
 answers "another user is served by a process of his" 200 "\"uid\":$other" GET /v1/health
 check "which has no capability, and cannot get one" bash -c 'pid=$(jq -r .pid "$1"); grep -q "^CapPrm:.0*$" /proc/$pid/status && grep -q "^CapBnd" /proc/$pid/status &&
 	grep -q "^NoNewPrivs:.1$" /proc/$pid/status && [ "$(awk "/^Uid/ { print \$2, \$3, \$4, \$5 }" /proc/$pid/status)" = "$2 $2 $2 $2" ] &&
-	[ "$(awk "/^Groups/ { print \$2 }" /proc/$pid/status)" = $2 ]' - "$work/body" $other
+	[ "$(awk "/^Groups/ { print \$2 }" /proc/$pid/status)" = $3 ]' - "$work/body" $other "$(stat -c %g /dev/kvm)"
+groups_now() { awk '/^Groups/ { print $2 }' "/proc/$(field pid)/status"; }
+as=(setpriv --reuid="$other" --regid="$other" --clear-groups)
+api GET /v1/health >"$work/out"
+check "one of his who has given up his groups gets none back" test -z "$(groups_now)"
+as=("${be_other[@]}")
 answers "he sees no VM of others" 200 '{"vms":[]}' GET '/v1/vms?all=true'
 for verb in start pause resume stop kill restart; do answers "he cannot $verb one" 404 'there is no VM' POST "/v1/vms/roots/$verb"; done
 answers "he cannot delete one" 404 'there is no VM' DELETE '/v1/vms/roots?force=true'
@@ -199,5 +205,41 @@ check "the local socket leads to his process, too" bash -c 'setpriv --reuid=$2 -
 as=()
 answers "root sees his own" 200 '"name":"roots"' GET /v1/vms
 api DELETE '/v1/vms/roots?force=true' >"$work/out"
+
+# ---- a VM has the place of who asks for it: limits, and a control group (version 2)
+sleeper='{"image": "/usr/bin/sleep", "args": ["sleep", "1000"], "net": {"kind": "none"}}'
+limit_of() { awk '/^Max msgqueue size/ { print $4, $5 }' "/proc/$(field pid)/limits"; }
+as=(prlimit --msgqueue=4096:8192)
+api POST /v1/vms "$sleeper" >"$work/out"
+if (((0x$(awk '/^CapEff/ { print $2 }' /proc/self/status) >> 24) & 1)); then
+	check "limits, of root" test "$(limit_of)" = "4096 8192"
+else
+	skip "limits, of root" "here it has no CAP_SYS_RESOURCE, and a monitor from the pool another user"
+fi
+api DELETE "/v1/vms/$(field id)?force=true" >"$work/out"
+as=(prlimit --msgqueue=4096:8192 "${be_other[@]}")
+api POST /v1/vms "$sleeper" >"$work/out"
+check "limits, of another user" test "$(limit_of)" = "4096 8192"
+api DELETE "/v1/vms/$(field id)?force=true" >"$work/out"
+groups=$(findmnt -nt cgroup2 -o TARGET | head -n 1)
+if [ -n "$groups" ] && mkdir "$groups/lightvm-test-$$" 2>/dev/null; then
+	as=(sh -c 'echo 0 >"$0/cgroup.procs" && exec "$@"' "$groups/lightvm-test-$$")
+	api POST /v1/vms "$sleeper" >"$work/out"
+	check "control group, of root" grep -q "^0::/lightvm-test-$$\$" "/proc/$(field pid)/cgroup"
+	api DELETE "/v1/vms/$(field id)?force=true" >"$work/out"
+	as+=("${be_other[@]}")
+	api POST /v1/vms "$sleeper" >"$work/out"
+	check "control group, of another user" grep -q "^0::/lightvm-test-$$\$" "/proc/$(field pid)/cgroup"
+	api DELETE "/v1/vms/$(field id)?force=true" >"$work/out"
+	as=()
+else
+	skip "control groups" "none of version 2 can be made here"
+fi
+as=()
+kill "$daemon"
+wait "$daemon"
+no_worker() { ! pgrep -u "$other" >"$work/out"; }
+check "the end of the daemon is that of its workers" await 10 no_worker
+[ -z "$groups" ] || rmdir "$groups/lightvm-test-$$" 2>/dev/null
 rm -rf "/tmp/lightvm-$other" "/var/tmp/lightvm-$other"
 finish
