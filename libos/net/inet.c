@@ -21,7 +21,7 @@ static void from_v4_mapped(const struct sockaddr_in6 *in6, ip_addr_t *ip)
 
 static bool is_v4_mapped(const struct sockaddr_in6 *in6)
 {
-	static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+	static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
 	return memcmp(in6->sin6_addr.s6_addr, prefix, 12) == 0;
 }
 
@@ -140,7 +140,7 @@ int inet_route(const struct socket *s, const ip_addr_t *remote, ip_addr_t *local
 {
 	if (IP_IS_V4(remote) && dhcp_runs() && !is_loopback(remote))
 		await_address();
-	ip_addr_t from = {0};
+	ip_addr_t from = { 0 };
 	IP_SET_TYPE_VAL(from, IP_GET_TYPE(remote));
 	struct netif *netif = ip_route(&from, remote);
 	bool near = s->dont_route || (netif && ip4_addr_isany_val(*netif_ip4_gw(netif)));

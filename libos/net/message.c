@@ -57,7 +57,7 @@ int message_get(struct message *m, void *data, size_t n)
 
 void message_add_control(struct message *m, int level, int type, const void *data, size_t n)
 {
-	struct linux_cmsghdr header = {.len = sizeof(header) + n, .level = level, .type = type};
+	struct linux_cmsghdr header = { .len = sizeof(header) + n, .level = level, .type = type };
 	size_t room = m->control_to ? m->control_space - m->control_len : 0;
 	uaddr_t to = m->control_to + m->control_len;
 	if (room < header.len) {

@@ -253,10 +253,10 @@ static void become_another(void)
 
 void net_init(void)
 {
-	static struct generation_hook generation = {.changed = become_another};
+	static struct generation_hook generation = { .changed = become_another };
 	generation_add(&generation);
 	process_exit_first(net_exit);
-	static struct poller poller = {.poll = poll_all};
+	static struct poller poller = { .poll = poll_all };
 	poller_add(&poller);
 	net_config_resolver();
 }

@@ -55,7 +55,7 @@ void dns_init(void)
 
 static void set_static(struct netif *netif, const struct lv_net_config *net)
 {
-	ip4_addr_t ip = {net->ip}, mask = {net->netmask}, gateway = {net->gateway};
+	ip4_addr_t ip = { net->ip }, mask = { net->netmask }, gateway = { net->gateway };
 	netif_set_addr(netif, &ip, &mask, &gateway);
 }
 

@@ -51,7 +51,7 @@ static void *append(struct builder *b, const void *data, uint32_t n)
 
 static void begin(struct builder *b, const struct nlmsghdr *request, uint32_t pid, int type, int flags)
 {
-	struct nlmsghdr header = {.nlmsg_type = type, .nlmsg_flags = flags, .nlmsg_seq = request->nlmsg_seq, .nlmsg_pid = pid};
+	struct nlmsghdr header = { .nlmsg_type = type, .nlmsg_flags = flags, .nlmsg_seq = request->nlmsg_seq, .nlmsg_pid = pid };
 	b->header = append(b, &header, sizeof(header));
 }
 
@@ -63,7 +63,7 @@ static void end(struct builder *b)
 
 static void attribute(struct builder *b, int type, const void *data, uint32_t n)
 {
-	struct rtattr header = {.rta_len = RTA_LENGTH(n), .rta_type = type};
+	struct rtattr header = { .rta_len = RTA_LENGTH(n), .rta_type = type };
 	append(b, &header, sizeof(header));
 	append(b, data, n);
 }
@@ -72,7 +72,7 @@ static void dump_link(struct builder *b, struct netif *netif)
 {
 	char name[16];
 	uint32_t mtu = ifconf_mtu(netif);
-	struct ifinfomsg info = {.ifi_type = ifconf_is_loopback(netif) ? 772 : 1, .ifi_index = netif_get_index(netif),
+	struct ifinfomsg info = { .ifi_type = ifconf_is_loopback(netif) ? 772 : 1, .ifi_index = netif_get_index(netif),
 		.ifi_flags = ifconf_flags(netif)};
 	ifconf_name(netif, name);
 	append(b, &info, sizeof(info));
@@ -92,7 +92,7 @@ static void dump_v4(struct builder *b, const struct nlmsghdr *request, uint32_t 
 	char name[16];
 	if (!ip)
 		return;
-	struct ifaddrmsg info = {.ifa_family = AF_INET, .ifa_prefixlen = prefix_of(mask), .ifa_flags = IFA_F_PERMANENT,
+	struct ifaddrmsg info = { .ifa_family = AF_INET, .ifa_prefixlen = prefix_of(mask), .ifa_flags = IFA_F_PERMANENT,
 		.ifa_scope = ifconf_is_loopback(netif) ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE, .ifa_index = netif_get_index(netif)};
 	ifconf_name(netif, name);
 	begin(b, request, pid, RTM_NEWADDR, NLM_F_MULTI);
@@ -111,7 +111,7 @@ static void dump_v6(struct builder *b, const struct nlmsghdr *request, uint32_t 
 		const ip6_addr_t *ip = netif_ip6_addr(netif, i);
 		if (!ip6_addr_isvalid(netif_ip6_addr_state(netif, i)))
 			continue;
-		struct ifaddrmsg info = {.ifa_family = AF_INET6, .ifa_prefixlen = ifconf_is_loopback(netif) ? 128 : 64,
+		struct ifaddrmsg info = { .ifa_family = AF_INET6, .ifa_prefixlen = ifconf_is_loopback(netif) ? 128 : 64,
 			.ifa_flags = IFA_F_PERMANENT, .ifa_index = netif_get_index(netif),
 			.ifa_scope = ifconf_is_loopback(netif) ? RT_SCOPE_HOST : ip6_addr_islinklocal(ip) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE};
 		begin(b, request, pid, RTM_NEWADDR, NLM_F_MULTI);
@@ -146,7 +146,7 @@ static void dump(struct builder *b, const struct nlmsghdr *request, uint32_t pid
 
 static void refuse(struct builder *b, const struct nlmsghdr *request, uint32_t pid, int error)
 {
-	struct nlmsgerr body = {.error = error, .msg = *request};
+	struct nlmsgerr body = { .error = error, .msg = *request };
 	begin(b, request, pid, NLMSG_ERROR, 0);
 	append(b, &body, sizeof(body));
 	end(b);
@@ -154,7 +154,7 @@ static void refuse(struct builder *b, const struct nlmsghdr *request, uint32_t p
 
 static int answer_request(struct netlink_socket *n, const struct nlmsghdr *request, uint8_t family)
 {
-	struct builder b = {.space = 4096 - sizeof(struct answer)};
+	struct builder b = { .space = 4096 - sizeof(struct answer) };
 	b.answer = kzalloc(4096);
 	if (!b.answer)
 		return -ENOBUFS;
@@ -174,14 +174,14 @@ static int answer_request(struct netlink_socket *n, const struct nlmsghdr *reque
 
 static int64_t netlink_send(struct socket *s, struct message *m)
 {
-	struct { struct nlmsghdr header; uint8_t family; } request = {0};
+	struct { struct nlmsghdr header; uint8_t family; } request = { 0 };
 	int64_t size = m->left;
 	if (size < (int64_t)sizeof(request.header))
 		return -EINVAL;
 	if (message_get(m, &request, MIN(m->left, sizeof(request))) < 0)
 		return -EFAULT;
-	int result = answer_request(of(s), &request.header, request.family);
-	return result < 0 ? result : size;
+	int err = answer_request(of(s), &request.header, request.family);
+	return err < 0 ? err : size;
 }
 
 static int64_t netlink_receive(struct socket *s, struct message *m)
@@ -189,9 +189,9 @@ static int64_t netlink_receive(struct socket *s, struct message *m)
 	struct netlink_socket *n = of(s);
 	uint64_t start = 0;
 	while (!n->first) {
-		int result = m->flags & MSG_DONTWAIT ? -EAGAIN : socket_wait(s, s->receive_timeout, &start);
-		if (result < 0)
-			return result;
+		int err = m->flags & MSG_DONTWAIT ? -EAGAIN : socket_wait(s, s->receive_timeout, &start);
+		if (err < 0)
+			return err;
 	}
 	struct answer *answer = n->first;
 	uint32_t size = MIN(answer->len, m->left);

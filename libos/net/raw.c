@@ -90,13 +90,13 @@ static int raw_connect_socket(struct socket *s, const union address *addr, uint3
 {
 	ip_addr_t ip, local;
 	uint16_t port;
-	int result = inet_from_user(s, addr, len, &ip, &port);
-	if (result == 0)
-		result = inet_route(s, &ip, &local);
-	if (result == 0)
-		result = inet_error(raw_connect(of(s)->pcb, &ip));
-	of(s)->connected = result == 0;
-	return result;
+	int err = inet_from_user(s, addr, len, &ip, &port);
+	if (err == 0)
+		err = inet_route(s, &ip, &local);
+	if (err == 0)
+		err = inet_error(raw_connect(of(s)->pcb, &ip));
+	of(s)->connected = err == 0;
+	return err;
 }
 
 static void finish_echo(struct raw_socket *r, struct pbuf *p)
@@ -157,9 +157,9 @@ static int64_t raw_receive_socket(struct socket *s, struct message *m)
 	while (!r->queue.first) {
 		if ((m->flags & MSG_DONTWAIT) && !net_poll())
 			return -EAGAIN;
-		int result = m->flags & MSG_DONTWAIT ? 0 : socket_wait(s, s->receive_timeout, &start);
-		if (result < 0)
-			return result;
+		int err = m->flags & MSG_DONTWAIT ? 0 : socket_wait(s, s->receive_timeout, &start);
+		if (err < 0)
+			return err;
 	}
 	struct packet *packet = r->queue.first;
 	int64_t n = MIN(packet->pbuf->tot_len, m->left);

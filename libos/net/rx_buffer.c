@@ -65,7 +65,7 @@ static void fill(struct ring *ring)
 		struct rx_buffer *buffer = buffer_new();
 		if (!buffer)
 			break;
-		struct ring_buffer piece = {.data = buffer->data, .len = buffer->capacity, .device_writes = true};
+		struct ring_buffer piece = { .data = buffer->data, .len = buffer->capacity, .device_writes = true };
 		if (ring_add(ring, &piece, 1, buffer) < 0) {
 			kfree(buffer);
 			break;

@@ -18,7 +18,7 @@ static int64_t socket_vector(struct file *file, const struct iovec *vector, int 
 	struct iovec few[8], *copy = few;
 	if (count > (int)ARRAY_SIZE(few) && !(copy = kmalloc(count * sizeof(*copy))))
 		return -ENOMEM;
-	struct message m = {.iov = copy, .iovs = count};
+	struct message m = { .iov = copy, .iovs = count };
 	for (int i = 0; i < count; i++) {
 		copy[i] = vector[i];
 		m.left += vector[i].iov_len;
@@ -41,13 +41,13 @@ static int64_t socket_writev(struct file *file, const struct iovec *vector, int 
 
 static int64_t socket_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
-	struct iovec vector = {.iov_base = (void *)to, .iov_len = n};
+	struct iovec vector = { .iov_base = (void *)to, .iov_len = n };
 	return socket_vector(file, &vector, 1, false);
 }
 
 static int64_t socket_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
-	struct iovec vector = {.iov_base = (void *)from, .iov_len = n};
+	struct iovec vector = { .iov_base = (void *)from, .iov_len = n };
 	return socket_vector(file, &vector, 1, true);
 }
 
@@ -181,11 +181,11 @@ int socket_wait(struct socket *s, uint64_t timeout, uint64_t *start)
 {
 	if (timeout && !*start)
 		*start = clock_monotonic();
-	int result = wait_on(&s->wait, timeout ? *start + timeout : 0);
-	if (result == -ETIMEDOUT)
+	int err = wait_on(&s->wait, timeout ? *start + timeout : 0);
+	if (err == -ETIMEDOUT)
 		return -EAGAIN;
 	/* A call with a time-out cannot be restarted: it would wait anew. */
-	return result == -EINTR && !timeout ? -ERESTARTSYS : result;
+	return err == -EINTR && !timeout ? -ERESTARTSYS : err;
 }
 
 int socket_take_error(struct socket *s)
@@ -205,7 +205,7 @@ void socket_put_stamp(const struct socket *s, struct message *m, uint64_t time)
 
 int64_t socket_broken_pipe(struct message *m)
 {
-	struct siginfo_k info = {.signo = SIGPIPE, .code = SI_USER};
+	struct siginfo_k info = { .signo = SIGPIPE, .code = SI_USER };
 	if (!(m->flags & MSG_NOSIGNAL))
 		signal_send(current, SIGPIPE, &info);
 	return -EPIPE;

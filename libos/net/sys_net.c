@@ -65,8 +65,8 @@ SYSCALL(socket)
 	struct socket *s;
 	if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
 		return -EINVAL;
-	int result = make(a[0], type, a[2], &s);
-	return result < 0 ? result : socket_install(s, flags);
+	int err = make(a[0], type, a[2], &s);
+	return err < 0 ? err : socket_install(s, flags);
 }
 
 /* As Linux, which makes a socket first and then sees whether its family has pairs. */
@@ -87,9 +87,9 @@ SYSCALL(socketpair)
 		return -EINVAL;
 	if (user_touch((uaddr_t)a[3]) || user_touch((uaddr_t)a[3] + sizeof(int)))
 		return -EFAULT;
-	int result = make_pair(a[0], type, a[2], &one, &two);
-	if (result < 0)
-		return result;
+	int err = make_pair(a[0], type, a[2], &one, &two);
+	if (err < 0)
+		return err;
 	int first = socket_install(one, flags), second = socket_install(two, flags);
 	if (first < 0 || second < 0) {
 		if (first >= 0)
@@ -98,48 +98,47 @@ SYSCALL(socketpair)
 			fd_close(second);
 		return first < 0 ? first : second;
 	}
-	const int fds[2] = {first, second};
+	const int fds[2] = { first, second };
 	return user_put(a[3], fds);
 }
 
 SYSCALL(bind)
 {
 	union address addr;
-	int error;
-	struct socket *s = get(a[0], &error);
+	int err;
+	struct socket *s = get(a[0], &err);
 	if (!s)
-		return error;
-	error = get_address(&addr, (void *)a[1], a[2]);
-	return put(s, error < 0 ? error : s->proto->bind ? s->proto->bind(s, &addr, a[2]) : -EOPNOTSUPP);
+		return err;
+	err = get_address(&addr, (void *)a[1], a[2]);
+	return put(s, err < 0 ? err : s->proto->bind ? s->proto->bind(s, &addr, a[2]) : -EOPNOTSUPP);
 }
 
 SYSCALL(listen)
 {
-	int error;
-	struct socket *s = get(a[0], &error);
-	return s ? put(s, s->proto->listen ? s->proto->listen(s, a[1]) : -EOPNOTSUPP) : error;
+	int err;
+	struct socket *s = get(a[0], &err);
+	return s ? put(s, s->proto->listen ? s->proto->listen(s, a[1]) : -EOPNOTSUPP) : err;
 }
 
 static long accept_one(long fd, void *to, uint32_t *len, int flags)
 {
 	union address addr;
 	struct socket *child;
-	int error;
+	int err;
 	if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
 		return -EINVAL;
-	struct socket *s = get(fd, &error);
+	struct socket *s = get(fd, &err);
 	if (!s)
-		return error;
-	int result = s->proto->accept ? s->proto->accept(s, &child, s->file->flags & O_NONBLOCK) : -EOPNOTSUPP;
-	if (result < 0)
-		return put(s, result);
-	int name_len = to ? child->proto->name(child, &addr, true) : 0;
-	result = socket_install(child, flags);
-	if (result >= 0 && to && name_len > 0 && (error = put_address(&addr, name_len, to, len)) < 0) {
-		fd_close(result);
-		result = error;
+		return err;
+	err = s->proto->accept ? s->proto->accept(s, &child, s->file->flags & O_NONBLOCK) : -EOPNOTSUPP;
+	if (err < 0)
+		return put(s, err);
+	int name_len = to ? child->proto->name(child, &addr, true) : 0, child_fd = socket_install(child, flags);
+	if (child_fd >= 0 && to && name_len > 0 && (err = put_address(&addr, name_len, to, len)) < 0) {
+		fd_close(child_fd);
+		return put(s, err);
 	}
-	return put(s, result);
+	return put(s, child_fd);
 }
 
 SYSCALL(accept)
@@ -155,21 +154,21 @@ SYSCALL(accept4)
 SYSCALL(connect)
 {
 	union address addr;
-	int error;
-	struct socket *s = get(a[0], &error);
+	int err;
+	struct socket *s = get(a[0], &err);
 	if (!s)
-		return error;
-	error = get_address(&addr, (void *)a[1], a[2]);
-	return put(s, error < 0 ? error : s->proto->connect ? s->proto->connect(s, &addr, a[2], s->file->flags & O_NONBLOCK) : -EOPNOTSUPP);
+		return err;
+	err = get_address(&addr, (void *)a[1], a[2]);
+	return put(s, err < 0 ? err : s->proto->connect ? s->proto->connect(s, &addr, a[2], s->file->flags & O_NONBLOCK) : -EOPNOTSUPP);
 }
 
 static long name_of(const long *a, bool peer)
 {
 	union address addr;
-	int error;
-	struct socket *s = get(a[0], &error);
+	int err;
+	struct socket *s = get(a[0], &err);
 	if (!s)
-		return error;
+		return err;
 	int len = s->proto->name(s, &addr, peer);
 	return put(s, len < 0 ? len : put_address(&addr, len, (void *)a[1], (uint32_t *)a[2]));
 }
@@ -186,10 +185,10 @@ SYSCALL(getpeername)
 
 SYSCALL(shutdown)
 {
-	int error;
-	struct socket *s = get(a[0], &error);
+	int err;
+	struct socket *s = get(a[0], &err);
 	if (!s)
-		return error;
+		return err;
 	if (a[1] < SHUT_RD || a[1] > SHUT_RDWR)
 		return put(s, -EINVAL);
 	return put(s, s->proto->shutdown ? s->proto->shutdown(s, a[1]) : -EOPNOTSUPP);
@@ -200,18 +199,18 @@ SYSCALL(shutdown)
 SYSCALL(sendto)
 {
 	union address addr;
-	struct iovec vector = {.iov_base = (void *)a[1], .iov_len = a[2]};
-	struct message m = {.iov = &vector, .iovs = 1, .left = a[2], .flags = a[3]};
-	int error;
-	struct socket *s = get(a[0], &error);
+	struct iovec vector = { .iov_base = (void *)a[1], .iov_len = a[2] };
+	struct message m = { .iov = &vector, .iovs = 1, .left = a[2], .flags = a[3] };
+	int err;
+	struct socket *s = get(a[0], &err);
 	if (!s)
-		return error;
+		return err;
 	if (!user_range((uaddr_t)a[1], a[2]))
 		return put(s, -EFAULT);
 	if (a[4]) {
-		error = get_address(&addr, (void *)a[4], a[5]);
-		if (error < 0)
-			return put(s, error);
+		err = get_address(&addr, (void *)a[4], a[5]);
+		if (err < 0)
+			return put(s, err);
 		m.name = &addr;
 		m.name_len = a[5];
 	}
@@ -221,17 +220,17 @@ SYSCALL(sendto)
 SYSCALL(recvfrom)
 {
 	union address addr;
-	struct iovec vector = {.iov_base = (void *)a[1], .iov_len = a[2]};
-	struct message m = {.iov = &vector, .iovs = 1, .left = a[2], .flags = a[3], .name = a[4] ? &addr : NULL};
-	int error;
-	struct socket *s = get(a[0], &error);
+	struct iovec vector = { .iov_base = (void *)a[1], .iov_len = a[2] };
+	struct message m = { .iov = &vector, .iovs = 1, .left = a[2], .flags = a[3], .name = a[4] ? &addr : NULL };
+	int err;
+	struct socket *s = get(a[0], &err);
 	if (!s)
-		return error;
+		return err;
 	if (!user_range((uaddr_t)a[1], a[2]))
 		return put(s, -EFAULT);
 	int64_t result = socket_receive(s->file, &m);
-	if (result >= 0 && a[4] && (error = put_address(&addr, m.name_len, (void *)a[4], (uint32_t *)a[5])) < 0)
-		result = error;
+	if (result >= 0 && a[4] && (err = put_address(&addr, m.name_len, (void *)a[4], (uint32_t *)a[5])) < 0)
+		result = err;
 	return put(s, result);
 }
 
@@ -282,7 +281,7 @@ static void message_free(struct message *m)
 static int64_t send_one(struct socket *s, uaddr_t header, int flags)
 {
 	union address addr;
-	struct message m = {.flags = flags};
+	struct message m = { .flags = flags };
 	struct linux_msghdr h;
 	int64_t result = load_header(&m, &h, header);
 	if (result == 0)
@@ -301,7 +300,7 @@ static int64_t send_one(struct socket *s, uaddr_t header, int flags)
 static int64_t receive_one(struct socket *s, uaddr_t header, int flags)
 {
 	union address addr;
-	struct message m = {.flags = flags};
+	struct message m = { .flags = flags };
 	struct linux_msghdr h;
 	int64_t result = load_header(&m, &h, header);
 	if (result == 0) {
@@ -325,16 +324,16 @@ static int64_t receive_one(struct socket *s, uaddr_t header, int flags)
 
 SYSCALL(sendmsg)
 {
-	int error;
-	struct socket *s = get(a[0], &error);
-	return s ? put(s, send_one(s, a[1], a[2])) : error;
+	int err;
+	struct socket *s = get(a[0], &err);
+	return s ? put(s, send_one(s, a[1], a[2])) : err;
 }
 
 SYSCALL(recvmsg)
 {
-	int error;
-	struct socket *s = get(a[0], &error);
-	return s ? put(s, receive_one(s, a[1], a[2])) : error;
+	int err;
+	struct socket *s = get(a[0], &err);
+	return s ? put(s, receive_one(s, a[1], a[2])) : err;
 }
 
 static void put_length(uaddr_t message, int64_t result)
@@ -347,11 +346,11 @@ SYSCALL(sendmmsg)
 {
 	uaddr_t message = a[1];
 	unsigned count = MIN((unsigned long)a[2], MAX_VECTOR), done = 0;
-	int error;
+	int err;
 	int64_t result = 0;
-	struct socket *s = get(a[0], &error);
+	struct socket *s = get(a[0], &err);
 	if (!s)
-		return error;
+		return err;
 	for (; done < count; done++, message += sizeof(struct linux_mmsghdr)) {
 		if ((result = send_one(s, message, a[3])) < 0)
 			break;
@@ -365,7 +364,7 @@ SYSCALL(recvmmsg)
 	uaddr_t message = a[1];
 	struct timespec timeout;
 	unsigned count = MIN((unsigned long)a[2], MAX_VECTOR), done = 0;
-	int error, flags = a[3];
+	int err, flags = a[3];
 	int64_t result = 0;
 	if (a[4] && user_get(&timeout, a[4]))
 		return -EFAULT;
@@ -373,9 +372,9 @@ SYSCALL(recvmmsg)
 		return -EINVAL;
 	/* A time-out of nothing still takes what is there: the first datagram is waited for without it. */
 	uint64_t end = a[4] ? clock_monotonic() + MIN((uint64_t)timeout.tv_sec, 1u << 30) * NS_PER_S + timeout.tv_nsec : 0;
-	struct socket *s = get(a[0], &error);
+	struct socket *s = get(a[0], &err);
 	if (!s)
-		return error;
+		return err;
 	for (; done < count; done++, message += sizeof(struct linux_mmsghdr)) {
 		/* As Linux documents it, the time-out is looked at after each datagram only. */
 		if (done && end && clock_monotonic() >= end)

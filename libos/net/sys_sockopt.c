@@ -104,12 +104,12 @@ static int set_socket(struct socket *s, int option, const void *value, uint32_t 
 
 SYSCALL(setsockopt)
 {
-	int error;
+	int err;
 	uint8_t value[OPTION_MOST] __attribute__((aligned(8)));
 	uint32_t len = MIN((uint32_t)a[4], sizeof(value));
-	struct socket *s = get(a[0], &error);
+	struct socket *s = get(a[0], &err);
 	if (!s)
-		return error;
+		return err;
 	if ((int)a[4] < 0)
 		return -EINVAL;
 	if (user_read(value, a[3], len))
@@ -158,9 +158,9 @@ static uint32_t put_value(void *to, uint32_t len, const void *from, uint32_t n)
 
 static int get_socket(struct socket *s, int option, void *value, uint32_t *len)
 {
-	struct linux_linger linger = {s->linger_on, s->linger_seconds};
+	struct linux_linger linger = { s->linger_on, s->linger_seconds };
 	uint64_t timeout = option == LINUX_SO_RCVTIMEO || option == LINUX_SO_RCVTIMEO_NEW ? s->receive_timeout : s->send_timeout;
-	int64_t tv[2] = {timeout / NS_PER_S, timeout % NS_PER_S / 1000};
+	int64_t tv[2] = { timeout / NS_PER_S, timeout % NS_PER_S / 1000 };
 	int number;
 	switch (option) {
 	case LINUX_SO_RCVTIMEO: case LINUX_SO_SNDTIMEO: case LINUX_SO_RCVTIMEO_NEW: case LINUX_SO_SNDTIMEO_NEW:
@@ -173,10 +173,10 @@ static int get_socket(struct socket *s, int option, void *value, uint32_t *len)
 		*len = put_value(value, *len, &s->peer, sizeof(s->peer));
 		return 0;
 	}
-	int result = get_number(s, option, &number);
-	if (result == 0)
+	int err = get_number(s, option, &number);
+	if (err == 0)
 		*len = put_value(value, *len, &number, sizeof(number));
-	return result;
+	return err;
 }
 
 SYSCALL(getsockopt)
@@ -192,9 +192,9 @@ SYSCALL(getsockopt)
 	if ((int32_t)len < 0)
 		return -EINVAL;
 	len = MIN(len, sizeof(value));
-	int result = a[1] == SOL_SOCKET ? get_socket(s, a[2], value, &len)
+	int err = a[1] == SOL_SOCKET ? get_socket(s, a[2], value, &len)
 					: s->proto->getopt ? s->proto->getopt(s, a[1], a[2], value, &len) : -EOPNOTSUPP;
-	if (result == 0 && (user_write(a[3], value, len) || user_put(a[4], len)))
-		result = -EFAULT;
-	return result;
+	if (err == 0 && (user_write(a[3], value, len) || user_put(a[4], len)))
+		err = -EFAULT;
+	return err;
 }

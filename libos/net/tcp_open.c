@@ -93,7 +93,7 @@ int tcp_listen_socket(struct socket *s, int backlog)
 	if (t->state != TCP_NEW || !t->pcb)
 		return -EINVAL;
 	if (!t->pcb->local_port) {
-		ip_addr_t any = {0};
+		ip_addr_t any = { 0 };
 		IP_SET_TYPE_VAL(any, inet_ip_type(s));
 		int result = ports_bind_tcp(t->pcb, &any, 0);
 		if (result < 0)
@@ -151,9 +151,9 @@ int tcp_accept_socket(struct socket *s, struct socket **child, bool nonblock)
 			return -EINVAL;
 		if (nonblock && !net_poll())
 			return -EAGAIN;
-		int result = nonblock ? 0 : socket_wait(s, s->receive_timeout, &start);
-		if (result < 0)
-			return result;
+		int err = nonblock ? 0 : socket_wait(s, s->receive_timeout, &start);
+		if (err < 0)
+			return err;
 	}
 	struct tcp_socket *first = t->accept_first;
 	t->accept_first = first->accept_next;
@@ -177,7 +177,7 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 
 static int start_connect(struct tcp_socket *t, const ip_addr_t *ip, uint16_t port)
 {
-	ip_addr_t local, any = {0};
+	ip_addr_t local, any = { 0 };
 	int result = inet_route(&t->s, ip, &local);
 	if (result < 0)
 		return result;
@@ -202,9 +202,9 @@ static int finish_connect(struct tcp_socket *t)
 {
 	uint64_t start = 0;
 	while (t->state == TCP_CONNECTING) {
-		int result = socket_wait(&t->s, t->s.send_timeout, &start);
-		if (result < 0)
-			return result == -EAGAIN ? -EINPROGRESS : result;
+		int err = socket_wait(&t->s, t->s.send_timeout, &start);
+		if (err < 0)
+			return err == -EAGAIN ? -EINPROGRESS : err;
 	}
 	t->in_progress = false;
 	return t->state == TCP_CONNECTED ? 0 : t->s.error ? socket_take_error(&t->s) : -ECONNABORTED;
@@ -234,19 +234,19 @@ int tcp_connect_socket(struct socket *s, const union address *addr, uint32_t len
 		return finish_connect(t);
 	if (t->state == TCP_CONNECTED || t->state == TCP_LISTENING)
 		return -EISCONN;
-	int result = inet_from_user(s, addr, len, &ip, &port);
-	if (result == 0 && s->error)
-		result = socket_take_error(s);
-	if (result == 0 && t->state == TCP_DEAD)
-		result = renew_pcb(t);
-	if (result < 0)
-		return result;
+	int err = inet_from_user(s, addr, len, &ip, &port);
+	if (err == 0 && s->error)
+		err = socket_take_error(s);
+	if (err == 0 && t->state == TCP_DEAD)
+		err = renew_pcb(t);
+	if (err < 0)
+		return err;
 	if (ip_addr_isany(&ip)) /* the host itself, as on Linux */
 		ip = IP_IS_V4(&ip) ? (ip_addr_t)IPADDR4_INIT(PP_HTONL(IPADDR_LOOPBACK)) : (ip_addr_t)IPADDR6_INIT(0, 0, 0, PP_HTONL(1));
 	net_busy();
-	result = start_connect(t, &ip, port);
-	if (result < 0)
-		return result;
+	err = start_connect(t, &ip, port);
+	if (err < 0)
+		return err;
 	t->in_progress = true;
 	net_deliver(); /* as on Linux it is said to be in progress, even when it has ended by now */
 	return nonblock ? -EINPROGRESS : finish_connect(t);

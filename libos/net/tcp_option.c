@@ -60,9 +60,9 @@ int tcp_setopt(struct socket *s, int level, int option, const void *value, uint3
 	struct tcp_socket *t = (struct tcp_socket *)s;
 	int number = 0;
 	if (level != SOL_TCP) {
-		int result = inet_setopt(s, level, option, value, len, &(struct inet_fields){ .tos = &t->o.tos, .ttl = &t->o.ttl });
+		int err = inet_setopt(s, level, option, value, len, &(struct inet_fields){ .tos = &t->o.tos, .ttl = &t->o.ttl });
 		tcp_socket_changed(t);
-		return result;
+		return err;
 	}
 	if (option == LINUX_TCP_CONGESTION)
 		return set_congestion(value, len);
@@ -76,13 +76,13 @@ int tcp_setopt(struct socket *s, int level, int option, const void *value, uint3
 static void fill_info(struct tcp_socket *t, uint8_t *info, uint32_t len)
 {
 	/* as in <netinet/tcp.h>, from enum tcp_socket_state */
-	static const uint8_t state[] = {7, 2, 1, 10, 7};
+	static const uint8_t state[] = { 7, 2, 1, 10, 7 };
 	memset(info, 0, len);
 	if (len)
 		info[0] = t->pcb && t->state == TCP_CONNECTED && t->eof ? 8 : state[t->state];
 	const struct { unsigned at; uint32_t value; } field[] = {
-		{8, 200000}, {12, 40000}, {16, t->wire_mss ? t->wire_mss : 1460}, {20, 1460},
-		{68, 1000}, {72, 500}, {80, t->pcb && t->state == TCP_CONNECTED ? t->pcb->cwnd / MAX(t->pcb->mss, 1) : 10},
+		{ 8, 200000 }, { 12, 40000 }, { 16, t->wire_mss ? t->wire_mss : 1460 }, { 20, 1460 },
+		{ 68, 1000 }, { 72, 500 }, { 80, t->pcb && t->state == TCP_CONNECTED ? t->pcb->cwnd / MAX(t->pcb->mss, 1) : 10 },
 	};
 	for (unsigned i = 0; i < ARRAY_SIZE(field); i++)
 		if (field[i].at + 4 <= len)

@@ -38,7 +38,7 @@ static void look(const struct pbuf *p, unsigned offset, const ip_addr_t *remote)
 int net_ip4_input(struct pbuf *p, struct netif *from)
 {
 	const struct ip_hdr *ip = p->payload;
-	ip_addr_t remote = {0};
+	ip_addr_t remote = { 0 };
 	if (p->len < sizeof(*ip))
 		return 0;
 	if (IPH_PROTO(ip) == IP_PROTO_ICMP)
@@ -53,7 +53,7 @@ int net_ip4_input(struct pbuf *p, struct netif *from)
 int net_ip6_input(struct pbuf *p, struct netif *from)
 {
 	const struct ip6_hdr *ip = p->payload;
-	ip_addr_t remote = {0};
+	ip_addr_t remote = { 0 };
 	if (!tcp_tw_pcbs || p->len < sizeof(*ip) || IP6H_NEXTH(ip) != IP_PROTO_TCP)
 		return 0;
 	IP_SET_TYPE_VAL(remote, IPADDR_TYPE_V6);

@@ -49,7 +49,7 @@ static void option_changed(struct socket *s)
 
 static int ensure_bound(struct udp_socket *u)
 {
-	ip_addr_t any = {0};
+	ip_addr_t any = { 0 };
 	IP_SET_TYPE_VAL(any, inet_ip_type(&u->s));
 	return u->pcb->local_port ? 0 : ports_bind_udp(u->pcb, &any, 0);
 }
@@ -74,12 +74,12 @@ static int udp_connect_socket(struct socket *s, const union address *addr, uint3
 		udp_disconnect(u->pcb);
 		return 0;
 	}
-	int result = inet_from_user(s, addr, len, &ip, &port);
-	if (result == 0)
-		result = inet_route(s, &ip, &local);
-	if (result == 0)
-		result = ensure_bound(u);
-	return result < 0 ? result : inet_error(udp_connect(u->pcb, &ip, port));
+	int err = inet_from_user(s, addr, len, &ip, &port);
+	if (err == 0)
+		err = inet_route(s, &ip, &local);
+	if (err == 0)
+		err = ensure_bound(u);
+	return err < 0 ? err : inet_error(udp_connect(u->pcb, &ip, port));
 }
 
 static bool is_connected(const struct udp_socket *u)
@@ -95,9 +95,9 @@ static int destination(struct udp_socket *u, struct message *m, ip_addr_t *ip, u
 		*port = u->pcb->remote_port;
 		return is_connected(u) ? 0 : -EDESTADDRREQ;
 	}
-	int result = inet_from_user(&u->s, m->name, m->name_len, ip, port);
-	if (result < 0)
-		return result;
+	int err = inet_from_user(&u->s, m->name, m->name_len, ip, port);
+	if (err < 0)
+		return err;
 	if (*port == 0)
 		return -EINVAL;
 	if (IP_IS_V4(ip) && netif_default && ip4_addr_isbroadcast(ip_2_ip4(ip), netif_default) && !u->s.broadcast)
@@ -227,9 +227,9 @@ static int64_t udp_receive_socket(struct socket *s, struct message *m)
 			return 0;
 		if ((m->flags & MSG_DONTWAIT) && !net_poll())
 			return -EAGAIN;
-		int result = m->flags & MSG_DONTWAIT ? 0 : socket_wait(s, s->receive_timeout, &start);
-		if (result < 0)
-			return result;
+		int err = m->flags & MSG_DONTWAIT ? 0 : socket_wait(s, s->receive_timeout, &start);
+		if (err < 0)
+			return err;
 	}
 	return take_datagram(u, m);
 }

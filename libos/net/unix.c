@@ -88,9 +88,9 @@ static int connect_datagram(struct unix_socket *u, const union address *addr, ui
 		u->peer_name_len = 0;
 		return 0;
 	}
-	int result = unix_name_find(addr, len, SOCK_DGRAM, &to);
-	if (result < 0)
-		return result;
+	int err = unix_name_find(addr, len, SOCK_DGRAM, &to);
+	if (err < 0)
+		return err;
 	u->peer_name = *addr;
 	u->peer_name_len = len;
 	u->connected = true;
@@ -99,26 +99,26 @@ static int connect_datagram(struct unix_socket *u, const union address *addr, ui
 
 static int find_listener(struct unix_socket *u, const union address *addr, uint32_t len, struct unix_socket **to)
 {
-	int result = unix_name_find(addr, len, u->s.type, to);
-	return result < 0 ? result : (*to)->listening ? 0 : -ECONNREFUSED;
+	int err = unix_name_find(addr, len, u->s.type, to);
+	return err < 0 ? err : (*to)->listening ? 0 : -ECONNREFUSED;
 }
 
 static int connect_stream(struct unix_socket *u, const union address *addr, uint32_t len, bool nonblock)
 {
 	struct unix_socket *to;
 	uint64_t start = 0;
-	int result;
+	int err;
 	if (u->connected)
 		return -EISCONN;
 	if (u->listening)
 		return -EINVAL;
-	while ((result = find_listener(u, addr, len, &to)) == 0 && to->waiting >= to->backlog) {
-		result = nonblock ? -EAGAIN : socket_wait(&to->s, u->s.send_timeout, &start);
-		if (result < 0)
-			return result;
+	while ((err = find_listener(u, addr, len, &to)) == 0 && to->waiting >= to->backlog) {
+		err = nonblock ? -EAGAIN : socket_wait(&to->s, u->s.send_timeout, &start);
+		if (err < 0)
+			return err;
 	}
-	if (result < 0)
-		return result;
+	if (err < 0)
+		return err;
 	struct unix_socket *child = unix_new(u->s.type);
 	if (!child)
 		return -ENOMEM;
@@ -152,9 +152,9 @@ static int unix_accept(struct socket *s, struct socket **child, bool nonblock)
 	while (!u->accept_first) {
 		if (!u->listening)
 			return -EINVAL;
-		int result = nonblock ? -EAGAIN : socket_wait(s, s->receive_timeout, &start);
-		if (result < 0)
-			return result;
+		int err = nonblock ? -EAGAIN : socket_wait(s, s->receive_timeout, &start);
+		if (err < 0)
+			return err;
 	}
 	struct unix_socket *first = u->accept_first;
 	u->accept_first = first->accept_next;

@@ -78,13 +78,13 @@ static int take_control(struct unix_chunk *chunk, const struct message *m)
 		memcpy(&header, cmsg, sizeof(header));
 		if (header.len < sizeof(header) || header.len > m->control_len - at)
 			return -EINVAL;
-		int result = 0;
+		int err = 0;
 		if (header.level == SOL_SOCKET && header.type == SCM_RIGHTS)
-			result = take_files(chunk, (const int *)(cmsg + sizeof(header)), (header.len - sizeof(header)) / sizeof(int));
+			err = take_files(chunk, (const int *)(cmsg + sizeof(header)), (header.len - sizeof(header)) / sizeof(int));
 		else if (header.level == SOL_SOCKET && header.type == SCM_CREDENTIALS)
-			result = take_credentials(chunk, cmsg + sizeof(header), header.len - sizeof(header));
-		if (result < 0)
-			return result;
+			err = take_credentials(chunk, cmsg + sizeof(header), header.len - sizeof(header));
+		if (err < 0)
+			return err;
 	}
 	return 0;
 }
@@ -162,7 +162,7 @@ static int64_t send_stream(struct unix_socket *u, struct message *m)
 {
 	uint64_t start = 0;
 	int64_t done = 0;
-	int result = 0;
+	int err = 0;
 	if (!u->connected)
 		return -ENOTCONN;
 	while (m->left) {
@@ -170,15 +170,15 @@ static int64_t send_stream(struct unix_socket *u, struct message *m)
 		if (!to || to->s.shut_read || u->s.shut_write)
 			return done ? done : socket_broken_pipe(m);
 		if (!unix_has_room(to)) {
-			result = m->flags & MSG_DONTWAIT ? -EAGAIN : socket_wait(&u->s, u->s.send_timeout, &start);
-			if (result < 0)
-				return done ? done : result;
+			err = m->flags & MSG_DONTWAIT ? -EAGAIN : socket_wait(&u->s, u->s.send_timeout, &start);
+			if (err < 0)
+				return done ? done : err;
 			continue;
 		}
 		size_t n = MIN(m->left, MIN(to->s.receive_size - to->bytes, (size_t)STREAM_PIECE));
-		struct unix_chunk *chunk = chunk_new(u, m, n, done == 0, &result);
+		struct unix_chunk *chunk = chunk_new(u, m, n, done == 0, &err);
 		if (!chunk)
-			return done ? done : result;
+			return done ? done : err;
 		deliver(to, chunk);
 		done += n;
 	}
@@ -205,26 +205,26 @@ static int64_t send_datagram(struct unix_socket *u, struct message *m)
 	struct unix_socket *to;
 	uint64_t start = 0;
 	size_t size = m->left;
-	int result;
+	int err;
 	if (size > u->s.send_size)
 		return -EMSGSIZE;
 	for (;;) {
-		result = target(u, m, &to);
-		if (result == 0 && to->s.shut_read)
-			result = -EPIPE;
-		if (result < 0)
-			return result == -EPIPE ? socket_broken_pipe(m) : result;
+		err = target(u, m, &to);
+		if (err == 0 && to->s.shut_read)
+			err = -EPIPE;
+		if (err < 0)
+			return err == -EPIPE ? socket_broken_pipe(m) : err;
 		if (unix_has_room(to))
 			break;
 		if (m->flags & MSG_DONTWAIT)
 			return -EAGAIN;
-		result = wait_on(&unix_datagram_space, u->s.send_timeout ? (start ? start : (start = clock_monotonic())) + u->s.send_timeout : 0);
-		if (result < 0)
-			return result == -ETIMEDOUT ? -EAGAIN : u->s.send_timeout ? -EINTR : -ERESTARTSYS;
+		err = wait_on(&unix_datagram_space, u->s.send_timeout ? (start ? start : (start = clock_monotonic())) + u->s.send_timeout : 0);
+		if (err < 0)
+			return err == -ETIMEDOUT ? -EAGAIN : u->s.send_timeout ? -EINTR : -ERESTARTSYS;
 	}
-	struct unix_chunk *chunk = chunk_new(u, m, size, true, &result);
+	struct unix_chunk *chunk = chunk_new(u, m, size, true, &err);
 	if (!chunk)
-		return result;
+		return err;
 	deliver(to, chunk);
 	return size;
 }

@@ -48,7 +48,7 @@ static void keep_abstract(struct unix_socket *u, const union address *addr, uint
 /* A name of five hexadecimal digits, as Linux chooses one. */
 static int bind_automatically(struct unix_socket *u)
 {
-	union address addr = {.any.family = AF_UNIX};
+	union address addr = { .any.family = AF_UNIX };
 	uint32_t len = PATH_AT + 6;
 	do {
 		char digits[8];
@@ -62,8 +62,8 @@ static int bind_automatically(struct unix_socket *u)
 int unix_name_bind(struct unix_socket *u, const union address *addr, uint32_t len)
 {
 	char path[112];
-	int result = check(addr, len);
-	if (result < 0 || u->name_len)
+	int err = check(addr, len);
+	if (err < 0 || u->name_len)
 		return -EINVAL;
 	if (len == PATH_AT)
 		return bind_automatically(u);
@@ -73,9 +73,9 @@ int unix_name_bind(struct unix_socket *u, const union address *addr, uint32_t le
 		keep_abstract(u, addr, len);
 		return 0;
 	}
-	result = unix_path_make(path_of(addr, len, path), u, &u->inode);
-	if (result < 0)
-		return result;
+	err = unix_path_make(path_of(addr, len, path), u, &u->inode);
+	if (err < 0)
+		return err;
 	memset(&u->name, 0, sizeof(u->name));
 	memcpy(&u->name, addr, PATH_AT + strlen(path));
 	u->name_len = PATH_AT + strlen(path) + 1;
@@ -85,15 +85,15 @@ int unix_name_bind(struct unix_socket *u, const union address *addr, uint32_t le
 int unix_name_find(const union address *addr, uint32_t len, int type, struct unix_socket **found)
 {
 	char path[112];
-	int result = check(addr, len);
-	if (result < 0 || len == PATH_AT)
+	int err = check(addr, len);
+	if (err < 0 || len == PATH_AT)
 		return -EINVAL;
 	if (is_abstract(addr, len))
 		*found = find_abstract(addr, len);
 	else
-		result = unix_path_find(path_of(addr, len, path), found);
-	if (result < 0)
-		return result;
+		err = unix_path_find(path_of(addr, len, path), found);
+	if (err < 0)
+		return err;
 	if (!*found)
 		return -ECONNREFUSED;
 	return (*found)->s.type == type ? 0 : -EPROTOTYPE;

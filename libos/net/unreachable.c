@@ -61,13 +61,13 @@ void unreachable_icmp(const struct pbuf *p, unsigned offset)
 	if (pbuf_copy_partial(p, &icmp, sizeof(icmp), offset) != sizeof(icmp) || icmp.type != ICMP_UNREACHABLE ||
 	    icmp.code == CODE_TOO_LARGE || IPH_HL(&icmp.ip) != 5)
 		return;
-	int error = icmp.code == CODE_PORT ? ECONNREFUSED : icmp.code == CODE_NET ? ENETUNREACH : EHOSTUNREACH;
+	int err = icmp.code == CODE_PORT ? ECONNREFUSED : icmp.code == CODE_NET ? ENETUNREACH : EHOSTUNREACH;
 	uint16_t local_port = icmp.rest[0] << 8 | icmp.rest[1], remote_port = icmp.rest[2] << 8 | icmp.rest[3];
-	ip4_addr_t remote = {icmp.ip.dest.addr};
+	ip4_addr_t remote = { icmp.ip.dest.addr };
 	if (IPH_PROTO(&icmp.ip) == IP_PROTO_UDP)
-		udp_unreachable(local_port, remote_port, &remote, error);
+		udp_unreachable(local_port, remote_port, &remote, err);
 	else if (IPH_PROTO(&icmp.ip) == IP_PROTO_TCP)
-		tcp_unreachable(local_port, remote_port, &remote, error);
+		tcp_unreachable(local_port, remote_port, &remote, err);
 }
 
 static bool neighbour_is_silent(const struct tcp_pcb *pcb)

@@ -123,9 +123,9 @@ static int tx_send(struct pbuf *p)
 	*hdr = (struct virtio_net_hdr){0};
 	if (agreed(LV_NET_F_CSUM))
 		offload(hdr, frame, first_len, len);
-	int result = tx_add(p);
+	int err = tx_add(p);
 	pbuf_remove_header(p, sizeof(struct virtio_net_hdr));
-	return result;
+	return err;
 }
 
 static err_t tx_copy(struct pbuf *p)
@@ -159,14 +159,14 @@ static err_t link_output(struct netif *netif, struct pbuf *p)
 		net->stalled = true;
 		return ERR_MEM;
 	}
-	int result = -EMSGSIZE;
+	int err = -EMSGSIZE;
 	if (has_room_in_front(p)) {
 		pbuf_ref(p);
-		result = tx_send(p);
-		if (result < 0)
+		err = tx_send(p);
+		if (err < 0)
 			pbuf_free(p);
 	}
-	if (result < 0 && tx_copy(p) != ERR_OK)
+	if (err < 0 && tx_copy(p) != ERR_OK)
 		return ERR_MEM;
 	if (tx->free_count < tx->size / 2)
 		ring_kick(tx);
