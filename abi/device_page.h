@@ -120,7 +120,7 @@ struct lv_device_page {
 	uint32_t args_size; /* bytes, the last of them zero */
 	uint32_t argc, envc;
 	uint32_t uid, gid;
-	uint32_t reserved0;
+	uint32_t mountc; /* behind the environment: words as of parse/mount_word.h */
 	char program[256]; /* path of the program in the image */
 	char cwd[256];
 	char hostname[64];

@@ -27,6 +27,7 @@ enum lv_guest_record_type {
 	LV_GUEST_STREAMS = 7,  /* struct lv_guest_streams */
 	LV_GUEST_NET = 8,      /* struct lv_guest_net; none: loopback only */
 	LV_GUEST_IMAGE = 9,    /* string: device of the root image, as in /dev/vda; none: the disk whose serial is "image" */
+	LV_GUEST_MOUNT = 11,   /* string, any number (LV_GUEST_MOUNTS_MAX at most): a word as of parse/mount_word.h */
 	LV_GUEST_OVERLAY = 10, /* string: device that keeps what is written, as in /dev/vdb; none: RAM */
 };
 
@@ -47,6 +48,7 @@ struct lv_guest_net {
 };
 static_assert(sizeof(struct lv_guest_net) == 20, "guest net layout");
 
+#define LV_GUEST_MOUNTS_MAX 32
 #define LV_GUEST_IMAGE_SERIAL "image"
 /* Ports of the virtio console; the terminal is its port 0. stdin: to the guest; the others: to the host. */
 #define LV_GUEST_PORT_STDIN "lightvm.stdin"

@@ -11,9 +11,10 @@
 #include "abi/records.h"
 
 #define LV_VM_RECORDS_MAGIC 0x4356564cu /* "LVVC" */
-#define LV_VM_RECORDS_VERSION 5
+#define LV_VM_RECORDS_VERSION 6
 #define LV_VM_RECORDS_MAX (4u << 20) /* bytes, with the header */
 #define LV_VM_FDS_MAX 64
+#define LV_VM_MOUNTS_MAX 32
 #define LV_VM_NET_QUEUES 4
 #define LV_VM_NO_FD (-1)
 
@@ -30,6 +31,7 @@ enum lv_vm_record_type {
 	LV_VM_NET = 9,      /* struct lv_vm_net, any number */
 	LV_VM_DISK = 10,    /* struct lv_vm_disk, any number */
 	LV_VM_VSOCK = 11,   /* struct lv_vm_vsock */
+	LV_VM_MOUNT = 12,   /* library OS: string, any number: a word as of parse/mount_word.h */
 };
 
 #define LV_VM_SERIAL 2u   /* Linux: in and out are the serial port's, and not the console's */

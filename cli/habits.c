@@ -30,8 +30,7 @@ static const struct habit commands[] = {
 static const struct habit options[] = {
 	{ "privileged cap-add cap-drop security-opt userns pid ipc uts cgroupns ulimit sysctl shm-size group-add", NOT_NEEDED },
 	{ "device gpus", "cannot be had: devices of the host are not handed to VMs; disks are, with --disk" },
-	{ "mount volume-from volumes-from tmpfs", "is not there; -v DIR:/PATH packs a copy of a directory, and all else of the file system is memory" },
-	{ "read-only", "is not there: the file system of a VM is its own memory, and gone with it" },
+	{ "mount volume-from volumes-from", "is not there; -v DIR:/PATH[:ro] packs a copy of a directory, --tmpfs PATH is an empty one in memory" },
 	{ "expose P publish-all", "is not needed: -p HOST:GUEST publishes a port" },
 	{ "platform pull", "has no meaning here: programs are this machine's own" },
 	{ "cpu-shares cpu-quota cpuset-cpus cgroup-parent memory-swap blkio-weight", PLANNED },

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/number.h"
+#include "cli/run_mounts.h"
 #include "cli/wait.h"
 #include "node/choose.h"
 #include "node/config_open.h"
@@ -136,11 +137,14 @@ static int set_user(struct vm_config *config, const char *word, struct error *er
 }
 
 /* What is made when the VM starts is not in the image. */
-static bool made_at_start(const char *dir)
+static bool made_at_start(const struct vm_config *config, const char *dir)
 {
 	static const char *const places[] = { "/dev/", "/proc/", "/sys/", "/run/" };
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
 		if (text_starts(dir, places[i]))
+			return true;
+	for (size_t i = 0; i < config->mounts; i++)
+		if (config->mount[i].kind == MOUNT_TMPFS && !strcmp(dir, config->mount[i].path))
 			return true;
 	return false;
 }
@@ -204,8 +208,11 @@ int run_config(struct vm_config *config, const struct run_options *given, struct
 		free(config->cwd);
 		config->cwd = alloc_copy(given->workdir ? given->workdir : "/");
 	}
+	err = run_mounts(config, given, error);
+	if (err)
+		return err;
 	/* A disk over the root of a Linux guest may have it. */
-	if (given->workdir && config->image && !config->guest.is_linux && given->workdir[0] == '/' && !made_at_start(given->workdir))
+	if (given->workdir && config->image && !config->guest.is_linux && given->workdir[0] == '/' && !made_at_start(config, given->workdir))
 		err = check_workdir(config, error);
 	if (err)
 		return err;

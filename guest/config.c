@@ -16,6 +16,15 @@ static int take_item(struct records_reader *reader, const struct record *record,
 	return err;
 }
 
+static int take_mount(struct guest_config *config, struct records_reader *reader, const struct record *record)
+{
+	const char *word = NULL;
+	int err = records_string(reader, record, &word);
+	if (!err && (config->mounts == LV_GUEST_MOUNTS_MAX || mount_word_read(word, &config->mount[config->mounts++])))
+		return records_refuse(reader, "it has too many mounts, or one that is none");
+	return err;
+}
+
 static int take(struct guest_config *config, struct records_reader *reader, const struct record *record)
 {
 	switch (record->type) {
@@ -35,6 +44,8 @@ static int take(struct guest_config *config, struct records_reader *reader, cons
 		return records_string(reader, record, &config->image);
 	case LV_GUEST_OVERLAY:
 		return records_string(reader, record, &config->overlay);
+	case LV_GUEST_MOUNT:
+		return take_mount(config, reader, record);
 	case LV_GUEST_STREAMS:
 		return records_struct(reader, record, &config->streams, sizeof(config->streams), NULL);
 	case LV_GUEST_NET:

@@ -7,11 +7,14 @@
 #include <stddef.h>
 
 #include "abi/guest_config.h"
+#include "parse/mount_word.h"
 
 struct guest_config { /* strings point into the parsed bytes, which must stay; NULL: not given */
 	const char *program, *cwd, *user, *hostname, *image, *overlay;
 	char **argv, **env; /* ended by NULL; owned */
 	size_t argc, envc;
+	struct mount_word mount[LV_GUEST_MOUNTS_MAX];
+	size_t mounts;
 	struct lv_guest_streams streams; /* zeroes: pipes */
 	bool has_net;
 	struct lv_guest_net net;

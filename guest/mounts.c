@@ -189,6 +189,66 @@ static int mount_scratch(const char *path, mode_t mode, const char *data)
 	return mount_at("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, data);
 }
 
+/* ---- what the configuration adds ---- */
+
+static bool root_is_frozen(const struct guest_config *config)
+{
+	for (size_t i = 0; i < config->mounts; i++)
+		if (config->mount[i].kind == MOUNT_READ_ONLY && !config->mount[i].path[1])
+			return true;
+	return false;
+}
+
+/* The directories that lead to it, and itself, as far as they are missing. */
+static int make_way(const char *path)
+{
+	char part[sizeof(NEW) + MOUNT_PATH_MAX];
+	for (size_t n = sizeof(NEW); path[n - 1]; n++) {
+		if (path[n] && path[n] != '/')
+			continue;
+		snprintf(part, n + 1, "%s", path);
+		if (mkdir(part, 0755) && errno != EEXIST)
+			return report_error("mkdir", part, errno);
+	}
+	return 0;
+}
+
+static int add_tmpfs(const char *path, const struct mount_word *part)
+{
+	char data[64];
+	int err = make_way(path);
+	if (part->size)
+		snprintf(data, sizeof(data), "mode=%o,size=%llu", part->mode, (unsigned long long)part->size);
+	else
+		snprintf(data, sizeof(data), "mode=%o", part->mode);
+	return err ? err : mount_at("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, data);
+}
+
+/* A part becomes a mount of its own, so that its rights are: of the one below it there is nothing that would change them. */
+static int add_part(const char *path, const struct mount_word *part)
+{
+	if (mount(path, path, NULL, MS_BIND, NULL) ||
+	    (part->kind == MOUNT_READ_ONLY && mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL)))
+		return report_error("mount: a part of the file system", path, errno);
+	return 0;
+}
+
+static int add_mounts(const struct guest_config *config)
+{
+	char path[sizeof(NEW) + MOUNT_PATH_MAX];
+	int err = 0;
+	for (size_t i = 0; i < config->mounts && !err; i++) {
+		const struct mount_word *part = &config->mount[i];
+		snprintf(path, sizeof(path), NEW "%s", part->path);
+		if (part->path[1])
+			err = part->kind == MOUNT_TMPFS ? add_tmpfs(path, part) : add_part(path, part);
+	}
+	/* Last: mount points are made in it before. */
+	if (!err && root_is_frozen(config) && mount(NULL, NEW, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL))
+		err = report_error("mount: a root that cannot be changed", NEW, errno);
+	return err;
+}
+
 int mounts_root(const struct guest_config *config)
 {
 	int err = mount_image(config);
@@ -201,8 +261,12 @@ int mounts_root(const struct guest_config *config)
 	if (err)
 		return err;
 	mount_small();
-	err = mount_scratch(NEW "/tmp", 01777, "mode=1777");
-	return err ? err : mount_scratch(NEW "/run", 0755, "mode=755");
+	if (!root_is_frozen(config)) {
+		err = mount_scratch(NEW "/tmp", 01777, "mode=1777");
+		if (!err)
+			err = mount_scratch(NEW "/run", 0755, "mode=755");
+	}
+	return err ? err : add_mounts(config);
 }
 
 int mounts_enter(void)

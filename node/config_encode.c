@@ -42,6 +42,17 @@ static void put_machine(const struct vm_config *config, const struct monitor_fil
 	records_add(out, LV_VM_MACHINE, &machine, sizeof(machine));
 }
 
+static void put_mounts(const struct vm_config *config, struct text *out)
+{
+	for (size_t i = 0; i < config->mounts; i++) {
+		char *word = config_mount_word(&config->mount[i]);
+		if (word)
+			records_add_string(out, LV_VM_MOUNT, word);
+		out->failed |= !word;
+		free(word);
+	}
+}
+
 /* The program, and what it is given: the library OS knows these from the monitor, our PID 1 from its archive. */
 static void put_program(const struct vm_config *config, struct text *out)
 {
@@ -52,6 +63,7 @@ static void put_program(const struct vm_config *config, struct text *out)
 		records_add_string(out, LV_VM_ARG, config->args.item[i]);
 	for (size_t i = 0; i < config->env.count; i++)
 		records_add_string(out, LV_VM_ENV, config->env.item[i]);
+	put_mounts(config, out);
 }
 
 static void put_net(const struct net_spec *spec, const struct net_link *link, struct text *out, struct fd_list *fds)

@@ -69,6 +69,13 @@ void guest_config_make(const struct vm_config *config, struct text *out)
 		records_add_string(out, LV_GUEST_USER, user);
 	put_streams(config, out);
 	put_net(&config->net, out);
+	for (size_t i = 0; i < config->mounts; i++) {
+		char *word = config_mount_word(&config->mount[i]);
+		if (word)
+			records_add_string(out, LV_GUEST_MOUNT, word);
+		out->failed |= !word;
+		free(word);
+	}
 	/* Disks come after the image, which is vda. */
 	for (size_t i = 0; i < config->disks; i++) {
 		overlay[sizeof(overlay) - 2] = (char)('b' + i);

@@ -51,6 +51,48 @@ void config_label(struct vm_config *config, const char *assignment)
 	free(whole);
 }
 
+int config_mount(struct vm_config *config, struct config_mount mount, struct error *error)
+{
+	if (config->mounts < CONFIG_MOUNTS) {
+		config->mount[config->mounts++] = mount;
+		return 0;
+	}
+	error_set(error, -E2BIG, "%s: more than %d volumes, tmpfs and read-only parts", mount.path, CONFIG_MOUNTS);
+	free(mount.path);
+	return -E2BIG;
+}
+
+char *config_mount_word(const struct config_mount *mount)
+{
+	if (mount->kind == MOUNT_TMPFS)
+		return alloc_format("tmpfs:%llu:%o %s", (unsigned long long)mount->size, mount->mode, mount->path);
+	return alloc_format("%s %s", mount->kind == MOUNT_READ_ONLY ? "ro" : "rw", mount->path);
+}
+
+static int check_mount(const struct config_mount *mount, struct error *error)
+{
+	static const char *const kept[] = { "/proc", "/sys", "/dev" };
+	if (!mount->path || !mount_path_is_clean(mount->path))
+		return error_set(error, -EINVAL, "mounts: \"%.80s\" is not an absolute path of at most %d bytes without \".\" and \"..\"",
+				 mount->path ? mount->path : "", MOUNT_PATH_MAX);
+	if (!mount->path[1] && mount->kind != MOUNT_READ_ONLY)
+		return error_set(error, -EINVAL, "mounts: / itself cannot be a tmpfs or a volume");
+	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
+		if (!strcmp(mount->path, kept[i]) || (text_starts(mount->path, kept[i]) && mount->path[strlen(kept[i])] == '/' && i < 2))
+			return error_set(error, -EINVAL, "mounts: %s is the kernel's", mount->path);
+	return mount->mode > 07777 ? error_set(error, -EINVAL, "mounts: %s: mode %o is more than 7777", mount->path, mount->mode) : 0;
+}
+
+static int check_mounts(const struct vm_config *config, struct error *error)
+{
+	int err = 0;
+	if (config->mounts && config->guest.bare)
+		return error_set(error, -EINVAL, "mounts: nothing in this guest is LightVM's: its own system mounts what it wants");
+	for (size_t i = 0; i < config->mounts && !err; i++)
+		err = check_mount(&config->mount[i], error);
+	return err;
+}
+
 static int too_long(const char *what, const char *value, size_t room, struct error *error)
 {
 	if (strlen(value) < room)
@@ -124,6 +166,9 @@ int config_validate(const struct vm_config *config, struct error *error)
 		return err;
 	if (config->cwd[0] != '/')
 		return error_set(error, -EINVAL, "--workdir \"%s\" is not an absolute path", config->cwd);
+	err = check_mounts(config, error);
+	if (err)
+		return err;
 	err = too_long("program path", config->program, sizeof(page->program), error);
 	if (!err)
 		err = too_long("--workdir", config->cwd, sizeof(page->cwd), error);
@@ -146,6 +191,8 @@ void config_free(struct vm_config *config)
 		free(config->disk[i].path);
 		free(config->disk[i].serial);
 	}
+	for (size_t i = 0; i < CONFIG_MOUNTS; i++)
+		free(config->mount[i].path);
 	free(config->guest.kernel);
 	free(config->guest.kernel_path);
 	free(config->guest.initrd);

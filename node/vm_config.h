@@ -15,11 +15,13 @@
 #include "node/net_spec.h"
 #include "node/restart_policy.h"
 #include "node/state.h"
+#include "parse/mount_word.h"
 
 #define CONFIG_MEMORY (256ull << 20) /* unless told otherwise; a limit, not a cost */
 #define CONFIG_MEMORY_LEAST (4ull << 20)
 #define CONFIG_MEMORY_MOST (64ull << 30)
 #define CONFIG_DISKS 8
+#define CONFIG_MOUNTS 32
 #define CONFIG_VERSION 1
 
 struct config_disk {
@@ -27,6 +29,14 @@ struct config_disk {
 	bool read_only;
 	bool overlay; /* keeps what a Linux guest writes to its root */
 	int fd;
+};
+
+/* In the published form: read_only, writable, tmpfs. */
+struct config_mount { /* a part of the file system that is not as the image has it (parse/mount_word.h) */
+	char *path;
+	enum mount_kind kind;
+	uint64_t size; /* of a tmpfs, bytes; 0: as much as there is memory */
+	uint32_t mode; /* of a tmpfs */
 };
 
 struct config_guest { /* which kernel, and what only a Linux guest has */
@@ -60,6 +70,8 @@ struct vm_config { /* all strings are owned */
 	struct net_spec net;
 	struct config_disk disk[CONFIG_DISKS];
 	size_t disks;
+	struct config_mount mount[CONFIG_MOUNTS];
+	size_t mounts;
 	bool detached, remove;
 	bool terminal; /* Linux guests: the program gets a terminal of its own */
 	bool keeps_stdin; /* detached: input stays open for "lightvm console" */
@@ -71,6 +83,10 @@ void config_init(struct vm_config *config);
 void config_env(struct vm_config *config, const char *assignment);
 /* The same of a label; NAME alone is "NAME=". */
 void config_label(struct vm_config *config, const char *assignment);
+/* One mount more, whose path it owns from now on; -E2BIG with a message. */
+int config_mount(struct vm_config *config, struct config_mount mount, struct error *error);
+/* As a word of parse/mount_word.h; the caller's. NULL: out of memory. */
+char *config_mount_word(const struct config_mount *mount);
 /* What the monitor would refuse, said in the user's words. Whatever filled it: options, JSON, an API. */
 int config_validate(const struct vm_config *config, struct error *error);
 /* Closes the descriptors too; accepts what is half built. */

@@ -40,7 +40,7 @@ static const struct json_row rows[] = {
 	ROW("restart_most", ROW_U32, restart.most, .high = RESTART_MOST),
 	{ 0 },
 };
-static const char *const more[] = { "version", "linux", "net", "disks", NULL };
+static const char *const more[] = { "version", "linux", "net", "disks", "mounts", NULL };
 #undef ROW
 
 #define ROW(...) JSON_ROW(struct config_guest, __VA_ARGS__)
@@ -65,6 +65,18 @@ static const struct json_row disk_rows[] = {
 	{ 0 },
 };
 
+#undef ROW
+
+#define ROW(...) JSON_ROW(struct config_mount, __VA_ARGS__)
+static const char *const mount_kinds[] = { [MOUNT_READ_ONLY] = "read_only", [MOUNT_WRITABLE] = "writable", [MOUNT_TMPFS] = "tmpfs", NULL };
+static const struct json_row mount_rows[] = {
+	ROW("path", ROW_TEXT, path),
+	ROW("kind", ROW_WORD, kind, .words = mount_kinds),
+	ROW("size", ROW_U64, size),
+	ROW("mode", ROW_U32, mode, .high = 07777),
+	{ 0 },
+};
+
 /* ---- writing ---- */
 
 static json_t *disks_write(const struct vm_config *config)
@@ -78,6 +90,17 @@ static json_t *disks_write(const struct vm_config *config)
 	return array;
 }
 
+static json_t *mounts_write(const struct vm_config *config)
+{
+	json_t *array = json_array();
+	for (size_t i = 0; i < config->mounts; i++)
+		if (json_array_append_new(array, rows_write(mount_rows, &config->mount[i]))) {
+			json_decref(array);
+			return NULL;
+		}
+	return array;
+}
+
 json_t *config_to_json(const struct vm_config *config)
 {
 	json_t *json = rows_write(rows, config);
@@ -85,7 +108,8 @@ json_t *config_to_json(const struct vm_config *config)
 	if (!failed && config->guest.is_linux)
 		failed = json_object_set_new(json, "linux", rows_write(linux_rows, &config->guest));
 	if (!failed)
-		failed = json_object_set_new(json, "net", net_to_json(&config->net)) || json_object_set_new(json, "disks", disks_write(config));
+		failed = json_object_set_new(json, "net", net_to_json(&config->net)) || json_object_set_new(json, "disks", disks_write(config)) ||
+			 json_object_set_new(json, "mounts", mounts_write(config));
 	if (!failed)
 		return json;
 	json_decref(json);
@@ -124,6 +148,18 @@ static int disks_read(struct vm_config *config, const json_t *json, struct error
 	return err;
 }
 
+static int mounts_read(struct vm_config *config, const json_t *json, struct error *error)
+{
+	int err = 0;
+	if (json && !json_is_array(json))
+		return error_set(error, -EINVAL, "mounts: not a list");
+	if (json_array_size(json) > CONFIG_MOUNTS)
+		return error_set(error, -E2BIG, "mounts: more than %d", CONFIG_MOUNTS);
+	for (size_t i = 0; i < json_array_size(json) && !err; i++, config->mounts++)
+		err = rows_read(mount_rows, NULL, &config->mount[i], json_array_get(json, i), "mounts", error);
+	return err;
+}
+
 int config_from_json(struct vm_config *config, const json_t *json, struct error *error)
 {
 	int err = rows_read(rows, more, config, json, "", error);
@@ -133,7 +169,9 @@ int config_from_json(struct vm_config *config, const json_t *json, struct error 
 		err = linux_read(config, json_object_get(json, "linux"), error);
 	if (!err)
 		err = net_from_json(&config->net, json_object_get(json, "net"), config->id, error);
-	return err ? err : disks_read(config, json_object_get(json, "disks"), error);
+	if (!err)
+		err = disks_read(config, json_object_get(json, "disks"), error);
+	return err ? err : mounts_read(config, json_object_get(json, "mounts"), error);
 }
 
 /* ---- the file ---- */

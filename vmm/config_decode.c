@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "abi/vm_records.h"
+#include "parse/mount_word.h"
 #include "parse/record_reader.h"
 
 #define MTU_LEAST 576
 
+_Static_assert(LV_VM_MOUNTS_MAX == VM_MOUNTS_MAX, "as many mounts on both sides");
 _Static_assert(LV_VM_NET_QUEUES == NET_PAIRS_MAX, "as many queues on both sides");
 
 struct decoder {
@@ -156,6 +158,19 @@ static int take_env(struct decoder *decoder, const struct record *record)
 	return err;
 }
 
+static int take_mount(struct decoder *decoder, const struct record *record)
+{
+	struct machine_config *c = decoder->config;
+	struct mount_word mount;
+	const char *word = NULL;
+	int err = records_string(&decoder->reader, record, &word);
+	if (!err && (c->mountc == VM_MOUNTS_MAX || mount_word_read(word, &mount)))
+		return refuse(decoder, "it has too many mounts, or one that is none");
+	if (!err)
+		c->mount[c->mountc++] = word;
+	return err;
+}
+
 static int take_arg(struct decoder *decoder, const struct record *record)
 {
 	const char *arg = NULL;
@@ -174,6 +189,7 @@ static int take(struct decoder *decoder, const struct record *record)
 	case LV_VM_PROGRAM: return records_string(&decoder->reader, record, &c->program);
 	case LV_VM_ARG: return take_arg(decoder, record);
 	case LV_VM_ENV: return take_env(decoder, record);
+	case LV_VM_MOUNT: return take_mount(decoder, record);
 	case LV_VM_CWD: return records_string(&decoder->reader, record, &c->cwd);
 	case LV_VM_HOSTNAME: return records_string(&decoder->reader, record, &c->hostname);
 	case LV_VM_APPEND: return records_string(&decoder->reader, record, &c->append);

@@ -10,6 +10,7 @@
 
 #define VM_ENV_MAX 512
 #define VM_MAX_CPUS 32
+#define VM_MOUNTS_MAX 32
 #define MACHINE_CWD "/" /* unless something else is said */
 #define MACHINE_HOSTNAME "lightvm"
 
@@ -46,6 +47,8 @@ struct machine_config {
 	int argc;
 	const char *env[VM_ENV_MAX];
 	int envc;
+	const char *mount[VM_MOUNTS_MAX]; /* words as of parse/mount_word.h */
+	int mountc;
 	unsigned device_count;
 	struct device_config device[LV_MAX_DEVICES - 1]; /* besides the console */
 };

@@ -55,6 +55,7 @@ void libos_main(void)
 	console_init();
 	block_init();
 	net_init();
+	mounts_freeze();
 	ledger_mark(LV_LEDGER_READY);
 
 	uint64_t entry, stack;

@@ -29,9 +29,9 @@ static struct inode *find(uint64_t nid)
 	return inode;
 }
 
-static void fill(struct inode *inode, const struct erofs_inode *lower)
+static void fill(struct inode *inode, const struct erofs_inode *lower, const struct fs *fs)
 {
-	inode->fs = &root_fs;
+	inode->fs = fs;
 	inode->ops = &image_ops;
 	inode->lower = lower;
 	inode->mode = lower->mode;
@@ -45,7 +45,8 @@ static void fill(struct inode *inode, const struct erofs_inode *lower)
 	inode->atime = inode->mtime = inode->ctime = lower->mtime * NS_PER_S + lower->mtime_nsec;
 }
 
-static int image_get(uint64_t nid, struct inode **found)
+/* fs: of the directory where it was found. */
+static int image_get(uint64_t nid, const struct fs *fs, struct inode **found)
 {
 	struct inode *inode = find(nid);
 	if (inode) {
@@ -61,7 +62,7 @@ static int image_get(uint64_t nid, struct inode **found)
 		kfree(new);
 		return err;
 	}
-	fill(&new->inode, &new->lower);
+	fill(&new->inode, &new->lower, fs);
 	new->inode.refs = 1;
 	struct inode **bucket = bucket_of(nid);
 	new->inode.hash_next = *bucket;
@@ -86,7 +87,7 @@ static int image_lookup(struct inode *dir, const char *name, size_t len, struct 
 {
 	uint64_t nid;
 	int err = erofs_lookup(&image, dir->lower, name, len, &nid);
-	return err ? err : image_get(nid, found);
+	return err ? err : image_get(nid, dir->fs, found);
 }
 
 static int image_list(struct inode *dir, uint64_t *cursor, struct vfs_entry *out)
@@ -120,7 +121,7 @@ struct inode *image_root(void)
 	uint64_t size = device_page->image_size;
 	if (!size)
 		return inode_new(&root_fs, S_IFDIR | 0755);
-	if (size > LV_IMAGE_MAX || erofs_open(&image, (const void *)LV_IMAGE(size), size) || image_get(image.root_nid, &root))
+	if (size > LV_IMAGE_MAX || erofs_open(&image, (const void *)LV_IMAGE(size), size) || image_get(image.root_nid, &root_fs, &root))
 		panic("the image of %lu bytes is not a file system libos can read", size);
 	if (!S_ISDIR(root->mode))
 		panic("the root of the image is not a directory");

@@ -66,17 +66,23 @@ int fd_close(int fd);
 /* The path of a file that has a name, else "kind:"; in buffer. */
 const char *file_path(const struct file *file, char *buffer, size_t size);
 
-void vfs_init(void); /* the image and the RAM layer over it, /dev, /proc */
+void vfs_init(void); /* the image and the RAM layer over it, /dev, /proc, directories in memory */
+void mounts_freeze(void); /* from here on parts of it cannot be changed, as the configuration says; libos has made its own files by then */
 
 /* Kernel-side access, used by the loader: whole path look-up from the root, following links. */
 int file_open_kernel(const char *path, struct file **file); /* 0 or -errno */
+
+struct fs_room { /* of a file system with a bound, pages */
+	uint64_t most, used;
+};
 
 struct fs { /* one kind of file system, one st_dev */
 	const char *name;  /* as in /proc/mounts */
 	uint64_t dev;
 	uint32_t magic;    /* statfs.f_type */
 	bool remembered;   /* look-ups are kept (not in /proc, where names come and go) */
-	bool read_only;    /* no names can be made or removed */
+	bool read_only;    /* no names can be made or removed; if remembered, nothing can be changed */
+	struct fs_room *room; /* NULL: as much as there is memory */
 };
 
 struct vfs_entry { /* a name in a backing */

@@ -34,6 +34,8 @@ static int check_access(const struct inode *inode, uint32_t flags)
 		return -ELOOP;
 	if (S_ISDIR(inode->mode) && ((mask & LINUX_W_OK) || (flags & O_CREAT)))
 		return -EISDIR;
+	if (((mask & LINUX_W_OK) || (flags & O_TRUNC)) && S_ISREG(inode->mode) && inode_is_frozen(inode))
+		return -EROFS;
 	int err = inode_permission(inode, mask);
 	return err ? err : (flags & O_NOATIME) && !inode_is_own(inode) ? -EPERM : 0;
 }
@@ -185,7 +187,7 @@ static int open_temporary(struct dentry *dir, uint32_t flags, uint32_t mode, str
 	if ((flags & O_ACCMODE) == O_RDONLY)
 		return -EINVAL;
 	if (dir->inode->fs->read_only)
-		return -EOPNOTSUPP;
+		return inode_is_frozen(dir->inode) ? -EROFS : -EOPNOTSUPP;
 	int err = inode_permission(dir->inode, LINUX_W_OK | LINUX_X_OK);
 	if (err)
 		return err;

@@ -340,15 +340,42 @@ static void show_limits(struct text *text, int key)
 	}
 }
 
+static void show_mount(void *context, const struct mounted *mounted)
+{
+	struct text *text = context;
+	text_add(text, "%s %s %s %s,relatime", mounted->type, mounted->path, mounted->type, mounted->read_only ? "ro" : "rw");
+	if (mounted->size)
+		text_add(text, ",size=%luk", mounted->size / 1024);
+	text_add(text, " 0 0\n");
+}
+
 static void show_mounts(struct text *text, int key)
 {
-	text_add(text, "overlay / overlay rw,relatime 0 0\ndevtmpfs /dev devtmpfs rw,nosuid,relatime 0 0\n"
+	mounts_each(show_mount, text);
+	text_add(text, "devtmpfs /dev devtmpfs rw,nosuid,relatime 0 0\n"
 		 "proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0\nsysfs /sys sysfs ro,nosuid,nodev,noexec,relatime 0 0\n");
+}
+
+struct mountinfo {
+	struct text *text;
+	int number;
+};
+
+static void show_mountinfo_of(void *context, const struct mounted *mounted)
+{
+	struct mountinfo *info = context;
+	const char *way = mounted->read_only ? "ro" : "rw";
+	bool root = !mounted->path[1];
+	text_add(info->text, "%d %d 0:%d / %s %s,relatime - %s %s %s\n", root ? 21 : info->number, root ? 0 : 21, root ? 21 : info->number, mounted->path, way,
+		 mounted->type, mounted->type, way);
+	info->number += !root;
 }
 
 static void show_mountinfo(struct text *text, int key)
 {
-	text_add(text, "21 0 0:21 / / rw,relatime - overlay overlay rw\n22 21 0:5 / /dev rw,nosuid,relatime - devtmpfs devtmpfs rw\n"
+	struct mountinfo info = { text, 30 };
+	mounts_each(show_mountinfo_of, &info);
+	text_add(text, "22 21 0:5 / /dev rw,nosuid,relatime - devtmpfs devtmpfs rw\n"
 		 "23 21 0:20 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw\n"
 		 "24 21 0:19 / /sys ro,nosuid,nodev,noexec,relatime - sysfs sysfs ro\n");
 }

@@ -74,6 +74,30 @@ static int full(void)
 	return -ENOSPC;
 }
 
+/* So many pages more, if its file system may have them. */
+static bool room_take(const struct inode *inode, uint64_t pages)
+{
+	struct fs_room *room = inode->fs->room;
+	if (room && pages > room->most - MIN(room->most, room->used))
+		return false;
+	if (room)
+		room->used += pages;
+	return true;
+}
+
+static void room_give(const struct inode *inode, uint64_t pages)
+{
+	if (inode->fs->room)
+		inode->fs->room->used -= pages;
+}
+
+void inode_cut(struct inode *inode, uint64_t from, uint64_t to)
+{
+	uint64_t before = inode->pages.count;
+	store_cut(&inode->pages, from, to);
+	room_give(inode, before - inode->pages.count);
+}
+
 /* Fills a new page with what the file has there now. */
 static int fill_page(struct inode *inode, uint64_t offset, char *page)
 {
@@ -94,7 +118,9 @@ static int own_page(struct inode *inode, uint64_t index, bool whole, char **page
 		bool covers = index * PAGE < inode->lower_size; /* bytes of the image, which others may see in place now */
 		char *new = whole || covers ? page_alloc(0) : page_alloc_zeroed(0);
 		int err = new ? 0 : full();
-		if (new && !whole && covers)
+		if (new && !room_take(inode, 1))
+			err = -ENOSPC;
+		if (!err && !whole && covers)
 			err = fill_page(inode, index * PAGE, new);
 		if (!err && covers)
 			mm_file_cut(inode, index * PAGE);
@@ -128,7 +154,7 @@ int64_t inode_write(struct inode *inode, uint64_t offset, uaddr_t from, size_t n
 		size_t moved = buffer_get(page + at % PAGE, from + done, take);
 		if (moved < take) {
 			if (fresh) /* the program's buffer ends inside the page: the file keeps what it had there */
-				store_cut(&inode->pages, at / PAGE, at / PAGE + 1);
+				inode_cut(inode, at / PAGE, at / PAGE + 1);
 			done += fresh ? 0 : moved;
 			err = -EFAULT;
 			break;
@@ -164,7 +190,7 @@ int inode_truncate(struct inode *inode, uint64_t size)
 		return -EPERM;
 	if (size < inode->size) {
 		mm_file_cut(inode, ALIGN_UP(size, PAGE));
-		store_cut(&inode->pages, ALIGN_UP(size, PAGE) / PAGE, UINT64_MAX);
+		inode_cut(inode, ALIGN_UP(size, PAGE) / PAGE, UINT64_MAX);
 		inode->size = size;
 		inode->lower_size = MIN(inode->lower_size, size);
 		char *page = (char *)page_at(inode, size / PAGE);
@@ -194,7 +220,7 @@ static int punch(struct inode *inode, uint64_t from, uint64_t to)
 	uint64_t keep = MAX(first, ALIGN_UP(MIN(inode->lower_size, last), PAGE));
 	if (!err && keep < last) {
 		mm_file_cut(inode, keep);
-		store_cut(&inode->pages, keep / PAGE, last / PAGE);
+		inode_cut(inode, keep / PAGE, last / PAGE);
 	}
 	return err;
 }
@@ -202,12 +228,15 @@ static int punch(struct inode *inode, uint64_t from, uint64_t to)
 /* Fresh pages for a run of holes. */
 static int reserve_run(struct inode *inode, uint64_t index, uint64_t count)
 {
+	if (!room_take(inode, count))
+		return -ENOSPC;
 	char *pages = page_alloc_run_zeroed(count);
 	if (!pages)
-		return -ENOSPC;
+		return room_give(inode, count), -ENOSPC;
 	for (uint64_t i = 0; i < count; i++) {
 		void **slot = store_slot(&inode->pages, index + i, true);
 		if (!slot) {
+			room_give(inode, count - i);
 			for (; i < count; i++)
 				page_free(pages + i * PAGE, 0);
 			return -ENOSPC;

@@ -118,7 +118,9 @@ static long access_at(int dirfd, const char *path, int mask, unsigned flags, boo
 	if (err)
 		return err;
 	const struct inode *inode = walk.file ? walk.file->inode : walk.dentry->inode;
-	if (inode && mask)
+	if (inode && (mask & LINUX_W_OK) && S_ISREG(inode->mode) && inode_is_frozen(inode))
+		err = -EROFS;
+	else if (inode && mask)
 		err = effective ? inode_permission(inode, mask) : inode_permission_real(inode, mask);
 	if (!err && inode && (mask & LINUX_W_OK) && inode->fs->read_only && S_ISDIR(inode->mode))
 		err = -EROFS;
@@ -197,7 +199,7 @@ SYSCALL(readlinkat)
 /* Can the attributes be changed at all? */
 static int changeable(const struct inode *inode)
 {
-	return !inode ? -EINVAL : inode->fs->read_only ? -EPERM : 0;
+	return !inode ? -EINVAL : !inode->fs->read_only ? 0 : inode_is_frozen(inode) ? -EROFS : -EPERM;
 }
 
 static long chmod_inode(struct inode *inode, uint32_t mode)
@@ -429,6 +431,11 @@ static long statfs_inode(const struct inode *inode, long to)
 		out.f_bfree = out.f_bavail = page_free_bytes() / 4096;
 		out.f_files = out.f_ffree = page_free_bytes() / 1024;
 	}
+	if (fs->room) {
+		out.f_blocks = (long)fs->room->most;
+		out.f_bfree = out.f_bavail = MIN((long)(fs->room->most - MIN(fs->room->most, fs->room->used)), out.f_bfree);
+	}
+	out.f_flags |= inode && inode_is_frozen(inode) ? 1 : 0; /* ST_RDONLY */
 	return user_put(to, out);
 }
 

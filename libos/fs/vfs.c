@@ -47,7 +47,7 @@ void inode_put(struct inode *inode)
 		return;
 	if (inode->ops && inode->ops->free)
 		inode->ops->free(inode);
-	store_cut(&inode->pages, 0, UINT64_MAX);
+	inode_cut(inode, 0, UINT64_MAX);
 	kfree(inode->target);
 	kfree(inode);
 }
@@ -55,6 +55,8 @@ void inode_put(struct inode *inode)
 void inode_touch(struct inode *inode, int what)
 {
 	uint64_t now = clock_realtime();
+	if (inode_is_frozen(inode))
+		return;
 	inode->dirty = true;
 	if (what & TOUCH_ATIME)
 		inode->atime = now;
@@ -200,5 +202,6 @@ void vfs_init(void)
 	root_dir("proc", procfs_root(), 0555);
 	root_dir("sys", sysfs_root(), 0555);
 	root_dir("tmp", NULL, S_ISVTX | 0777);
+	mounts_make();
 	start_in(device_page->cwd);
 }

@@ -34,6 +34,20 @@ struct inode *image_root(void); /* the root directory of the image, or an empty 
 int image_map(const struct erofs_inode *lower, uint64_t offset, const uint8_t **data, size_t *len); /* as erofs_map */
 bool image_inode_drop(struct inode *inode); /* the last reference went: true if it may be freed */
 
+/* ---- mount.c ---- */
+void mounts_make(void); /* directories in memory, over what the image has there */
+struct mounted {
+	const char *path, *type;
+	bool read_only;
+	uint64_t size; /* bytes; 0: no bound */
+};
+void mounts_each(void (*tell)(void *context, const struct mounted *mounted), void *context); /* the root, and what is below besides /dev, /proc and /sys */
+/* Nothing of it can be changed: EROFS, for files and directories. */
+static inline bool inode_is_frozen(const struct inode *inode)
+{
+	return inode->fs->read_only && inode->fs->remembered;
+}
+
 /* ---- dentry.c ---- */
 uint32_t dentry_hash(const struct dentry *parent, const char *name, size_t len);
 struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len); /* remembered only; borrowed */
@@ -76,12 +90,13 @@ int vfs_mknod_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev, stru
 /* ---- store.c ---- */
 void **store_slot(struct page_store *store, uint64_t index, bool make); /* NULL: absent, or no memory */
 uint64_t store_next(const struct page_store *store, uint64_t index);    /* the first page present from index on, or UINT64_MAX */
-void store_cut(struct page_store *store, uint64_t from, uint64_t to);   /* frees pages [from, to) */
+void store_cut(struct page_store *store, uint64_t from, uint64_t to);   /* frees pages [from, to); of an inode: inode_cut */
 
 /* ---- regular.c: files with contents ---- */
 extern const struct file_ops regular_ops;
 /* The longest run of bytes at offset that lie together: data NULL for a hole; len 0 at the end. */
 int inode_run(struct inode *inode, uint64_t offset, const uint8_t **data, size_t *len);
+void inode_cut(struct inode *inode, uint64_t from, uint64_t to); /* as store_cut */
 int inode_truncate(struct inode *inode, uint64_t size);
 int inode_fallocate(struct inode *inode, int mode, uint64_t offset, uint64_t len);
 /* May the program make a file so big (RLIMIT_FSIZE)? 0, or -EFBIG after SIGXFSZ. */

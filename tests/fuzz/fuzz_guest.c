@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a Linux guest reads at its start: the configuration of PID 1, and a DHCP server's answer.
- * fuzz-sources: guest/config.c parse/record_reader.c guest/dhcp.c base/clock.c base/deadline.c
+ * fuzz-sources: guest/config.c parse/mount_word.c parse/record_reader.c guest/dhcp.c base/clock.c base/deadline.c
  * fuzz-seeds: guest
  */
 #include <stdint.h>

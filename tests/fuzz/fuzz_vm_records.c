@@ -2,7 +2,7 @@
 /*
  * The monitor's configuration from any bytes: what is accepted has every descriptor in exactly one place, strings that end, and no more
  * of anything than there is room for.
- * fuzz-sources: vmm/config_decode.c vmm/machine_config.c parse/record_reader.c
+ * fuzz-sources: vmm/config_decode.c vmm/machine_config.c parse/mount_word.c parse/record_reader.c
  * fuzz-seeds: vm_records
  */
 #include <stdint.h>

@@ -22,6 +22,10 @@ static void make_sound(struct vm_config *config)
 	config->program = config->program ? config->program : strdup("/p");
 	config->cwd = config->cwd ? config->cwd : strdup("/");
 	config->hostname = config->hostname ? config->hostname : strdup("h");
+	for (size_t i = 0; i < config->mounts; i++) {
+		free(config->mount[i].path);
+		config->mount[i].path = alloc_format("/m%zu/x", i);
+	}
 	for (size_t i = 0; i < config->disks; i++)
 		if (config->disk[i].serial && strlen(config->disk[i].serial) > 20)
 			config->disk[i].serial[20] = 0;
@@ -55,6 +59,13 @@ static char *want(const struct vm_config *c, const struct monitor_files *files, 
 		text_format(&out, "arg %s\n", c->args.item[i]);
 	for (size_t i = 0; i < c->env.count && !is_linux; i++)
 		text_format(&out, "env %s\n", c->env.item[i]);
+	for (size_t i = 0; i < c->mounts && !is_linux; i++) {
+		const struct config_mount *mount = &c->mount[i];
+		if (mount->kind == MOUNT_TMPFS)
+			text_format(&out, "mount tmpfs:%llu:%o %s\n", (unsigned long long)mount->size, mount->mode, mount->path);
+		else
+			text_format(&out, "mount %s %s\n", mount->kind == MOUNT_READ_ONLY ? "ro" : "rw", mount->path);
+	}
 	if (is_linux)
 		text_format(&out, "append %s\n", c->guest.append ? c->guest.append : "");
 	want_net(c, files->link, &out);

@@ -99,6 +99,10 @@ void random_config(struct vm_config *config, unsigned seed)
 		config->disk[i].read_only = next(&seed, 2);
 		config->disk[i].overlay = next(&seed, 2);
 	}
+	config->mounts = next(&seed, CONFIG_MOUNTS + 1);
+	for (size_t i = 0; i < config->mounts; i++)
+		config->mount[i] = (struct config_mount){ .path = word_or_none(&seed), .kind = next(&seed, 3), .size = (uint64_t)next(&seed, 1u << 24) << next(&seed, 30),
+							  .mode = next(&seed, 010000) };
 	config->detached = next(&seed, 2);
 	config->remove = next(&seed, 2);
 	config->terminal = next(&seed, 2);
@@ -109,7 +113,7 @@ void random_config(struct vm_config *config, unsigned seed)
 
 static bool is_full(const struct vm_config *config)
 {
-	return config->guest.is_linux && config->net.kind != NET_NONE && config->net.ports && config->disks;
+	return config->guest.is_linux && config->net.kind != NET_NONE && config->net.ports && config->disks && config->mounts;
 }
 
 void full_config(struct vm_config *config)
@@ -193,6 +197,13 @@ char *config_difference(const struct vm_config *a, const struct vm_config *b)
 	NUMBER(gid);
 	NUMBER(memory);
 	NUMBER(disks);
+	NUMBER(mounts);
+	for (size_t i = 0; i < a->mounts; i++) {
+		TEXT(mount[i].path);
+		NUMBER(mount[i].kind);
+		NUMBER(mount[i].size);
+		NUMBER(mount[i].mode);
+	}
 	NUMBER(detached);
 	NUMBER(remove);
 	NUMBER(terminal);

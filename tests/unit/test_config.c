@@ -126,6 +126,11 @@ static void refusals(void **state)
 	refused("{\"version\":1,\"disks\":[{},{},{},{},{},{},{},{},{}]}", "disks: more than 8");
 	refused("{\"version\":1,\"disks\":[{}]" REST, "disks: disk 0 has no path, or a serial number of more than 20 characters");
 	refused("{\"version\":1,\"env\":[\"A\"]" REST, "env: \"A\" is not NAME=VALUE");
+	refused("{\"version\":1,\"mounts\":[{\"path\":\"/a/../b\"}]" REST, "mounts: \"/a/../b\" is not an absolute path of at most 255 bytes without \".\" and \"..\"");
+	refused("{\"version\":1,\"mounts\":[{\"kind\":\"tmpfs\"}]" REST, "mounts: \"\" is not an absolute path of at most 255 bytes without \".\" and \"..\"");
+	refused("{\"version\":1,\"mounts\":[{\"path\":\"/\",\"kind\":\"tmpfs\"}]" REST, "mounts: / itself cannot be a tmpfs or a volume");
+	refused("{\"version\":1,\"mounts\":[{\"path\":\"/proc/x\",\"kind\":\"tmpfs\"}]" REST, "mounts: /proc/x is the kernel's");
+	refused("{\"version\":1,\"mounts\":[{\"path\":\"/a\",\"mode\":4096}]" REST, "mounts.mode: 4096 is not between 0 and 4095");
 	refused("{\"version\":1,\"labels\":[\"=x\"]" REST, "labels: \"=x\" is not NAME=VALUE");
 	refused("{\"version\":1,\"pid_file\":\"p\"" REST, "pid_file: \"p\" is not an absolute path");
 	refused("{\"version\":1,\"name\":\"a/b\"" REST, "name: \"a/b\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"");

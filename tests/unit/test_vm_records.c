@@ -50,6 +50,8 @@ static char *got(const struct machine_config *c)
 		text_format(&out, "arg %s\n", c->argv[i]);
 	for (int i = 0; i < c->envc; i++)
 		text_format(&out, "env %s\n", c->env[i]);
+	for (int i = 0; i < c->mountc; i++)
+		text_format(&out, "mount %s\n", c->mount[i]);
 	if (c->kernel_fd >= 0)
 		text_format(&out, "append %s\n", c->append);
 	for (unsigned i = 0; i < c->device_count; i++)

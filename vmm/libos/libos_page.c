@@ -52,6 +52,8 @@ static int write_arguments(struct vm *vm, struct lv_device_page *page)
 		size += strlen(config->argv[i]) + 1;
 	for (int i = 0; i < config->envc; i++)
 		size += strlen(config->env[i]) + 1;
+	for (int i = 0; i < config->mountc; i++)
+		size += strlen(config->mount[i]) + 1;
 	gpa_t gpa = libos_alloc(vm, size, 8);
 	if (gpa == (gpa_t)-1 || size > UINT32_MAX)
 		return log_error("arguments and environment take %zu bytes: they do not fit", size), -E2BIG;
@@ -60,10 +62,13 @@ static int write_arguments(struct vm *vm, struct lv_device_page *page)
 		to = stpcpy(to, config->argv[i]) + 1;
 	for (int i = 0; i < config->envc; i++)
 		to = stpcpy(to, config->env[i]) + 1;
+	for (int i = 0; i < config->mountc; i++)
+		to = stpcpy(to, config->mount[i]) + 1;
 	page->args = gpa;
 	page->args_size = size;
 	page->argc = config->argc;
 	page->envc = config->envc;
+	page->mountc = config->mountc;
 	return 0;
 }
 

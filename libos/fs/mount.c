@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the file system has besides the image: directories in memory with a bound, and parts that cannot be changed (parse/mount_word.h). */
+#include "libos/fs/vfs.h"
+#include "libos/mm/mm.h"
+#include "parse/mount_word.h"
+
+/* The root as it is, when nothing of it can be changed; and parts that are apart from it, either way. */
+static const struct fs frozen_root = { .name = "overlay", .dev = LINUX_DEV(0, 21), .magic = 0x794c7630, .remembered = true, .read_only = true };
+static const struct fs frozen_part = { .name = "overlay", .dev = LINUX_DEV(0, 22), .magic = 0x794c7630, .remembered = true, .read_only = true };
+static const struct fs open_part = { .name = "overlay", .dev = LINUX_DEV(0, 23), .magic = 0x794c7630, .remembered = true };
+
+struct tmpfs {
+	struct fs fs;
+	struct fs_room room;
+};
+
+static const struct fs *root_now = &root_fs;
+
+/* The words stand behind arguments and environment. */
+static const char *first_word(void)
+{
+	const char *s = (const char *)device_page->args, *end = s + device_page->args_size;
+	for (uint32_t skip = device_page->argc + device_page->envc; skip && s < end; skip--)
+		s += strlen(s) + 1;
+	return s;
+}
+
+/* Calls each() for every word; the monitor and who started it have looked at them. */
+static void each_word(void (*each)(const struct mount_word *mount, void *context), void *context)
+{
+	const char *s = first_word();
+	for (uint32_t i = 0; i < device_page->mountc; i++, s += strlen(s) + 1) {
+		struct mount_word mount;
+		if (mount_word_read(s, &mount))
+			panic("the configuration has \"%s\" where a mount should be", s);
+		each(&mount, context);
+	}
+}
+
+static struct dentry *place_of(const char *path, unsigned flags)
+{
+	struct walk walk;
+	int err = path_walk(path_root(), path, strlen(path), WALK_FOLLOW | flags, &walk);
+	if (err || !walk.dentry)
+		panic("there is no place for what shall be at %s (error %d)", path, -err);
+	return walk.dentry;
+}
+
+/* ---- directories in memory ---- */
+
+/* The directories that lead to it, as far as they are missing. */
+static void make_way(const char *path)
+{
+	char above[MOUNT_PATH_MAX + 1];
+	for (size_t n = 1; path[n]; n++) {
+		struct inode *inode = NULL;
+		if (path[n] != '/')
+			continue;
+		memcpy(above, path, n);
+		above[n] = 0;
+		if (!vfs_find(path_root(), above, &inode) || !vfs_make(path_root(), above, S_IFDIR | 0755, &inode))
+			inode_put(inode);
+	}
+}
+
+static void make_tmpfs(const struct mount_word *mount, void *context)
+{
+	static uint64_t made;
+	if (mount->kind != MOUNT_TMPFS)
+		return;
+	make_way(mount->path);
+	struct tmpfs *tmpfs = kzalloc(sizeof(*tmpfs));
+	struct dentry *place = place_of(mount->path, WALK_CREATE), *parent = place->parent;
+	struct inode *root = tmpfs ? inode_new(&tmpfs->fs, S_IFDIR | mount->mode) : NULL;
+	if (!root || !parent || (place->inode && !S_ISDIR(place->inode->mode)))
+		panic("%s: %s", mount->path, root ? "not a directory that memory could lie over" : "no memory");
+	tmpfs->fs = (struct fs){ .name = "tmpfs", .dev = LINUX_DEV(0, 32 + made), .magic = 0x01021994, .remembered = true };
+	made++;
+	tmpfs->room.most = mount->size / 4096;
+	tmpfs->fs.room = mount->size ? &tmpfs->room : NULL;
+	if (!place->inode)
+		parent->inode->nlink++;
+	/* Over what is there, which stays hidden. */
+	if (place->inode && (dentry_detach(place) || dentry_lookup(parent, place->name, place->name_len, &place)))
+		panic("no memory for %s", mount->path);
+	dentry_attach(place, root);
+}
+
+void mounts_make(void)
+{
+	each_word(make_tmpfs, NULL);
+}
+
+/* ---- parts that cannot be changed ---- */
+
+static struct dentry *after(struct dentry *dentry, const struct dentry *top, bool below)
+{
+	if (below && dentry->children)
+		return dentry->children;
+	while (dentry != top && !dentry->next)
+		dentry = dentry->parent;
+	return dentry == top ? NULL : dentry->next;
+}
+
+/* Of what is remembered below; what is looked up later is as its directory. */
+static void set_fs(struct dentry *top, const struct fs *from, const struct fs *to)
+{
+	for (struct dentry *dentry = top; dentry;) {
+		bool ours = dentry->inode && dentry->inode->fs == from;
+		if (ours)
+			dentry->inode->fs = to;
+		dentry = after(dentry, top, ours);
+	}
+}
+
+static void freeze_root(const struct mount_word *mount, void *context)
+{
+	if (mount->kind != MOUNT_READ_ONLY || mount->path[1])
+		return;
+	set_fs(path_root(), &root_fs, &frozen_root);
+	root_now = &frozen_root;
+}
+
+static void set_part(const struct mount_word *mount, void *context)
+{
+	if (mount->kind == MOUNT_TMPFS || !mount->path[1])
+		return;
+	struct dentry *place = place_of(mount->path, 0);
+	set_fs(place, place->inode->fs, mount->kind == MOUNT_READ_ONLY ? &frozen_part : &open_part);
+	dentry_get(place); /* for good: what is forgotten would be looked up as its directory is */
+}
+
+void mounts_freeze(void)
+{
+	each_word(freeze_root, NULL);
+	each_word(set_part, NULL);
+}
+
+/* ---- /proc/self/mounts ---- */
+
+struct telling {
+	void (*tell)(void *context, const struct mounted *mounted);
+	void *context;
+};
+
+static void tell_word(const struct mount_word *mount, void *context)
+{
+	const struct telling *telling = context;
+	if (mount->path[1])
+		telling->tell(telling->context, &(struct mounted){ .path = mount->path, .type = mount->kind == MOUNT_TMPFS ? "tmpfs" : "overlay",
+			.read_only = mount->kind == MOUNT_READ_ONLY, .size = mount->size });
+}
+
+void mounts_each(void (*tell)(void *context, const struct mounted *mounted), void *context)
+{
+	struct telling telling = { tell, context };
+	tell(context, &(struct mounted){ .path = "/", .type = "overlay", .read_only = root_now->read_only });
+	each_word(tell_word, &telling);
+}
