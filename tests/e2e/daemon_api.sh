@@ -13,6 +13,7 @@ summary() { # a line for what went well: there are hundreds
 	grep '^ok ' "$work/lines" | grep -vE '^ok [A-Za-z0-9]+: '
 }
 summary
+[ $status = 0 ] || grep -q '^not ok' "$work/lines" || not_ok "the driver" "it ended with status $status"
 failures=$((status > 0))
 check "the daemon lives" kill -0 "$daemon"
 check "nothing is left running" test "$("$lightvm" ps -q | wc -l)" = 0

@@ -80,6 +80,8 @@ def resolve(node):
 
 
 def is_type(value, name):
+    if isinstance(name, list):
+        return any(is_type(value, one) for one in name)
     if name == "integer":
         return isinstance(value, int) and not isinstance(value, bool)
     if name == "number":
@@ -210,6 +212,8 @@ def wrong_values(schema):
     if "anyOf" in schema:
         schema = resolve(next(one for one in schema["anyOf"] if resolve(one).get("type") != "null"))
     kind = schema.get("type")
+    if isinstance(kind, list):
+        kind = next(one for one in kind if one != "null")
     others = {"string": 7, "integer": "7", "boolean": "true", "array": {}, "object": []}
     if kind in others:
         yield f"{json.dumps(others[kind])} for {kind}", others[kind]
