@@ -12,6 +12,7 @@
 #include "base/number.h"
 #include "daemon/metrics.h"
 #include "daemon/routes.h"
+#include "daemon/tls_peer.h"
 
 #define DISCARD_MAX (4u << 20) /* of a body that is too long, before the connection is ended without a word */
 #define UPGRADE "lightvm"
@@ -316,6 +317,8 @@ static enum MHD_Result begin(struct exchange *exchange, const char *url, const c
 		status = (error_set(&error, -EAGAIN, "lightvmd is ending"), 503);
 	else if (exchange->http->serving >= HTTP_CONNECTIONS)
 		status = (error_set(&error, -EAGAIN, "%d requests are being answered", HTTP_CONNECTIONS), 503);
+	if (!status && exchange->http->is_secure && tls_peer_check(exchange->connection, &error))
+		status = 403;
 	if (!status)
 		status = route_find(&exchange->request, method, url, &exchange->allow, &error);
 	if (!status)

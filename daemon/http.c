@@ -115,6 +115,7 @@ static void on_started(struct http *http, struct MHD_Connection *connection, voi
 	make_room(http);
 	*client = (struct client){ .http = http, .fd = info->connect_fd };
 	client->caller = caller_of(client->fd);
+	client->remote = http->is_secure;
 	client->limit = (struct loop_timer){ .fire = too_slow, .context = client };
 	TAILQ_INSERT_TAIL(&http->reading, client, link);
 	client_limit(client, HTTP_REQUEST_MS);
@@ -140,6 +141,19 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 		on_closed(context, *socket_context);
 }
 
+void http_connect_secure(struct http *http, int fd)
+{
+	struct sockaddr_storage peer = { 0 };
+	socklen_t size = sizeof(peer);
+	if (getpeername(fd, (struct sockaddr *)&peer, &size)) {
+		close(fd); /* it has gone already */
+		return;
+	}
+	if (MHD_add_connection(http->secure->mhd, fd, (struct sockaddr *)&peer, size) != MHD_YES)
+		log_warn("a connection was refused: %s", strerror(errno));
+	http_soon(http->secure);
+}
+
 void http_connect(struct http *http, int fd)
 {
 	const struct sockaddr_un nobody = { .sun_family = AF_UNIX };
@@ -158,7 +172,12 @@ static void on_log(void *context, const char *format, va_list arguments)
 	log_debug("http: %s", line);
 }
 
-struct http *http_new(struct daemon *daemon, struct error *error)
+#define COMMON_OPTIONS MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, http, MHD_OPTION_NOTIFY_CONNECTION, \
+	on_connection, http, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_MOST, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, \
+	MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1
+#define COMMON_FLAGS (MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG)
+
+static struct http *http_alloc(struct daemon *daemon, struct error *error)
 {
 	struct http *http = alloc_zero(sizeof(*http));
 	if (!http) {
@@ -170,25 +189,57 @@ struct http *http_new(struct daemon *daemon, struct error *error)
 	TAILQ_INIT(&http->served);
 	http->watch = (struct loop_watch){ .fd = -1, .ready = on_events, .context = http };
 	http->timer = (struct loop_timer){ .fire = on_timer, .context = http };
-	http->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0, NULL, NULL, exchange_request, http,
-				     MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
-				     on_connection, http, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_MOST, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-				     (size_t)CONNECTION_MEMORY, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
-	const union MHD_DaemonInfo *info = http->mhd ? MHD_get_daemon_info(http->mhd, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+	return http;
+}
+
+/* mhd: as it was started, or NULL. http is freed if that fails. */
+static int begin(struct http *http, struct MHD_Daemon *mhd, struct error *error)
+{
+	http->mhd = mhd;
+	const union MHD_DaemonInfo *info = mhd ? MHD_get_daemon_info(mhd, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (info)
 		http->watch.fd = info->epoll_fd;
-	int err = info ? loop_update(&daemon->loop, &http->watch, EPOLLIN) : -errno;
+	int err = info ? loop_update(&http->daemon->loop, &http->watch, EPOLLIN) : errno ? -errno : -EINVAL;
+	if (err) {
+		error_set(error, err, "libmicrohttpd does not start: %s", strerror(-err));
+		http_free(http);
+	}
+	return err;
+}
+
+struct http *http_new(struct daemon *daemon, struct error *error)
+{
+	struct http *http = http_alloc(daemon, error);
+	if (!http)
+		return NULL;
+	return begin(http, MHD_start_daemon(COMMON_FLAGS, 0, NULL, NULL, exchange_request, http, COMMON_OPTIONS, MHD_OPTION_END), error) ? NULL : http;
+}
+
+int http_secure(struct http *plain, const char *certificate, const char *key, const char *clients, struct error *error)
+{
+	struct http *http = http_alloc(plain->daemon, error);
+	if (!http)
+		return -ENOMEM;
+	http->is_secure = true;
+	errno = 0;
+	struct MHD_Daemon *mhd = MHD_start_daemon(COMMON_FLAGS | MHD_USE_TLS, 0, NULL, NULL, exchange_request, http, COMMON_OPTIONS, MHD_OPTION_HTTPS_MEM_CERT,
+						  certificate, MHD_OPTION_HTTPS_MEM_KEY, key, MHD_OPTION_HTTPS_MEM_TRUST, clients,
+						  MHD_OPTION_HTTPS_PRIORITIES, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_END);
+	if (!mhd) {
+		http_free(http);
+		return error_set(error, -EINVAL, "TLS does not start: certificate and key do not fit, or one of the files holds none");
+	}
+	int err = begin(http, mhd, error);
 	if (!err)
-		return http;
-	error_set(error, err, "libmicrohttpd does not start: %s", strerror(-err));
-	http_free(http);
-	return NULL;
+		plain->secure = http;
+	return err;
 }
 
 void http_free(struct http *http)
 {
 	if (!http)
 		return;
+	http_free(http->secure);
 	struct client *client;
 	TAILQ_FOREACH(client, &http->served, link)
 		exchange_abort(client->exchange);
@@ -204,10 +255,10 @@ void http_free(struct http *http)
 
 unsigned http_requests(const struct http *http)
 {
-	return http->requests;
+	return http->requests + (http->secure ? http->secure->requests : 0);
 }
 
 unsigned http_connections(const struct http *http)
 {
-	return http->connections;
+	return http->connections + (http->secure ? http->secure->connections : 0);
 }

@@ -13,7 +13,11 @@ struct http *http_new(struct daemon *daemon, struct error *error);
 void http_free(struct http *http);
 /* A connected socket, which becomes http's. */
 void http_connect(struct http *http, int fd);
-/* Requests that have not been answered yet; connections. */
+/* Connections with TLS, too: PEM texts, which stay until http_free: our certificate and key, and those of who signs the clients'. */
+int http_secure(struct http *http, const char *certificate, const char *key, const char *clients, struct error *error);
+/* A connected TCP socket. */
+void http_connect_secure(struct http *http, int fd);
+/* Requests that have not been answered yet; connections. With those of TLS. */
 unsigned http_requests(const struct http *http);
 unsigned http_connections(const struct http *http);
 

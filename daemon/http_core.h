@@ -16,6 +16,8 @@
 
 struct http {
 	struct daemon *daemon;
+	struct http *secure; /* the same for TLS; NULL: none */
+	bool is_secure;
 	struct MHD_Daemon *mhd;
 	struct loop_watch watch;
 	struct loop_timer timer;

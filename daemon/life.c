@@ -18,6 +18,7 @@
 #include "daemon/listen.h"
 #include "daemon/notify.h"
 #include "daemon/task.h"
+#include "daemon/tls.h"
 #include "daemon/worker.h"
 
 #define GROUP "lightvm"
@@ -179,6 +180,7 @@ void daemon_fini(struct daemon *daemon)
 			daemon_parts[i]->stop(daemon, daemon->part[i]);
 	listen_close(daemon);
 	http_free(daemon->http);
+	tls_close(daemon);
 	local_free(daemon->local);
 	workers_free(daemon->workers);
 	tasks_free(daemon->tasks);

@@ -49,6 +49,7 @@ struct daemon {
 	struct loop_timer idle;   /* worker: ends it */
 	uint64_t received;        /* worker: connections, ever */
 	struct http *http;
+	struct tls *tls; /* NULL: none */
 	struct local *local;
 	struct tasks *tasks;
 	struct workers *workers; /* NULL but in root's */

@@ -10,10 +10,12 @@
 #include "base/standard.h"
 #include "daemon/lightvmd.h"
 #include "daemon/routes.h"
+#include "daemon/tls.h"
 #include "daemon/worker.h"
 
 struct options {
 	const char *worker, *level;
+	struct tls_options tls;
 	bool version, operations;
 };
 
@@ -21,6 +23,10 @@ struct options {
 static const struct option_spec table[] = {
 	{ .name = "log", .kind = OPTION_STRING, .offset = AT(level), .value = "LEVEL", .help = "error, warn, info or debug (default info)", .words = "error warn info debug" },
 	{ .name = "worker", .kind = OPTION_STRING, .offset = AT(worker), .value = "FD:UID:GID:GROUPS", .help = "how root's lightvmd starts itself for another user" },
+	{ .name = "tls-listen", .kind = OPTION_STRING, .offset = AT(tls.listen), .value = "ADDRESS:PORT", .help = "serve the API over TCP with TLS, too, to clients with a certificate; who has one may do everything" },
+	{ .name = "tls-certificate", .kind = OPTION_STRING, .offset = AT(tls.certificate), .value = "FILE", .help = "our certificate (PEM)" },
+	{ .name = "tls-key", .kind = OPTION_STRING, .offset = AT(tls.key), .value = "FILE", .help = "its key (PEM), which nobody else may read" },
+	{ .name = "tls-clients", .kind = OPTION_STRING, .offset = AT(tls.clients), .value = "FILE", .help = "the certificates (PEM) of who signs the clients' ones" },
 	{ .name = "version", .kind = OPTION_FLAG, .offset = AT(version), .help = "print the version" },
 	{ .name = "operations", .kind = OPTION_FLAG, .offset = AT(operations), .help = "print the API's operations, a line each: method, path, name, kind of body, query" },
 	{ 0 },
@@ -33,6 +39,8 @@ static int serve(const struct options *given, struct error *error)
 	if (err)
 		return err;
 	err = daemon_init(&daemon, given->worker != NULL, error);
+	if (!err && !given->worker)
+		err = tls_open(&daemon, &given->tls, error);
 	if (!err)
 		err = given->worker ? daemon_serve(&daemon, fd, error) : daemon_listen(&daemon, error);
 	if (!err) {
