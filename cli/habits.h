@@ -3,8 +3,8 @@
 #ifndef LV_CLI_HABITS_H
 #define LV_CLI_HABITS_H
 
-/* What to say of a command that there is none of, or of an option of run's (without dashes); NULL: nothing in particular. */
+/* What to say of a command that there is none of, or of an option (without dashes) that a verb lacks; NULL: nothing in particular. */
 const char *habit_command(const char *word);
-const char *habit_option(const char *name);
+const char *habit_option(const char *verb, const char *name);
 
 #endif

@@ -79,6 +79,8 @@ static int print_member(const json_t *object, const char *id, const char *key, s
 {
 	const json_t *value = member(object, key);
 	struct text out = { 0 };
+	if (!value && strstr(key, "{{"))
+		return error_set(error, -EINVAL, "-f \"%s\": templates are not read; name a member, as in -f state or -f config.memory, or use jq", key);
 	if (!value)
 		return error_set(error, -ENOENT, "VM %s has no \"%s\"; \"lightvm inspect %s\" prints all that there is", id, key, id);
 	char *json = json_is_string(value) ? alloc_copy(json_string_value(value)) : json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);

@@ -76,6 +76,7 @@ struct restart_options {
 
 static const struct option_spec restart_options[] = {
 	{ "time", 't', OPTION_NUMBER, offsetof(struct restart_options, seconds), "SECONDS", "how long the program may take to end (default 10)", .high = 86400 },
+	{ "timeout", 0, OPTION_NUMBER, offsetof(struct restart_options, seconds), "SECONDS", "as --time", .high = 86400 },
 	{ 0 },
 };
 

@@ -20,6 +20,7 @@ struct stop_options {
 
 static const struct option_spec stop_options[] = {
 	{ "time", 't', OPTION_NUMBER, offsetof(struct stop_options, seconds), "SECONDS", "how long the program may take to end (default 10)", .high = 86400 },
+	{ "timeout", 0, OPTION_NUMBER, offsetof(struct stop_options, seconds), "SECONDS", "as --time", .high = 86400 },
 	{ 0 },
 };
 

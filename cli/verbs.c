@@ -54,14 +54,25 @@ int text_print(struct text *out)
 	return err ? EXIT_OWN : 0;
 }
 
+/* Go's, with which Docker formats. */
+static bool has_template(int argc, char **argv)
+{
+	bool has = false;
+	for (int i = 1; i < argc; i++)
+		has |= strstr(argv[i], "{{") != NULL;
+	return has;
+}
+
 static int parse_and_run(const struct verb *verb, const char *parent, const struct context *context, void *options, int argc, char **argv)
 {
 	struct option_result result;
 	struct error error = { 0 };
 	if (options_parse(verb->options, argc, argv, verb->first_ends, options, &result, &error)) {
-		const char *answer = verb == &verb_run && result.unknown[0] ? habit_option(result.unknown) : NULL;
+		const char *answer = result.unknown[0] ? habit_option(verb->name, result.unknown) : NULL;
 		if (answer)
 			log_error("%s%s %s", result.unknown[1] ? "--" : "-", result.unknown, answer);
+		else if (has_template(argc, argv))
+			log_error("%s; templates are not read: use --format json, and jq", error.text);
 		else
 			log_error("%s (\"%s %s --help\" lists the options)", error.text, parent, verb->name);
 		return EXIT_OWN;

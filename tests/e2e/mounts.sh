@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# --read-only, --tmpfs and -v ...:ro: what can be changed in a VM's file system, and what cannot. On the library OS, and with LV_KERNEL_KIND on Linux.
+# --read-only, --tmpfs and -v ...:ro: what can be changed in a VM's file system, and what cannot. On the library OS; linux_mounts.sh has Linux guests.
 # timeout: 120
 . "$(dirname "$0")/lib.sh"
 changes=$build/tests/guest/guest_changes
