@@ -42,6 +42,8 @@ int kept_open(enum kept_kind kind, bool create, struct error *error)
 {
 	struct error own = { 0 };
 	char *path = kept_path(&own);
+	if (!path && own.code == -ENOTDIR && !create)
+		return -ENOENT; /* no place: nothing is kept */
 	int dir = path ? owned_dir_open(path, create, &own) : own.code;
 	int fd = dir < 0 ? dir : owned_dir_openat(dir, path, places[kind], create, &own);
 	if (dir >= 0)

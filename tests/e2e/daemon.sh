@@ -157,6 +157,7 @@ if [ "$(id -u)" != 0 ]; then
 	finish
 fi
 other=54321
+rm -rf "/tmp/lightvm-$other" "/var/tmp/lightvm-$other" # of a run that was broken off
 be_other=(setpriv --reuid="$other" --regid="$other" --groups "$(stat -c %g /dev/kvm)")
 as=("${be_other[@]}")
 if ! "${as[@]}" test -x "$build/vmm/lightvm-vmm"; then
@@ -216,11 +217,11 @@ if (((0x$(awk '/^CapEff/ { print $2 }' /proc/self/status) >> 24) & 1)); then
 else
 	skip "limits, of root" "here it has no CAP_SYS_RESOURCE, and a monitor from the pool another user"
 fi
-api DELETE "/v1/vms/$(field id)?force=true" >"$work/out"
+api DELETE "/v1/vms/$(field id)?force=true"
 as=(prlimit --msgqueue=4096:8192 "${be_other[@]}")
 api POST /v1/vms "$sleeper" >"$work/out"
 check "limits, of another user" test "$(limit_of)" = "4096 8192"
-api DELETE "/v1/vms/$(field id)?force=true" >"$work/out"
+api DELETE "/v1/vms/$(field id)?force=true"
 groups=$(findmnt -nt cgroup2 -o TARGET | head -n 1)
 if [ -n "$groups" ] && mkdir "$groups/lightvm-test-$$" 2>/dev/null; then
 	as=(sh -c 'echo 0 >"$0/cgroup.procs" && exec "$@"' "$groups/lightvm-test-$$")
@@ -238,7 +239,7 @@ fi
 as=()
 kill "$daemon"
 wait "$daemon"
-no_worker() { ! pgrep -u "$other" >"$work/out"; }
+no_worker() { ! pgrep -au "$other"; }
 check "the end of the daemon is that of its workers" await 10 no_worker
 [ -z "$groups" ] || rmdir "$groups/lightvm-test-$$" 2>/dev/null
 rm -rf "/tmp/lightvm-$other" "/var/tmp/lightvm-$other"
