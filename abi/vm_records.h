@@ -11,7 +11,7 @@
 #include "abi/records.h"
 
 #define LV_VM_RECORDS_MAGIC 0x4356564cu /* "LVVC" */
-#define LV_VM_RECORDS_VERSION 6
+#define LV_VM_RECORDS_VERSION 7
 #define LV_VM_RECORDS_MAX (4u << 20) /* bytes, with the header */
 #define LV_VM_FDS_MAX 64
 #define LV_VM_MOUNTS_MAX 32
@@ -39,6 +39,9 @@ enum lv_vm_record_type {
 #define LV_VM_RNG 8u      /* Linux: has these devices */
 #define LV_VM_BALLOON 16u
 #define LV_VM_ATTACHED 64u /* ends when the other end of the socket does over which this comes: in the foreground */
+#define LV_VM_OWN_IN 128u /* in, out, err: nobody shares the open file description, which is non-blocking */
+#define LV_VM_OWN_OUT 256u
+#define LV_VM_OWN_ERR 512u
 #define LV_VM_KERNEL_KEPT 32u /* Linux: nobody writes to the kernel's file, so that it may be mapped */
 struct lv_vm_machine {
 	uint64_t memory;   /* bytes */
@@ -66,11 +69,11 @@ struct lv_vm_net {
 };
 
 struct lv_vm_disk {
-	int32_t fd;
+	int32_t fd, lock; /* lock: a second one of the file, which holds its lock (base/disk_claim.h) */
 	uint32_t read_only; /* 0 or 1 */
 	char serial[20];    /* zeroes at its end */
 };
-static_assert(sizeof(struct lv_vm_disk) == 28, "disk record layout");
+static_assert(sizeof(struct lv_vm_disk) == 32, "disk record layout");
 
 struct lv_vm_vsock {
 	int32_t listener; /* for those who connect to the guest; it connects to nobody */

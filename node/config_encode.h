@@ -19,6 +19,7 @@ struct monitor_files { /* what a configuration has no names for; -1: none */
 	int vsock;           /* Linux: listening socket */
 	int control, status, log, cpuid;
 	int in, out, err;    /* the console */
+	uint32_t own;        /* of these: LV_VM_OWN_IN and its like */
 	int messages;        /* of the monitor */
 	enum lv_claim claim; /* how we came by the monitor ... */
 	uint64_t claim_ns;   /* ... and, if it was claimed, when: CLOCK_MONOTONIC */

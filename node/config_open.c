@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk_claim.h"
 #include "tinyx/image_file.h"
 #include "tinyx/kernel.h"
 
@@ -64,7 +65,9 @@ static int open_disk(struct config_disk *disk, struct error *error)
 	if (S_ISREG(st.st_mode) && (!st.st_size || st.st_size % BLOCK))
 		return error_set(error, -EINVAL, "--disk %s: its size, %lld bytes, is not a whole number of %d-byte blocks; the last one is short", disk->path,
 				 (long long)st.st_size, BLOCK);
-	return 0;
+	char message[512];
+	int err = disk_claim(disk->fd, disk->path, disk->read_only, &disk->lock, message, sizeof(message));
+	return err ? error_set(error, err, "--disk: %s", message) : 0;
 }
 
 int config_open(struct vm_config *config, struct error *error)

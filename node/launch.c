@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/own_open.h"
 #include "base/spawn.h"
 #include "node/agent_client.h"
 #include "node/claim.h"
@@ -77,26 +78,38 @@ static int endless_input(void)
 
 struct console {
 	int in, out, err;
-	bool ours; /* opened for it */
+	uint32_t own; /* LV_VM_OWN_IN and its like: opened for it, and shared with nobody */
 };
+
+/* A description of its own, or that of everybody. */
+static void share(struct console *console, int *fd, int standard, int access, uint32_t flag)
+{
+	int own = own_open(standard, access);
+	*fd = own < 0 ? standard : own;
+	console->own |= own < 0 ? 0 : flag;
+}
 
 /* With input kept open the program has streams, too; what it prints is read from the log alone. */
 static struct console open_console(const struct vm_config *config)
 {
-	if (!config->detached)
-		return (struct console){ STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, false };
-	if (!config->keeps_stdin)
-		return (struct console){ -1, -1, -1, false };
-	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	return (struct console){ endless_input(), null, null < 0 ? -1 : fcntl(null, F_DUPFD_CLOEXEC, 3), true };
+	struct console console = { -1, -1, -1, 0 };
+	if (!config->detached) {
+		share(&console, &console.in, STDIN_FILENO, O_RDONLY, LV_VM_OWN_IN);
+		share(&console, &console.out, STDOUT_FILENO, O_WRONLY, LV_VM_OWN_OUT);
+		share(&console, &console.err, STDERR_FILENO, O_WRONLY, LV_VM_OWN_ERR);
+	} else if (config->keeps_stdin) {
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		console = (struct console){ endless_input(), null, null < 0 ? -1 : fcntl(null, F_DUPFD_CLOEXEC, 3), LV_VM_OWN_IN | LV_VM_OWN_OUT | LV_VM_OWN_ERR };
+	}
+	return console;
 }
 
 static void close_console(const struct console *console)
 {
-	const int fds[] = { console->in, console->out, console->err };
-	for (size_t i = 0; i < 3 && console->ours; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	const struct { int fd; uint32_t flag; } ours[] = { { console->in, LV_VM_OWN_IN }, { console->out, LV_VM_OWN_OUT }, { console->err, LV_VM_OWN_ERR } };
+	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
+		if (console->own & ours[i].flag && ours[i].fd >= 0)
+			close(ours[i].fd);
 }
 
 /* Waits in the socket until the monitor is there to read it, and is all that will come: a monitor that refuses it ends. */
@@ -107,7 +120,7 @@ static int send_configuration(const struct launch *launch, uint64_t start_ns, st
 	const struct console console = open_console(launch->config);
 	const struct monitor_files files = { .link = &launch->net, .libos = -1, .initrd = launch->initrd, .vsock = launch->vsock,
 		.control = launch->control, .status = launch->vm->status, .log = launch->log, .cpuid = early(launch->config) ? -1 : launch->cpuid,
-		.in = console.in, .out = console.out, .err = console.err,
+		.in = console.in, .out = console.out, .err = console.err, .own = console.own,
 		.messages = launch->config->detached ? launch->messages : STDERR_FILENO, .claim = launch->claim, .claim_ns = launch->claim_ns };
 	int err = config_encode(launch->config, &files, start_ns, &records, &fds, error);
 	int fd = err ? err : memory_file("configuration", &records, NULL, error);

@@ -20,7 +20,7 @@ void config_init(struct vm_config *config)
 {
 	*config = (struct vm_config){ .image_fd = -1, .memory = CONFIG_MEMORY, .guest = { .kernel_fd = -1, .initrd_fd = -1, .cpus = 1 } };
 	for (size_t i = 0; i < CONFIG_DISKS; i++)
-		config->disk[i].fd = -1;
+		config->disk[i].fd = config->disk[i].lock = -1;
 }
 
 static void assign(struct strings *list, const char *assignment)
@@ -188,6 +188,8 @@ void config_free(struct vm_config *config)
 	for (size_t i = 0; i < CONFIG_DISKS; i++) {
 		if (config->disk[i].fd >= 0)
 			close(config->disk[i].fd);
+		if (config->disk[i].lock >= 0)
+			close(config->disk[i].lock);
 		free(config->disk[i].path);
 		free(config->disk[i].serial);
 	}

@@ -28,7 +28,7 @@ struct config_disk {
 	char *path, *serial; /* serial NULL: none */
 	bool read_only;
 	bool overlay; /* keeps what a Linux guest writes to its root */
-	int fd;
+	int fd, lock; /* lock: holds the file's lock (base/disk_claim.h) */
 };
 
 /* In the published form: read_only, writable, tmpfs. */

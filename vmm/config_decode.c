@@ -65,6 +65,8 @@ static int take_machine(struct decoder *decoder, const struct record *record)
 	c->cpus = machine.cpus;
 	c->uid = machine.uid;
 	c->gid = machine.gid;
+	c->console.own = (machine.flags & LV_VM_OWN_IN ? CONSOLE_IN : 0) | (machine.flags & LV_VM_OWN_OUT ? CONSOLE_OUT : 0) |
+			 (machine.flags & LV_VM_OWN_ERR ? CONSOLE_ERR : 0);
 	c->attached = machine.flags & LV_VM_ATTACHED;
 	c->claim = machine.claim;
 	c->claim_ns = machine.claim_ns;
@@ -126,7 +128,11 @@ static int take_disk(struct decoder *decoder, const struct record *record)
 	_Static_assert(sizeof(device->block.serial) == sizeof(disk.serial), "serial number");
 	memcpy(device->block.serial, disk.serial, sizeof(disk.serial));
 	err = take_fd(decoder, disk.fd, &device->block.fd);
-	return !err && (device->block.fd < 0 || disk.read_only > 1) ? refuse(decoder, "a disk has no descriptor") : err;
+	if (!err)
+		err = take_fd(decoder, disk.lock, &device->block.lock);
+	if (!err && (device->block.fd < 0 || disk.read_only > 1))
+		return refuse(decoder, "a disk has no descriptor");
+	return !err && device->block.lock < 0 ? refuse(decoder, "a disk has no lock") : err;
 }
 
 static int take_vsock(struct decoder *decoder, const struct record *record)

@@ -99,13 +99,6 @@ static int decode(struct machine_config *config, const struct request *request, 
 	return options_check(config, error);
 }
 
-static void release_locks(struct machine_config *config)
-{
-	for (unsigned i = 0; i < config->device_count; i++)
-		if (config->device[i].type == LV_DEV_BLOCK && config->device[i].block.lock >= 0)
-			close(config->device[i].block.lock);
-}
-
 /* All of it or nothing: after a failure config is what it was, and *messages where its sender wants to be told, or -1. */
 static int take(struct machine_config *config, const struct request *request, int *messages, struct error *error)
 {
@@ -121,7 +114,6 @@ static int take(struct machine_config *config, const struct request *request, in
 		return 0;
 	*messages = config->messages_fd;
 	config_decode_free(config);
-	release_locks(config);
 	if (bytes)
 		munmap((void *)bytes, size);
 	*config = was;

@@ -26,16 +26,20 @@ struct devices;
 struct stream;
 
 #define NET_PAIRS_MAX 4
+#define CONSOLE_IN 1u
+#define CONSOLE_OUT 2u
+#define CONSOLE_ERR 4u
 
 /* What a VM is given, by type; descriptors are owned by the device from devices_add on, even if that fails. -1: none. */
 struct device_config {
 	enum lv_device_type type;
 	union {
 		struct {
-			int in, out, err; /* often the monitor's 0, 1, 2: never closed, never switched to non-blocking */
+			int in, out, err; /* often the monitor's 0, 1, 2: never closed, never switched to non-blocking, but for what is own */
 			int log;          /* regular file, read-write, not O_APPEND: both output streams, bounded */
 			bool multiport;   /* for Linux: a terminal and the streams as ports */
 			bool terminal;    /* with multiport: in and out are the terminal; otherwise the streams */
+			unsigned own;     /* bits of CONSOLE_IN and its like: descriptions that nobody shares (base/own_open.h), the device's */
 		} console;
 		struct {
 			int fd;
@@ -47,7 +51,7 @@ struct device_config {
 		} net;
 		struct device_block {
 			int fd; /* regular file or block device */
-			int lock; /* holds the file's lock (vmm/host/disk.h): not touched, never closed */
+			int lock; /* holds the file's lock (base/disk_claim.h): not touched, never closed */
 			bool read_only;
 			char serial[20]; /* zeroes at its end; the device page has room for 16 */
 		} block;

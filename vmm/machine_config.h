@@ -26,7 +26,10 @@ struct machine_config {
 	bool rng, balloon; /* Linux guests: has these devices */
 	int vsock_dir; /* the directory with the sockets that the guest may connect to; -1: none */
 	int cpuid_fd; /* -1: none */
-	struct { int in, out, err; } console; /* -1: nothing there */
+	struct {
+		int in, out, err; /* -1: nothing there */
+		unsigned own; /* CONSOLE_IN and its like */
+	} console;
 	int control_fd, status_fd, log_fd; /* -1: none */
 	int messages_fd; /* of the monitor itself, as the message says; -1: 1 and 2 stay what they are */
 	bool attached;   /* the VM ends when the other end of configure_fd does */

@@ -60,9 +60,7 @@ static int try_jail(const struct machine_config *config)
 {
 	const char *step = NULL;
 	struct jail jail = { .full = true, .required = true, .inside = config->outer_pid, .uid = config->jail_uid, .parent = -1, .directory = -1 };
-	int err = jail_enter(&jail, JAIL_BORN, &step);
-	if (!err)
-		err = jail_enter(&jail, JAIL_CREATED, &step);
+	int err = jail_enter(&jail, JAIL_CREATED, &step);
 	return err ? log_error("%s: %s", step, strerror(-err)), OWN_ERROR : 0;
 }
 

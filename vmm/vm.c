@@ -208,7 +208,8 @@ static int enter_jail(struct vm *vm, enum jail_stage stage)
 
 static int boot(struct vm *vm)
 {
-	int err = enter_jail(vm, JAIL_BORN);
+	vm->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	int err = enter_jail(vm, JAIL_CREATED);
 	return err ? err : vm->guest->boot(vm);
 }
 
@@ -362,10 +363,10 @@ static void close_sources(struct vm *vm)
 }
 
 /* Pages that are mapped now, or 0 where the kernel does not say. */
-static uint64_t mapped_bytes(void)
+static uint64_t mapped_bytes(const struct vm *vm)
 {
 	char text[32];
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	int fd = vm->guest->boot ? vm->statm_fd : open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	if (fd >= 0)
 		close(fd);
@@ -376,7 +377,7 @@ static uint64_t mapped_bytes(void)
 /* All of the guest's memory has its addresses by now; stacks, buffers of connections and what malloc sets aside for threads come yet. */
 static uint64_t address_space(const struct vm *vm)
 {
-	uint64_t mapped = mapped_bytes();
+	uint64_t mapped = mapped_bytes(vm);
 	return mapped ? mapped + OWN_MEMORY + vm->vcpu_count * THREAD_MEMORY : 0;
 }
 
@@ -402,9 +403,7 @@ int vm_jail(struct vm *vm)
 	vm->status.record.jail = LV_JAIL_OFF;
 	if (config->jail_off)
 		return jail->directory >= 0 && fchdir(jail->directory) < 0 ? log_errno("--vsock") : 0;
-	int err = vm->guest->boot ? 0 : enter_jail(vm, JAIL_BORN);
-	if (!err)
-		err = enter_jail(vm, JAIL_CREATED);
+	int err = vm->guest->boot ? 0 : enter_jail(vm, JAIL_CREATED);
 	jail->threads = jail->full && jail->uid ? vm->vcpu_count + KERNEL_THREADS + (jail->disks ? DISK_WORKERS : 0) : 0;
 	if (!err)
 		err = enter_jail(vm, JAIL_RUNNING);

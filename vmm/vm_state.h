@@ -23,6 +23,7 @@ struct vm {
 	const struct machine_config *config;
 	const struct guest_ops *guest;
 	int kvm_fd, fd;
+	int statm_fd; /* what is mapped, opened while that is possible; until the jail is entered */
 	const struct cpuid_cache *cpuid;
 	struct vcpus vcpus;
 	struct vcpu vcpu[VM_MAX_CPUS];

@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #include "abi/layout.h"
-#include "vmm/host/disk.h"
+#include "base/disk_claim.h"
+#include "base/own_open.h"
 #include "vmm/host/vsock_unix.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -264,7 +265,7 @@ static int claim_disks(struct machine_config *config, struct error *error)
 {
 	int err = 0;
 	for (unsigned i = 0; i < config->device_count && !err; i++)
-		if (config->device[i].type == LV_DEV_BLOCK)
+		if (config->device[i].type == LV_DEV_BLOCK && config->device[i].block.lock < 0)
 			err = claim_disk(&config->device[i].block, error);
 	return err;
 }
@@ -483,6 +484,23 @@ int options_check(struct machine_config *config, struct error *error)
 	return 0;
 }
 
+static void own_stream(struct machine_config *config, int *fd, int access, unsigned bit)
+{
+	int own = *fd < 0 ? -1 : own_open(*fd, access);
+	if (own < 0)
+		return;
+	*fd = own;
+	config->console.own |= bit;
+}
+
+/* Nothing is opened any more once the library OS runs. */
+static void own_console(struct machine_config *config)
+{
+	own_stream(config, &config->console.in, O_RDONLY, CONSOLE_IN);
+	own_stream(config, &config->console.out, O_WRONLY, CONSOLE_OUT);
+	own_stream(config, &config->console.err, O_WRONLY, CONSOLE_ERR);
+}
+
 int options_parse(struct machine_config *config, int argc, char **argv)
 {
 	machine_config_init(config);
@@ -507,6 +525,7 @@ int options_parse(struct machine_config *config, int argc, char **argv)
 		config->console.in = config->console.out = config->console.err = -1;
 	if (config->probe || config->try_jail || config->configure_fd >= 0)
 		return 0;
+	own_console(config);
 	struct error error = { 0 };
 	return options_check(config, &error) ? log_error("%s", error.text) : 0;
 }

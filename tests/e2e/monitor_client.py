@@ -172,7 +172,7 @@ def refusals():
         (CONFIGURE, [records(machine(libos=0)), fds[0]], "it has a file that the monitor was started with"),
         (CONFIGURE, [records(machine(image=0)), fds[0]], "no program"),
         (CONFIGURE, [kernel, *fds[:2]], "--kernel is for Linux guests"),
-        (CONFIGURE, [records(machine(image=0), (10, struct.pack("<iI20s", 1, 0, b""))), fds[0], plain.fileno()], "not a multiple of 512"),
+        (CONFIGURE, [records(machine(image=0), (10, struct.pack("<iiI20s", 1, -1, 0, b""))), fds[0], plain.fileno()], "a disk has no lock"),
     ]
     for op, given, text in wrong:
         result, why = monitor.ask(op, given)

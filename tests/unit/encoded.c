@@ -52,8 +52,8 @@ static char *want(const struct vm_config *c, const struct monitor_files *files, 
 	text_format(&out, "name %s\nmemory %llu start %llu image %llu\n", c->name ? c->name : c->id, (unsigned long long)c->memory, (unsigned long long)start_ns, (unsigned long long)c->image_ns);
 	text_format(&out, "files %d %d %d %d %d %d %d %d console %d %d %d messages %d claim %u %llu\n", files->libos, c->image_fd, c->guest.kernel_fd, c->guest.bare ? c->guest.initrd_fd : files->initrd,
 		    files->control, files->status, files->log, files->cpuid, files->in, files->out, files->err, files->messages, files->claim, (unsigned long long)files->claim_ns);
-	text_format(&out, "cpus %u flags %d%d%d%d%d%d user %u:%u\n", c->guest.cpus, c->guest.bare,
-		    c->terminal && !c->guest.bare, c->guest.rng, c->guest.balloon, c->guest.kernel_kept, !c->detached, is_linux ? 0 : c->uid, is_linux ? 0 : c->gid);
+	text_format(&out, "cpus %u flags %d%d%d%d%d%d own %u user %u:%u\n", c->guest.cpus, c->guest.bare,
+		    c->terminal && !c->guest.bare, c->guest.rng, c->guest.balloon, c->guest.kernel_kept, !c->detached, files->own / LV_VM_OWN_IN, is_linux ? 0 : c->uid, is_linux ? 0 : c->gid);
 	text_format(&out, "program %s %s %s\n", is_linux ? "-" : c->program, is_linux ? "-" : c->cwd, is_linux ? "-" : c->hostname);
 	for (size_t i = 0; i < c->args.count && !is_linux; i++)
 		text_format(&out, "arg %s\n", c->args.item[i]);
@@ -70,7 +70,7 @@ static char *want(const struct vm_config *c, const struct monitor_files *files, 
 		text_format(&out, "append %s\n", c->guest.append ? c->guest.append : "");
 	want_net(c, files->link, &out);
 	for (size_t i = 0; i < c->disks; i++)
-		text_format(&out, "disk %d %d %s\n", c->disk[i].fd, c->disk[i].read_only, c->disk[i].serial ? c->disk[i].serial : "");
+		text_format(&out, "disk %d %d %d %s\n", c->disk[i].fd, c->disk[i].lock, c->disk[i].read_only, c->disk[i].serial ? c->disk[i].serial : "");
 	if (files->vsock >= 0)
 		text_format(&out, "vsock %d -1 3\n", files->vsock);
 	return out.data;
@@ -89,7 +89,7 @@ void encode_random(struct encoded *encoded, unsigned seed)
 	bool is_linux = config.guest.is_linux, ours = is_linux && !config.guest.bare;
 	struct monitor_files files = { .link = &link, .libos = is_linux ? -1 : 101, .initrd = ours ? 102 : -1, .vsock = ours ? 103 : -1,
 		.control = 105, .status = 106, .log = seed % 3 ? 107 : -1, .cpuid = seed % 5 ? 108 : -1,
-		.in = seed % 2 ? 116 : -1, .out = seed % 2 ? 117 : -1, .err = seed % 7 ? 118 : -1, .messages = seed % 2 ? 119 : -1, .claim = seed % LV_CLAIMS, .claim_ns = seed };
+		.in = seed % 2 ? 116 : -1, .out = seed % 2 ? 117 : -1, .err = seed % 7 ? 118 : -1, .messages = seed % 2 ? 119 : -1, .claim = seed % LV_CLAIMS, .claim_ns = seed, .own = seed % 8 * LV_VM_OWN_IN };
 	config.image_fd = is_linux && seed % 2 ? -1 : 109;
 	config.guest.kernel_fd = is_linux ? 110 : -1;
 	config.guest.kernel_kept = is_linux && seed % 4 == 1;
@@ -98,13 +98,13 @@ void encode_random(struct encoded *encoded, unsigned seed)
 	for (unsigned i = 1; i < config.net.queues; i++)
 		link.more[link.mores++] = 112 + (int)i;
 	for (size_t i = 0; i < config.disks; i++)
-		config.disk[i].fd = 120 + (int)i;
+		config.disk[i].fd = 120 + (int)i, config.disk[i].lock = 140 + (int)i;
 	assert_int_equal(config_encode(&config, &files, 1000 + seed, &out, &fds, &error), 0);
 	*encoded = (struct encoded){ .bytes = out.data, .size = out.size, .fds = fds.count, .want = want(&config, &files, 1000 + seed) };
 	memcpy(encoded->fd, fds.fd, sizeof(encoded->fd));
 	config.image_fd = config.guest.kernel_fd = config.guest.initrd_fd = -1;
 	for (size_t i = 0; i < config.disks; i++)
-		config.disk[i].fd = -1;
+		config.disk[i].fd = config.disk[i].lock = -1;
 	config_free(&config);
 }
 

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "tests/unit/ring_driver.h"
-#include "vmm/host/disk.h"
+#include "base/disk_claim.h"
 
 #define SECTORS 128u
 

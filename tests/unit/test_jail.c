@@ -38,7 +38,7 @@ static int run(struct jail *jail, int (*inside)(void))
 	int status;
 
 	if (!pid)
-		_exit(jail_enter(jail, JAIL_BORN, &step) || jail_enter(jail, JAIL_CREATED, &step) || jail_enter(jail, JAIL_RUNNING, &step) ? 99 : inside());
+		_exit(jail_enter(jail, JAIL_CREATED, &step) || jail_enter(jail, JAIL_RUNNING, &step) ? 99 : inside());
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
 }

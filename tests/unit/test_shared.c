@@ -19,6 +19,7 @@
 #include "tests/unit/flood.h"
 #include "tests/unit/ring_driver.h"
 #include "vmm/dev/console.h"
+#include "base/own_open.h"
 #include "vmm/host/own.h"
 #include "vmm/host/sink.h"
 #include "vmm/host/source.h"

@@ -25,7 +25,7 @@ static void defaults(struct machine_config *c)
 static void got_device(const struct device_config *d, int vsock_dir, struct text *out)
 {
 	if (d->type == LV_DEV_BLOCK) {
-		text_format(out, "disk %d %d %.20s\n", d->block.fd, d->block.read_only, d->block.serial);
+		text_format(out, "disk %d %d %d %.20s\n", d->block.fd, d->block.lock, d->block.read_only, d->block.serial);
 	} else if (d->type == LV_DEV_VSOCK) {
 		text_format(out, "vsock %d %d %llu\n", d->vsock.listener, vsock_dir, (unsigned long long)d->vsock.cid);
 	} else {
@@ -44,7 +44,7 @@ static char *got(const struct machine_config *c)
 	text_format(&out, "name %s\nmemory %llu start %llu image %llu\n", c->name, (unsigned long long)c->memory, (unsigned long long)c->start_ns, (unsigned long long)c->image_ns);
 	text_format(&out, "files %d %d %d %d %d %d %d %d console %d %d %d messages %d claim %u %llu\n", c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->control_fd, c->status_fd, c->log_fd, c->cpuid_fd,
 		    c->console.in, c->console.out, c->console.err, c->messages_fd, c->claim, (unsigned long long)c->claim_ns);
-	text_format(&out, "cpus %u flags %d%d%d%d%d%d user %u:%u\n", c->cpus, c->serial, c->tty, c->rng, c->balloon, c->kernel_kept, c->attached, c->uid, c->gid);
+	text_format(&out, "cpus %u flags %d%d%d%d%d%d own %u user %u:%u\n", c->cpus, c->serial, c->tty, c->rng, c->balloon, c->kernel_kept, c->attached, c->console.own, c->uid, c->gid);
 	text_format(&out, "program %s %s %s\n", c->program ? c->program : "-", c->cwd, c->hostname);
 	for (int i = 0; i < c->argc; i++)
 		text_format(&out, "arg %s\n", c->argv[i]);

@@ -63,9 +63,9 @@ void console_page_init(struct console *shell, const struct device_config *config
 	device_add_queue(&console->device, STREAM_IN_SIZE, 0);
 	device_add_queue(&console->device, STREAM_OUT_SIZE, 1);
 	device_add_queue(&console->device, STREAM_OUT_SIZE, 2);
-	streams_init(console, &stream_ops, LV_CONSOLE_STDIN, config->console.in, config->console.log);
-	streams_add_output(console, LV_CONSOLE_STDOUT, config->console.out);
-	streams_add_output(console, LV_CONSOLE_STDERR, config->console.err);
+	streams_init(console, &stream_ops, LV_CONSOLE_STDIN, config->console.in, config->console.own & CONSOLE_IN, config->console.log);
+	streams_add_output(console, LV_CONSOLE_STDOUT, config->console.out, config->console.own & CONSOLE_OUT);
+	streams_add_output(console, LV_CONSOLE_STDERR, config->console.err, config->console.own & CONSOLE_ERR);
 }
 
 /* ---- what the device page says of it ---- */

@@ -297,11 +297,12 @@ void console_ports_init(struct console *console, const struct device_config *con
 	for (unsigned i = 0; i < sizeof(queues) / sizeof(*queues); i++)
 		device_add_queue(&streams->device, queues[i].size, queues[i].slot);
 	console->terminal = terminal;
-	streams_init(streams, &stream_ops, rx_queue(PORT_TERMINAL), config->console.in, config->console.log);
+	const unsigned own = config->console.own;
+	streams_init(streams, &stream_ops, rx_queue(PORT_TERMINAL), config->console.in, own & CONSOLE_IN, config->console.log);
 	streams->own_input = terminal;
-	streams_add_output(streams, tx_queue(PORT_TERMINAL), terminal ? config->console.out : -1);
-	streams_add_output(streams, tx_queue(PORT_STDOUT), terminal ? -1 : config->console.out);
-	streams_add_output(streams, tx_queue(PORT_STDERR), terminal ? -1 : config->console.err);
+	streams_add_output(streams, tx_queue(PORT_TERMINAL), terminal ? config->console.out : -1, own & CONSOLE_OUT);
+	streams_add_output(streams, tx_queue(PORT_STDOUT), terminal ? -1 : config->console.out, own & CONSOLE_OUT);
+	streams_add_output(streams, tx_queue(PORT_STDERR), terminal ? -1 : config->console.err, own & CONSOLE_ERR);
 	for (unsigned id = 0; id < PORTS; id++)
 		console->port[id].host_open = id != PORT_STDIN || (!terminal && streams->input.source.fd >= 0);
 	if (terminal)

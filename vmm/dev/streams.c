@@ -325,13 +325,13 @@ static void outlet_init(struct streams *streams, struct outlet *outlet)
 	outlet->watch = (struct loop_watch){ .fd = -1, .ready = outlet_ready, .context = outlet };
 }
 
-void streams_init(struct streams *streams, const struct stream_ops *ops, unsigned input_queue, int in, int log)
+void streams_init(struct streams *streams, const struct stream_ops *ops, unsigned input_queue, int in, bool own, int log)
 {
 	streams->ops = ops;
 	streams->input_queue = input_queue;
 	streams->own_input = true;
 	input_init(streams, &streams->input);
-	source_open(&streams->input.source, in);
+	(own ? source_take : source_open)(&streams->input.source, in);
 	streams->input.watch.fd = streams->input.source.fd;
 	for (unsigned i = 0; i < STREAM_CLIENTS; i++) {
 		input_init(streams, &streams->client[i].input);
@@ -341,13 +341,13 @@ void streams_init(struct streams *streams, const struct stream_ops *ops, unsigne
 	logfile_init(&streams->log, log);
 }
 
-struct output *streams_add_output(struct streams *streams, unsigned queue, int fd)
+struct output *streams_add_output(struct streams *streams, unsigned queue, int fd, bool own)
 {
 	struct output *output = &streams->output[streams->outputs++];
 
 	output->queue = queue;
 	outlet_init(streams, &output->outlet);
-	sink_open(&output->outlet.sink, fd);
+	(own ? sink_take : sink_open)(&output->outlet.sink, fd);
 	output->outlet.watch.fd = output->outlet.sink.fd;
 	return output;
 }

@@ -77,9 +77,9 @@ struct streams {
 	char tail[STREAM_TAIL];
 };
 
-/* in and log: -1 for none; the log is owned from now on. Outputs are added next. */
-void streams_init(struct streams *streams, const struct stream_ops *ops, unsigned input_queue, int in, int log);
-struct output *streams_add_output(struct streams *streams, unsigned queue, int fd);
+/* in and log: -1 for none; the log is owned from now on, and what is own is. Outputs are added next. */
+void streams_init(struct streams *streams, const struct stream_ops *ops, unsigned input_queue, int in, bool own, int log);
+struct output *streams_add_output(struct streams *streams, unsigned queue, int fd, bool own);
 void streams_fini(struct streams *streams);
 
 /* Moves what the output's queue holds to its sinks. False: one of them is blocked. */

@@ -4,9 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,30 +11,6 @@
 int own_stat(int fd, struct stat *st)
 {
 	return syscall(SYS_fstat, fd, st) < 0 ? -errno : 0;
-}
-
-static bool can_be_opened_anew(int fd)
-{
-	struct stat st;
-	unsigned number;
-
-	if (own_stat(fd, &st))
-		return false;
-	if (S_ISFIFO(st.st_mode))
-		return true;
-	return S_ISCHR(st.st_mode) && isatty(fd) && ioctl(fd, TIOCGPTN, &number) < 0;
-}
-
-int own_open(int fd, int access)
-{
-	char path[32];
-	int own;
-
-	if (!can_be_opened_anew(fd))
-		return -EOPNOTSUPP;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	own = open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	return own < 0 ? -errno : own;
 }
 
 int own_take(int fd)

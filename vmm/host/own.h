@@ -10,13 +10,6 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-/*
- * A non-blocking description of our own of the pipe or terminal behind fd; access: O_RDONLY or O_WRONLY. A negative errno
- * where there can be none (no right to open it anew), or where it would not be the same thing: files have their position in
- * the description, the other end of a terminal would be another terminal, and sockets cannot be opened. Before the jail.
- */
-int own_open(int fd, int access);
-
 /* Switches a descriptor to non-blocking that was given to us for good. 0 or a negative errno. */
 int own_take(int fd);
 

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/own_open.h"
 #include "vmm/host/own.h"
 
 /* A pipe that polls as writable has room for one page, as long as nobody else writes; a terminal, for something. */

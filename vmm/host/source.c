@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/own_open.h"
 #include "vmm/host/own.h"
 
 static enum source_kind kind_of(int fd)

@@ -213,8 +213,8 @@ static const struct {
 	int (*take)(const struct jail *jail);
 	bool optional; /* part of the full jail alone */
 } steps[] = {
-	{ JAIL_BORN, "directory", enter_directory, false },
-	{ JAIL_BORN, "namespaces", leave_namespaces, true },
+	{ JAIL_CREATED, "directory", enter_directory, false },
+	{ JAIL_CREATED, "namespaces", leave_namespaces, true },
 	{ JAIL_CREATED, "root", empty_root, true },
 	{ JAIL_CREATED, "bounding set", empty_bounding_set, false },
 	{ JAIL_CREATED, "user", become_user, true },

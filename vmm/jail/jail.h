@@ -23,8 +23,8 @@ struct jail {
 };
 
 enum jail_stage { /* in this order */
-	JAIL_BORN,    /* namespaces: with its first run the vCPU gets a thread of the kernel's beside it, and then it is too late */
-	JAIL_CREATED, /* what no configuration changes: root, user, capabilities */
+	JAIL_CREATED, /* what no configuration changes: namespaces, root, user, capabilities, and a filter that still takes a configuration. Before the
+			 vCPU's first run, which gives the process a thread of the kernel's: then it is too late */
 	JAIL_RUNNING, /* what the devices have part in, and after which nothing is opened: limits, the filter */
 };
 

@@ -67,7 +67,7 @@ static int add_devices(struct vm *vm)
 {
 	const struct machine_config *config = vm->config;
 	const struct device_config console = { .type = LV_DEV_CONSOLE,
-		.console = { .in = config->console.in, .out = config->console.out, .err = config->console.err, .log = config->log_fd, .terminal = config->tty } };
+		.console = { .in = config->console.in, .out = config->console.out, .err = config->console.err, .own = config->console.own, .log = config->log_fd, .terminal = config->tty } };
 	int err = vm_add_device(vm, &console);
 	return err ? err : vm_add_configured_devices(vm);
 }

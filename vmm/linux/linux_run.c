@@ -91,7 +91,7 @@ static int add_devices(struct vm *vm)
 	const bool quiet = config->serial;
 	const struct device_config image = { .type = LV_DEV_BLOCK, .block = { .fd = config->image_fd, .read_only = true, .serial = "image" } };
 	const struct device_config console = { .type = LV_DEV_CONSOLE, .console = { .in = quiet ? -1 : config->console.in,
-		.out = quiet ? -1 : config->console.out, .err = quiet ? -1 : config->console.err, .log = config->log_fd, .multiport = true, .terminal = config->tty } };
+		.out = quiet ? -1 : config->console.out, .err = quiet ? -1 : config->console.err, .own = config->console.own, .log = config->log_fd, .multiport = true, .terminal = config->tty } };
 	int err = config->image_fd < 0 ? 0 : vm_add_device(vm, &image);
 	if (!err)
 		err = vm_add_device(vm, &console);

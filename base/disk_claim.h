@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A file that becomes a disk: what must be true of it, and the lock that keeps two VMs from writing to one. */
-#ifndef LV_VMM_HOST_DISK_H
-#define LV_VMM_HOST_DISK_H
+#ifndef LV_BASE_DISK_CLAIM_H
+#define LV_BASE_DISK_CLAIM_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/host/disk.h"
+#include "base/disk_claim.h"
 
 #include <errno.h>
 #include <fcntl.h>
