@@ -137,7 +137,7 @@ else
 fi
 
 says 'pull' 125 'registries and images of containers are not read' "$lightvm" pull nginx
-says 'top' 125 'use "lightvm exec VM ps"' "$lightvm" top
+says 'top' 125 'usage: lightvm top' "$lightvm" top
 says 'attach' 125 'use "lightvm console VM"' "$lightvm" attach x
 says 'run --device' 125 '--device cannot be had' "$lightvm" run --device /dev/x "$busybox"
 says 'run --privileged' 125 '--privileged is not needed' "$lightvm" run --privileged "$busybox"
