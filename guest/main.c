@@ -62,6 +62,8 @@ static int prepare(struct guest_config *config)
 		err = mounts_root(config);
 	if (!err)
 		err = mounts_enter();
+	if (!err)
+		err = mounts_add(config);
 	if (err)
 		return err;
 	if (config->hostname && sethostname(config->hostname, strlen(config->hostname)))

@@ -202,8 +202,8 @@ static bool root_is_frozen(const struct guest_config *config)
 /* The directories that lead to it, and itself, as far as they are missing. */
 static int make_way(const char *path)
 {
-	char part[sizeof(NEW) + MOUNT_PATH_MAX];
-	for (size_t n = sizeof(NEW); path[n - 1]; n++) {
+	char part[MOUNT_PATH_MAX + 1];
+	for (size_t n = 1; path[n - 1]; n++) {
 		if (path[n] && path[n] != '/')
 			continue;
 		snprintf(part, n + 1, "%s", path);
@@ -213,40 +213,48 @@ static int make_way(const char *path)
 	return 0;
 }
 
-static int add_tmpfs(const char *path, const struct mount_word *part)
+static int add_tmpfs(const struct mount_word *part)
 {
 	char data[64];
-	int err = make_way(path);
+	int err = make_way(part->path);
 	if (part->size)
 		snprintf(data, sizeof(data), "mode=%o,size=%llu", part->mode, (unsigned long long)part->size);
 	else
 		snprintf(data, sizeof(data), "mode=%o", part->mode);
-	return err ? err : mount_at("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, data);
+	return err ? err : mount_at("tmpfs", part->path, "tmpfs", MS_NOSUID | MS_NODEV, data);
 }
 
-/* A part becomes a mount of its own, so that its rights are: of the one below it there is nothing that would change them. */
-static int add_part(const char *path, const struct mount_word *part)
+int mounts_add(const struct guest_config *config)
 {
-	if (mount(path, path, NULL, MS_BIND, NULL) ||
-	    (part->kind == MOUNT_READ_ONLY && mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL)))
-		return report_error("mount: a part of the file system", path, errno);
+	int err = 0;
+	for (size_t i = 0; i < config->mounts && !err; i++)
+		err = config->mount[i].kind == MOUNT_TMPFS ? add_tmpfs(&config->mount[i]) : 0;
+	return err;
+}
+
+static int set_rights(const char *path, bool read_only)
+{
+	if (mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | (read_only ? MS_RDONLY : 0), NULL))
+		return report_error("mount: rights of a part of the file system", path, errno);
 	return 0;
 }
 
-static int add_mounts(const struct guest_config *config)
+/* A part becomes a mount of its own, with what is mounted below it: its rights are not those of what it lies in. */
+static int freeze_part(const struct mount_word *part)
 {
-	char path[sizeof(NEW) + MOUNT_PATH_MAX];
+	if (part->kind == MOUNT_TMPFS || !part->path[1])
+		return 0;
+	if (mount(part->path, part->path, NULL, MS_BIND | MS_REC, NULL))
+		return report_error("mount: a part of the file system", part->path, errno);
+	return set_rights(part->path, part->kind == MOUNT_READ_ONLY);
+}
+
+int mounts_freeze(const struct guest_config *config)
+{
 	int err = 0;
-	for (size_t i = 0; i < config->mounts && !err; i++) {
-		const struct mount_word *part = &config->mount[i];
-		snprintf(path, sizeof(path), NEW "%s", part->path);
-		if (part->path[1])
-			err = part->kind == MOUNT_TMPFS ? add_tmpfs(path, part) : add_part(path, part);
-	}
-	/* Last: mount points are made in it before. */
-	if (!err && root_is_frozen(config) && mount(NULL, NEW, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL))
-		err = report_error("mount: a root that cannot be changed", NEW, errno);
-	return err;
+	for (size_t i = 0; i < config->mounts && !err; i++)
+		err = freeze_part(&config->mount[i]);
+	return err || !root_is_frozen(config) ? err : set_rights("/", true);
 }
 
 int mounts_root(const struct guest_config *config)
@@ -266,7 +274,7 @@ int mounts_root(const struct guest_config *config)
 		if (!err)
 			err = mount_scratch(NEW "/run", 0755, "mode=755");
 	}
-	return err ? err : add_mounts(config);
+	return err;
 }
 
 int mounts_enter(void)

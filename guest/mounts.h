@@ -11,6 +11,10 @@ int mounts_early(void);
 int mounts_root(const struct guest_config *config);
 /* /new becomes the root; what the initial RAM disk held is given back. */
 int mounts_enter(void);
+/* In the new root, what the configuration adds to it: directories in memory. */
+int mounts_add(const struct guest_config *config);
+/* From here on parts of it cannot be changed, as the configuration says: PID 1 has written its own files by then. */
+int mounts_freeze(const struct guest_config *config);
 /*
  * When all processes have ended: disks are unmounted, or made read-only where that is not possible (the layer below the root), so that
  * their file systems are whole without a journal's help.

@@ -12,6 +12,7 @@
 
 #include "base/deadline.h"
 #include "guest/guest_net.h"
+#include "guest/mounts.h"
 #include "guest/guest_ports.h"
 #include "guest/program.h"
 #include "guest/report.h"
@@ -222,6 +223,8 @@ int supervise_start(struct supervisor *supervisor, const struct guest_config *co
 	int err = start_network(supervisor);
 	while (!err && supervisor->network >= 0 && !supervisor->asked)
 		turn(supervisor);
+	if (!err && !supervisor->asked)
+		err = mounts_freeze(config);
 	return err || supervisor->asked ? err : start_program(supervisor);
 }
 

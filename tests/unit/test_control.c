@@ -362,6 +362,7 @@ static void test_threads(void **state)
 	const struct lv_threads threads = { .count = 2, .total = 3, .thread = { { .tid = 7, .state = 'R', .cpu_ns = 5, .name = "one" }, { .tid = 8 } } };
 	int first = dial(f), second = dial(f);
 	struct reply reply;
+	ssize_t n = -1;
 
 	assert_int_equal(send(first, &request, sizeof(request), 0), sizeof(request));
 	assert_int_equal(send(second, &request, sizeof(request), 0), sizeof(request));
@@ -378,8 +379,13 @@ static void test_threads(void **state)
 	assert_int_equal(recv(first, &reply, sizeof(reply), MSG_DONTWAIT), -1);
 	assert_int_equal(send(first, &request, sizeof(request), 0), sizeof(request));
 	guest_settle(&f->guest);
-	loop_once(&f->guest.loop, 5000); /* the timer */
-	expect_whole(&reply, recv(first, &reply, sizeof(reply), MSG_DONTWAIT));
+	/* The timer, which was set for the first one and moved: its old time may wake the loop, too. */
+	for (int i = 0; i < 3 && n < 0; i++) {
+		loop_once(&f->guest.loop, 5000);
+		guest_settle(&f->guest);
+		n = recv(first, &reply, sizeof(reply), MSG_DONTWAIT);
+	}
+	expect_whole(&reply, n);
 	assert_int_equal(reply.head.result, -ETIMEDOUT);
 	f->control.threads = NULL;
 	assert_int_equal(ask(f, first, &request, NULL, 0, &reply), -EOPNOTSUPP);
