@@ -37,7 +37,7 @@ static const struct habit commands[] = {
 static const struct habit options[] = {
 	{ "privileged cap-add cap-drop security-opt userns pid ipc uts cgroupns ulimit sysctl shm-size group-add device-cgroup-rule oom-kill-disable oom-score-adj pids-limit", NOT_NEEDED },
 	{ "device gpus", "cannot be had: devices of the host are not handed to VMs; disks are, with --disk" },
-	{ "mount volume-from volumes-from volume-driver", "is not there; -v DIR:/PATH[:ro] packs a copy of a directory, --tmpfs PATH is an empty one in memory" },
+	{ "volume-from volumes-from volume-driver", "is not there; -v DIR:/PATH[:ro] packs a copy of a directory, --tmpfs PATH is an empty one in memory" },
 	{ "expose P publish-all", "is not needed: -p HOST:GUEST publishes a port" },
 	{ "platform pull disable-content-trust", "has no meaning here: programs are this machine's own" },
 	{ "q quiet", "is not needed: what packs an image says so on a terminal only" },

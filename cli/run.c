@@ -104,7 +104,7 @@ static int leave(const struct state *state, struct vm_dir *vm, const struct vm_c
 	return text_print(&out);
 }
 
-static int make(const struct context *context, const struct run_options *given, struct operands operands,
+static int make(const struct context *context, struct run_options *given, struct operands operands,
 		int (*then)(const struct state *state, struct vm_dir *vm, const struct vm_config *config, const struct run_options *given,
 			    uint64_t start_ns, struct error *error),
 		struct error *error)

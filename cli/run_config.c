@@ -184,11 +184,13 @@ static char *absolute_file(const char *path)
 	return path_clean(getcwd(cwd, sizeof(cwd)) ? cwd : "/", path);
 }
 
-int run_config(struct vm_config *config, const struct run_options *given, struct operands operands, struct source *source, struct error *error)
+int run_config(struct vm_config *config, struct run_options *given, struct operands operands, struct source *source, struct error *error)
 {
 	int err = given->restart ? restart_parse(given->restart, &config->restart, error) : 0;
 	if (!err)
 		err = policy_ready(&config->restart, error);
+	if (!err)
+		err = run_mount_words(given, error);
 	if (!err)
 		err = fill_kernel(config, given, operands, source, error);
 	if (err)

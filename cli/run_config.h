@@ -8,6 +8,6 @@
 #include "node/vm_config.h"
 
 /* config is as config_init left it, with an id. 0 or a negative errno with a message; source->status is the exit status that goes with it, if not 0. */
-int run_config(struct vm_config *config, const struct run_options *given, struct operands operands, struct source *source, struct error *error);
+int run_config(struct vm_config *config, struct run_options *given, struct operands operands, struct source *source, struct error *error);
 
 #endif

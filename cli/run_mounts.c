@@ -102,3 +102,62 @@ int run_mounts(struct vm_config *config, const struct run_options *given, struct
 		err = add_tmpfs(config, given->tmpfs.item[i], error);
 	return err || !config->mounts || !config->image ? err : check_places(config, error);
 }
+
+/* ---- --mount ---- */
+
+struct mount_words {
+	const char *type, *source, *target, *size, *mode;
+	bool read_only;
+};
+
+/* One KEY[=VALUE]; word is changed. */
+static int take_word(char *word, struct mount_words *words)
+{
+	const struct {
+		const char *key;
+		const char **value;
+	} keys[] = { { "type", &words->type }, { "source", &words->source }, { "src", &words->source }, { "target", &words->target },
+		{ "dst", &words->target }, { "destination", &words->target }, { "tmpfs-size", &words->size }, { "tmpfs-mode", &words->mode } };
+	char *value = strchr(word, '=');
+	if (!strcmp(word, "readonly") || !strcmp(word, "ro"))
+		return words->read_only = true, 0;
+	if (!value)
+		return -EINVAL;
+	*value++ = 0;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if (!strcmp(word, keys[i].key))
+			return *keys[i].value = value, 0;
+	return -EINVAL;
+}
+
+static int use_words(struct run_options *given, const struct mount_words *words, const char *option, struct error *error)
+{
+	const char *type = words->type ? words->type : "volume";
+	bool bind = !strcmp(type, "bind"), tmpfs = !strcmp(type, "tmpfs");
+	if (!strcmp(type, "volume"))
+		return error_set(error, -EOPNOTSUPP, "--mount %s: there are no named volumes; type=bind is a copy of a directory of the host", option);
+	if ((!bind && !tmpfs) || !words->target || (bind && (!words->source || words->size || words->mode)) || (tmpfs && (words->source || words->read_only)))
+		return error_set(error, -EINVAL, "--mount %s: neither type=bind with source and target nor type=tmpfs with target", option);
+	if (bind)
+		strings_take(&given->volumes, alloc_format("%s:%s%s", words->source, words->target, words->read_only ? ":ro" : ""));
+	else
+		strings_take(&given->tmpfs, alloc_format("%s:rw%s%s%s%s", words->target, words->size ? ",size=" : "", words->size ? words->size : "",
+							 words->mode ? ",mode=" : "", words->mode ? words->mode : ""));
+	return 0;
+}
+
+int run_mount_words(struct run_options *given, struct error *error)
+{
+	int err = 0;
+	for (size_t i = 0; i < given->mounts.count && !err; i++) {
+		char *copy = alloc_copy(given->mounts.item[i]), *save = NULL;
+		struct mount_words words = { 0 };
+		for (char *word = strtok_r(copy, ",", &save); word && !err; word = strtok_r(NULL, ",", &save))
+			if (take_word(word, &words))
+				err = error_set(error, -EINVAL, "--mount %s: \"%s\" is not a word that is known here", given->mounts.item[i], word);
+		if (!err)
+			err = use_words(given, &words, given->mounts.item[i], error);
+		free(copy);
+	}
+	return err;
+}

@@ -29,6 +29,7 @@ const struct option_spec run_option_table[] = {
 	{ "init", 0, OPTION_FLAG, AT(init), NULL, "nothing: a Linux guest always has a first process that buries others, and a VM of the library OS has one process" },
 	{ "network", 0, OPTION_STRING, AT(net), "KIND", "as --net", .words = "none passt passt,host tap: bridge:" },
 	{ "read-only", 0, OPTION_FLAG, AT(read_only), NULL, "nothing of the file system can be changed, but in volumes, --tmpfs and /dev" },
+	{ "mount", 0, OPTION_LIST, AT(mounts), "type=KIND,...", "-v and --tmpfs in Docker's other words: type=bind,source=HOST,target=/PATH[,readonly] or type=tmpfs,target=/PATH[,tmpfs-size=N][,tmpfs-mode=M]", .complete = "none" },
 	{ "tmpfs", 0, OPTION_LIST, AT(tmpfs), "PATH[:size=N][,mode=M]", "an empty directory in the VM's memory at PATH, with a bound; may be repeated", .complete = "none" },
 	{ "net", 0, OPTION_STRING, AT(net), "KIND", "none, passt (outgoing connections and -p, without any rights; started when the program sends its first packet; passt,host: the host's loopback is reached too, at 10.0.2.2), tap:NAME or bridge:NAME, with ,queues=2 to 4 behind it for a Linux guest of several vCPUs, with ,mtu=N where that of the device is not meant, and ,spoof=on for a guest that sends under other addresses than its own (default: passt)", .words = "none passt passt,host tap: bridge:" },
 	{ "ip", 0, OPTION_STRING, AT(ip), "ADDR[/BITS]", "address of the VM (24 bits of network if none are given); with tap and bridge the default is DHCP" },

@@ -12,7 +12,7 @@ struct run_options {
 	bool detach, remove, tty, interactive, no_companions, init, read_only;
 	const char *name, *kernel, *env_file, *workdir, *user, *hostname, *net, *ip, *gateway, *dns, *mac, *initrd, *append, *wait, *label_file, *cid_file, *pid_file, *entrypoint, *restart;
 	uint64_t memory, cpus, wait_seconds;
-	struct strings env, ports, volumes, disks, labels, tmpfs;
+	struct strings env, ports, volumes, disks, labels, tmpfs, mounts;
 };
 
 extern const struct option_spec run_option_table[];

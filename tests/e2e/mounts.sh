@@ -59,6 +59,9 @@ check '/proc/self/mounts tells' bash -c 'grep -q " / overlay ro" "$1" && grep -q
 got=$(run --rm --net none --tmpfs /work -w /work "$(command -v busybox)" pwd)
 check 'a program starts in a tmpfs' test "$got" = /work
 
+tries '--mount, in other words' $'content\nread /data/file: ok\ncreate /data/x: EROFS\n1024 KiB rw\ntell /t: ok\n700\nmode /t: ok' --mount "type=bind,source=$work/data,target=/data,readonly" \
+	--mount type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700 -- read /data/file create /data/x tell /t mode /t
+
 # They are in the configuration, and hold for the next start.
 run --name again --net none --read-only -v "$work/data:/data:ro" "$changes" create /data/x create /x >"$work/got"
 check 'the configuration has them' jq -e 'map(select(.kind == "read_only") | .path) == ["/", "/data"]' <("$lightvm" inspect -f config.mounts again)
@@ -78,5 +81,8 @@ bad '--tmpfs with a path that is too long' 'at most 255 bytes' --tmpfs "/$(print
 bad '--tmpfs over a file' 'the image has a file there' --tmpfs /etc/passwd
 bad '--tmpfs below a file' 'Not a directory' --tmpfs /etc/passwd/x
 bad 'too many of them' 'more than 32' $(for i in {1..33}; do echo --tmpfs "/t$i"; done)
+bad '--mount of a named volume' 'there are no named volumes' --mount source=data,target=/data
+bad '--mount with a word that is none' '"propagation" is not a word' --mount type=bind,source=/a,target=/b,propagation=private
+bad '--mount without a target' 'neither type=bind with source and target' --mount type=bind,source=/a
 bad '-v with another word' '"rx" is not known' -v "$work/data:/data:rx"
 finish
