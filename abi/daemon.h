@@ -19,6 +19,8 @@ enum lv_daemon_op {
 	LV_DMN_EVENTS = 16, /* nothing, or JSON text: {"after", "since_ns", "follow", "filter"}. Reply: a descriptor, from which events are read, one a line */
 	LV_DMN_CLAIM = 17, /* struct lv_daemon_claim. Reply: struct lv_daemon_claimed */
 	LV_DMN_POOLS = 18, /* JSON text: what shall change, or nothing. Reply: the pools, as JSON text */
+	LV_DMN_PAGE = 24, /* a TCP socket that listens on the loopback address, and a pipe for reading, whose other end is held for as long as the page shall be
+			   * served. Reply: the token, as text */
 };
 
 struct lv_daemon_request { /* followed by size bytes of what the operation takes */

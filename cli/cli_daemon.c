@@ -76,7 +76,7 @@ static const struct verb verb_status = {
 	.run = status,
 };
 
-static const struct verb *const subs[] = { &verb_status, NULL };
+static const struct verb *const subs[] = { &verb_status, &verb_daemon_page, NULL };
 
 const struct verb verb_daemon = {
 	.name = "daemon",

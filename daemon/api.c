@@ -132,6 +132,7 @@ static const char *code_of(unsigned status)
 {
 	switch (status) {
 	case 400: return "invalid";
+	case 401: return "unauthorized";
 	case 403: return "forbidden";
 	case 404: return "not_found";
 	case 405: return "method_not_allowed";

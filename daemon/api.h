@@ -72,6 +72,10 @@ typedef int (*api_writer)(struct api_request *request, int out, struct error *er
 /* In a process of its own: has the client's connection from here on, which no longer speaks HTTP. */
 typedef void (*api_session)(struct api_request *request, int connection);
 
+struct route_header { /* of the answer */
+	const char *name, *value;
+};
+
 struct route {
 	const char *method, *path; /* "/v1/vms/{id}/start" */
 	const char *operation;	   /* operationId */
@@ -80,6 +84,8 @@ struct route {
 	/* One of them: now runs in the loop, and may neither block nor take long; task in a process of its own. */
 	api_operation now, task;
 	bool starts;  /* task: what it starts gets the caller's control group and limits */
+	bool open; /* tells nothing: answered without a token, where one is needed (daemon/page_door.h) */
+	const struct route_header *headers; /* ended by an empty one; NULL: none */
 	bool lasting; /* task: it may wait for something of a VM for long, and takes no place of the others' */
 	api_writer stream; /* as task */
 	/* In the loop: 0, and it will answer by what daemon/later.h has, or has answered already; or a negative errno with a message. */

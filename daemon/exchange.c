@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/number.h"
 #include "daemon/metrics.h"
+#include "daemon/page_door.h"
 #include "daemon/routes.h"
 #include "daemon/tls_peer.h"
 
@@ -43,6 +44,8 @@ static enum MHD_Result queue(struct exchange *exchange)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, exchange->type);
 	if (exchange->streaming)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	for (const struct route_header *line = exchange->request.route ? exchange->request.route->headers : NULL; line && line->name; line++)
+		MHD_add_response_header(response, line->name, line->value);
 	if (exchange->status == 405)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, exchange->allow.data);
 	if (exchange->status == 426)
@@ -296,9 +299,14 @@ static enum MHD_Result on_query(void *context, enum MHD_ValueKind kind, const ch
 	return status ? MHD_NO : MHD_YES;
 }
 
+static const char *header(const struct exchange *exchange, const char *name)
+{
+	return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+}
+
 static unsigned check_length(struct exchange *exchange, struct error *error)
 {
-	const char *word = MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	const char *word = header(exchange, MHD_HTTP_HEADER_CONTENT_LENGTH);
 	uint64_t length;
 	if (!word)
 		return 0;
@@ -321,9 +329,12 @@ static enum MHD_Result begin(struct exchange *exchange, const char *url, const c
 		status = 403;
 	if (!status)
 		status = route_find(&exchange->request, method, url, &exchange->allow, &error);
+	if (!status && exchange->client && exchange->client->page)
+		status = page_check(exchange->client->page, method, exchange->request.route->open, header(exchange, MHD_HTTP_HEADER_HOST),
+				    header(exchange, MHD_HTTP_HEADER_AUTHORIZATION), &error);
 	if (!status)
 		status = check_length(exchange, &error);
-	exchange->request.last_event = MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "Last-Event-ID");
+	exchange->request.last_event = header(exchange, "Last-Event-ID");
 	if (status)
 		return refuse(exchange, status, &error);
 	MHD_get_connection_values(exchange->connection, MHD_GET_ARGUMENT_KIND, on_query, exchange);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/exchange.h"
+#include "daemon/page_door.h"
 
 #define CONNECTION_MEMORY 16384 /* for a request's line and headers, and what is read at once */
 
@@ -113,9 +114,9 @@ static void on_started(struct http *http, struct MHD_Connection *connection, voi
 		return;
 	}
 	make_room(http);
-	*client = (struct client){ .http = http, .fd = info->connect_fd };
+	*client = (struct client){ .http = http, .fd = info->connect_fd, .page = http->is_secure ? NULL : page_of(http->daemon, info->connect_fd) };
 	client->caller = caller_of(client->fd);
-	client->remote = http->is_secure;
+	client->remote = http->is_secure || client->page;
 	client->limit = (struct loop_timer){ .fire = too_slow, .context = client };
 	TAILQ_INSERT_TAIL(&http->reading, client, link);
 	client_limit(client, HTTP_REQUEST_MS);
@@ -152,6 +153,21 @@ void http_connect_secure(struct http *http, int fd)
 	if (MHD_add_connection(http->secure->mhd, fd, (struct sockaddr *)&peer, size) != MHD_YES)
 		log_warn("a connection was refused: %s", strerror(errno));
 	http_soon(http->secure);
+}
+
+static void end_those(struct http *http, struct client *first, const struct page *page)
+{
+	for (struct client *client = first; client; client = TAILQ_NEXT(client, link))
+		if (client->page == page) {
+			client->page = NULL;
+			end_client(client);
+		}
+}
+
+void http_end_page(struct http *http, const struct page *page)
+{
+	end_those(http, TAILQ_FIRST(&http->reading), page);
+	end_those(http, TAILQ_FIRST(&http->served), page);
 }
 
 void http_connect(struct http *http, int fd)

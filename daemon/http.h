@@ -17,6 +17,9 @@ void http_connect(struct http *http, int fd);
 int http_secure(struct http *http, const char *certificate, const char *key, const char *clients, struct error *error);
 /* A connected TCP socket. */
 void http_connect_secure(struct http *http, int fd);
+struct page;
+/* Ends the connections that came by it. */
+void http_end_page(struct http *http, const struct page *page);
 /* Requests that have not been answered yet; connections. With those of TLS. */
 unsigned http_requests(const struct http *http);
 unsigned http_connections(const struct http *http);

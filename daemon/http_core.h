@@ -34,6 +34,7 @@ struct client { /* a connection */
 	struct exchange *exchange; /* the request that is being answered; NULL: none */
 	int fd;
 	struct caller caller;
+	struct page *page; /* by which it came (daemon/page_door.h); NULL: by another socket */
 	bool remote; /* TCP: half of a connection may end */
 };
 

@@ -7,6 +7,7 @@
 #include "daemon/api_events.h"
 #include "daemon/api_self.h"
 #include "daemon/metrics.h"
+#include "daemon/browser_page.h"
 #include "daemon/pools.h"
 #include "daemon/routes.h"
 #include "daemon/vm_watch.h"
@@ -18,6 +19,7 @@ const struct daemon_part *const daemon_parts[] = {
 	&watch_part,
 	&pools_part,
 	&minder_part,
+	&page_part,
 	NULL,
 };
 
@@ -29,6 +31,7 @@ const struct route *const route_tables[] = {
 	routes_images,
 	routes_events,
 	routes_metrics,
+	routes_page,
 	NULL,
 };
 
@@ -37,6 +40,7 @@ const struct local_op *const local_ops[] = {
 	events_local_ops,
 	pools_local_ops,
 	minder_ops,
+	page_local_ops,
 	NULL,
 };
 
