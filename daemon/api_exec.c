@@ -12,7 +12,6 @@
 #include "daemon/api_vm.h"
 #include "daemon/routes.h"
 #include "node/agent_client.h"
-#include "node/record.h"
 #include "node/vm_exec.h"
 
 #define OUTPUT_MAX (1u << 20) /* of each stream */
@@ -75,10 +74,22 @@ static int read_wish(const json_t *body, struct vm_exec *exec, struct strings *a
 
 /* ---- to its end ---- */
 
-static json_t *result_json(const struct vm_exec_result *result)
+/* Zero bytes stay; where it is not UTF-8, which JSON has to be, what can be read of it is better than nothing. */
+static json_t *output_json(struct text *text)
 {
-	return json_pack("{s:i, s:o, s:o, s:b}", "exit_status", vm_exit_code(result->status), "stdout", json_field(result->out.data ? result->out.data : "", result->out.size),
-			 "stderr", json_field(result->err.data ? result->err.data : "", result->err.size), "cut", result->cut);
+	json_t *string = json_stringn(text->data ? text->data : "", text->size);
+	if (string)
+		return string;
+	for (size_t i = 0; i < text->size; i++)
+		if ((unsigned char)text->data[i] >= 128)
+			text->data[i] = '?';
+	return json_stringn(text->data, text->size);
+}
+
+static json_t *result_json(struct vm_exec_result *result)
+{
+	return json_pack("{s:i, s:o, s:o, s:b}", "exit_status", vm_exit_code(result->status), "stdout", output_json(&result->out), "stderr",
+			 output_json(&result->err), "cut", result->cut);
 }
 
 static int exec(struct api_request *request, struct api_reply *reply, struct error *error)
@@ -95,6 +106,8 @@ static int exec(struct api_request *request, struct api_reply *reply, struct err
 		err = vm_exec_run(&vm.info, &wish, input, OUTPUT_MAX, &result, error);
 	if (err == -ENOENT && vm.info.dir.dir >= 0)
 		reply->refused = 409; /* the VM is there; the program is not */
+	if (!err && (text_error(&result.out) || text_error(&result.err)))
+		err = error_set(error, -ENOMEM, "out of memory");
 	if (!err)
 		err = api_say_json(reply, result_json(&result), error);
 	text_free(&result.out);
