@@ -100,7 +100,9 @@ static struct caller caller_of(int fd)
 {
 	struct ucred cred;
 	socklen_t size = sizeof(cred);
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) ? (struct caller){ 0 } : (struct caller){ cred.pid, cred.uid };
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size))
+		return (struct caller){ 0 };
+	return (struct caller){ cred.pid, cred.uid };
 }
 
 static void on_started(struct http *http, struct MHD_Connection *connection, void **context)
