@@ -44,6 +44,18 @@ struct lv_net_config {
 	uint32_t ip, netmask, gateway, dns; /* network byte order; ip 0: ask by DHCP */
 	uint8_t reserved[8];
 };
+/*
+ * The MAC address that goes with an IPv4 address (network byte order) on a shared network, unless another one is asked for: whoever has the one has
+ * the other, whichever VM that is, so nobody has to be told, and a start need not wake every other VM of a bridge.
+ */
+static inline void lv_mac_of_ip(uint8_t mac[6], uint32_t ip)
+{
+	const uint8_t *part = (const uint8_t *)&ip;
+	mac[0] = 0x02;
+	mac[1] = 0x4c;
+	for (int i = 0; i < 4; i++)
+		mac[2 + i] = part[i];
+}
 /* Features of a net device (virtio numbers); frames carry struct virtio_net_hdr_v1 of 12 bytes in front. */
 #define LV_NET_F_CSUM (1ull << 0)       /* the device completes checksums that the guest left partial */
 #define LV_NET_F_GUEST_CSUM (1ull << 1) /* frames may arrive with a partial checksum */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/device_page.h"
 #include "base/number.h"
 #include "base/text.h"
 #include "node/json_rows.h"
@@ -196,6 +197,9 @@ int net_parse(struct net_spec *spec, const struct net_request *request, struct e
 		err = error_set(error, -EINVAL, "--ip and --mac need a network: --net passt, tap:NAME or bridge:NAME");
 	if (!err && spec->kind == NET_NONE)
 		net_free(spec);
+	/* Passt's networks are alone, and their VMs all have one address. */
+	if (!err && (spec->kind == NET_TAP || spec->kind == NET_BRIDGE) && spec->ip && !request->mac)
+		lv_mac_of_ip(spec->mac, spec->ip);
 	return err;
 }
 

@@ -110,8 +110,14 @@ static void device_up(void)
 	netif_create_ip6_linklocal_address(device, 1);
 	device->ip6_autoconfig_enabled = 1;
 	net_config_start(device);
+	/* The stack tells everybody of an address; not of one whose owner everybody knows. */
+	const uint8_t tells = net_config_is_known(device) ? NETIF_FLAG_ETHARP : 0;
+	device->flags &= ~tells;
 	netif_set_up(device);
 	netif_set_link_up(device);
+	device->flags |= tells;
+	if (tells)
+		net_config_show(device);
 }
 
 void net_up(void)

@@ -59,6 +59,20 @@ static void set_static(struct netif *netif, const struct lv_net_config *net)
 	netif_set_addr(netif, &ip, &mask, &gateway);
 }
 
+bool net_config_is_known(const struct netif *netif)
+{
+	uint8_t mac[6];
+	lv_mac_of_ip(mac, ip4_addr_get_u32(netif_ip4_addr(netif)));
+	return !ip4_addr_isany(netif_ip4_addr(netif)) && memcmp(netif->hwaddr, mac, sizeof(mac)) == 0;
+}
+
+/* Switches learn from it at which port we are; it asks for the network's own address, which is nobody's, so that no VM is woken. */
+void net_config_show(struct netif *netif)
+{
+	const ip4_addr_t network = {ip4_addr_get_u32(netif_ip4_addr(netif)) & ip4_addr_get_u32(netif_ip4_netmask(netif))};
+	etharp_request(netif, &network);
+}
+
 void net_config_renew(struct netif *netif)
 {
 	const struct lv_net_config *net = config();
@@ -70,7 +84,10 @@ void net_config_renew(struct netif *netif)
 	netif_create_ip6_linklocal_address(netif, 1);
 	if (net->ip) {
 		set_static(netif, net); /* ends the connections of the old address */
-		etharp_gratuitous(netif);
+		if (net_config_is_known(netif))
+			net_config_show(netif);
+		else
+			etharp_gratuitous(netif);
 	} else { /* no DHCPRELEASE: the lease is the other VM's */
 		netif_set_addr(netif, IP4_ADDR_ANY4, IP4_ADDR_ANY4, IP4_ADDR_ANY4);
 		dhcp_start(netif);

@@ -3,10 +3,16 @@
 #ifndef LV_NET_CONFIG_H
 #define LV_NET_CONFIG_H
 
+#include <stdbool.h>
+
 struct netif;
 
 /* Gives the interface its address, or starts to ask for one. */
 void net_config_start(struct netif *netif);
+/* Its MAC address is the one that goes with its IPv4 address (lv_mac_of_ip): nobody can know another one. */
+bool net_config_is_known(const struct netif *netif);
+/* Such an interface shows itself to switches, and to nobody else. */
+void net_config_show(struct netif *netif);
 /* The VM is another one than before: takes over the MAC and IP addresses that the device page has now, if they are others. */
 void net_config_renew(struct netif *netif);
 /* Writes /etc/resolv.conf and /etc/hosts into the RAM layer if the image has none. */

@@ -71,7 +71,7 @@ static void networks(void **state)
 	assert_spec(NULL, NULL, "{\"kind\":\"passt\",\"host_loopback\":false,\"spoof\":false,\"name\":null,\"queues\":1," MAC "\"ip\":\"10.0.2.15\",\"netmask\":"
 				"\"255.255.255.0\",\"gateway\":\"10.0.2.2\",\"dns\":\"10.0.2.3\",\"mtu\":65520,\"ports\":[]}");
 	assert_spec("tap:lvm0", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":1," MAC NO_IP);
-	assert_spec("bridge:br0", "10.1.2.3/16", "{\"kind\":\"bridge\",\"host_loopback\":false,\"spoof\":false,\"name\":\"br0\",\"queues\":1," MAC
+	assert_spec("bridge:br0", "10.1.2.3/16", "{\"kind\":\"bridge\",\"host_loopback\":false,\"spoof\":false,\"name\":\"br0\",\"queues\":1,\"mac\":\"02:4c:0a:01:02:03\","
 			"\"ip\":\"10.1.2.3\",\"netmask\":\"255.255.0.0\",\"gateway\":null,\"dns\":null,\"mtu\":0,\"ports\":[]}");
 	assert_spec("tap:lvm0,queues=3", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":3," MAC NO_IP);
 	assert_spec("tap:lvm0,mtu=9000", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":1," MAC

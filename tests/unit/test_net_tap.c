@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "tests/unit/net_world.h"
+#include "vmm/host/tap.h"
 
 /* A tap of this machine, or -1 with the reason printed. */
 static int open_tap(void)
@@ -329,6 +330,76 @@ static void test_forged_meanwhile(void **state)
 	close(f.peer);
 }
 
+/* ---- what reaches it ---- */
+
+/* Whether a frame that the host sends on the tap comes to who has the tap's descriptor. */
+static bool reaches(int tap, int host, const uint8_t *frame)
+{
+	uint8_t got[2048];
+	bool seen = false;
+
+	assert_int_equal(send(host, frame, 60, 0), 60);
+	/* It is there when send() returns; the host tells of itself, too. */
+	for (ssize_t len; (len = read(tap, got, sizeof(got))) > 0;)
+		seen |= len == 12 + 60 && !memcmp(got + 12, frame, 60);
+	return seen;
+}
+
+static void ask_for(uint8_t *frame, const uint8_t sender[4], const uint8_t target[4])
+{
+	arp_of(frame, foreign);
+	frame[21] = 1;
+	memcpy(frame + 28, sender, 4);
+	memcpy(frame + 38, target, 4);
+}
+
+static bool group_reaches(int tap, int host, const uint8_t to[6], uint16_t type)
+{
+	uint8_t frame[60];
+
+	frame_of(frame, to, foreign, type);
+	return reaches(tap, host, frame);
+}
+
+static void test_chosen(void **state)
+{
+	static const uint8_t mine[4] = { 10, 0, 0, 2 }, another[4] = { 10, 0, 0, 3 }, third[4] = { 10, 0, 0, 4 };
+	uint8_t frame[60];
+
+	for (unsigned alone = 0; alone < 2; alone++) {
+		int host = -1, tap = open_tap();
+
+		if (tap < 0 || !listen_on(tap, &host))
+			skip();
+		uint64_t features;
+		assert_int_equal(tap_setup(tap, &features), 0); /* reads do not wait */
+		assert_int_equal(tap_choose(tap, own, inet_addr("10.0.0.2"), alone), 0);
+		assert_true(group_reaches(tap, host, own, 0x88b5));
+		assert_false(group_reaches(tap, host, foreign, 0x88b5));
+		assert_false(group_reaches(tap, host, (uint8_t[]){ 2, 1, 0, 0, 0, 7 }, 0x88b5));
+		assert_true(group_reaches(tap, host, (uint8_t[]){ 255, 255, 255, 255, 255, 255 }, 0x0800));
+		assert_true(group_reaches(tap, host, (uint8_t[]){ 1, 0, 0x5e, 0, 0, 1 }, 0x0800));
+		assert_true(group_reaches(tap, host, (uint8_t[]){ 0x33, 0x33, 0, 0, 0, 1 }, 0x86dd));
+		assert_false(group_reaches(tap, host, (uint8_t[]){ 0x33, 0x33, 0, 0, 0, 2 }, 0x86dd));
+		assert_false(group_reaches(tap, host, (uint8_t[]){ 0x33, 0x33, 0, 0, 0, 0x16 }, 0x86dd));
+		assert_true(group_reaches(tap, host, (uint8_t[]){ 0x33, 0x33, 0xff, 0, 0, 7 }, 0x86dd));
+		assert_int_equal(group_reaches(tap, host, (uint8_t[]){ 0x33, 0x33, 0xff, 0, 0, 8 }, 0x86dd), !alone);
+		ask_for(frame, another, mine);
+		assert_true(reaches(tap, host, frame));
+		ask_for(frame, another, third);
+		assert_false(reaches(tap, host, frame));
+		ask_for(frame, another, another); /* its announcement */
+		assert_true(reaches(tap, host, frame));
+		ask_for(frame, (uint8_t[]){ 0, 0, 0, 0 }, mine); /* is that address free? */
+		assert_true(reaches(tap, host, frame));
+		assert_int_equal(tap_choose(tap, own, 0, alone), 0);
+		ask_for(frame, another, third); /* by DHCP it may have any */
+		assert_true(reaches(tap, host, frame));
+		close(host);
+		close(tap);
+	}
+}
+
 static void test_not_a_tap(void **state)
 {
 	struct device_config config = { .type = LV_DEV_NET, .net = { .fd = open("/dev/null", O_RDWR | O_CLOEXEC) } };
@@ -344,7 +415,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_linux_tap), cmocka_unit_test(test_queues), cmocka_unit_test(test_queues_unused),
 		cmocka_unit_test(test_tap), cmocka_unit_test(test_forged), cmocka_unit_test(test_forged_meanwhile),
-		cmocka_unit_test(test_not_a_tap),
+		cmocka_unit_test(test_chosen), cmocka_unit_test(test_not_a_tap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,6 +91,15 @@ static unsigned control_queue(const struct net *net)
 
 /* ---- device operations ---- */
 
+/* The library OS has no IPv6 address but those that it makes of its MAC address; a Linux guest may have any. A filter is of the tap, not of a queue. */
+static void choose(const struct net *net)
+{
+	bool is_libos = net->device.set->transport == &page_transport;
+
+	/* What cannot filter (a macvtap) brings more than is wanted, which the guest drops. */
+	tap_choose(net->pair[0].fd, net->config.mac, net->config.ip, is_libos);
+}
+
 static int open_pairs(struct net *net, const struct device_config *config)
 {
 	if (config->net.passt)
@@ -101,6 +110,8 @@ static int open_pairs(struct net *net, const struct device_config *config)
 		if (r)
 			return r;
 	}
+	if (!config->net.spoof)
+		choose(net);
 	return 0;
 }
 

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
@@ -39,6 +42,46 @@ int tap_set_offloads(int fd, uint64_t features)
 	if (offloads & (TUN_F_TSO4 | TUN_F_TSO6) && features & BIT(GUEST_ECN))
 		offloads |= TUN_F_TSO_ECN;
 	return ioctl(fd, TUNSETOFFLOAD, offloads) < 0 ? -errno : 0;
+}
+
+/* Of a frame's bytes: destination, type; ARP's sender and target. */
+enum { TO_HIGH = 0, TO_LOW = 2, TYPE = 12, ARP_SENDER = 28, ARP_TARGET = 38 };
+/* Places in the filter. */
+enum { UNICAST = 2, OTHERS = 4, IPV6 = 6, NEIGHBOUR = 11, BROADCAST = 12, ARP = 15, PASS = 20, DROP = 21 };
+#define LOAD(at, size, from) [at] = { BPF_LD | BPF_ABS | BPF_##size, 0, 0, from }
+#define JUMP(at, test, value, yes, no) [at] = { BPF_JMP | BPF_##test, (yes) - (at) - 1, (no) - (at) - 1, value }
+
+int tap_choose(int fd, const uint8_t mac[6], uint32_t ip, bool alone)
+{
+	const uint32_t high = (uint32_t)mac[0] << 8 | mac[1];
+	const uint32_t low = (uint32_t)mac[2] << 24 | (uint32_t)mac[3] << 16 | (uint32_t)mac[4] << 8 | mac[5];
+	struct sock_filter steps[] = {
+		LOAD(0, H, TO_HIGH),
+		JUMP(1, JEQ, high, UNICAST, OTHERS),
+		LOAD(UNICAST, W, TO_LOW),
+		JUMP(3, JEQ, low, PASS, DROP),
+		JUMP(OTHERS, JSET, 0x0100, 5, DROP), /* to a group */
+		JUMP(5, JEQ, 0x3333, IPV6, BROADCAST),
+		LOAD(IPV6, W, TO_LOW),
+		JUMP(7, JEQ, 0x00000002, DROP, 8),  /* all routers */
+		JUMP(8, JEQ, 0x00000016, DROP, 9),  /* MLDv2 */
+		JUMP(9, JGE, 0xff000000, 10, PASS), /* who has an address that ends in these three bytes? */
+		[10] = { BPF_ALU | BPF_AND, 0, 0, 0x00ffffff },
+		JUMP(NEIGHBOUR, JEQ, low & 0x00ffffff, PASS, alone ? DROP : PASS),
+		JUMP(BROADCAST, JEQ, 0xffff, 13, PASS),
+		LOAD(13, H, TYPE),
+		JUMP(14, JEQ, ETH_P_ARP, ip ? ARP : PASS, PASS),
+		LOAD(ARP, W, ARP_TARGET),
+		JUMP(16, JEQ, ntohl(ip), PASS, 17),
+		[17] = { BPF_MISC | BPF_TAX, 0, 0, 0 },
+		LOAD(18, W, ARP_SENDER),
+		JUMP(19, JEQ | BPF_X, 0, PASS, DROP), /* it tells of itself */
+		[PASS] = { BPF_RET, 0, 0, UINT32_MAX },
+		[DROP] = { BPF_RET, 0, 0, 0 },
+	};
+	const struct sock_fprog program = { sizeof(steps) / sizeof(*steps), steps };
+
+	return ioctl(fd, TUNATTACHFILTER, &program) < 0 ? -errno : 0;
 }
 
 int tap_attach(int fd, bool on)
