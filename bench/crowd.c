@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starts many VMs that stay, through node/ as "lightvm run -d" does, in one process:
- *   crowd [-n COUNT] [-i SECONDS] DIR
- * DIR has a config.json, from which COUNT VMs are made one after the other. JSON, one object a line: for each hundred the median time of
- * a start (until the guest runs); then what all cost the machine together, what they do while idle (-i), how each answers, and their end.
+ * Many VMs that stay, started through node/ as "lightvm run -d" does, in one process:
+ *   crowd [-n COUNT] [-i SECONDS] [-t KIB] [-c CYCLES] [-g FILE] [-w] [-l] DIR
+ * DIR has a config.json, from which COUNT VMs are made one after the other, with -t after KIB for each were touched once. With a network
+ * bridge:... they lie on the bridges crowd0, crowd1 ... of a thousand each, with tap:... each has crowdN, a tap that is there already.
+ * JSON, one object a line. For each hundred the median time of a start until the guest runs, and what of the machine's memory (and of a
+ * control group's, whose usage is in FILE) each VM takes. Then -c: VMs that are started and ended again beside none and beside all; -i: what all
+ * do while idle; who answers on its control socket, and with -w on port 80; the times from the command to the program's first instruction; their
+ * end, but for -l, which leaves them.
  */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -14,11 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/deadline.h"
+#include "base/parallel.h"
 #include "bench/stats.h"
 #include "node/config_open.h"
 #include "node/launch.h"
@@ -28,17 +34,24 @@
 
 #define MOST 20000
 #define PART 100
+#define SETTLED_S 25
 #define A_BRIDGE 1000 /* VMs on each */
+#define ENDS_AT_ONCE 64 /* as lightvm rm */
 
 struct vm {
 	char id[STATE_ID + 1];
 	pid_t pid;
+	uint32_t ip;
 	uint64_t start_ns, entry_ns; /* how long the command took; to the program's first instruction */
 	uint64_t ours_ns, its_ns;    /* processor time that it took here, and in its monitor until it came to rest */
 };
 
 static struct vm vms[MOST];
-static const char *bridges = "crowd"; /* crowd0, crowd1 ... */
+
+static uint32_t address_of(unsigned network, unsigned host)
+{
+	return htonl(10u << 24 | (64 + network) << 16 | (host + 256));
+}
 
 static uint64_t processor_ns(void)
 {
@@ -47,15 +60,17 @@ static uint64_t processor_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-/* On the bridge of its thousand, with an address in that bridge's network: a bridge has 1,024 ports. */
-static void place(struct net_spec *net, unsigned i)
+/* On the bridge of its thousand, since a bridge has 1,024 ports, or behind a tap of its own; the host is 10.64.0.1, and on other bridges alike. */
+static void place(struct net_spec *net, unsigned number)
 {
 	char name[16];
-	snprintf(name, sizeof(name), "%.8s%u", bridges, i / A_BRIDGE);
+	unsigned network = net->kind == NET_BRIDGE ? number / A_BRIDGE : 0;
+	snprintf(name, sizeof(name), "crowd%u", net->kind == NET_BRIDGE ? network : number);
 	free(net->name);
 	net->name = strdup(name);
-	net->ip = htonl(10u << 24 | (64 + i / A_BRIDGE) << 16 | (i % A_BRIDGE + 256));
+	net->ip = address_of(network, net->kind == NET_BRIDGE ? number % A_BRIDGE : number);
 	net->mask = htonl(0xffff0000);
+	net->gateway = htonl(10u << 24 | (64 + network) << 16 | 1);
 	lv_mac_of_ip(net->mac, net->ip);
 }
 
@@ -72,7 +87,7 @@ static int start(const struct state *state, int template, unsigned number, struc
 	config.name = NULL;
 	if (!err)
 		err = vm_new_id(config.id, error);
-	if (!err && config.net.kind == NET_BRIDGE)
+	if (!err && (config.net.kind == NET_BRIDGE || config.net.kind == NET_TAP))
 		place(&config.net, number);
 	if (!err)
 		err = config_validate(&config, error);
@@ -87,6 +102,7 @@ static int start(const struct state *state, int template, unsigned number, struc
 	made->start_ns = clock_now() - began;
 	made->ours_ns = processor_ns() - used;
 	made->pid = launch.monitor.pid;
+	made->ip = config.net.ip;
 	memcpy(made->id, config.id, sizeof(made->id));
 	launch_end(&launch);
 	vm_close(&vm);
@@ -135,8 +151,10 @@ static void add_time(pid_t pid, uint64_t *ns, uint64_t *turns)
 		closedir(dir);
 }
 
+/* After a while: a network stack has timers for 20 s after its last frame. */
 static void idle(int n, int seconds)
 {
+	nanosleep(&(struct timespec){ .tv_sec = SETTLED_S }, NULL);
 	uint64_t ns[2] = { 0 }, turns[2] = { 0 }, at[2];
 	for (int look = 0; look < 2; look++) {
 		at[look] = clock_now();
@@ -196,6 +214,31 @@ static int answers(const struct state *state, int n)
 	return good;
 }
 
+/* A request of HTTP, and the beginning of its answer. */
+static bool serves(uint32_t ip)
+{
+	static const char request[] = "GET / HTTP/1.0\r\n\r\n";
+	const struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(80), .sin_addr = { ip } };
+	const struct timeval limit = { .tv_sec = 5 };
+	char answer[16] = "";
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	bool good = !connect(fd, (const struct sockaddr *)&at, sizeof(at)) && send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0 &&
+		recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL) > 0 && !strncmp(answer, "HTTP/1.", 7);
+	close(fd);
+	return good;
+}
+
+static void requests(int n)
+{
+	int good = 0;
+	uint64_t began = clock_now();
+	for (int i = 0; i < n; i++)
+		good += serves(vms[i].ip);
+	printf("{\"what\": \"serves\", \"vms\": %d, \"of\": %d, \"us_each\": %.1f}\n", good, n, (clock_now() - began) / 1e3 / n);
+}
+
 static void end_one(const struct state *state, const char *id)
 {
 	struct error error = { 0 };
@@ -230,66 +273,105 @@ static int cycles(const struct state *state, int template, int made, int count, 
 	return err;
 }
 
-static void end_all(const struct state *state, int n)
+static void end_numbered(void *state, size_t i)
+{
+	end_one(state, vms[i].id);
+}
+
+static void end_all(struct state *state, int n)
 {
 	uint64_t began = clock_now();
-	for (int i = 0; i < n; i++)
-		end_one(state, vms[i].id);
+	parallel_each((size_t)n, ENDS_AT_ONCE, end_numbered, state);
 	while (waitpid(-1, NULL, 0) > 0)
 		;
 	printf("{\"what\": \"end\", \"vms\": %d, \"us_each\": %.1f}\n", n, (clock_now() - began) / 1e3 / n);
+}
+
+/* ---- the run ---- */
+
+struct wish {
+	int count, idle_s, cycles;
+	size_t touched;
+	const char *group; /* file with the usage of our control group */
+	bool web, leave;
+};
+
+static uint64_t group_bytes(const struct wish *wish)
+{
+	return wish->group ? sum_of(wish->group, "%llu") : 0;
+}
+
+static int start_all(const struct state *state, int template, const struct wish *wish, struct error *error)
+{
+	int err = 0, made = 0;
+	if (wish->touched)
+		touch(wish->touched * (size_t)wish->count);
+	uint64_t before = available_kib(), group = group_bytes(wish);
+	while (made < wish->count && !(err = start(state, template, (unsigned)made, &vms[made], error))) {
+		if (++made % PART)
+			continue;
+		printf("{\"what\": \"start\", \"vms\": %d, \"start_us\": %.1f, \"kib_each\": %.1f, \"group_kib_each\": %.1f}\n", made,
+		       median(start_of, made - PART, PART), ((double)before - (double)available_kib()) / made,
+		       ((double)group_bytes(wish) - (double)group) / 1024 / made);
+	}
+	if (err)
+		fprintf(stderr, "crowd: VM %d: %s\n", made + 1, error->text);
+	return made;
+}
+
+static void tell_entries(int made)
+{
+	for (int i = PART; i <= made; i += PART)
+		printf("{\"what\": \"entry\", \"vms\": %d, \"entry_us\": %.1f, \"toolstack_cpu_us\": %.1f, \"monitor_cpu_us\": %.1f}\n", i,
+		       median(entry_of, i - PART, PART), median(ours_of, i - PART, PART), median(its_of, i - PART, PART));
+}
+
+static int run(struct state *state, int template, const struct wish *wish, struct error *error)
+{
+	int err = wish->cycles ? cycles(state, template, 0, wish->cycles, error) : 0;
+	int made = err ? 0 : start_all(state, template, wish, error);
+	if (made && wish->cycles)
+		cycles(state, template, made, wish->cycles, error);
+	for (int i = 0; i < made; i++)
+		add_time(vms[i].pid, &vms[i].its_ns, &(uint64_t){ 0 });
+	if (made)
+		answers(state, made);
+	if (made && wish->web)
+		requests(made);
+	if (made && wish->idle_s)
+		idle(made, wish->idle_s);
+	tell_entries(made);
+	if (!wish->leave && made)
+		end_all(state, made);
+	return err || made < wish->count;
 }
 
 int main(int argc, char **argv)
 {
 	struct state state = STATE_NONE;
 	struct error error = { 0 };
-	int option, n = 100, seconds = 0, turns = 0, made = 0;
-	size_t touched = 0;
-	bool leave = false;
-	while ((option = getopt(argc, argv, "n:i:t:c:l")) != -1) {
-		if (option == 'n')
-			n = atoi(optarg);
-		else if (option == 'i')
-			seconds = atoi(optarg);
-		else if (option == 'l')
-			leave = true;
-		else if (option == 'c')
-			turns = atoi(optarg);
-		else if (option == 't')
-			touched = (size_t)atoi(optarg) << 10;
+	struct wish wish = { .count = 100 };
+	for (int option; (option = getopt(argc, argv, "n:i:t:c:g:wl")) != -1;) {
+		switch (option) {
+		case 'n': wish.count = atoi(optarg); break;
+		case 'i': wish.idle_s = atoi(optarg); break;
+		case 't': wish.touched = (size_t)atoi(optarg) << 10; break;
+		case 'c': wish.cycles = atoi(optarg); break;
+		case 'g': wish.group = optarg; break;
+		case 'w': wish.web = true; break;
+		case 'l': wish.leave = true; break;
+		default: return 2;
+		}
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	int template = argc == optind + 1 ? open(argv[optind], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	int err = template < 0 || n < 1 || n > MOST ? error_set(&error, -EINVAL, "usage: crowd [-n COUNT] [-i SECONDS] DIR") : state_open(&state, true, &error);
-	uint64_t before = available_kib();
-	if (!err && turns)
-		err = cycles(&state, template, 0, turns, &error);
-	if (touched)
-		touch(touched * (size_t)n);
-	for (int i = 0; i < n && !err; i++) {
-		err = start(&state, template, (unsigned)i, &vms[i], &error);
-		made += !err;
-		if (made % PART == 0)
-			printf("{\"what\": \"start\", \"vms\": %d, \"start_us\": %.1f, \"kib_each\": %.1f}\n", made, median(start_of, made - PART, PART),
-			       ((double)before - (double)available_kib()) / made);
-	}
+	int err = template < 0 || wish.count < 1 || wish.count > MOST || wish.cycles > MOST
+		? error_set(&error, -EINVAL, "usage: crowd [-n COUNT] [-i SECONDS] [-t KIB] [-c CYCLES] [-g FILE] [-w] [-l] DIR")
+		: state_open(&state, true, &error);
 	if (err)
-		fprintf(stderr, "crowd: VM %d: %s\n", made + 1, error.text);
-	if (seconds && made)
-		idle(made, seconds);
-	if (!err && turns)
-		err = cycles(&state, template, made, turns, &error);
-	for (int i = 0; i < made; i++)
-		add_time(vms[i].pid, &vms[i].its_ns, &(uint64_t){ 0 });
-	if (made)
-		answers(&state, made);
-	for (int i = PART; i <= made; i += PART)
-		if (i == PART || i + PART > made || i % 1000 == 0)
-			printf("{\"what\": \"entry\", \"vms\": %d, \"entry_us\": %.1f, \"toolstack_cpu_us\": %.1f, \"monitor_cpu_us\": %.1f}\n", i,
-			       median(entry_of, i - PART, PART), median(ours_of, i - PART, PART), median(its_of, i - PART, PART));
-	if (!leave)
-		end_all(&state, made);
+		fprintf(stderr, "crowd: %s\n", error.text);
+	else
+		err = run(&state, template, &wish, &error);
 	state_close(&state);
 	return err ? 1 : 0;
 }
