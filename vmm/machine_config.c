@@ -7,8 +7,8 @@
 void machine_config_init(struct machine_config *config)
 {
 	*config = (struct machine_config){ .libos_fd = -1, .image_fd = -1, .kernel_fd = -1, .initrd_fd = -1, .vsock_dir = -1, .cpuid_fd = -1,
-		.control_fd = -1, .status_fd = -1, .log_fd = -1, .configure_fd = -1, .messages_fd = -1, .console = { -1, -1, -1 }, .append = "", .cpus = 1, .memory = DEFAULT_MEMORY, .image_room = DEFAULT_ROOM,
-		.cwd = MACHINE_CWD, .hostname = MACHINE_HOSTNAME };
+		.control_fd = -1, .status_fd = -1, .log_fd = -1, .configure_fd = -1, .messages_fd = -1, .console = { .in = -1, .out = -1, .err = -1 },
+		.append = "", .cpus = 1, .memory = DEFAULT_MEMORY, .image_room = DEFAULT_ROOM, .cwd = MACHINE_CWD, .hostname = MACHINE_HOSTNAME };
 }
 
 static void each_of_device(struct device_config *device, void (*visit)(void *context, int *fd), void *context)
