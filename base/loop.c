@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -39,23 +38,28 @@ static void take_over(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 }
 
-/* The loop's thread, woken by a descriptor that belongs to nobody, finds that it is not the owner, and ends. */
-static void join_thread(struct loop *loop)
+/* The loop's thread, woken by the alarm, finds that it is not the owner, and ends. Nothing is opened for that: who is jailed may not. */
+void loop_dismiss(struct loop *loop)
 {
-	struct epoll_event event = { .events = EPOLLIN };
-	int fd = eventfd(1, EFD_CLOEXEC);
+	const struct itimerspec at_once = { .it_value.tv_nsec = 1 };
 
 	take_over(loop);
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
-		pthread_join(loop->thread, NULL);
-	close_fd(&fd);
+	timerfd_settime(loop->alarm.fd, TFD_TIMER_ABSTIME, &at_once, NULL); /* can fail for wrong arguments only */
+	loop->alarm_at = 0;
+}
+
+void loop_join(struct loop *loop)
+{
+	if (!loop->started)
+		return;
+	loop_dismiss(loop);
+	pthread_join(loop->thread, NULL);
 	loop->started = false;
 }
 
 void loop_fini(struct loop *loop)
 {
-	if (loop->started)
-		join_thread(loop);
+	loop_join(loop);
 	close_fd(&loop->alarm.fd);
 	close_fd(&loop->epoll_fd);
 }

@@ -54,6 +54,12 @@ struct loop {
 /* 0 or a negative errno. The loop stays where it is from now on. loop_fini accepts a loop whose init failed. */
 int loop_init(struct loop *loop);
 void loop_fini(struct loop *loop);
+/*
+ * The loop's thread ends, and the caller has the loop from now on. Not from the loop's thread. Dismissed it ends while the caller goes on; join
+ * dismisses it, if it was started, and waits for its end.
+ */
+void loop_dismiss(struct loop *loop);
+void loop_join(struct loop *loop);
 
 /* Applies watch->events (0: forgets the descriptor). 0 or a negative errno. In the loop thread, before loop_start, or under loop_lock. */
 int loop_update(struct loop *loop, struct loop_watch *watch, uint32_t events);

@@ -449,6 +449,10 @@ int vm_finish(struct vm *vm, int ended)
 	vm->status.record.own_error = own_error;
 	status_mark(&vm->status, LV_STEP_EXIT);
 	status_write(&vm->status, LV_STATE_EXITED);
+	if (vm->loop.started)
+		loop_dismiss(&vm->loop);
 	kvm_close(vm); /* quicker than the end of the process, which has the kernel wait for one grace period more */
+	/* A process whose first thread ends before others has Linux look for another owner of its memory, among all processes of the machine. */
+	loop_join(&vm->loop);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
