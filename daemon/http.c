@@ -190,9 +190,17 @@ static void on_log(void *context, const char *format, va_list arguments)
 	log_debug("http: %s", line);
 }
 
+/* A zero byte in a path or a query would be its end, and what is before it something else: it becomes what nothing is called. */
+static size_t unescape(void *context, struct MHD_Connection *connection, char *word)
+{
+	for (char *at = word; (at = strstr(at, "%00")); at += 3)
+		memset(at, '?', 3);
+	return MHD_http_unescape(word);
+}
+
 #define COMMON_OPTIONS MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, http, MHD_OPTION_NOTIFY_CONNECTION, \
 	on_connection, http, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_MOST, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, \
-	MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1
+	MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL
 #define COMMON_FLAGS (MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG)
 
 static struct http *http_alloc(struct daemon *daemon, struct error *error)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 #include "node/node_paths.h"
 
 #define FIRST_PASSED 3 /* sd_listen_fds(3) */
+#define LOCK_MS 2000
+#define LOCK_RETRY_MS 10
 #define AT_A_TIME 64   /* connections, before others get their turn */
 
 static const struct {
@@ -158,12 +161,23 @@ static int make_socket(const char *path, int type, mode_t mode, struct error *er
 	return fd;
 }
 
+/* Of one that was killed, a child that it had just made may hold the lock until it has closed what is not its own. */
+static int take_lock(int fd)
+{
+	for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB); waited += LOCK_RETRY_MS) {
+		if (errno != EWOULDBLOCK || waited >= LOCK_MS)
+			return -1;
+		poll(NULL, 0, LOCK_RETRY_MS);
+	}
+	return 0;
+}
+
 /* Two that start at once do not take the paths from each other; the lock is ours for as long as we live. */
 static int lock_directory(struct daemon *daemon, const char *directory, struct error *error)
 {
 	char *path = alloc_format("%s/lightvmd.lock", directory);
 	int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1, err = 0;
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB))
+	if (fd < 0 || take_lock(fd))
 		err = errno == EWOULDBLOCK ? error_set(error, -EADDRINUSE, "%s: another lightvmd is running", directory) :
 					     error_set(error, -errno, "%s: %s", path ? path : directory, strerror(errno));
 	free(path);

@@ -11,6 +11,6 @@ if [ "$(id -u)" = 0 ] && ip link add "lvc$$" type bridge 2>/dev/null; then
 	ip link set "$bridge" up
 	trap 'ip link del "$bridge" 2>/dev/null; cleanup' EXIT
 fi
-check "20 clients, 10 kills" python3 "$(dirname "$0")/chaos.py" "$lightvmd" 20 10 $bridge
+check "20 clients, 10 kills" python3 "$(dirname "$0")/chaos.py" "$lightvmd" "$lightvm" 20 10 $bridge
 grep '^#' "$work/check.out"
 finish
