@@ -16,6 +16,9 @@
 enum lv_daemon_op {
 	LV_DMN_STATUS = 1, /* no body. Reply: JSON text, as GET /v1/health */
 	LV_DMN_MIND = 10, /* an id: this VM has a restart policy, and has just been started; no body: only asks whether this daemon minds any. No reply's body */
+	LV_DMN_SERVICE_ADD = 11, /* JSON text: a service (docs/openapi.json) */
+	LV_DMN_SERVICES = 12, /* a name, or nothing: all. Reply: JSON text */
+	LV_DMN_SERVICE_REMOVE = 13, /* a name */
 	LV_DMN_EVENTS = 16, /* nothing, or JSON text: {"after", "since_ns", "follow", "filter"}. Reply: a descriptor, from which events are read, one a line */
 	LV_DMN_CLAIM = 17, /* struct lv_daemon_claim. Reply: struct lv_daemon_claimed */
 	LV_DMN_POOLS = 18, /* JSON text: what shall change, or nothing. Reply: the pools, as JSON text */

@@ -28,6 +28,7 @@ extern const struct verb verb_boot_time;                             /* inspect.
 extern const struct verb verb_image;                                 /* image.c */
 extern const struct verb verb_kernel;                                /* kernel.c */
 extern const struct verb verb_pool;                                  /* cli_pool.c */
+extern const struct verb verb_service;                              /* cli_service.c */
 extern const struct verb verb_daemon;                                /* cli_daemon.c */
 extern const struct verb verb_daemon_page;                           /* daemon_page.c, below it */
 extern const struct verb verb_doctor;                                /* doctor.c */

@@ -15,7 +15,7 @@ const struct verb *const verbs[] = {
 	&verb_create, &verb_start, &verb_stop, &verb_restart, &verb_kill, &verb_wait, &verb_pause, &verb_resume, &verb_rename, &verb_rm, &verb_prune,
 	&verb_top, &verb_stats, &verb_events, &verb_update, &verb_inspect, &verb_port, &verb_balloon, &verb_boot_time,
 	&verb_image, &verb_kernel,
-	&verb_pool, &verb_daemon,
+	&verb_pool, &verb_service, &verb_daemon,
 	&verb_doctor, &verb_capacity, &verb_completion, &verb_version,
 	&verb_unpause, &verb_man, NULL,
 };

@@ -91,12 +91,19 @@ static int watch(struct daemon *daemon, size_t i, int fd, char *path, struct err
 
 /* ---- those that systemd made ---- */
 
+static int socket_family(int fd)
+{
+	int family = -1;
+	socklen_t size = sizeof(family);
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) ? -1 : family;
+}
+
 /* Which of ours it is: by its kind, since names are the administrator's. */
 static int find_passed(int fd)
 {
 	int type = 0, listens = 0;
 	socklen_t size = sizeof(type);
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens)
+	if (socket_family(fd) != AF_UNIX || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens)
 		return -1;
 	for (int i = 0; i < (int)(sizeof(sockets) / sizeof(*sockets)); i++)
 		if (sockets[i].type == type)
@@ -105,21 +112,53 @@ static int find_passed(int fd)
 }
 
 /* The number of descriptors that were passed to this process. */
-static int passed(void)
+static int passed_count(void)
 {
 	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
 	uint64_t number, n;
 	bool ours = pid && count && !number_parse(pid, &number) && number == (uint64_t)getpid() && !number_parse(count, &n) && n < 64;
+	return ours ? (int)n : 0;
+}
+
+/* The i-th of words with colons between them. */
+static char *name_at(const char *words, int i)
+{
+	for (; words && i > 0; i--)
+		words = (words = strchr(words, ':')) ? words + 1 : NULL;
+	return words ? alloc_format("%.*s", (int)strcspn(words, ":"), words) : NULL;
+}
+
+int listen_named(unsigned index, char **name)
+{
+	for (int fd = FIRST_PASSED, end = fd + passed_count(); fd < end; fd++) {
+		int listens = 0, family = socket_family(fd);
+		socklen_t size = sizeof(listens);
+		if ((family != AF_INET && family != AF_INET6) || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens || index--)
+			continue;
+		*name = name_at(getenv("LISTEN_FDNAMES"), fd - FIRST_PASSED);
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+		return *name ? fd : -ENOENT;
+	}
+	return -ENOENT;
+}
+
+/* What is passed is told once: nobody that we start takes it for its own. */
+static int passed(void)
+{
+	int n = passed_count();
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
-	return ours ? (int)n : 0;
+	return n;
 }
 
 static int take_passed(struct daemon *daemon, int count, struct error *error)
 {
 	for (int fd = FIRST_PASSED; fd < FIRST_PASSED + count; fd++) {
-		int which = find_passed(fd);
+		int which = find_passed(fd), family = socket_family(fd);
+		if (family == AF_INET || family == AF_INET6)
+			continue; /* a service's */
 		if (which < 0 || daemon->listener[which].watch.fd >= 0)
 			return error_set(error, -EINVAL, "LISTEN_FDS: descriptor %d is not a listening socket of lightvmd, or a second one of its kind", fd);
 		fcntl(fd, F_SETFD, FD_CLOEXEC);

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "daemon/local.h"
+#include "daemon/api_services.h"
+#include "daemon/service.h"
 #include "daemon/minder.h"
 #include "daemon/api_events.h"
 #include "daemon/api_self.h"
@@ -20,6 +22,7 @@ const struct daemon_part *const daemon_parts[] = {
 	&pools_part,
 	&minder_part,
 	&page_part,
+	&service_part,
 	NULL,
 };
 
@@ -32,6 +35,7 @@ const struct route *const route_tables[] = {
 	routes_events,
 	routes_metrics,
 	routes_page,
+	routes_services,
 	NULL,
 };
 
@@ -41,6 +45,7 @@ const struct local_op *const local_ops[] = {
 	pools_local_ops,
 	minder_ops,
 	page_local_ops,
+	services_local_ops,
 	NULL,
 };
 

@@ -7,7 +7,7 @@
 
 /* One table a family, in its api_FAMILY.c; ended by an empty route. */
 extern const struct route *const route_tables[]; /* ended by NULL; in parts.c */
-extern const struct route routes_self[], routes_vms[], routes_logs[], routes_exec[], routes_images[], routes_events[], routes_metrics[], routes_page[];
+extern const struct route routes_self[], routes_vms[], routes_logs[], routes_exec[], routes_images[], routes_events[], routes_services[], routes_metrics[], routes_page[];
 
 /*
  * Fills request->route and the parameters of the path. 0; or the HTTP status of the refusal, with a message: 404, 405 (allow gets the

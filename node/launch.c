@@ -89,11 +89,14 @@ static void share(struct console *console, int *fd, int standard, int access, ui
 	console->own |= own < 0 ? 0 : flag;
 }
 
-/* With input kept open the program has streams, too; what it prints is read from the log alone. */
+/* Of a connection the program has both ways; its standard error is the log's. With input kept open it has streams, too; what it prints is read from the log alone. */
 static struct console open_console(const struct vm_config *config)
 {
 	struct console console = { -1, -1, -1, 0 };
-	if (!config->detached) {
+	if (config->stream_fd >= 0) {
+		console = (struct console){ fcntl(config->stream_fd, F_DUPFD_CLOEXEC, 3), fcntl(config->stream_fd, F_DUPFD_CLOEXEC, 3),
+			open("/dev/null", O_WRONLY | O_CLOEXEC), LV_VM_OWN_IN | LV_VM_OWN_OUT | LV_VM_OWN_ERR };
+	} else if (!config->detached) {
 		share(&console, &console.in, STDIN_FILENO, O_RDONLY, LV_VM_OWN_IN);
 		share(&console, &console.out, STDOUT_FILENO, O_WRONLY, LV_VM_OWN_OUT);
 		share(&console, &console.err, STDERR_FILENO, O_WRONLY, LV_VM_OWN_ERR);

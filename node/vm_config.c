@@ -18,7 +18,7 @@ static_assert(CONFIG_MEMORY_MOST <= LV_RAM_MAX, "what a monitor takes");
 
 void config_init(struct vm_config *config)
 {
-	*config = (struct vm_config){ .image_fd = -1, .memory = CONFIG_MEMORY, .guest = { .kernel_fd = -1, .initrd_fd = -1, .cpus = 1 } };
+	*config = (struct vm_config){ .image_fd = -1, .stream_fd = -1, .memory = CONFIG_MEMORY, .guest = { .kernel_fd = -1, .initrd_fd = -1, .cpus = 1 } };
 	for (size_t i = 0; i < CONFIG_DISKS; i++)
 		config->disk[i].fd = config->disk[i].lock = -1;
 }

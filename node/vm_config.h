@@ -75,6 +75,7 @@ struct vm_config { /* all strings are owned */
 	bool detached, remove;
 	bool terminal; /* Linux guests: the program gets a terminal of its own */
 	bool keeps_stdin; /* detached: input stays open for "lightvm console" */
+	int stream_fd; /* detached: the program's standard input and output, a socket; borrowed, not kept; -1: none */
 	struct config_restart restart; /* what lightvmd does at its end */
 };
 
