@@ -24,9 +24,11 @@ def result(name, why=None):
 
 
 def connect(kind=socket.SOCK_STREAM, path=SOCKET):
+    """Waits while the backlog is full: with a time-out of Python's, EAGAIN would end the program."""
     client = socket.socket(socket.AF_UNIX, kind)
-    client.settimeout(PATIENCE)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(PATIENCE), 0))
     client.connect(path)
+    client.settimeout(PATIENCE)
     return client
 
 
@@ -94,9 +96,7 @@ def many_connections():
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     held = []
     for i in range(count):
-        client = socket.socket(socket.AF_UNIX)
-        client.settimeout(PATIENCE)
-        client.connect(SOCKET)
+        client = connect()
         if i % 3 == 0:
             try:
                 client.sendall(b"GET /v1/health HTTP/1.1\r\n")
@@ -116,10 +116,7 @@ def many_connections():
 def many_local():
     held = []
     for _ in range(1500):
-        client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        client.settimeout(PATIENCE)
-        client.connect(LOCAL)
-        held.append(client)
+        held.append(connect(socket.SOCK_SEQPACKET, LOCAL))
     others("1,500 connections to the local socket")
     for client in held:
         client.close()
