@@ -14,6 +14,8 @@ PID, SOCKET, LOCAL = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 MEMORY = 64 << 10  # KiB that lightvmd may hold, whatever comes
 FACTOR = int(os.environ.get("LV_TIME_FACTOR", "1"))
 PATIENCE = 5 * FACTOR  # for an answer to somebody who behaves
+REQUEST = 15  # HTTP_REQUEST_MS: for a client to send its request
+MONITOR = 5  # CONTROL_PATIENCE_MS: for a monitor to answer
 failures = 0
 
 
@@ -186,7 +188,7 @@ def garbage():
                        ("a chunk that lies", b"POST /v1/vms HTTP/1.1\r\nHost: l\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx"),
                        ("a zero byte in the path", b"GET /v1/vms/a%00b HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n")):
         client = connect()
-        client.settimeout(8 * PATIENCE)  # an end that the library overlooks is seen when the connection has been silent for long enough
+        client.settimeout(REQUEST + PATIENCE)  # libmicrohttpd does not see an end that comes together with the last bytes
         try:
             client.sendall(data)
             client.shutdown(socket.SHUT_WR)
@@ -244,7 +246,7 @@ def stopped_monitor(vm, pid):
     answer = ask(b"GET /v1/vms/%s HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n" % vm.encode())
     result("a monitor that is stopped: what is known is told", None if status(answer) == 200 and time.monotonic() - start < 4 * PATIENCE else repr(answer[:200]))
     others("and others are served")
-    answer = ask(b"POST /v1/vms/%s/pause HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n" % vm.encode(), 6 * PATIENCE)  # lightvmd has patience with the monitor
+    answer = ask(b"POST /v1/vms/%s/pause HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n" % vm.encode(), MONITOR + PATIENCE)
     result("what it would have to do fails", None if status(answer) == 504 else repr(answer[:200]))
     client = connect()
     client.settimeout(30 * FACTOR)
