@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "abi/control.h"
+#include "bench/available.h"
 #include "bench/stats.h"
 
 extern char **environ;
@@ -54,26 +55,6 @@ static void fail(const char *what, const char *detail)
 	exit(1);
 }
 
-/* The sum of the numbers in the lines of a file that have this format. */
-static uint64_t sum_of(const char *path, const char *format)
-{
-	char line[128];
-	unsigned long long sum = 0, number;
-	FILE *file = fopen(path, "r");
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, format, &number) == 1)
-			sum += number;
-	if (file)
-		fclose(file);
-	return sum;
-}
-
-/* With the free pages that each processor keeps for itself: hundreds of MiB, which MemAvailable leaves out. */
-static uint64_t mem_available_kib(void)
-{
-	return sum_of("/proc/meminfo", "MemAvailable: %llu") + sum_of("/proc/zoneinfo", " count: %llu") * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
 static void nap(uint64_t ns)
 {
 	nanosleep(&(struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}, NULL);
@@ -97,12 +78,12 @@ static pid_t start(char **option, int options, const char *name, const char *val
 
 static uint64_t settled_kib(void)
 {
-	uint64_t before, now = mem_available_kib();
+	uint64_t before, now = available_kib();
 	int turns = 0;
 	do {
 		before = now;
 		nap(SETTLE_NS);
-		now = mem_available_kib();
+		now = available_kib();
 	} while (llabs((long long)(now - before)) > SETTLE_KIB && ++turns < SETTLE_MOST);
 	return now;
 }
@@ -219,7 +200,7 @@ static void run_to_end(const char *label, int runs, char **option, int options)
  */
 static void touch_memory(uint64_t kib)
 {
-	uint64_t most = mem_available_kib() / 2, size = (kib < most ? kib : most) << 10;
+	uint64_t most = available_kib() / 2, size = (kib < most ? kib : most) << 10;
 	volatile char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		return;

@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "base/deadline.h"
 #include "base/parallel.h"
+#include "bench/available.h"
 #include "bench/stats.h"
 #include "node/config_open.h"
 #include "node/launch.h"
@@ -111,24 +112,6 @@ static int start(const struct state *state, int template, unsigned number, struc
 }
 
 /* ---- what they cost ---- */
-
-static uint64_t sum_of(const char *path, const char *format)
-{
-	char line[128];
-	unsigned long long sum = 0, number;
-	FILE *file = fopen(path, "r");
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, format, &number) == 1)
-			sum += number;
-	if (file)
-		fclose(file);
-	return sum;
-}
-
-static uint64_t available_kib(void)
-{
-	return sum_of("/proc/meminfo", "MemAvailable: %llu") + sum_of("/proc/zoneinfo", " count: %llu") * (sysconf(_SC_PAGESIZE) / 1024);
-}
 
 /* Processor time of all threads, and how often they were scheduled. */
 static void add_time(pid_t pid, uint64_t *ns, uint64_t *turns)
