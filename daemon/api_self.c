@@ -42,13 +42,7 @@ const struct route routes_self[] = {
 
 static int status(struct local_call *call, struct local_reply *reply, struct error *error)
 {
-	json_t *json = health_json(call->daemon);
-	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	if (text)
-		text_put(&reply->body, text);
-	free(text);
-	json_decref(json);
-	return reply->body.size ? text_error(&reply->body) : error_set(error, -ENOMEM, "out of memory");
+	return local_say_json(reply, health_json(call->daemon), error);
 }
 
 const struct local_op self_local_ops[] = { { LV_DMN_STATUS, status }, { 0 } };

@@ -77,13 +77,7 @@ static int local_get(struct local_call *call, struct local_reply *reply, struct 
 	struct services *services = services_of(call->daemon, error);
 	int err = services ? name_of(call, name, error) : error->code;
 	json_t *json = err ? NULL : services_json(services, *name ? name : NULL, error);
-	if (!json)
-		return error->code;
-	char *text = json_dumps(json, JSON_COMPACT);
-	text_put(&reply->body, text ? text : "");
-	free(text);
-	json_decref(json);
-	return text ? text_error(&reply->body) : error_set(error, -ENOMEM, "out of memory");
+	return json ? local_say_json(reply, json, error) : error->code;
 }
 
 static int local_remove(struct local_call *call, struct local_reply *reply, struct error *error)

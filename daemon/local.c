@@ -156,6 +156,16 @@ void local_connect(struct local *local, int fd)
 		hang_up(link);
 }
 
+int local_say_json(struct local_reply *reply, json_t *json, struct error *error)
+{
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	text_put(&reply->body, text ? text : "");
+	json_decref(json);
+	bool made = text && !text_error(&reply->body);
+	free(text);
+	return made ? 0 : error_set(error, -ENOMEM, "out of memory");
+}
+
 struct local *local_new(struct daemon *daemon)
 {
 	struct local *local = alloc_zero(sizeof(*local));

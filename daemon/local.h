@@ -3,6 +3,7 @@
 #ifndef LV_DAEMON_LOCAL_H
 #define LV_DAEMON_LOCAL_H
 
+#include <jansson.h>
 #include <stddef.h>
 
 #include "abi/daemon.h"
@@ -34,6 +35,9 @@ extern const struct local_op *const local_ops[]; /* one table a part, each ended
 
 /* Checks size bytes of a message: 0 and *head, or -EBADMSG, -EPROTONOSUPPORT with a message. */
 int local_decode(const void *data, size_t size, struct lv_daemon_request *head, struct error *error);
+
+/* Takes json, which becomes the reply's body; NULL: it could not be made. 0 or -ENOMEM, with a message. */
+int local_say_json(struct local_reply *reply, json_t *json, struct error *error);
 
 struct local *local_new(struct daemon *daemon);
 void local_free(struct local *local);

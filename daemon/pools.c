@@ -299,15 +299,7 @@ static int order(struct local_call *call, struct local_reply *reply, struct erro
 {
 	struct pools *pools = pools_of(call->daemon);
 	int err = call->head.size ? obey(pools, call->body, call->head.size, error) : 0;
-	if (err)
-		return err;
-	json_t *json = list_json(pools);
-	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	if (text)
-		text_put(&reply->body, text);
-	free(text);
-	json_decref(json);
-	return reply->body.size ? text_error(&reply->body) : error_set(error, -ENOMEM, "out of memory");
+	return err ? err : local_say_json(reply, list_json(pools), error);
 }
 
 const struct local_op pools_local_ops[] = { { LV_DMN_CLAIM, claim }, { LV_DMN_POOLS, order }, { 0 } };
