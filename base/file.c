@@ -65,6 +65,15 @@ int fd_write(int fd, const void *data, size_t size)
 	return 0;
 }
 
+bool fd_copy_piece(int from, int to)
+{
+	char piece[32768];
+	ssize_t n;
+	while ((n = read(from, piece, sizeof(piece))) < 0 && errno == EINTR)
+		;
+	return n > 0 && !fd_write(to, piece, (size_t)n);
+}
+
 int file_write(int dir, const char *path, const void *data, size_t size, mode_t mode)
 {
 	char fresh[PATH_MAX];

@@ -3,6 +3,7 @@
 #ifndef LV_BASE_FILE_H
 #define LV_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -13,6 +14,8 @@ int file_read(int dir, const char *path, size_t limit, char **data, size_t *size
 int file_write(int dir, const char *path, const void *data, size_t size, mode_t mode);
 /* All bytes, or a negative errno. */
 int fd_write(int fd, const void *data, size_t size);
+/* What one read of from gives is written to to. False when from has ended or to is gone. */
+bool fd_copy_piece(int from, int to);
 /* Creates every missing directory of path. */
 int dir_make(const char *path, mode_t mode);
 /* Removes path and what is below it; what is not there is no error, nor is NULL. Follows no symbolic link. */

@@ -15,7 +15,6 @@
 #include "node/vm_exec.h"
 
 #define OUTPUT_MAX (1u << 20) /* of each stream */
-#define CHUNK 32768
 
 /* ---- the wish ---- */
 
@@ -137,20 +136,13 @@ static int may_exec(struct api_request *request, struct api_reply *reply, struct
 	return err;
 }
 
-static bool copy_piece(int from, int to)
-{
-	char piece[CHUNK];
-	ssize_t n = read(from, piece, sizeof(piece));
-	return n > 0 && !fd_write(to, piece, (size_t)n);
-}
-
 static void relay(int connection, int agent)
 {
 	struct pollfd fds[] = { { .fd = connection, .events = POLLIN }, { .fd = agent, .events = POLLIN } };
 	while (poll(fds, 2, -1) >= 0) {
-		if (fds[1].revents && !copy_piece(agent, connection))
+		if (fds[1].revents && !fd_copy_piece(agent, connection))
 			return;
-		if (fds[0].revents && !copy_piece(connection, agent))
+		if (fds[0].revents && !fd_copy_piece(connection, agent))
 			return;
 	}
 }

@@ -21,7 +21,6 @@
 #include "node/vm_wait.h"
 
 #define WAIT_SECONDS_MAX 86400
-#define CHUNK 32768
 
 /* ---- logs ---- */
 
@@ -200,24 +199,16 @@ static int lives(struct api_request *request, struct api_reply *reply, struct er
 	return err;
 }
 
-/* Copies one piece; false when the source has ended or the target is gone. */
-static bool copy_piece(int from, int to)
-{
-	char piece[CHUNK];
-	ssize_t n = read(from, piece, sizeof(piece));
-	return n > 0 && !fd_write(to, piece, (size_t)n);
-}
-
 /* Until the VM closes its end, or the client both of his. */
 static void talk(int connection, int in, int out)
 {
 	struct pollfd fds[] = { { .fd = connection, .events = POLLIN }, { .fd = out, .events = POLLIN } };
 	while (poll(fds, 2, -1) >= 0) {
-		if (fds[1].revents && !copy_piece(out, connection))
+		if (fds[1].revents && !fd_copy_piece(out, connection))
 			break;
 		if (fds[0].revents & (POLLERR | POLLHUP) && !(fds[0].revents & POLLIN))
 			break;
-		if (fds[0].revents && !copy_piece(connection, in)) {
+		if (fds[0].revents && !fd_copy_piece(connection, in)) {
 			close(in);
 			fds[0].events = 0;
 			in = -1;
