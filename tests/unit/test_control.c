@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control socket and the status record: good requests, hostile ones, and too many clients. */
+/* The control socket: good requests, hostile ones, and too many clients. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -589,51 +589,12 @@ static void test_many_clients(void **state)
 		close(fd[i]);
 }
 
-static void test_record(void **state)
-{
-	struct fixture *f = *state;
-	struct lv_status record;
-	struct lv_report report;
-
-	status_mark(&f->status, LV_STEP_VM);
-	f->status.record.wait_status = 3 << 8;
-	/* a guest that lies about its own crash */
-	f->status.record.crashed = 1;
-	f->guest.shared.crash.frames = 1000;
-	f->guest.shared.crash.maps = 9;
-	memset((void *)f->guest.shared.crash.message, 'x', sizeof(f->guest.shared.crash.message));
-	assert_int_equal(status_write(&f->status, LV_STATE_RUNNING), 0);
-	assert_int_equal(lseek(f->status.fd, 0, SEEK_END), LV_STATUS_SIZE(1)); /* while it runs it is short */
-	assert_int_equal(status_write(&f->status, LV_STATE_EXITED), 0);
-	assert_int_equal(pread(f->status.fd, &record, LV_STATUS_SIZE(1), 0), LV_STATUS_SIZE(1));
-	assert_int_equal(record.state, LV_STATE_EXITED);
-	assert_int_equal(record.size, LV_STATUS_SIZE(1));
-	assert_int_equal(record.wait_status, 3 << 8);
-	assert_true(record.ledger[LV_STEP_VM].ns);
-	assert_int_equal(pread(f->status.fd, &report, sizeof(report), LV_REPORT_OFFSET), sizeof(report));
-	assert_int_equal(report.what.crash.frames, 0);
-	assert_int_equal(report.what.crash.maps, 0);
-	assert_int_equal(strlen(report.what.crash.message), sizeof(report.what.crash.message) - 1);
-}
-
-static void test_record_cannot_be_written(void **state)
-{
-	struct fixture *f = *state;
-	int fd = f->status.fd;
-
-	f->status.fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
-	assert_int_equal(status_write(&f->status, LV_STATE_RUNNING), -ENOSPC);
-	close(f->status.fd);
-	f->status.fd = fd;
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_status), TEST(test_memory), TEST(test_report), TEST(test_newer_request), TEST(test_no_descriptors), TEST(test_signal), TEST(test_kill), TEST(test_await), TEST(test_pause), TEST(test_threads), TEST(test_limit), TEST(test_attach), TEST(test_hostile),
-		TEST(test_unknown_request), TEST(test_deaf_client), TEST(test_asking), TEST(test_many_clients), TEST(test_record),
-		TEST(test_record_cannot_be_written),
+		TEST(test_unknown_request), TEST(test_deaf_client), TEST(test_asking), TEST(test_many_clients),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
