@@ -87,8 +87,8 @@ const struct verb verb_prune = {
 	.name = "prune",
 	.no_guess = true,
 	.summary = "Remove all virtual machines that do not run, and what was left behind",
-	.text = "VMs that have ended or were only created, with their logs and records, and names that lead to none. On a terminal it asks\n"
-		"first. Images and kernels stay; \"lightvm image rm -a\" removes what was packed.",
+	.text = "VMs that have ended or were only created, with their logs and records, and names that lead to none; not those that\n"
+		"wait for their restart policy. On a terminal it asks first. Images and kernels stay; \"lightvm image rm -a\" removes what was packed.",
 	.examples = "lightvm prune -f --filter label=job=nightly",
 	.options = options,
 	.options_size = sizeof(struct prune_options),

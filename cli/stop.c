@@ -146,7 +146,7 @@ static int rm_if_ended(void *context, const char *id)
 {
 	const struct state *state = context;
 	struct vm_info info;
-	if (!vm_info_open(state, id, &info) && !info.alive)
+	if (!vm_info_open(state, id, &info) && !info.alive && !policy_waits(&info))
 		vm_info_remove(state, &info, NULL);
 	vm_info_close(&info);
 	return 0;

@@ -99,6 +99,18 @@ bool policy_stopped(const char *id)
 	return stopped;
 }
 
+bool policy_waits(const struct vm_info *info)
+{
+	const struct config_restart restart = policy_of(info->config);
+	struct restart_record record;
+	if (info->alive || restart.policy == RESTART_NO || policy_stopped(info->dir.id))
+		return false;
+	policy_load(info->dir.dir, &record);
+	bool due = record.next_ns || (restart.policy != RESTART_ON_FAILURE && info->state != VM_CREATED); /* the others go on whatever came of it */
+	policy_clear(&record);
+	return due;
+}
+
 static int tell(const char *id, struct error *error)
 {
 	struct text said = { 0 };

@@ -23,6 +23,9 @@ int policy_stop(const char *id, struct error *error);
 void policy_begin(const struct vm_dir *vm);
 bool policy_stopped(const char *id);
 
+/* It has ended, and its policy is to start it again: what clears away VMs that have ended leaves it. */
+bool policy_waits(const struct vm_info *info);
+
 /* There is a lightvmd that minds this user's VMs; otherwise -EOPNOTSUPP with a message that says what to do. */
 int policy_ready(const struct config_restart *restart, struct error *error);
 /* Tells it of a VM with a policy that has been started. No error: without it, it finds the VM when it starts. False: nobody was told. */

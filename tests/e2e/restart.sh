@@ -94,4 +94,15 @@ says '  nor what had no policy' 125 'there is no VM' "$lightvm" inspect fine-and
 check '  a stopped one can be started' "$lightvm" start stopped
 for vm in again up stopped never fails held; do "$lightvm" rm -f "$vm" >/dev/null; done
 check 'removed VMs leave nothing that would bring them back' test -z "$(ls "$LIGHTVM_KEPT/restart" | grep -v "$(field fine id)")"
+
+# ---- what clears away VMs that have ended
+"$lightvm" run -d --net none --name waits --restart always /bin/false >/dev/null
+check 'a VM waits for its next start' until_is waits restart.restarts 3
+check '  prune' "$lightvm" prune -f
+check '  and rm --ended' "$lightvm" rm --ended
+check '  leave it' test -n "$(field waits id)"
+says '  and take what no policy starts again' 125 'there is no VM' "$lightvm" inspect fine
+"$lightvm" stop waits
+check '  one that was stopped goes' "$lightvm" prune -f
+says '  and is gone' 125 'there is no VM' "$lightvm" inspect waits
 finish
