@@ -11,6 +11,16 @@
 #include <stdint.h>
 
 #define LV_AGENT_PORT 19542 /* vsock */
+/*
+ * The library OS has no process beside the program's own: a connection (LV_CTL_AGENT) begins with the agent itself, a static program that
+ * libos starts for this one connection, as its descriptor 3, by root; what follows is as with a Linux guest.
+ */
+struct lv_agent_program {
+	uint64_t magic; /* LV_AGENT_PROGRAM_MAGIC */
+	uint64_t size;  /* bytes that follow; at most LV_AGENT_PROGRAM_MAX */
+};
+#define LV_AGENT_PROGRAM_MAGIC 0x314d41524750564cull /* "LVPGRAM1" */
+#define LV_AGENT_PROGRAM_MAX (1u << 20)
 #define LV_AGENT_MAGIC 0x4741564cu /* "LVAG" */
 #define LV_AGENT_VERSION 1
 #define LV_AGENT_REQUEST_MAX (4u << 20) /* bytes of an EXEC request */
@@ -34,6 +44,8 @@ enum lv_agent_type {
 	LV_AGENT_PUSH = 7,       /* struct lv_agent_push and a path; OK, then the client sends a tree; OK when it is there */
 	LV_AGENT_PROCESSES = 8,  /* nothing; PROCESSES with struct lv_agent_processes comes back, as many bytes as are used. An agent that is older says
 				  * ENOSYS */
+	LV_AGENT_RENEW = 9,      /* struct lv_agent_renew: the VM stood still, or was restored; OK. An agent that is older says ENOSYS */
+	LV_AGENT_LISTENS = 10,   /* uint16_t: a port of TCP; OK: somebody in the guest listens there; ERROR with EAGAIN: not yet. An agent that is older says ENOSYS */
 	/* within EXEC, from the client */
 	LV_AGENT_STDIN = 16,     /* bytes; none: end of file */
 	LV_AGENT_SIGNAL = 17,    /* int32_t: for the process group that EXEC started */
@@ -51,6 +63,15 @@ struct lv_agent_hello {
 struct lv_agent_size {
 	uint16_t rows, columns;
 };
+#define LV_RENEW_IDENTITY 1u /* it is another VM than before: seed and hostname count */
+struct lv_agent_renew {
+	uint64_t realtime_ns; /* the wall clock is set to that */
+	uint32_t flags;
+	uint32_t reserved;
+	uint8_t seed[32];     /* for the kernel's random numbers, which are drawn anew from it at once */
+	char hostname[64];    /* terminated; empty: as before */
+};
+static_assert(sizeof(struct lv_agent_renew) == 112, "agent renew layout");
 struct lv_agent_push {
 	uint32_t flags; /* 0 */
 	uint32_t name_size; /* what the top of the tree is called if path is a directory; it follows path in the frame */

@@ -75,7 +75,7 @@ enum lv_step { /* the boot ledger; index into lv_status.ledger */
 	LV_STEP_BOOTED = 12, /* library OS, these three: it waits for its configuration */
 	LV_STEP_CONFIGURED = 13, /* the configuration has come, and is sound */
 	LV_STEP_RESUMED = 14,    /* all rights are dropped, the vCPU goes on */
-	LV_STEP_CLAIMED = 15,    /* between IMAGE and CONFIGURED: a shell was claimed, which had come as far as BOOTED before */
+	LV_STEP_CLAIMED = 15,    /* between IMAGE and CONFIGURED: a shell was asked for, and had; it had come as far as BOOTED before */
 	LV_STEPS = 16,
 };
 struct lv_step_mark {
@@ -137,7 +137,7 @@ struct lv_status {
 	uint8_t libos_build[LV_BUILD_ID]; /* of the library OS; zeroes: none */
 	uint32_t files_full; /* library OS: writes to files that failed, since files are memory and it was used up */
 	uint32_t claim;      /* enum lv_claim */
-	uint32_t reserved;
+	uint32_t template_ready; /* library OS; 1: the program waits to be copied */
 	char error[128]; /* why the monitor ended the VM itself; empty otherwise */
 	struct lv_device_stats device[LV_MAX_DEVICES]; /* device_count of them are there */
 };
@@ -150,17 +150,24 @@ struct lv_crash_report {
 	struct lv_missing missing[LV_MISSING_SLOTS]; /* system calls that libos does not have; count 0: an empty slot */
 	struct lv_crash crash;                       /* if lv_status.crashed */
 };
-struct lv_report { /* what few readers want: asked for (LV_CTL_CRASH, LV_CTL_TAIL), in the file once the VM has ended */
+struct lv_calls_report { /* library OS */
+	struct lv_calls calls;
+	uint32_t maps; /* used entries of map */
+	uint32_t reserved;
+	struct lv_text_map map[8]; /* of sites that trap often */
+};
+struct lv_report { /* what few readers want: asked for (LV_CTL_CRASH, LV_CTL_TAIL, LV_CTL_CALLS), in the file once the VM has ended */
 	struct lv_crash_report what;
 	uint32_t tail_size;
 	uint32_t reserved;
 	char tail[LV_TAIL_MAX]; /* last console output */
+	struct lv_calls_report calls; /* not written by monitors whose control version is below 6 */
 };
 #define LV_REPORT_OFFSET 4096 /* of lv_report in the file */
 static_assert(sizeof(struct lv_status) <= LV_REPORT_OFFSET, "the record ends before the report");
 
 #define LV_CONTROL_MAGIC 0x6c74636c /* "lctl" */
-#define LV_CONTROL_VERSION 4
+#define LV_CONTROL_VERSION 6
 enum lv_control_op {
 	LV_CTL_STATUS = 1, /* reply: struct lv_status, as many bytes as its size says */
 	LV_CTL_SIGNAL = 2, /* arg: signal number for the program */
@@ -169,20 +176,47 @@ enum lv_control_op {
 	LV_CTL_RESIZE = 5, /* arg: rows << 16 | columns of the terminal */
 	LV_CTL_BALLOON = 6, /* arg: bytes that the guest shall hand over; -1: only ask for its statistics and wait for them. Reply: as STATUS */
 	LV_CTL_CONFIGURE = 7, /* on the connected socket that a monitor is started with: SCM_RIGHTS: records (abi/vm_records.h) and what they
-			       * name. Reply: result 0 when the guest runs; or why not, as text: then nothing was taken, and another one may
+			       * name. arg: when it was asked for, having been ready, CLOCK_MONOTONIC; 0: it was not. Reply: result 0 when the guest runs; or why not, as text: then nothing was taken, and another one may
 			       * come. STATUS is answered there too, before. The monitor ends if the socket does before it was configured */
 	LV_CTL_CRASH = 8,  /* since version 2. Reply: struct lv_crash_report */
 	LV_CTL_TAIL = 9,   /* since version 2. Reply: the last console output, LV_TAIL_MAX bytes at most */
-	LV_CTL_AWAIT = 10, /* since version 3. arg: enum lv_step, LISTEN only; answered when the ledger has it, by the end of the connection if the VM
-			    * ends before; -EOPNOTSUPP: this kind of guest does not tell; -EBUSY: enough others wait */
+	LV_CTL_AWAIT = 10, /* since version 3. arg: LV_STEP_LISTEN, or, since version 5, LV_AWAIT_TEMPLATE; answered when the ledger has it, or the program waits to be
+			    * copied, by the end of the connection if the VM ends before; -EOPNOTSUPP: this kind of guest does not tell; -EBUSY: enough others wait */
 	LV_CTL_PAUSE = 11, /* since version 3: answered when the vCPUs stand still and the devices hold nothing; -ETIMEDOUT: one did not come
 			    * within a second, and all run again */
-	LV_CTL_RESUME = 12, /* since version 3 */
+	LV_CTL_RESUME = 12, /* since version 3. arg, since version 5: LV_RESUME_*, 0 before */
 	LV_CTL_THREADS = 13, /* since version 4. Reply: struct lv_threads, as many bytes as are used. -EOPNOTSUPP: this kind of guest has an agent that
 			      * tells; -ETIMEDOUT: it did not answer, as one that is paused does not */
 	LV_CTL_LIMIT = 14, /* since version 4. arg: bytes, the most memory that the guest may have from now on. -ERANGE: more than it was made with;
 			    * -EBUSY: it has more already; -EOPNOTSUPP: this kind of guest has a balloon instead */
+	LV_CTL_SAVE = 15, /* since version 5. SCM_RIGHTS: a file for the state, and one for the memory, both empty and regular, open for reading and
+			   * writing; arg: 0, or LV_SAVE_* and a third file. Pauses, writes both, and answers with 0, or with a negative errno and why, as text. After a 0
+			   * the VM stays paused for as long as this connection lives: KILL on it makes the save final, RESUME has the VM go on, and so
+			   * does its end, before the answer and after it. One that had been paused by PAUSE stays so. Where the answer is no 0 it is as
+			   * it was before. -EBUSY: it is being saved already; -EOPNOTSUPP: not this kind of guest */
+	LV_CTL_TOUCHED = 16, /* since version 5. SCM_RIGHTS: an empty regular file, open for reading and writing, for which pages it has written since it
+			      * was restored: others that are restored from the same state may have them before they run (LV_VM_PAGES). A negative
+			      * errno comes with why, as text; -EOPNOTSUPP: it was not restored */
+	LV_CTL_LOOK = 17, /* since version 5. SCM_RIGHTS as SAVE's two. Writes memory while the VM runs; the first on a connection all of it, each further one what was
+			   * written since the one before: pages that have become zero as zeroes, all else is holes. LV_LOOK_LAST, which is not the first: it
+			   * stands still, its state is written, too, and what follows is as after SAVE. The end of the connection ends it. -EBUSY: as
+			   * SAVE; -EOPNOTSUPP: not this kind of guest, not on this host's kernel. Where the answer is no 0 nothing is known of its pages any more */
+	LV_CTL_LEND = 18, /* since version 5. By who holds the VM still after SAVE or LOOK_LAST: what it has written to its disks is there for others, and their locks are free.
+			   * Before the VM goes on, for whatever reason, it takes them again; while others have them, it stands still. A negative errno comes with why, as text.
+			   * arg LV_LEND_BACK, by anybody: 0: it has them, and nobody holds it still for a save; -EBUSY: others have them, or somebody does */
+	LV_CTL_CALLS = 19, /* since version 6. Reply: struct lv_calls_report */
+	LV_CTL_AGENT = 20, /* since version 6. SCM_RIGHTS: one end of a connected stream socket, which leads into the guest (abi/agent.h): its bytes are
+			    * passed on as they are. The guest may take none of them. -EBUSY: it has LV_AGENT_LINES of them already; -EOPNOTSUPP: this kind of guest
+			    * has an agent of its own */
 };
+#define LV_LEND_BACK 1
+/* Of the memory only what changed since the restore (docs/state.md). The third file is the memory that it was restored from, as a proof. -EOPNOTSUPP: it was not restored;
+ * -ESTALE: from another one; -E2BIG: it changed in too many places. An older monitor answers -EOPNOTSUPP, or not at all. */
+#define LV_SAVE_DIRTY_ONLY 1
+#define LV_AWAIT_TEMPLATE 64
+#define LV_LOOK_LAST 1
+#define LV_LOOK_THROTTLE(percent) ((int64_t)(percent) << 8) /* up to 99: the vCPUs stand still for so much of the time until the next look; with LAST 0 */
+#define LV_RESUME_ADVANCE 1 /* for the guest's monotonic clock, too, the time since the pause has passed */
 struct lv_threads {
 	uint32_t count; /* that are there */
 	uint32_t total; /* threads of the program */
@@ -209,6 +243,7 @@ struct lv_control_reply {
 static_assert(sizeof(struct lv_control_request) == 16, "control request layout");
 static_assert(sizeof(struct lv_control_reply) == 24, "control reply layout");
 #define LV_CONTROL_MOST (sizeof(struct lv_control_reply) + 4096) /* no reply is longer */
-static_assert(sizeof(struct lv_status) <= 4096 && sizeof(struct lv_crash_report) <= 4096 && LV_TAIL_MAX <= 4096, "what a reply carries");
+static_assert(sizeof(struct lv_status) <= 4096 && sizeof(struct lv_crash_report) <= 4096 && sizeof(struct lv_calls_report) <= 4096 && LV_TAIL_MAX <= 4096,
+	      "what a reply carries");
 
 #endif

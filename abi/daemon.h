@@ -8,6 +8,7 @@
 #define LV_ABI_DAEMON_H
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define LV_DAEMON_MAGIC 0x646d766c /* "lvmd" */
@@ -47,9 +48,10 @@ struct lv_daemon_claim { /* LV_DMN_CLAIM: what a shell has to fit */
 	uint64_t libos[4], monitor[4]; /* of what files it is made: device, inode, size, CLOCK_REALTIME in ns of the last change */
 	uint32_t first_user, users; /* that monitors become */
 	uint32_t user;    /* who asks */
-	uint32_t reserved;
+	uint32_t ram_mib; /* that it has at once, as it goes on from a state; 0: it begins with as little as any */
+	uint64_t ahead[2]; /* device and inode of the memory that it will be a clone of, copied; 0: none, or shared. An older command line ends before this */
 };
-static_assert(sizeof(struct lv_daemon_claim) == 96, "claim layout");
+static_assert(sizeof(struct lv_daemon_claim) == 112 && offsetof(struct lv_daemon_claim, ahead) == 96, "claim layout");
 struct lv_daemon_claimed { /* the reply; if it is a hit, with the socket for the configuration and a descriptor of the process */
 	uint32_t claim; /* enum lv_claim (abi/control.h) */
 	uint32_t pid;

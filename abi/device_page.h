@@ -22,12 +22,14 @@ enum lv_device_type { /* virtio device numbers where there is one */
 	LV_DEV_RNG = 4,     /* these three: Linux guests only */
 	LV_DEV_BALLOON = 5,
 	LV_DEV_VSOCK = 19,
+	LV_DEV_FS = 26,     /* a directory of the host (virtio 1.2, section 5.11) */
 };
 
 enum { /* queue numbers, by device */
 	LV_NET_RX = 0, LV_NET_TX = 1,
 	LV_BLOCK_REQUESTS = 0,
 	LV_CONSOLE_STDIN = 0, LV_CONSOLE_STDOUT = 1, LV_CONSOLE_STDERR = 2,
+	LV_FS_PRIORITY = 0, LV_FS_REQUESTS = 1,
 };
 
 /* A split virtqueue (virtio 1.2, section 2.7); size is a power of two of at most 256. */
@@ -70,10 +72,18 @@ struct lv_block_config {
 	char serial[16];
 };
 
+/* A chain is one FUSE message (linux/fuse.h): what the guest asks in readable buffers, room for the answer in writable ones; none: there is no answer. */
+struct lv_fs_config {
+	char tag[16]; /* which volume it is, as of parse/mount_word.h; zeroes at its end */
+	uint32_t read_only;
+	uint8_t reserved[12];
+};
+
 #define LV_STREAM_TTY 1u    /* the stream is a terminal */
 #define LV_STREAM_CLOSED 2u /* nothing is there: end of file at once, writes are dropped */
 #define LV_STREAM_BROKEN 4u /* output: the reader has gone (may be set while the VM runs): writes answer EPIPE, with SIGPIPE */
 #define LV_STREAM_FILE 16u  /* stdin is a regular file: reads are full until its end */
+#define LV_STREAM_RAW 32u   /* with TTY, of all three: what is typed comes as it is; the guest has the line discipline */
 #define LV_STREAM_SAME 8u   /* stderr: goes where stdout goes; use the queue of stdout, so that the order of writes is kept */
 /*
  * Queues: stdout and stderr carry bytes in readable buffers. Stdin takes writable buffers; a used element of length 0
@@ -96,6 +106,7 @@ struct lv_device {
 		struct lv_net_config net;
 		struct lv_block_config block;
 		struct lv_console_config console;
+		struct lv_fs_config fs;
 		uint8_t raw[32];
 	} config;
 	struct lv_queue queue[LV_MAX_QUEUES];
@@ -104,6 +115,18 @@ static_assert(sizeof(struct lv_device) == 176, "device entry layout");
 static_assert(sizeof(struct lv_console_config) == 32, "console configuration layout");
 static_assert(sizeof(struct lv_net_config) == 32, "net configuration layout");
 static_assert(sizeof(struct lv_block_config) == 32, "block configuration layout");
+static_assert(sizeof(struct lv_fs_config) == 32, "fs configuration layout");
+
+enum lv_clock { /* index into lv_device_page.clock_base_ns */
+	LV_CLOCK_MONOTONIC = 0, /* stands still while the VM does, unless who has it go on asks for the time to have passed */
+	LV_CLOCK_REALTIME = 1,  /* since 1970; set right whenever the VM goes on */
+	LV_CLOCK_BOOTTIME = 2,  /* as the first, and counts the time for which the VM stood still, as Linux' does for a machine that slept */
+	LV_CLOCK_RUN = 3,       /* counts while the VM runs: never jumps, never counts a pause. Processor time is reckoned by it */
+	LV_CLOCKS = 4,
+};
+
+#define LV_RESTORED_CLONE 1u             /* another VM from the same state may run: nothing that has to be one VM's alone is kept */
+#define LV_RESTORED_RESET_CONNECTIONS 2u /* nobody is at the other end of TCP connections any more */
 
 struct lv_device_page {
 	uint64_t magic;
@@ -115,12 +138,16 @@ struct lv_device_page {
 	uint64_t heap_start; /* guest address: RAM from here on is free, and all zero, but for: */
 	uint64_t more_end;   /* [LV_RAM + LV_RAM_EARLY, more_end), what the boot area has no room for */
 	uint64_t image_size; /* bytes of the image at LV_IMAGE(image_size); 0: none */
-	/* time: ns = base + ((tsc - tsc_base) * tsc_mult >> 32), 128-bit product */
+	/*
+	 * time: ns = base + ((tsc - tsc_base) * tsc_mult >> 32), 128-bit product. Written anew when the VM goes on after it stood still, which may have
+	 * been between two loads of the guest: what it read counts if the sequence number was the same before and after
+	 */
 	uint64_t tsc_hz;
 	uint64_t tsc_mult;
 	uint64_t tsc_base;
-	uint64_t monotonic_base_ns;
-	uint64_t realtime_base_ns;
+	uint64_t clock_base_ns[LV_CLOCKS];
+	uint32_t clock_sequence;
+	uint32_t restored; /* LV_RESTORED_*: what the present generation demands */
 	/* processor */
 	uint64_t xcr0; /* state components that are enabled */
 	uint64_t generation; /* a random number, another one in each VM and after every restore and clone; 0: not configured yet */
@@ -137,11 +164,11 @@ struct lv_device_page {
 	char cwd[256];
 	char hostname[64];
 	uint32_t device_count;
-	uint32_t reserved1;
+	uint32_t record; /* LV_RECORD_*: what is to be said of the image's files (abi/used_files.h) */
 	struct lv_device device[LV_MAX_DEVICES];
 };
-static_assert(offsetof(struct lv_device_page, program) == 184, "device page layout");
-static_assert(offsetof(struct lv_device_page, device) == 768, "device page layout");
+static_assert(offsetof(struct lv_device_page, program) == 208, "device page layout");
+static_assert(offsetof(struct lv_device_page, device) == 792, "device page layout");
 static_assert(sizeof(struct lv_device_page) <= 4096, "the device page is one page");
 
 #endif

@@ -9,7 +9,11 @@
  * page tables itself, out of its own memory. docs/guest-abi.md says why.
  */
 #define LV_PAGE 4096ull
+#ifdef __ASSEMBLER__
+#define LV_BASE 0x4000000000 /* no assembler but GNU's knows what follows a number in C */
+#else
 #define LV_BASE 0x4000000000ull /* 256 GiB */
+#endif
 
 /* The monitor page set: one 4 KiB page each, supervisor-only unless said otherwise. */
 #define LV_PML4 (LV_BASE + 0x0000)
@@ -35,6 +39,7 @@
  */
 #define LV_RAM (LV_BASE + 0x200000)
 #define LV_BOOT_SIZE 0x8000ull
+#define LV_HOT_HEAP (10 * LV_PAGE) /* behind it: what libos takes of its pool before a program starts */
 #define LV_RAM_EARLY (2ull << 20)
 #define LV_RAM_MAX (64ull << 30)
 #define LV_RAM_SMALL (6ull << 20) /* RAM up to here is backed page by page; beyond, by 2 MiB pages where the host has them */
@@ -58,8 +63,9 @@
 /* RFLAGS and registers of a guest at its start. */
 #define LV_RFLAGS 0x002 /* nothing but the bit that is always set: port I/O at level 3 faults */
 
-/* A TLB flush: int3 with this value in RAX. Any other int3 is a breakpoint trap. */
+/* A TLB flush: int3 with this value in RAX. With the other, RDI is loaded into CR3: other page tables. Any other int3 is a breakpoint trap. */
 #define LV_FLUSH_MAGIC 0x4c56464cu /* "LVFL" */
+#define LV_SWITCH_MAGIC 0x4c565357u /* "LVSW" */
 
 /* Page-table bits that both sides write. */
 #define LV_PTE_P 0x001ull

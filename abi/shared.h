@@ -22,10 +22,26 @@ enum lv_hypercall {
 	LV_HC_READY = 8, /* libos has booted. Result 0, when the device page says what the VM is; -EALREADY: it has said so before */
 	LV_HC_THREADS = 9, /* answers lv_shared.ask_threads. arg[0]: an array of struct lv_thread, arg[1]: how many are in it (LV_THREADS_MAX at most),
 	                      arg[2]: how many there are */
+	LV_HC_TEMPLATE = 10, /* arg[0]: 1: the program has come as far as it is to be copied, and waits for that; 0: it waits no more */
+	LV_HC_REQUEST = 11, /* what a copy is to do, as its configuration says: "arg=...", "env=NAME=VALUE", "cwd=...", each ended by a zero byte, in their order.
+	                       arg[0]: RAM, arg[1]: bytes of room there. Result: how many bytes it is, of which those were written for which there is room */
+	LV_HC_TOUCHED = 12, /* of libos' touch_entry, which only the monitor enters: all pages are read. Does not return */
+	LV_HC_USED = 13,    /* of the image, where the device page asks for it (abi/used_files.h): arg[0]: the inode's number, arg[1]: LV_USED_*. Result 0 */
+	LV_HC_LACKS = 14,   /* likewise, a path that was looked for and is not there, or, with a slash behind it, a directory that was listed. arg[0]: RAM, arg[1]: its bytes, none of them zero. Result 0 or -EINVAL */
+	LV_HC_AGENT = 15, /* a line to who asks for something (LV_CTL_AGENT). arg[0]: LV_LINE_* | line << 8, arg[1]: RAM, arg[2]: bytes. Result: a line, bytes,
+	                     0 at the end of what comes, -EAGAIN: not now, lv_shared.lines will say when; -EBADF: there is no such line */
 	LV_HC_LISTEN = 6,  /* arg[0]: TCP port on which the program listens, the first one; the ledger has the step by then */
 };
 
 #define LV_FETCH_MAX (2ull << 20)
+
+#define LV_AGENT_LINES 8
+#define LV_LINE_NEW 0u   /* the next one that nobody has taken */
+#define LV_LINE_READ 1u
+#define LV_LINE_WRITE 2u
+#define LV_LINE_CLOSE 3u
+#define LV_LINE_COMES (1u << 31) /* in lv_shared.lines: there is a new one */
+#define LV_LINE_MOST 65536 /* bytes at once */
 
 #define LV_LEDGER_SLOTS 8
 enum lv_ledger_slot { /* index into lv_shared.ledger */
@@ -48,6 +64,22 @@ struct lv_missing { /* a system call that libos does not have */
 	uint32_t count;
 };
 
+#define LV_CALL_SITES 32
+struct lv_call_site { /* where system calls trapped */
+	uint64_t rip;   /* behind the instruction */
+	uint32_t nr;
+	uint32_t count; /* of calls with this number; 0: an empty slot */
+};
+struct lv_calls { /* the program's system calls */
+	uint64_t made;
+	uint64_t trapped; /* of them: by an instruction that has not become a jump */
+	uint32_t most;    /* of those in one second */
+	uint32_t reserved;
+	/* Those that trap most. One that comes new takes the slot, and the count, of the least: more than 1/32 of all is always seen, counts may be as much too high. */
+	struct lv_call_site site[LV_CALL_SITES];
+};
+static_assert(sizeof(struct lv_calls) == 24 + LV_CALL_SITES * 16, "system calls layout");
+
 #define LV_THREADS_MAX 127
 struct lv_thread { /* of the program */
 	int32_t tid;
@@ -62,6 +94,12 @@ struct lv_range {
 	uint64_t gpa, len; /* page-aligned */
 };
 
+struct lv_text_map {
+	uint64_t start, end; /* where the file's text is mapped */
+	uint64_t file_offset;
+	char path[104];
+};
+
 struct lv_crash {
 	uint32_t kind;   /* LV_CRASH_* */
 	uint32_t signal; /* what a process would have died of */
@@ -71,11 +109,7 @@ struct lv_crash {
 	uint32_t frames; /* used entries of stack: return addresses, innermost first */
 	uint32_t maps;   /* used entries of map */
 	uint64_t stack[24];
-	struct {
-		uint64_t start, end; /* where the file's text is mapped */
-		uint64_t file_offset;
-		char path[104];
-	} map[8];
+	struct lv_text_map map[8]; /* while the program runs: of call sites that trap often (lv_calls) */
 	char message[128]; /* of an assertion or panic of libos */
 };
 #define LV_CRASH_PROGRAM 1u /* a fault that the program did not handle */
@@ -102,6 +136,9 @@ struct lv_shared {
 	uint32_t files_full; /* writes that were refused since there was no memory for more files */
 	/* monitor writes 1, the guest takes it back: its threads are asked for (LV_HC_THREADS), with resched set */
 	uint32_t ask_threads;
+	struct lv_calls calls; /* guest writes */
+	/* monitor: bit n: line n may have bytes, or room, again, or LV_LINE_COMES, with resched set; the guest takes them with an atomic exchange */
+	uint32_t lines;
 };
 static_assert(sizeof(struct lv_crash) == 1528, "crash record layout");
 static_assert(sizeof(struct lv_shared) <= 4096, "the shared page is one page");

@@ -11,7 +11,7 @@
 #include "abi/records.h"
 
 #define LV_VM_RECORDS_MAGIC 0x4356564cu /* "LVVC" */
-#define LV_VM_RECORDS_VERSION 7
+#define LV_VM_RECORDS_VERSION 12
 #define LV_VM_RECORDS_MAX (4u << 20) /* bytes, with the header */
 #define LV_VM_FDS_MAX 64
 #define LV_VM_MOUNTS_MAX 32
@@ -32,10 +32,17 @@ enum lv_vm_record_type {
 	LV_VM_DISK = 10,    /* struct lv_vm_disk, any number */
 	LV_VM_VSOCK = 11,   /* struct lv_vm_vsock */
 	LV_VM_MOUNT = 12,   /* library OS: string, any number: a word as of parse/mount_word.h */
+	LV_VM_STATE = 13,   /* struct lv_vm_state; with it PROGRAM and MOUNT are not needed, and not looked at: the state has them;
+			     * ARG, ENV and CWD are what a program that waits to be copied is told to do (docs/state.md) */
+	LV_VM_PAGES = 14,   /* struct lv_vm_pages; with STATE only */
+	LV_VM_BELOW = 15,   /* struct lv_vm_below; with STATE only, up to LV_VM_BELOW_MAX, in order */
+	LV_VM_FILES = 17,   /* library OS: struct lv_vm_files; without STATE */
+	LV_VM_VOLUME = 18,  /* struct lv_vm_volume, any number */
+	LV_VM_PAGER = 16,   /* library OS: struct lv_vm_pager; with STATE only, and without BELOW and PAGES */
 };
 
 #define LV_VM_SERIAL 2u   /* Linux: in and out are the serial port's, and not the console's */
-#define LV_VM_TTY 4u      /* Linux: the console is a terminal */
+#define LV_VM_TTY 4u      /* the console is a terminal of the guest's own */
 #define LV_VM_RNG 8u      /* Linux: has these devices */
 #define LV_VM_BALLOON 16u
 #define LV_VM_ATTACHED 64u /* ends when the other end of the socket does over which this comes: in the foreground */
@@ -47,7 +54,6 @@ struct lv_vm_machine {
 	uint64_t memory;   /* bytes */
 	uint64_t start_ns; /* CLOCK_MONOTONIC when the command started */
 	uint64_t image_ns; /* the same when the image was found, or packed; 0: not known */
-	uint64_t claim_ns; /* the same when this monitor was claimed, having been ready; 0: it was not */
 	int32_t libos, image, kernel, initrd; /* descriptors, as are the following; LV_VM_NO_FD: none */
 	int32_t control; /* listening */
 	int32_t status, log, cpuid;
@@ -59,12 +65,13 @@ struct lv_vm_machine {
 	uint32_t claim; /* enum lv_claim: for the status record */
 	uint32_t reserved;
 };
-static_assert(sizeof(struct lv_vm_machine) == 104, "machine record layout");
+static_assert(sizeof(struct lv_vm_machine) == 96, "machine record layout");
 
 struct lv_vm_net {
 	int32_t fd[LV_VM_NET_QUEUES]; /* of a tap, or one stream socket of passt */
 	uint32_t passt; /* 1: frames with their length before them */
 	uint32_t spoof; /* 1: what the guest sends is not filtered: of a tap, by sender; of passt, link-local addresses */
+	uint32_t answers; /* 1: of passt, whose gateway's address leads to the host's loopback: only answers go there (vmm/dev/net_answers.h) */
 	struct lv_net_config config;
 };
 
@@ -81,5 +88,56 @@ struct lv_vm_vsock {
 	uint64_t cid; /* 3 or more */
 };
 static_assert(sizeof(struct lv_vm_vsock) == 16, "vsock record layout");
+
+/* A directory of the host, which a server of its own serves (volume/). */
+struct lv_vm_volume {
+	int32_t fd; /* connected socket of SOCK_SEQPACKET: a FUSE message each way */
+	uint32_t read_only; /* 0 or 1 */
+	char tag[16];       /* zeroes at its end */
+};
+static_assert(sizeof(struct lv_vm_volume) == 24, "volume record layout");
+
+/* What LV_CTL_SAVE wrote. Devices and image have to be those that were saved, in their order; where they lead to, and who the VM is, is said here. */
+#define LV_RESTORE_ADVANCE 1u /* for the guest's monotonic clock the time since the save has passed; otherwise it goes on where it stood */
+#define LV_RESTORE_CLONE 2u   /* a VM besides the one that was saved: nothing of its identity is kept (docs/guest-abi.md) */
+#define LV_RESTORE_RESET_CONNECTIONS 4u /* nobody is at the other end of its connections any more */
+#define LV_RESTORE_PAUSED 8u  /* it does not run before LV_CTL_RESUME */
+#define LV_RESTORE_WHOLE 16u  /* its memory is copied before it runs, not page by page when it is touched */
+#define LV_RESTORE_FLAGS 31u
+struct lv_vm_state {
+	int32_t state, memory; /* descriptors of regular files, for reading: nobody may change them while the VM runs */
+	uint32_t flags;        /* LV_RESTORE_* */
+	uint32_t reserved;
+};
+static_assert(sizeof(struct lv_vm_state) == 16, "state record layout");
+
+/* What LV_CTL_TOUCHED wrote of another VM of the same state: it gets these pages at once instead of one by one, which is quicker. */
+struct lv_vm_pages {
+	int32_t fd;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct lv_vm_pages) == 8, "pages record layout");
+
+/* The state's memory file is as long as it will be, but not all is in it yet: what is not, comes while the VM runs (abi/memory_later.h). */
+struct lv_vm_pager {
+	int32_t device;   /* /dev/userfaultfd */
+	int32_t listener; /* of SOCK_SEQPACKET, which listens: who brings the memory connects to it */
+};
+static_assert(sizeof(struct lv_vm_pager) == 8, "pager record layout");
+
+/* Gets which files of the image are used (abi/used_files.h). */
+struct lv_vm_files {
+	int32_t fd;      /* of a regular file of LV_USED_SIZE(image's size) bytes, open for reading and writing: nobody shortens it while the VM runs */
+	uint32_t record; /* LV_RECORD_*, not 0 */
+};
+static_assert(sizeof(struct lv_vm_files) == 8, "files record layout");
+
+/* The state's memory holds only what changed since another one. A memory that lies below it: first the whole one, then differences from what comes before each. */
+#define LV_VM_BELOW_MAX 7
+struct lv_vm_below {
+	int32_t memory;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct lv_vm_below) == 8, "below record layout");
 
 #endif

@@ -40,6 +40,25 @@ static int fd_read_all(int fd, size_t limit, char **data, size_t *size)
 	return 0;
 }
 
+static int is_regular(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) ? 0 : S_ISDIR(st->st_mode) ? -EISDIR : -EINVAL;
+}
+
+int file_open_regular(const char *path)
+{
+	struct stat st;
+	int err = stat(path, &st) ? -errno : is_regular(&st);
+	int fd = err ? err : open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (err || fd < 0)
+		return err ? err : -errno;
+	err = fstat(fd, &st) ? -errno : is_regular(&st); /* what it is by now */
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
 int file_read(int dir, const char *path, size_t limit, char **data, size_t *size)
 {
 	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
@@ -65,6 +84,17 @@ int fd_write(int fd, const void *data, size_t size)
 	return 0;
 }
 
+int fd_write_at(int fd, const void *data, size_t size, uint64_t offset)
+{
+	for (size_t at = 0; at < size;) {
+		ssize_t n = pwrite(fd, (const char *)data + at, size - at, (off_t)(offset + at));
+		if (n <= 0 && errno != EINTR)
+			return n ? -errno : -EIO;
+		at += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
 bool fd_copy_piece(int from, int to)
 {
 	char piece[32768];
@@ -74,14 +104,24 @@ bool fd_copy_piece(int from, int to)
 	return n > 0 && !fd_write(to, piece, (size_t)n);
 }
 
+/* What is there of that name was left by one who was killed, or put there by somebody else: it goes, and is not followed. */
+static int make_new(int dir, const char *path, mode_t mode)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(dir, path, flags, mode);
+	if (fd < 0 && errno == EEXIST && !unlinkat(dir, path, 0))
+		fd = openat(dir, path, flags, mode);
+	return fd < 0 ? -errno : fd;
+}
+
 int file_write(int dir, const char *path, const void *data, size_t size, mode_t mode)
 {
 	char fresh[PATH_MAX];
 	if (snprintf(fresh, sizeof(fresh), "%s.%d", path, (int)getpid()) >= (int)sizeof(fresh))
 		return -ENAMETOOLONG;
-	int fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	int fd = make_new(dir, fresh, mode);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	int err = fd_write(fd, data, size);
 	close(fd);
 	if (!err && renameat(dir, fresh, dir, path))

@@ -74,9 +74,13 @@ static void forget_batch(struct loop *loop, const struct loop_watch *watch)
 
 static void always_add(struct loop *loop, struct loop_watch *watch)
 {
+	const struct itimerspec at_once = { .it_value.tv_nsec = 1 };
+
 	watch->always = true;
 	watch->next_always = loop->always;
 	loop->always = watch;
+	if (loop->started) /* its thread may wait for what epoll tells, and no epoll tells of this */
+		timerfd_settime(loop->alarm.fd, TFD_TIMER_ABSTIME, &at_once, NULL);
 }
 
 static void always_remove(struct loop *loop, struct loop_watch *watch)

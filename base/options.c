@@ -62,6 +62,14 @@ static bool word_allowed(const char *words, const char *value)
 	return false;
 }
 
+static const char *bound_print(bool is_size, uint64_t bound, char *out, size_t size)
+{
+	if (is_size)
+		return size_print(bound, out, size);
+	snprintf(out, size, "%" PRIu64, bound);
+	return out;
+}
+
 static int parse_quantity(const struct option_spec *spec, const char *value, uint64_t *out, struct error *error)
 {
 	uint64_t number = 0;
@@ -73,7 +81,7 @@ static int parse_quantity(const struct option_spec *spec, const char *value, uin
 	char low[24], high[24];
 	if (err || number < spec->low || (spec->high && number > spec->high))
 		return error_set(error, -EINVAL, "--%s: %s is out of range (%s to %s)", spec->name, value,
-				 size_print(spec->low, low, sizeof(low)), size_print(spec->high, high, sizeof(high)));
+				 bound_print(is_size, spec->low, low, sizeof(low)), bound_print(is_size, spec->high, high, sizeof(high)));
 	*out = number;
 	return 0;
 }

@@ -17,22 +17,25 @@
 #include "base/shown.h"
 
 #define CHUNK 65536
-#define NAME_MAX_ 255
-#define TEXT_MAX 4095 /* of a link's target or a note */
 #define NS 1000000000ull
 
-struct tree {
+struct tree { /* that is sent */
 	int fd;
 	struct tree_report *report;
+	char chunk[CHUNK];
+};
+
+struct receiver {
+	struct tree_reader reader;
 	mode_t mask;
 	char chunk[CHUNK];
 };
 
-static int __attribute__((format(printf, 3, 4))) fail(struct tree *tree, int err, const char *format, ...)
+int tree_fail(struct tree_report *report, int err, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
-	vsnprintf(tree->report->error, sizeof(tree->report->error), format, args);
+	vsnprintf(report->error, sizeof(report->error), format, args);
 	va_end(args);
 	return err;
 }
@@ -55,7 +58,7 @@ static int put(struct tree *tree, const void *data, size_t size)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return fail(tree, -errno, "the other side: %s", strerror(errno));
+			return tree_fail(tree->report, -errno, "the other side: %s", strerror(errno));
 		at += n;
 		size -= (size_t)n;
 	}
@@ -81,24 +84,24 @@ static int put_entry(struct tree *tree, enum tree_type type, const char *name, c
 	return err ? err : put(tree, name, entry.name_size);
 }
 
-static int take_note(struct tree *tree, const char *text)
+static int take_note(struct tree_report *report, const char *text)
 {
-	char word[TEXT_MAX + 1];
-	if (tree->report->note)
-		tree->report->note(tree->report->context, shown(text, word, sizeof(word)));
+	char word[TREE_TEXT_MAX + 1];
+	if (report->note)
+		report->note(report->context, shown(text, word, sizeof(word)));
 	return 0;
 }
 
 static int put_note(struct tree *tree, const char *name, const char *why)
 {
-	char text[TEXT_MAX];
+	char text[TREE_TEXT_MAX];
 	int n = snprintf(text, sizeof(text), "%s: %s", name, why);
 	size_t size = n < (int)sizeof(text) ? (size_t)n : sizeof(text) - 1;
 	int err = put_entry(tree, TREE_NOTE, "", NULL, size);
 	if (!err)
 		err = put(tree, text, size);
 	/* Who sends knows it too: a receiver in a guest has nobody to tell. */
-	return err ? err : take_note(tree, text);
+	return err ? err : take_note(tree->report, text);
 }
 
 /* Exactly as many bytes as were announced: a file that shrinks meanwhile is filled up, one that grows is cut. */
@@ -205,9 +208,9 @@ static int send_dir(struct tree *tree, int fd, const char *name, const char *pat
 
 static int send_link(struct tree *tree, int dir, const char *node, const char *name, const char *path, const struct stat *st)
 {
-	char target[TEXT_MAX + 1];
+	char target[TREE_TEXT_MAX + 1];
 	ssize_t n = readlinkat(dir, node, target, sizeof(target));
-	if (n < 0 || n > TEXT_MAX)
+	if (n < 0 || n > TREE_TEXT_MAX)
 		return put_note(tree, path, n < 0 ? strerror(errno) : "the link is too long");
 	int err = put_entry(tree, TREE_LINK, name, st, (uint64_t)n);
 	return err ? err : put(tree, target, (size_t)n);
@@ -219,12 +222,12 @@ static int send_node(struct tree *tree, int dir, const char *node, const char *n
 	struct stat st;
 	int follow = depth ? AT_SYMLINK_NOFOLLOW : 0;
 	if (fstatat(dir, node, &st, follow))
-		return depth ? put_note(tree, path, strerror(errno)) : fail(tree, -errno, "%s: %s", path, strerror(errno));
+		return depth ? put_note(tree, path, strerror(errno)) : tree_fail(tree->report, -errno, "%s: %s", path, strerror(errno));
 	if (S_ISLNK(st.st_mode))
 		return send_link(tree, dir, node, name, path, &st);
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return depth ? put_note(tree, path, "neither a file nor a directory; left out")
-			     : fail(tree, -EINVAL, "%s: neither a file nor a directory", path);
+			     : tree_fail(tree->report, -EINVAL, "%s: neither a file nor a directory", path);
 	if (depth >= TREE_DEPTH)
 		return put_note(tree, path, "too deep; left out");
 	int fd = openat(dir, node, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (follow ? O_NOFOLLOW : 0));
@@ -233,7 +236,7 @@ static int send_node(struct tree *tree, int dir, const char *node, const char *n
 		int err = fd < 0 ? errno : EINVAL;
 		if (fd >= 0)
 			close(fd);
-		return depth ? put_note(tree, path, strerror(err)) : fail(tree, -err, "%s: %s", path, strerror(err));
+		return depth ? put_note(tree, path, strerror(err)) : tree_fail(tree->report, -err, "%s: %s", path, strerror(err));
 	}
 	if (S_ISDIR(st.st_mode))
 		return send_dir(tree, fd, name, path, &st, depth);
@@ -249,16 +252,16 @@ int tree_send(int fd, int dir, const char *name, struct tree_report *report)
 	return err ? err : put_entry(&tree, TREE_END, "", NULL, 0);
 }
 
-/* ---- receiving ---- */
+/* ---- reading ---- */
 
-static int get(struct tree *tree, void *data, size_t size)
+int tree_get(struct tree_reader *reader, void *data, size_t size)
 {
-	int err = fd_read_exactly(tree->fd, data, size, DEADLINE_NEVER);
+	int err = fd_read_exactly(reader->fd, data, size, DEADLINE_NEVER);
 	if (err == -ECONNRESET || err == -EPROTO)
-		return fail(tree, -EPROTO, "the other side ended in the middle");
+		return tree_fail(reader->report, -EPROTO, "the other side ended in the middle");
 	if (err == -EAGAIN)
-		return fail(tree, -ETIMEDOUT, "the other side sent nothing for too long");
-	return err ? fail(tree, err, "the other side: %s", strerror(-err)) : 0;
+		return tree_fail(reader->report, -ETIMEDOUT, "the other side sent nothing for too long");
+	return err ? tree_fail(reader->report, err, "the other side: %s", strerror(-err)) : 0;
 }
 
 static bool name_is_safe(const char *name, size_t size)
@@ -266,19 +269,122 @@ static bool name_is_safe(const char *name, size_t size)
 	return size && !memchr(name, 0, size) && !memchr(name, '/', size) && strcmp(name, ".") && strcmp(name, "..");
 }
 
-static int get_entry(struct tree *tree, struct tree_entry *entry, char *name)
+static int get_entry(struct tree_reader *reader, struct tree_entry *entry, char *name)
 {
-	int err = get(tree, entry, sizeof(*entry));
+	int err = tree_get(reader, entry, sizeof(*entry));
 	if (err)
 		return err;
 	if (entry->type < TREE_DIR || entry->type > TREE_PIECES)
-		return fail(tree, -EPROTO, "the other side sent an entry of an unknown type (%u)", entry->type);
-	if (entry->name_size > NAME_MAX_)
-		return fail(tree, -EPROTO, "the other side sent a name of %u bytes", entry->name_size);
-	err = get(tree, name, entry->name_size);
+		return tree_fail(reader->report, -EPROTO, "the other side sent an entry of an unknown type (%u)", entry->type);
+	if (entry->name_size > TREE_NAME_MAX)
+		return tree_fail(reader->report, -EPROTO, "the other side sent a name of %u bytes", entry->name_size);
+	err = tree_get(reader, name, entry->name_size);
 	name[entry->name_size] = 0;
 	return err;
 }
+
+int tree_get_text(struct tree_reader *reader, const struct tree_entry *entry, char *text)
+{
+	if (entry->size > TREE_TEXT_MAX)
+		return tree_fail(reader->report, -EPROTO, "the other side sent a text of %llu bytes", (unsigned long long)entry->size);
+	int err = tree_get(reader, text, (size_t)entry->size);
+	text[entry->size] = 0;
+	return err;
+}
+
+int tree_get_target(struct tree_reader *reader, const struct tree_entry *entry, const char *name, char *target)
+{
+	char word[TREE_NAME_MAX + 1];
+	int err = tree_get_text(reader, entry, target);
+	if (!err && (!*target || strlen(target) != entry->size))
+		err = tree_fail(reader->report, -EPROTO, "%s: the other side sent a link that leads nowhere", shown(name, word, sizeof(word)));
+	return err;
+}
+
+int tree_count(struct tree_reader *reader, const char *name, uint64_t size)
+{
+	char word[TREE_NAME_MAX + 1];
+	struct tree_report *report = reader->report;
+	if (report->limit && (size > report->limit || report->bytes > report->limit - size))
+		return tree_fail(report, -EFBIG, "%s: with it more than %llu bytes would be copied", shown(name, word, sizeof(word)), (unsigned long long)report->limit);
+	report->bytes += size;
+	return 0;
+}
+
+int tree_next_piece(struct tree_reader *reader, const char *name, uint64_t end, struct tree_piece *piece)
+{
+	char word[TREE_NAME_MAX + 1];
+	int err = tree_get(reader, piece, sizeof(*piece));
+	if (!err && (piece->at < end || piece->at > INT64_MAX || piece->size > INT64_MAX - piece->at))
+		err = tree_fail(reader->report, -EPROTO, "%s: the other side sent a piece that lies before the last one, or beyond any file", shown(name, word, sizeof(word)));
+	return err;
+}
+
+static bool count_entry(struct tree_report *report)
+{
+	return !report->most || ++report->entries <= report->most;
+}
+
+static int get_note(struct tree_reader *reader, const struct tree_entry *entry)
+{
+	char text[TREE_TEXT_MAX + 1];
+	if (!count_entry(reader->report))
+		return tree_fail(reader->report, -E2BIG, "with what was left out there are more than %llu files and directories", (unsigned long long)reader->report->most);
+	int err = tree_get_text(reader, entry, text);
+	return err ? err : take_note(reader->report, text);
+}
+
+static bool has_name(const struct tree_entry *entry)
+{
+	return entry->type == TREE_DIR || entry->type == TREE_FILE || entry->type == TREE_PIECES || entry->type == TREE_LINK;
+}
+
+/* Something that is to be made: may it be there, and be called that? */
+static int check_named(const struct tree_reader *reader, const struct tree_entry *entry, const char *name)
+{
+	char word[TREE_NAME_MAX + 1];
+	struct tree_report *report = reader->report;
+	if (!reader->depth && reader->have_top)
+		return tree_fail(report, -EPROTO, "the other side sent more than one tree");
+	if (reader->depth && !name_is_safe(name, entry->name_size))
+		return tree_fail(report, -EPROTO, "the other side sent the name \"%s\", which would leave the directory", shown(name, word, sizeof(word)));
+	if (entry->type == TREE_LINK && !reader->depth)
+		return tree_fail(report, -EPROTO, "the other side sent a symbolic link where a file or directory was asked for");
+	if (!count_entry(report))
+		return tree_fail(report, -E2BIG, "%s: with it more than %llu files and directories would be copied", shown(name, word, sizeof(word)),
+			    (unsigned long long)report->most);
+	if (entry->type == TREE_DIR && reader->depth == TREE_DEPTH)
+		return tree_fail(report, -EPROTO, "the other side sent directories deeper than %d", TREE_DEPTH);
+	return 0;
+}
+
+static int check_end(const struct tree_reader *reader)
+{
+	if (reader->depth)
+		return tree_fail(reader->report, -EPROTO, "the other side ended within a directory");
+	return reader->have_top ? 0 : tree_fail(reader->report, -EPROTO, "the other side sent nothing");
+}
+
+int tree_next(struct tree_reader *reader, struct tree_entry *entry, char *name)
+{
+	int err;
+	while (!(err = get_entry(reader, entry, name)) && entry->type == TREE_NOTE)
+		if ((err = get_note(reader, entry)))
+			break;
+	if (err)
+		return err;
+	if (entry->type == TREE_END)
+		return check_end(reader);
+	if (entry->type == TREE_UP && !reader->depth)
+		return tree_fail(reader->report, -EPROTO, "the other side left a directory that it was not in");
+	if (has_name(entry) && (err = check_named(reader, entry, name)))
+		return err;
+	reader->have_top = true;
+	reader->depth += entry->type == TREE_DIR ? 1 : entry->type == TREE_UP ? -1 : 0;
+	return 0;
+}
+
+/* ---- receiving ---- */
 
 static struct timespec time_of(const struct tree_entry *entry)
 {
@@ -293,22 +399,18 @@ static void set_times(int fd, const struct tree_entry *entry)
 }
 
 /* size bytes of the stream to offset `at` of the file. */
-static int get_bytes(struct tree *tree, int fd, const char *name, uint64_t at, uint64_t size)
+static int get_bytes(struct receiver *receiver, int fd, const char *name, uint64_t at, uint64_t size)
 {
-	char word[NAME_MAX_ + 1];
-	struct tree_report *report = tree->report;
-	int err = 0;
-	if (report->limit && (size > report->limit || report->bytes > report->limit - size))
-		return fail(tree, -EFBIG, "%s: with it more than %llu bytes would be copied", shown(name, word, sizeof(word)),
-			    (unsigned long long)report->limit);
-	report->bytes += size;
+	char word[TREE_NAME_MAX + 1];
+	struct tree_report *report = receiver->reader.report;
+	int err = tree_count(&receiver->reader, name, size);
 	for (uint64_t left = size; left && !err;) {
 		size_t want = left < CHUNK ? (size_t)left : CHUNK, done = 0;
-		err = get(tree, tree->chunk, want);
+		err = tree_get(&receiver->reader, receiver->chunk, want);
 		while (!err && done < want) {
-			ssize_t n = pwrite(fd, tree->chunk + done, want - done, (off_t)(at + done));
+			ssize_t n = pwrite(fd, receiver->chunk + done, want - done, (off_t)(at + done));
 			if (n < 0 && errno != EINTR)
-				err = fail(tree, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
+				err = tree_fail(report, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
 			done += n > 0 ? (size_t)n : 0;
 		}
 		at += want;
@@ -317,83 +419,57 @@ static int get_bytes(struct tree *tree, int fd, const char *name, uint64_t at, u
 	return err;
 }
 
-static int get_pieces(struct tree *tree, int fd, const char *name)
+static int get_pieces(struct receiver *receiver, int fd, const char *name)
 {
-	char word[NAME_MAX_ + 1];
-	struct tree_piece piece;
-	uint64_t end = 0;
-	for (;;) {
-		int err = get(tree, &piece, sizeof(piece));
-		if (err)
-			return err;
-		if (piece.at < end || piece.at > INT64_MAX || piece.size > INT64_MAX - piece.at)
-			return fail(tree, -EPROTO, "%s: the other side sent a piece that lies before the last one, or beyond any file", shown(name, word, sizeof(word)));
-		if (!piece.size)
+	char word[TREE_NAME_MAX + 1];
+	struct tree_piece piece = { 0 };
+	int err;
+	while (!(err = tree_next_piece(&receiver->reader, name, piece.at + piece.size, &piece)) && piece.size)
+		if ((err = get_bytes(receiver, fd, name, piece.at, piece.size)))
 			break;
-		err = get_bytes(tree, fd, name, piece.at, piece.size);
-		if (err)
-			return err;
-		end = piece.at + piece.size;
-	}
-	return ftruncate(fd, (off_t)piece.at) ? fail(tree, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno)) : 0;
-}
-
-static int get_file(struct tree *tree, int dir, const char *name, const struct tree_entry *entry)
-{
-	char word[NAME_MAX_ + 1];
-	/* A new file in place of the old: never written through a link or into a device. */
-	if (unlinkat(dir, name, 0) && errno != ENOENT)
-		return fail(tree, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
-	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return fail(tree, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
-	int err = entry->type == TREE_PIECES ? get_pieces(tree, fd, name) : get_bytes(tree, fd, name, 0, entry->size);
-	fchmod(fd, entry->mode & tree->mask);
-	set_times(fd, entry);
-	close(fd);
-	tree->report->files++;
-	return err;
-}
-
-static int get_text(struct tree *tree, const struct tree_entry *entry, char *text)
-{
-	if (entry->size > TEXT_MAX)
-		return fail(tree, -EPROTO, "the other side sent a text of %llu bytes", (unsigned long long)entry->size);
-	int err = get(tree, text, (size_t)entry->size);
-	text[entry->size] = 0;
-	return err;
-}
-
-static int get_link(struct tree *tree, int dir, const char *name, const struct tree_entry *entry)
-{
-	char target[TEXT_MAX + 1], word[NAME_MAX_ + 1];
-	int err = get_text(tree, entry, target);
 	if (err)
 		return err;
-	if (!*target || strlen(target) != entry->size)
-		return fail(tree, -EPROTO, "%s: the other side sent a link that leads nowhere", shown(name, word, sizeof(word)));
+	return ftruncate(fd, (off_t)piece.at) ? tree_fail(receiver->reader.report, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno)) : 0;
+}
+
+static int get_file(struct receiver *receiver, int dir, const char *name, const struct tree_entry *entry)
+{
+	char word[TREE_NAME_MAX + 1];
+	/* A new file in place of the old: never written through a link or into a device. */
+	if (unlinkat(dir, name, 0) && errno != ENOENT)
+		return tree_fail(receiver->reader.report, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return tree_fail(receiver->reader.report, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
+	int err = entry->type == TREE_PIECES ? get_pieces(receiver, fd, name) : get_bytes(receiver, fd, name, 0, entry->size);
+	fchmod(fd, entry->mode & receiver->mask);
+	set_times(fd, entry);
+	close(fd);
+	receiver->reader.report->files++;
+	return err;
+}
+
+static int get_link(struct receiver *receiver, int dir, const char *name, const struct tree_entry *entry)
+{
+	char target[TREE_TEXT_MAX + 1], word[TREE_NAME_MAX + 1];
+	int err = tree_get_target(&receiver->reader, entry, name, target);
+	if (err)
+		return err;
 	if ((unlinkat(dir, name, 0) && errno != ENOENT) || symlinkat(target, dir, name))
-		return fail(tree, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
+		return tree_fail(receiver->reader.report, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
 	return 0;
 }
 
-static int get_note(struct tree *tree, const struct tree_entry *entry)
-{
-	char text[TEXT_MAX + 1];
-	int err = get_text(tree, entry, text);
-	return err ? err : take_note(tree, text);
-}
-
 /* A new one is writable for us while it is filled; its own mode comes with its end. */
-static int enter_dir(struct tree *tree, int dir, const char *name, bool *made)
+static int enter_dir(struct receiver *receiver, int dir, const char *name, bool *made)
 {
-	char word[NAME_MAX_ + 1];
+	char word[TREE_NAME_MAX + 1];
 	*made = !mkdirat(dir, name, 0700);
 	if (!*made && errno != EEXIST)
-		return fail(tree, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
+		return tree_fail(receiver->reader.report, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return fail(tree, -errno, "%s: is there already and is no directory (%s)", shown(name, word, sizeof(word)), strerror(errno));
+		return tree_fail(receiver->reader.report, -errno, "%s: is there already and is no directory (%s)", shown(name, word, sizeof(word)), strerror(errno));
 	return fd;
 }
 
@@ -403,70 +479,46 @@ struct level { /* an open directory, and what it becomes in the end */
 	struct tree_entry entry;
 };
 
-static void leave_dir(struct tree *tree, struct level *level)
+static void leave_dir(struct receiver *receiver, struct level *level)
 {
 	if (level->made) {
-		fchmod(level->fd, level->entry.mode & tree->mask);
+		fchmod(level->fd, level->entry.mode & receiver->mask);
 		set_times(level->fd, &level->entry);
 	}
 	close(level->fd);
 }
 
-static int take_entry(struct tree *tree, struct level *level, int *depth, const struct tree_entry *entry, const char *name)
+/* level[*open] is the directory that we are in. */
+static int take_entry(struct receiver *receiver, struct level *level, int *open, const struct tree_entry *entry, const char *name)
 {
-	int dir = level[*depth].fd;
-	if (entry->type == TREE_NOTE)
-		return get_note(tree, entry);
+	int dir = level[*open].fd;
+	bool made;
 	if (entry->type == TREE_UP) {
-		if (!*depth)
-			return fail(tree, -EPROTO, "the other side left a directory that it was not in");
-		leave_dir(tree, &level[(*depth)--]);
+		leave_dir(receiver, &level[(*open)--]);
 		return 0;
 	}
 	if (entry->type == TREE_FILE || entry->type == TREE_PIECES)
-		return get_file(tree, dir, name, entry);
+		return get_file(receiver, dir, name, entry);
 	if (entry->type == TREE_LINK)
-		return get_link(tree, dir, name, entry);
-	if (*depth == TREE_DEPTH)
-		return fail(tree, -EPROTO, "the other side sent directories deeper than %d", TREE_DEPTH);
-	bool made;
-	int fd = enter_dir(tree, dir, name, &made);
+		return get_link(receiver, dir, name, entry);
+	int fd = enter_dir(receiver, dir, name, &made);
 	if (fd < 0)
 		return fd;
-	level[++*depth] = (struct level){ fd, made, *entry };
+	level[++*open] = (struct level){ fd, made, *entry };
 	return 0;
 }
 
 int tree_receive(int fd, int dir, const char *top, mode_t mode_mask, struct tree_report *report)
 {
-	struct tree tree = { .fd = fd, .report = report, .mask = mode_mask };
+	struct receiver receiver = { .reader = { .fd = fd, .report = report }, .mask = mode_mask };
 	struct level level[TREE_DEPTH + 1] = { { .fd = dir } };
-	struct tree_entry entry = { 0 };
-	char name[NAME_MAX_ + 1], word[NAME_MAX_ + 1];
-	int depth = 0, err = 0;
-	bool have_top = false;
-	while (!(err = get_entry(&tree, &entry, name)) && entry.type != TREE_END) {
-		bool named = entry.type == TREE_DIR || entry.type == TREE_FILE || entry.type == TREE_PIECES || entry.type == TREE_LINK;
-		if (named && !depth && have_top)
-			err = fail(&tree, -EPROTO, "the other side sent more than one tree");
-		else if (named && depth && !name_is_safe(name, entry.name_size))
-			err = fail(&tree, -EPROTO, "the other side sent the name \"%s\", which would leave the directory", shown(name, word, sizeof(word)));
-		else if (entry.type == TREE_LINK && !depth)
-			err = fail(&tree, -EPROTO, "the other side sent a symbolic link where a file or directory was asked for");
-		else if (named && report->most && ++report->entries > report->most)
-			err = fail(&tree, -E2BIG, "%s: with it more than %llu files and directories would be copied", shown(name, word, sizeof(word)),
-				   (unsigned long long)report->most);
-		if (!err)
-			err = take_entry(&tree, level, &depth, &entry, named && !depth ? top : name);
-		if (err)
+	struct tree_entry entry;
+	char name[TREE_NAME_MAX + 1];
+	int open = 0, err;
+	while (!(err = tree_next(&receiver.reader, &entry, name)) && entry.type != TREE_END)
+		if ((err = take_entry(&receiver, level, &open, &entry, open ? name : top)))
 			break;
-		have_top = have_top || named;
-	}
-	if (!err && depth)
-		err = fail(&tree, -EPROTO, "the other side ended within a directory");
-	if (!err && !have_top)
-		err = fail(&tree, -EPROTO, "the other side sent nothing");
-	for (; depth; depth--)
-		leave_dir(&tree, &level[depth]);
+	for (; open; open--)
+		leave_dir(&receiver, &level[open]);
 	return err;
 }

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "abi/control.h"
-#include "bench/available.h"
+#include "bench/kept.h"
 #include "bench/stats.h"
 
 extern char **environ;
@@ -27,14 +27,9 @@ extern char **environ;
 #define MOST_RUNS 10000
 #define MOST_OPTIONS 64
 #define LIMIT_NS 30000000000ull
-/* What ended processes held comes back bit by bit: settled is when a quarter of a second brings less than 1 MiB. */
-#define SETTLE_NS 250000000ull
 #define IDLE_NS 5000000ull /* a VM that ran for none of it is idle */
-#define TOUCHED_KIB 3072 /* for each VM */
-#define SETTLE_KIB 1024
-#define SETTLE_MOST 40
 
-static uint64_t sample[MOST_RUNS], in_order[MOST_RUNS];
+static uint64_t sample[MOST_RUNS];
 static pid_t monitor[MOST_RUNS + 1];
 static int started;
 static char scratch[] = "/tmp/lightvm-boots.XXXXXX";
@@ -55,11 +50,6 @@ static void fail(const char *what, const char *detail)
 	exit(1);
 }
 
-static void nap(uint64_t ns)
-{
-	nanosleep(&(struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}, NULL);
-}
-
 /* Starts a monitor with these two more options; *began is the time just before. */
 static pid_t start(char **option, int options, const char *name, const char *value, uint64_t *began)
 {
@@ -74,18 +64,6 @@ static pid_t start(char **option, int options, const char *name, const char *val
 	if (error)
 		fail(argv[0], strerror(error));
 	return pid;
-}
-
-static uint64_t settled_kib(void)
-{
-	uint64_t before, now = available_kib();
-	int turns = 0;
-	do {
-		before = now;
-		nap(SETTLE_NS);
-		now = available_kib();
-	} while (llabs((long long)(now - before)) > SETTLE_KIB && ++turns < SETTLE_MOST);
-	return now;
 }
 
 static uint64_t boot_to_end(char **option, int options)
@@ -174,14 +152,6 @@ static uint64_t boot_and_keep(char **option, int options)
 	return entry - began;
 }
 
-static double median_us(int from, int n)
-{
-	static uint64_t part[MOST_RUNS];
-	memcpy(part, in_order + from, n * sizeof(*part));
-	qsort(part, n, sizeof(*part), stats_order);
-	return part[n / 2] / 1e3;
-}
-
 static void run_to_end(const char *label, int runs, char **option, int options)
 {
 	int fd = mkstemp(scratch);
@@ -194,32 +164,15 @@ static void run_to_end(const char *label, int runs, char **option, int options)
 	stats_print(label, sample, runs);
 }
 
-/*
- * A machine that is itself virtual may get its memory page by page, when it first touches it: 11 us instead of 1.4 were seen.
- * What the VMs will need is touched before, so that the last ones do not pay for that, and the first ones not.
- */
-static void touch_memory(uint64_t kib)
-{
-	uint64_t most = available_kib() / 2, size = (kib < most ? kib : most) << 10;
-	volatile char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
-		return;
-	for (uint64_t at = 0; at < size; at += sysconf(_SC_PAGESIZE))
-		memory[at] = 1;
-	munmap((void *)memory, size);
-}
+struct command {
+	char **option;
+	int options;
+};
 
-static void run_and_keep(const char *label, int runs, char **option, int options)
+static uint64_t one_more(void *context)
 {
-	boot_and_keep(option, options); /* files into the page cache; it stays, uncounted */
-	touch_memory((uint64_t)runs * TOUCHED_KIB);
-	uint64_t before = settled_kib();
-	for (int i = 0; i < runs; i++)
-		sample[i] = in_order[i] = boot_and_keep(option, options);
-	double each = ((double)before - (double)settled_kib()) / runs;
-	int n = runs < 40 ? (runs + 1) / 2 : 20; /* the median of twenty stands for the 10th, and for the last */
-	printf("{\"what\": \"%s\", \"n\": %d, \"kib_each\": %.1f, \"first_us\": %.1f, \"last_us\": %.1f}\n", label, runs, each,
-	       median_us(0, n), median_us(runs - n, n));
+	struct command *command = context;
+	return boot_and_keep(command->option, command->options);
 }
 
 int main(int argc, char **argv)
@@ -243,7 +196,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (keep)
-		run_and_keep(label, runs, argv + optind, options);
+		kept_print(label, runs, sample, one_more, &(struct command){ argv + optind, options });
 	else
 		run_to_end(label, runs, argv + optind, options);
 	clean_up();

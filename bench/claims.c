@@ -2,7 +2,7 @@
 /*
  * Times claims: claims [-n ROUNDS] [-k AT-ONCE] DIR. DIR has a config.json of a program that ends at once; for each VM its start is asked for by a
  * process of its own, AT-ONCE of them at the same time, as the command line asks for it. From there to the program's first instruction, in us: median
- * and 99th percentile over all, over those that were claimed, and the share that started cold. Between two rounds the pools are left time to be full.
+ * and 99th percentile over all, over those that were claimed (of these also by stage, and from the request on the daemon's socket), and the share that started cold. Between two rounds the pools are left time to be full.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,8 +20,17 @@
 
 #define MOST 20000
 
+/* What a claim is made of, each until this step of its ledger. */
+static const struct { const char *name; enum lv_step step; } stages[] = {
+	{ "prepared", LV_STEP_CLAIMED }, { "configured", LV_STEP_CONFIGURED }, { "memory", LV_STEP_MEMORY }, { "resumed", LV_STEP_RESUMED },
+	{ "ready", LV_STEP_READY }, { "program", LV_STEP_PROGRAM },
+};
+#define STAGES (sizeof(stages) / sizeof(*stages))
+
 struct result {
 	uint64_t ns; /* 0: it failed */
+	uint64_t asked_ns; /* from the request on the daemon's socket, if there was one that was met */
+	uint64_t stage_ns[STAGES];
 	uint32_t claim;
 };
 
@@ -36,6 +45,19 @@ static int prepare(const char *dir, struct vm_config *config, struct error *erro
 	if (!err)
 		err = vm_new_id(config->id, error);
 	return err ? err : config_open(config, error);
+}
+
+static void keep(struct result *result, const struct lv_status *status, uint64_t began)
+{
+	uint64_t last = began;
+	result->claim = status->claim;
+	for (size_t i = 0; i < STAGES; i++) {
+		uint64_t at = status->ledger[stages[i].step].ns;
+		result->stage_ns[i] = at > last ? at - last : 0;
+		last = at ? at : last;
+	}
+	result->ns = status->ledger[LV_STEP_PROGRAM].ns - began;
+	result->asked_ns = result->ns - result->stage_ns[0];
 }
 
 /* Waits for the start of the round, then does what "lightvm run" does. */
@@ -57,7 +79,7 @@ static int one(const char *dir, int go, struct result *result, struct error *err
 	uint64_t began = clock_now();
 	err = launch_start(&launch, &config, &vm, began, error);
 	if (!err && launch_reap(&launch) == 0 && !vm_status(&vm, &status) && status.ledger[LV_STEP_PROGRAM].ns)
-		*result = (struct result){ status.ledger[LV_STEP_PROGRAM].ns - began, status.claim };
+		keep(result, &status, began);
 	launch_end(&launch);
 	vm_remove(&state, &vm, NULL, NULL);
 	return err;
@@ -113,6 +135,13 @@ static void report(const struct result *results, size_t n)
 	printf("{");
 	print("all", all, count);
 	print("hit", hits, hit);
+	for (size_t k = 0; k <= STAGES; k++) {
+		hit = 0;
+		for (size_t i = 0; i < n; i++)
+			if (results[i].ns && results[i].claim == LV_CLAIM_HIT)
+				hits[hit++] = k < STAGES ? results[i].stage_ns[k] : results[i].asked_ns;
+		print(k < STAGES ? stages[k].name : "asked", hits, hit);
+	}
 	printf("\"vms\": %zu, \"cold\": %.4f}\n", count, count ? 1 - (double)hit / (double)count : 1);
 }
 

@@ -25,6 +25,20 @@ begin() { : >"$results/$1.json"; printf '\n%s\n' "$2"; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 median() { jq -r .median_us; }
 
+# prices: sets trap_ns and page_ns, what a system call that traps and the first touch of a page cost in a VM here (bench/prices.c), the least of three.
+prices() {
+	local trap page
+	trap_ns='' page_ns=''
+	for _ in 1 2 3; do
+		read -r trap page <<<"$("${calm[@]}" "$lightvm" run --net none "$build/bench/prices")"
+		[ -n "$page" ] || die "bench/prices did not print two prices in a VM"
+		[ -n "$trap_ns" ] && [ "$trap_ns" -le "$trap" ] || trap_ns=$trap
+		[ -n "$page_ns" ] && [ "$page_ns" -le "$page" ] || page_ns=$page
+	done
+}
+# Whether one of the two is dear, after prices.
+dear() { [ "$trap_ns" -ge 8000 ] || [ "$page_ns" -ge 12000 ]; }
+
 # The libraries of a dynamic program, as they lie in the file system.
 libraries() { ldd "$1" | grep -o '/[^ ]*'; }
 
@@ -37,4 +51,23 @@ image() {
 	mkdir -p "$tree/tmp" "$tree/dev" "$tree/proc"
 	mkfs.erofs -Enoinline_data -T0 --all-root "$file" "$tree" >/dev/null
 	rm -rf "$tree"
+}
+
+# State goes to /run, which is in memory on every machine that booted by itself; where it is not, both sides of a comparison get such a one.
+with_run() {
+	if [ "$(id -u)" = 0 ] && [ "$(stat -f -c %T /run)" != tmpfs ]; then unshare -m sh -c 'mount -t tmpfs none /run && exec "$@"' sh "$@"; else "$@"; fi
+}
+
+have_crun() { command -v crun >/dev/null && [ "$(id -u)" = 0 ] || { say "  (crun is not compared: it needs the package crun, and root)"; return 1; }; }
+# crun_bundle DIR PROGRAM: a container of a static program, without networks. Limits are dropped from the configuration, because a machine may withhold that right.
+crun_bundle() {
+	mkdir -p "$1/bundle/rootfs"
+	cp "$2" "$1/bundle/rootfs/"
+	(cd "$1/bundle" && crun spec && jq --arg program "/${2##*/}" '.process.args = [$program] | .process.terminal = false | del(.process.rlimits)' config.json >c && mv c config.json)
+}
+# crun_us DIR RUNS: the empty program as such a container, its median, at normal priority, since crun's cgroup does not take real-time. crun refuses hybrid cgroups
+# (v1 with v2 beside it), so the v2 hierarchy is unmounted in a mount namespace of its own.
+crun_us() {
+	crun_bundle "$1" "$build/apps/empty" && cd "$1/bundle" || return
+	with_run unshare -m sh -c '! mountpoint -q /sys/fs/cgroup/unified || umount /sys/fs/cgroup/unified; exec "$@"' sh "$runs" -n "$2" crun run "lightvm-bench-$$" | median
 }

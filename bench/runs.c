@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Times a program from fork+exec to its exit, or with -p until a TCP port answers an HTTP request (it is then ended by
- * SIGTERM): runs [-n RUNS] [-p PORT] [-l LABEL] COMMAND [ARG...]. The command's stdout goes to /dev/null.
+ * SIGTERM): runs [-n RUNS] [-p PORT] [-w MS] [-l LABEL] COMMAND [ARG...]. The command's stdout goes to /dev/null. -w: so long is waited before each.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -88,24 +88,28 @@ int main(int argc, char **argv)
 {
 	static uint64_t sample[MOST_RUNS];
 	const char *label = NULL;
-	int runs = 20, port = 0, option;
-	while ((option = getopt(argc, argv, "+n:p:l:")) != -1) {
+	int runs = 20, port = 0, wait_ms = 0, option;
+	while ((option = getopt(argc, argv, "+n:p:w:l:")) != -1) {
 		if (option == 'n')
 			runs = atoi(optarg);
 		else if (option == 'p')
 			port = atoi(optarg);
+		else if (option == 'w')
+			wait_ms = atoi(optarg);
 		else if (option == 'l')
 			label = optarg;
 		else
 			return 2;
 	}
 	if (optind == argc || runs < 1 || runs > MOST_RUNS) {
-		fprintf(stderr, "usage: runs [-n RUNS] [-p PORT] [-l LABEL] COMMAND [ARG...]\n");
+		fprintf(stderr, "usage: runs [-n RUNS] [-p PORT] [-w MS] [-l LABEL] COMMAND [ARG...]\n");
 		return 2;
 	}
 	one_run(argv + optind, port); /* files into the page cache */
-	for (int i = 0; i < runs; i++)
+	for (int i = 0; i < runs; i++) {
+		nanosleep(&(struct timespec){ .tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000 }, NULL);
 		sample[i] = one_run(argv + optind, port);
+	}
 	stats_print(label ? label : argv[optind], sample, runs);
 	return 0;
 }

@@ -8,6 +8,9 @@
 extern const struct verb verb_run, verb_create;                      /* run.c */
 extern const struct verb verb_start, verb_restart;                   /* start.c */
 extern const struct verb verb_pause, verb_resume, verb_unpause;      /* pausing.c */
+extern const struct verb verb_save, verb_restore;                    /* saving.c */
+extern const struct verb verb_checkpoint;                            /* cli_checkpoint.c */
+extern const struct verb verb_clone;                                 /* cloning.c */
 extern const struct verb verb_rename;                                /* rename.c */
 extern const struct verb verb_ps;                                    /* ps.c */
 extern const struct verb verb_logs, verb_console;                    /* logs.c */
@@ -26,9 +29,17 @@ extern const struct verb verb_events;                                /* cli_even
 extern const struct verb verb_inspect;                               /* inspect.c */
 extern const struct verb verb_boot_time;                             /* inspect.c */
 extern const struct verb verb_image;                                 /* image.c */
+extern const struct verb verb_image_files, verb_image_diff;          /* cli_image_tree.c */
+extern const struct verb verb_image_trim;                            /* cli_image_trim.c */
+extern const struct verb verb_image_save, verb_image_load;           /* cli_image_archive.c */
+extern const struct verb verb_pull, verb_tag, verb_rmi, verb_image_history, verb_image_prune; /* cli_names.c */
+extern const struct verb verb_images;                                /* cli_image.c */
+extern const struct verb verb_volume;                                /* cli_volume.c */
 extern const struct verb verb_kernel;                                /* kernel.c */
 extern const struct verb verb_pool;                                  /* cli_pool.c */
 extern const struct verb verb_service;                              /* cli_service.c */
+extern const struct verb verb_migrate;                               /* cli_migrate.c */
+extern const struct verb verb_host;                                  /* cli_host.c */
 extern const struct verb verb_daemon;                                /* cli_daemon.c */
 extern const struct verb verb_daemon_page;                           /* daemon_page.c, below it */
 extern const struct verb verb_doctor;                                /* doctor.c */

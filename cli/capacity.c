@@ -134,11 +134,14 @@ static int run(const struct context *context, void *opaque, struct operands oper
 	struct vm_config config;
 	struct state state = STATE_NONE;
 	struct source source = { 0 };
+	struct template_wish template = { 0 };
+	if (given->run.template_at)
+		return error_set(error, -EINVAL, "--template-at: what copies of a template take is not measured; \"lightvm stats\" tells it of those that run");
 	config_init(&config);
 	given->run.detach = true;
 	int status = vm_new_id(config.id, error);
 	if (!status)
-		status = run_config(&config, &given->run, operands, &source, error);
+		status = run_config(&config, &given->run, operands, &source, &template, error);
 	if (!status)
 		status = state_open(&state, true, error);
 	if (!status)

@@ -13,17 +13,8 @@
 #include "cli/describe.h"
 #include "node/record.h"
 
-struct balloon_options {
-	const char *format;
-};
-
-static const struct option_spec options[] = {
-	{ "format", 0, OPTION_STRING, offsetof(struct balloon_options, format), "FORMAT", "table or json", .words = "table json" },
-	{ 0 },
-};
-
 struct request {
-	const char *format;
+	const struct format_options *given;
 	const char *size; /* NULL: tell only */
 	uint64_t bytes;
 };
@@ -69,7 +60,7 @@ static int balloon_one(const struct state *state, struct vm_info *info, void *co
 	int err = control_ask(info->dir.dir, LV_CTL_BALLOON, request->size ? (int64_t)request->bytes : -1, reply, deadline_in(CONTROL_PATIENCE_MS));
 	if (err)
 		err = refusal(info, err, error);
-	else if (request->format && !strcmp(request->format, "json"))
+	else if (format_is_json(request->given))
 		err = json_print(balloon_json(&reply->status.balloon)) ? -EIO : 0;
 	else if (!request->size)
 		err = print_table(&reply->status.balloon) ? -EIO : 0;
@@ -79,7 +70,7 @@ static int balloon_one(const struct state *state, struct vm_info *info, void *co
 
 static int balloon(const struct context *context, void *given, struct operands operands, struct error *error)
 {
-	struct request request = { .format = ((struct balloon_options *)given)->format };
+	struct request request = { .given = given };
 	if (operands.argc == 2) {
 		request.size = operands.argv[1];
 		if (size_parse(request.size, &request.bytes))
@@ -97,8 +88,8 @@ const struct verb verb_balloon = {
 		"does so as far as it can without running out of memory. Memory that the guest frees returns to the host without\n"
 		"being asked for; \"reported\" counts it.",
 	.examples = "lightvm balloon db\nlightvm balloon db 128M\nlightvm balloon db 0",
-	.options = options,
-	.options_size = sizeof(struct balloon_options),
+	.options = format_options,
+	.options_size = sizeof(struct format_options),
 	.complete = "vm",
 	.min = 1,
 	.max = 2,

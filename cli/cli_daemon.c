@@ -9,31 +9,17 @@
 #include "cli/describe.h"
 #include "node/daemon_client.h"
 
-struct status_options {
-	const char *format;
-};
-
-static const struct option_spec options[] = {
-	{ "format", 0, OPTION_STRING, offsetof(struct status_options, format), "FORMAT", "table or json", .words = "table json" },
-	{ 0 },
-};
-
-static long long number(const json_t *json, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(json, key));
-}
-
 static int print(const json_t *json)
 {
 	struct text out = { 0 };
 	const char *version = json_string_value(json_object_get(json, "version")), *state = json_string_value(json_object_get(json, "status"));
-	text_format(&out, "lightvmd %s, process %lld, serves %s\n", version ? version : "?", number(json, "pid"),
+	text_format(&out, "lightvmd %s, process %lld, serves %s\n", version ? version : "?", json_number(json, "pid"),
 		    json_is_true(json_object_get(json, "system")) ? "this machine" : "its user");
 	text_format(&out, "state        %s\n", state ? state : "?");
-	text_format(&out, "runs for     %lld s\n", ((long long)clock_wall() - number(json, "started_ns")) / (long long)NS_PER_S);
-	text_format(&out, "connections  %lld\n", number(json, "connections"));
-	text_format(&out, "requests     %lld under way\n", number(json, "requests"));
-	text_format(&out, "workers      %lld\n", number(json, "workers"));
+	text_format(&out, "runs for     %lld s\n", ((long long)clock_wall() - json_number(json, "started_ns")) / (long long)NS_PER_S);
+	text_format(&out, "connections  %lld\n", json_number(json, "connections"));
+	text_format(&out, "requests     %lld under way\n", json_number(json, "requests"));
+	text_format(&out, "workers      %lld\n", json_number(json, "workers"));
 	return text_print(&out);
 }
 
@@ -51,7 +37,7 @@ static int ask(struct text *said, struct error *error)
 
 static int status(const struct context *context, void *opaque, struct operands operands, struct error *error)
 {
-	const struct status_options *given = opaque;
+	const struct format_options *given = opaque;
 	struct text said = { 0 };
 	int err = ask(&said, error);
 	json_t *json = err ? NULL : json_loadb(said.data, said.size, 0, NULL);
@@ -60,7 +46,7 @@ static int status(const struct context *context, void *opaque, struct operands o
 		err = error_set(error, -EPROTO, "lightvmd's answer is no JSON");
 	if (err)
 		return err;
-	if (given->format && !strcmp(given->format, "json"))
+	if (format_is_json(given))
 		return json_print(json);
 	int printed = print(json);
 	json_decref(json);
@@ -71,8 +57,8 @@ static const struct verb verb_status = {
 	.name = "status",
 	.summary = "Say whether lightvmd runs and what it does",
 	.text = "Asks the lightvmd of this user, or that of the system. The exit status is 0 if one answers.",
-	.options = options,
-	.options_size = sizeof(struct status_options),
+	.options = format_options,
+	.options_size = sizeof(struct format_options),
 	.run = status,
 };
 

@@ -19,14 +19,15 @@
 
 struct events_options {
 	bool once;
-	const char *since, *format;
+	const char *since, *until, *format;
 	struct strings filter;
 };
 
 #define AT(field) offsetof(struct events_options, field)
 static const struct option_spec options[] = {
 	{ "since", 0, OPTION_STRING, AT(since), "WHEN", "also those that were seen before: in the last 90s, 10m, 2h, 1d; or behind the event with this id" },
-	{ "filter", 'f', OPTION_LIST, AT(filter), "KEY=VALUE", "only these: vm=NAME or id or its beginning, type=die, label=tier=web; may be repeated: of those with the same key one must be true, and each key" },
+	{ "until", 0, OPTION_STRING, AT(until), "WHEN", "only those from before 90s, 10m, 2h, 1d ago (0s: now), all that are known without --since; print them and end" },
+	{ "filter", 'f', OPTION_LIST, AT(filter), "KEY=VALUE", "only these: vm=NAME or id or its beginning (container= means the same), type=die (or event=), label=tier=web; may be repeated: of those with the same key one must be true, and each key" },
 	{ "format", 0, OPTION_STRING, AT(format), "FORMAT", "table, or json: one object a line", .words = "table json" },
 	{ "no-stream", 0, OPTION_FLAG, AT(once), NULL, "print those that there are (of the last hour without --since) and end" },
 	{ 0 },
@@ -46,18 +47,32 @@ static int put_since(json_t *wish, const char *word, struct error *error)
 	return json_object_set_new(wish, "since_ns", json_integer((json_int_t)(number < now ? now - number : 1))) ? -ENOMEM : 0;
 }
 
+/* *ns: since 1970; UINT64_MAX where nothing is said. */
+static int until_of(const char *word, uint64_t *ns, struct error *error)
+{
+	uint64_t ago = 0, now = clock_wall();
+	*ns = UINT64_MAX;
+	if (!word)
+		return 0;
+	if (duration_parse(word, &ago))
+		return error_set(error, -EINVAL, "--until: \"%.60s\" is not a time like 0s, 90s, 10m, 2h, 1d", word);
+	*ns = ago < now ? now - ago : 0;
+	return 0;
+}
+
 static json_t *wish_of(const struct events_options *given, struct error *error)
 {
 	json_t *wish = json_object(), *filter = json_array();
 	for (size_t i = 0; i < given->filter.count; i++)
 		json_array_append_new(filter, json_string(given->filter.item[i]));
 	json_object_set_new(wish, "filter", filter);
-	json_object_set_new(wish, "follow", json_boolean(!given->once));
+	bool once = given->once || given->until;
+	json_object_set_new(wish, "follow", json_boolean(!once));
 	if (json_array_size(filter) != given->filter.count)
 		error_set(error, -EINVAL, "--filter: not UTF-8");
-	else if (!given->since && !given->once)
+	else if (!given->since && !once)
 		return wish;
-	else if (!put_since(wish, given->since ? given->since : "1h", error))
+	else if (!put_since(wish, given->since ? given->since : given->until ? "36500d" : "1h", error))
 		return wish;
 	json_decref(wish);
 	return NULL;
@@ -137,11 +152,13 @@ static void put_line(struct text *out, const json_t *event)
 	text_put(out, "\n");
 }
 
-static int print_event(const char *line, bool json)
+static int print_event(const char *line, bool json, uint64_t until)
 {
 	struct text out = { 0 };
-	json_t *event = json ? NULL : json_loads(line, 0, NULL);
-	if (event)
+	json_t *event = json && until == UINT64_MAX ? NULL : json_loads(line, 0, NULL);
+	if (event && (uint64_t)json_integer_value(json_object_get(event, "time_ns")) > until)
+		return json_decref(event), 0;
+	if (event && !json)
 		put_line(&out, event);
 	else
 		text_format(&out, "%s\n", line);
@@ -152,6 +169,10 @@ static int print_event(const char *line, bool json)
 static int events(const struct context *context, void *opaque, struct operands operands, struct error *error)
 {
 	const struct events_options *given = opaque;
+	uint64_t until;
+	int err = until_of(given->until, &until, error);
+	if (err)
+		return err;
 	json_t *wish = wish_of(given, error);
 	int fd = wish ? follow(wish, error) : error->code, status = 0;
 	json_decref(wish);
@@ -161,11 +182,11 @@ static int events(const struct context *context, void *opaque, struct operands o
 	char *line = alloc_zero(LINE_MAX_SIZE);
 	while (!status && fgets(line, LINE_MAX_SIZE, from)) {
 		line[strcspn(line, "\n")] = 0;
-		status = print_event(line, given->format && !strcmp(given->format, "json"));
+		status = print_event(line, given->format && !strcmp(given->format, "json"), until);
 	}
 	free(line);
 	fclose(from);
-	if (!status && !given->once)
+	if (!status && !given->once && !given->until)
 		return error_set(error, -EPIPE, "lightvmd has ended, or this command did not read for so long that events were lost");
 	return status;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lightvm exec: one more program in a Linux guest that runs. */
+/* lightvm exec: one more program in a VM that runs. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -244,12 +244,12 @@ static int exec_run(const struct context *context, void *options, struct operand
 const struct verb verb_exec = {
 	.name = "exec",
 	.operands = "VM PROGRAM [ARG...]",
-	.summary = "Run one more program in a virtual machine with a Linux kernel",
+	.summary = "Run one more program in a virtual machine",
 	.text = "The program runs beside the VM's own, with the same files, network, environment, user and working directory, unless\n"
 		"options say otherwise. A name without a slash is looked for in PATH. Output, signals and the exit status are passed\n"
 		"through; standard input with -i only. With -t the program has a terminal of its own, with job control and resizing.\n\n"
 		"The exit status is the program's, 128+N if it died of signal N, 127 if it is not there, 126 if it cannot be executed, and\n"
-		"125 if lightvm itself failed. VMs on the library OS run one program and cannot do this.",
+		"125 if lightvm itself failed. What the program is has to be in the VM's files (\"lightvm cp\" brings more).",
 	.examples = "lightvm exec web nginx -s reload\n"
 		    "lightvm exec -it web sh\n"
 		    "lightvm exec -i db psql -U postgres <dump.sql",

@@ -16,21 +16,27 @@
 #include "cli/describe.h"
 #include "cli/packing.h"
 #include "node/image_list.h"
+#include "tinyx/import.h"
+#include "tinyx/import_source.h"
 #include "tinyx/pack.h"
+#include "tinyx/packages/rules.h"
 
 /* ---- build ---- */
 
 struct build_options {
 	bool no_companions;
-	const char *output, *name, *workdir, *hostname;
+	const char *output, *name, *workdir, *hostname, *from, *rules, *explain;
 	uint64_t memory, uid, gid;
-	struct strings env, volumes, ports;
+	struct strings env, volumes, ports, packages;
 };
 
 #define AT(field) offsetof(struct build_options, field)
 static const struct option_spec build_options[] = {
 	{ "output", 'o', OPTION_STRING, AT(output), "FILE", "the image file (default: NAME.lvm in the working directory)", .complete = "file" },
+	{ "from", 0, OPTION_STRING, AT(from), "SOURCE", "make it of a container image (oci:DIR[:NAME], oci-archive:FILE, docker-archive:FILE, or what skopeo brings, as docker://NAME), a root directory (dir:DIR) or a tar of one (tar:FILE)", .words = "oci: oci-archive: docker-archive: docker:// containers-storage: dir: tar:" },
 	{ "name", 0, OPTION_STRING, AT(name), "NAME", "name in the manifest (default: the program's)" },
+	{ "package", 0, OPTION_LIST, AT(packages), "NAME", "a Debian package, with what it depends on, in place of the host's files; NAME=VERSION for another version; may be repeated" },
+	{ "rules", 0, OPTION_STRING, AT(rules), "FILE", "what of packages goes in: a changed copy of what \"lightvm image rules\" prints", .complete = "file" },
 	{ "volume", 'v', OPTION_LIST, AT(volumes), "HOST:/PATH", "add a file or directory of the host; may be repeated", .complete = "file" },
 	{ "env", 'e', OPTION_LIST, AT(env), "NAME=VALUE", "default environment; may be repeated" },
 	{ "workdir", 'w', OPTION_STRING, AT(workdir), "DIR", "default working directory" },
@@ -39,6 +45,7 @@ static const struct option_spec build_options[] = {
 	{ "uid", 0, OPTION_NUMBER, AT(uid), "N", "default user", .high = UINT32_MAX - 1 },
 	{ "gid", 0, OPTION_NUMBER, AT(gid), "N", "default group", .high = UINT32_MAX - 1 },
 	{ "expose", 'p', OPTION_LIST, AT(ports), "PORT[/udp]", "a port on which the program listens, for information; may be repeated" },
+	{ "explain", 0, OPTION_STRING, AT(explain), "PATH", "build nothing: say why PATH is in the image, or why not and what adds it", .complete = "none" },
 	{ "no-companions", 0, OPTION_FLAG, AT(no_companions), NULL, "pack the program and its libraries only, not the other files of its package" },
 	{ 0 },
 };
@@ -48,22 +55,29 @@ static char *find_program(const char *word, struct error *error)
 	char cwd[PATH_MAX];
 	if (strchr(word, '/'))
 		return path_clean(getcwd(cwd, sizeof(cwd)) ? cwd : "/", word);
-	char *path = pack_find_program(word);
+	char *path = program_find(word);
 	if (!path)
 		error_set(error, -ENOENT, "there is no program \"%s\" in PATH; give a path, as in ./%s", word, word);
 	return path;
 }
 
+/* The image's name, if the user gives none. */
+static const char *default_name(const struct build_options *given, struct operands operands)
+{
+	const char *word = given->packages.count ? given->packages.item[0] : operands.argv[0], *base = strrchr(word, '/');
+	return base ? base + 1 : word;
+}
+
 static int fill_manifest(struct manifest *manifest, const struct build_options *given, struct operands operands, struct error *error)
 {
-	const char *base = strrchr(operands.argv[0], '/');
-	manifest->name = alloc_copy(given->name ? given->name : base ? base + 1 : operands.argv[0]);
+	const char *name = given->name ? given->name : given->from ? NULL : default_name(given, operands);
+	manifest->name = !name ? import_name(given->from) : alloc_format("%.*s", given->name ? (int)strlen(name) : (int)strcspn(name, "="), name);
 	manifest->cwd = given->workdir ? alloc_copy(given->workdir) : NULL;
 	manifest->hostname = given->hostname ? alloc_copy(given->hostname) : NULL;
 	manifest->memory = given->memory;
 	manifest->uid = (uint32_t)given->uid;
 	manifest->gid = (uint32_t)given->gid;
-	for (int i = 1; i < operands.argc; i++)
+	for (int i = given->from ? 0 : 1; i < operands.argc; i++)
 		strings_add(&manifest->args, operands.argv[i]);
 	for (size_t i = 0; i < given->ports.count; i++)
 		strings_add(&manifest->ports, given->ports.item[i]);
@@ -78,44 +92,96 @@ static int fill_manifest(struct manifest *manifest, const struct build_options *
 	return 0;
 }
 
+/* Of a program of the host, or of packages, of which word, if it is not NULL, names the program. */
+static int build_packed(const struct build_options *given, const struct manifest *manifest, const char *word, const char *output, struct error *error)
+{
+	struct text said = { 0 }, reason = { 0 };
+	struct packing packing;
+	char *program = !word ? NULL : given->packages.count ? alloc_copy(word) : find_program(word, error);
+	if (word && !program)
+		return -ENOENT;
+	packing_init(&packing, given->packages.count ? manifest->name : program);
+	struct pack_request request = { .program = program, .volumes = &given->volumes, .no_companions = given->no_companions, .manifest = manifest,
+		.packages = &given->packages, .rules = given->rules, .said = &said, .watch = &packing.watch, .steps = &packing.steps };
+	int err = given->explain ? pack_explain(&request, given->explain, &reason, error) : pack_to(&request, output, error);
+	packing_fini(&packing);
+	if (!err && given->explain)
+		err = text_print(&reason);
+	else if (!err)
+		fputs(said.data ? said.data : "", stderr);
+	text_free(&said);
+	free(program);
+	return err;
+}
+
+static int build_of_import(const struct build_options *given, const struct manifest *manifest, const char *output, struct error *error)
+{
+	struct packing packing;
+	char *shown = alloc_format("/%s", manifest->name);
+	if (given->volumes.count || given->no_companions)
+		return error_set(error, -EINVAL, "%s is for programs of this machine, not for what --from names", given->volumes.count ? "-v" : "--no-companions");
+	packing_init(&packing, shown);
+	int err = import_to(&(struct import_request){ .word = given->from, .watch = &packing.watch, .manifest = manifest }, output, error);
+	packing_fini(&packing);
+	free(shown);
+	return err;
+}
+
+static int check_source(const struct build_options *given, struct operands operands, struct error *error)
+{
+	int err = 0;
+	for (size_t i = 0; i < given->packages.count && !err; i++)
+		err = debs_check_name(given->packages.item[i], error);
+	if (err)
+		return err;
+	if (given->from && given->explain)
+		return error_set(error, -EINVAL, "--explain is for programs and packages: a container image is taken as it is");
+	if (given->from && given->packages.count)
+		return error_set(error, -EINVAL, "--from and --package: an image is made of one or the other");
+	if (!given->packages.count && given->rules)
+		return error_set(error, -EINVAL, "--rules is for packages; give --package NAME");
+	if (!given->from && !given->packages.count && !operands.argc)
+		return error_set(error, -EINVAL, "of what? Name a program, a container image with --from, or a Debian package with --package");
+	return 0;
+}
+
 static int build(const struct context *context, void *options, struct operands operands, struct error *error)
 {
 	const struct build_options *given = options;
 	struct manifest manifest = { 0 };
-	char *program = find_program(operands.argv[0], error);
-	if (!program)
-		return -ENOENT;
-	int err = fill_manifest(&manifest, given, operands, error);
-	char *output = given->output ? alloc_copy(given->output) : alloc_format("%s.lvm", err ? "" : manifest.name);
-	struct pack_request request = { .program = program, .volumes = &given->volumes, .no_companions = given->no_companions, .manifest = &manifest };
-	struct packing packing;
-	packing_init(&packing, program);
-	request.watch = &packing.watch;
-	if (!err)
-		err = pack_to(&request, output, error);
-	packing_fini(&packing);
 	struct text out = { 0 };
-	if (!err) {
+	int err = check_source(given, operands, error);
+	if (!err)
+		err = fill_manifest(&manifest, given, operands, error);
+	char *output = given->output ? alloc_copy(given->output) : alloc_format("%s.lvm", err ? "" : manifest.name);
+	if (!err)
+		err = given->from ? build_of_import(given, &manifest, output, error) :
+				    build_packed(given, &manifest, operands.argc ? operands.argv[0] : NULL, output, error);
+	if (!err && !given->explain) {
 		text_format(&out, "%s\n", output);
 		err = text_print(&out);
 	}
 	manifest_free(&manifest);
-	free(program);
 	free(output);
 	return err;
 }
 
 static const struct verb verb_build = {
 	.name = "build",
-	.operands = "PROGRAM [ARG...]",
-	.summary = "Pack a program into an image file",
+	.operands = "[PROGRAM [ARG...]]",
+	.summary = "Pack a program, Debian packages, or a container image, into an image file",
 	.text = "The image holds the program, its interpreter and libraries, the files of its package, what -v adds, and a manifest with\n"
-		"the defaults that the options give. The same files always make the same image, byte for byte.",
-	.examples = "lightvm image build -o web.lvm -p 80 -v ./site:/var/www/html /usr/sbin/nginx -g 'daemon off; master_process off;'",
+		"the defaults that the options give. The same files always make the same image, byte for byte.\n\n"
+		"With --from it is made of a container image, whose configuration becomes the manifest; PROGRAM takes the place of its entry point and command.\n\n"
+		"With --package all of it comes from the package sources that apt has, and nothing from the files of this host, where nothing is\n"
+		"installed. What the packages depend on comes along as far as it is needed; what rules did instead of maintainer scripts, and which\n"
+		"program the image starts, is said. PROGRAM is then one of the packages'.",
+	.examples = "lightvm image build -o web.lvm -p 80 -v ./site:/var/www/html /usr/sbin/nginx -g 'daemon off; master_process off;'\n"
+		    "lightvm image build --package redis-server -o redis.lvm\n"
+		    "lightvm image build --from docker-archive:saved.tar -o app.lvm",
 	.options = build_options,
 	.options_size = sizeof(struct build_options),
 	.complete = "file",
-	.min = 1,
 	.max = -1,
 	.first_ends = true,
 	.run = build,
@@ -196,6 +262,20 @@ static void print_day(json_int_t seconds, char *out, size_t room)
 		snprintf(out, room, "?");
 }
 
+/* The names it was given, or, if there are none, the one of its manifest. */
+static char *names_of(const json_t *item)
+{
+	struct text names = { 0 };
+	size_t i;
+	json_t *name;
+	json_array_foreach(json_object_get(item, "names"), i, name)
+		text_format(&names, "%s%s", i ? ", " : "", json_string_value(name));
+	const char *own = json_string_value(json_object_get(item, "name"));
+	if (!names.size)
+		text_put(&names, own ? own : "-");
+	return names.data;
+}
+
 static int ls(const struct context *context, void *options, struct operands operands, struct error *error)
 {
 	const struct ls_options *given = options;
@@ -211,16 +291,17 @@ static int ls(const struct context *context, void *options, struct operands oper
 		text_format(&out, "%-12s  %7s  %-16s  %-16s  %s\n", "IMAGE", "SIZE", "LAST USED", "NAME", "PROGRAM");
 	for (size_t i = 0; i < json_array_size(array); i++) {
 		const json_t *item = json_array_get(array, i);
-		const char *sha256 = json_string_value(json_object_get(item, "sha256")), *name = json_string_value(json_object_get(item, "name")),
-			   *program = json_string_value(json_object_get(item, "program"));
+		const char *sha256 = json_string_value(json_object_get(item, "sha256")), *program = json_string_value(json_object_get(item, "program"));
+		char *names = names_of(item);
 		uint64_t bytes = (uint64_t)json_integer_value(json_object_get(item, "size"));
 		total += bytes;
 		print_day(json_integer_value(json_object_get(item, "used")), used, sizeof(used));
 		if (given->quiet)
 			text_format(&out, "%s\n", sha256);
 		else
-			text_format(&out, "%-12.12s  %7s  %-16s  %-16s  %s\n", sha256, size_print(bytes, size, sizeof(size)), used, name ? name : "-",
+			text_format(&out, "%-12.12s  %7s  %-16s  %-16s  %s\n", sha256, size_print(bytes, size, sizeof(size)), used, names,
 				    program ? program : "-");
+		free(names);
 	}
 	if (!given->quiet)
 		text_format(&out, "%zu images, %s of at most %s\n", json_array_size(array), size_print(total, size, sizeof(size)),
@@ -234,6 +315,14 @@ static const struct verb verb_ls = {
 	.summary = "List cached images",
 	.text = "LAST USED is right to the hour. When a new image makes them take more than the limit (LIGHTVM_CACHE_SIZE, 8 GiB if it is not\n"
 		"set), those whose last use is longest ago are removed.",
+	.options = ls_options,
+	.options_size = sizeof(struct ls_options),
+	.run = ls,
+};
+
+const struct verb verb_images = {
+	.name = "images",
+	.summary = "List cached images: \"lightvm image ls\"",
 	.options = ls_options,
 	.options_size = sizeof(struct ls_options),
 	.run = ls,
@@ -271,10 +360,37 @@ static const struct verb verb_image_rm = {
 	.run = rm,
 };
 
-static const struct verb *const image_verbs[] = { &verb_build, &verb_image_inspect, &verb_verify, &verb_ls, &verb_image_rm, NULL };
+/* ---- rules ---- */
+
+struct rules_options {
+	bool trim;
+};
+
+static const struct option_spec rules_options[] = {
+	{ "trim", 0, OPTION_FLAG, offsetof(struct rules_options, trim), NULL, "those of \"lightvm image trim\"" },
+	{ 0 },
+};
+
+static int print_rules(const struct context *context, void *options, struct operands operands, struct error *error)
+{
+	const struct rules_options *given = options;
+	struct text out = { 0 };
+	text_put(&out, given->trim ? trim_rules : default_rules);
+	return text_print(&out);
+}
+
+static const struct verb verb_rules = {
+	.name = "rules",
+	.summary = "Print the rules by which packages become images; changed, they are for --rules of image build",
+	.options = rules_options,
+	.options_size = sizeof(struct rules_options),
+	.run = print_rules,
+};
+
+static const struct verb *const image_verbs[] = { &verb_build, &verb_image_trim, &verb_image_save, &verb_image_load, &verb_rules, &verb_image_files, &verb_image_diff, &verb_image_inspect, &verb_verify, &verb_ls, &verb_image_history, &verb_image_rm, &verb_image_prune, NULL };
 
 const struct verb verb_image = {
 	.name = "image",
-	.summary = "Build, show, check and remove images",
+	.summary = "Build, trim, show, check, carry and remove images",
 	.sub = image_verbs,
 };

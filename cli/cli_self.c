@@ -14,20 +14,11 @@
 
 /* ---- version ---- */
 
-struct version_options {
-	const char *format;
-};
-
-static const struct option_spec version_options[] = {
-	{ "format", 0, OPTION_STRING, offsetof(struct version_options, format), "FORMAT", "table or json", .words = "table json" },
-	{ 0 },
-};
-
 static int version(const struct context *context, void *options, struct operands operands, struct error *error)
 {
-	const struct version_options *given = options;
+	const struct format_options *given = options;
 	struct text out = { 0 };
-	if (given->format && !strcmp(given->format, "json"))
+	if (format_is_json(given))
 		return json_print(json_pack("{s:s, s:i}", "version", LIGHTVM_VERSION, "abi", LV_LIBOS_ABI));
 	text_format(&out, "lightvm %s (ABI %d)\n", LIGHTVM_VERSION, LV_LIBOS_ABI);
 	return text_print(&out);
@@ -36,8 +27,8 @@ static int version(const struct context *context, void *options, struct operands
 const struct verb verb_version = {
 	.name = "version",
 	.summary = "Print the version",
-	.options = version_options,
-	.options_size = sizeof(struct version_options),
+	.options = format_options,
+	.options_size = sizeof(struct format_options),
 	.run = version,
 };
 
@@ -120,17 +111,19 @@ static int completion(const struct context *context, void *options, struct opera
 		       "_lightvm_kind() {\n\tcase $1 in\n\twords) COMPREPLY=($(compgen -W \"$2\" -- \"$cur\")) ;;\n"
 		       "\tvm) COMPREPLY=($(compgen -W \"$(lightvm ps -aq 2>/dev/null) $(lightvm ps -a 2>/dev/null | awk 'NR > 1 && $2 != \"-\" { print $2 }')\" -- \"$cur\")) ;;\n"
 		       "\timage) COMPREPLY=($(compgen -W \"$(lightvm image ls -q 2>/dev/null)\" -- \"$cur\") $(compgen -f -- \"$cur\")) ;;\n"
+		       "\tcheckpoint) COMPREPLY=($(compgen -W \"$(lightvm checkpoint ls -q 2>/dev/null)\" -- \"$cur\") $(compgen -d -- \"$cur\")) ;;\n"
+		       "\thost|pool|service) COMPREPLY=($(compgen -W \"$(lightvm $1 ls 2>/dev/null | awk 'NR > 1 && !/[a-z]\\.$/ { print $1 }')\" -- \"$cur\")) ;;\n"
 		       "\tkernel) COMPREPLY=($(compgen -W \"$(lightvm kernel ls -q 2>/dev/null) $2\" -- \"$cur\") $(compgen -f -- \"$cur\")) ;;\n"
 		       "\tfile) COMPREPLY=($(compgen -f -- \"$cur\") $(compgen -c -- \"$cur\")); compopt -o filenames ;;\n\tesac\n}\n"
 		       "_lightvm_value() {\n\tcase \"$1 $2\" in\n");
 	each_verb(verbs, "", value_cases, &out);
-	text_put(&out, "\t*) return 1 ;;\n\tesac\n}\n_lightvm_options() {\n\tcase $1 in\n");
+	text_put(&out, "\t*) return 1 ;;\n\tesac\n\treturn 0\n}\n_lightvm_options() {\n\tcase $1 in\n");
 	each_verb(verbs, "", options_case, &out);
 	text_put(&out, "\tesac\n}\n_lightvm_operands() {\n\tcase $1 in\n");
 	each_verb(verbs, "", operands_case, &out);
 	text_put(&out, "\tesac\n}\n_lightvm_sub() {\n\tcase $1 in\n");
 	sub_cases(verbs, &out);
-	text_put(&out, "\t*) return 1 ;;\n\tesac\n}\n_lightvm() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} key=${COMP_WORDS[1]}\n"
+	text_put(&out, "\t*) return 1 ;;\n\tesac\n\treturn 0\n}\n_lightvm() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} key=${COMP_WORDS[1]}\n"
 		       "\tCOMPREPLY=()\n\tif [ $COMP_CWORD = 1 ]; then\n\t\t_lightvm_kind words '");
 	verb_words(verbs, &out);
 	text_put(&out, "'\n\t\treturn\n\tfi\n\tif [ $COMP_CWORD = 2 ] && _lightvm_sub \"$key\"; then return; fi\n"
@@ -261,15 +254,19 @@ static void man_main(struct text *out)
 		      "/run/user/UID is not used, since it goes when its user logs out: then, and without both, it is /run/lightvm for root, and\n"
 		      "$XDG_STATE_HOME/lightvm (~/.local/state/lightvm; without HOME /tmp/lightvm\\-UID) for others.\n.TP\n.BR LIGHTVM_CACHE \", \" XDG_CACHE_HOME\nImages and kernels are kept in the first one, or in the directory lightvm of the second;\n"
 		      "without both in ~/.cache/lightvm, and without HOME in /var/cache/lightvm (root) or /var/tmp/lightvm\\-UID.\n"
+		      ".TP\n.BR LIGHTVM_KEPT \", \" XDG_STATE_HOME\nWhat outlives the machine's run (saved VMs; key and names of hosts; restart policies and services) is kept in the first one;\n"
+		      "without it in /var/lib/lightvm for root, and in the directory lightvm of the second (~/.local/state/lightvm) for others.\n"
+		      ".TP\n.B LIGHTVM_RUN\nThe directory of lightvmd's sockets, an absolute path; see\n.BR lightvmd (8).\n"
 		      ".TP\n.B LIGHTVM_CACHE_SIZE\nHow much the images may take (8G): when a new one makes them take more, those whose last use is\n"
 		      "longest ago are removed.\n"
 		      ".TP\n.B LIGHTVM_LOG\nerror, warn (the default), info or debug.\n"
 		      ".TP\n.BR LIGHTVM_VMM \", \" LIGHTVM_LIBOS\nThe monitor and the library OS, if not those that were installed together with lightvm.\n"
 		      ".TP\n.B LIGHTVM_INIT\nThe initial RAM disk with the first program of Linux guests, likewise.\n"
+		      ".TP\n.B LIGHTVM_TLS\nThe program that secures the connections of \\fBlightvm migrate\\fR and \\fBlightvm host serve\\fR, likewise.\n"
 		      ".TP\n.B TERM\nWith standard output on a terminal it is the program's, too.\n"
 		      ".TP\n.B LIGHTVM_UIDS\nFIRST\\-LAST: of which users monitors that root starts become one each; off: of none. Without it 2130706432\\-2139095039.\n"
 		      ".SH EXIT STATUS\n0 for success, 125 for an error of lightvm's own with a message on standard error; for run see\n"
-		      ".BR lightvm\\-run (1).\n.SH SEE ALSO\n.BR lightvm\\-vmm (1)\n");
+		      ".BR lightvm\\-run (1).\n.SH SEE ALSO\n.BR lightvm\\-vmm (1),\n.BR lightvmd (8)\n");
 }
 
 static int man_write(const char *dir, const char *key, const struct text *page, struct error *error)

@@ -5,19 +5,15 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/time.h>
 #include <unistd.h>
 
-#include "base/frame.h"
 #include "base/log.h"
 #include "base/tree.h"
-#include "node/agent_client.h"
 #include "cli/all_verbs.h"
+#include "node/vm_copy.h"
 
-#define PATIENCE_S 60 /* without a byte from the guest */
 #define HOST_MODES 0777 /* what a guest marks setuid is not so here; less the umask */
 
 struct cp_options {
@@ -33,6 +29,7 @@ static const struct option_spec cp_options[] = {
 struct place { /* one side of the copy */
 	char *vm;   /* NULL: on the host */
 	char *path; /* absolute in a VM */
+	bool stream; /* "-" of the host: a tar archive, on standard input or output */
 	bool inside; /* "PATH/.": what is in the directory, not the directory */
 };
 
@@ -55,6 +52,7 @@ static void place_parse(struct place *place, const char *word)
 		word += len + 1;
 	}
 	place->path = alloc_format("%s%s", place->vm && *word != '/' ? "/" : "", word);
+	place->stream = !place->vm && !strcmp(word, "-");
 	if (text_ends(place->path, "/.")) {
 		place->inside = true;
 		place->path[strlen(place->path) - 1] = 0;
@@ -71,12 +69,7 @@ static void place_free(struct place *place)
 /* What a copy of `from` is called in a directory; "" when it has no name of its own. The caller's. */
 static char *name_of(const struct place *from)
 {
-	char *copy = alloc_copy(from->path), *name;
-	strip_slashes(copy);
-	name = from->inside ? "" : basename(copy);
-	name = alloc_copy(!strcmp(name, "/") || !strcmp(name, ".") || !strcmp(name, "..") ? "" : name);
-	free(copy);
-	return name;
+	return from->inside ? alloc_copy("") : vm_copy_name(from->path);
 }
 
 /* The directory that takes the copy, open, and what it is called there (the caller's). */
@@ -115,24 +108,6 @@ static void on_note(void *context, const char *text)
 	log_warn("%s", text);
 }
 
-static void be_patient(int fd)
-{
-	struct timeval patience = { .tv_sec = PATIENCE_S };
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-}
-
-static int expect_ok(int fd, struct error *error)
-{
-	struct lv_agent_frame frame;
-	char *body = alloc_zero(LV_AGENT_DATA_MAX);
-	int err = agent_answer(fd, &frame, body, deadline_in(PATIENCE_S * 1000), error);
-	if (!err && frame.type != LV_AGENT_OK)
-		err = error_set(error, -EPROTO, "the agent gave an answer of an unknown type (%u)", frame.type);
-	free(body);
-	return err;
-}
-
 static mode_t own_umask(void)
 {
 	mode_t mask = umask(077);
@@ -165,15 +140,12 @@ static int pull(int fd, const struct place *from, const struct place *to, uint64
 	struct tree_report report = { .note = on_note, .context = &notes };
 	char *given = name_of(from), *name = NULL;
 	int dir = open_target(to, given, &name, error), err = dir < 0 ? dir : 0;
-	if (!err && (err = frame_send(fd, LV_AGENT_PULL, from->path, strlen(from->path))))
-		error_set(error, err, "the agent: %s", strerror(-err));
-	if (!err)
-		err = expect_ok(fd, error);
 	if (!err) {
 		report.limit = max_size ? max_size : half_of_free(dir);
 		report.most = half_of_files(dir);
+		err = tree_receive(fd, dir, name, HOST_MODES & ~own_umask(), &report);
 	}
-	if (!err && (err = tree_receive(fd, dir, name, HOST_MODES & ~own_umask(), &report)))
+	if (err && dir >= 0)
 		error_set(error, err, "%s%s", report.error, err == -E2BIG ? ", which is half of what there is room for"
 			  : err == -EFBIG && !max_size ? ", which is half of what is free; see --max-size" : "");
 	if (!err)
@@ -185,35 +157,44 @@ static int pull(int fd, const struct place *from, const struct place *to, uint64
 	return err;
 }
 
-static int ask_push(int fd, const struct place *to, const char *name, struct error *error)
+/* As an archive, in either direction. */
+static int pass_archive(int fd, const struct place *from, uint64_t max_size, struct error *error)
 {
-	struct text request = { 0 };
-	struct lv_agent_push head = { .name_size = (uint32_t)strlen(name) };
-	text_add(&request, &head, sizeof(head));
-	text_put(&request, to->path);
-	text_put(&request, name);
-	int err = frame_send(fd, LV_AGENT_PUSH, request.data, request.size);
-	text_free(&request);
-	return err ? error_set(error, err, "the agent: %s", strerror(-err)) : expect_ok(fd, error);
+	const struct vm_copy_limits limits = { .bytes = max_size ? max_size : INT64_MAX, .files = INT64_MAX };
+	struct vm_copied copied = { 0 };
+	struct notes notes = { 0 };
+	char *name = from->vm ? name_of(from) : NULL;
+	int err = !from->vm ? vm_copy_from_tar(STDIN_FILENO, fd, &copied, error)
+		: name ? vm_copy_to_tar(fd, name, limits, STDOUT_FILENO, &copied, error) : error_set(error, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < copied.left_out.count; i++)
+		on_note(&notes, copied.left_out.item[i]);
+	vm_copied_free(&copied);
+	free(name);
+	return err ? err : left_out(&notes, error);
 }
 
-static int push(int fd, const struct place *from, const struct place *to, struct error *error)
+static int push(int fd, const struct place *from, struct error *error)
 {
 	struct notes notes = { 0 };
 	struct tree_report report = { .note = on_note, .context = &notes };
-	struct error reason = { 0 };
+	int err = vm_copy_pushed(fd, tree_send(fd, AT_FDCWD, from->path, &report), report.error, error);
+	return err ? err : left_out(&notes, error);
+}
+
+/* A connection to the guest on which the copy comes, or goes. */
+static int ask(const struct vm_info *info, const struct place *from, const struct place *to, struct error *error)
+{
 	struct stat st;
+	if (from->vm)
+		return vm_copy_pull(info, from->path, error);
+	if (from->stream)
+		return vm_copy_push(info, to->path, "", error);
+	if (stat(from->path, &st))
+		return error_set(error, -errno, "%s: %s", from->path, strerror(errno));
 	char *name = name_of(from);
-	int err = stat(from->path, &st) ? error_set(error, -errno, "%s: %s", from->path, strerror(errno)) : ask_push(fd, to, name, error);
+	int fd = name ? vm_copy_push(info, to->path, name, error) : error_set(error, -ENOMEM, "out of memory");
 	free(name);
-	if (err)
-		return err;
-	err = tree_send(fd, AT_FDCWD, from->path, &report);
-	/* A guest that cannot go on says why before it goes. */
-	int answer = expect_ok(fd, &reason);
-	if (answer && (!err || reason.code != -ECONNRESET))
-		return error_set(error, answer, "%s", reason.text);
-	return err ? error_set(error, err, "%s", report.error) : left_out(&notes, error);
+	return fd;
 }
 
 static int copy(const struct place *from, const struct place *to, uint64_t max_size, struct error *error)
@@ -226,12 +207,12 @@ static int copy(const struct place *from, const struct place *to, uint64_t max_s
 		error_set(error, err, "there is no VM \"%s\"; \"lightvm ps -a\" lists them", vm);
 	if (!err)
 		err = vm_info_find(&state, vm, &info, error);
-	if (!err && (fd = agent_connect(&info, error)) < 0)
+	if (!err && (fd = ask(&info, from, to, error)) < 0)
 		err = fd;
-	if (!err) {
-		be_patient(fd);
-		err = from->vm ? pull(fd, from, to, max_size, error) : push(fd, from, to, error);
-	}
+	if (!err && (from->stream || to->stream))
+		err = pass_archive(fd, from, max_size, error);
+	else if (!err)
+		err = from->vm ? pull(fd, from, to, max_size, error) : push(fd, from, error);
 	if (fd >= 0)
 		close(fd);
 	vm_info_close(&info);
@@ -260,16 +241,18 @@ static int cp(const struct context *context, void *options, struct operands oper
 
 const struct verb verb_cp = {
 	.name = "cp",
-	.operands = "VM:/PATH HOSTPATH | HOSTPATH VM:/PATH",
-	.summary = "Copy files between the host and a virtual machine with a Linux kernel",
+	.operands = "VM:/PATH HOSTPATH|- | HOSTPATH|- VM:/PATH",
+	.summary = "Copy files between the host and a virtual machine that runs",
 	.text = "Copies a file, or a directory with all that is in it. If the target is a directory the copy is made in it, under its own\n"
 		"name; DIR/. as the source means what is in DIR. Modes (on the host without those of your umask) and times are kept, owners are\n"
 		"not: in the VM the copy is root's, on the host yours. Symbolic links within a directory are copied as links, hard links as\n"
 		"files of their own. What cannot be read, devices, sockets and what lies deeper than 128 directories is left out, with a\n"
 		"warning for each and exit status 125.\n\n"
-		"What comes from a VM is never written outside of the target, whatever the VM does. VMs on the library OS cannot do this.",
+		"With - in place of HOSTPATH the copy is a tar archive: on standard output, or from standard input into the directory /PATH.\n\n"
+		"What comes from a VM is never written outside of the target, whatever the VM does. A paused VM has to go on first.",
 	.examples = "lightvm cp web:/var/log/nginx ./logs\n"
-		    "lightvm cp site/. web:/srv",
+		    "lightvm cp site/. web:/srv\n"
+		    "lightvm cp web:/etc - | tar tv",
 	.options = cp_options,
 	.options_size = sizeof(struct cp_options),
 	.complete = "file",

@@ -10,6 +10,21 @@
 
 #define AT_ONCE 64 /* ends of VMs that are waited for: each has a control connection and some descriptors open */
 
+const struct option_spec format_options[] = {
+	{ "format", 0, OPTION_STRING, offsetof(struct format_options, format), "FORMAT", "table or json", .words = "table json" },
+	{ 0 },
+};
+
+bool format_is_json(const struct format_options *given)
+{
+	return given->format && !strcmp(given->format, "json");
+}
+
+long long json_number(const json_t *object, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(object, key));
+}
+
 int json_print(json_t *value)
 {
 	struct text out = { 0 };
@@ -20,6 +35,19 @@ int json_print(json_t *value)
 	free(json);
 	json_decref(value);
 	return text_print(&out);
+}
+
+int word_for_each(struct operands operands, int (*each)(const char *word, struct error *error))
+{
+	int status = 0;
+	for (int i = 0; i < operands.argc; i++) {
+		struct error error = { 0 };
+		if (!each(operands.argv[i], &error))
+			continue;
+		log_error("%s", error.text);
+		status = EXIT_OWN;
+	}
+	return status;
 }
 
 struct visit { /* of every VM that is named */

@@ -176,6 +176,16 @@ static struct finding check_tap(struct doctor *doctor)
 		       "sudo ip tuntap add lvm0 mode tap user $USER && sudo ip link set lvm0 up");
 }
 
+static struct finding check_faults(struct doctor *doctor)
+{
+	static const char *const way = "/dev/userfaultfd: %s; VMs come here by pre-copy only (lightvm migrate --post-copy)";
+	if (access("/dev/userfaultfd", F_OK))
+		return problem(NOTE, alloc_format(way, "the kernel has none (Linux 6.1 is the first that can)"), NULL);
+	if (access("/dev/userfaultfd", R_OK | W_OK))
+		return problem(NOTE, alloc_format(way, strerror(errno)), "sudo setfacl -m u:$USER:rw /dev/userfaultfd");
+	return fine("VMs can come here before their memory (post-copy)");
+}
+
 static struct finding check_huge_pages(struct doctor *doctor)
 {
 	char *data = NULL;
@@ -266,6 +276,7 @@ static const struct {
 	{ "jail", check_jail },
 	{ "network tools", check_passt },
 	{ "tap devices", check_tap },
+	{ "memory faults", check_faults },
 	{ "huge pages", check_huge_pages },
 	{ "limits", check_limits },
 	{ "room", check_room },
@@ -289,19 +300,10 @@ static json_t *finding_json(const char *name, const struct finding *found)
 	return json_pack("{s:s, s:s, s:s, s:s?}", "check", name, "status", level_words[found->level], "detail", found->detail, "fix", found->fix);
 }
 
-struct doctor_options {
-	const char *format;
-};
-
-static const struct option_spec options[] = {
-	{ "format", 0, OPTION_STRING, offsetof(struct doctor_options, format), "FORMAT", "table or json", .words = "table json" },
-	{ 0 },
-};
-
 static int run(const struct context *context, void *opaque, struct operands operands, struct error *error)
 {
-	const struct doctor_options *given = opaque;
-	bool json = given->format && !strcmp(given->format, "json");
+	const struct format_options *given = opaque;
+	bool json = format_is_json(given);
 	json_t *array = json_array();
 	struct text out = { 0 };
 	struct doctor doctor = { 0 };
@@ -327,7 +329,7 @@ const struct verb verb_doctor = {
 	.summary = "Check that this machine can run virtual machines, and say what repairs it",
 	.text = "Exit status 0: everything that is needed is there; 1: something is missing. Lines that begin with \"note\" tell of what\n"
 		"only some uses need.",
-	.options = options,
-	.options_size = sizeof(struct doctor_options),
+	.options = format_options,
+	.options_size = sizeof(struct format_options),
 	.run = run,
 };

@@ -2,6 +2,7 @@
 #include "cli/habits.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 struct habit {
@@ -10,25 +11,36 @@ struct habit {
 	const char *verb;  /* of an option: whose; NULL: of run, create and capacity */
 };
 
-#define NO_REGISTRY "images are packed from programs of this machine, at their first start or by \"lightvm image build\"; registries and images of containers are not read"
-#define PLANNED "is planned, but not there yet"
+#define NO_REGISTRY "is not there: \"lightvm pull\" gets container images by skopeo, which also logs in, lists, copies and pushes them"
 #define NOT_NEEDED "is not needed: nothing of the host is in a VM that it could reach, and its own kernel knows no such limit"
 
 static const struct habit commands[] = {
-	{ "save restore clone migrate checkpoint service", PLANNED },
-	{ "images", "use \"lightvm image ls\"" },
-	{ "rmi", "use \"lightvm image rm\"" },
+	{ "managedsave", "use \"lightvm save VM\"; \"lightvm restore VM\" has it go on, \"lightvm checkpoint rm\" forgets it" },
+	{ "dump", "use \"lightvm save --leave-running VM DIR\"" },
 	{ "build builder buildx", "use \"lightvm image build PROGRAM\"" },
 	{ "attach", "use \"lightvm console VM\"" },
 	{ "list ls", "use \"lightvm ps\"" },
 	{ "container", "leave that word out: \"lightvm run\", \"lightvm ps\", \"lightvm rm\" and the others are about VMs" },
 	{ "info system df", "use \"lightvm doctor\", \"lightvm ps -a\", \"lightvm image ls\" and \"lightvm prune\"" },
-	{ "pull push load import login logout search tag history export commit manifest trust scout", NO_REGISTRY },
+	{ "push login logout search history export commit manifest trust scout", NO_REGISTRY },
+	{ "load", "use \"lightvm image load -i FILE\"" },
+	{ "import", "use \"lightvm image build --from tar:FILE\", or \"lightvm image load -i FILE\" for what \"docker save\" writes" },
 	{ "network", "use \"lightvm run --net\"; the kinds of network stand in its --help" },
 	{ "volume", "there are no named volumes; \"lightvm run -v DIR:/PATH\" gives a VM a copy of a directory" },
-	{ "swarm node stack context", "there is one machine; what knows several, as Kubernetes, asks for the VMs of each" },
-	{ "diff", "what a VM writes is in its memory; \"lightvm cp\" gets files out of a Linux guest" },
+	{ "swarm node stack context", "\"lightvm host\" names other machines, and \"lightvm migrate VM HOST\" moves a VM to one; what spreads VMs over several asks each of them" },
+	{ "diff", "what a VM writes is in its memory; \"lightvm cp\" gets files out of one that runs" },
 	{ "init compose secret config plugin", "there is no such command" },
+	{ "-v", "use \"lightvm version\"" },
+	{ "-H --host -c --context --tls --tlsverify", "lightvm reaches the VMs of this machine; \"ssh HOST lightvm ...\" those of another one, and lightvmd's API is served by TLS, too" },
+	{ "-D --debug -l --log-level", "set LIGHTVM_LOG=debug in the environment" },
+	{ "pull push import tag", NO_REGISTRY, "image" },
+	{ 0 },
+};
+
+/* Of networks. */
+static const struct habit values[] = {
+	{ "host", "a VM has a network of its own: -p HOST:GUEST publishes a port, and --net passt,host lets it reach the host's loopback, at 10.0.2.2" },
+	{ "bridge default", "leave it out, as a VM has a network with outgoing connections and -p anyway; --net bridge:NAME names a bridge of the host" },
 	{ 0 },
 };
 
@@ -57,12 +69,13 @@ static const struct habit options[] = {
 	{ "s size", "is not there: VMs have no layers; \"lightvm stats\" has their memory", "ps" },
 	{ "since until t timestamps details", "is not there: a log has the program's own words; -n N begins with the last lines", "logs" },
 	{ "s size type", "is not there: everything is printed, as JSON", "inspect" },
+	{ "o output", "is not there: \"lightvm save VM DIR\" saves a running VM; for images it is \"lightvm image save -o FILE IMAGE\"", "save" },
 	{ "d detach", "is not there: let the program go to the background itself, as with sh -c 'PROGRAM &'", "exec" },
 	{ "privileged", "is not needed: what exec starts has all rights in the VM that its user (-u) has", "exec" },
 	{ "env-file detach-keys", NOT_THERE, "exec" },
 	{ "s signal", "is not there; use \"lightvm kill -s SIGNAL\", then \"lightvm stop\"", "stop" },
 	{ "s signal", "is not there; use \"lightvm kill -s SIGNAL\", then \"lightvm restart\"", "restart" },
-	{ "v volumes l link", "is not needed: what a VM had, copies of volumes too, is gone with it", "rm" },
+	{ "l link", "is not there: no VM is linked to another one", "rm" },
 	{ "i interactive detach-keys", INPUT, "start" },
 	{ "a archive L follow-link q quiet", "is not there: owners, modes and links are copied as far as this user may", "cp" },
 	{ "cpus c cpu-shares cpuset-cpus restart pids-limit memory-swap memory-reservation blkio-weight", "cannot change while a VM lives; memory can (-m)", "update" },
@@ -92,6 +105,19 @@ static const char *answer(const struct habit *habit, const char *verb, const cha
 const char *habit_command(const char *word)
 {
 	return answer(commands, NULL, word);
+}
+
+const char *habit_below(const char *parent, const char *word)
+{
+	return answer(commands, parent, word);
+}
+
+/* Of --net alone. */
+const char *habit_value(const char *message)
+{
+	char word[16];
+	bool is_net = sscanf(message, "--net: \"%15[a-z]\"", word) == 1 || sscanf(message, "--network: \"%15[a-z]\"", word) == 1;
+	return is_net ? answer(values, NULL, word) : NULL;
 }
 
 const char *habit_option(const char *verb, const char *name)

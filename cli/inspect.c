@@ -8,12 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/number.h"
 #include "cli/all_verbs.h"
 #include "node/vm_config.h"
 #include "node/monitor_control.h"
 #include "cli/describe.h"
 #include "node/record.h"
+#include "node/save_view.h"
 #include "node/vm_view.h"
 
 /* ---- inspect ---- */
@@ -100,12 +102,57 @@ static int inspect_one(const struct state *state, struct vm_info *info, void *co
 	return err;
 }
 
+/* A word with a slash in it, or what no VM is called: a saved one. */
+static int inspect_saved(const char *word, struct inspecting *inspecting, struct error *error)
+{
+	char *path = save_find_kept(word, error);
+	json_t *view = path ? save_view(path, error) : NULL;
+	int err = view ? 0 : error->code;
+	if (view && !inspecting->key)
+		err = json_array_append_new(inspecting->array, json_incref(view)) ? error_set(error, -ENOMEM, "out of memory") : 0;
+	else if (view)
+		err = print_member(view, word, inspecting->key, error);
+	json_decref(view);
+	free(path);
+	return err;
+}
+
+static bool is_saved(const char *word)
+{
+	struct state state = STATE_NONE;
+	struct vm_dir vm = VM_DIR_NONE;
+	bool is_vm = !strchr(word, '/') && !state_open(&state, false, NULL) && !vm_find(&state, word, &vm, NULL);
+	char *path = is_vm ? NULL : save_find_kept(word, NULL);
+	bool saved = path != NULL;
+	vm_close(&vm);
+	state_close(&state);
+	free(path);
+	return saved;
+}
+
+/* Each word may be either; messages come in their order. */
+static int inspect_words(struct operands operands, struct inspecting *inspecting)
+{
+	int status = 0;
+	for (int i = 0; i < operands.argc; i++) {
+		struct error error = { 0 };
+		if (!is_saved(operands.argv[i])) {
+			int one = vm_for_each((struct operands){ 1, operands.argv + i }, inspect_one, inspecting);
+			status = one ? one : status;
+		} else if (inspect_saved(operands.argv[i], inspecting, &error)) {
+			log_error("%s", error.text);
+			status = EXIT_OWN;
+		}
+	}
+	return status;
+}
+
 static int inspect(const struct context *context, void *options, struct operands operands, struct error *error)
 {
 	const struct inspect_options *given = options;
 	json_t *array = json_array();
 	struct inspecting inspecting = { given->format && strcmp(given->format, "json") ? given->format : NULL, array };
-	int status = vm_for_each(operands, inspect_one, &inspecting);
+	int status = inspect_words(operands, &inspecting);
 	if (json_array_size(array))
 		return json_print(array) ? EXIT_OWN : status;
 	json_decref(array);
@@ -114,12 +161,12 @@ static int inspect(const struct context *context, void *options, struct operands
 
 const struct verb verb_inspect = {
 	.name = "inspect",
-	.operands = "VM...",
+	.operands = "VM|NAME|DIR...",
 	.summary = "Tell all that is known of virtual machines, as JSON",
 	.text = "A list with one object a VM: its configuration, the monitor's record (memory, VM exits, boot ledger, devices, system\n"
 		"calls that the library OS does not have), what a Linux guest says that it uses, the crash report if there is one, and the\n"
 		"last output. What a restart policy has done so far is the\n"
-		"member restart. The configuration (member config) is what \"lightvm start\" starts from; id and name stand in it, too.",
+		"member restart. Of a directory that \"lightvm save\" made, or the name of a saved VM that is no VM's, the manifest is printed. The configuration (member config) is what \"lightvm start\" starts from; id and name stand in it, too.",
 	.examples = "lightvm inspect web\n"
 		    "lightvm inspect -f record.memory_used web",
 	.options = inspect_options,
@@ -131,15 +178,6 @@ const struct verb verb_inspect = {
 };
 
 /* ---- boot-time ---- */
-
-struct boot_options {
-	const char *format;
-};
-
-static const struct option_spec boot_options[] = {
-	{ "format", 0, OPTION_STRING, offsetof(struct boot_options, format), "FORMAT", "table or json", .words = "table json" },
-	{ 0 },
-};
 
 /* "3,489,786.305": digits in groups, all of them there. */
 #define MICROSECONDS 32
@@ -170,7 +208,7 @@ static int print_table(const struct ledger_line *line, int count, uint64_t unacc
 
 static int boot_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
 {
-	const struct boot_options *given = context;
+	const struct format_options *given = context;
 	struct ledger_line line[LV_STEPS];
 	uint64_t unaccounted;
 	if (info->alive)
@@ -178,7 +216,7 @@ static int boot_one(const struct state *state, struct vm_info *info, void *conte
 	int count = ledger_lines(&info->status, line, &unaccounted);
 	if (!count)
 		return error_set(error, -ENODATA, "VM %s: its monitor wrote no record", info->dir.id);
-	bool json = given->format && !strcmp(given->format, "json");
+	bool json = format_is_json(given);
 	return (json ? json_print(vm_view_ledger(info)) : print_table(line, count, unaccounted)) ? -EIO : 0;
 }
 
@@ -193,8 +231,8 @@ const struct verb verb_boot_time = {
 	.summary = "Print the time line of a virtual machine's start",
 	.text = "One line a step, in microseconds of one clock since the command started, with the VM exits to the monitor so far. The\n"
 		"line \"unaccounted\" is the time between the first and the last step that no step explains.",
-	.options = boot_options,
-	.options_size = sizeof(struct boot_options),
+	.options = format_options,
+	.options_size = sizeof(struct format_options),
 	.complete = "vm",
 	.min = 1,
 	.max = 1,

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -14,6 +16,7 @@
 #include "node/monitor_control.h"
 #include "node/crash_report.h"
 #include "cli/describe.h"
+#include "cli/terminal.h"
 #include "node/vm_log.h"
 
 #define CHUNK 65536
@@ -110,16 +113,82 @@ static bool copy_chunk(int from, int to)
 	return n > 0 && !fd_write(to, chunk, (size_t)n);
 }
 
-/* Until the VM closes its end. The end of our own input only ends what we send. */
-static void talk(int in, int out)
+#define LEAVE_FIRST 020  /* Ctrl-P Ctrl-Q, as whoever comes from containers knows it */
+#define LEAVE_SECOND 021
+
+struct attached {
+	const struct vm_info *info;
+	int in, out;
+	int window;  /* SIGWINCH; -1: the VM has no terminal, or we have none */
+	bool almost; /* the first of the keys that leave was typed */
+};
+
+/* On a terminal, keys are passed on as they are; false: the user leaves, or nobody takes them. */
+static bool copy_keys(struct attached *attached)
 {
-	struct pollfd fds[] = { { .fd = STDIN_FILENO, .events = POLLIN }, { .fd = out, .events = POLLIN } };
-	while (poll(fds, 2, -1) >= 0) {
-		if (fds[1].revents && !copy_chunk(out, STDOUT_FILENO))
+	char chunk[1024], passed[1025];
+	size_t size = 0;
+	ssize_t n = read(STDIN_FILENO, chunk, sizeof(chunk));
+	for (ssize_t i = 0; i < n; i++) {
+		if (attached->almost && chunk[i] == LEAVE_SECOND)
+			return false;
+		if (attached->almost)
+			passed[size++] = LEAVE_FIRST;
+		attached->almost = chunk[i] == LEAVE_FIRST;
+		if (!attached->almost)
+			passed[size++] = chunk[i];
+	}
+	return n > 0 && !fd_write(attached->in, passed, size);
+}
+
+static void tell_size(const struct attached *attached)
+{
+	uint16_t rows, columns;
+	struct signalfd_siginfo info;
+	if (attached->window < 0 || !terminal_size(&rows, &columns))
+		return;
+	(void)!read(attached->window, &info, sizeof(info));
+	control_ask(attached->info->dir.dir, LV_CTL_RESIZE, (int64_t)rows << 16 | columns, NULL, deadline_in(CONTROL_PATIENCE_MS));
+}
+
+/* Until the VM closes its end, or the user leaves. The end of our own input only ends what we send. */
+static void talk(struct attached *attached)
+{
+	struct pollfd fds[] = { { .fd = STDIN_FILENO, .events = POLLIN }, { .fd = attached->out, .events = POLLIN }, { .fd = attached->window, .events = POLLIN } };
+	bool raw = attached->window >= 0;
+	tell_size(attached);
+	while (poll(fds, 3, -1) >= 0) {
+		if (fds[1].revents && !copy_chunk(attached->out, STDOUT_FILENO))
 			break;
-		if (fds[0].revents && !copy_chunk(STDIN_FILENO, in))
+		if (fds[2].revents)
+			tell_size(attached);
+		if (fds[0].revents && raw && !copy_keys(attached))
+			break;
+		if (fds[0].revents && !raw && !copy_chunk(STDIN_FILENO, attached->in))
 			fds[0].fd = -1;
 	}
+}
+
+/* A program on a terminal of its own has ours while we are here. */
+static int talk_on(struct attached *attached, struct error *error)
+{
+	struct terminal terminal = { 0 };
+	sigset_t set;
+	int err = 0;
+	sigemptyset(&set);
+	sigaddset(&set, SIGWINCH);
+	attached->window = -1;
+	if (json_is_true(json_object_get(attached->info->config, "terminal")) && isatty(STDIN_FILENO)) {
+		sigprocmask(SIG_BLOCK, &set, NULL);
+		attached->window = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+		err = attached->window < 0 ? -errno : terminal_enter(&terminal);
+	}
+	if (!err)
+		talk(attached);
+	terminal_leave(&terminal);
+	if (attached->window >= 0)
+		close(attached->window);
+	return err ? error_set(error, err, "the terminal: %s", strerror(-err)) : 0;
 }
 
 static int console_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
@@ -136,7 +205,7 @@ static int console_one(const struct state *state, struct vm_info *info, void *co
 	if (err)
 		error_set(error, err, "VM %s: %s", info->dir.id, err == -ENOSPC ? "too many consoles are attached" : strerror(-err));
 	else
-		talk(in[1], out[0]);
+		err = talk_on(&(struct attached){ .info = info, .in = in[1], .out = out[0] }, error);
 	close(in[1]);
 	close(out[0]);
 	if (control >= 0)
@@ -153,7 +222,8 @@ const struct verb verb_console = {
 	.name = "console",
 	.operands = "VM",
 	.summary = "Attach to a virtual machine's standard input and output",
-	.text = "What is typed goes to the program, what it prints from now on is shown. Ctrl-C leaves; the VM goes on.",
+	.text = "What is typed goes to the program, what it prints from now on is shown. Ctrl-C leaves; the VM goes on.\n"
+		"One that was started with -t has its program on a terminal: all keys are the program's, and Ctrl-P Ctrl-Q leaves.",
 	.complete = "vm",
 	.min = 1,
 	.max = 1,

@@ -36,10 +36,22 @@ static void on_report(void *context, const struct pack_progress *progress)
 	show(packing, progress);
 }
 
+/* Each of these takes a second or more. */
+static void on_step(void *context, const char *what)
+{
+	struct packing *packing = context;
+	if (!isatty(STDERR_FILENO))
+		return;
+	packing->shown = true;
+	fprintf(stderr, "\r\033[K%s: %s", packing->program, what);
+}
+
 void packing_init(struct packing *packing, const char *program)
 {
-	*packing = (struct packing){ .program = strrchr(program, '/') + 1, .begun_ms = clock_now() / NS_PER_MS };
+	const char *slash = strrchr(program, '/');
+	*packing = (struct packing){ .program = slash ? slash + 1 : program, .begun_ms = clock_now() / NS_PER_MS };
 	packing->watch = (struct pack_watch){ .report = on_report, .context = packing };
+	packing->steps = (struct debs_watch){ .report = on_step, .context = packing };
 }
 
 void packing_fini(struct packing *packing)

@@ -7,7 +7,7 @@
 
 #include "base/number.h"
 #include "cli/all_verbs.h"
-#include "cli/vm_filter.h"
+#include "node/vm_filter.h"
 #include "node/vm_prune.h"
 
 struct prune_options {
@@ -74,7 +74,7 @@ static int run(const struct context *context, void *opaque, struct operands oper
 	const struct prune_options *given = opaque;
 	struct state state = STATE_NONE;
 	bool deep;
-	int err = vm_filter_check(&given->filter, &deep, error);
+	int err = vm_filter_check(&given->filter, "--filter", &deep, error);
 	if (!err)
 		err = state_open(&state, true, error);
 	if (!err)

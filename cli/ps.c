@@ -14,10 +14,12 @@
 #include "cli/all_verbs.h"
 #include "cli/describe.h"
 #include "cli/terminal.h"
-#include "cli/vm_filter.h"
+#include "node/vm_filter.h"
 #include "node/record.h"
+#include "node/save_dir.h"
 #include "node/vm_config.h"
 #include "node/vm_row.h"
+#include "node/vm_template.h"
 #include "node/vm_view.h"
 
 #define PATIENCE_MS 200
@@ -188,6 +190,39 @@ static int look_at_all(struct listing *listing)
 		if (listing->row[i])
 			listing->row[kept++] = listing->row[i];
 	listing->count = kept;
+	return 0;
+}
+
+static bool has_id(const struct listing *listing, const char *id)
+{
+	struct vm_dir vm;
+	bool has = !vm_open(listing->state, id, &vm);
+	vm_close(&vm);
+	for (size_t i = 0; i < listing->count && !has; i++)
+		has = !strcmp(listing->row[i]->id, id);
+	return has;
+}
+
+/* One whose directory went, with the machine's run for one, and which can go on all the same. */
+static int add_saved(void *context, const char *name, struct save *save, const struct error *error)
+{
+	struct listing *listing = context;
+	const struct save_manifest *manifest = &save->manifest;
+	if (template_is_name(name)) /* nobody has run it for its own sake; "checkpoint ls" has it */
+		return 0;
+	if (error || !manifest->ended || has_id(listing, manifest->id))
+		return 0;
+	struct look look = { .info = { .dir = VM_DIR_NONE, .config = manifest->config, .state = VM_SAVED, .exit_code = -1, .status = { .memory_used = manifest->memory_used } } };
+	strcpy(look.info.dir.id, manifest->id);
+	vm_row_from_json(manifest->config, &look.shown);
+	struct row *row = wanted(listing, &look) ? row_of(listing, &look) : NULL;
+	struct row **more = row ? alloc_again(listing->row, (listing->count + 2) * sizeof(*more)) : NULL;
+	if (!row)
+		return 0;
+	if (!more)
+		return -ENOMEM;
+	listing->row = more;
+	more[listing->count++] = row;
 	return 0;
 }
 
@@ -389,7 +424,7 @@ static int run(const struct context *context, void *opaque, struct operands oper
 	struct state state;
 	struct ps_options *given = opaque;
 	struct listing listing = { .state = &state, .given = given, .vms = -1 };
-	int status = vm_filter_check(&given->filter, &listing.deep, error);
+	int status = vm_filter_check(&given->filter, "--filter", &listing.deep, error);
 	if (status)
 		return status;
 	given->last = given->latest ? 1 : given->last;
@@ -401,6 +436,8 @@ static int run(const struct context *context, void *opaque, struct operands oper
 		err = state_each(&state, add_id, &listing);
 	if (!err)
 		err = look_at_all(&listing);
+	if ((!err || err == -ENOENT) && given->all)
+		save_each(add_saved, &listing);
 	if (!err || err == -ENOENT) {
 		cut_to(&listing, given->last);
 		err = print(&listing);
@@ -413,7 +450,7 @@ static int run(const struct context *context, void *opaque, struct operands oper
 const struct verb verb_ps = {
 	.name = "ps",
 	.summary = "List virtual machines",
-	.text = "Lists the VMs that run; with -a also those that have ended. A VM whose monitor was killed is shown as dead, and\n"
+	.text = "Lists the VMs that run; with -a also those that have ended, and those that were saved. A VM whose monitor was killed is shown as dead, and\n"
 		"removed if it was started with --rm. MEMORY is what the program and the library OS used when the VM last waited or asked\n"
 		"for more; no monitor is asked for it. On a terminal a row is one line, and long cells are cut; with --format json\n"
 		"they are whole, and each monitor is asked. KERNEL and PORTS are there if a VM has something to show in them.",

@@ -11,9 +11,12 @@
 #include "cli/all_verbs.h"
 #include "cli/run_config.h"
 #include "cli/run_vm.h"
+#include "cli/saving.h"
 #include "cli/wait.h"
 #include "node/vm_info.h"
 #include "node/vm_policy.h"
+#include "node/vm_row.h"
+#include "node/vm_template.h"
 
 /* Everything from the moment there is a directory; it goes away again if the VM never came to be. */
 static int run_in(const struct state *state, struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, struct error *error)
@@ -21,8 +24,10 @@ static int run_in(const struct state *state, struct vm_dir *vm, const struct vm_
 	bool failed;
 	int status = vm_run(vm, config, start_ns, &failed, error);
 	/* The name may be another one by now. */
-	json_t *now = config_read(vm->dir);
-	const char *name = now ? config_string(now, "name") : config->name ? config->name : "";
+	struct vm_row row;
+	bool has_row = !vm_row_read_in(vm->dir, &row);
+	json_t *now = has_row ? NULL : config_read(vm->dir);
+	const char *name = has_row ? row.name : now ? config_string(now, "name") : config->name ? config->name : "";
 	/* What went well in the foreground has been seen; who wants to come back to it gives it a name. */
 	bool seen = !config->detached && !status && !name[0];
 	if (failed || seen || (config->remove && !config->detached))
@@ -46,8 +51,9 @@ static int run_and_wait(const struct state *state, struct vm_dir *vm, const stru
 	status = wait_for(given->wait, vm, seconds, &ended, error);
 	/* Whoever waited for the end is who removes. */
 	struct vm_info info;
-	if (config->remove && (status == -ESRCH || (!status && !strcmp(given->wait, "exit"))) && !vm_info_open(state, config->id, &info)) {
-		vm_info_remove(state, &info, NULL);
+	if (config->remove && (status == -ESRCH || (!status && !strcmp(given->wait, "exit")))) {
+		if (!vm_info_open(state, config->id, &info) && vm_is_litter(&info)) /* and not restarted meanwhile */
+			vm_info_remove(state, &info, NULL);
 		vm_info_close(&info);
 	}
 	return status ? status : ended;
@@ -113,12 +119,16 @@ static int make(const struct context *context, struct run_options *given, struct
 	struct state state = STATE_NONE;
 	struct vm_dir vm = VM_DIR_NONE;
 	struct source source = { 0 };
+	struct template_wish template = { 0 };
 	config_init(&config);
 	if (given->name && !vm_name_valid(given->name))
 		return error_set(error, -EINVAL, "--name: \"%s\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"", given->name);
 	int status = vm_new_id(config.id, error);
 	if (!status)
-		status = run_config(&config, given, operands, &source, error);
+		status = run_config(&config, given, operands, &source, &template, error);
+	if (!status)
+		status = template_use(&config, &template, context->start_ns, error);
+	template_wish_free(&template);
 	if (!status)
 		status = state_open(&state, true, error);
 	if (!status)
@@ -128,6 +138,7 @@ static int make(const struct context *context, struct run_options *given, struct
 	vm_close(&vm);
 	state_close(&state);
 	config_free(&config);
+	source_facts_free(&source.facts);
 	if (status < 0 && source.status) {
 		log_error("%s", error->text);
 		return source.status;
@@ -137,7 +148,8 @@ static int make(const struct context *context, struct run_options *given, struct
 
 static int run(const struct context *context, void *given, struct operands operands, struct error *error)
 {
-	return make(context, given, operands, start, error);
+	const struct run_options *options = given;
+	return options->restore ? restore_by_run(context, options, operands, error) : make(context, given, operands, start, error);
 }
 
 /* ---- create ---- */
@@ -145,8 +157,10 @@ static int run(const struct context *context, void *given, struct operands opera
 static int create_run(const struct context *context, void *opaque, struct operands operands, struct error *error)
 {
 	struct run_options *given = opaque;
-	if (given->remove)
-		return error_set(error, -EINVAL, "--rm is for what starts at once: lightvm run -d --rm");
+	if (given->restore)
+		return error_set(error, -EINVAL, "--restore is for what goes on at once: lightvm restore --paused");
+	if (given->template_at)
+		return error_set(error, -EINVAL, "--template-at is for what runs at once: lightvm run");
 	if (given->wait)
 		return error_set(error, -EINVAL, "--wait is for what starts at once: lightvm run -d --wait");
 	given->detach = true;
@@ -177,7 +191,8 @@ const struct verb verb_run = {
 	.text = "PROGRAM is an executable of this machine, static or dynamic, or a script. It is packed together with its\n"
 		"interpreter, libraries and the files of its package into an image, which is kept and used again until one of\n"
 		"these files changes. IMAGE.lvm is an image made by \"lightvm image build\"; its manifest says what to run, and\n"
-		"arguments replace those of the manifest.\n\n"
+		"arguments replace those of the manifest. oci:DIR[:NAME], oci-archive:FILE, docker-archive:FILE and what skopeo brings, as\n"
+		"docker://NAME, are container images; each is made into an image once, and arguments replace its command.\n\n"
 		"In the foreground standard input, output and error, signals and the exit status are passed through. The exit\n"
 		"status is the program's, 128+N if it died of signal N, 127 if there is no such program, 126 if it cannot be executed, and\n"
 		"125 if lightvm itself failed. Ctrl-C is the program's, but three of them within two seconds end the VM.\n"
@@ -188,9 +203,8 @@ const struct verb verb_run = {
 		"at all, is started as it is, and its serial port is what the terminal shows.\n\n"
 		"With the network kind passt the VM has the address 10.0.2.15, 10.0.2.3 is its name server. What listens on the host's own\n"
 		"loopback is not reached, but with --net passt,host, at 10.0.2.2. passt needs no rights; it is started when the program sends\n"
-		"its first packet, or at once with -p. A UDP port that is published is reached by the host's own addresses; clients on its\n"
-		"loopback get no answers from the passt of 2023 (Debian 12) without --net passt,host.\n"
-		"With tap and bridge the VM asks by DHCP, or has the address that --ip gives it.",
+		"its first packet, or at once with -p. With tap and bridge the VM asks by DHCP, or has the address that\n"
+		"--ip gives it.",
 	.examples = "lightvm run ./server\n"
 		    "lightvm run --rm -v .:/work -w /work /usr/bin/python3 script.py\n"
 		    "lightvm run --kernel linux --cpus 2 -it /bin/bash\n"

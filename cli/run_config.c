@@ -61,8 +61,8 @@ static int set_labels(struct vm_config *config, const struct run_options *given,
 static int set_env(struct vm_config *config, const struct run_options *given, struct error *error)
 {
 	char *host = alloc_format("HOSTNAME=%s", config->hostname);
-	config_env(config, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	config_env(config, "HOME=/root");
+	config_env_default(config, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	config_env_default(config, "HOME=/root");
 	config_env(config, host);
 	free(host);
 	if (isatty(STDOUT_FILENO) && !given->detach && getenv("TERM")) {
@@ -136,6 +136,19 @@ static int set_user(struct vm_config *config, const char *word, struct error *er
 	return err;
 }
 
+/* A directory of the host's, which is there now. */
+static bool in_volume(const struct config_mount *mount, const char *dir)
+{
+	struct stat st;
+	size_t n = strlen(mount->path);
+	if (mount->kind != MOUNT_VOLUME || strncmp(dir, mount->path, n) || (dir[n] && dir[n] != '/'))
+		return false;
+	char *host = alloc_format("%s%s", mount->source, dir + n);
+	bool there = !stat(host, &st) && S_ISDIR(st.st_mode);
+	free(host);
+	return there;
+}
+
 /* What is made when the VM starts is not in the image. */
 static bool made_at_start(const struct vm_config *config, const char *dir)
 {
@@ -144,7 +157,7 @@ static bool made_at_start(const struct vm_config *config, const char *dir)
 		if (text_starts(dir, places[i]))
 			return true;
 	for (size_t i = 0; i < config->mounts; i++)
-		if (config->mount[i].kind == MOUNT_TMPFS && !strcmp(dir, config->mount[i].path))
+		if ((config->mount[i].kind == MOUNT_TMPFS && !strcmp(dir, config->mount[i].path)) || in_volume(&config->mount[i], dir))
 			return true;
 	return false;
 }
@@ -163,11 +176,12 @@ static int check_workdir(const struct vm_config *config, struct error *error)
 	return err;
 }
 
-static int fill_kernel(struct vm_config *config, const struct run_options *given, struct operands operands, struct source *source, struct error *error)
+static int fill_kernel(struct vm_config *config, struct run_options *given, const struct template_wish *template, struct operands operands, struct source *source,
+		       struct error *error)
 {
-	struct choose choose = { .kernel = given->kernel, .initrd = given->initrd, .append = given->append, .cpus = given->cpus, .bare = !operands.argc };
-	int err = choose.bare ? 0 : source_find(config, given, operands, source, error);
-	choose.known_on_libos = source->on_libos;
+	struct choose choose = { .kernel = given->kernel, .initrd = given->initrd, .append = given->append, .cpus = given->cpus, .bare = !operands.argc && !given->packages.count };
+	int err = choose.bare ? 0 : source_find(config, given, template, operands, source, error);
+	choose.known_on_libos = source->facts.on_libos;
 	if (!err)
 		err = choose_kernel(config, &choose, error);
 	if (!err && choose.bare) {
@@ -184,7 +198,19 @@ static char *absolute_file(const char *path)
 	return path_clean(getcwd(cwd, sizeof(cwd)) ? cwd : "/", path);
 }
 
-int run_config(struct vm_config *config, struct run_options *given, struct operands operands, struct source *source, struct error *error)
+static int use_template(const struct run_options *given, struct template_wish *template, struct error *error)
+{
+	const char *lonely = given->preload.count ? "--preload" : given->accept_shared_random ? "--accept-shared-random" : NULL;
+	if (!given->template_at)
+		return lonely ? error_set(error, -EINVAL, "%s goes with --template-at", lonely) : 0;
+	int err = template_wish_at(template, "--template-at", given->template_at, error);
+	for (size_t i = 0; i < given->preload.count; i++)
+		strings_add(&template->preload, given->preload.item[i]);
+	template->accept_shared_random = given->accept_shared_random;
+	return err ? err : template_wish_check(template, error);
+}
+
+int run_config(struct vm_config *config, struct run_options *given, struct operands operands, struct source *source, struct template_wish *template, struct error *error)
 {
 	int err = given->restart ? restart_parse(given->restart, &config->restart, error) : 0;
 	if (!err)
@@ -192,7 +218,13 @@ int run_config(struct vm_config *config, struct run_options *given, struct opera
 	if (!err)
 		err = run_mount_words(given, error);
 	if (!err)
-		err = fill_kernel(config, given, operands, source, error);
+		err = use_template(given, template, error);
+	if (!err)
+		err = run_volumes(config, given, error);
+	if (!err)
+		err = fill_kernel(config, given, template, operands, source, error);
+	if (!err)
+		err = run_volumes_check(config, error);
 	if (err)
 		return err;
 	config->name = given->name ? alloc_copy(given->name) : NULL;
@@ -201,7 +233,7 @@ int run_config(struct vm_config *config, struct run_options *given, struct opera
 	config->detached = given->detach;
 	config->remove = given->remove;
 	config->keeps_stdin = given->detach && given->interactive;
-	config->terminal = given->tty && config->guest.is_linux;
+	config->terminal = given->tty;
 	if (config->terminal && !config->detached && !isatty(STDIN_FILENO))
 		return error_set(error, -ENOTTY, "-t: standard input is not a terminal; leave -t out");
 	if (given->memory)
@@ -210,7 +242,7 @@ int run_config(struct vm_config *config, struct run_options *given, struct opera
 		free(config->cwd);
 		config->cwd = alloc_copy(given->workdir ? given->workdir : "/");
 	}
-	err = run_mounts(config, given, error);
+	err = run_mounts(config, given, &source->facts.volumes, error);
 	if (err)
 		return err;
 	/* A disk over the root of a Linux guest may have it. */

@@ -7,7 +7,10 @@
 #include <sys/stat.h>
 
 #include "base/number.h"
+#include "node/named_volumes.h"
+#include "node/volume_words.h"
 #include "tinyx/image_file.h"
+#include "tinyx/image_volume.h"
 #include "tinyx/plan.h"
 
 #define TMPFS_MODE 01777
@@ -36,7 +39,9 @@ static int add_tmpfs(struct vm_config *config, const char *given, struct error *
 	if (words)
 		*words++ = 0;
 	for (char *word = words ? strtok_r(words, ",", &save) : NULL; word && !err; word = strtok_r(NULL, ",", &save))
-		if (tmpfs_word(word, &mount))
+		if (!strcmp(word, "noexec"))
+			err = error_set(error, -EOPNOTSUPP, "--tmpfs %s: \"noexec\" is not there: the VM holds what runs in it, wherever it lies; leave it out", given);
+		else if (tmpfs_word(word, &mount))
 			err = error_set(error, -EINVAL, "--tmpfs %s: \"%s\" is none of size=N, mode=OCTAL, rw, exec, nosuid, nodev", given, word);
 	if (!err && copy[0] != '/')
 		err = error_set(error, -EINVAL, "--tmpfs %s: \"%s\" is not an absolute path", given, copy);
@@ -53,7 +58,7 @@ static int add_volume(struct vm_config *config, const char *given, bool frozen, 
 {
 	const char *guest = strchr(given, ':'), *end = guest ? strchr(guest + 1, ':') : NULL;
 	bool read_only = end && !strcmp(end, ":ro");
-	if (!guest || (!read_only && !frozen))
+	if (!guest || (!read_only && !frozen) || text_ends(given, VOLUME_LIVE))
 		return 0; /* as the rest */
 	char *path = alloc_format("%.*s", (int)(end ? end - guest - 1 : (int)strlen(guest + 1)), guest + 1);
 	struct config_mount mount = { .kind = read_only ? MOUNT_READ_ONLY : MOUNT_WRITABLE, .path = path_clean("/", path) };
@@ -74,11 +79,31 @@ static int check_places(const struct vm_config *config, struct error *error)
 			err = error_set(error, -ENOTDIR, "--tmpfs %s: the image has a file there", mount->path);
 		else if (mount->kind == MOUNT_TMPFS && there && there != -ENOENT)
 			err = error_set(error, there, "--tmpfs %s: %s", mount->path, strerror(-there));
-		else if (mount->kind != MOUNT_TMPFS && there)
+		else if (mount->kind == MOUNT_VOLUME && !there && !S_ISDIR(inode.mode))
+			err = error_set(error, -ENOTDIR, "-v: %s: the image has a file there", mount->path);
+		else if (mount->kind != MOUNT_TMPFS && mount->kind != MOUNT_VOLUME && there)
 			err = error_set(error, there, "%s: %s in the image", mount->path, strerror(-there));
 	}
 	image_close(&image);
 	return err;
+}
+
+int run_volumes(struct vm_config *config, struct run_options *given, struct error *error)
+{
+	/* Kernels without FUSE have no live volumes: there a directory is copied. */
+	bool live = !given->kernel || !strcmp(given->kernel, "libos");
+	int err = volume_words_take(&given->volumes, live, config, error);
+	for (size_t i = 0; i < given->copies.count; i++)
+		strings_add(&given->volumes, given->copies.item[i]);
+	return err;
+}
+
+int run_volumes_check(const struct vm_config *config, struct error *error)
+{
+	for (size_t i = 0; i < config->mounts && config->guest.is_linux; i++)
+		if (config->mount[i].kind == MOUNT_VOLUME)
+			return error_set(error, -EOPNOTSUPP, "-v: %s: Linux guests have no live volumes yet; --copy %s:%s gives it a copy", config->mount[i].source, config->mount[i].source, config->mount[i].path);
+	return 0;
 }
 
 /* Does anything freeze what a volume may lie below? */
@@ -90,12 +115,14 @@ static bool any_frozen(const struct run_options *given)
 	return frozen;
 }
 
-int run_mounts(struct vm_config *config, const struct run_options *given, struct error *error)
+int run_mounts(struct vm_config *config, const struct run_options *given, const struct strings *writable, struct error *error)
 {
 	bool frozen = any_frozen(given);
 	int err = 0;
 	if (given->read_only)
 		err = config_mount(config, (struct config_mount){ .kind = MOUNT_READ_ONLY, .path = alloc_copy("/") }, error);
+	for (size_t i = 0; i < writable->count && given->read_only && !err; i++)
+		err = config_mount(config, (struct config_mount){ .kind = MOUNT_WRITABLE, .path = path_clean("/", writable->item[i]) }, error);
 	for (size_t i = 0; i < given->volumes.count && !err; i++)
 		err = add_volume(config, given->volumes.item[i], frozen, error);
 	for (size_t i = 0; i < given->tmpfs.count && !err; i++)
@@ -134,10 +161,12 @@ static int use_words(struct run_options *given, const struct mount_words *words,
 {
 	const char *type = words->type ? words->type : "volume";
 	bool bind = !strcmp(type, "bind"), tmpfs = !strcmp(type, "tmpfs");
-	if (!strcmp(type, "volume"))
-		return error_set(error, -EOPNOTSUPP, "--mount %s: there are no named volumes; type=bind is a copy of a directory of the host", option);
+	bool volume = !strcmp(type, "volume");
+	if (volume && words->source && !named_volume_is(words->source))
+		return error_set(error, -EINVAL, "--mount %s: \"%s\" is no name of a volume; type=bind is for directories of the host", option, words->source);
+	bind |= volume;
 	if ((!bind && !tmpfs) || !words->target || (bind && (!words->source || words->size || words->mode)) || (tmpfs && (words->source || words->read_only)))
-		return error_set(error, -EINVAL, "--mount %s: neither type=bind with source and target nor type=tmpfs with target", option);
+		return error_set(error, -EINVAL, "--mount %s: neither type=bind with source and target, nor type=volume with both, nor type=tmpfs with target", option);
 	if (bind)
 		strings_take(&given->volumes, alloc_format("%s:%s%s", words->source, words->target, words->read_only ? ":ro" : ""));
 	else

@@ -10,14 +10,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "abi/used_files.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "cli/foreground.h"
 #include "cli/terminal.h"
 #include "cli/verb.h"
+#include "node/call_report.h"
 #include "node/crash_report.h"
+#include "node/place.h"
 #include "node/record.h"
+#include "node/vm_files.h"
 #include "tinyx/image_file.h"
 
 /* The library OS kills a program that touches more memory than there is; the program cannot say so itself. */
@@ -57,6 +61,30 @@ static void tell_jail(const struct vm_dir *vm, const struct lv_status *status)
 	log_warn("this machine refuses the monitor namespaces of its own; what holds it is its system-call filter (\"lightvm doctor\" tells more; this is said once)");
 }
 
+/* By another command: what ends here goes on some other time. */
+static bool report_saved(const struct vm_dir *vm, const struct lv_status *status)
+{
+	char path[4096];
+	ssize_t n = status->state == LV_STATE_EXITED && status->wait_status == SIGKILL ? readlinkat(vm->dir, STATE_SAVED, path, sizeof(path) - 1) : -1;
+	path[n > 0 ? n : 0] = 0;
+	if (n > 0)
+		log_warn("the VM was saved to %s; it goes on with: lightvm restore %s", path, path);
+	return n > 0;
+}
+
+/* What nobody else sees of a program that is slow. */
+static void report_calls(const struct vm_dir *vm, const struct lv_status *status, const char *image)
+{
+	struct lv_report said;
+	struct text line = { 0 };
+	if (!isatty(STDERR_FILENO) || status->guest != LV_GUEST_LIBOS || vm_report(vm, &said))
+		return;
+	call_report_warn(status, &said.calls, image, &line);
+	if (line.size)
+		log_warn("%s", line.data);
+	text_free(&line);
+}
+
 static void report(const struct vm_dir *vm, const struct vm_config *config)
 {
 	struct lv_status status;
@@ -71,6 +99,9 @@ static void report(const struct vm_dir *vm, const struct vm_config *config)
 			log_warn("the %s device was stopped, as the guest broke a rule of its rings: %.*s", device_name(status.device[i].type),
 				 (int)sizeof(status.device[i].error), status.device[i].error);
 	report_full(&status);
+	report_calls(vm, &status, config->image);
+	if (report_saved(vm, &status))
+		return;
 	if (status.crashed && !vm_report(vm, &said))
 		crash_report(&status, &said, config->image, &out);
 	else if (status.state == LV_STATE_EXITED && status.error[0])
@@ -101,6 +132,25 @@ static void report_missing(const struct vm_config *config)
 	image_close(&image);
 }
 
+/* What a trimmed image lacks and was looked for, with the command that brings it back. */
+static void report_trimmed(const struct vm_dir *vm, const struct vm_config *config, bool failed)
+{
+	struct image image = IMAGE_CLOSED;
+	struct vm_files files = { 0 };
+	struct text out = { 0 };
+	if (!(config->record & LV_RECORD_LACKS) || vm_files_open(&files, vm) || image_open(&image, config->image, NULL)) {
+		vm_files_close(&files);
+		return;
+	}
+	vm_files_left(&files, &image, failed, &out);
+	char *save = NULL;
+	for (char *line = out.size ? strtok_r(out.data, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
+		log_warn("%s", line);
+	text_free(&out);
+	image_close(&image);
+	vm_files_close(&files);
+}
+
 /* A program that could not know that its output is lost has not done what it was asked for. */
 static int check_output(const struct vm_dir *vm, int status)
 {
@@ -116,16 +166,20 @@ static int run_foreground(struct launch *launch, struct vm_dir *vm, const struct
 {
 	struct terminal terminal = { 0 };
 	int status = config->terminal ? terminal_enter(&terminal) : 0;
-	if (status)
+	if (status) {
 		error_set(error, status, "the terminal: %s", strerror(-status));
-	else
-		status = foreground_wait(launch, error);
+	} else {
+		status = launch_renew(launch, error);
+		if (!status)
+			status = foreground_wait(launch, &terminal, error);
+	}
 	terminal_leave(&terminal);
 	report(vm, config);
 	if (status >= 0)
 		status = check_output(vm, status);
 	if (status > 0)
 		report_missing(config);
+	report_trimmed(vm, config, status);
 	return status;
 }
 
@@ -175,6 +229,8 @@ int vm_run(struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns,
 	if (!config->detached)
 		foreground_hold_signals();
 	int status = launch_start(&launch, config, vm, start_ns, error);
+	if (!status && launch.claim == LV_CLAIM_HIT)
+		place_adopt(launch.monitor.pid);
 	if (!status)
 		status = write_pid(&launch, error);
 	if (!status)

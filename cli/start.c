@@ -35,12 +35,17 @@ static int check_terminal(const struct vm_info *info, struct error *error)
 static int start_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
 {
 	struct start *start = context;
+	vm_info_settle(info);
 	int err = start->attach ? check_terminal(info, error) : 0;
 	if (!err && start->attach && policy_of(info->config).policy != RESTART_NO)
 		err = error_set(error, -EINVAL, "VM %s has a restart policy, which is for VMs in the background: leave -a out", info->dir.id);
 	if (!err && !info->alive)
 		policy_begin(&info->dir);
-	return err ? err : vm_start_by(info, start->attach, start->start_ns, vm_run, &start->status, error);
+	if (!err)
+		err = vm_start_by(info, start->attach, start->start_ns, vm_run, &start->status, error);
+	if (!err && start->attach && json_is_true(json_object_get(info->config, "remove")))
+		vm_info_remove(state, info, NULL); /* of "create --rm": as "run --rm" does at its end */
+	return err;
 }
 
 static int start(const struct context *context, void *options, struct operands operands, struct error *error)

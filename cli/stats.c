@@ -74,7 +74,7 @@ static void keep(struct readings *readings, const char *id, const struct vm_stat
 /* ---- the table ---- */
 
 static const char *const heads[] = { "ID", "NAME", ">CPU %", ">MEMORY", ">LIMIT", ">SHARED", ">PRIVATE", ">NET IN", ">OUT", ">BLOCK", ">EXITS",
-	">CALLS", ">KICKS", ">WAITS", NULL };
+	">CALLS", ">KICKS", ">WAITS", ">SYSTEM CALLS", ">TRAPPED", NULL };
 
 static void add_size(struct strings *cells, uint64_t bytes)
 {
@@ -88,14 +88,14 @@ static void add_cells(struct strings *cells, const struct vm_info *info, const s
 	double cpu = vm_stats_cpu(before, now, info);
 	const uint64_t sizes[] = { now->memory_used, now->memory_limit, now->memory_shared, now->memory_private, now->net_received, now->net_sent,
 		now->block_bytes };
-	const uint64_t counts[] = { now->exits, now->exits_mmio, now->exits_signal, now->waits };
+	const uint64_t counts[] = { now->exits, now->exits_mmio, now->exits_signal, now->waits, now->calls, now->calls_trapped };
 	strings_add(cells, info->dir.id);
 	strings_take(cells, name ? alloc_copy(name) : alloc_copy("-"));
 	strings_take(cells, cpu < 0 ? alloc_copy("-") : alloc_format("%.1f", cpu));
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
 		add_size(cells, sizes[i]);
 	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++)
-		strings_take(cells, alloc_format("%" PRIu64, counts[i]));
+		strings_take(cells, counts[i] == VM_STATS_UNKNOWN ? alloc_copy("-") : alloc_format("%" PRIu64, counts[i]));
 }
 
 /* ---- reading ---- */
@@ -262,7 +262,8 @@ const struct verb verb_stats = {
 	.text = "All that live, or those that are named, once a second until q or Ctrl-C. CPU % is of one processor, and counts what the monitor\n"
 		"does for the VM. MEMORY is what the VM uses, of LIMIT; SHARED is what other processes have mapped too (image and library OS), PRIVATE\n"
 		"what this VM alone holds of the host's memory; \"-\" where this user may not know. EXITS are VM exits to the monitor: CALLS of the\n"
-		"guest, KICKS by the monitor, and how many of the calls were WAITS.",
+		"guest, KICKS by the monitor, and how many of the calls were WAITS. SYSTEM CALLS are the program's, on the library OS; those that\n"
+		"TRAPPED are slow where \"lightvm doctor\" says \"page-table\": \"lightvm inspect\" lists where they come from.",
 	.examples = "lightvm stats web db\n"
 		    "lightvm stats --no-stream --format json | jq '.[] | {name, memory_private}'",
 	.options = options,

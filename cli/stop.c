@@ -121,12 +121,13 @@ const struct verb verb_kill = {
 /* ---- rm ---- */
 
 struct rm_options {
-	bool force, ended;
+	bool force, ended, volumes;
 };
 
 static const struct option_spec rm_options[] = {
 	{ "force", 'f', OPTION_FLAG, offsetof(struct rm_options, force), NULL, "kill VMs that still run" },
 	{ "ended", 'e', OPTION_FLAG, offsetof(struct rm_options, ended), NULL, "all VMs that have ended" },
+	{ "volumes", 'v', OPTION_FLAG, offsetof(struct rm_options, volumes), NULL, "changes nothing: what a VM had, copies of volumes too, is gone with it in any case" },
 	{ 0 },
 };
 

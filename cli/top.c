@@ -13,20 +13,6 @@
 #include "node/vm_config.h"
 #include "node/vm_top.h"
 
-struct top_options {
-	const char *format;
-};
-
-static const struct option_spec options[] = {
-	{ "format", 0, OPTION_STRING, offsetof(struct top_options, format), "FORMAT", "table or json", .words = "table json" },
-	{ 0 },
-};
-
-static int64_t number(const json_t *object, const char *key)
-{
-	return json_integer_value(json_object_get(object, key));
-}
-
 /* "1:02.34": minutes, seconds, hundredths. */
 static char *time_text(uint64_t ns)
 {
@@ -42,15 +28,15 @@ static int print_table(const json_t *list, uint32_t total, bool processes)
 	char size[24];
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *one = json_array_get(list, i);
-		strings_take(&cells, alloc_format("%" PRId64, number(one, "id")));
+		strings_take(&cells, alloc_format("%lld", json_number(one, "id")));
 		if (processes)
-			strings_take(&cells, alloc_format("%" PRId64, number(one, "parent")));
+			strings_take(&cells, alloc_format("%lld", json_number(one, "parent")));
 		strings_add(&cells, config_string(one, "state"));
 		if (processes) {
-			strings_take(&cells, alloc_format("%" PRId64, number(one, "threads")));
-			strings_add(&cells, size_print((uint64_t)number(one, "memory"), size, sizeof(size)));
+			strings_take(&cells, alloc_format("%lld", json_number(one, "threads")));
+			strings_add(&cells, size_print((uint64_t)json_number(one, "memory"), size, sizeof(size)));
 		}
-		strings_take(&cells, time_text((uint64_t)number(one, "cpu_ns")));
+		strings_take(&cells, time_text((uint64_t)json_number(one, "cpu_ns")));
 		strings_add(&cells, config_string(one, "name"));
 	}
 	table_print(processes ? process_heads : thread_heads, &cells, &out);
@@ -62,12 +48,12 @@ static int print_table(const json_t *list, uint32_t total, bool processes)
 
 static int top_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
 {
-	const struct top_options *given = context;
+	const struct format_options *given = context;
 	uint32_t total;
 	json_t *list = vm_top(info, &total, error);
 	if (!list)
 		return error->code;
-	if (given->format && !strcmp(given->format, "json"))
+	if (format_is_json(given))
 		return json_print(list) ? -EIO : 0;
 	int status = print_table(list, total, json_object_get(json_array_get(list, 0), "parent"));
 	json_decref(list);
@@ -83,11 +69,11 @@ const struct verb verb_top = {
 	.name = "top",
 	.operands = "VM",
 	.summary = "Show what runs in a virtual machine: threads, or processes",
-	.text = "In a VM of the library OS the threads of its program, in a Linux guest its processes, by the agent: number, state as /proc has it\n"
-		"(R runs or could, S waits), processor time and name. It is printed once.",
+	.text = "Its processes: number, parent, state as /proc has it (R runs or could, S waits), threads, memory, processor time and command. It is\n"
+		"printed once. A VM of the library OS that has no memory for one process more has the threads of all its processes shown instead.",
 	.examples = "lightvm top web",
-	.options = options,
-	.options_size = sizeof(struct top_options),
+	.options = format_options,
+	.options_size = sizeof(struct format_options),
 	.complete = "vm",
 	.min = 1,
 	.max = 1,

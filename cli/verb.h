@@ -34,7 +34,7 @@ struct verb {
 	const struct option_spec *options; /* NULL: none */
 	size_t options_size;  /* of the structure that options fill */
 	void (*defaults)(void *options); /* NULL: all zero */
-	const char *complete; /* what operands complete to: "vm", "file", "image"; NULL: nothing */
+	const char *complete; /* what operands complete to: "vm", "file", "image", "host", ... (cli_self.c); NULL: nothing */
 	const struct verb *const *sub; /* verbs below this one, ended by NULL; run is unused then */
 	int min, max;         /* number of operands; max -1: any */
 	bool first_ends;      /* what follows the first operand belongs to the program */

@@ -27,7 +27,8 @@ static const char *verb_name(const void *context, size_t i)
 
 static int unknown_verb(const struct verb *const *table, const char *parent, const char *word)
 {
-	const char *kind = word[0] == '-' ? "option" : "command", *answer = table == verbs ? habit_command(word) : NULL;
+	const char *kind = word[0] == '-' ? "option" : "command", *below = strrchr(parent, ' ');
+	const char *answer = table == verbs ? habit_command(word) : below ? habit_below(below + 1, word) : NULL;
 	size_t n = 0;
 	if (answer) {
 		log_error("%s: %s", word, answer);
@@ -71,6 +72,8 @@ static int parse_and_run(const struct verb *verb, const char *parent, const stru
 		const char *answer = result.unknown[0] ? habit_option(verb->name, result.unknown) : NULL;
 		if (answer)
 			log_error("%s%s %s", result.unknown[1] ? "--" : "-", result.unknown, answer);
+		else if ((answer = habit_value(error.text)))
+			log_error("%s; %s", error.text, answer);
 		else if (has_template(argc, argv))
 			log_error("%s; templates are not read: use --format json, and jq", error.text);
 		else

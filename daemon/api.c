@@ -93,6 +93,20 @@ int api_body_bool(const json_t *body, const char *key, bool otherwise, bool *out
 	return 0;
 }
 
+int api_body_list(const json_t *body, const char *key, struct strings *list, struct error *error)
+{
+	const json_t *array = json_object_get(body, key);
+	if (array && !json_is_array(array))
+		return error_set(error, -EINVAL, "%s: not a list", key);
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		const char *word = json_string_value(json_array_get(array, i));
+		if (!word)
+			return error_set(error, -EINVAL, "%s: not a text", key);
+		strings_add(list, word);
+	}
+	return strings_error(list) ? error_set(error, -ENOMEM, "out of memory") : 0;
+}
+
 void api_request_clear(struct api_request *request)
 {
 	for (size_t i = 0; i < API_PARAMS; i++)
@@ -114,8 +128,8 @@ static const struct {
 	int err;
 	unsigned status;
 } statuses[] = {
-	{ -EINVAL, 400 }, { -ERANGE, 400 }, { -E2BIG, 400 }, { -ENOEXEC, 400 }, { -ENOTDIR, 400 }, { -EISDIR, 400 }, { -ENAMETOOLONG, 400 },
-	{ -EACCES, 403 }, { -EPERM, 403 }, { -ENOENT, 404 }, { -EEXIST, 409 }, { -EBUSY, 409 }, { -EALREADY, 409 }, { -ESRCH, 409 }, { -EADDRINUSE, 409 }, { -ENODATA, 409 },
+	{ -EINVAL, 400 }, { -ERANGE, 400 }, { -E2BIG, 400 }, { -ENOEXEC, 400 }, { -ENOTDIR, 400 }, { -EISDIR, 400 }, { -ENAMETOOLONG, 400 }, { -ELOOP, 400 }, { -ENXIO, 400 }, { -ENOTBLK, 400 },
+	{ -EACCES, 403 }, { -EPERM, 403 }, { -ENOENT, 404 }, { -EEXIST, 409 }, { -EBUSY, 409 }, { -EALREADY, 409 }, { -ESRCH, 409 }, { -EADDRINUSE, 409 }, { -ENODATA, 409 }, { -ESTALE, 409 }, { -EBADMSG, 409 }, { -EROFS, 409 }, { -ENOTCONN, 409 },
 	{ -EFBIG, 413 }, { -EOPNOTSUPP, 422 }, { -EPROTONOSUPPORT, 422 }, { -ENOSYS, 422 },
 	{ -EAGAIN, 503 }, { -ENOMEM, 503 }, { -ENOSPC, 503 }, { -EDQUOT, 503 }, { -EMFILE, 503 }, { -ENFILE, 503 }, { -ETIMEDOUT, 504 },
 };

@@ -46,6 +46,9 @@ struct api_request {
 	const char *last_event; /* the header Last-Event-ID; NULL: none. Not for tasks */
 	struct api_stream *stream; /* the answer, instead of a reply; NULL: none */
 	bool began; /* api_begin */
+	int progress; /* where it says how far it is (daemon/api_progress.h); 0: nobody looks on */
+	uint64_t progress_ns; /* when it last did */
+	int input; /* API_TAR, in the task: the body */
 	struct text early; /* session: what the client has sent already */
 };
 
@@ -60,7 +63,7 @@ struct api_reply { /* zero: 204, nothing to say */
 /* Fills reply: 0, or a negative errno with a message. */
 typedef int (*api_operation)(struct api_request *request, struct api_reply *reply, struct error *error);
 
-enum api_body { API_NO_BODY, API_JSON, API_JSON_OPTIONAL };
+enum api_body { API_NO_BODY, API_JSON, API_JSON_OPTIONAL, API_TAR /* of any length: the task reads it from request->input as it comes */ };
 
 struct later;
 
@@ -83,11 +86,13 @@ struct route {
 	const char *const *query;  /* the keys that are known, ended by NULL; NULL: none */
 	/* One of them: now runs in the loop, and may neither block nor take long; task in a process of its own. */
 	api_operation now, task;
+	api_operation worker; /* where a worker serves it: in a process of its own, in place of all others */
 	bool starts;  /* task: what it starts gets the caller's control group and limits */
 	bool open; /* tells nothing: answered without a token, where one is needed (daemon/page_door.h) */
 	const struct route_header *headers; /* ended by an empty one; NULL: none */
 	bool lasting; /* task: it may wait for something of a VM for long, and takes no place of the others' */
-	api_writer stream; /* as task */
+	api_writer stream; /* as task; beside one: instead of it, where the query `streams` is true */
+	const char *streams;
 	/* In the loop: 0, and it will answer by what daemon/later.h has, or has answered already; or a negative errno with a message. */
 	int (*later)(struct api_request *request, struct later *later, struct error *error);
 	/* Where the client asks for "Upgrade: lightvm": after check, which is as now and whose reply is not used. */
@@ -106,6 +111,8 @@ int api_body_keys(const json_t *body, const char *const *keys, struct error *err
 int api_body_number(const json_t *body, const char *key, uint64_t low, uint64_t high, uint64_t otherwise, uint64_t *out, struct error *error);
 /* NULL: not there. */
 int api_body_string(const json_t *body, const char *key, const char **out, struct error *error);
+/* A list of texts; the caller's, also on failure. */
+int api_body_list(const json_t *body, const char *key, struct strings *list, struct error *error);
 int api_body_bool(const json_t *body, const char *key, bool otherwise, bool *out, struct error *error);
 
 /* HTTP's status and the code of an error: {"error": {"code", "message"}} as text. */

@@ -18,20 +18,6 @@
 
 /* ---- the wish ---- */
 
-static int list_of(const json_t *body, const char *key, struct strings *list, struct error *error)
-{
-	const json_t *array = json_object_get(body, key);
-	if (array && !json_is_array(array))
-		return error_set(error, -EINVAL, "%s: not a list", key);
-	for (size_t i = 0; i < json_array_size(array); i++) {
-		const char *word = json_string_value(json_array_get(array, i));
-		if (!word)
-			return error_set(error, -EINVAL, "%s: not a text", key);
-		strings_add(list, word);
-	}
-	return strings_error(list) ? error_set(error, -ENOMEM, "out of memory") : 0;
-}
-
 static int check(const struct vm_exec *exec, const struct strings *args, struct error *error)
 {
 	if (!args->count)
@@ -48,9 +34,9 @@ static int read_wish(const json_t *body, struct vm_exec *exec, struct strings *a
 	uint64_t rows = 0, columns = 0;
 	int err = api_body_keys(body, keys, error);
 	if (!err)
-		err = list_of(body, "args", args, error);
+		err = api_body_list(body, "args", args, error);
 	if (!err)
-		err = list_of(body, "env", &exec->env, error);
+		err = api_body_list(body, "env", &exec->env, error);
 	if (!err)
 		err = api_body_string(body, "cwd", &exec->cwd, error);
 	if (!err)

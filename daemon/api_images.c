@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/api_progress.h"
 #include "daemon/api_vm.h"
 #include "daemon/routes.h"
 #include "node/image_list.h"
@@ -53,7 +54,8 @@ static int pack_image(struct api_request *request, struct api_reply *reply, stru
 	static const char *const keys[] = { "program", "volumes", NULL };
 	struct strings volumes = { 0 };
 	struct packed packed = PACKED_NONE;
-	struct pack_request pack = { .volumes = &volumes };
+	const struct pack_watch watch = progress_watch(request);
+	struct pack_request pack = { .volumes = &volumes, .watch = &watch };
 	int err = api_body_keys(request->body, keys, error);
 	if (!err)
 		err = api_body_string(request->body, "program", &pack.program, error);
@@ -108,9 +110,10 @@ static int delete_kernel(struct api_request *request, struct api_reply *reply, s
 	return err;
 }
 
+static const char *const pack_query[] = { PROGRESS_QUERY, NULL };
 const struct route routes_images[] = {
 	{ .method = "GET", .path = "/v1/images", .operation = "listImages", .task = list_images },
-	{ .method = "POST", .path = "/v1/images", .operation = "packImage", .body = API_JSON, .task = pack_image },
+	{ .method = "POST", .path = "/v1/images", .operation = "packImage", .body = API_JSON, .task = pack_image, .query = pack_query, .stream = progress_stream, .streams = PROGRESS_QUERY },
 	{ .method = "GET", .path = "/v1/images/{digest}", .operation = "getImage", .task = get_image },
 	{ .method = "DELETE", .path = "/v1/images/{digest}", .operation = "deleteImage", .task = delete_image },
 	{ .method = "GET", .path = "/v1/kernels", .operation = "listKernels", .task = list_kernels },

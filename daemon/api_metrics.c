@@ -27,7 +27,7 @@
 #define COLLECT_VMS 10000
 #define COLLECT_MS 5000
 #define PATIENCE_MS 100 /* for one monitor */
-#define STATES (VM_DEAD + 1)
+#define STATES (VM_SAVED + 1)
 
 struct sample { /* of a VM that lives */
 	char id[STATE_ID + 1], name[STATE_NAME + 1];
@@ -108,6 +108,11 @@ static uint64_t exits_other(const struct vm_stats *stats)
 	return stats->exits > known ? stats->exits - known : 0;
 }
 
+static uint64_t calls_patched(const struct vm_stats *stats)
+{
+	return stats->calls == VM_STATS_UNKNOWN ? stats->calls : stats->calls > stats->calls_trapped ? stats->calls - stats->calls_trapped : 0;
+}
+
 #define FIELD(name) .offset = offsetof(struct vm_stats, name)
 static const struct family {
 	const char *name, *type, *help, *key; /* key: of the label that tells the lines of a VM apart; NULL: there is one */
@@ -117,6 +122,8 @@ static const struct family {
 	{ "lightvm_vm_exits_total", "counter", "VM exits to the monitor, by kind.", "kind", false,
 	  { { "mmio", FIELD(exits_mmio) }, { "signal", FIELD(exits_signal) }, { "other", .get = exits_other } } },
 	{ "lightvm_vm_waits_total", "counter", "Times that the guest had nothing to do and slept.", NULL, false, { { "", FIELD(waits) } } },
+	{ "lightvm_vm_system_calls_total", "counter", "System calls of a program on the library OS, by the way they were made.", "way", false,
+	  { { "call", .get = calls_patched }, { "trap", FIELD(calls_trapped) } } },
 	{ "lightvm_vm_cpu_seconds_total", "counter", "Processor time of the monitor, the guest's included.", NULL, true, { { "", FIELD(cpu_ns) } } },
 	{ "lightvm_vm_memory_bytes", "gauge", "Memory: used and limit by the guest's books, shared and private of the monitor's process.", "kind", false,
 	  { { "used", FIELD(memory_used) }, { "limit", FIELD(memory_limit) }, { "shared", FIELD(memory_shared) }, { "private", FIELD(memory_private) } } },

@@ -18,5 +18,11 @@ void api_vm_close(struct api_vm *vm);
 
 /* json is taken; NULL: memory was short. */
 int api_say_json(struct api_reply *reply, json_t *json, struct error *error);
+/* The VM as it is after what was done. -ENOENT: it was removed meanwhile. */
+int api_say_vm(const struct state *state, const char *id, unsigned status, struct api_reply *reply, struct error *error);
+/* One that was claimed from a pool gets the place of who asked for it. */
+void api_adopt(const struct state *state, const char *id);
+/* What is said of one that was started, which gets that. */
+int api_say_started(const struct state *state, const char *id, unsigned status, struct api_reply *reply, struct error *error);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/number.h"
+#include "daemon/api_progress.h"
 #include "daemon/api_vm.h"
 #include "daemon/routes.h"
 #include "node/agent_client.h"
@@ -15,7 +16,6 @@
 #include "node/vm_pause.h"
 #include "node/vm_policy.h"
 #include "node/vm_rename.h"
-#include "node/vm_stats.h"
 #include "node/vm_view.h"
 #include "node/vm_wish.h"
 
@@ -39,30 +39,6 @@ static int with_vm(struct api_request *request, struct api_reply *reply, vm_oper
 #define WITH_VM(name, operation) \
 	static int name(struct api_request *request, struct api_reply *reply, struct error *error) { return with_vm(request, reply, operation, error); }
 
-/* As it is after what was done. */
-static int say_vm(const struct state *state, const char *id, unsigned status, struct api_reply *reply, struct error *error)
-{
-	struct vm_info info;
-	int err = vm_info_open(state, id, &info);
-	if (err)
-		error_set(error, err, "VM %s was removed meanwhile", id);
-	else
-		err = api_say_json(reply, vm_view_row(&info), error);
-	reply->status = status;
-	vm_info_close(&info);
-	return err;
-}
-
-/* One that was claimed from a pool gets the place of who asked for it. */
-static int say_started(const struct state *state, const char *id, unsigned status, struct api_reply *reply, struct error *error)
-{
-	struct vm_info info;
-	if (!vm_info_open(state, id, &info) && info.alive)
-		caller_adopt((pid_t)info.status.pid);
-	vm_info_close(&info);
-	return say_vm(state, id, status, reply, error);
-}
-
 /* ---- making and listing ---- */
 
 static int create(struct api_request *request, struct api_reply *reply, struct error *error)
@@ -70,16 +46,24 @@ static int create(struct api_request *request, struct api_reply *reply, struct e
 	struct vm_config config;
 	struct state state = STATE_NONE;
 	uint64_t start_ns = clock_now();
+	const struct pack_watch watch = progress_watch(request);
+	bool start = true;
 	config_init(&config);
-	int err = wish_config(&config, request->body, error);
+	int err = api_query(request, "start") ? api_query_bool(request, "start", &start, error) : 0;
+	if (!err)
+		err = wish_config(&config, request->body, &watch, error);
 	if (err && api_error_status(err) == 404)
 		reply->refused = 400; /* a file that the body names, not what the path does */
-	if (!err)
+	if (!err && !start)
+		err = wish_leave(&config, error);
+	if (!err && start) {
+		progress_say(request, "starting", json_pack("{s:s}", "id", config.id));
 		err = wish_start(&config, start_ns, error);
+	}
 	if (!err)
 		err = state_open(&state, false, error);
 	if (!err)
-		err = say_started(&state, config.id, 201, reply, error);
+		err = api_say_started(&state, config.id, 201, reply, error);
 	state_close(&state);
 	config_free(&config);
 	return err;
@@ -137,36 +121,33 @@ static int ledger_one(struct api_request *request, const struct state *state, st
 }
 WITH_VM(ledger, ledger_one)
 
-static int stats_one(struct api_request *request, const struct state *state, struct vm_info *info, struct api_reply *reply, struct error *error)
-{
-	struct vm_stats stats;
-	int err = vm_stats_read(info, VM_PATIENCE_MS, &stats, error);
-	return err ? err : api_say_json(reply, vm_stats_json(NULL, &stats, info), error);
-}
-WITH_VM(stats, stats_one)
-
 /* ---- what is done to one ---- */
 
 static int start_one(struct api_request *request, const struct state *state, struct vm_info *info, struct api_reply *reply, struct error *error)
 {
+	vm_info_settle(info);
 	if (!info->alive)
 		policy_begin(&info->dir);
 	int err = vm_start(info, clock_now(), error);
-	return err ? err : say_started(state, info->dir.id, 200, reply, error);
+	return err ? err : api_say_started(state, info->dir.id, 200, reply, error);
 }
 WITH_VM(start, start_one)
 
 static int pause_one(struct api_request *request, const struct state *state, struct vm_info *info, struct api_reply *reply, struct error *error)
 {
 	int err = vm_pause(info, error);
-	return err ? err : say_vm(state, info->dir.id, 200, reply, error);
+	return err ? err : api_say_vm(state, info->dir.id, 200, reply, error);
 }
 WITH_VM(pause_vm, pause_one)
 
+static const char *const resume_query[] = { "advance", NULL };
 static int resume_one(struct api_request *request, const struct state *state, struct vm_info *info, struct api_reply *reply, struct error *error)
 {
-	int err = vm_resume(info, error);
-	return err ? err : say_vm(state, info->dir.id, 200, reply, error);
+	bool advance;
+	int err = api_query_bool(request, "advance", &advance, error);
+	if (!err)
+		err = vm_resume(info, advance, error);
+	return err ? err : api_say_vm(state, info->dir.id, 200, reply, error);
 }
 WITH_VM(resume, resume_one)
 
@@ -185,7 +166,7 @@ static int stop_ms(const struct api_request *request, int *milliseconds, struct 
 static int say_ended(const struct state *state, struct vm_info *info, struct api_reply *reply, struct error *error)
 {
 	if (!json_is_true(json_object_get(info->config, "remove")))
-		return say_vm(state, info->dir.id, 200, reply, error);
+		return api_say_vm(state, info->dir.id, 200, reply, error);
 	vm_info_remove(state, info, NULL);
 	return 0;
 }
@@ -195,8 +176,10 @@ static int stop_one(struct api_request *request, const struct state *state, stru
 	int milliseconds, err = stop_ms(request, &milliseconds, error);
 	if (!err)
 		err = policy_stop(info->dir.id, error);
-	if (!err)
+	if (!err) {
+		progress_say(request, "stopping", json_pack("{s:i}", "seconds", milliseconds / 1000));
 		err = vm_end(info, milliseconds, error);
+	}
 	return err ? err : say_ended(state, info, reply, error);
 }
 WITH_VM(stop, stop_one)
@@ -204,9 +187,11 @@ WITH_VM(stop, stop_one)
 static int restart_one(struct api_request *request, const struct state *state, struct vm_info *info, struct api_reply *reply, struct error *error)
 {
 	int milliseconds, err = stop_ms(request, &milliseconds, error);
-	if (!err)
+	if (!err) {
+		progress_say(request, "restarting", json_pack("{s:i}", "seconds", milliseconds / 1000));
 		err = vm_restart(info, milliseconds, clock_now(), NULL, error);
-	return err ? err : say_started(state, info->dir.id, 200, reply, error);
+	}
+	return err ? err : api_say_started(state, info->dir.id, 200, reply, error);
 }
 WITH_VM(restart, restart_one)
 
@@ -232,7 +217,7 @@ static int kill_one(struct api_request *request, const struct state *state, stru
 	err = vm_signal(info->dir.dir, number, deadline_in(AGENT_ANSWER_MS));
 	if (err)
 		return error_set(error, err, "VM %s: %s: %s", info->dir.id, signal_name(number), strerror(-err));
-	return say_vm(state, info->dir.id, 200, reply, error);
+	return api_say_vm(state, info->dir.id, 200, reply, error);
 }
 WITH_VM(kill_vm, kill_one)
 
@@ -247,7 +232,7 @@ static int rename_one(struct api_request *request, const struct state *state, st
 		err = error_set(error, -EINVAL, "name: missing");
 	if (!err)
 		err = vm_rename(state, info, name, error);
-	return err ? err : say_vm(state, info->dir.id, 200, reply, error);
+	return err ? err : api_say_vm(state, info->dir.id, 200, reply, error);
 }
 WITH_VM(rename_vm, rename_one)
 
@@ -266,20 +251,23 @@ static int delete_one(struct api_request *request, const struct state *state, st
 }
 WITH_VM(delete_vm, delete_one)
 
+#define WITH_PROGRESS .query = progress_query, .stream = progress_stream, .streams = PROGRESS_QUERY
+static const char *const progress_query[] = { PROGRESS_QUERY, NULL };
+static const char *const create_query[] = { "start", PROGRESS_QUERY, NULL };
 static const char *const list_query[] = { "all", NULL };
 const struct route routes_vms[] = {
 	{ .method = "GET", .path = "/v1/vms", .operation = "listVms", .query = list_query, .task = list },
-	{ .method = "POST", .path = "/v1/vms", .operation = "createVm", .body = API_JSON, .task = create, .starts = true },
+	{ .method = "POST", .path = "/v1/vms", .operation = "createVm", .body = API_JSON, .task = create, .starts = true, .query = create_query, .stream = progress_stream,
+	  .streams = PROGRESS_QUERY },
 	{ .method = "GET", .path = "/v1/vms/{id}", .operation = "getVm", .task = get },
 	{ .method = "DELETE", .path = "/v1/vms/{id}", .operation = "deleteVm", .query = delete_query, .task = delete_vm },
 	{ .method = "GET", .path = "/v1/vms/{id}/ledger", .operation = "getVmLedger", .task = ledger },
-	{ .method = "GET", .path = "/v1/vms/{id}/stats", .operation = "getVmStats", .task = stats },
 	{ .method = "POST", .path = "/v1/vms/{id}/start", .operation = "startVm", .task = start, .starts = true },
 	{ .method = "POST", .path = "/v1/vms/{id}/pause", .operation = "pauseVm", .task = pause_vm },
-	{ .method = "POST", .path = "/v1/vms/{id}/resume", .operation = "resumeVm", .task = resume },
-	{ .method = "POST", .path = "/v1/vms/{id}/stop", .operation = "stopVm", .body = API_JSON_OPTIONAL, .task = stop, .lasting = true },
+	{ .method = "POST", .path = "/v1/vms/{id}/resume", .operation = "resumeVm", .query = resume_query, .task = resume },
+	{ .method = "POST", .path = "/v1/vms/{id}/stop", .operation = "stopVm", .body = API_JSON_OPTIONAL, .task = stop, .lasting = true, WITH_PROGRESS },
 	{ .method = "POST", .path = "/v1/vms/{id}/kill", .operation = "killVm", .body = API_JSON_OPTIONAL, .task = kill_vm },
-	{ .method = "POST", .path = "/v1/vms/{id}/restart", .operation = "restartVm", .body = API_JSON_OPTIONAL, .task = restart, .starts = true, .lasting = true },
+	{ .method = "POST", .path = "/v1/vms/{id}/restart", .operation = "restartVm", .body = API_JSON_OPTIONAL, .task = restart, .starts = true, .lasting = true, WITH_PROGRESS },
 	{ .method = "POST", .path = "/v1/vms/{id}/rename", .operation = "renameVm", .body = API_JSON, .task = rename_vm },
 	{ 0 },
 };

@@ -239,11 +239,11 @@ int event_filter_add(struct event_filter *filter, const char *key, const char *v
 	int err = 0;
 	if (++filter->count > EVENT_FILTERS)
 		err = error_set(error, -EINVAL, "more than %d conditions", EVENT_FILTERS);
-	else if (!strcmp(key, "type"))
+	else if (!strcmp(key, "type") || !strcmp(key, "event"))
 		err = add_type(filter, value, error);
 	else if (!*value)
 		err = error_set(error, -EINVAL, "%.40s: empty", key);
-	else if (!strcmp(key, "vm"))
+	else if (!strcmp(key, "vm") || !strcmp(key, "container"))
 		strings_add(&filter->vms, value);
 	else if (!strcmp(key, "label"))
 		strings_add(&filter->labels, value);

@@ -93,14 +93,20 @@ static enum MHD_Result busy(struct exchange *exchange, int err)
 
 /* ---- operations in a process of their own ---- */
 
-static void work(void *context, int out)
+static bool is_workers(const struct exchange *exchange)
+{
+	return exchange->request.route->worker && exchange->http->daemon->worker;
+}
+
+void exchange_work(void *context, int out)
 {
 	struct exchange *exchange = context;
 	struct api_head head = { 0 };
 	struct text answer = { 0 };
 	if (exchange->request.route->starts)
 		caller_take_place(&exchange->request.caller);
-	head.status = api_run(exchange->request.route->task, &exchange->request, &answer, &head.type);
+	const struct route *route = exchange->request.route;
+	head.status = api_run(is_workers(exchange) ? route->worker : route->task, &exchange->request, &answer, &head.type);
 	if (text_error(&answer) || fd_write(out, &head, sizeof(head)))
 		_exit(EXIT_FAILURE);
 	(void)!fd_write(out, answer.data, answer.size);
@@ -116,7 +122,7 @@ static void task_failed(struct exchange *exchange, int err)
 	free(why);
 }
 
-static void task_done(void *context, struct text *said, int failed)
+void exchange_task_done(void *context, struct text *said, int failed)
 {
 	struct exchange *exchange = context;
 	exchange->http->requests--;
@@ -136,7 +142,7 @@ static void task_done(void *context, struct text *said, int failed)
 
 static enum MHD_Result start_task(struct exchange *exchange)
 {
-	exchange->task = (struct task){ .work = work, .done = task_done, .context = exchange, .keep = -1, .lasting = exchange->request.route->lasting };
+	exchange->task = (struct task){ .work = exchange_work, .done = exchange_task_done, .context = exchange, .keep = -1, .lasting = exchange->request.route->lasting };
 	int err = task_start(exchange->http->daemon->tasks, &exchange->task);
 	if (err)
 		return busy(exchange, err);
@@ -154,6 +160,8 @@ static void stream_work(void *context, int out)
 	struct error error = { 0 };
 	struct api_head head = { 0 };
 	struct text answer = { 0 };
+	if (exchange->request.route->starts)
+		caller_take_place(&exchange->request.caller);
 	int err = exchange->request.route->stream(&exchange->request, out, &error);
 	if (exchange->request.began)
 		_exit(err ? EXIT_FAILURE : EXIT_SUCCESS);
@@ -308,15 +316,57 @@ static unsigned check_length(struct exchange *exchange, struct error *error)
 {
 	const char *word = header(exchange, MHD_HTTP_HEADER_CONTENT_LENGTH);
 	uint64_t length;
-	if (!word)
+	if (!word || exchange->request.route->body == API_TAR)
 		return 0;
 	if (number_parse(word, &length) || length > API_BODY_MAX)
 		return error_set(error, -EFBIG, "Content-Length: %.40s is more than %u bytes", word, API_BODY_MAX), 413;
 	return 0;
 }
 
+/* Where one reader takes a body to end elsewhere than another, what follows is a request to one of them only: there is one way to say it. */
+struct framing {
+	unsigned lengths, encodings, hosts;
+	bool strange; /* an encoding that is none of ours, or a name with a space behind it */
+};
+
+static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	struct framing *framing = context;
+	framing->lengths += !strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	framing->hosts += !strcasecmp(key, MHD_HTTP_HEADER_HOST);
+	if (!strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING)) {
+		framing->encodings++;
+		framing->strange |= !value || strcasecmp(value, "chunked");
+	}
+	framing->strange |= strpbrk(key, " \t") != NULL;
+	return MHD_YES;
+}
+
+static unsigned check_framing(const struct exchange *exchange, const char *version, struct error *error)
+{
+	struct framing framing = { 0 };
+	MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, on_header, &framing);
+	if (framing.strange || framing.lengths + framing.encodings > 1)
+		error_set(error, -EINVAL, "the body's length is said in no way that is served: one Content-Length, or Transfer-Encoding: chunked");
+	else if (framing.hosts > 1 || (!framing.hosts && !strcmp(version, MHD_HTTP_VERSION_1_1)))
+		error_set(error, -EINVAL, "%u headers Host: one is needed", framing.hosts);
+	else
+		return 0;
+	return 400;
+}
+
+static enum MHD_Result begin_body(struct exchange *exchange)
+{
+	struct error error = { 0 };
+	unsigned status = route_body_type(header(exchange, MHD_HTTP_HEADER_CONTENT_TYPE), &error);
+	if (status)
+		return refuse(exchange, status, &error);
+	int err = body_begin(exchange);
+	return err ? busy(exchange, err) : MHD_YES;
+}
+
 /* The headers are there. */
-static enum MHD_Result begin(struct exchange *exchange, const char *url, const char *method)
+static enum MHD_Result begin(struct exchange *exchange, const char *url, const char *method, const char *version)
 {
 	struct error error = { 0 };
 	const struct daemon *daemon = exchange->http->daemon;
@@ -325,6 +375,8 @@ static enum MHD_Result begin(struct exchange *exchange, const char *url, const c
 		status = (error_set(&error, -EAGAIN, "lightvmd is ending"), 503);
 	else if (exchange->http->serving >= HTTP_CONNECTIONS)
 		status = (error_set(&error, -EAGAIN, "%d requests are being answered", HTTP_CONNECTIONS), 503);
+	if (!status)
+		status = check_framing(exchange, version, &error);
 	if (!status && exchange->http->is_secure && tls_peer_check(exchange->connection, &error))
 		status = 403;
 	if (!status)
@@ -338,6 +390,8 @@ static enum MHD_Result begin(struct exchange *exchange, const char *url, const c
 	if (status)
 		return refuse(exchange, status, &error);
 	MHD_get_connection_values(exchange->connection, MHD_GET_ARGUMENT_KIND, on_query, exchange);
+	if (!exchange->status && exchange->request.route->body == API_TAR)
+		return begin_body(exchange);
 	return exchange->status ? queue(exchange) : MHD_YES;
 }
 
@@ -364,16 +418,28 @@ static enum MHD_Result start_later(struct exchange *exchange)
 	return MHD_YES;
 }
 
+static int wants_stream(const struct exchange *exchange, bool *wanted, struct error *error)
+{
+	const struct route *route = exchange->request.route;
+	*wanted = route->stream && !route->task;
+	return route->stream && route->task ? api_query_bool(&exchange->request, route->streams, wanted, error) : 0;
+}
+
 static enum MHD_Result perform(struct exchange *exchange)
 {
 	struct api_request *request = &exchange->request;
 	const struct route *route = request->route;
 	if (route->session && wants_upgrade(exchange))
 		return upgrade(exchange);
-	if (route->task)
-		return start_task(exchange);
-	if (route->stream)
+	struct error error = { 0 };
+	bool stream;
+	int err = wants_stream(exchange, &stream, &error);
+	if (err)
+		return refuse_err(exchange, err, &error);
+	if (stream)
 		return start_stream(exchange);
+	if (route->task || is_workers(exchange))
+		return start_task(exchange);
 	if (route->later)
 		return start_later(exchange);
 	if (!route->now)
@@ -395,6 +461,8 @@ static enum MHD_Result complete(struct exchange *exchange)
 	struct error error = { 0 };
 	client_limit(exchange->client, 0);
 	client_serve(exchange->client, true);
+	if (exchange->request.route->body == API_TAR)
+		return body_end(exchange), MHD_YES;
 	if (exchange->discarded)
 		return error_set(&error, -EFBIG, "the body is longer than %u bytes", API_BODY_MAX), refuse(exchange, 413, &error);
 	const char *type = MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
@@ -428,8 +496,10 @@ enum MHD_Result exchange_request(void *context, struct MHD_Connection *connectio
 	size_t n = *size;
 	if (!exchange) {
 		*request = exchange = exchange_new(context, connection);
-		return exchange ? begin(exchange, url, method) : MHD_NO;
+		return exchange ? begin(exchange, url, method, version) : MHD_NO;
 	}
+	if (n && exchange->request.route && exchange->request.route->body == API_TAR)
+		return body_add(exchange, data, size);
 	*size = 0;
 	if (n)
 		return add_body(exchange, data, n);

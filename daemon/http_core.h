@@ -54,6 +54,7 @@ struct exchange { /* a request and its answer */
 	bool streaming, ended, whole, full;
 	struct loop_watch gone; /* while it is suspended and we may say more */
 	struct later later;
+	struct loop_watch input; /* API_TAR: where the body goes, while there is no room for it; fd -1: nobody takes it any more */
 	struct task task;
 	struct api_head head; /* a process' */
 	size_t have;	      /* bytes of it */
@@ -71,6 +72,15 @@ void exchange_wait(struct exchange *exchange);
 void exchange_go_on(struct exchange *exchange);
 /* Nobody listens any more. In http_later.c. */
 void exchange_cancel(struct exchange *exchange);
+/* A body that a task reads as it comes. In http_body.c. */
+int body_begin(struct exchange *exchange);
+/* *size becomes what is left of it. */
+enum MHD_Result body_add(struct exchange *exchange, const char *data, size_t *size);
+/* All has come. */
+void body_end(struct exchange *exchange);
+/* An operation in a process of its own, and how it ends. In exchange.c. */
+void exchange_work(void *context, int out);
+void exchange_task_done(void *context, struct text *said, int failed);
 /* Its request is whole, or has been answered. In http.c. */
 void client_serve(struct client *client, bool served);
 /* The connection ends in so many milliseconds; 0: not by time. In http.c. */

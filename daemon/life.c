@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "daemon/local.h"
 #include "daemon/http.h"
+#include "daemon/keeper.h"
 #include "daemon/listen.h"
 #include "daemon/notify.h"
 #include "daemon/task.h"
@@ -30,10 +31,12 @@
 static void reap(struct daemon *daemon)
 {
 	int status;
-	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		tasks_child_ended(daemon->tasks, pid, status);
 		for (size_t i = 0; daemon_parts[i]; i++)
 			if (daemon_parts[i]->child_ended)
 				daemon_parts[i]->child_ended(daemon, daemon->part[i], pid, status);
+	}
 }
 
 static void on_signal(void *context, uint32_t events)
@@ -94,9 +97,15 @@ static int start_parts(struct daemon *daemon, struct error *error)
 	return err;
 }
 
-int daemon_init(struct daemon *daemon, bool worker, struct error *error)
+static void to_keeper(struct daemon *daemon, uid_t uid, int fd)
 {
-	*daemon = (struct daemon){ .uid = geteuid(), .worker = worker, .system = !worker && !geteuid(), .started_ns = clock_wall(), .lock = -1, .spare = -1,
+	keepers_take(daemon->keepers, uid, fd);
+}
+
+int daemon_init(struct daemon *daemon, enum daemon_kind kind, struct error *error)
+{
+	bool worker = kind != DAEMON_OWN;
+	*daemon = (struct daemon){ .uid = geteuid(), .worker = worker, .keeper = kind == DAEMON_KEEPER, .system = !worker && !geteuid(), .started_ns = clock_wall(), .lock = -1, .spare = -1,
 		.listener = { { .watch = { .fd = -1 } }, { .watch = { .fd = -1 } } }, .signals = { .fd = -1 }, .source = { .fd = -1 } };
 	daemon->patience = (struct loop_timer){ .fire = too_late, .context = daemon };
 	int err = loop_init(&daemon->loop);
@@ -109,11 +118,14 @@ int daemon_init(struct daemon *daemon, bool worker, struct error *error)
 	daemon->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	daemon->tasks = tasks_new(daemon);
 	daemon->local = local_new(daemon);
-	daemon->workers = daemon->system ? workers_new(daemon) : NULL;
+	daemon->workers = daemon->system ? workers_new(daemon, to_keeper) : NULL;
 	if (!daemon->tasks || !daemon->local || (daemon->system && !daemon->workers))
 		return error_set(error, -ENOMEM, "out of memory");
 	daemon->http = http_new(daemon, error);
-	return daemon->http ? start_parts(daemon, error) : error->code;
+	int failed = daemon->http ? start_parts(daemon, error) : error->code;
+	if (!failed && daemon->system && !(daemon->keepers = keepers_new(daemon)))
+		failed = error_set(error, -ENOMEM, "out of memory");
+	return failed;
 }
 
 int daemon_listen(struct daemon *daemon, struct error *error)
@@ -153,13 +165,18 @@ static bool parts_busy(struct daemon *daemon)
 	return busy;
 }
 
+bool daemon_is_busy(struct daemon *daemon)
+{
+	return tasks_count(daemon->tasks) || http_connections(daemon->http) || local_connections(daemon->local) || parts_busy(daemon);
+}
+
 void daemon_settle(struct daemon *daemon)
 {
 	bool tasks = daemon->tasks && tasks_count(daemon->tasks);
 	if (daemon->ending && !tasks && !http_requests(daemon->http))
 		daemon->ended = true;
 	else if (daemon->worker && daemon->http)
-		worker_idle(daemon, !tasks && !http_connections(daemon->http) && !local_connections(daemon->local) && !parts_busy(daemon));
+		worker_idle(daemon, !daemon_is_busy(daemon));
 }
 
 void daemon_end(struct daemon *daemon)
@@ -183,6 +200,7 @@ void daemon_fini(struct daemon *daemon)
 	tls_close(daemon);
 	local_free(daemon->local);
 	workers_free(daemon->workers);
+	keepers_free(daemon->keepers);
 	tasks_free(daemon->tasks);
 	int *fds[] = { &daemon->signals.fd, &daemon->source.fd, &daemon->lock, &daemon->spare };
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {

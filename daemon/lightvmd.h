@@ -19,6 +19,7 @@ struct text;
 struct local;
 struct tasks;
 struct workers;
+struct keepers;
 struct daemon;
 
 #define DAEMON_PARTS 16 /* room for those of parts.c */
@@ -37,6 +38,7 @@ struct daemon {
 	uid_t uid;
 	bool system;     /* root's, whose sockets are open to others: their connections go to workers */
 	bool worker;     /* of another daemon, for one user: connections come from it, we listen nowhere */
+	bool keeper;     /* a worker that minds services and restart policies, and stays while there are any (daemon/keeper.h) */
 	bool has_group;
 	gid_t group;     /* "lightvm", whose members are treated as root */
 	uint64_t started_ns; /* CLOCK_REALTIME */
@@ -53,6 +55,7 @@ struct daemon {
 	struct local *local;
 	struct tasks *tasks;
 	struct workers *workers; /* NULL but in root's */
+	struct keepers *keepers; /* likewise */
 	void *part[DAEMON_PARTS]; /* what the parts of parts.c keep, each under its index */
 	bool ending;             /* no new work; ends when what is under way has ended, or by `patience` */
 	bool ended;
@@ -69,6 +72,8 @@ struct daemon_part {
 	void (*stop)(struct daemon *daemon, void *part);
 	/* Is there a reason to stay although nobody is connected? (workers end when they are idle) */
 	bool (*busy)(struct daemon *daemon, void *part);
+	/* Somebody has connected to the local socket, and will ask for something in a moment. */
+	void (*connected)(struct daemon *daemon, void *part);
 	/* A child of ours has ended, whose wait status this is; children that nobody knows are forgotten. */
 	void (*child_ended)(struct daemon *daemon, void *part, pid_t pid, int status);
 	/* Adds its figures (daemon/metrics.h); in a process of their own. */
@@ -78,8 +83,9 @@ extern const struct daemon_part *const daemon_parts[]; /* ended by NULL */
 /* What the part keeps; NULL: it is not there. */
 void *daemon_part_find(struct daemon *daemon, const char *name);
 
-/* worker: of another daemon. daemon_fini accepts one whose init failed. */
-int daemon_init(struct daemon *daemon, bool worker, struct error *error);
+enum daemon_kind { DAEMON_OWN, DAEMON_WORKER, DAEMON_KEEPER };
+/* daemon_fini accepts one whose init failed. */
+int daemon_init(struct daemon *daemon, enum daemon_kind kind, struct error *error);
 /* Listens; LISTEN_FDS come first. */
 int daemon_listen(struct daemon *daemon, struct error *error);
 /* Takes connections from the daemon at the other end of fd, which becomes ours. */
@@ -91,6 +97,8 @@ void daemon_fini(struct daemon *daemon);
 void daemon_end(struct daemon *daemon);
 /* Something that it waited for has ended: looks whether all has. */
 void daemon_settle(struct daemon *daemon);
+/* Anything is under way, or a part has a reason to stay. */
+bool daemon_is_busy(struct daemon *daemon);
 /* What a client connected; fd becomes ours. */
 void daemon_connect(struct daemon *daemon, enum connection_kind kind, int fd);
 

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "daemon/keeper.h"
+#include "daemon/worker.h"
 
 struct local {
 	struct daemon *daemon;
@@ -17,6 +19,7 @@ struct local {
 
 struct peer_link { /* a connection */
 	struct local *local;
+	bool strange; /* of somebody with other rights than ours; keepers only */
 	struct loop_watch watch;
 	struct peer_link *next, **before;
 };
@@ -111,9 +114,28 @@ static int serve(struct local_call *call, const void *data, size_t size, struct 
 	return op->serve(call, reply, error);
 }
 
+/* A request for the user's keeper: the connection goes there before it is read. */
+static bool passes_up(struct peer_link *link)
+{
+	struct daemon *daemon = link->local->daemon;
+	struct lv_daemon_request head;
+	if (!daemon->worker || daemon->keeper || recv(link->watch.fd, &head, sizeof(head), MSG_PEEK | MSG_DONTWAIT) != sizeof(head))
+		return false;
+	const struct local_op *op = head.magic == LV_DAEMON_MAGIC ? find(head.op) : NULL;
+	if (!op || !op->keeper)
+		return false;
+	int err = worker_pass_up(daemon, link->watch.fd);
+	if (err)
+		log_warn("a request for this user's keeper is lost: %s", strerror(-err));
+	hang_up(link);
+	return true;
+}
+
 static void on_request(void *context, uint32_t events)
 {
 	struct peer_link *link = context;
+	if (passes_up(link))
+		return;
 	static char data[LV_DAEMON_MOST]; /* one at a time: nothing of it stays */
 	int fds[LV_DAEMON_FDS];
 	struct local_call call = { .daemon = link->local->daemon, .fds = fds };
@@ -126,16 +148,27 @@ static void on_request(void *context, uint32_t events)
 		hang_up(link);
 		return;
 	}
-	int result = serve(&call, data, (size_t)n, &reply, &error);
+	int result = link->strange ? error_set(&error, -EPERM, "other groups than those with which your services and VMs are minded; use those that you log in with")
+				   : serve(&call, data, (size_t)n, &reply, &error);
 	if (result) {
 		text_free(&reply.body);
 		text_put(&reply.body, error.text);
 	}
 	close_all(fds, call.fd_count);
-	if (reply.body.size > LV_DAEMON_MOST - sizeof(struct lv_daemon_reply) || answer(link->watch.fd, result, &reply))
+	if (reply.body.size > LV_DAEMON_MOST - sizeof(struct lv_daemon_reply) || answer(link->watch.fd, result, &reply)) {
+		if (reply.untaken)
+			reply.untaken(reply.context);
 		hang_up(link);
+	}
 	close_all(reply.fds, reply.fd_count);
 	text_free(&reply.body);
+}
+
+static void tell_parts(struct daemon *daemon)
+{
+	for (size_t i = 0; daemon_parts[i]; i++)
+		if (daemon_parts[i]->connected)
+			daemon_parts[i]->connected(daemon, daemon->part[i]);
 }
 
 void local_connect(struct local *local, int fd)
@@ -148,10 +181,12 @@ void local_connect(struct local *local, int fd)
 	}
 	*link = (struct peer_link){ .local = local, .watch = { .fd = fd, .ready = on_request, .context = link }, .next = local->links,
 		.before = &local->links };
+	link->strange = local->daemon->keeper && keeper_is_strange(local->daemon, fd);
 	if (link->next)
 		link->next->before = &link->next;
 	local->links = link;
 	local->count++;
+	tell_parts(local->daemon);
 	if (loop_update(&local->daemon->loop, &link->watch, EPOLLIN))
 		hang_up(link);
 }

@@ -24,12 +24,15 @@ struct local_reply {
 	struct text body;
 	int fds[LV_DAEMON_FDS]; /* go along with it, and are then closed here */
 	unsigned fd_count;
+	void (*untaken)(void *context); /* called if nobody is there any more who would take it; NULL: that is all the same */
+	void *context;
 };
 
 struct local_op {
 	enum lv_daemon_op op;
 	/* 0, or a negative errno with a message, which becomes the reply. Must not block. */
 	int (*serve)(struct local_call *call, struct local_reply *reply, struct error *error);
+	bool keeper; /* not a worker's, but its user's keeper's (daemon/keeper.h) */
 };
 extern const struct local_op *const local_ops[]; /* one table a part, each ended by op 0; all ended by NULL */
 

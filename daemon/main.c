@@ -16,13 +16,14 @@
 struct options {
 	const char *worker, *level;
 	struct tls_options tls;
-	bool version, operations;
+	bool version, operations, keeper;
 };
 
 #define AT(field) offsetof(struct options, field)
 static const struct option_spec table[] = {
 	{ .name = "log", .kind = OPTION_STRING, .offset = AT(level), .value = "LEVEL", .help = "error, warn, info or debug (default info)", .words = "error warn info debug" },
 	{ .name = "worker", .kind = OPTION_STRING, .offset = AT(worker), .value = "FD:UID:GID:GROUPS", .help = "how root's lightvmd starts itself for another user" },
+	{ .name = "keeper", .kind = OPTION_FLAG, .offset = AT(keeper), .help = "with --worker: and minds that user's services and restart policies" },
 	{ .name = "tls-listen", .kind = OPTION_STRING, .offset = AT(tls.listen), .value = "ADDRESS:PORT", .help = "serve the API over TCP with TLS, too, to clients with a certificate; who has one may do everything" },
 	{ .name = "tls-certificate", .kind = OPTION_STRING, .offset = AT(tls.certificate), .value = "FILE", .help = "our certificate (PEM)" },
 	{ .name = "tls-key", .kind = OPTION_STRING, .offset = AT(tls.key), .value = "FILE", .help = "its key (PEM), which nobody else may read" },
@@ -38,7 +39,7 @@ static int serve(const struct options *given, struct error *error)
 	int fd = -1, err = given->worker ? worker_become(given->worker, &fd, error) : 0;
 	if (err)
 		return err;
-	err = daemon_init(&daemon, given->worker != NULL, error);
+	err = daemon_init(&daemon, !given->worker ? DAEMON_OWN : given->keeper ? DAEMON_KEEPER : DAEMON_WORKER, error);
 	if (!err && !given->worker)
 		err = tls_open(&daemon, &given->tls, error);
 	if (!err)
@@ -54,7 +55,7 @@ static int serve(const struct options *given, struct error *error)
 /* What a test compares with docs/openapi.json. */
 static int print_operations(void)
 {
-	static const char *const bodies[] = { [API_NO_BODY] = "none", [API_JSON] = "json", [API_JSON_OPTIONAL] = "optional" };
+	static const char *const bodies[] = { [API_NO_BODY] = "none", [API_JSON] = "json", [API_JSON_OPTIONAL] = "optional", [API_TAR] = "tar" };
 	for (const struct route *const *family = route_tables; *family; family++)
 		for (const struct route *route = *family; route->path; route++) {
 			printf("%s %s %s %s", route->method, route->path, route->operation, bodies[route->body]);

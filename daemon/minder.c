@@ -5,16 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "daemon/keeper.h"
 #include "daemon/task.h"
 #include "daemon/tell.h"
 #include "node/kept.h"
 #include "node/launch.h"
+#include "node/record.h"
 #include "node/vm_again.h"
 #include "node/vm_end.h"
 #include "node/vm_policy.h"
@@ -149,9 +150,9 @@ static void follow(struct minded *minded, int vm_dir, bool failed, uint64_t last
 
 static uint64_t lasted(const struct minded *minded, const struct lv_status *status)
 {
-	uint64_t begun = status->ledger[LV_STEP_RUN].ns, end = status->ledger[LV_STEP_EXIT].ns;
-	if (begun && end > begun)
-		return (end - begun) / NS_PER_MS;
+	uint64_t ran_ns = ledger_ran(status);
+	if (ran_ns)
+		return ran_ns / NS_PER_MS;
 	return minded->seen_ns ? (clock_now() - minded->seen_ns) / NS_PER_MS : 0;
 }
 
@@ -353,7 +354,7 @@ static int open_all(struct minder *minder, struct error *error)
 		minder->kept = kept_open(KEPT_VM, true, error);
 	if (!err && minder->kept < 0)
 		err = minder->kept;
-	if (!err && flock(minder->kept, LOCK_EX | LOCK_NB))
+	if (!err && kept_lock(minder->kept, minder->daemon->keeper ? KEEPER_LOCK_MS : 0))
 		err = error_set(error, -EBUSY, "another lightvmd minds the restart policies of this user");
 	return err;
 }
@@ -369,11 +370,18 @@ static void minder_stop(struct daemon *daemon, void *part)
 	free(minder);
 }
 
-/* A daemon that cannot mind VMs is still a daemon. A worker ends when nobody is connected, and does not come back with the machine. */
+/* Something is kept, also what a user has stopped: it may come back with the machine. */
+static bool minder_busy(struct daemon *daemon, void *part)
+{
+	const struct minder *minder = part;
+	return minder && (minder->first || kept_any(minder->kept));
+}
+
+/* A daemon that cannot mind VMs is still a daemon. A worker ends when nobody is connected, and leaves this to its user's keeper. */
 static int minder_start(struct daemon *daemon, void **part, struct error *error)
 {
 	struct error why = { 0 };
-	struct minder *minder = daemon->worker ? NULL : alloc_zero(sizeof(*minder));
+	struct minder *minder = daemon->worker && !daemon->keeper ? NULL : alloc_zero(sizeof(*minder));
 	if (!minder)
 		return 0;
 	*minder = (struct minder){ .daemon = daemon, .state = STATE_NONE, .kept = -1 };
@@ -388,15 +396,14 @@ static int minder_start(struct daemon *daemon, void **part, struct error *error)
 	return 0;
 }
 
-const struct daemon_part minder_part = { .name = "restart", .start = minder_start, .stop = minder_stop };
+const struct daemon_part minder_part = { .name = "restart", .start = minder_start, .stop = minder_stop, .busy = minder_busy };
 
 static int mind(struct local_call *call, struct local_reply *reply, struct error *error)
 {
 	struct minder *minder = daemon_part_find(call->daemon, minder_part.name);
 	char id[STATE_ID + 1] = "";
 	if (!minder)
-		return error_set(error, -EOPNOTSUPP, call->daemon->worker ?
-				 "root's minds root's VMs only; start your own, with: systemctl --user start lightvmd" : "it does not mind VMs; its log says why");
+		return error_set(error, -EOPNOTSUPP, "it does not mind VMs; its log says why");
 	if (!call->head.size)
 		return 0;
 	if (call->head.size != STATE_ID || strspn(call->body, "0123456789abcdef") < STATE_ID)
@@ -412,4 +419,4 @@ static int mind(struct local_call *call, struct local_reply *reply, struct error
 	return 0;
 }
 
-const struct local_op minder_ops[] = { { LV_DMN_MIND, mind }, { 0 } };
+const struct local_op minder_ops[] = { { LV_DMN_MIND, mind, .keeper = true }, { 0 } };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/local.h"
+#include "daemon/api_pools.h"
 #include "daemon/api_services.h"
 #include "daemon/service.h"
 #include "daemon/minder.h"
@@ -29,19 +30,25 @@ const struct daemon_part *const daemon_parts[] = {
 const struct route *const route_tables[] = {
 	routes_self,
 	routes_vms,
+	routes_stats,
 	routes_logs,
 	routes_exec,
+	routes_files,
+	routes_upkeep,
 	routes_images,
 	routes_events,
 	routes_metrics,
 	routes_page,
 	routes_services,
+	routes_pools,
+	routes_saves,
 	NULL,
 };
 
 const struct local_op *const local_ops[] = {
 	self_local_ops,
 	events_local_ops,
+	pools_claim_ops,
 	pools_local_ops,
 	minder_ops,
 	page_local_ops,

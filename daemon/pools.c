@@ -28,38 +28,40 @@ struct pools {
 	uint64_t unfit; /* claims that no pool has what they want */
 };
 
-static struct pools *pools_of(struct daemon *daemon)
+struct pools *pools_of(struct daemon *daemon)
 {
 	return daemon_part_find(daemon, pools_part.name);
 }
 
 /* ---- the plans ---- */
 
-static int add(struct pools *pools, const struct pool_plan *plan, struct error *error)
+static int add(struct pools *pools, const struct pool_plan *plan, bool absent, struct error *error)
 {
 	for (unsigned i = 0; i < pools->count; i++)
 		if (!strcmp(pool_plan(pools->pool[i])->name, plan->name))
 			return error_set(error, -EEXIST, "pool %s: there is one of that name", plan->name);
 	if (pools->count == POOLS_MOST)
-		return error_set(error, -ENOSPC, "pool %s: there are %d already", plan->name, POOLS_MOST);
-	struct pool *pool = pool_new(&pools->daemon->loop, plan, pools->cpuid);
+		return error_set(error, -EBUSY, "pool %s: there are %d already", plan->name, POOLS_MOST);
+	struct pool *pool = pool_new(&pools->daemon->loop, plan, pools->state.dir, pools->cpuid, absent, error);
 	if (!pool)
-		return error_set(error, -ENOMEM, "out of memory");
+		return error_prefix(error, "pool %s", plan->name);
 	pools->pool[pools->count++] = pool;
 	return 0;
 }
 
-static json_t *plans_json(const struct pools *pools)
+static json_t *plans_json(const struct pools *pools, const struct pool *but)
 {
 	json_t *array = json_array();
 	for (unsigned i = 0; i < pools->count; i++)
-		json_array_append_new(array, pool_plan_to_json(pool_plan(pools->pool[i])));
+		if (pools->pool[i] != but)
+			json_array_append_new(array, pool_plan_to_json(pool_plan(pools->pool[i])));
 	return array;
 }
 
-static int keep_plans(const struct pools *pools, struct error *error)
+/* but: is about to go; NULL: none is. */
+static int keep_plans(const struct pools *pools, const struct pool *but, struct error *error)
 {
-	json_t *json = plans_json(pools);
+	json_t *json = plans_json(pools, but);
 	char *text = json_dumps(json, JSON_INDENT(1));
 	int err = text ? file_write(pools->state.dir, PLANS, text, strlen(text), 0600) : -ENOMEM;
 	free(text);
@@ -67,11 +69,11 @@ static int keep_plans(const struct pools *pools, struct error *error)
 	return err ? error_set(error, err, PLANS ": %s", strerror(-err)) : 0;
 }
 
-static int add_json(struct pools *pools, const json_t *json, struct error *error)
+static int add_json(struct pools *pools, const json_t *json, bool absent, struct error *error)
 {
 	struct pool_plan plan;
 	int err = pool_plan_from_json(&plan, json, error);
-	return err ? err : add(pools, &plan, error);
+	return err ? err : add(pools, &plan, absent, error);
 }
 
 /* A file that cannot be read is no reason not to start: it is told, and the pools are those of a daemon that never had one. */
@@ -84,16 +86,15 @@ static int read_plans(struct pools *pools, struct error *error)
 	if (!err && !(json = json_loads(text, JSON_REJECT_DUPLICATES, NULL)))
 		log_warn("%s/" PLANS " is damaged: the pools are as at first", pools->state.path);
 	free(text);
-	err = 0;
 	json_array_foreach(json, i, one)
-		if (!err && (err = add_json(pools, one, error)))
+		if (add_json(pools, one, true, error))
 			log_warn("%s/" PLANS ": %s", pools->state.path, error->text);
 	bool known = json_is_array(json);
 	json_decref(json);
 	if (known)
 		return 0;
 	struct pool_plan plan = POOL_PLAN_DEFAULT;
-	return add(pools, &plan, error);
+	return add(pools, &plan, false, error);
 }
 
 /* ---- its life ---- */
@@ -186,120 +187,141 @@ static void put_metrics(struct daemon *daemon, void *part, struct text *out)
 		metric_line(out, "lightvm_pool_memory_bytes", (const char *const[]){ "pool", pool_plan(pools->pool[i])->name, NULL }, pool_memory(pools->pool[i]));
 }
 
-const struct daemon_part pools_part = { .name = "pools", .metrics = put_metrics, .start = start, .stop = stop };
+/* Perhaps for a shell: no other one is made now. */
+static void connected(struct daemon *daemon, void *part)
+{
+	const struct pools *pools = part;
+	for (unsigned i = 0; pools && i < pools->count; i++)
+		pool_expect(pools->pool[i]);
+}
+
+const struct daemon_part pools_part = { .name = "pools", .connected = connected, .metrics = put_metrics, .start = start, .stop = stop };
 
 /* ---- claims ---- */
 
-static enum lv_claim claim_from(struct pools *pools, const struct pool_wish *wish, struct shell *shell)
+/* Of those alone that suit, or do not. best: what came of the others. */
+static enum lv_claim claim_among(struct pools *pools, const struct pool_wish *wish, bool suits, enum lv_claim best, struct shell *shell, struct pool **from)
 {
-	enum lv_claim best = LV_CLAIM_FLAVOUR;
-	for (unsigned i = 0; i < pools->count; i++) {
-		if (!pool_fits(pools->pool[i], wish))
-			continue;
-		enum lv_claim claim = pool_claim(pools->pool[i], wish, shell);
-		if (claim == LV_CLAIM_HIT)
-			return claim;
-		best = claim;
-	}
+	for (unsigned i = 0; best != LV_CLAIM_HIT && i < pools->count; i++)
+		if (pool_fits(pools->pool[i], wish) && pool_suits(pools->pool[i], wish) == suits)
+			best = pool_claim(*from = pools->pool[i], wish, shell);
+	return best;
+}
+
+static enum lv_claim claim_from(struct pools *pools, const struct pool_wish *wish, struct shell *shell, struct pool **from)
+{
+	struct pool_wish any = *wish;
+	memset(any.build.ahead, 0, sizeof(any.build.ahead));
+	enum lv_claim best = wish->build.ahead[1] ? claim_among(pools, wish, true, LV_CLAIM_FLAVOUR, shell, from) : LV_CLAIM_FLAVOUR;
+	best = claim_among(pools, &any, true, best, shell, from);
+	best = claim_among(pools, &any, false, best, shell, from);
 	pools->unfit += best == LV_CLAIM_FLAVOUR;
 	return best;
+}
+
+static void untaken(void *context)
+{
+	pool_untaken(context);
 }
 
 static int claim(struct local_call *call, struct local_reply *reply, struct error *error)
 {
 	struct pools *pools = pools_of(call->daemon);
-	struct lv_daemon_claim asked;
+	struct lv_daemon_claim asked = { 0 };
 	struct shell shell = SHELL_NONE;
-	if (call->head.size != sizeof(asked))
+	struct pool *from = NULL;
+	if (call->head.size != sizeof(asked) && call->head.size != offsetof(struct lv_daemon_claim, ahead))
 		return error_set(error, -EBADMSG, "a claim of %u bytes, not %zu", call->head.size, sizeof(asked));
-	memcpy(&asked, call->body, sizeof(asked));
-	struct pool_wish wish = { .memory = asked.memory, .build = { .first_user = asked.first_user, .users = asked.users } };
+	memcpy(&asked, call->body, call->head.size);
+	struct pool_wish wish = { .memory = asked.memory, .image = asked.image, .ram = (uint64_t)asked.ram_mib << 20, .build = { .first_user = asked.first_user, .users = asked.users } };
 	memcpy(wish.build.libos, asked.libos, sizeof(asked.libos));
 	memcpy(wish.build.monitor, asked.monitor, sizeof(asked.monitor));
+	memcpy(wish.build.ahead, asked.ahead, sizeof(asked.ahead));
 	struct lv_daemon_claimed claimed = { .claim = LV_CLAIM_FLAVOUR };
 	/* A monitor of one user for another would have rights that were not asked for. */
 	if (asked.user == call->daemon->uid)
-		claimed.claim = claim_from(pools, &wish, &shell);
+		claimed.claim = claim_from(pools, &wish, &shell, &from);
 	else
 		pools->unfit++;
 	if (claimed.claim == LV_CLAIM_HIT) {
 		claimed.pid = (uint32_t)shell.monitor.pid;
 		reply->fds[reply->fd_count++] = shell.socket;
 		reply->fds[reply->fd_count++] = shell.monitor.pidfd;
+		reply->untaken = untaken;
+		reply->context = from;
 	}
 	text_add(&reply->body, &claimed, sizeof(claimed));
 	return 0;
 }
 
-/* ---- orders ---- */
+/* ---- what users set ---- */
 
-static json_t *list_json(const struct pools *pools)
+static int find(const struct pools *pools, const char *name, unsigned *at, struct error *error)
 {
-	json_t *array = json_array();
-	for (unsigned i = 0; i < pools->count; i++)
-		json_array_append_new(array, pool_to_json(pools->pool[i]));
-	return json_pack("{s:o, s:I}", "pools", array, "unfit", (json_int_t)pools->unfit);
-}
-
-static int find(const struct pools *pools, const json_t *order, unsigned *at, struct error *error)
-{
-	const char *name = json_string_value(json_object_get(order, "name"));
 	for (*at = 0; name && *at < pools->count; ++*at)
 		if (!strcmp(pool_plan(pools->pool[*at])->name, name))
 			return 0;
 	return error_set(error, -ENOENT, "pool %.40s: there is none of that name", name ? name : "without a name");
 }
 
-static int set(struct pools *pools, const json_t *order, struct error *error)
+/* The last one of the list takes its place. */
+static void take_away(struct pools *pools, unsigned at)
 {
-	unsigned at;
-	int err = find(pools, order, &at, error);
-	if (err)
-		return err;
-	struct pool_plan plan = *pool_plan(pools->pool[at]);
-	err = pool_plan_change(&plan, order, error);
-	if (err)
-		return err;
-	pool_bound(pools->pool[at], plan.least, plan.most);
-	return 0;
-}
-
-static int take_away(struct pools *pools, const json_t *order, struct error *error)
-{
-	unsigned at;
-	int err = find(pools, order, &at, error);
-	if (err)
-		return err;
 	pool_free(pools->pool[at]);
 	pools->pool[at] = pools->pool[--pools->count];
-	return 0;
 }
 
-static int obey(struct pools *pools, const char *text, size_t size, struct error *error)
+/* What cannot be kept is not done: the next daemon would not have it. */
+int pools_add(struct pools *pools, const json_t *json, struct error *error)
 {
-	json_error_t why;
-	json_t *order = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
-	const char *what = json_string_value(json_object_get(order, "do"));
-	int err = -EINVAL;
-	if (!order)
-		error_set(error, err, "the order is no JSON: %s", why.text);
-	else if (what && !strcmp(what, "add"))
-		err = add_json(pools, json_object_get(order, "pool"), error);
-	else if (what && !strcmp(what, "set"))
-		err = set(pools, json_object_get(order, "pool"), error);
-	else if (what && !strcmp(what, "rm"))
-		err = take_away(pools, json_object_get(order, "pool"), error);
-	else
-		error_set(error, err, "do: %.40s is none of add, set, rm", what ? what : "nothing");
-	json_decref(order);
-	return err ? err : keep_plans(pools, error);
+	int err = add_json(pools, json, false, error);
+	if (!err && (err = keep_plans(pools, NULL, error)))
+		take_away(pools, pools->count - 1);
+	return err;
 }
 
-static int order(struct local_call *call, struct local_reply *reply, struct error *error)
+int pools_set(struct pools *pools, const char *name, const json_t *bounds, struct error *error)
 {
-	struct pools *pools = pools_of(call->daemon);
-	int err = call->head.size ? obey(pools, call->body, call->head.size, error) : 0;
-	return err ? err : local_say_json(reply, list_json(pools), error);
+	unsigned at;
+	int err = find(pools, name, &at, error);
+	if (err)
+		return err;
+	struct pool *pool = pools->pool[at];
+	struct pool_plan old = *pool_plan(pool), plan = old;
+	err = pool_plan_change(&plan, bounds, error);
+	if (err)
+		return err;
+	pool_bound(pool, plan.least, plan.most);
+	err = keep_plans(pools, NULL, error);
+	if (err)
+		pool_bound(pool, old.least, old.most);
+	return err;
 }
 
-const struct local_op pools_local_ops[] = { { LV_DMN_CLAIM, claim }, { LV_DMN_POOLS, order }, { 0 } };
+int pools_remove(struct pools *pools, const char *name, struct error *error)
+{
+	unsigned at;
+	int err = find(pools, name, &at, error);
+	if (!err)
+		err = keep_plans(pools, pools->pool[at], error);
+	if (!err)
+		take_away(pools, at);
+	return err;
+}
+
+json_t *pools_json(const struct pools *pools, const char *name, struct error *error)
+{
+	unsigned at;
+	if (name && find(pools, name, &at, error))
+		return NULL;
+	json_t *json = name ? pool_to_json(pools->pool[at]) : json_array();
+	for (unsigned i = 0; json && !name && i < pools->count; i++)
+		json_array_append_new(json, pool_to_json(pools->pool[i]));
+	if (!name)
+		json = json_pack("{s:o, s:I}", "pools", json, "unfit", (json_int_t)pools->unfit);
+	if (!json)
+		error_set(error, -ENOMEM, "out of memory");
+	return json;
+}
+
+const struct local_op pools_claim_ops[] = { { LV_DMN_CLAIM, claim }, { 0 } };

@@ -83,6 +83,13 @@ static bool is_json(const char *type)
 	return !type || (!strncasecmp(type, "application/json", n) && (!type[n] || type[n] == ';' || type[n] == ' '));
 }
 
+unsigned route_body_type(const char *type, struct error *error)
+{
+	if (!type || !strcasecmp(type, "application/x-tar"))
+		return 0;
+	return error_set(error, -EINVAL, "Content-Type: \"%.100s\" is not application/x-tar", type), 415;
+}
+
 unsigned route_body(struct api_request *request, const char *type, const char *data, size_t size, struct error *error)
 {
 	enum api_body wanted = request->route->body;

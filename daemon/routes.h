@@ -7,7 +7,8 @@
 
 /* One table a family, in its api_FAMILY.c; ended by an empty route. */
 extern const struct route *const route_tables[]; /* ended by NULL; in parts.c */
-extern const struct route routes_self[], routes_vms[], routes_logs[], routes_exec[], routes_images[], routes_events[], routes_services[], routes_metrics[], routes_page[];
+extern const struct route routes_self[], routes_vms[], routes_logs[], routes_exec[], routes_images[], routes_events[], routes_services[], routes_metrics[], routes_page[],
+	routes_pools[], routes_stats[], routes_saves[], routes_files[], routes_upkeep[];
 
 /*
  * Fills request->route and the parameters of the path. 0; or the HTTP status of the refusal, with a message: 404, 405 (allow gets the
@@ -18,5 +19,8 @@ unsigned route_find(struct api_request *request, const char *method, const char 
 unsigned route_query(struct api_request *request, const char *key, const char *value, struct error *error);
 /* The body, all of it. 0 or the status of the refusal. */
 unsigned route_body(struct api_request *request, const char *type, const char *data, size_t size, struct error *error);
+
+/* That of a body that is no JSON: 0 or the status of the refusal. */
+unsigned route_body_type(const char *type, struct error *error);
 
 #endif

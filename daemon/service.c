@@ -33,8 +33,7 @@ static struct loop *loop_of(const struct service *service)
 
 /* ---- accepting, and not for now ---- */
 
-/* What comes now waits in the kernel, and is not refused. */
-static void hold_off(struct service *service, uint64_t milliseconds)
+void service_hold_off(struct service *service, uint64_t milliseconds)
 {
 	loop_update(loop_of(service), &service->listen, 0);
 	if (milliseconds)
@@ -43,14 +42,16 @@ static void hold_off(struct service *service, uint64_t milliseconds)
 
 static bool is_full(const struct service *service)
 {
-	return service->def.per_connection ? service->vms >= service->def.max : service->open >= SERVICE_CONNECTIONS;
+	return service->def.per_connection || service_by_address(service) ? service->vms >= service->def.max : service->open >= SERVICE_CONNECTIONS;
 }
 
 static void accept_again(struct service *service)
 {
-	if (!service->removed && service->listen.fd >= 0 && !service->again.deadline && !is_full(service) &&
+	if (service_by_address(service) && service->listen.fd < 0 && !service->removed && !service->again.deadline && !is_full(service))
+		address_listen_again(service);
+	else if (!service->removed && service->listen.fd >= 0 && !service->again.deadline && !is_full(service) &&
 	    !service->services->daemon->ending && loop_update(loop_of(service), &service->listen, EPOLLIN))
-		hold_off(service, SHORT_MS);
+		service_hold_off(service, SHORT_MS);
 }
 
 void service_accept_again(void *context)
@@ -66,7 +67,7 @@ static void failed(struct service *service, const char *vm, const char *problem)
 	service->error = alloc_copy(problem);
 	daemon_tell(service->services->daemon, EVENT_SERVICE, vm, service->def.name, "failed", "its VM does not start: %s; the next try is in %u ms at the soonest",
 		    problem, service->delay_ms);
-	hold_off(service, service->delay_ms);
+	service_hold_off(service, service->delay_ms);
 }
 
 /* ---- connections that are relayed ---- */
@@ -148,15 +149,15 @@ static unsigned count(const struct service *service, bool only_starting)
 	return n;
 }
 
-static void start_another(struct service *service)
+void service_start_another(struct service *service, const char *why)
 {
 	if (count(service, true) || count(service, false) >= service->def.max || service->again.deadline || service->removed)
 		return;
 	int err = instance_start(service, -1);
 	if (err)
-		hold_off(service, SHORT_MS);
+		service_hold_off(service, SHORT_MS);
 	else
-		daemon_tell(service->services->daemon, EVENT_SERVICE, NULL, service->def.name, "start", "somebody has connected: a VM is started");
+		daemon_tell(service->services->daemon, EVENT_SERVICE, NULL, service->def.name, "start", "%s: a VM is started", why);
 }
 
 /* Held until there is a VM, or handed on. */
@@ -165,7 +166,7 @@ static void place(struct connection *connection)
 	struct service *service = connection->service;
 	struct instance *instance = least(service);
 	if (!instance || instance->connections >= service->def.share)
-		start_another(service);
+		service_start_another(service, "somebody has connected");
 	if (!instance || instance->opening >= OPENING) {
 		service->waiting++;
 		return;
@@ -252,7 +253,7 @@ static bool give_vm(struct service *service, int fd)
 		return true;
 	log_warn("service %s: a connection cannot be served now: %s", service->def.name, strerror(-err));
 	reset(fd);
-	hold_off(service, SHORT_MS);
+	service_hold_off(service, SHORT_MS);
 	return false;
 }
 
@@ -261,13 +262,13 @@ void service_on_connection(void *context, uint32_t events)
 	struct service *service = context;
 	for (int i = 0; i < AT_A_TIME && service->listen.armed; i++) {
 		if (is_full(service)) {
-			hold_off(service, 0);
+			service_hold_off(service, 0);
 			return;
 		}
 		int fd = accept4(service->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-				hold_off(service, SHORT_MS);
+				service_hold_off(service, SHORT_MS);
 			return;
 		}
 		service->accepted++;
@@ -288,14 +289,21 @@ void service_instance_ready(struct instance *instance)
 	service->error = NULL;
 	if (service->def.per_connection)
 		return;
-	daemon_tell(service->services->daemon, EVENT_SERVICE, instance->id, service->def.name, "ready", "it listens after %llu ms; %u connections wait",
-		    (unsigned long long)((clock_now() - instance->asked_ns) / NS_PER_MS), service->waiting);
+	unsigned long long ms = (clock_now() - instance->asked_ns) / NS_PER_MS;
+	if (service_by_address(service))
+		daemon_tell(service->services->daemon, EVENT_SERVICE, instance->id, service->def.name, "ready", "it runs after %llu ms", ms);
+	else
+		daemon_tell(service->services->daemon, EVENT_SERVICE, instance->id, service->def.name, "ready", "it listens after %llu ms; %u connections wait", ms,
+			    service->waiting);
 	if (service->removed) {
 		instance_stop(instance);
-		return;
+	} else if (service_by_address(service)) {
+		address_look_idle(instance);
+	} else {
+		place_held(service);
+		set_idle(instance);
+		ahead_look(service);
 	}
-	place_held(service);
-	set_idle(instance);
 }
 
 void service_instance_failed(struct instance *instance, const char *problem)
@@ -321,6 +329,8 @@ void service_instance_gone(struct instance *instance)
 		if (connection->instance == instance)
 			leave_instance(connection); /* its sockets tell the rest */
 	instance->connections = 0;
+	if (service_by_address(service))
+		address_take_back(service, instance->state != INSTANCE_STOPPING);
 	if (instance->id[0] && !service->def.per_connection)
 		daemon_tell(service->services->daemon, EVENT_SERVICE, instance->id, service->def.name, "ended", "its VM has ended");
 	loop_timer_set(loop_of(service), &service->look, clock_now());
@@ -328,7 +338,9 @@ void service_instance_gone(struct instance *instance)
 
 void service_instance_idle(struct instance *instance)
 {
-	if (!instance->connections)
+	if (service_by_address(instance->service))
+		address_look_idle(instance);
+	else if (!instance->connections)
 		instance_stop(instance);
 }
 
@@ -337,8 +349,9 @@ void service_look(void *context)
 {
 	struct service *service = context;
 	accept_again(service);
+	ahead_look(service);
 	if (service->waiting && !least(service))
-		start_another(service);
+		service_start_another(service, "somebody has connected");
 	place_held(service);
 	service_free_when_over(service);
 }

@@ -15,7 +15,7 @@
 #include "daemon/service.h"
 #include "daemon/tell.h"
 #include "node/vm_end.h"
-#include "node/vm_wait.h"
+#include "node/vm_port.h"
 #include "node/vm_wish.h"
 
 #define STOP_MS 10000
@@ -23,20 +23,8 @@
 
 /* ---- in the task ---- */
 
-/* One that nobody has, now. */
-static uint16_t free_port(void)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t size = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool found = fd >= 0 && !bind(fd, (struct sockaddr *)&address, sizeof(address)) && !getsockname(fd, (struct sockaddr *)&address, &size);
-	if (fd >= 0)
-		close(fd);
-	return found ? ntohs(address.sin_port) : 0;
-}
-
-/* Where the VM is reached from here: a port of the loopback that leads to it, or its own address. */
-static int reach(struct vm_config *config, const struct service_def *def, uint32_t *ip, uint16_t *port, struct error *error)
+/* Where the VM is reached from here: a port of the loopback that leads to it, or its own address. ahead: the port that its passt has already; 0: none. */
+static int reach(struct vm_config *config, const struct service_def *def, uint16_t ahead, uint32_t *ip, uint16_t *port, struct error *error)
 {
 	struct net_spec *net = &config->net;
 	*ip = net->ip;
@@ -47,7 +35,7 @@ static int reach(struct vm_config *config, const struct service_def *def, uint32
 		return net->ip ? 0 : error_set(error, -EINVAL, "a VM on a tap or bridge needs an address (ip) to be connected to");
 	struct net_port *ports = alloc_again(net->port, (net->ports + 1) * sizeof(*ports));
 	*ip = htonl(INADDR_LOOPBACK);
-	*port = free_port();
+	*port = ahead ? ahead : service_free_port();
 	if (!ports || !*port)
 		return error_set(error, ports ? -EADDRINUSE : -ENOMEM, "no free port on the loopback");
 	net->port = ports;
@@ -77,7 +65,7 @@ static int await(const struct service_def *def, const char *id, struct error *er
 	if (!err && (err = vm_info_open(&state, id, &info)))
 		error_set(error, err, "VM %s has gone before it listened", id);
 	if (!err)
-		err = vm_await_listen(&info.dir, (int)def->wait_ms, error);
+		err = vm_await_port(&info, def->guest_port, (int)def->wait_ms, error);
 	if (err && info.dir.dir >= 0) {
 		vm_end(&info, 0, NULL);
 		vm_info_remove(&state, &info, NULL);
@@ -87,20 +75,30 @@ static int await(const struct service_def *def, const char *id, struct error *er
 	return err;
 }
 
-static int start_once(const struct service_def *def, uint64_t asked_ns, int client, char *answer, size_t room, struct error *error)
+/* What the process has been given: a connection, or the link of its network. */
+struct start_given {
+	int client;           /* -1: none */
+	struct net_link *link; /* NULL: none */
+	uint16_t port;        /* of a passt; 0: none */
+};
+
+static int start_once(const struct service *service, uint64_t asked_ns, const struct start_given *given, char *answer, size_t room, struct error *error)
 {
+	const struct service_def *def = &service->def;
+	const bool relayed = given->client < 0 && !service_by_address(service);
 	struct vm_config config;
 	uint32_t ip = 0;
 	uint16_t port = 0;
 	json_t *wish = wish_of(def);
 	config_init(&config);
-	int err = wish_config(&config, wish, error);
-	config.stream_fd = client;
-	if (!err && client < 0)
-		err = reach(&config, def, &ip, &port, error);
+	int err = wish_config(&config, wish, NULL, error);
+	config.stream_fd = given->client;
+	config.link = given->link;
+	if (!err && relayed)
+		err = reach(&config, def, given->port, &ip, &port, error);
 	if (!err)
 		err = wish_start(&config, asked_ns, error);
-	if (!err && client < 0)
+	if (!err && relayed)
 		err = await(def, config.id, error);
 	snprintf(answer, room, "0 %s %u %u", config.id, ip, port);
 	config_free(&config);
@@ -119,14 +117,37 @@ static void say(int out, int err, const char *answer, const char *problem)
 	text_free(&said);
 }
 
+/* 0: there is one, or it is another kind of service; then link is none. */
+static int adopt_link(const struct instance *instance, struct start_given *given, struct net_link *link, struct error *error)
+{
+	const struct task *task = &instance->task;
+	int err = 0;
+	if (service_by_address(instance->service))
+		err = link_adopt_tap(task->keep, link, error);
+	else if (instance->ahead.port)
+		err = link_adopt_passt(task->keep, task->more, instance->ahead.link.helper.pid, link, error);
+	if (!err && link->fd >= 0)
+		given->link = link;
+	return err;
+}
+
 static void start_work(void *context, int out)
 {
 	const struct instance *instance = context;
+	const struct service *service = instance->service;
+	struct net_link link = NET_LINK_NONE;
+	struct start_given given = { .client = service->def.per_connection ? instance->task.keep : -1, .port = instance->ahead.port };
 	struct error error = { 0 };
 	char answer[64];
-	int err = -EADDRINUSE;
-	for (int i = 0; i < PORT_TRIES && err == -EADDRINUSE; i++)
-		err = start_once(&instance->service->def, instance->asked_ns, instance->task.keep, answer, sizeof(answer), &error);
+	int err = adopt_link(instance, &given, &link, &error);
+	if (!err)
+		err = start_once(service, instance->asked_ns, &given, answer, sizeof(answer), &error);
+	if (given.port && err) { /* a passt that was started before: its port was taken, or it has ended */
+		given = (struct start_given){ .client = -1 };
+		err = -EADDRINUSE;
+	}
+	for (int i = 0; i < PORT_TRIES && err == -EADDRINUSE && given.client < 0; i++)
+		err = start_once(service, instance->asked_ns, &given, answer, sizeof(answer), &error);
 	say(out, err, answer, error.text);
 }
 
@@ -248,7 +269,7 @@ static struct instance *add(struct service *service)
 	if (!instance)
 		return NULL;
 	*instance = (struct instance){ .service = service, .next = service->instances, .before = &service->instances, .client = -1,
-		.asked_ns = clock_now(), .process = { .fd = -1 } };
+		.ahead = AHEAD_NONE, .asked_ns = clock_now(), .process = { .fd = -1 } };
 	instance->idle = (struct loop_timer){ .fire = on_idle, .context = instance };
 	if (instance->next)
 		instance->next->before = &instance->next;
@@ -264,7 +285,15 @@ int instance_start(struct service *service, int client)
 		return -ENOMEM;
 	/* One that waits for its program to listen may do so for long, and must not keep others from starting. */
 	instance->task = (struct task){ .work = start_work, .done = started, .context = instance, .keep = client, .lasting = client < 0 };
+	service->used_ns = clock_now();
+	if (service_by_address(service)) {
+		instance->task.keep = service->listen.fd;
+	} else if (client < 0 && ahead_take(service, &instance->ahead)) {
+		instance->task.keep = instance->ahead.link.fd;
+		instance->task.more = instance->ahead.link.ready;
+	}
 	int err = task_start(service->services->daemon->tasks, &instance->task);
+	link_close(&instance->ahead.link); /* the process has it; without one, passt ends */
 	if (err) {
 		instance_drop(instance);
 		return err;
@@ -293,9 +322,12 @@ void instance_adopt(struct service *service, const char *id, uint32_t ip, uint16
 	memcpy(instance->id, id, STATE_ID);
 	instance->ip = ip;
 	instance->port = port;
-	if (service->def.per_connection) {
-		if (watch(instance))
-			instance->state = INSTANCE_READY;
+	if (service->def.per_connection || service_by_address(service)) {
+		if (!watch(instance))
+			return;
+		instance->state = INSTANCE_READY;
+		if (service_by_address(service))
+			address_look_idle(instance);
 		return;
 	}
 	instance->task = (struct task){ .work = adopt_work, .done = started, .context = instance, .keep = -1, .lasting = true };

@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "daemon/keeper.h"
 #include "daemon/listen.h"
 #include "daemon/service.h"
 #include "daemon/tell.h"
@@ -45,6 +45,7 @@ static void unlisten(struct service *service)
 static void drop(struct service *service)
 {
 	unlisten(service);
+	ahead_drop(service);
 	service_reset_all(service);
 	while (service->instances)
 		instance_drop(service->instances);
@@ -79,7 +80,7 @@ static struct service *make(struct services *services, const json_t *json, struc
 		error_set(error, -ENOMEM, "out of memory");
 		return NULL;
 	}
-	*service = (struct service){ .services = services, .next = services->first, .before = &services->first };
+	*service = (struct service){ .ahead = AHEAD_NONE, .services = services, .next = services->first, .before = &services->first };
 	service->listen = (struct loop_watch){ .fd = -1, .ready = service_on_connection, .context = service };
 	service->again = (struct loop_timer){ .fire = service_accept_again, .context = service };
 	service->look = (struct loop_timer){ .fire = on_look, .context = service };
@@ -87,8 +88,10 @@ static struct service *make(struct services *services, const json_t *json, struc
 	if (service->next)
 		service->next->before = &service->next;
 	services->first = service;
-	if (!service_def_read(&service->def, json, error))
+	if (!service_def_read(&service->def, json, error)) {
+		service->listen.ready = service_by_address(service) ? address_on_packet : service_on_connection;
 		return service;
+	}
 	drop(service);
 	return NULL;
 }
@@ -114,6 +117,8 @@ static int listen_for(struct service *service, struct error *error)
 {
 	struct services *services = service->services;
 	int fd = -1;
+	if (service_by_address(service))
+		return address_listen(service, error);
 	for (unsigned i = 0; i < services->passed_count; i++)
 		if (!strcmp(services->passed[i].name, service->def.name))
 			fd = services->passed[i].fd;
@@ -134,7 +139,7 @@ static void prepare_work(void *context, int out)
 	struct error error = { 0 };
 	struct text said = { 0 };
 	config_init(&config);
-	if (wish_config(&config, service->def.vm, &error))
+	if (wish_config(&config, service->def.vm, NULL, &error))
 		text_put(&said, error.text);
 	fd_write(out, said.data, said.size);
 	text_free(&said);
@@ -166,7 +171,7 @@ int services_add(struct services *services, const json_t *json, struct error *er
 	if (!service)
 		return error->code;
 	const char *name = service->def.name;
-	int err = 0;
+	int err = wish_check(service->def.vm, error) ? error_prefix(error, "vm") : 0;
 	for (struct service *other = service->next; other && !err; other = other->next)
 		if (!other->removed && !strcmp(other->def.name, name))
 			err = error_set(error, -EEXIST, "there is a service \"%s\" already", name);
@@ -181,7 +186,10 @@ int services_add(struct services *services, const json_t *json, struct error *er
 		return err;
 	}
 	prepare(service);
-	daemon_tell(services->daemon, EVENT_SERVICE, NULL, name, "add", "it listens on port %u", service->def.port);
+	if (service_by_address(service))
+		daemon_tell(services->daemon, EVENT_SERVICE, NULL, name, "add", "it waits for packets to %s", inet_ntoa((struct in_addr){ service->def.net.ip }));
+	else
+		daemon_tell(services->daemon, EVENT_SERVICE, NULL, name, "add", "it listens on port %u", service->def.port);
 	return 0;
 }
 
@@ -192,6 +200,7 @@ int services_remove(struct services *services, const char *name, struct error *e
 		return error_set(error, -ENOENT, "there is no service \"%.100s\"", name);
 	kept_remove(services->kept, name);
 	unlisten(service);
+	ahead_drop(service);
 	service->removed = true;
 	service_reset_all(service);
 	for (struct instance *instance = service->instances; instance; instance = instance->next)
@@ -252,7 +261,7 @@ static int load(void *context, const char *name)
 	json_t *json = kept_read(services->kept, name, &error);
 	struct service *service = json && !find(services, name) ? make(services, json, &error) : NULL;
 	int err = service && strcmp(service->def.name, name) ? error_set(&error, -EINVAL, "its name is %s", service->def.name) : 0;
-	if (service && !err)
+	if (service && !err && !service_by_address(service)) /* a VM may have the tap still */
 		err = listen_for(service, &error);
 	if (service && err)
 		drop(service);
@@ -288,10 +297,18 @@ static int adopt(void *context, const char *id)
 	struct in_addr ip = { 0 };
 	if (service && !info.alive)
 		vm_info_remove(&services->state, &info, NULL);
-	else if (service && (service->def.per_connection || (word && inet_aton(word, &ip))))
+	else if (service && (service->def.per_connection || service_by_address(service) || (word && inet_aton(word, &ip))))
 		instance_adopt(service, id, ip.s_addr, port ? (uint16_t)json_integer_value(json_object_get(port, "host")) : service->def.guest_port);
 	vm_info_close(&info);
 	return 0;
+}
+
+/* Who connects to it waits, and for what? */
+static void tell_unused(const struct services *services)
+{
+	for (unsigned i = 0; i < services->passed_count; i++)
+		if (!find(services, services->passed[i].name))
+			log_warn("socket \"%.100s\" was passed, and there is no service of that name", services->passed[i].name);
 }
 
 static void services_stop(struct daemon *daemon, void *part)
@@ -317,7 +334,7 @@ static int open_all(struct services *services, struct error *error)
 		services->kept = kept_open(KEPT_SERVICE, true, error);
 	if (!err && services->kept < 0)
 		err = services->kept;
-	if (!err && flock(services->kept, LOCK_EX | LOCK_NB))
+	if (!err && kept_lock(services->kept, services->daemon->keeper ? KEEPER_LOCK_MS : 0))
 		err = error_set(error, -EBUSY, "another lightvmd has them");
 	return err;
 }
@@ -325,7 +342,7 @@ static int open_all(struct services *services, struct error *error)
 static int services_start(struct daemon *daemon, void **part, struct error *error)
 {
 	struct error why = { 0 };
-	struct services *services = daemon->worker ? NULL : alloc_zero(sizeof(*services));
+	struct services *services = daemon->worker && !daemon->keeper ? NULL : alloc_zero(sizeof(*services));
 	if (!services)
 		return 0;
 	*services = (struct services){ .daemon = daemon, .state = STATE_NONE, .kept = -1 };
@@ -343,19 +360,28 @@ static int services_start(struct daemon *daemon, void **part, struct error *erro
 		services->passed[services->passed_count++].fd = fd;
 	}
 	kept_each(services->kept, load, services);
+	tell_unused(services);
 	if (services->first)
 		state_each(&services->state, adopt, services);
+	for (struct service *service = services->first; service; service = service->next)
+		if (service_by_address(service))
+			service_accept_again(service);
 	*part = services;
 	return 0;
 }
 
-const struct daemon_part service_part = { .name = "service", .start = services_start, .stop = services_stop };
+static bool services_busy(struct daemon *daemon, void *part)
+{
+	const struct services *services = part;
+	return services && services->first;
+}
+
+const struct daemon_part service_part = { .name = "service", .start = services_start, .stop = services_stop, .busy = services_busy };
 
 struct services *services_of(struct daemon *daemon, struct error *error)
 {
 	struct services *services = daemon_part_find(daemon, service_part.name);
 	if (!services)
-		error_set(error, -EOPNOTSUPP, daemon->worker ? "services of root's lightvmd are root's; start your own, with: systemctl --user start lightvmd"
-							     : "this lightvmd has no services; its log says why");
+		error_set(error, -EOPNOTSUPP, "this lightvmd has no services; its log says why");
 	return services;
 }

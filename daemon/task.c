@@ -15,23 +15,28 @@
 #define CHUNK 65536
 #define OUT 3  /* in the process: the only descriptors besides the standard ones */
 #define KEEP 4
+#define MORE 5
 
 struct tasks {
 	struct daemon *daemon;
 	unsigned running, waiting, lasting;
 	struct task *first, **last;
+	LIST_HEAD(, task) pieces;
 	struct loop_timer next; /* starts what waits: never from within another's end */
 };
 
 /* ---- the process ---- */
 
 /* Nothing of our clients and our sockets is open in it: a client that is let go must see that, however long this takes. */
-static void keep_only(int out, int keep)
+static void keep_only(int out, const int given[2])
 {
-	int fds[] = { fcntl(out, F_DUPFD_CLOEXEC, KEEP + 1), keep < 0 ? -1 : fcntl(keep, F_DUPFD_CLOEXEC, KEEP + 1) };
-	if (dup3(fds[0], OUT, O_CLOEXEC) < 0 || (keep >= 0 && dup3(fds[1], KEEP, O_CLOEXEC) < 0))
-		_exit(EXIT_FAILURE);
-	unsigned first = keep < 0 ? KEEP : KEEP + 1;
+	int fds[] = { fcntl(out, F_DUPFD_CLOEXEC, MORE + 1), -1, -1 };
+	unsigned first = KEEP;
+	for (unsigned i = 0; i < 2 && given[i] > 0; i++) /* out of the way of their places */
+		fds[++first - KEEP] = fcntl(given[i], F_DUPFD_CLOEXEC, MORE + 1);
+	for (unsigned i = 0; i < first - OUT; i++)
+		if (dup3(fds[i], (int)(OUT + i), O_CLOEXEC) < 0)
+			_exit(EXIT_FAILURE);
 	if (syscall(SYS_close_range, first, ~0u, 0))
 		for (unsigned fd = first; fd < 65536; fd++)
 			close((int)fd);
@@ -51,8 +56,9 @@ static void be_task(struct task *task, int out)
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_NAME, "lightvmd: task", 0, 0, 0);
 	setrlimit(RLIMIT_NOFILE, &task->tasks->daemon->files);
-	keep_only(out, task->keep);
+	keep_only(out, (const int[]){ task->keep, task->more });
 	task->keep = task->keep < 0 ? -1 : KEEP;
+	task->more = task->more > 0 ? MORE : 0;
 	on_out_of_memory = end_out_of_memory;
 	task->work(task->context, OUT);
 	_exit(EXIT_SUCCESS);
@@ -74,6 +80,8 @@ static void leave(struct task *task)
 		return;
 	if (task->out.armed)
 		loop_update(&tasks->daemon->loop, &task->out, 0);
+	if (task->piece)
+		LIST_REMOVE(task, link);
 	close(task->out.fd);
 	task->out.fd = -1;
 	--*(lasts(task) ? &tasks->lasting : &tasks->running);
@@ -110,13 +118,32 @@ void task_cancel(struct task *task)
 
 void task_hold(struct task *task, bool hold)
 {
-	if (task->tasks && task->out.fd >= 0)
+	if (task->tasks && task->out.fd >= 0 && !task->silent)
 		loop_update(&task->tasks->daemon->loop, &task->out, hold ? 0 : EPOLLIN);
 }
 
 static void too_late(void *context)
 {
 	give_up(context, -ETIMEDOUT);
+}
+
+/* Whether a stream is whole, its process' status tells, which comes a moment before or after its last word. */
+static void end_stream(struct task *task)
+{
+	if (task->silent && task->has_ended)
+		end(task, task->status ? -ECHILD : 0);
+}
+
+void tasks_child_ended(struct tasks *tasks, pid_t pid, int status)
+{
+	struct task *task;
+	LIST_FOREACH(task, &tasks->pieces, link)
+		if (task->pid == pid) {
+			task->has_ended = true;
+			task->status = status;
+			end_stream(task);
+			return;
+		}
 }
 
 static void on_out(void *context, uint32_t events)
@@ -130,7 +157,11 @@ static void on_out(void *context, uint32_t events)
 		give_up(task, -EFBIG);
 	else if (n > 0)
 		text_add(&task->said, chunk, (size_t)n);
-	else if (n == 0)
+	else if (n == 0 && task->piece) {
+		task->silent = true;
+		loop_update(&task->tasks->daemon->loop, &task->out, 0);
+		end_stream(task);
+	} else if (n == 0)
 		end(task, 0);
 	else if (errno != EAGAIN && errno != EINTR)
 		give_up(task, -errno);
@@ -162,6 +193,8 @@ static int start_now(struct task *task)
 		return err;
 	}
 	++*(lasts(task) ? &tasks->lasting : &tasks->running);
+	if (task->piece)
+		LIST_INSERT_HEAD(&tasks->pieces, task, link);
 	if (!lasts(task))
 		loop_timer_set(&tasks->daemon->loop, &task->limit, clock_now() + TASK_MS * NS_PER_MS);
 	return 0;
@@ -193,6 +226,7 @@ int task_start(struct tasks *tasks, struct task *task)
 	task->next = NULL;
 	task->out.fd = -1;
 	task->pid = 0;
+	task->silent = task->has_ended = false;
 	task->said = (struct text){ 0 };
 	if (lasts(task))
 		return tasks->lasting < TASKS_LASTING ? start_now(task) : -EBUSY;
@@ -218,6 +252,7 @@ struct tasks *tasks_new(struct daemon *daemon)
 		return NULL;
 	tasks->daemon = daemon;
 	tasks->last = &tasks->first;
+	LIST_INIT(&tasks->pieces);
 	tasks->next = (struct loop_timer){ .fire = start_waiting, .context = tasks };
 	return tasks;
 }

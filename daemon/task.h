@@ -7,6 +7,8 @@
 #ifndef LV_DAEMON_TASK_H
 #define LV_DAEMON_TASK_H
 
+#include <sys/queue.h>
+
 #include "base/text.h"
 #include "daemon/lightvmd.h"
 
@@ -24,14 +26,18 @@ struct task {
 	 * The task may be freed or used again from here on.
 	 */
 	void (*done)(void *context, struct text *said, int failed);
-	/* In the loop, in place of collecting what it says for done(): each piece as it comes. It is one that lasts, then. NULL: no. */
+	/* In the loop, in place of collecting what it says for done(): each piece as it comes. It is one that lasts, then, and has failed (-ECHILD) if its status is not 0. NULL: no. */
 	void (*piece)(void *context, const char *data, size_t size);
 	void *context;
 	int keep;     /* a descriptor that the process has besides, as `keep`, too; -1: none */
+	int more;     /* with `keep`: another one; 0: none */
 	bool lasting; /* may take any time; never waits for others to end: -EBUSY */
 	/* private */
 	struct tasks *tasks;
 	struct task *next;
+	LIST_ENTRY(task) link; /* of those with pieces */
+	bool silent, has_ended; /* it says nothing more; its process is gone, with this status */
+	int status;
 	struct loop_watch out;
 	struct loop_timer limit;
 	struct text said;
@@ -44,6 +50,8 @@ void tasks_free(struct tasks *tasks);
 int task_start(struct tasks *tasks, struct task *task);
 /* Its process is killed, and done() not called. Nothing where it does not run. */
 void task_cancel(struct task *task);
+/* A process of ours has ended, perhaps one of theirs. */
+void tasks_child_ended(struct tasks *tasks, pid_t pid, int status);
 /* Nothing more is read of it for now, and it waits. */
 void task_hold(struct task *task, bool hold);
 /* Those that run and wait, but for those that last. */

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/tls.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/number.h"
 #include "base/text.h"
 #include "daemon/http.h"
 
@@ -71,31 +69,6 @@ static int read_files(struct tls *tls, const struct tls_options *options, struct
 	return err ? err : read_pem(options->clients, &tls->clients, error);
 }
 
-/* An address in numbers: a name would have to be asked for, of somebody. */
-static int parse_address(const char *word, struct sockaddr_storage *out, socklen_t *size, struct error *error)
-{
-	char host[64];
-	uint64_t port = 0;
-	const char *colon = strrchr(word, ':');
-	size_t n = colon ? (size_t)(colon - word) : 0;
-	bool six = n > 1 && word[0] == '[' && word[n - 1] == ']';
-	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-	memset(out, 0, sizeof(*out));
-	if (!n || n >= sizeof(host) || number_parse(colon + 1, &port) || !port || port > UINT16_MAX)
-		return error_set(error, -EINVAL, "--tls-listen: \"%.80s\" is not ADDRESS:PORT", word);
-	memcpy(host, word + six, n - 2 * six);
-	host[n - 2 * six] = 0;
-	*size = six ? sizeof(*v6) : sizeof(*v4);
-	if (six)
-		*v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
-	else
-		*v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	if (inet_pton(six ? AF_INET6 : AF_INET, host, six ? (void *)&v6->sin6_addr : (void *)&v4->sin_addr) == 1)
-		return 0;
-	return error_set(error, -EINVAL, "--tls-listen: \"%s\" is not an address", host);
-}
-
 /* ---- connections ---- */
 
 static void on_connection(void *context, uint32_t events)
@@ -111,21 +84,11 @@ static void on_connection(void *context, uint32_t events)
 
 static int listen_at(struct tls *tls, const char *word, struct error *error)
 {
-	struct sockaddr_storage address;
-	socklen_t size = 0;
-	const int yes = 1;
-	int err = parse_address(word, &address, &size, error);
-	if (err)
-		return err;
-	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd >= 0)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-	if (fd >= 0 && address.ss_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof(yes));
+	int fd = address_tcp_listen(word, 0, error);
+	if (fd < 0)
+		return error_prefix(error, "--tls-listen");
 	tls->watch = (struct loop_watch){ .fd = fd, .ready = on_connection, .context = tls };
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) || listen(fd, SOMAXCONN))
-		return error_set(error, -errno, "--tls-listen %s: %s", word, strerror(errno));
-	err = loop_update(&tls->daemon->loop, &tls->watch, EPOLLIN);
+	int err = loop_update(&tls->daemon->loop, &tls->watch, EPOLLIN);
 	return err ? error_set(error, err, "--tls-listen %s: %s", word, strerror(-err)) : 0;
 }
 

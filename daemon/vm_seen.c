@@ -30,7 +30,7 @@ uint64_t vm_seen_latency(const struct lv_status *status)
 
 static bool is_end(enum vm_state state)
 {
-	return state == VM_EXITED || state == VM_CRASHED || state == VM_DEAD;
+	return state == VM_EXITED || state == VM_CRASHED || state == VM_DEAD || state == VM_SAVED;
 }
 
 /* ---- start ---- */
@@ -44,6 +44,8 @@ static void tell_start(struct vm_seen *vm, struct events *events, const struct l
 {
 	json_t *attributes = json_object();
 	vm->started = true;
+	if (!is_end(vm->state))
+		oom_mark_set(&vm->oom, (pid_t)status->pid); /* it has come to its place by now */
 	if (vm->quiet)
 		return json_decref(attributes);
 	json_object_set_new(attributes, "kernel", json_string(status->guest == LV_GUEST_LINUX ? "linux" : "libos"));
@@ -71,15 +73,15 @@ static json_t *end_of(const struct vm_info *info)
 {
 	const struct lv_status *status = &info->status;
 	json_t *attributes = json_object();
-	uint64_t from = status->ledger[LV_STEP_RUN].ns, to = status->ledger[LV_STEP_EXIT].ns;
+	uint64_t ran_ns = ledger_ran(status);
 	json_object_set_new(attributes, "state", json_string(info->state == VM_CRASHED ? "crashed" : vm_state_word(info->state)));
 	json_object_set_new(attributes, "exit_status", info->exit_code < 0 ? json_null() : json_integer(info->exit_code));
 	if (info->state != VM_DEAD && WIFSIGNALED(status->wait_status))
 		json_object_set_new(attributes, "signal", json_string(signal_name(WTERMSIG(status->wait_status))));
 	if (status->error[0])
 		json_object_set_new(attributes, "error", json_field(status->error, sizeof(status->error)));
-	if (from && to > from)
-		put(attributes, "ran_ns", to - from);
+	if (ran_ns)
+		put(attributes, "ran_ns", ran_ns);
 	return attributes;
 }
 
@@ -91,7 +93,9 @@ static void tell_end(struct vm_seen *vm, struct events *events, const struct vm_
 	if (info && info->state == VM_CRASHED)
 		tell(vm, events, EVENT_CRASH, json_pack("{s:s}", "signal", signal_name((int)info->status.crash_signal)));
 	else if (info && ran_out_of_memory(info))
-		tell(vm, events, EVENT_OOM, NULL);
+		tell(vm, events, EVENT_OOM, json_pack("{s:s}", "limit", "memory of the VM"));
+	else if (info && info->state == VM_DEAD && oom_mark_rose(&vm->oom))
+		tell(vm, events, EVENT_OOM, json_pack("{s:s}", "limit", "control group"));
 	/* Without a record: it went before it could be read. */
 	tell(vm, events, EVENT_DIE, info ? end_of(info) : json_pack("{s:n}", "exit_status"));
 }
@@ -108,6 +112,8 @@ static void see_life(struct vm_seen *vm, struct events *events, const struct lv_
 		tell_end(vm, events, NULL);
 	vm->pid = status->pid;
 	vm->began_ns = began;
+	if (!is_end(vm->state))
+		oom_mark_set(&vm->oom, (pid_t)status->pid);
 	vm->started = vm->listens = vm->paused = vm->ended = vm->measured = false;
 }
 

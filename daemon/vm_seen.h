@@ -7,6 +7,7 @@
 #define LV_DAEMON_VM_SEEN_H
 
 #include "daemon/events.h"
+#include "daemon/oom_mark.h"
 #include "node/vm_info.h"
 
 struct vm_seen {
@@ -16,6 +17,7 @@ struct vm_seen {
 	uint32_t pid;
 	uint64_t began_ns;
 	enum vm_state state;
+	struct oom_mark oom; /* of its monitor */
 	bool started, listens, paused, ended, measured, quiet; /* quiet: what it was when it was found is not told */
 };
 

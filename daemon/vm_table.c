@@ -76,6 +76,7 @@ void table_remove(struct vm_table *table, struct watched *vm)
 	take_out_watches(table, vm);
 	table->count--;
 	json_decref(vm->seen.labels);
+	oom_mark_clear(&vm->seen.oom);
 	free(vm);
 }
 

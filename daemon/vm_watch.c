@@ -169,7 +169,7 @@ static void see(struct vm_watch *watch, struct watched *vm, struct vm_info *info
 	uint64_t latency;
 	const struct vm_seen before = vm->seen;
 	bool lived = vm_seen_lives(&before);
-	vm_info_judge(info);
+	vm_info_judge_in(info, watch->vms);
 	if (told && info->alive && told->pid == info->status.pid && (info->state == VM_RUNNING || info->state == VM_PAUSED))
 		info->status = *told;
 	bool lives = info->state <= VM_PAUSED && info->state != VM_CREATED;

@@ -20,12 +20,13 @@ struct worker {
 	struct loop_watch watch; /* its socket */
 	uid_t uid;
 	char *rights;		  /* of those that it serves: user, groups */
-	char group[CALLER_GROUP]; /* and their control group; "": not known */
+	char group[PLACE_GROUP]; /* and their control group; "": not known */
 	uint64_t sent; /* connections, ever */
 };
 
 struct workers {
 	struct daemon *daemon;
+	void (*up)(struct daemon *daemon, uid_t uid, int fd);
 	struct worker *first;
 	unsigned count;
 };
@@ -44,24 +45,25 @@ static void forget(struct worker *worker)
 
 /*
  * It says how many connections it has had when it has nothing to do. If we have sent more, they are on their way, and it stays; otherwise
- * the socket is closed here first, so that none can be lost.
+ * the socket is closed here first, so that none can be lost. Or it has one that is for its user's keeper.
  */
 static void on_word(void *context, uint32_t events)
 {
 	struct worker *worker = context;
-	uint64_t received;
-	ssize_t n = recv(worker->watch.fd, &received, sizeof(received), MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	uint32_t received;
+	int fd, got = passing_receive(worker->watch.fd, &received, &fd);
+	if (got == -EAGAIN || got == -EINTR)
 		return;
-	if (n != sizeof(received) || received == worker->sent)
+	if (got == 1 && fd >= 0)
+		worker->workers->up(worker->workers->daemon, worker->uid, fd);
+	else if (got != 1 || received == (uint32_t)worker->sent)
 		forget(worker);
 }
 
-/* rights: as rights_of made them. */
-static int spawn(int theirs, const char *rights, int group, struct error *error)
+static int spawn(int theirs, const char *rights, int group, bool keeper, pid_t *pid, struct error *error)
 {
-	/* What root chose of where our parts lie; nothing of root's own directories. */
-	static const char *const passed[] = { "LIGHTVM_VMM", "LIGHTVM_LIBOS", "LIGHTVM_INIT", "LIGHTVM_LOG", "PATH" };
+	/* What root chose of where our parts lie, and where we are reached; nothing of root's own directories. */
+	static const char *const passed[] = { "LIGHTVM_RUN", "LIGHTVM_VMM", "LIGHTVM_LIBOS", "LIGHTVM_INIT", "LIGHTVM_LOG", "PATH" };
 	char self[4096], *word = alloc_format("%d:%s", theirs, rights), *env[sizeof(passed) / sizeof(*passed) + 1];
 	size_t n = 0;
 	struct spawned child;
@@ -75,46 +77,52 @@ static int spawn(int theirs, const char *rights, int group, struct error *error)
 		if (getenv(passed[i]))
 			env[n++] = alloc_format("%s=%s", passed[i], getenv(passed[i]));
 	env[n] = NULL;
-	const char *const argv[] = { "lightvmd", "--worker", word, NULL };
+	const char *const argv[] = { "lightvmd", "--worker", word, keeper ? "--keeper" : NULL, NULL };
 	struct spawn start = { SPAWN_INIT, .argv = (char *const *)argv, .env = env, .keep = &theirs, .keep_count = 1, .session = true };
 	start.cgroup = group;
 	int err = spawn_start(&start, self, &child, error);
 	while (n)
 		free(env[--n]);
 	free(word);
-	if (!err)
+	if (!err) {
+		*pid = child.pid;
 		spawned_leave(&child); /* taken away with our other children */
+	}
 	return err;
 }
 
-static int spawn_in(int theirs, const char *rights, const char *group, struct error *error)
+int worker_spawn(const char *rights, const char *group, bool keeper, pid_t *pid, struct error *error)
 {
-	int dir = group[0] ? caller_group_open(group) : -1, err = spawn(theirs, rights, dir, error);
+	int pair[2], dir = group[0] ? place_group_open(group) : -1;
+	int err = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) ? error_set(error, -errno, "a worker's socket: %s", strerror(errno)) : 0;
+	if (!err) {
+		err = spawn(pair[1], rights, dir, keeper, pid, error);
+		close(pair[1]);
+		if (err)
+			close(pair[0]);
+	}
 	if (dir >= 0)
 		close(dir);
-	return err;
+	return err ? err : pair[0];
 }
 
 /* Takes rights. */
 static struct worker *start(struct workers *workers, const struct peer *peer, char *rights, const char *group, struct error *error)
 {
-	int pair[2];
+	pid_t pid;
 	struct worker *worker = alloc_zero(sizeof(*worker));
-	if (!worker || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
-		error_set(error, worker ? -errno : -ENOMEM, "a worker's socket: %s", strerror(worker ? errno : ENOMEM));
-		free(rights);
-		free(worker);
-		return NULL;
+	int fd = worker ? worker_spawn(rights, group, false, &pid, error) : error_set(error, -ENOMEM, "out of memory");
+	if (fd >= 0) {
+		*worker = (struct worker){ .rights = rights, .workers = workers, .uid = peer->caller.uid, .next = workers->first, .before = &workers->first,
+			.watch = { .fd = fd, .ready = on_word, .context = worker } };
+		memcpy(worker->group, group, sizeof(worker->group));
 	}
-	*worker = (struct worker){ .rights = rights, .workers = workers, .uid = peer->caller.uid, .next = workers->first, .before = &workers->first,
-		.watch = { .fd = pair[0], .ready = on_word, .context = worker } };
-	memcpy(worker->group, group, sizeof(worker->group));
-	int err = spawn_in(pair[1], rights, group, error);
-	close(pair[1]);
-	if (!err)
-		err = loop_update(&workers->daemon->loop, &worker->watch, EPOLLIN);
+	int err = fd < 0 ? fd : loop_update(&workers->daemon->loop, &worker->watch, EPOLLIN);
 	if (err) {
-		close(pair[0]);
+		if (fd >= 0) {
+			error_set(error, err, "a worker's socket: %s", strerror(-err));
+			close(fd);
+		}
 		free(rights);
 		free(worker);
 		return NULL;
@@ -126,8 +134,7 @@ static struct worker *start(struct workers *workers, const struct peer *peer, ch
 	return worker;
 }
 
-/* "UID:GID:GROUP,GROUP,...": the caller's. NULL: out of memory. */
-static char *rights_of(const struct peer *peer)
+char *worker_rights(const struct peer *peer)
 {
 	struct text out = { 0 };
 	text_format(&out, "%u:%u:", peer->caller.uid, peer->gid);
@@ -142,7 +149,7 @@ static char *rights_of(const struct peer *peer)
 /* One that serves connections with the very same rights, out of this control group: what it starts is in there. */
 static struct worker *find(struct workers *workers, const struct peer *peer, struct error *error)
 {
-	char group[CALLER_GROUP] = "", *rights = rights_of(peer);
+	char group[PLACE_GROUP] = "", *rights = worker_rights(peer);
 	unsigned his = 0;
 	if (!rights) {
 		error_set(error, -ENOMEM, "out of memory");
@@ -185,11 +192,11 @@ unsigned workers_count(const struct workers *workers)
 	return workers ? workers->count : 0;
 }
 
-struct workers *workers_new(struct daemon *daemon)
+struct workers *workers_new(struct daemon *daemon, void (*up)(struct daemon *daemon, uid_t uid, int fd))
 {
 	struct workers *workers = alloc_zero(sizeof(*workers));
 	if (workers)
-		workers->daemon = daemon;
+		*workers = (struct workers){ .daemon = daemon, .up = up };
 	return workers;
 }
 

@@ -115,18 +115,28 @@ static void on_connection(void *context, uint32_t events)
 static void on_idle(void *context)
 {
 	struct daemon *daemon = context;
+	uint32_t received = (uint32_t)daemon->received;
+	if (daemon_is_busy(daemon)) { /* a keeper looks again: what it keeps may go without its doing */
+		worker_idle(daemon, true);
+		return;
+	}
 	/* It answers by closing its end, or has sent us something meanwhile. */
-	if (send(daemon->source.fd, &daemon->received, sizeof(daemon->received), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (send(daemon->source.fd, &received, sizeof(received), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_warn("the daemon does not listen: %s", strerror(errno));
 	worker_idle(daemon, true);
 }
 
 void worker_idle(struct daemon *daemon, bool idle)
 {
-	if (!idle)
+	if (!idle && !daemon->keeper)
 		loop_timer_set(&daemon->loop, &daemon->idle, 0);
 	else if (!daemon->idle.deadline && daemon->source.fd >= 0)
 		loop_timer_set(&daemon->loop, &daemon->idle, clock_now() + WORKER_IDLE_MS * NS_PER_MS);
+}
+
+int worker_pass_up(struct daemon *daemon, int fd)
+{
+	return daemon->source.fd < 0 ? -EPIPE : passing_send(daemon->source.fd, CONNECTION_LOCAL, fd);
 }
 
 int worker_attach(struct daemon *daemon, int fd)

@@ -100,6 +100,17 @@ static int resize_terminal(int fd, const void *body, size_t size)
 	return frame_send(fd, LV_AGENT_OK, NULL, 0);
 }
 
+static int renew(int fd, const void *body, size_t size)
+{
+	struct lv_agent_renew wanted;
+	const char *what = "";
+	if (size != sizeof(wanted))
+		return frame_send_error(fd, EPROTO, "a RENEW request of %zu bytes", size);
+	memcpy(&wanted, body, sizeof(wanted));
+	int err = guest_renew(&wanted, &what);
+	return err ? frame_send_error(fd, -err, "%s: %s", what, strerror(-err)) : frame_send(fd, LV_AGENT_OK, NULL, 0);
+}
+
 static int send_resources(int fd)
 {
 	struct lv_agent_resources resources;
@@ -116,6 +127,15 @@ static int send_processes(int fd)
 	int err = frame_send(fd, LV_AGENT_PROCESSES, processes, LV_AGENT_PROCESSES_SIZE(processes->count));
 	free(processes);
 	return err;
+}
+
+static int tell_listens(int fd, const void *body, size_t size)
+{
+	uint16_t port;
+	if (size != sizeof(port))
+		return frame_send_error(fd, EPROTO, "a LISTENS request of %zu bytes", size);
+	memcpy(&port, body, sizeof(port));
+	return tcp_listens(port) ? frame_send(fd, LV_AGENT_OK, NULL, 0) : frame_send_error(fd, EAGAIN, "nothing listens on port %u", port);
 }
 
 /* A path of the request, which must be absolute and be one string. */
@@ -157,10 +177,11 @@ static int open_target(char *path, const char *given, char *name, size_t room)
 		path[--len] = 0;
 	}
 	char *slash = strrchr(path, '/');
-	snprintf(name, room, "%s", is_dir ? given : slash + 1);
+	bool is_root = !*given && !path[strspn(path, "/")];
+	snprintf(name, room, "%s", is_root ? "." : is_dir ? given : slash + 1);
 	if (!is_dir)
 		slash[slash == path] = 0;
-	if (!*name || strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
+	if (!*name || strchr(name, '/') || (!strcmp(name, ".") && !is_root) || !strcmp(name, ".."))
 		return -EINVAL;
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return dir < 0 ? -errno : dir;
@@ -223,7 +244,8 @@ static int greet(int fd, void *body, uint64_t deadline)
 
 static bool is_over_at_once(uint32_t type)
 {
-	return type == LV_AGENT_KILL || type == LV_AGENT_RESIZE || type == LV_AGENT_RESOURCES || type == LV_AGENT_PROCESSES;
+	return type == LV_AGENT_KILL || type == LV_AGENT_RESIZE || type == LV_AGENT_RESOURCES || type == LV_AGENT_PROCESSES || type == LV_AGENT_RENEW ||
+		type == LV_AGENT_LISTENS;
 }
 
 static void answer(int fd, const struct agent_world *world, const struct lv_agent_frame *frame, void *body)
@@ -245,8 +267,14 @@ static void answer(int fd, const struct agent_world *world, const struct lv_agen
 	case LV_AGENT_RESOURCES:
 		send_resources(fd);
 		break;
+	case LV_AGENT_RENEW:
+		renew(fd, body, frame->size);
+		break;
 	case LV_AGENT_PROCESSES:
 		send_processes(fd);
+		break;
+	case LV_AGENT_LISTENS:
+		tell_listens(fd, body, frame->size);
 		break;
 	case LV_AGENT_PULL:
 		pull(fd, body, frame->size);

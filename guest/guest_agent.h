@@ -31,6 +31,11 @@ void session_run(int fd, const struct agent_world *world, const void *bytes, siz
 /* resources.c */
 struct lv_agent_resources;
 void resources_read(struct lv_agent_resources *resources);
+/* renew.c: 0, or a negative errno and *what failed. */
+struct lv_agent_renew;
+int guest_renew(const struct lv_agent_renew *renew, const char **what);
+/* tcp_listens.c: does anything accept connections of TCP on it now? */
+bool tcp_listens(uint16_t port);
 /* processes.c: at most room of them; how many those are, and how many there are in all. */
 struct lv_agent_process;
 size_t processes_read(struct lv_agent_process *process, size_t room, uint32_t *total);

@@ -8,18 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/frame.h"
 #include "base/shown.h"
+#include "node/agent_line.h"
 #include "node/vm_config.h"
 #include "node/monitor_control.h"
 
 #define LINE 64 /* bytes of "OK port\n", and more */
+#define RENEW_TRIES 10
 
 /* ---- the socket ---- */
 
@@ -211,8 +215,6 @@ static int no_agent(const struct vm_info *info, int err, struct error *error)
 	const char *id = info->dir.id;
 	if (err == -ENOENT && is_linux(info))
 		return error_set(error, -EOPNOTSUPP, "VM %s has nothing of LightVM's in it, a kernel and disks only: there is no agent; what it offers is its console and its network", id);
-	if (err == -ENOENT)
-		return error_set(error, -EOPNOTSUPP, "VM %s runs on the library OS, one program and nothing beside it; start it with --kernel linux for this", id);
 	if (err == -ECONNREFUSED || !vm_alive(&info->dir))
 		return error_set(error, -ESRCH, "VM %s has ended", id);
 	if (err == -EAGAIN)
@@ -226,11 +228,11 @@ int agent_connect(const struct vm_info *info, struct error *error)
 {
 	if (!info->alive)
 		return vm_not_alive(info, error);
-	if (info->state == VM_PAUSED && is_linux(info))
+	if (info->state == VM_PAUSED)
 		return error_set(error, -EAGAIN, "VM %s is paused; let it go on with: lightvm resume %s", info->dir.id, info->dir.id);
-	int fd = connect_patiently(info), err;
+	int fd = is_linux(info) ? connect_patiently(info) : agent_line_open(info, AGENT_PATIENCE_MS, error), err;
 	if (fd < 0)
-		return no_agent(info, fd, error);
+		return is_linux(info) ? no_agent(info, fd, error) : fd;
 	err = greet(fd, deadline_in(AGENT_ANSWER_MS), error);
 	if (!err)
 		return fd;
@@ -315,6 +317,26 @@ int agent_resize(int vm_dir, uint16_t rows, uint16_t columns, uint64_t deadline)
 {
 	struct lv_agent_size size = { rows, columns };
 	return ask(vm_dir, LV_AGENT_RESIZE, &size, sizeof(size), deadline);
+}
+
+int agent_listens(int vm_dir, uint16_t port, uint64_t deadline)
+{
+	return ask(vm_dir, LV_AGENT_LISTENS, &port, sizeof(port), deadline);
+}
+
+int agent_renew(int vm_dir, bool identity, const char *hostname, uint64_t deadline)
+{
+	struct lv_agent_renew renew = { .flags = identity ? LV_RENEW_IDENTITY : 0 };
+	if (identity && getrandom(renew.seed, sizeof(renew.seed), 0) != sizeof(renew.seed))
+		return -errno;
+	snprintf(renew.hostname, sizeof(renew.hostname), "%s", hostname ? hostname : "");
+	int err, tries = RENEW_TRIES;
+	do {
+		renew.realtime_ns = clock_wall();
+		err = ask(vm_dir, LV_AGENT_RENEW, &renew, sizeof(renew), deadline);
+		/* A guest that was restored ends the connections that it had, and with them one that came before it got to that. */
+	} while ((err == -ECONNRESET || err == -EAGAIN || err == -EPROTO) && --tries && deadline_left(deadline) > 0);
+	return err;
 }
 
 int vm_signal(int vm_dir, int number, uint64_t deadline)

@@ -34,6 +34,10 @@ int agent_kill(int vm_dir, int number, uint64_t deadline);
 int agent_resize(int vm_dir, uint16_t rows, uint16_t columns, uint64_t deadline);
 /* What the guest says that it uses; -EPROTO: its answer makes no sense. */
 int agent_resources(int vm_dir, struct lv_agent_resources *resources, uint64_t deadline);
+/* Does anything in the guest listen on that port of TCP? -EAGAIN: not yet. */
+int agent_listens(int vm_dir, uint16_t port, uint64_t deadline);
+/* The VM stood still: its wall clock is set to the host's. identity: it is another VM than before, and draws random numbers from a seed of its own. hostname: NULL: as before. */
+int agent_renew(int vm_dir, bool identity, const char *hostname, uint64_t deadline);
 /*
  * On a connection of agent_connect, which it closes: the guest's processes, LV_AGENT_PROCESSES_MAX at most, how many of them are told and how many
  * there are. What is in them is the guest's word.

@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "node/daemon_client.h"
+
+#define MIB (1ull << 20)
 
 /* A hit has two descriptors: the socket, and the process'. */
 static enum lv_claim take(const struct text *said, const int fds[2], unsigned count, struct shell *shell)
@@ -26,35 +29,48 @@ static enum lv_claim take(const struct text *said, const int fds[2], unsigned co
 	return said->size == sizeof(claimed) && claimed.claim > LV_CLAIM_HIT && claimed.claim < LV_CLAIMS ? (enum lv_claim)claimed.claim : LV_CLAIM_NONE;
 }
 
-static enum lv_claim call(int daemon, const struct lv_daemon_claim *wish, struct shell *shell)
+static enum lv_claim none(int err)
+{
+	return err == -ETIMEDOUT ? LV_CLAIM_LATE : LV_CLAIM_NONE;
+}
+
+enum lv_claim claim_take(int daemon, struct shell *shell)
 {
 	struct text said = { 0 };
 	struct error error = { 0 };
 	int fds[2];
 	unsigned count = 2;
-	int err = daemon_call(daemon, LV_DMN_CLAIM, wish, sizeof(*wish), NULL, 0, &said, fds, &count, &error);
-	enum lv_claim claim = err == -ETIMEDOUT ? LV_CLAIM_LATE : err ? LV_CLAIM_NONE : take(&said, fds, count, shell);
+	int err = daemon_receive(daemon, &said, fds, &count, &error);
+	/* Late: what comes from here on the daemon cannot send, and knows it; what came before is still there. So both say the same of this claim. */
+	if (err == -ETIMEDOUT && !shutdown(daemon, SHUT_RD)) {
+		count = 2;
+		err = daemon_receive(daemon, &said, fds, &count, &error) ? -ETIMEDOUT : 0;
+	}
+	enum lv_claim claim = err ? none(err) : take(&said, fds, count, shell);
 	text_free(&said);
 	return claim;
 }
 
-enum lv_claim claim_shell(uint64_t memory, uint64_t image, struct shell *shell)
+int claim_open(enum lv_claim *claim)
 {
-	struct lv_daemon_claim wish = { .memory = memory, .image = image };
+	int daemon = daemon_open_within(CLAIM_MS);
+	*claim = daemon == -ETIMEDOUT || daemon == -EAGAIN ? LV_CLAIM_LATE : LV_CLAIM_NONE;
+	return daemon;
+}
+
+enum lv_claim claim_ask(int daemon, const struct claim_wish *asked)
+{
+	struct lv_daemon_claim wish = { .memory = asked->memory, .image = asked->image, .ram_mib = (uint32_t)((asked->ram + MIB - 1) / MIB) };
 	struct shell_build build;
 	struct error error = { 0 };
-	int daemon = daemon_open_within(CLAIM_MS);
-	if (daemon < 0)
-		return daemon == -ETIMEDOUT || daemon == -EAGAIN ? LV_CLAIM_LATE : LV_CLAIM_NONE;
-	enum lv_claim claim = LV_CLAIM_NONE;
-	if (!shell_build(&build, &error)) {
-		memcpy(wish.libos, build.libos, sizeof(wish.libos));
-		memcpy(wish.monitor, build.monitor, sizeof(wish.monitor));
-		wish.first_user = build.first_user;
-		wish.users = build.users;
-		wish.user = geteuid();
-		claim = call(daemon, &wish, shell);
-	}
-	close(daemon);
-	return claim;
+	if (shell_build(&build, &error))
+		return LV_CLAIM_NONE;
+	memcpy(wish.libos, build.libos, sizeof(wish.libos));
+	memcpy(wish.monitor, build.monitor, sizeof(wish.monitor));
+	wish.first_user = build.first_user;
+	wish.users = build.users;
+	wish.user = geteuid();
+	memcpy(wish.ahead, asked->ahead, sizeof(wish.ahead));
+	int err = daemon_send(daemon, LV_DMN_CLAIM, &wish, sizeof(wish), NULL, 0, &error);
+	return err ? none(err) : LV_CLAIM_HIT;
 }

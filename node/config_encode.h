@@ -6,6 +6,7 @@
 #include "abi/vm_records.h"
 #include "node/link_ops.h"
 #include "node/vm_config.h"
+#include "node/volume_servers.h"
 
 struct fd_list { /* borrowed: open until they are sent */
 	int fd[LV_VM_FDS_MAX];
@@ -18,11 +19,12 @@ struct monitor_files { /* what a configuration has no names for; -1: none */
 	int initrd;          /* Linux: ours */
 	int vsock;           /* Linux: listening socket */
 	int control, status, log, cpuid;
+	int files;           /* library OS: gets what is used of the image, as config->record says */
 	int in, out, err;    /* the console */
 	uint32_t own;        /* of these: LV_VM_OWN_IN and its like */
 	int messages;        /* of the monitor */
-	enum lv_claim claim; /* how we came by the monitor ... */
-	uint64_t claim_ns;   /* ... and, if it was claimed, when: CLOCK_MONOTONIC */
+	const struct volume_links *volumes; /* NULL: none */
+	enum lv_claim claim; /* how we came by the monitor */
 };
 
 /* config: validated and open (config_open). start_ns: when the command started, CLOCK_MONOTONIC. out, fds: empty. -E2BIG: more than a monitor takes. */

@@ -7,5 +7,7 @@
 
 /* Opens and checks image, kernel, initial RAM disk and disks, unless they are open already. config_free closes them. */
 int config_open(struct vm_config *config, struct error *error);
+/* The same of all but its disks. */
+int config_open_files(struct vm_config *config, struct error *error);
 
 #endif

@@ -1,124 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/crash_report.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "abi/layout.h"
-#include "abi/libos_header.h"
-#include "base/file.h"
 #include "base/number.h"
 #include "base/shown.h"
-#include "node/node_paths.h"
-#include "parse/elf.h"
-#include "tinyx/image_file.h"
+#include "node/call_report.h"
+#include "node/symbols.h"
 
-#define LIBOS_MAX (16u << 20)
 #define TAIL_LINES 5
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 enum { REG_RSP = 7, REG_RIP = 16 };
-
-/* Where names come from; both are optional. */
-struct symbols {
-	const struct lv_crash *crash;
-	struct image image;
-	bool has_image;
-	char *libos;
-	size_t libos_size;
-};
-
-/* Its build id stands in the header, which is where it is loaded first. */
-static bool is_build(const char *libos, size_t size, const uint8_t *build)
-{
-	struct elf elf;
-	struct lv_libos_header header;
-	if (elf_parse(&elf, libos, size, NULL))
-		return false;
-	for (int i = 0; i < elf.loads; i++)
-		if (elf.load[i].vaddr == LV_LIBOS && elf.load[i].filesz >= sizeof(header)) {
-			memcpy(&header, libos + elf.load[i].offset, sizeof(header));
-			return header.magic == LV_LIBOS_MAGIC && !memcmp(header.build.id, build, LV_BUILD_ID);
-		}
-	return false;
-}
-
-static void symbols_open(struct symbols *symbols, const struct lv_status *status, const struct lv_crash *crash, const char *image)
-{
-	*symbols = (struct symbols){ .crash = crash, .image = IMAGE_CLOSED };
-	symbols->has_image = image && *image && !image_open(&symbols->image, image, NULL);
-	char *path = paths_libos(NULL);
-	if (path && file_read(AT_FDCWD, path, LIBOS_MAX, &symbols->libos, &symbols->libos_size))
-		symbols->libos = NULL;
-	free(path);
-	/* Another one's names would be wrong, and look right. */
-	if (symbols->libos && !is_build(symbols->libos, symbols->libos_size, status->libos_build)) {
-		free(symbols->libos);
-		symbols->libos = NULL;
-	}
-}
-
-static void symbols_close(struct symbols *symbols)
-{
-	image_close(&symbols->image);
-	free(symbols->libos);
-}
-
-/* The whole file as it lies in the image: image files are contiguous. */
-static bool image_file(const struct symbols *symbols, const char *path, const uint8_t **data, size_t *size)
-{
-	struct erofs_inode inode;
-	if (!symbols->has_image || erofs_walk(&symbols->image.fs, path, &inode) || erofs_map(&symbols->image.fs, &inode, 0, data, size))
-		return false;
-	return *data && *size >= inode.size;
-}
-
-static bool elf_name(const void *data, size_t size, uint64_t file_offset, uint64_t vaddr, struct text *out)
-{
-	struct elf elf;
-	uint64_t offset;
-	if (elf_parse(&elf, data, size, NULL))
-		return false;
-	for (int i = 0; i < elf.loads && !vaddr; i++)
-		if (file_offset >= elf.load[i].offset && file_offset - elf.load[i].offset < elf.load[i].filesz)
-			vaddr = elf.load[i].vaddr + (file_offset - elf.load[i].offset);
-	const char *name = vaddr ? elf_symbol(&elf, vaddr, &offset) : NULL;
-	if (!name)
-		return false;
-	text_format(out, "%.200s+0x%" PRIx64, name, offset);
-	return true;
-}
-
-/* "  0x401136  main+0x16 (/bin/x)". A return address belongs to the call before it: looked up one byte earlier. */
-static void put_address(const struct symbols *symbols, uint64_t address, bool is_return, struct text *out)
-{
-	const struct lv_crash *crash = symbols->crash;
-	uint64_t at = address - is_return;
-	text_format(out, "0x%016" PRIx64 "  ", address);
-	if (at >= LV_LIBOS && at < LV_LIBOS_END) {
-		if (!symbols->libos || !elf_name(symbols->libos, symbols->libos_size, 0, at, out))
-			text_format(out, "+0x%" PRIx64, (uint64_t)(at - LV_LIBOS)); /* no names: another build is installed now, or none */
-		text_put(out, " (libos)\n");
-		return;
-	}
-	for (uint32_t i = 0; i < crash->maps && i < COUNT(crash->map); i++) {
-		char path[sizeof(crash->map[i].path) + 1] = "";
-		const uint8_t *data;
-		size_t size;
-		if (at < crash->map[i].start || at >= crash->map[i].end)
-			continue;
-		memcpy(path, crash->map[i].path, sizeof(crash->map[i].path));
-		uint64_t offset = at - crash->map[i].start + crash->map[i].file_offset;
-		if (!image_file(symbols, path, &data, &size) || !elf_name(data, size, offset, 0, out))
-			text_format(out, "file offset 0x%" PRIx64, offset);
-		text_format(out, " (%s)\n", path);
-		return;
-	}
-	text_put(out, "in no file\n");
-}
 
 static const char *vector_name(uint64_t vector)
 {
@@ -174,12 +69,20 @@ static void put_tail(const struct lv_report *report, struct text *out)
 	text_put(out, "\n");
 }
 
+/* "  0x401136  main+0x16 (/bin/x)". A return address belongs to the call before it: looked up one byte earlier. */
+static void put_address(const struct symbols *symbols, uint64_t address, bool is_return, struct text *out)
+{
+	text_format(out, "0x%016" PRIx64 "  ", address);
+	symbols_put(symbols, address - is_return, out);
+	text_put(out, "\n");
+}
+
 void crash_report(const struct lv_status *status, const struct lv_report *report, const char *image, struct text *out)
 {
 	const struct lv_crash *crash = &report->what.crash;
 	struct symbols symbols;
 	size_t start = out->size;
-	symbols_open(&symbols, status, crash, image);
+	symbols_open(&symbols, status, crash->map, crash->maps, image);
 	put_what(crash, out);
 	text_put(out, "where:  ");
 	put_address(&symbols, crash->reg[REG_RIP], false, out);
@@ -190,6 +93,7 @@ void crash_report(const struct lv_status *status, const struct lv_report *report
 		put_address(&symbols, crash->stack[i], true, out);
 	}
 	put_registers(crash, out);
+	call_report_put(&report->calls, &symbols, out);
 	put_tail(report, out);
 	symbols_close(&symbols);
 	/* Messages, paths, symbols and output are the guest's. */

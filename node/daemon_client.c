@@ -104,19 +104,22 @@ static ssize_t get(int fd, void *data, size_t room, int *fds, unsigned *fd_count
 	return n;
 }
 
-int daemon_call(int fd, enum lv_daemon_op op, const void *body, size_t size, const int *send, unsigned sends, struct text *said, int *fds, unsigned *fd_count,
-		struct error *error)
+int daemon_send(int fd, enum lv_daemon_op op, const void *body, size_t size, const int *send, unsigned sends, struct error *error)
 {
 	struct lv_daemon_request request = { .magic = LV_DAEMON_MAGIC, .op = (uint16_t)op, .version = LV_DAEMON_VERSION, .size = (uint32_t)size };
-	struct lv_daemon_reply head;
 	if (size > LV_DAEMON_MOST - sizeof(request) || sends > LV_DAEMON_FDS)
 		return error_set(error, -E2BIG, "lightvmd: a request of %zu bytes and %u descriptors is too long", size, sends);
-	char *reply = alloc_zero(LV_DAEMON_MOST);
+	int err = put(fd, &request, body, send, sends);
+	return err ? error_set(error, err, "lightvmd: %s", strerror(-err)) : 0;
+}
+
+int daemon_receive(int fd, struct text *said, int *fds, unsigned *fd_count, struct error *error)
+{
+	struct lv_daemon_reply head;
+	char *reply = malloc(LV_DAEMON_MOST); /* not touched: most of it stays what the kernel has not given us yet, 130 us of page faults */
 	if (!reply)
 		return error_set(error, -ENOMEM, "out of memory");
-	ssize_t n = put(fd, &request, body, send, sends);
-	if (!n)
-		n = get(fd, reply, LV_DAEMON_MOST, fds, fd_count);
+	ssize_t n = get(fd, reply, LV_DAEMON_MOST, fds, fd_count);
 	int err = n < 0 ? error_set(error, (int)n, "lightvmd: %s", strerror((int)-n)) : 0;
 	if (!err) {
 		memcpy(&head, reply, sizeof(head));
@@ -129,4 +132,11 @@ int daemon_call(int fd, enum lv_daemon_op op, const void *body, size_t size, con
 	}
 	free(reply);
 	return err ? err : text_error(said);
+}
+
+int daemon_call(int fd, enum lv_daemon_op op, const void *body, size_t size, const int *send, unsigned sends, struct text *said, int *fds, unsigned *fd_count,
+		struct error *error)
+{
+	int err = daemon_send(fd, op, body, size, send, sends, error);
+	return err ? err : daemon_receive(fd, said, fds, fd_count, error);
 }

@@ -21,5 +21,8 @@ int daemon_open_within(int milliseconds); /* the same with another patience; -EA
  */
 int daemon_call(int fd, enum lv_daemon_op op, const void *body, size_t size, const int *send, unsigned sends, struct text *said, int *fds, unsigned *fd_count,
 		struct error *error);
+/* Its two halves, for who has something to do meanwhile. */
+int daemon_send(int fd, enum lv_daemon_op op, const void *body, size_t size, const int *send, unsigned sends, struct error *error);
+int daemon_receive(int fd, struct text *said, int *fds, unsigned *fd_count, struct error *error);
 
 #endif

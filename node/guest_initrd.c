@@ -70,7 +70,7 @@ void guest_config_make(const struct vm_config *config, struct text *out)
 	put_streams(config, out);
 	put_net(&config->net, out);
 	for (size_t i = 0; i < config->mounts; i++) {
-		char *word = config_mount_word(&config->mount[i]);
+		char *word = config_mount_word(&config->mount[i], (unsigned)i);
 		if (word)
 			records_add_string(out, LV_GUEST_MOUNT, word);
 		out->failed |= !word;

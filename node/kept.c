@@ -4,11 +4,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include "base/deadline.h"
 #include "base/file.h"
 #include "base/owned_dir.h"
 #include "base/text.h"
@@ -16,8 +19,10 @@
 #define FILE_MAX (4u << 20)
 #define SUFFIX ".json"
 #define MARK ".stopped"
+#define LOCK_RETRY_MS 10
 
-static const char *const places[] = { [KEPT_VM] = "restart", [KEPT_SERVICE] = "services" };
+static const char *const places[] = { [KEPT_VM] = "restart", [KEPT_SERVICE] = "services", [KEPT_USER] = "users", [KEPT_SAVED] = "saved",
+	[KEPT_HOST] = "hosts", [KEPT_VOLUME] = "volumes" };
 
 static char *kept_path(struct error *error)
 {
@@ -50,6 +55,15 @@ int kept_open(enum kept_kind kind, bool create, struct error *error)
 		close(dir);
 	free(path);
 	return fd < 0 && fd != -ENOENT ? error_set(error, fd, "%s", own.text) : fd;
+}
+
+char *kept_place(enum kept_kind kind, struct error *error)
+{
+	char *path = kept_path(error), *place = path ? alloc_format("%s/%s", path, places[kind]) : NULL;
+	if (path && !place)
+		error_set(error, -ENOMEM, "out of memory");
+	free(path);
+	return place;
 }
 
 static int name_of(char *buffer, size_t room, const char *name, const char *suffix)
@@ -103,6 +117,26 @@ json_t *kept_read(int dir, const char *name, struct error *error)
 	error_set(error, -EINVAL, "%.100s" SUFFIX ": line %d: %s", name, json ? 1 : where.line, json ? "not an object" : where.text);
 	json_decref(json);
 	return NULL;
+}
+
+int kept_lock(int dir, int milliseconds)
+{
+	for (uint64_t end = deadline_in(milliseconds); flock(dir, LOCK_EX | LOCK_NB);) {
+		if (errno != EWOULDBLOCK || deadline_left(end) <= 0)
+			return -errno;
+		poll(NULL, 0, LOCK_RETRY_MS);
+	}
+	return 0;
+}
+
+static int stop_at(void *context, const char *name)
+{
+	return 1;
+}
+
+bool kept_any(int dir)
+{
+	return kept_each(dir, stop_at, NULL) == 1;
 }
 
 bool kept_has(int dir, const char *name)

@@ -58,6 +58,30 @@ int link_open(const struct net_spec *spec, int log_fd, struct net_link *link, st
 	return err;
 }
 
+int link_adopt_tap(int tap, struct net_link *link, struct error *error)
+{
+	*link = NET_LINK_NONE;
+	link->ops = &link_tap;
+	int err = link_tap_adopt(tap, link, error);
+	if (err)
+		link_close(link);
+	return err;
+}
+
+int link_adopt_passt(int fd, int ready, pid_t passt, struct net_link *link, struct error *error)
+{
+	*link = NET_LINK_NONE;
+	link->ops = &link_passt;
+	link->fd = fd;
+	link->ready = ready;
+	link->helper = (struct spawned){ .pid = passt, .pidfd = (int)syscall(SYS_pidfd_open, passt, 0) };
+	if (link->helper.pidfd >= 0)
+		return 0;
+	int err = error_set(error, -errno, "passt has ended before it was needed: %s", strerror(errno));
+	link_close(link);
+	return err;
+}
+
 int link_wait(struct net_link *link, struct error *error)
 {
 	char pid[16];

@@ -12,6 +12,10 @@ int link_check_ports(const struct net_spec *spec, struct error *error);
  * programs never send a packet, and until one does a socket is all there is. See link_wake and link_leave.
  */
 int link_open(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error);
+/* The link of a tap that is open already, as link_tap_open left it; tap stays the caller's, and what waits in it is for the VM. */
+int link_adopt_tap(int tap, struct net_link *link, struct error *error);
+/* That of a passt that another process of ours has started, whose end of the socket is fd, and ready its word that it serves; both become the link's. */
+int link_adopt_passt(int fd, int ready, pid_t passt, struct net_link *link, struct error *error);
 /* Waits until passt serves its ports; -EIO if it ended instead. */
 int link_wait(struct net_link *link, struct error *error);
 /*

@@ -52,7 +52,7 @@ static void arguments(const struct net_spec *spec, int socket_fd, int ready_fd, 
 	if (ready_fd >= 0)
 		strings_take(argv, alloc_format("-P/proc/self/fd/%d", ready_fd));
 	/* Without it the gateway's address leads to services of the host that trust whoever reaches their loopback. */
-	if (!spec->host_loopback)
+	if (!spec->host_loopback && !net_answers_loopback(spec))
 		strings_add(argv, "--no-map-gw");
 	add_ip(argv, "-a", spec->ip);
 	add_ip(argv, "-n", spec->mask);

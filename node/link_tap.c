@@ -114,13 +114,13 @@ static int open_more(struct ifreq *request, unsigned count, struct net_link *lin
 	return 0;
 }
 
-static int tap_open(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
+int link_tap_open(const struct net_spec *spec, const char *name, struct net_link *link, struct error *error)
 {
 	const char *bridge = spec->kind == NET_BRIDGE ? spec->name : NULL;
 	struct ifreq request = { 0 };
 	if (bridge && !if_nametoindex(bridge))
 		return error_set(error, -ENODEV, "--net bridge:%s: there is no such bridge; make it with: sudo ip link add %s type bridge", bridge, bridge);
-	strcpy(request.ifr_name, bridge ? "lvm%d" : spec->name); /* the kernel fills in a free number */
+	strcpy(request.ifr_name, !bridge ? spec->name : name ? name : "lvm%d"); /* the kernel fills in a free number */
 	link->fd = open_queue(&request, spec->queues > 1, error);
 	if (link->fd < 0)
 		return link->fd;
@@ -136,6 +136,22 @@ static int tap_open(const struct net_spec *spec, int log_fd, struct net_link *li
 		err = get_mtu(control, request.ifr_name, &link->mtu, error);
 	close(control);
 	return err;
+}
+
+int link_tap_adopt(int tap, struct net_link *link, struct error *error)
+{
+	struct ifreq request = { 0 };
+	link->fd = fcntl(tap, F_DUPFD_CLOEXEC, 3);
+	if (link->fd < 0 || ioctl(link->fd, TUNGETIFF, &request))
+		return error_set(error, -errno, "--net: the tap device that is open already: %s", strerror(errno));
+	int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = get_mtu(control, request.ifr_name, &link->mtu, error);
+	close(control);
+	return err;
+}
+
+static int tap_open(const struct net_spec *spec, int log_fd, struct net_link *link, struct error *error)
+{
+	return link_tap_open(spec, NULL, link, error);
 }
 
 const struct link_ops link_tap = { .open = tap_open };

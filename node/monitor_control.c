@@ -53,15 +53,16 @@ int control_connect(int vm_dir, int patience_ms)
 	return fd;
 }
 
+#define FDS_MOST 3 /* that go with a request */
 static int send_request(int fd, const struct lv_control_request *request, const int *fds, int count)
 {
 	union {
-		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		char bytes[CMSG_SPACE(FDS_MOST * sizeof(int))];
 		struct cmsghdr align;
 	} room = { 0 };
 	struct iovec iov = { (void *)request, sizeof(*request) };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
-	if (count > 0 && count <= 2) {
+	if (count > 0 && count <= FDS_MOST) {
 		message.msg_control = room.bytes;
 		message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
 		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
@@ -115,6 +116,8 @@ static int take(const uint8_t *bytes, size_t n, enum lv_control_op op, struct co
 		return -EPROTO;
 	if (answer)
 		answer->version = head->version;
+	if (head->result && answer && head->size < sizeof(answer->why))
+		memcpy(answer->why, payload, head->size); /* terminated: the answer was zero */
 	if (head->result || !answer)
 		return (int)head->result;
 	if (op == LV_CTL_STATUS || op == LV_CTL_BALLOON)
@@ -123,17 +126,26 @@ static int take(const uint8_t *bytes, size_t n, enum lv_control_op op, struct co
 		memcpy(&answer->report.what, payload, head->size);
 	else if (op == LV_CTL_TAIL && head->size <= sizeof(answer->report.tail))
 		memcpy(answer->report.tail, payload, answer->report.tail_size = head->size);
+	else if (op == LV_CTL_CALLS && head->size == sizeof(answer->report.calls))
+		memcpy(&answer->report.calls, payload, head->size);
 	else if (op == LV_CTL_THREADS)
 		return take_threads(payload, head->size, &answer->threads);
-	else if (op == LV_CTL_CRASH || op == LV_CTL_TAIL)
+	else if (op == LV_CTL_CRASH || op == LV_CTL_TAIL || op == LV_CTL_CALLS)
 		return -EPROTO;
 	return 0;
 }
 
+/* What exists since version 1 is asked in it, so that a monitor from before an update answers too. */
+static uint16_t version_of(enum lv_control_op op, int64_t arg)
+{
+	if ((op == LV_CTL_RESUME && arg) || (op == LV_CTL_AWAIT && arg == LV_AWAIT_TEMPLATE))
+		return 5;
+	return op >= LV_CTL_CALLS ? 6 : op >= LV_CTL_SAVE ? 5 : op >= LV_CTL_THREADS ? 4 : op >= LV_CTL_AWAIT ? 3 : op >= LV_CTL_CRASH ? 2 : 0;
+}
+
 static struct lv_control_request request_of(enum lv_control_op op, int64_t arg)
 {
-	/* What exists since version 1 is asked in it, so that a monitor from before an update answers too. */
-	return (struct lv_control_request){ .magic = LV_CONTROL_MAGIC, .op = op, .version = op >= LV_CTL_THREADS ? 4 : op >= LV_CTL_AWAIT ? 3 : op >= LV_CTL_CRASH ? 2 : 0, .arg = arg };
+	return (struct lv_control_request){ .magic = LV_CONTROL_MAGIC, .op = op, .version = version_of(op, arg), .arg = arg };
 }
 
 int control_finish(int fd, enum lv_control_op op, struct control_answer *answer)
@@ -149,10 +161,15 @@ int control_finish(int fd, enum lv_control_op op, struct control_answer *answer)
 	return n ? take(reply.bytes, (size_t)n, op, answer) : -ECONNRESET;
 }
 
-int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct control_answer *answer)
+int control_send(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count)
 {
 	struct lv_control_request request = request_of(op, arg);
-	int err = send_request(fd, &request, fds, count);
+	return send_request(fd, &request, fds, count);
+}
+
+int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count, struct control_answer *answer)
+{
+	int err = control_send(fd, op, arg, fds, count);
 	return err ? err : control_finish(fd, op, answer);
 }
 
@@ -201,6 +218,8 @@ int control_report(int vm_dir, int patience_ms, struct lv_report *report)
 		err = control_ask(vm_dir, LV_CTL_CRASH, 0, answer, deadline);
 	else if (err == -EOPNOTSUPP && answer->version == 1)
 		err = 0; /* it has told all with its refusal */
+	if (!err && answer->version >= 6)
+		err = control_ask(vm_dir, LV_CTL_CALLS, 0, answer, deadline);
 	if (!err)
 		*report = answer->report;
 	free(answer);

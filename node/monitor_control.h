@@ -16,8 +16,9 @@ int control_connect(int vm_dir, int patience_ms);
 struct control_answer {
 	unsigned version;        /* LV_CONTROL_VERSION of the monitor */
 	struct lv_status status; /* of STATUS and BALLOON */
-	struct lv_report report; /* of CRASH and TAIL: each fills its part */
+	struct lv_report report; /* of CRASH, TAIL and CALLS: each fills its part */
 	struct lv_threads threads; /* of THREADS */
+	char why[256];             /* with a result that is not 0, of some requests; empty otherwise, if it was before */
 };
 /*
  * One request and its reply; fds (count of them) are passed along. answer may be NULL. The result, or a negative errno;
@@ -29,6 +30,7 @@ int control_call(int fd, enum lv_control_op op, int64_t arg, const int *fds, int
  * more connections waiting than it takes. Then its reply; -ETIMEDOUT: not there yet. The caller closes.
  */
 int control_begin(int vm_dir, enum lv_control_op op, int64_t arg);
+int control_send(int fd, enum lv_control_op op, int64_t arg, const int *fds, int count); /* of a connection that is there */
 int control_finish(int fd, enum lv_control_op op, struct control_answer *answer);
 /* Connects, asks once, closes, all before the deadline (base/deadline.h). */
 int control_ask(int vm_dir, enum lv_control_op op, int64_t arg, struct control_answer *answer, uint64_t deadline);

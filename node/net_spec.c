@@ -181,6 +181,13 @@ static void use_passt(struct net_spec *spec)
 	spec->mtu = PASST_MTU;
 }
 
+/* Passt's networks are alone, and their VMs all have one address. */
+static void use_mac_of_ip(struct net_spec *spec)
+{
+	if ((spec->kind == NET_TAP || spec->kind == NET_BRIDGE) && spec->ip)
+		lv_mac_of_ip(spec->mac, spec->ip);
+}
+
 int net_parse(struct net_spec *spec, const struct net_request *request, struct error *error)
 {
 	use_defaults(spec, request->id);
@@ -197,10 +204,85 @@ int net_parse(struct net_spec *spec, const struct net_request *request, struct e
 		err = error_set(error, -EINVAL, "--ip and --mac need a network: --net passt, tap:NAME or bridge:NAME");
 	if (!err && spec->kind == NET_NONE)
 		net_free(spec);
-	/* Passt's networks are alone, and their VMs all have one address. */
-	if (!err && (spec->kind == NET_TAP || spec->kind == NET_BRIDGE) && spec->ip && !request->mac)
-		lv_mac_of_ip(spec->mac, spec->ip);
+	if (!err && !request->mac)
+		use_mac_of_ip(spec);
 	return err;
+}
+
+static bool is_alone(const struct net_spec *spec)
+{
+	return spec->kind == NET_PASST;
+}
+
+/* Addresses mean something in networks of one sort: a VM's own, behind passt, or one with others. */
+static int change_kind(struct net_spec *spec, const struct net_request *request, struct error *error)
+{
+	struct net_spec next;
+	use_defaults(&next, request->id);
+	int err = parse_kind(&next, request->net, error);
+	if (!err && is_alone(&next) && (spec->kind == NET_TAP || spec->kind == NET_BRIDGE))
+		err = error_set(error, -EINVAL, "--net %s: its program goes on with a device that leaves checksums and segments to a tap or a bridge, which passt does not make; "
+						"name another one: tap:NAME or bridge:NAME", request->net);
+	if (!err && is_alone(&next))
+		use_passt(&next);
+	memcpy(next.mac, spec->mac, sizeof(next.mac));
+	if (!err && is_alone(&next) == is_alone(spec)) {
+		next.ip = spec->ip;
+		next.mask = spec->mask;
+		next.gateway = spec->gateway;
+		next.dns = spec->dns;
+		next.port = spec->port;
+		next.ports = spec->ports;
+		spec->port = NULL;
+	}
+	if (err) {
+		net_free(&next);
+		return err;
+	}
+	net_free(spec);
+	*spec = next;
+	return 0;
+}
+
+bool net_answers_loopback(const struct net_spec *spec)
+{
+	if (spec->kind != NET_PASST || spec->host_loopback || !spec->gateway)
+		return false;
+	for (size_t i = 0; i < spec->ports; i++) {
+		const struct net_port *port = &spec->port[i];
+		if (port->protocol == NET_UDP && (!port->host_ip || ntohl(port->host_ip) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET))
+			return true;
+	}
+	return false;
+}
+
+bool net_asked(const struct net_request *request)
+{
+	return request->net || request->ip || request->gateway || request->dns || request->mac || (request->ports && request->ports->count);
+}
+
+int net_change(struct net_spec *spec, const struct net_request *request, struct error *error)
+{
+	int err = request->net ? change_kind(spec, request, error) : 0;
+	if (!err && request->ports && request->ports->count) {
+		free(spec->port);
+		spec->port = NULL;
+		spec->ports = 0;
+		err = parse_ports(spec, request->ports, error);
+	}
+	if (!err)
+		err = parse_addresses(spec, request, error);
+	if (!err && spec->ports && spec->kind != NET_PASST)
+		err = error_set(error, -EINVAL, "-p needs --net passt: in its network the VM has an address of its own");
+	return err;
+}
+
+void net_renew(struct net_spec *spec, const char *id)
+{
+	if ((spec->kind == NET_TAP || spec->kind == NET_BRIDGE) && spec->ip)
+		lv_mac_of_ip(spec->mac, spec->ip);
+	else if (spec->kind != NET_NONE)
+		mac_from_id(spec->mac, id);
 }
 
 void net_free(struct net_spec *spec)
@@ -306,6 +388,8 @@ int net_from_json(struct net_spec *spec, const json_t *json, const char *id, str
 		net_free(spec);
 		return json_object_size(json) <= 1 ? 0 : error_set(error, -EINVAL, "net: a network of the kind \"none\" has nothing else");
 	}
+	if (!err && !json_object_get(json, "mac"))
+		use_mac_of_ip(spec);
 	if (!err && spec->kind == NET_PASST && !spec->ip)
 		use_passt(spec);
 	return err ? err : ports_from_json(spec, json_object_get(json, "ports"), error);

@@ -41,14 +41,28 @@ struct net_request { /* as on the command line; NULL: not given */
 #define NET_QUEUES 4
 #define NET_MTU_MIN 576 /* RFC 791 */
 
+/* Whether it asks for anything of a network. */
+bool net_asked(const struct net_request *request);
 /* Parses and checks. Free in both cases. */
 int net_parse(struct net_spec *spec, const struct net_request *request, struct error *error);
 void net_free(struct net_spec *spec);
+/*
+ * Of a VM that goes on: what the request names takes the place of what is there; the rest stays, but for what another kind of network does not have. -EINVAL too for passt in the
+ * place of a tap or bridge.
+ */
+int net_change(struct net_spec *spec, const struct net_request *request, struct error *error);
+/*
+ * Whether a UDP port is published where the host's loopback reaches it: then passt lets the gateway's address lead there, since it brings no answers
+ * back otherwise, and the monitor holds back all else (vmm/dev/net_answers.h). Never with host_loopback, which asks for nothing to be held back.
+ */
+bool net_answers_loopback(const struct net_spec *spec);
+/* The hardware address of another VM, of this id. */
+void net_renew(struct net_spec *spec, const char *id);
 /* What net_parse would have refused, of a specification that came from elsewhere. */
 int net_validate(const struct net_spec *spec, struct error *error);
 /* A new reference, or NULL: out of memory. What it wrote reads back to the same. */
 json_t *net_to_json(const struct net_spec *spec);
-/* spec is zero before; without a hardware address it gets the one of this id. Free in both cases. */
+/* spec is zero before; without a hardware address it gets that of its own IP address, or else the one of this id. Free in both cases. */
 int net_from_json(struct net_spec *spec, const json_t *json, const char *id, struct error *error);
 
 #endif

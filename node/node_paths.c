@@ -68,6 +68,47 @@ char *paths_init(struct error *error)
 	return given ? copy(given, error) : beside("../libexec/lightvm/init.cpio", "../guest/init.cpio", "the first program of Linux guests, init.cpio,", error);
 }
 
+char *paths_tls(struct error *error)
+{
+	const char *given = getenv("LIGHTVM_TLS");
+	return given ? copy(given, error) : beside("../libexec/lightvm/lightvm-tls", "../node/lightvm-tls", "the program for secured connections, lightvm-tls,", error);
+}
+
+char *paths_fs(struct error *error)
+{
+	const char *given = getenv("LIGHTVM_FS");
+	return given ? copy(given, error) : beside("../libexec/lightvm/lightvm-fs", "../volume/lightvm-fs", "the server of volumes, lightvm-fs,", error);
+}
+
+char *paths_template(const char *name, struct error *error)
+{
+	char *installed = alloc_format("../share/lightvm/template/%s", name), *built = alloc_format("../share/template/%s", name), *path = NULL;
+	if (installed && built)
+		path = beside(installed, built, "the start file of a template", error);
+	else
+		error_set(error, -ENOMEM, "out of memory");
+	free(installed);
+	free(built);
+	return path;
+}
+
+char *paths_agent(struct error *error)
+{
+	const char *given = getenv("LIGHTVM_AGENT");
+	return given ? copy(given, error) : beside("../libexec/lightvm/lightvm-agent", "../guest/lightvm-agent", "the agent for guests of the library OS, lightvm-agent,", error);
+}
+
+char *paths_tar(struct error *error)
+{
+	const char *given = getenv("LIGHTVM_TAR");
+	return given ? copy(given, error) : beside("../libexec/lightvm/lightvm-tar", "../node/lightvm-tar", "the program for tar archives, lightvm-tar,", error);
+}
+
+char *paths_command(struct error *error)
+{
+	return beside("../bin/lightvm", "../cli/lightvm", "the command line", error);
+}
+
 char *paths_run(bool system)
 {
 	const char *chosen = getenv("LIGHTVM_RUN"), *runtime = getenv("XDG_RUNTIME_DIR");

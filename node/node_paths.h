@@ -13,6 +13,17 @@ char *paths_monitor(struct error *error);
 char *paths_libos(struct error *error);
 /* $LIGHTVM_INIT, likewise: the initial RAM disk of Linux guests. */
 char *paths_init(struct error *error);
+/* $LIGHTVM_TLS, likewise: what secures connections between hosts. */
+char *paths_tls(struct error *error);
+char *paths_fs(struct error *error); /* the server of live volumes */
+/* A start file of templates, or what is made of one, by its name (docs/state.md). */
+char *paths_template(const char *name, struct error *error);
+/* $LIGHTVM_TAR, likewise: what makes tar archives of a guest's files, and files of archives. */
+char *paths_tar(struct error *error);
+/* $LIGHTVM_AGENT, likewise: what serves requests in a guest of the library OS. */
+char *paths_agent(struct error *error);
+/* The command line itself, likewise. */
+char *paths_command(struct error *error);
 
 /*
  * The directory of lightvmd's sockets, the caller's; NULL: out of memory. $LIGHTVM_RUN; else of the system's daemon (root's)

@@ -16,7 +16,9 @@
 #include "base/text.h"
 #include "node/demand.h"
 #include "node/pressure.h"
+#include "node/priority.h"
 #include "node/vm_jail.h"
+#include "node/vm_template.h"
 
 #define MS 1000000ull
 #define QUIET (5 * MS)       /* without a request, before a shell is made */
@@ -34,19 +36,21 @@ struct slot { /* one monitor that is ours */
 	struct shell_build build;
 	struct loop_watch answer, end;
 	enum slot_state state;
+	bool gives_way; /* to whoever wants the processor, until it is ready */
 	uint64_t began_ns;
 };
 
 struct pool {
 	struct loop *loop;
 	struct pool_plan plan;
-	int cpuid;
+	struct template_files template; /* of plan.template */
+	int dir, cpuid; /* the state directory, and what in it the machine can */
 	uint32_t next_user; /* so that no two that are made ahead become the same */
 	struct slot *slots;
 	unsigned count[3]; /* by state */
 	struct demand demand;
 	struct pool_state state;
-	uint64_t claimed_ns; /* the last request */
+	uint64_t claimed_ns; /* the last request, or what may have been one */
 	struct loop_timer refill, look;
 };
 
@@ -70,6 +74,7 @@ static void forget(struct slot *slot)
 	struct pool *pool = slot->pool;
 	loop_update(pool->loop, &slot->answer, 0);
 	loop_update(pool->loop, &slot->end, 0);
+	shell_let_go(&slot->shell);
 	pool->count[slot->state]--;
 	*slot->before = slot->next;
 	if (slot->next)
@@ -126,29 +131,58 @@ static void on_answer(void *context, uint32_t events)
 	pool->state.made++;
 	pool->state.error[0] = 0;
 	loop_update(pool->loop, &slot->answer, 0);
+	if (slot->gives_way)
+		priority_restore(slot->shell.monitor.pid);
+	shell_let_go(&slot->shell);
 	set_state(slot, SLOT_READY);
 	plan_refill(pool, clock_now());
 }
 
 /* ---- making them ---- */
 
-static uint32_t next_user(struct pool *pool, struct error *error)
+static uint32_t next_user(struct pool *pool, int held, struct error *error)
 {
 	struct jail_users users;
 	char id[16];
 	if (jail_users_read(&users, error))
 		return 0;
 	snprintf(id, sizeof(id), "%08x", pool->next_user++);
-	return jail_user_find(&users, id);
+	return jail_user_find(&users, id, held);
+}
+
+static int use_template(struct pool *pool, struct error *error)
+{
+	struct pool_plan *plan = &pool->plan;
+	int err = plan->template[0] ? template_files_open(&pool->template, plan->template, error) : 0;
+	if (err || !plan->template[0])
+		return err;
+	plan->memory = pool->template.memory;
+	plan->room = pool->template.room;
+	plan->ram = pool->template.ram;
+	return 0;
+}
+
+/* Another one under the same name: what was made of the old one is nobody's. */
+static int look_at_template(struct pool *pool, struct error *error)
+{
+	if (!pool->plan.template[0] || template_files_current(&pool->template, pool->plan.template))
+		return 0;
+	for (struct slot *slot = pool->slots; slot; slot = slot->next)
+		end(slot);
+	template_files_close(&pool->template);
+	return use_template(pool, error);
 }
 
 static int start(struct pool *pool, struct slot *slot, struct error *error)
 {
-	int libos = shell_libos(error), theirs = -1, err = libos < 0 ? libos : shell_build(&slot->build, error);
-	const struct shell_order order = { .name = pool->plan.name, .memory = pool->plan.memory, .room = pool->plan.room, .libos = libos, .cpuid = pool->cpuid,
-		.messages = -1, .user = next_user(pool, error) };
+	int libos = shell_libos(error), held = jail_users_hold(pool->dir, "users"), theirs = -1, err = libos < 0 ? libos : shell_build(&slot->build, error);
+	const struct shell_order order = { .name = pool->plan.name, .memory = pool->plan.memory, .room = pool->plan.room, .ram = pool->plan.ram, .libos = libos, .cpuid = pool->cpuid,
+		.messages = -1, .user = next_user(pool, held, error), .held = held, .ahead = pool->plan.template[0] ? &pool->template.fd : NULL };
+	memcpy(slot->build.ahead, pool->template.id, sizeof(slot->build.ahead));
+	slot->shell.held = held;
 	if (!err)
 		err = shell_start(&order, &slot->shell, &theirs, error);
+	slot->gives_way = !err && priority_lower(slot->shell.monitor.pid);
 	if (theirs >= 0)
 		close(theirs);
 	if (libos >= 0)
@@ -166,7 +200,9 @@ static int make(struct pool *pool, struct error *error)
 	if (!slot)
 		return error_set(error, -ENOMEM, "out of memory");
 	*slot = (struct slot){ .pool = pool, .shell = SHELL_NONE, .state = SLOT_MAKING, .began_ns = clock_now() };
-	int err = start(pool, slot, error);
+	int err = look_at_template(pool, error);
+	if (!err)
+		err = start(pool, slot, error);
 	if (err) {
 		free(slot);
 		return err;
@@ -223,6 +259,9 @@ static void on_look(void *context)
 {
 	struct pool *pool = context;
 	uint64_t now = clock_now();
+	struct error error = { 0 };
+	if (look_at_template(pool, &error))
+		snprintf(pool->state.error, sizeof(pool->state.error), "%.*s", (int)sizeof(pool->state.error) - 1, error.text);
 	pool->state.pressed = memory_pressed();
 	unsigned want = wanted(pool), extra = pool->count[SLOT_READY] > want ? pool->count[SLOT_READY] - want : 0;
 	for (struct slot *slot = pool->slots; slot; slot = slot->next) {
@@ -231,6 +270,7 @@ static void on_look(void *context)
 			extra--;
 		} else if (slot->state == SLOT_MAKING && now > slot->began_ns + PATIENCE) {
 			snprintf(pool->state.error, sizeof(pool->state.error), "monitor %d did not become ready in time", slot->shell.monitor.pid);
+			pool->state.failed++;
 			end(slot);
 		}
 	}
@@ -240,12 +280,18 @@ static void on_look(void *context)
 
 /* ---- for others ---- */
 
-struct pool *pool_new(struct loop *loop, const struct pool_plan *plan, int cpuid)
+struct pool *pool_new(struct loop *loop, const struct pool_plan *plan, int dir, int cpuid, bool absent, struct error *error)
 {
 	struct pool *pool = alloc_zero(sizeof(*pool));
-	if (!pool)
+	if (!pool) {
+		error_set(error, -ENOMEM, "out of memory");
 		return NULL;
-	*pool = (struct pool){ .loop = loop, .plan = *plan, .cpuid = cpuid, .next_user = (uint32_t)clock_wall() };
+	}
+	*pool = (struct pool){ .loop = loop, .plan = *plan, .dir = dir, .cpuid = cpuid, .next_user = (uint32_t)clock_wall(), .template = TEMPLATE_FILES_NONE };
+	if (use_template(pool, error) && !absent) {
+		free(pool);
+		return NULL;
+	}
 	pool->refill = (struct loop_timer){ .fire = on_refill, .context = pool };
 	pool->look = (struct loop_timer){ .fire = on_look, .context = pool };
 	loop_timer_set(loop, &pool->look, clock_now());
@@ -266,6 +312,7 @@ void pool_free(struct pool *pool)
 		spawned_wait(&slot->shell.monitor);
 		forget(slot);
 	}
+	template_files_close(&pool->template);
 	free(pool);
 }
 
@@ -290,9 +337,19 @@ void pool_look(const struct pool *pool, struct pool_state *state)
 	state->saved_ns = pool->state.claims[LV_CLAIM_HIT] * pool->state.make_ns;
 }
 
+bool pool_ahead(const struct pool *pool, const struct pool_wish *wish)
+{
+	return pool->plan.template[0] && wish->build.ahead[1] && !memcmp(pool->template.id, wish->build.ahead, sizeof(wish->build.ahead));
+}
+
 bool pool_fits(const struct pool *pool, const struct pool_wish *wish)
 {
-	return wish->memory <= pool->plan.memory;
+	return pool->plan.template[0] ? pool_ahead(pool, wish) && wish->memory == pool->plan.memory : !wish->build.ahead[1] && wish->memory <= pool->plan.memory;
+}
+
+bool pool_suits(const struct pool *pool, const struct pool_wish *wish)
+{
+	return wish->image <= pool->plan.room && wish->ram <= pool->plan.ram;
 }
 
 static bool has_ended(const struct slot *slot)
@@ -315,6 +372,11 @@ static struct slot *find(struct pool *pool, const struct pool_wish *wish, bool *
 	return NULL;
 }
 
+void pool_expect(struct pool *pool)
+{
+	pool->claimed_ns = clock_now();
+}
+
 enum lv_claim pool_claim(struct pool *pool, const struct pool_wish *wish, struct shell *shell)
 {
 	bool stale = false;
@@ -333,6 +395,12 @@ enum lv_claim pool_claim(struct pool *pool, const struct pool_wish *wish, struct
 	}
 	pool->state.claims[claim]++;
 	return claim;
+}
+
+void pool_untaken(struct pool *pool)
+{
+	pool->state.claims[LV_CLAIM_HIT]--;
+	pool->state.claims[LV_CLAIM_LATE]++;
 }
 
 uint64_t pool_memory(const struct pool *pool)

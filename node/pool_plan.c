@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "abi/layout.h"
 #include "node/json_rows.h"
+#include "node/vm_template.h"
 
 #define LEAST_MEMORY (4ull << 20)
 #define MOST_MEMORY (64ull << 30)
@@ -13,8 +15,10 @@
 
 static const struct json_row rows[] = {
 	JSON_ROW(struct pool_plan, "name", ROW_NAME, name, .high = POOL_NAME),
+	JSON_ROW(struct pool_plan, "template", ROW_NAME, template, .high = POOL_TEMPLATE),
 	JSON_ROW(struct pool_plan, "memory", ROW_U64, memory, .low = LEAST_MEMORY, .high = MOST_MEMORY),
 	JSON_ROW(struct pool_plan, "room", ROW_U64, room, .low = 0, .high = MOST_ROOM),
+	JSON_ROW(struct pool_plan, "ram", ROW_U64, ram, .low = LV_RAM_SMALL, .high = LV_RAM_MAX),
 	JSON_ROW(struct pool_plan, "least", ROW_U32, least, .low = 0, .high = POOL_MOST),
 	JSON_ROW(struct pool_plan, "most", ROW_U32, most, .low = 0, .high = POOL_MOST),
 	{ 0 },
@@ -33,6 +37,8 @@ static int check(const struct pool_plan *plan, struct error *error)
 	for (const char *c = plan->name; *c; c++)
 		if (!isalnum((unsigned char)*c) && !strchr("-_.", *c))
 			return error_set(error, -EINVAL, "pool: \"%s\" is not of letters, digits, \".\", \"-\" and \"_\"", plan->name);
+	if (plan->template[0] && template_check_name(plan->template, error))
+		return error_prefix(error, "pool %s", plan->name);
 	if (plan->least > plan->most)
 		return error_set(error, -EINVAL, "pool %s: at least %u and at most %u is impossible", plan->name, plan->least, plan->most);
 	return 0;
@@ -52,7 +58,7 @@ int pool_plan_change(struct pool_plan *plan, const json_t *json, struct error *e
 {
 	struct pool_plan changed = *plan;
 	int err = rows_read(rows, NULL, &changed, json, "pool", error);
-	if (!err && (changed.memory != plan->memory || changed.room != plan->room))
+	if (!err && (strcmp(changed.template, plan->template) || changed.memory != plan->memory || changed.room != plan->room || changed.ram != plan->ram))
 		err = error_set(error, -EINVAL, "pool %s: what its shells are is fixed; make another one", plan->name);
 	if (!err)
 		err = check(&changed, error);

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "node/pool.h"
 
-#define POOL_PLAN_DEFAULT { .name = "default", .memory = 1ull << 30, .room = 8ull << 20, .least = 2, .most = 64 }
+#define POOL_PLAN_DEFAULT { .name = "default", .memory = 1ull << 30, .room = 8ull << 20, .ram = 6ull << 20, .least = 2, .most = 64 }
 
 /* New references; NULL: out of memory. */
 json_t *pool_plan_to_json(const struct pool_plan *plan);

@@ -60,6 +60,12 @@ static bool made_ahead(enum lv_step step)
 	return step == LV_STEP_MONITOR || step == LV_STEP_VM || step == LV_STEP_RUN || step == LV_STEP_LIBOS || step == LV_STEP_BOOTED;
 }
 
+uint64_t ledger_ran(const struct lv_status *status)
+{
+	uint64_t resumed = status->ledger[LV_STEP_RESUMED].ns, from = resumed ? resumed : status->ledger[LV_STEP_RUN].ns, to = status->ledger[LV_STEP_EXIT].ns;
+	return from && to > from ? to - from : 0;
+}
+
 int ledger_lines(const struct lv_status *status, struct ledger_line lines[LV_STEPS], uint64_t *unaccounted)
 {
 	/* Started by hand, the monitor is the first. */
@@ -137,6 +143,7 @@ static const struct device_words {
 	[LV_DEV_RNG] = { "rng", { "requests" } },
 	[LV_DEV_BALLOON] = { "balloon", { "inflate", "deflate", "statistics", "reports" } },
 	[LV_DEV_VSOCK] = { "vsock", { "rx", "tx", "events" } },
+	[LV_DEV_FS] = { "fs", { "priority", "requests" } },
 };
 
 static const struct device_words *words_of(uint32_t type)

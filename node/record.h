@@ -23,6 +23,8 @@ struct ledger_line {
  * of them) is left out; *unaccounted is the time of the whole that no step explains. Returns their number.
  */
 int ledger_lines(const struct lv_status *status, struct ledger_line lines[LV_STEPS], uint64_t *unaccounted);
+/* Nanoseconds from when the guest was let run to its end; 0: it has not ended, or nobody knows. What a shell did before it was asked for is none of it. */
+uint64_t ledger_ran(const struct lv_status *status);
 /* "getpid", or "#334". buffer: at least 16 bytes. */
 const char *syscall_name(uint32_t number, char *buffer, size_t room);
 /* A text field of a record: at most room bytes, up to a zero byte; made readable if it is not UTF-8. */

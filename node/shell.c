@@ -13,15 +13,16 @@
 #include <unistd.h>
 
 #include "abi/control.h"
+#include "abi/layout.h"
 #include "node/node_paths.h"
 #include "node/vm_jail.h"
 
 /* What the monitor is told before its configuration, by arguments; each value in a field of its own. */
 struct arguments {
-	const char *argv[20];
-	int keep[3];
+	const char *argv[28];
+	int keep[6];
 	size_t argc, keeps;
-	char socket[16], libos[16], cpuid[16], memory[24], room[24], user[16], pid[SPAWN_PID_WORD];
+	char socket[16], libos[16], cpuid[16], image[16], state[16], saved[16], memory[24], room[24], ram[24], user[16], pid[SPAWN_PID_WORD];
 };
 
 static void add(struct arguments *a, const char *option, const char *value)
@@ -55,6 +56,13 @@ static void arguments(const struct shell_order *order, int socket, struct argume
 		add_fd(a, "--cpuid-cache", a->cpuid, sizeof(a->cpuid), order->cpuid);
 		add_size(a, "--mem", a->memory, sizeof(a->memory), order->memory);
 		add_size(a, "--image-room", a->room, sizeof(a->room), order->room);
+		if (order->ram > LV_RAM_SMALL)
+			add_size(a, "--first-ram", a->ram, sizeof(a->ram), order->ram);
+	}
+	if (order->ahead) {
+		add_fd(a, "--ahead-image", a->image, sizeof(a->image), order->ahead->image);
+		add_fd(a, "--ahead-state", a->state, sizeof(a->state), order->ahead->state);
+		add_fd(a, "--ahead-memory", a->saved, sizeof(a->saved), order->ahead->memory);
 	}
 	add_size(a, "--jail-uid", a->user, sizeof(a->user), order->user);
 	add(a, "--outer-pid", a->pid);
@@ -85,11 +93,12 @@ int shell_start(const struct shell_order *order, struct shell *shell, int *their
 {
 	int pair[2];
 	*shell = SHELL_NONE;
+	shell->user = order->user;
+	shell->held = order->held;
 	*theirs = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return error_set(error, -errno, "socketpair: %s", strerror(errno));
 	shell->socket = pair[0];
-	shell->user = order->user;
 	*theirs = pair[1];
 	return spawn_monitor(order, shell, pair[1], error);
 }
@@ -137,8 +146,16 @@ int shell_wait(const struct shell *shell, int milliseconds, struct error *error)
 	return err ? error_set(error, err, "a monitor that was started ahead: %s", strerror(-err)) : 0;
 }
 
+void shell_let_go(struct shell *shell)
+{
+	if (shell->held >= 0)
+		close(shell->held);
+	shell->held = -1;
+}
+
 void shell_end(struct shell *shell)
 {
+	shell_let_go(shell);
 	if (shell->socket >= 0)
 		close(shell->socket);
 	if (shell->monitor.pid) {

@@ -16,6 +16,7 @@
 
 #define STATE_ID 12
 #define STATE_LITTER "remove" /* a file in the directory of a VM that goes when it ends */
+#define STATE_SAVED "saved" /* a link in the directory of a VM that ended by being saved: to where (node/save_dir.h) */
 #define STATE_NAME 63 /* characters of a name, at most */
 
 #define STATE_OLD 2
@@ -92,6 +93,12 @@ int vm_lock(const struct vm_dir *vm, struct error *error);
 
 /* Whether the monitor lives: somebody holds the lock of the status file. */
 bool vm_alive(const struct vm_dir *vm);
+/*
+ * The same, for who is about to start it again: one whose record says that it has ended is held for a moment more, by its monitor or by the command in whose foreground
+ * it ran; that is waited for, VM_RELEASE_MS at most.
+ */
+bool vm_runs(const struct vm_dir *vm);
+#define VM_RELEASE_MS 5000
 /* The status record, as status_read() has it; zeroes where the monitor has not written. */
 int vm_status(const struct vm_dir *vm, struct lv_status *status);
 /* Its last output, and its crash; zeroes before its end. */

@@ -19,6 +19,8 @@ static void report_tidy(struct lv_report *report)
 {
 	if (report->tail_size > sizeof(report->tail))
 		report->tail_size = sizeof(report->tail);
+	if (report->calls.maps > sizeof(report->calls.map) / sizeof(*report->calls.map))
+		report->calls.maps = 0;
 }
 
 void status_from_v1(const struct lv_status_v1 *from, struct lv_status *to)
@@ -106,7 +108,8 @@ int report_read(int fd, struct lv_report *report)
 	if (!read_v1(fd, &old) && old.version == 1)
 		return report_from_v1(&old, report), 0;
 	ssize_t n = pread(fd, report, sizeof(*report), LV_REPORT_OFFSET);
-	if (n != 0 && n != sizeof(*report))
+	/* Shorter before monitors told of calls. */
+	if (n != 0 && n != offsetof(struct lv_report, calls) && n != sizeof(*report))
 		return *report = (struct lv_report){ 0 }, -EIO;
 	return report_tidy(report), 0;
 }

@@ -19,7 +19,7 @@ static int prepare(const struct vm_info *info, bool attached, struct vm_config *
 {
 	int err = config_load(config, info->dir.dir, error);
 	config->detached = !attached;
-	config->remove = false;
+	config->remove = json_is_true(json_object_get(info->config, "remove"));
 	if (!err)
 		err = config_validate(config, error);
 	if (!err)
@@ -38,6 +38,8 @@ static int renew(struct vm_info *info, bool attached, struct vm_config *config, 
 		err = vm_renew(&info->dir, error);
 	if (!err)
 		err = config_write(config, info->dir.dir, error);
+	if (!err && config->remove)
+		err = vm_mark_litter(&info->dir, error);
 	close(lock);
 	return err;
 }
@@ -47,33 +49,34 @@ static int litter(const struct vm_info *info, struct error *error)
 	return error_set(error, -ENOENT, "VM %s was started with --rm: it has ended, and nothing of it is kept", info->dir.id);
 }
 
-/*
- * What forwarded its ports ends by itself after the monitor, or is made to: who starts it again right after its end waits for that. A port that
- * is somebody else's is told by the start.
- */
-static void await_ports(const struct vm_info *info, const struct vm_config *config)
+/* A start would lose from sight where it was. */
+static int was_saved(const struct vm_info *info, struct error *error)
 {
-	uint64_t ended = info->status.ledger[LV_STEP_EXIT].ns, end = ended + PORTS_MS * NS_PER_MS;
-	while (ended && deadline_left(end) > 0 && link_check_ports(&config->net, NULL) == -EADDRINUSE)
+	const char *id = info->dir.id;
+	return error_set(error, -EBUSY, "VM %s was saved: it goes on with: lightvm restore %s; to start it from its beginning, remove what was saved: lightvm checkpoint rm %s", id, id, id);
+}
+
+void vm_await_ports(const struct lv_status *before, const struct net_spec *net)
+{
+	uint64_t ended = before->ledger[LV_STEP_EXIT].ns, end = ended + PORTS_MS * NS_PER_MS;
+	while (ended && deadline_left(end) > 0 && link_check_ports(net, NULL) == -EADDRINUSE)
 		poll(NULL, 0, PORTS_RETRY_MS);
 }
 
-int vm_start_by(struct vm_info *info, bool attached, uint64_t start_ns,
-		int (*run)(struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, bool *failed, struct error *error), int *status,
-		struct error *error)
+static int start_by(struct vm_info *info, bool attached, uint64_t start_ns,
+		    int (*run)(struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, bool *failed, struct error *error), int *status,
+		    struct error *error)
 {
 	struct vm_config config;
 	struct lv_report report;
 	bool failed = false;
-	if (info->alive)
-		return error_set(error, -EBUSY, "VM %s still runs", info->dir.id);
-	if (vm_is_litter(info))
-		return litter(info, error);
+	if (info->state == VM_SAVED)
+		return was_saved(info, error);
 	vm_report(&info->dir, &report);
 	config_init(&config);
 	int err = renew(info, attached, &config, error);
 	if (!err) {
-		await_ports(info, &config);
+		vm_await_ports(&info->status, &config.net);
 		*status = run(&info->dir, &config, start_ns, &failed, error);
 		err = *status < 0 ? *status : 0;
 		if (failed)
@@ -83,38 +86,64 @@ int vm_start_by(struct vm_info *info, bool attached, uint64_t start_ns,
 	return err;
 }
 
-static int start_quietly(struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, bool *failed, struct error *error)
+int vm_start_by(struct vm_info *info, bool attached, uint64_t start_ns,
+		int (*run)(struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, bool *failed, struct error *error), int *status,
+		struct error *error)
 {
-	struct launch launch;
-	int err = launch_start(&launch, config, vm, start_ns, error);
-	if (!err)
-		err = launch_settle(&launch, error);
-	launch_end(&launch);
-	*failed = err < 0;
-	return err;
+	if (info->alive)
+		return error_set(error, -EBUSY, "VM %s still runs", info->dir.id);
+	return vm_is_litter(info) ? litter(info, error) : start_by(info, attached, start_ns, run, status, error);
 }
 
 int vm_start(struct vm_info *info, uint64_t start_ns, struct error *error)
 {
 	int status;
-	return vm_start_by(info, false, start_ns, start_quietly, &status, error);
+	return vm_start_by(info, false, start_ns, launch_quietly, &status, error);
+}
+
+/* Of one that was started with --rm: whether whoever finds that it has ended removes it. */
+static int set_remove(const struct vm_info *info, bool remove, struct error *error)
+{
+	int lock = vm_lock(&info->dir, error), err = lock < 0 ? lock : 0;
+	json_t *config = err ? NULL : config_read(info->dir.dir);
+	if (!err && (!config || json_object_set_new(config, "remove", json_boolean(remove))))
+		err = error_set(error, -ENOENT, "VM %s was removed, or has no configuration", info->dir.id);
+	if (!err)
+		err = config_write_json(config, info->dir.dir, error);
+	if (!err && remove)
+		err = vm_mark_litter(&info->dir, error);
+	else if (!err)
+		unlinkat(info->dir.dir, STATE_LITTER, 0);
+	json_decref(config);
+	if (lock >= 0)
+		close(lock);
+	return err;
+}
+
+/* Nobody else starts it in between, or removes it. */
+static int end_for_restart(struct vm_info *info, int wait_ms, struct error *error)
+{
+	bool remove = json_is_true(json_object_get(info->config, "remove"));
+	if (remove && !json_is_true(json_object_get(info->config, "detached")))
+		return error_set(error, -EPERM, "VM %s runs in the foreground with --rm: the command that waits for its end removes it then", info->dir.id);
+	int err = remove ? set_remove(info, false, error) : policy_stop(info->dir.id, error);
+	if (!err && (err = vm_end(info, wait_ms, error)) && remove)
+		set_remove(info, true, NULL); /* it runs on as it did */
+	return err;
 }
 
 int vm_restart(struct vm_info *info, int wait_ms, uint64_t start_ns,
 	       int (*run)(struct vm_dir *vm, const struct vm_config *config, uint64_t start_ns, bool *failed, struct error *error), struct error *error)
 {
 	int status, err = 0;
-	if (json_is_true(json_object_get(info->config, "remove")))
-		return info->alive ? error_set(error, -EPERM, "VM %s was started with --rm: it is removed when it ends, and could not start again", info->dir.id)
-				   : litter(info, error);
+	if (vm_is_litter(info))
+		return litter(info, error);
 	if (info->alive) {
-		/* Nobody else starts it in between. */
-		if ((err = policy_stop(info->dir.id, error)))
+		if ((err = end_for_restart(info, wait_ms, error)))
 			return err;
-		err = vm_end(info, wait_ms, error);
 		vm_status(&info->dir, &info->status); /* of this end, should the start fail */
 		info->alive = false;
 	}
 	policy_begin(&info->dir);
-	return err ? err : vm_start_by(info, false, start_ns, run ? run : start_quietly, &status, error);
+	return start_by(info, false, start_ns, run ? run : launch_quietly, &status, error);
 }

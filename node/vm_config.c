@@ -19,6 +19,7 @@ static_assert(CONFIG_MEMORY_MOST <= LV_RAM_MAX, "what a monitor takes");
 void config_init(struct vm_config *config)
 {
 	*config = (struct vm_config){ .image_fd = -1, .stream_fd = -1, .memory = CONFIG_MEMORY, .guest = { .kernel_fd = -1, .initrd_fd = -1, .cpus = 1 } };
+	config->state = (struct config_state){ .state = -1, .memory = -1, .pages = -1, .pager = { -1, -1 } };
 	for (size_t i = 0; i < CONFIG_DISKS; i++)
 		config->disk[i].fd = config->disk[i].lock = -1;
 }
@@ -44,6 +45,15 @@ void config_env(struct vm_config *config, const char *assignment)
 	assign(&config->env, assignment);
 }
 
+void config_env_default(struct vm_config *config, const char *assignment)
+{
+	size_t len = strcspn(assignment, "=") + 1;
+	for (size_t i = 0; i < config->env.count; i++)
+		if (!strncmp(config->env.item[i], assignment, len))
+			return;
+	config_env(config, assignment);
+}
+
 void config_label(struct vm_config *config, const char *assignment)
 {
 	char *whole = strchr(assignment, '=') ? NULL : alloc_format("%s=", assignment);
@@ -59,11 +69,14 @@ int config_mount(struct vm_config *config, struct config_mount mount, struct err
 	}
 	error_set(error, -E2BIG, "%s: more than %d volumes, tmpfs and read-only parts", mount.path, CONFIG_MOUNTS);
 	free(mount.path);
+	free(mount.source);
 	return -E2BIG;
 }
 
-char *config_mount_word(const struct config_mount *mount)
+char *config_mount_word(const struct config_mount *mount, unsigned number)
 {
+	if (mount->kind == MOUNT_VOLUME)
+		return alloc_format("volume:%u:%s %s", number, mount->frozen ? "ro" : "rw", mount->path);
 	if (mount->kind == MOUNT_TMPFS)
 		return alloc_format("tmpfs:%llu:%o %s", (unsigned long long)mount->size, mount->mode, mount->path);
 	return alloc_format("%s %s", mount->kind == MOUNT_READ_ONLY ? "ro" : "rw", mount->path);
@@ -80,6 +93,8 @@ static int check_mount(const struct config_mount *mount, struct error *error)
 	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
 		if (!strcmp(mount->path, kept[i]) || (text_starts(mount->path, kept[i]) && mount->path[strlen(kept[i])] == '/' && i < 2))
 			return error_set(error, -EINVAL, "mounts: %s is the kernel's", mount->path);
+	if ((mount->kind == MOUNT_VOLUME) != (mount->source != NULL) || (mount->source && mount->source[0] != '/'))
+		return error_set(error, -EINVAL, "mounts: %s: a volume, and only that, has a source, which is an absolute path", mount->path);
 	return mount->mode > 07777 ? error_set(error, -EINVAL, "mounts: %s: mode %o is more than 7777", mount->path, mount->mode) : 0;
 }
 
@@ -127,8 +142,8 @@ static int check_parts(const struct vm_config *config, struct error *error)
 		return missing("image", error);
 	if (!config->args.count && !guest->bare)
 		return missing("args, not even the program's name", error);
-	if (!guest->is_linux && (guest->initrd || guest->append || guest->cpus != 1 || guest->rng || guest->balloon || config->terminal))
-		return error_set(error, -EINVAL, "the library OS has one vCPU, no initial RAM disk, no kernel command line, no terminal, rng or balloon");
+	if (!guest->is_linux && (guest->initrd || guest->append || guest->cpus != 1 || guest->rng || guest->balloon))
+		return error_set(error, -EINVAL, "the library OS has one vCPU, no initial RAM disk, no kernel command line, no rng or balloon");
 	if (config->name && !vm_name_valid(config->name))
 		return error_set(error, -EINVAL, "name: \"%s\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"", config->name);
 	if (config->restart.policy != RESTART_NO && (config->remove || !config->detached))
@@ -149,9 +164,8 @@ static int check_parts(const struct vm_config *config, struct error *error)
 	return 0;
 }
 
-int config_validate(const struct vm_config *config, struct error *error)
+int config_validate_bounds(const struct vm_config *config, struct error *error)
 {
-	const struct lv_device_page *page = NULL; /* only for the sizes of its fields */
 	char size[24];
 	if (config->memory < CONFIG_MEMORY_LEAST || config->memory > CONFIG_MEMORY_MOST)
 		return error_set(error, -ERANGE, "--memory %s is not between 4M and 64G", size_print(config->memory, size, sizeof(size)));
@@ -161,12 +175,17 @@ int config_validate(const struct vm_config *config, struct error *error)
 		return error_set(error, -E2BIG, "%zu labels are more than %d", config->labels.count, LABELS_MAX);
 	if (strings_error(&config->args) || strings_error(&config->env) || strings_error(&config->labels))
 		return error_set(error, -ENOMEM, "out of memory");
-	int err = check_parts(config, error);
-	if (err)
-		return err;
-	if (config->cwd[0] != '/')
+	if (config->cwd && config->cwd[0] != '/')
 		return error_set(error, -EINVAL, "--workdir \"%s\" is not an absolute path", config->cwd);
-	err = check_mounts(config, error);
+	return check_mounts(config, error);
+}
+
+int config_validate(const struct vm_config *config, struct error *error)
+{
+	const struct lv_device_page *page = NULL; /* only for the sizes of its fields */
+	int err = config_validate_bounds(config, error);
+	if (!err)
+		err = check_parts(config, error);
 	if (err)
 		return err;
 	err = too_long("program path", config->program, sizeof(page->program), error);
@@ -185,6 +204,16 @@ void config_free(struct vm_config *config)
 		close(config->guest.kernel_fd);
 	if (config->guest.initrd_fd >= 0)
 		close(config->guest.initrd_fd);
+	if (config->state.state >= 0)
+		close(config->state.state);
+	if (config->state.memory >= 0)
+		close(config->state.memory);
+	const int pager[] = { config->state.pages, config->state.pager.device, config->state.pager.listener };
+	for (unsigned i = 0; i < 3; i++)
+		if (pager[i] >= 0)
+			close(pager[i]);
+	while (config->state.below_count)
+		close(config->state.below[--config->state.below_count]);
 	for (size_t i = 0; i < CONFIG_DISKS; i++) {
 		if (config->disk[i].fd >= 0)
 			close(config->disk[i].fd);
@@ -193,8 +222,10 @@ void config_free(struct vm_config *config)
 		free(config->disk[i].path);
 		free(config->disk[i].serial);
 	}
-	for (size_t i = 0; i < CONFIG_MOUNTS; i++)
+	for (size_t i = 0; i < CONFIG_MOUNTS; i++) {
 		free(config->mount[i].path);
+		free(config->mount[i].source);
+	}
 	free(config->guest.kernel);
 	free(config->guest.kernel_path);
 	free(config->guest.initrd);
@@ -204,6 +235,7 @@ void config_free(struct vm_config *config)
 	free(config->program);
 	free(config->cwd);
 	free(config->hostname);
+	free(config->stop_signal);
 	strings_free(&config->args);
 	strings_free(&config->env);
 	strings_free(&config->labels);

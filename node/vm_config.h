@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "abi/vm_records.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "node/net_spec.h"
@@ -31,12 +32,14 @@ struct config_disk {
 	int fd, lock; /* lock: holds the file's lock (base/disk_claim.h) */
 };
 
-/* In the published form: read_only, writable, tmpfs. */
+/* In the published form: read_only, writable, tmpfs, volume. */
 struct config_mount { /* a part of the file system that is not as the image has it (parse/mount_word.h) */
 	char *path;
 	enum mount_kind kind;
 	uint64_t size; /* of a tmpfs, bytes; 0: as much as there is memory */
 	uint32_t mode; /* of a tmpfs */
+	char *source;  /* of a volume: the directory of the host, absolute */
+	bool frozen;   /* of a volume: the VM cannot write there; "ro" in the published form */
 };
 
 struct config_guest { /* which kernel, and what only a Linux guest has */
@@ -52,6 +55,17 @@ struct config_guest { /* which kernel, and what only a Linux guest has */
 	bool rng, balloon; /* devices that it has besides those that are named */
 };
 
+struct config_state { /* from which it goes on, in place of a program that starts */
+	int state, memory; /* descriptors for reading; -1: none */
+	int pages;         /* which pages it writes first, in place of one by one; -1: not known */
+	int below[LV_VM_BELOW_MAX]; /* what memory is a difference from, and that, down to the whole one; so many there are: */
+	unsigned below_count;
+	uint32_t flags;    /* LV_RESTORE_* */
+	struct { int device, listener; } pager; /* its memory comes while it runs (abi/memory_later.h); -1: it is all there. Owned */
+};
+
+struct net_link;
+struct shell;
 struct vm_config { /* all strings are owned */
 	char id[STATE_ID + 1];
 	char *name; /* NULL: none */
@@ -64,6 +78,7 @@ struct vm_config { /* all strings are owned */
 	struct strings labels; /* NAME=VALUE: nothing to the VM itself */
 	char *pid_file;        /* absolute; for a command line that starts it; NULL: none */
 	char *cwd, *hostname;
+	char *stop_signal; /* "SIGQUIT": what asks the program to end; NULL: SIGTERM */
 	uint32_t uid, gid;
 	uint64_t memory; /* bytes */
 	struct config_guest guest;
@@ -72,24 +87,33 @@ struct vm_config { /* all strings are owned */
 	size_t disks;
 	struct config_mount mount[CONFIG_MOUNTS];
 	size_t mounts;
+	uint32_t record; /* LV_RECORD_*: what is noted of the image's files (node/vm_files.h); library OS; not kept */
 	bool detached, remove;
-	bool terminal; /* Linux guests: the program gets a terminal of its own */
+	bool tied; /* detached, but it ends with whoever started it, or closes launch->configured; not kept */
+	bool terminal; /* the program gets a terminal of its own */
 	bool keeps_stdin; /* detached: input stays open for "lightvm console" */
 	int stream_fd; /* detached: the program's standard input and output, a socket; borrowed, not kept; -1: none */
+	struct net_link *link; /* of its network, open already, and taken from there by whoever launches it (node/link.h); NULL: net is opened */
+	struct shell *shell; /* its monitor, a child of ours, likewise (launch_ahead); NULL: one is claimed or started */
 	struct config_restart restart; /* what lightvmd does at its end */
+	struct config_state state; /* not kept */
 };
 
 void config_init(struct vm_config *config);
 /* Replaces or adds one NAME=VALUE. */
 void config_env(struct vm_config *config, const char *assignment);
+/* The same, if there is none of that name. */
+void config_env_default(struct vm_config *config, const char *assignment);
 /* The same of a label; NAME alone is "NAME=". */
 void config_label(struct vm_config *config, const char *assignment);
 /* One mount more, whose path it owns from now on; -E2BIG with a message. */
 int config_mount(struct vm_config *config, struct config_mount mount, struct error *error);
-/* As a word of parse/mount_word.h; the caller's. NULL: out of memory. */
-char *config_mount_word(const struct config_mount *mount);
+/* As a word of parse/mount_word.h; the caller's. number: of this mount among those of the configuration. NULL: out of memory. */
+char *config_mount_word(const struct config_mount *mount, unsigned number);
 /* What the monitor would refuse, said in the user's words. Whatever filled it: options, JSON, an API. */
 int config_validate(const struct vm_config *config, struct error *error);
+/* What of that does not depend on anything else: amounts, and where paths begin. */
+int config_validate_bounds(const struct vm_config *config, struct error *error);
 /* Closes the descriptors too; accepts what is half built. */
 void config_free(struct vm_config *config);
 

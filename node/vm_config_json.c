@@ -28,6 +28,7 @@ static const struct json_row rows[] = {
 	ROW("pid_file", ROW_TEXT, pid_file),
 	ROW("cwd", ROW_TEXT, cwd),
 	ROW("hostname", ROW_TEXT, hostname),
+	ROW("stop_signal", ROW_TEXT, stop_signal),
 	ROW("uid", ROW_U32, uid, .high = UINT32_MAX - 1),
 	ROW("gid", ROW_U32, gid, .high = UINT32_MAX - 1),
 	ROW("memory", ROW_U64, memory),
@@ -68,12 +69,14 @@ static const struct json_row disk_rows[] = {
 #undef ROW
 
 #define ROW(...) JSON_ROW(struct config_mount, __VA_ARGS__)
-static const char *const mount_kinds[] = { [MOUNT_READ_ONLY] = "read_only", [MOUNT_WRITABLE] = "writable", [MOUNT_TMPFS] = "tmpfs", NULL };
+static const char *const mount_kinds[] = { [MOUNT_READ_ONLY] = "read_only", [MOUNT_WRITABLE] = "writable", [MOUNT_TMPFS] = "tmpfs", [MOUNT_VOLUME] = "volume", NULL };
 static const struct json_row mount_rows[] = {
 	ROW("path", ROW_TEXT, path),
 	ROW("kind", ROW_WORD, kind, .words = mount_kinds),
 	ROW("size", ROW_U64, size),
 	ROW("mode", ROW_U32, mode, .high = 07777),
+	ROW("source", ROW_TEXT, source),
+	ROW("ro", ROW_BOOL, frozen),
 	{ 0 },
 };
 

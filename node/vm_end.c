@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/number.h"
 #include "node/vm_end.h"
 
 #include <errno.h>
@@ -74,6 +75,17 @@ static int end_now(const struct vm_info *info, int handle, int patience_ms, stru
 	return ended_within(handle, KILL_MS) ? 0 : error_set(error, -ETIMEDOUT, "VM %s: monitor %u does not end", info->dir.id, info->status.pid);
 }
 
+/* What asks its program to end: as its image says, or SIGTERM. */
+static int stop_signal(const struct vm_info *info)
+{
+	json_t *config = config_read(info->dir.dir);
+	int number;
+	if (!config || signal_parse(config_string(config, "stop_signal"), &number))
+		number = SIGTERM;
+	json_decref(config);
+	return number;
+}
+
 /*
  * Asks the program to end, and waits for that: true if it has ended before the deadline. A guest that is busy, still boots or has no
  * place for one more session may take the signal later; only the user's time being over is a reason to kill.
@@ -83,8 +95,9 @@ static bool end_gently(const struct vm_info *info, int handle, uint64_t deadline
 	/* One that stands still could not do anything about it. */
 	if (info->state == VM_PAUSED)
 		control_ask(info->dir.dir, LV_CTL_RESUME, 0, NULL, deadline);
+	int number = stop_signal(info);
 	for (bool asked = false; !asked; ) {
-		int err = vm_signal(info->dir.dir, SIGTERM, deadline);
+		int err = vm_signal(info->dir.dir, number, deadline);
 		if (err == -ENOSYS || err == -EOPNOTSUPP || err == -ENOENT)
 			return false; /* there is no way to ask this one */
 		asked = !err;
@@ -98,6 +111,8 @@ static bool end_gently(const struct vm_info *info, int handle, uint64_t deadline
 
 int vm_end(const struct vm_info *info, int wait_ms, struct error *error)
 {
+	if (info->alive)
+		unlinkat(info->dir.dir, STATE_SAVED, 0); /* of a save that was killed before it ended the VM: it has not ended of that */
 	int handle = info->alive ? monitor_handle(info) : -ESRCH, err = 0;
 	if (handle == -ESRCH)
 		return 0;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,17 @@ static enum vm_state living_state(uint32_t state)
 	}
 }
 
-void vm_info_judge(struct vm_info *info)
+/* It ended by the word that ends a VM which was saved, and says where; that is still there. place, path: of its directory. */
+static bool was_saved(const struct vm_info *info, int place, const char *path)
+{
+	char link[STATE_ID + sizeof("/" STATE_SAVED)];
+	if (info->state != VM_EXITED || info->alive || info->status.wait_status != SIGKILL)
+		return false;
+	snprintf(link, sizeof(link), "%s%s" STATE_SAVED, path, *path ? "/" : "");
+	return !faccessat(place, link, F_OK, 0);
+}
+
+static void judge(struct vm_info *info, int place, const char *path)
 {
 	/* The lock first: a monitor that ends between the two looks has written its last record before. */
 	info->alive = vm_alive(&info->dir);
@@ -59,6 +70,24 @@ void vm_info_judge(struct vm_info *info)
 	} else {
 		info->state = living_state(info->status.state);
 	}
+	if (was_saved(info, place, path))
+		info->state = VM_SAVED;
+}
+
+void vm_info_judge(struct vm_info *info)
+{
+	judge(info, info->dir.dir, "");
+}
+
+void vm_info_settle(struct vm_info *info)
+{
+	if (info->alive && !vm_runs(&info->dir))
+		vm_info_judge(info);
+}
+
+void vm_info_judge_in(struct vm_info *info, int vms)
+{
+	judge(info, vms, info->dir.id);
 }
 
 static int fill(struct vm_info *info)
@@ -120,7 +149,7 @@ int vm_info_glance(int vms, const char *id, struct vm_info *info)
 	info->dir.status = openat(vms, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (info->dir.status < 0)
 		return -errno;
-	vm_info_judge(info);
+	vm_info_judge_in(info, vms);
 	close(info->dir.status);
 	info->dir.status = -1;
 	return 0;
@@ -135,7 +164,7 @@ void vm_info_close(struct vm_info *info)
 
 const char *vm_state_word(enum vm_state state)
 {
-	static const char *const words[] = { "starting", "created", "running", "paused", "exited", "exited", "dead" };
+	static const char *const words[] = { "starting", "created", "running", "paused", "exited", "exited", "dead", "saved" };
 	return words[state];
 }
 
@@ -155,13 +184,15 @@ char *vm_state_text(const struct vm_info *info)
 
 bool vm_is_litter(const struct vm_info *info)
 {
-	return !info->alive && json_is_true(json_object_get(info->config, "remove"));
+	return !info->alive && info->state != VM_CREATED && json_is_true(json_object_get(info->config, "remove"));
 }
 
 int vm_not_alive(const struct vm_info *info, struct error *error)
 {
 	if (info->state == VM_CREATED)
 		return error_set(error, -ESRCH, "VM %s has not been started yet; start it with: lightvm start %s", info->dir.id, info->dir.id);
+	if (info->state == VM_SAVED)
+		return error_set(error, -ESRCH, "VM %s has ended and was saved; it goes on with: lightvm restore %s", info->dir.id, info->dir.id);
 	return error_set(error, -ESRCH, "VM %s has ended", info->dir.id);
 }
 

@@ -8,7 +8,7 @@
 #include "node/state.h"
 #include "node/vm_row.h"
 
-enum vm_state { VM_STARTING, VM_CREATED, VM_RUNNING, VM_PAUSED, VM_EXITED, VM_CRASHED, VM_DEAD };
+enum vm_state { VM_STARTING, VM_CREATED, VM_RUNNING, VM_PAUSED, VM_EXITED, VM_CRASHED, VM_DEAD, VM_SAVED };
 
 struct vm_info {
 	struct vm_dir dir;
@@ -29,6 +29,10 @@ int vm_info_glance(int vms, const char *id, struct vm_info *info);
 void vm_info_close(struct vm_info *info);
 /* Record, state and the rest anew, of a VM whose status file is open (dir.status); asks nobody. */
 void vm_info_judge(struct vm_info *info);
+/* The same where its directory, vms/ID below the open directory vms, is not open. */
+void vm_info_judge_in(struct vm_info *info, int vms);
+/* Before it is started again: one that has ended, but is held for a moment more, is waited for (vm_runs). */
+void vm_info_settle(struct vm_info *info);
 /*
  * A monitor that lives is asked for its record, which is more than it has written; for so many milliseconds at most. 0, or a
  * negative errno: the record stays what it was.
@@ -36,7 +40,7 @@ void vm_info_judge(struct vm_info *info);
 int vm_info_refresh(struct vm_info *info, int patience_ms);
 /* Of a wait status, as a shell would see it. */
 int vm_exit_code(int wait_status);
-/* "starting", "created" (its program may not be known yet), "running", "paused", "exited" (crashed or not), "dead" */
+/* "starting", "created" (its program may not be known yet), "running", "paused", "exited" (crashed or not), "dead", "saved" */
 const char *vm_state_word(enum vm_state state);
 /* "exited (3)", "dead: its monitor was killed"; the caller's. */
 char *vm_state_text(const struct vm_info *info);

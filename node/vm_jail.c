@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,13 +40,37 @@ int jail_users_read(struct jail_users *users, struct error *error)
 }
 
 /* The kernel knows its users by their processes. */
-static int is_free(uint32_t uid)
+static bool is_free(uint32_t uid)
 {
 	errno = 0;
 	return getpriority(PRIO_USER, uid) == -1 && errno == ESRCH;
 }
 
-uint32_t jail_user_find(const struct jail_users *users, const char *id)
+int jail_users_hold(int dir, const char *path)
+{
+	int fd = geteuid() ? -1 : openat(dir, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? -1 : fd;
+}
+
+/* A byte of the file for each of them, that need not be there. What cannot be locked at all is as if nobody did. */
+static bool hold(int held, uint32_t uid, bool on)
+{
+	struct flock lock = { .l_type = on ? F_WRLCK : F_UNLCK, .l_whence = SEEK_SET, .l_start = uid, .l_len = 1 };
+	return held < 0 || !fcntl(held, F_OFD_SETLK, &lock) || (errno != EAGAIN && errno != EACCES);
+}
+
+/* Held first: who had it before us may have become it since. */
+static bool take(int held, uint32_t uid)
+{
+	if (!hold(held, uid, true))
+		return false;
+	if (is_free(uid))
+		return true;
+	hold(held, uid, false);
+	return false;
+}
+
+uint32_t jail_user_find(const struct jail_users *users, const char *id, int held)
 {
 	if (geteuid() || !users->count)
 		return 0;
@@ -54,7 +79,7 @@ uint32_t jail_user_find(const struct jail_users *users, const char *id)
 	snprintf(digits, sizeof(digits), "%s", len > 8 ? id + len - 8 : id);
 	uint32_t at = strtoul(digits, NULL, 16);
 	for (int i = 0; i < TRIES; i++, at += STEP)
-		if (is_free(users->first + at % users->count))
+		if (take(held, users->first + at % users->count))
 			return users->first + at % users->count;
 	return 0;
 }
@@ -81,7 +106,7 @@ int vm_jail_try(struct error *error)
 	if (!monitor)
 		return err ? err : -ENOENT;
 	char user[16], pid[SPAWN_PID_WORD] = "", said[256] = "";
-	snprintf(user, sizeof(user), "%u", jail_user_find(&users, "0"));
+	snprintf(user, sizeof(user), "%u", jail_user_find(&users, "0", -1));
 	const char *argv[] = { "lightvm-vmm", "--jail", "full", "--try-jail", "--jail-uid", user, "--outer-pid", pid, NULL };
 	if (pipe2(out, O_CLOEXEC)) {
 		free(monitor);

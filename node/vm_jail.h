@@ -17,8 +17,16 @@ struct jail_users { /* the range; count 0: monitors stay root's */
  * distributions and container engines leave alone. 0; -EINVAL with a message.
  */
 int jail_users_read(struct jail_users *users, struct error *error);
-/* One of them of whom no process lives, the same for the same id (hexadecimal) if it is free; 0: we are not root, or there is none. */
-uint32_t jail_user_find(const struct jail_users *users, const char *id);
+/*
+ * A descriptor, the caller's, that holds one of them from when it is found until it is closed: the kernel knows a user by its processes, and a monitor that starts
+ * becomes it only then. dir: the state directory, path: as seen from there, of the file "users". -1: we are not root, or none can be held.
+ */
+int jail_users_hold(int dir, const char *path);
+/*
+ * One of them of whom no process lives, and that nobody else holds; the same for the same id (hexadecimal) if it is free; 0: we are not root, or there is none.
+ * held: holds it, and no other any more; -1: two that ask at once may find the same.
+ */
+uint32_t jail_user_find(const struct jail_users *users, const char *id, int held);
 
 /*
  * spawn_start in mount, IPC, UTS and PID namespaces, for root his own, for others by way of a user namespace; spawn->namespaces says

@@ -27,6 +27,13 @@ static bool is_hidden(const struct state *state, const char *id)
 	return !faccessat(state->dir, hidden, F_OK, AT_SYMLINK_NOFOLLOW);
 }
 
+/* "lightvm create --rm": it has not been there yet. */
+static bool waits_for_start(const struct vm_dir *vm)
+{
+	struct lv_status status;
+	return !vm_status(vm, &status) && status.state == LV_STATE_CREATED && !status.pid;
+}
+
 /* A name whose VM is gone, or whose VM has ended and was to be removed (--rm), is free. */
 static bool name_is_stale(const struct state *state, const char *name, char *id)
 {
@@ -44,7 +51,7 @@ static bool name_is_stale(const struct state *state, const char *name, char *id)
 		return false;
 	if (vm_open(state, id, &vm))
 		return true;
-	bool stale = !vm_alive(&vm) && !faccessat(vm.dir, STATE_LITTER, F_OK, 0);
+	bool stale = !vm_alive(&vm) && !faccessat(vm.dir, STATE_LITTER, F_OK, 0) && !waits_for_start(&vm);
 	if (stale)
 		vm_remove(state, &vm, name, NULL);
 	vm_close(&vm);

@@ -12,6 +12,8 @@
  * -EOPNOTSUPP: a monitor of a LightVM before this one, which cannot.
  */
 int vm_pause(const struct vm_info *info, struct error *error);
-int vm_resume(const struct vm_info *info, struct error *error);
+/* advance: for its monotonic clock, too, the time has passed; otherwise that goes on where it stood. A monitor before this one always
+ * has them count: -EOPNOTSUPP with advance, so that nobody waits for what it cannot tell. */
+int vm_resume(const struct vm_info *info, bool advance, struct error *error);
 
 #endif

@@ -58,7 +58,7 @@ static int prune_one(void *context, const char *id)
 	struct pruning *pruning = context;
 	struct vm_info info;
 	int err = vm_info_open(pruning->state, id, &info);
-	if (!err && !info.alive && !policy_waits(&info) && (!pruning->passes || pruning->passes(pruning->context, &info))) {
+	if (!err && !info.alive && info.state != VM_SAVED && !policy_waits(&info) && (!pruning->passes || pruning->passes(pruning->context, &info))) {
 		uint64_t bytes = taken(info.dir.dir);
 		if (pruning->dry || !take_away(pruning, &info)) {
 			pruning->pruned->vms++;

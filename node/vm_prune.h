@@ -12,7 +12,7 @@ struct vm_pruned {
 };
 
 /*
- * Removes VMs that do not live (ended, or created and not started) and pass (NULL: all do), and names that lead nowhere. (What killed starts
+ * Removes VMs that do not live (ended, or created and not started; not those that were saved) and pass (NULL: all do), and names that lead nowhere. (What killed starts
  * left goes with each listing.) dry: only counts. removed (NULL: nobody) hears of each VM. What cannot be removed is left and passed over;
  * the first such error is what is answered. A VM that starts at the same time stays.
  */

@@ -8,8 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "abi/used_files.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/number.h"
+#include "node/image_entry.h"
 
 int source_program(struct vm_config *config, const struct pack_request *request, const char *typed, uint64_t memory, struct error *error)
 {
@@ -51,71 +54,78 @@ static int verify_once(const struct image *image, const char *path, struct error
 	return err;
 }
 
-static bool has_file(const struct image *image, const char *path)
+/* The value of a variable in the configuration, or NULL. */
+static const char *variable(const struct vm_config *config, const char *name)
 {
-	struct erofs_inode inode;
-	return !erofs_walk(&image->fs, path, &inode) && S_ISREG(inode.mode);
+	size_t len = strlen(name);
+	for (size_t i = 0; i < config->env.count; i++)
+		if (!strncmp(config->env.item[i], name, len) && config->env.item[i][len] == '=')
+			return config->env.item[i] + len + 1;
+	return NULL;
 }
 
-/* Another program of the image than its own: a path in it, or a name that is looked for where its PATH would lead. */
-static int enter_at(struct vm_config *config, const struct image *image, const char *word, struct error *error)
+int source_enter(struct vm_config *config, struct error *error)
 {
-	static const char *const places[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin" };
-	char *path = word[0] == '/' ? alloc_copy(word) : NULL;
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places) && !path && !strchr(word, '/') && *word; i++) {
-		path = alloc_format("%s/%s", places[i], word);
-		if (!has_file(image, path)) {
-			free(path);
-			path = NULL;
-		}
-	}
-	if (!path || !has_file(image, path)) {
-		free(path);
-		return error_set(error, -ENOENT, "--entrypoint: there is no program \"%s\" in %s", word, config->image);
-	}
-	config->program = path;
-	strings_add(&config->args, word);
-	return 0;
+	struct image image;
+	if (config->program || !config->args.count)
+		return 0;
+	int err = image_open(&image, config->image, error);
+	if (!err && (err = image_entry_find(&image, variable(config, "PATH"), config->cwd ? config->cwd : "/", &config->args, &config->program, error)))
+		error_prefix(error, "%s", config->image);
+	image_close(&image);
+	return err;
+}
+
+void source_facts_free(struct source_facts *facts)
+{
+	strings_free(&facts->volumes);
+}
+
+static void use_manifest(struct vm_config *config, const struct manifest *manifest, const char *entry, struct source_facts *facts)
+{
+	if (!entry)
+		config->program = manifest->program ? alloc_copy(manifest->program) : NULL;
+	for (size_t i = 0; i < manifest->args.count && !entry; i++)
+		strings_add(&config->args, manifest->args.item[i]);
+	if (entry)
+		strings_add(&config->args, entry);
+	facts->kept = entry || manifest->program ? 1 : manifest->entry;
+	for (size_t i = 0; i < manifest->env.count; i++)
+		config_env(config, manifest->env.item[i]);
+	for (size_t i = 0; i < manifest->labels.count; i++)
+		config_label(config, manifest->labels.item[i]);
+	for (size_t i = 0; i < manifest->volumes.count; i++)
+		strings_add(&facts->volumes, manifest->volumes.item[i]);
+	config->cwd = manifest->cwd ? alloc_copy(manifest->cwd) : NULL;
+	config->hostname = manifest->hostname ? alloc_copy(manifest->hostname) : NULL;
+	config->stop_signal = manifest->stop_signal ? alloc_copy(manifest->stop_signal) : NULL;
+	config->uid = manifest->uid;
+	config->gid = manifest->gid;
+	config->memory = manifest->memory ? manifest->memory : CONFIG_MEMORY;
+	facts->on_libos = strings_have(&manifest->kernels, "libos");
 }
 
 /* An image: checked as far as it can be at constant cost, and in full the first time this file is seen. */
-int source_image(struct vm_config *config, const char *path, const char *entry, bool *on_libos, struct error *error)
+int source_image(struct vm_config *config, const char *path, const char *entry, struct source_facts *facts, struct error *error)
 {
 	struct image image;
 	int err = image_open(&image, path, error);
 	if (!err)
 		err = verify_once(&image, path, error);
-	if (err) {
-		image_close(&image);
-		return err;
+	if (!err) {
+		config->image = alloc_copy(path);
+		config->image_ns = clock_now();
+		config->image_fd = fcntl(image.fd, F_DUPFD_CLOEXEC, 3);
+		config->record |= image.manifest.trimmed ? LV_RECORD_LACKS : 0;
+		use_manifest(config, &image.manifest, entry, facts);
 	}
-	struct manifest *manifest = &image.manifest;
-	config->image = alloc_copy(path);
-	config->image_ns = clock_now();
-	config->image_fd = fcntl(image.fd, F_DUPFD_CLOEXEC, 3);
-	if (entry && (err = enter_at(config, &image, entry, error))) {
-		image_close(&image);
-		return err;
-	}
-	if (!entry)
-		config->program = manifest->program ? alloc_copy(manifest->program) : NULL;
-	for (size_t i = 0; i < manifest->args.count && !entry; i++)
-		strings_add(&config->args, manifest->args.item[i]);
-	for (size_t i = 0; i < manifest->env.count; i++)
-		config_env(config, manifest->env.item[i]);
-	config->cwd = manifest->cwd ? alloc_copy(manifest->cwd) : NULL;
-	config->hostname = manifest->hostname ? alloc_copy(manifest->hostname) : NULL;
-	config->uid = manifest->uid;
-	config->gid = manifest->gid;
-	config->memory = manifest->memory ? manifest->memory : CONFIG_MEMORY;
-	*on_libos = strings_have(&manifest->kernels, "libos");
 	image_close(&image);
-	return 0;
+	return err;
 }
 
 bool source_is_image(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = file_open_regular(path);
 	bool is = fd >= 0 && image_is(fd);
 	if (fd >= 0)
 		close(fd);

@@ -59,6 +59,16 @@ static void add_devices(const struct lv_status *status, struct vm_stats *stats)
 	}
 }
 
+static void add_calls(struct vm_info *info, int patience_ms, struct vm_stats *stats)
+{
+	struct control_answer *answer = alloc_zero(sizeof(*answer));
+	bool known = answer && info->status.guest == LV_GUEST_LIBOS && info->status.control_version >= 6 &&
+		     !control_ask(info->dir.dir, LV_CTL_CALLS, 0, answer, deadline_in(patience_ms));
+	stats->calls = known ? answer->report.calls.calls.made : VM_STATS_UNKNOWN;
+	stats->calls_trapped = known ? answer->report.calls.calls.trapped : VM_STATS_UNKNOWN;
+	free(answer);
+}
+
 int vm_stats_read(struct vm_info *info, int patience_ms, struct vm_stats *stats, struct error *error)
 {
 	if (!info->alive)
@@ -70,6 +80,7 @@ int vm_stats_read(struct vm_info *info, int patience_ms, struct vm_stats *stats,
 		.waits = status->waits };
 	memory_of(status->pid, stats);
 	add_devices(status, stats);
+	add_calls(info, patience_ms, stats);
 	/* The numbers were of this process only if it still lives. */
 	return vm_alive(&info->dir) ? 0 : error_set(error, -ESRCH, "VM %s has ended", info->dir.id);
 }
@@ -97,7 +108,7 @@ json_t *vm_stats_json(const struct vm_stats *before, const struct vm_stats *now,
 	} field[] = { { "cpu_ns", now->cpu_ns }, { "memory_used", now->memory_used }, { "memory_limit", now->memory_limit },
 		{ "memory_shared", now->memory_shared }, { "memory_private", now->memory_private }, { "net_received", now->net_received },
 		{ "net_sent", now->net_sent }, { "block_bytes", now->block_bytes }, { "exits", now->exits }, { "exits_mmio", now->exits_mmio },
-		{ "exits_signal", now->exits_signal }, { "waits", now->waits } };
+		{ "exits_signal", now->exits_signal }, { "waits", now->waits }, { "system_calls", now->calls }, { "system_calls_trapped", now->calls_trapped } };
 	json_object_set(object, "name", json_object_get(info->config, "name"));
 	json_object_set_new(object, "cpu_percent", cpu < 0 ? json_null() : json_real((double)(long)(cpu * 100 + 0.5) / 100));
 	for (size_t i = 0; i < sizeof(field) / sizeof(*field); i++)

@@ -5,7 +5,7 @@
 
 #include "node/vm_info.h"
 
-#define VM_STATS_UNKNOWN UINT64_MAX /* of bytes: this user may not ask, or the kernel does not tell */
+#define VM_STATS_UNKNOWN UINT64_MAX /* this user may not ask, or whoever could does not tell */
 
 struct vm_stats {
 	uint64_t at_ns;  /* CLOCK_MONOTONIC of the reading */
@@ -15,6 +15,7 @@ struct vm_stats {
 	uint64_t net_received, net_sent;        /* bytes, as the VM sees it */
 	uint64_t block_bytes;                   /* read and written */
 	uint64_t exits, exits_mmio, exits_signal, waits; /* as of struct lv_status */
+	uint64_t calls, calls_trapped; /* system calls of a program on the library OS, as of struct lv_calls; UNKNOWN */
 };
 
 /* Asks the monitor, for at most patience_ms, and the kernel. info->status is refreshed. -ESRCH, with a message: it does not live. */

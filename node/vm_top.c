@@ -66,6 +66,17 @@ static int by_pid(const void *a, const void *b)
 	return x->pid < y->pid ? -1 : x->pid > y->pid;
 }
 
+/* The one that tells it has been started for that (abi/agent.h). */
+static size_t drop_teller(struct lv_agent_process *process, size_t count, uint32_t *total)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(process[i].name, "lightvm-agent ", 14))
+			process[kept++] = process[i];
+	*total -= *total < count - kept ? *total : (uint32_t)(count - kept);
+	return kept;
+}
+
 static json_t *of_processes(struct lv_agent_process *process, size_t count)
 {
 	json_t *list = json_array();
@@ -88,9 +99,19 @@ static json_t *ask_agent(const struct vm_info *info, uint32_t *total, struct err
 		return NULL;
 	struct lv_agent_process *process = alloc_zero(LV_AGENT_PROCESSES_MAX * sizeof(*process));
 	int err = process ? agent_processes(fd, process, &count, total, deadline_in(AGENT_ANSWER_MS), error) : error_set(error, -ENOMEM, "out of memory");
+	if (!err)
+		count = drop_teller(process, count, total);
 	json_t *list = err ? NULL : of_processes(process, count);
 	free(process);
 	return list;
+}
+
+/* A library OS that has no room for an agent tells the monitor of its threads. */
+static json_t *ask_whom(const struct vm_info *info, uint32_t *total, struct error *error)
+{
+	bool is_libos = faccessat(info->dir.dir, "vsock", F_OK, 0);
+	json_t *list = ask_agent(info, total, error);
+	return list || !is_libos || !vm_alive(&info->dir) ? list : ask_monitor(info, total, error);
 }
 
 json_t *vm_top(const struct vm_info *info, uint32_t *total, struct error *error)
@@ -100,6 +121,6 @@ json_t *vm_top(const struct vm_info *info, uint32_t *total, struct error *error)
 	else if (info->state == VM_PAUSED)
 		error_set(error, -EAGAIN, "VM %s is paused; let it go on with: lightvm resume %s", info->dir.id, info->dir.id);
 	else
-		return faccessat(info->dir.dir, "vsock", F_OK, 0) ? ask_monitor(info, total, error) : ask_agent(info, total, error);
+		return ask_whom(info, total, error);
 	return NULL;
 }

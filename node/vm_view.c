@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include "node/agent_client.h"
+#include "node/call_report.h"
 #include "node/crash_report.h"
 #include "node/monitor_control.h"
 #include "node/record.h"
 #include "node/vm_config.h"
+#include "node/vm_files.h"
 #include "node/vm_policy.h"
 
 /* A VM that is held by less than the full jail is told apart. */
@@ -73,6 +75,19 @@ static void add_text(json_t *object, const char *key, struct text *text)
 	text_free(text);
 }
 
+/* What a trimmed image lacks and the program has looked for. */
+static void add_lacks(json_t *object, const struct vm_info *info)
+{
+	struct vm_files files;
+	struct image image = IMAGE_CLOSED;
+	struct text lines = { 0 };
+	if (!vm_files_open(&files, &info->dir) && !image_open(&image, config_string(info->config, "image"), NULL))
+		vm_files_left(&files, &image, info->exit_code > 0, &lines);
+	add_text(object, "trimmed_files_missed", &lines);
+	image_close(&image);
+	vm_files_close(&files);
+}
+
 int vm_view_add(json_t *object, struct vm_info *info, int patience_ms)
 {
 	struct text report = { 0 }, tail = { 0 };
@@ -87,6 +102,9 @@ int vm_view_add(json_t *object, struct vm_info *info, int patience_ms)
 	json_object_set(object, "config", info->config);
 	json_object_set_new(object, "restart", policy_json(info));
 	json_object_set_new(object, "record", record_json(&info->status, &said->what));
+	if (info->status.guest == LV_GUEST_LIBOS)
+		json_object_set_new(json_object_get(object, "record"), "system_calls",
+				    call_report_json(&info->status, &said->calls, config_string(info->config, "image")));
 	json_object_set_new(object, "guest", guest_json(info));
 	if (info->status.crashed) {
 		crash_report(&info->status, said, config_string(info->config, "image"), &report);
@@ -94,6 +112,7 @@ int vm_view_add(json_t *object, struct vm_info *info, int patience_ms)
 	}
 	text_add(&tail, said->tail, said->tail_size);
 	add_text(object, "last_output", &tail);
+	add_lacks(object, info);
 	free(said);
 	return 0;
 }

@@ -12,6 +12,9 @@
  */
 int vm_await_listen(const struct vm_dir *vm, int wait_ms, struct error *error);
 
+/* The same, when it waits to be copied, by reading /dev/template. */
+int vm_await_template(const struct vm_dir *vm, int wait_ms, struct error *error);
+
 /* Returns when the VM's monitor has ended. -ETIMEDOUT after so many milliseconds (-1: no limit). */
 int vm_await_end(const struct vm_dir *vm, int wait_ms, struct error *error);
 

@@ -12,6 +12,7 @@
 #include "node/launch.h"
 #include "node/vm_policy.h"
 #include "node/vm_source.h"
+#include "node/vm_template.h"
 
 /* ---- what is asked for ---- */
 
@@ -21,6 +22,8 @@ struct wish {
 	struct strings volumes;
 	const json_t *guest, *env;
 	bool known_on_libos;
+	const struct pack_watch *watch;
+	struct template_wish template;
 };
 
 /* Those that are not anybody's to choose. */
@@ -78,6 +81,13 @@ static int volumes_of(struct wish *wish, const json_t *json, struct error *error
 	return strings_error(&wish->volumes) ? error_set(error, -ENOMEM, "out of memory") : 0;
 }
 
+static void wish_free(struct wish *wish)
+{
+	json_decref(wish->keys);
+	strings_free(&wish->volumes);
+	template_wish_free(&wish->template);
+}
+
 static int read_wish(struct wish *wish, const json_t *json, struct error *error)
 {
 	int err = json_is_object(json) ? refuse_ours(json, error) : error_set(error, -EINVAL, "not an object");
@@ -93,6 +103,9 @@ static int read_wish(struct wish *wish, const json_t *json, struct error *error)
 		err = volumes_of(wish, json, error);
 	if (!err)
 		err = check_paths(wish, json, error);
+	const json_t *template = json_object_get(json, "template");
+	if (!err && template && !json_is_null(template))
+		err = template_wish_from_json(&wish->template, template, error);
 	wish->keys = err ? NULL : json_copy((json_t *)json);
 	if (err || !wish->keys)
 		return err ? err : error_set(error, -ENOMEM, "out of memory");
@@ -100,6 +113,7 @@ static int read_wish(struct wish *wish, const json_t *json, struct error *error)
 	json_object_del(wish->keys, "kernel");
 	json_object_del(wish->keys, "volumes");
 	json_object_del(wish->keys, "env");
+	json_object_del(wish->keys, "template");
 	if (!json_object_get(wish->keys, "version"))
 		json_object_set_new(wish->keys, "version", json_integer(CONFIG_VERSION));
 	return 0;
@@ -107,20 +121,40 @@ static int read_wish(struct wish *wish, const json_t *json, struct error *error)
 
 /* ---- what follows from it ---- */
 
+/* With the start file of a runtime that is to be a template; an image has it, or not. */
+static int use_program(struct vm_config *config, struct wish *wish, const json_t *memory, const json_t *args, struct error *error)
+{
+	struct strings words = { 0 };
+	for (size_t i = 1; i < json_array_size(args); i++)
+		if (json_is_string(json_array_get(args, i))) /* what is none is refused with the configuration */
+			strings_add(&words, json_string_value(json_array_get(args, i)));
+	struct pack_request request = { .program = wish->image, .words = &words, .volumes = &wish->volumes, .watch = wish->watch };
+	char *volume = NULL;
+	int err = template_start_volume(&wish->template, wish->image, &volume, error);
+	if (volume)
+		strings_take(&wish->volumes, volume);
+	if (!err)
+		err = source_program(config, &request, wish->image, json_is_integer(memory) ? (uint64_t)json_integer_value(memory) : 0, error);
+	strings_free(&words);
+	return err;
+}
+
 static int use_source(struct vm_config *config, struct wish *wish, const json_t *json, struct error *error)
 {
-	const json_t *memory = json_object_get(json, "memory");
-	struct pack_request request = { .program = wish->image, .volumes = &wish->volumes };
 	wish->known_on_libos = true;
 	if (!wish->image)
 		return wish->kernel ? 0 : error_set(error, -EINVAL, "image: missing: the path of a program or of an image");
 	if (access(wish->image, R_OK))
 		return error_set(error, -errno, "image: %s: %s", wish->image, strerror(errno));
 	if (!source_is_image(wish->image) && !text_ends(wish->image, ".lvm"))
-		return source_program(config, &request, wish->image, json_is_integer(memory) ? (uint64_t)json_integer_value(memory) : 0, error);
+		return use_program(config, wish, json_object_get(json, "memory"), json_object_get(json, "args"), error);
 	if (wish->volumes.count)
 		return error_set(error, -EINVAL, "volumes: are packed when an image is made, and %s is one", wish->image);
-	return source_image(config, wish->image, NULL, &wish->known_on_libos, error);
+	struct source_facts facts = { 0 };
+	int err = source_image(config, wish->image, NULL, &facts, error);
+	wish->known_on_libos = facts.on_libos;
+	source_facts_free(&facts);
+	return err ? err : source_enter(config, error);
 }
 
 static int use_kernel(struct vm_config *config, const struct wish *wish, struct error *error)
@@ -135,25 +169,32 @@ static int use_kernel(struct vm_config *config, const struct wish *wish, struct 
 	return err;
 }
 
+static int check_env(const json_t *env, struct error *error)
+{
+	if (env && !json_is_array(env))
+		return error_set(error, -EINVAL, "env: not a list");
+	for (size_t i = 0; i < json_array_size(env); i++) {
+		const char *word = json_string_value(json_array_get(env, i));
+		if (!word || !strchr(word, '=') || *word == '=')
+			return error_set(error, -EINVAL, "env: \"%.100s\" is not NAME=VALUE", word ? word : "");
+	}
+	return 0;
+}
+
 /* What is said replaces what image and machine give, one variable at a time. */
 static int use_env(struct vm_config *config, const struct wish *wish, struct error *error)
 {
 	static const char *const always[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root" };
-	char *host = alloc_format("HOSTNAME=%s", config->hostname);
+	char *host = config->hostname ? alloc_format("HOSTNAME=%s", config->hostname) : NULL;
 	for (size_t i = 0; i < sizeof(always) / sizeof(*always); i++)
-		config_env(config, always[i]);
+		config_env_default(config, always[i]);
 	if (host)
 		config_env(config, host);
 	free(host);
-	if (wish->env && !json_is_array(wish->env))
-		return error_set(error, -EINVAL, "env: not a list");
-	for (size_t i = 0; i < json_array_size(wish->env); i++) {
-		const char *word = json_string_value(json_array_get(wish->env, i));
-		if (!word || !strchr(word, '=') || *word == '=')
-			return error_set(error, -EINVAL, "env: \"%.100s\" is not NAME=VALUE", word ? word : "");
-		config_env(config, word);
-	}
-	return 0;
+	int err = check_env(wish->env, error);
+	for (size_t i = 0; i < json_array_size(wish->env) && !err; i++)
+		config_env(config, json_string_value(json_array_get(wish->env, i)));
+	return err;
 }
 
 /* Its kind is said as an option is, and gives what is not said besides; what makes no sense is refused with the rest of the wish. */
@@ -165,24 +206,46 @@ static char *net_word(const json_t *net)
 	return name ? alloc_format("%s:%s", kind, name) : alloc_copy(kind);
 }
 
-static int use_net(const struct vm_config *config, const struct wish *wish, struct error *error)
+/* With all that has a default; a new reference. */
+static json_t *whole_net(const json_t *given, const char *id, struct error *error)
 {
-	json_t *given = json_object_get(wish->keys, "net"), *whole = NULL;
+	json_t *whole = NULL;
 	char *word = net_word(given);
-	struct net_request request = { .net = word, .id = config->id };
+	struct net_request request = { .net = word, .id = id };
 	struct net_spec spec = { 0 };
 	int err = word ? net_parse(&spec, &request, error) : error_set(error, -ENOMEM, "out of memory");
 	if (!err && !(whole = net_to_json(&spec)))
 		err = error_set(error, -ENOMEM, "out of memory");
 	if (!err && given && !json_is_object(given))
 		err = error_set(error, -EINVAL, "net: not an object");
-	if (!err && json_object_update(whole, given ? given : whole))
+	if (!err && json_is_string(json_object_get(given, "ip")))
+		json_object_del(whole, "mac"); /* what it is follows from the address, then */
+	if (!err && given && json_object_update(whole, (json_t *)given))
 		err = error_set(error, -ENOMEM, "out of memory");
-	if (!err)
-		json_object_set(wish->keys, "net", whole);
-	json_decref(whole);
 	net_free(&spec);
 	free(word);
+	if (!err)
+		return whole;
+	json_decref(whole);
+	return NULL;
+}
+
+static int use_net(const struct vm_config *config, const struct wish *wish, struct error *error)
+{
+	json_t *whole = whole_net(json_object_get(wish->keys, "net"), config->id, error);
+	if (whole)
+		json_object_set_new(wish->keys, "net", whole);
+	return whole ? 0 : error->code;
+}
+
+int wish_net(struct net_spec *spec, const json_t *net, const char *id, struct error *error)
+{
+	*spec = (struct net_spec){ 0 };
+	json_t *whole = whole_net(net, id, error);
+	int err = whole ? net_from_json(spec, whole, id, error) : error->code;
+	if (!err)
+		err = net_validate(spec, error);
+	json_decref(whole);
 	return err;
 }
 
@@ -215,16 +278,37 @@ static int fill(struct vm_config *config, struct wish *wish, const json_t *json,
 	return err ? err : config_open(config, error);
 }
 
-int wish_config(struct vm_config *config, const json_t *json, struct error *error)
+int wish_config(struct vm_config *config, const json_t *json, const struct pack_watch *watch, struct error *error)
 {
-	struct wish wish = { 0 };
+	struct wish wish = { .watch = watch };
+	uint64_t start_ns = clock_now();
 	int err = vm_new_id(config->id, error);
 	if (!err)
 		err = read_wish(&wish, json, error);
 	if (!err)
 		err = fill(config, &wish, json, error);
-	json_decref(wish.keys);
-	strings_free(&wish.volumes);
+	if (!err)
+		err = template_use(config, &wish.template, start_ns, error);
+	wish_free(&wish);
+	return err;
+}
+
+int wish_check(const json_t *json, struct error *error)
+{
+	struct wish wish = { 0 };
+	struct vm_config config;
+	config_init(&config);
+	int err = read_wish(&wish, json, error);
+	if (!err)
+		err = use_net(&config, &wish, error);
+	if (!err)
+		err = config_from_json(&config, wish.keys, error);
+	if (!err)
+		err = use_env(&config, &wish, error);
+	if (!err)
+		err = config_validate_bounds(&config, error);
+	wish_free(&wish);
+	config_free(&config);
 	return err;
 }
 
@@ -240,6 +324,24 @@ int wish_start(const struct vm_config *config, uint64_t start_ns, struct error *
 	if (!err)
 		err = launch_settle(&launch, error);
 	launch_end(&launch);
+	if (err && made)
+		vm_remove(&state, &vm, config->name, NULL);
+	vm_close(&vm);
+	state_close(&state);
+	return err;
+}
+
+int wish_leave(const struct vm_config *config, struct error *error)
+{
+	struct state state = STATE_NONE;
+	struct vm_dir vm = VM_DIR_NONE;
+	int err = config->state.state < 0 ? state_open(&state, true, error) :
+		error_set(error, -EINVAL, "template: is for what starts at once; a start some other time would start the program");
+	bool made = !err && !(err = launch_create(&state, config, &vm, error));
+	if (!err)
+		err = vm_mark_created(&vm, error);
+	if (!err)
+		err = policy_stop(vm.id, error); /* no policy starts what no user has started */
 	if (err && made)
 		vm_remove(&state, &vm, config->name, NULL);
 	vm_close(&vm);

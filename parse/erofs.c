@@ -13,6 +13,7 @@
 #define LINK_LIMIT 40
 #define PATH_LIMIT 4096
 #define NO_BLOCK 0xffffffffu
+#define XATTR_HEADER 12 /* in front of an inode's attributes; its byte 4: how many shared ones are named behind it */
 /* Bit 0 is set by mkfs.erofs whether anything is compressed or not; bit 2: chunk-based files. */
 #define INCOMPAT_KNOWN (1u | 4u)
 
@@ -176,7 +177,9 @@ int erofs_inode(const struct erofs *fs, uint64_t nid, struct erofs_inode *inode)
 		read_compact(fs, raw, inode);
 	if (inode->size > INT64_MAX)
 		return -EIO;
-	return check_layout(fs, inode, offset + (extended ? 64 : 32) + (xattrs ? 12 + (xattrs - 1) * 4ull : 0));
+	inode->xattr_at = offset + (extended ? 64 : 32);
+	inode->xattr_size = xattrs ? XATTR_HEADER + (xattrs - 1) * 4u : 0;
+	return check_layout(fs, inode, inode->xattr_at + inode->xattr_size);
 }
 
 /* The block of chunk number n, or NO_BLOCK: a hole. */
@@ -246,6 +249,29 @@ int64_t erofs_read(const struct erofs *fs, const struct erofs_inode *inode, uint
 		done += run;
 	}
 	return (int64_t)done;
+}
+
+int erofs_xattr(const struct erofs *fs, const struct erofs_inode *inode, uint32_t *cursor, struct erofs_xattr *xattr)
+{
+	static const char *const prefixes[] = { NULL, "user.", "system.posix_acl_access", "system.posix_acl_default", "trusted.", NULL, "security." };
+	const uint8_t *all = at(fs, inode->xattr_at, inode->xattr_size);
+	if (!all)
+		return -EIO;
+	if (inode->xattr_size < XATTR_HEADER)
+		return 0;
+	uint32_t from = *cursor ? *cursor : XATTR_HEADER + all[4] * 4u;
+	if (from > inode->xattr_size)
+		return -EIO;
+	if (inode->xattr_size - from < 4)
+		return 0;
+	const uint8_t *raw = all + from;
+	uint32_t name_len = raw[0], size = get16(raw + 2), whole = (4 + name_len + size + 3) & ~3u;
+	if (raw[1] >= sizeof(prefixes) / sizeof(*prefixes) || !prefixes[raw[1]] || whole > inode->xattr_size - from)
+		return -EIO;
+	*xattr = (struct erofs_xattr){ .prefix = prefixes[raw[1]], .name = (const char *)raw + 4, .name_len = name_len,
+		.value = raw + 4 + name_len, .size = size };
+	*cursor = from + whole;
+	return 1;
 }
 
 /* ---- directories ---- */

@@ -27,7 +27,9 @@ struct erofs_inode {
 	uint32_t mtime_nsec;
 	uint32_t mode; /* as stat.st_mode */
 	uint32_t uid, gid, nlink;
-	uint32_t rdev;
+	uint32_t rdev; /* of a device, as the kernel keeps it: erofs_major, erofs_minor */
+	uint64_t xattr_at; /* where its extended attributes lie in the image, and how many bytes of them */
+	uint32_t xattr_size;
 	/* where the data lies; see erofs_map */
 	uint32_t layout;
 	uint32_t raw_blkaddr;
@@ -44,6 +46,23 @@ struct erofs_dirent {
 	uint8_t type; /* EROFS_FT_*: as DT_* after erofs_dt() */
 };
 
+struct erofs_xattr {
+	const char *prefix; /* "security." and the like; terminated */
+	const char *name;   /* behind it; in the image, not terminated, as is the value */
+	const uint8_t *value;
+	size_t name_len, size;
+};
+
+static inline uint32_t erofs_major(uint32_t rdev)
+{
+	return rdev >> 8 & 0xfff;
+}
+
+static inline uint32_t erofs_minor(uint32_t rdev)
+{
+	return (rdev & 0xff) | (rdev >> 12 & 0xfff00);
+}
+
 /* The DT_* value of getdents64 for a directory entry's type. */
 uint8_t erofs_dt(uint8_t type);
 
@@ -54,6 +73,8 @@ int erofs_inode(const struct erofs *fs, uint64_t nid, struct erofs_inode *inode)
 int erofs_lookup(const struct erofs *fs, const struct erofs_inode *dir, const char *name, size_t len, uint64_t *nid);
 /* The entry at *cursor (0 at first), which is moved on; 1, 0 at the end, or -EIO. */
 int erofs_readdir(const struct erofs *fs, const struct erofs_inode *dir, uint64_t *cursor, struct erofs_dirent *entry);
+/* The extended attribute at *cursor (0 at first), which is moved on; 1, 0 at the end, or -EIO. Only those that lie behind the inode itself. */
+int erofs_xattr(const struct erofs *fs, const struct erofs_inode *inode, uint32_t *cursor, struct erofs_xattr *xattr);
 /*
  * The longest run of the file's bytes at offset that lie together in the image: *data points into the image, *len is
  * its length (0 at the end of the file; *data NULL: a hole of *len zero bytes). 0 or -EIO.

@@ -56,6 +56,9 @@ int mount_word_read(const char *word, struct mount_word *mount)
 		mount->kind = MOUNT_WRITABLE;
 	else if (starts(&word, "tmpfs:") && number(&word, 10, ':', INT64_MAX, &mount->size) && number(&word, 8, ' ', MODE_MOST, &mode))
 		mount->kind = MOUNT_TMPFS;
+	else if (starts(&word, "volume:") && number(&word, 10, ':', MOUNT_VOLUMES - 1, &mount->size) &&
+		 ((mount->read_only = (uint32_t)starts(&word, "ro ")) || starts(&word, "rw ")))
+		mount->kind = MOUNT_VOLUME;
 	else
 		return -1;
 	mount->mode = (uint32_t)mode;

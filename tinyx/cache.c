@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #define INDEX_MAGIC 0x3178646e49564cull /* "LVIndx1" */
 #define INDEX_MAX (64u << 20)
 #define IMAGE_SUFFIX ".lvm"
+#define NEEDED "needed-"
 #define CACHE_LIMIT (8ull << 30)
 #define USE_SECONDS 3600 /* so exactly a use is noted: not every start has to write */
 
@@ -77,13 +79,28 @@ void packed_free(struct packed *packed)
 	*packed = PACKED_NONE;
 }
 
-/* Of the entry in the cache's directory; the caller's. */
-static char *index_path(const char *key)
+void cache_open_or_warn(struct cache *cache)
+{
+	struct error error = { 0 };
+	int err = cache_open(cache, true, &error);
+	if (err) {
+		cache_close(cache);
+		log_warn("no image is kept for later starts: %s", error.text);
+	}
+}
+
+static uint64_t hash_of(const char *key)
 {
 	uint64_t hash = 0xcbf29ce484222325ull;
 	for (const char *c = key; *c; c++)
 		hash = (hash ^ (uint8_t)*c) * 0x100000001b3ull;
-	return alloc_format("index/%016" PRIx64, hash);
+	return hash;
+}
+
+/* Of the entry in the cache's directory; the caller's. */
+static char *index_path(const char *key)
+{
+	return alloc_format("index/%016" PRIx64, hash_of(key));
 }
 
 /* ---- reading ---- */
@@ -247,6 +264,23 @@ void cache_note_verified(const struct cache *cache, const struct image *image)
 	free(path);
 }
 
+/* ---- images that others need ---- */
+
+/* A link: "SHA256 PATH". */
+int cache_keep_for(const struct cache *cache, const char *sha256, const char *path)
+{
+	char *image = alloc_format("images/%s" IMAGE_SUFFIX, sha256), *name = alloc_format("index/" NEEDED "%016" PRIx64, hash_of(path)), *note = alloc_format("%s %s", sha256, path);
+	int err = !image || !name || !note ? -ENOMEM : 0;
+	if (!err && !faccessat(cache->dir, image, F_OK, AT_SYMLINK_NOFOLLOW)) {
+		unlinkat(cache->dir, name, 0);
+		err = symlinkat(note, cache->dir, name) ? -errno : 0;
+	}
+	free(image);
+	free(name);
+	free(note);
+	return err;
+}
+
 static bool forgets(int dir, const char *name, const char *sha256)
 {
 	char *data, image[IMAGE_HEX + 1] = "";
@@ -293,6 +327,7 @@ struct cached {
 	char name[IMAGE_HEX + sizeof(IMAGE_SUFFIX)];
 	uint64_t size;
 	time_t used;
+	bool needed; /* by somebody else */
 };
 
 struct cached_list {
@@ -318,9 +353,8 @@ static void add_image(struct cached_list *list, int at, const char *name)
 		return;
 	list->item = alloc_again(list->item, (list->count + 1) * sizeof(*list->item));
 	struct cached *image = &list->item[list->count++];
+	*image = (struct cached){ .size = (uint64_t)st.st_size, .used = st.st_mtime };
 	strcpy(image->name, name);
-	image->size = (uint64_t)st.st_size;
-	image->used = st.st_mtime;
 	list->bytes += image->size;
 }
 
@@ -337,12 +371,37 @@ static void add_use(struct cached_list *list, int at, const char *name)
 			list->item[i].used = st.st_mtime;
 }
 
-/* The one that was used longest ago, or NULL if only keep is left. */
+/* What has gone needs nothing any more. */
+static void add_need(struct cached_list *list, int at, const char *name)
+{
+	char note[PATH_MAX];
+	ssize_t n = text_starts(name, NEEDED) ? readlinkat(at, name, note, sizeof(note) - 1) : -1;
+	if (n <= IMAGE_HEX + 1)
+		return;
+	note[n] = 0;
+	if (access(note + IMAGE_HEX + 1, F_OK) && (errno == ENOENT || errno == ENOTDIR)) {
+		unlinkat(at, name, 0);
+		return;
+	}
+	for (size_t i = 0; i < list->count; i++)
+		list->item[i].needed |= !strncmp(note, list->item[i].name, IMAGE_HEX);
+}
+
+/* What has a name was asked for by it. */
+static void add_name(struct cached_list *list, int at, const char *name)
+{
+	char sha256[IMAGE_HEX];
+	bool is_whole = readlinkat(at, name, sha256, sizeof(sha256)) == IMAGE_HEX;
+	for (size_t i = 0; is_whole && i < list->count; i++)
+		list->item[i].needed |= !strncmp(sha256, list->item[i].name, IMAGE_HEX);
+}
+
+/* The one that was used longest ago, or NULL if only keep and what is needed are left. */
 static struct cached *oldest(const struct cached_list *list, const char *keep)
 {
 	struct cached *found = NULL;
 	for (size_t i = 0; i < list->count; i++)
-		if (list->item[i].size && strcmp(list->item[i].name, keep) && (!found || list->item[i].used < found->used))
+		if (list->item[i].size && !list->item[i].needed && strcmp(list->item[i].name, keep) && (!found || list->item[i].used < found->used))
 			found = &list->item[i];
 	return found;
 }
@@ -364,8 +423,11 @@ void cache_trim(const struct cache *cache, const char *keep, uint64_t limit)
 	struct cached_list list = { 0 };
 	bool any = false;
 	each_file(cache, "images", add_image, &list);
-	if (list.bytes > limit)
+	if (list.bytes > limit) {
 		each_file(cache, "index", add_use, &list);
+		each_file(cache, "index", add_need, &list);
+		each_file(cache, "names", add_name, &list);
+	}
 	for (struct cached *image; list.bytes > limit && (image = oldest(&list, keep)); any = true) {
 		char *path = alloc_format("images/%s", image->name);
 		log_info("the image cache is full: %s/%s is removed", cache->path, path);

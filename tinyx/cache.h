@@ -40,6 +40,8 @@ char *cache_dir(void);
  * (base/owned_dir.h). Close in any case.
  */
 int cache_open(struct cache *cache, bool create, struct error *error);
+/* The same, to be filled. A cache that cannot be trusted or made keeps no program from starting: it costs a packing each time, and that is said; it is CACHE_NONE then. */
+void cache_open_or_warn(struct cache *cache);
 void cache_close(struct cache *cache);
 /* 0: found and unchanged, image open; -ENOENT: not there or stale. Costs one lstat a packed file. */
 int cache_find(const struct cache *cache, const char *key, struct packed *packed);
@@ -54,8 +56,13 @@ void cache_note_verified(const struct cache *cache, const struct image *image);
 /* Removes index entries and verification notes whose image is gone; those of image sha256 if not NULL. */
 void cache_forget(const struct cache *cache, const char *sha256);
 /*
+ * Notes that the file path, an absolute one, needs the image sha256: as long as that is there the image is not trimmed. A path needs one image, the last that was noted. Nothing
+ * for an image that the cache does not have. 0 or a negative errno.
+ */
+int cache_keep_for(const struct cache *cache, const char *sha256, const char *path);
+/*
  * Removes the images whose last use is longest ago (to the hour), with what the index says of them, until those left have at most
- * limit bytes. keep, a name in images/, stays. VMs that run from a removed image are not disturbed.
+ * limit bytes. keep, a name in images/, stays, and so does what cache_keep_for was told of. VMs that run from a removed image are not disturbed.
  */
 void cache_trim(const struct cache *cache, const char *keep, uint64_t limit);
 /* LIGHTVM_CACHE_SIZE ("20G"), or 8 GiB. */

@@ -14,6 +14,7 @@
 
 #include "abi/image.h"
 #include "abi/image_manifest.h"
+#include "base/crc32c.h"
 #include "base/file.h"
 
 #define BLOCK 4096
@@ -34,17 +35,6 @@ static void sha256(const void *data, size_t size, uint8_t *digest)
 	SHA256_Init(&sum);
 	SHA256_Update(&sum, data, size);
 	SHA256_Final(digest, &sum);
-}
-
-/* Bit by bit: it runs over one block. */
-uint32_t crc32c(uint32_t crc, const uint8_t *data, size_t size)
-{
-	while (size--) {
-		crc ^= *data++;
-		for (int i = 0; i < 8; i++)
-			crc = crc >> 1 ^ (0x82f63b78u & -(crc & 1));
-	}
-	return crc;
 }
 
 /* The sum covers the rest of the first block, with its own four bytes zero. */
@@ -123,12 +113,13 @@ static int read_manifest(struct image *image, const char *path, struct error *er
 int image_open(struct image *image, const char *path, struct error *error)
 {
 	*image = IMAGE_CLOSED;
-	image->fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
-	if (image->fd < 0 || fstat(image->fd, &st))
+	int fd = file_open_regular(path);
+	if (fd < 0)
+		return error_set(error, fd, "%s: %s", path, fd == -EINVAL || fd == -EISDIR ? "not a regular file" : strerror(-fd));
+	image->fd = fd;
+	if (fstat(fd, &st))
 		return error_set(error, -errno, "%s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return error_set(error, -EINVAL, "%s: not a regular file", path);
 	image->size = (size_t)st.st_size;
 	if (image->size) {
 		void *map = mmap(NULL, image->size, PROT_READ, MAP_SHARED, image->fd, 0);

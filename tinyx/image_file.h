@@ -41,8 +41,6 @@ void image_close(struct image *image);
 const char *image_lacks(const struct image *image, char *const *words, size_t count, const char *cwd);
 /* Appends the trailer to the bare file system in fd, which is at least one block long; hex gets its digest, IMAGE_HEX + 1 bytes. */
 int image_seal(int fd, char *hex, struct error *error);
-/* CRC-32C (Castagnoli) of size more bytes, begun with ~0; without the final inversion, as EROFS has it. */
-uint32_t crc32c(uint32_t crc, const uint8_t *data, size_t size);
 /* A word that changes whenever the file is replaced or written to: identity, size, mode, both times. Never 0. */
 uint64_t file_fingerprint(const struct stat *st);
 

@@ -36,7 +36,7 @@ int make_check_tools(struct error *error)
 		{ "bc", "bc" }, { "xz", "xz-utils" }, { "tar", "tar" }, { "perl", "perl" } };
 	struct text what = { 0 }, packages = { 0 };
 	for (size_t i = 0; i < sizeof(tools) / sizeof(*tools); i++) {
-		char *path = pack_find_program(tools[i].tool);
+		char *path = program_find(tools[i].tool);
 		if (!path) {
 			text_format(&what, " %s", tools[i].tool);
 			text_format(&packages, " %s", tools[i].package);

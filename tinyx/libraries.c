@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "parse/elf.h"
+#include "tinyx/commands.h"
 
 #define CONF_MAX (64 * 1024)
 #define CONF_DEPTH 8
@@ -25,17 +26,17 @@ struct mapped { /* data NULL: not mapped */
 	size_t size;
 };
 
-static int map_file(const char *path, struct mapped *map)
+static int map_file(const struct plan *plan, const char *path, struct mapped *map)
 {
-	struct stat st;
+	uint64_t at;
+	size_t size;
 	*map = (struct mapped){ 0 };
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe without a writer would hold us */
+	int fd = plan_open(plan, path, &at, &size), err = 0;
 	if (fd < 0)
-		return -errno;
-	int err = fstat(fd, &st) ? -errno : S_ISDIR(st.st_mode) ? -EISDIR : S_ISREG(st.st_mode) ? 0 : -EINVAL;
-	if (!err && st.st_size) {
-		map->data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-		map->size = (size_t)st.st_size;
+		return fd;
+	if (size) {
+		map->data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, (off_t)at);
+		map->size = size;
 		if (map->data == MAP_FAILED) {
 			map->data = NULL;
 			err = -errno;
@@ -51,13 +52,13 @@ static void unmap_file(struct mapped *map)
 		munmap(map->data, map->size);
 }
 
-int program_check(const char *host, struct program_facts *facts, struct error *error)
+int program_check(const struct plan *plan, const char *host, struct program_facts *facts, struct error *error)
 {
 	struct mapped map;
 	struct elf elf;
 	const char *why = "not an ELF file";
 	*facts = (struct program_facts){ 0 };
-	int err = map_file(host, &map);
+	int err = map_file(plan, host, &map);
 	if (err)
 		return error_set(error, err, "cannot read %s: %s", host, strerror(-err));
 	err = map.data ? elf_parse(&elf, map.data, map.size, &why) : -ENOEXEC;
@@ -122,68 +123,71 @@ static void add_dirs(struct strings *dirs, const char *const *dir, size_t count)
 			strings_add(dirs, dir[i]);
 }
 
-static void system_dirs(struct strings *dirs)
+static void system_dirs(const struct plan *plan, struct strings *dirs)
 {
-	conf_read("/etc/ld.so.conf", dirs, 0);
+	if (!plan->from)
+		conf_read("/etc/ld.so.conf", dirs, 0);
 	add_dirs(dirs, built_in, COUNT(built_in));
 	add_dirs(dirs, musl_dirs, COUNT(musl_dirs));
 }
 
 /* A shared object for this machine: linker scripts and other architectures lie in the same directories. */
-static bool usable(const char *path)
+static bool usable(const struct plan *plan, const char *path)
 {
 	unsigned char head[20];
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	uint64_t at;
+	size_t size;
+	int fd = plan_open(plan, path, &at, &size);
 	if (fd < 0)
-		return errno == EACCES; /* found, and reported as unreadable when it is added */
-	ssize_t n = read(fd, head, sizeof(head));
+		return fd == -EACCES; /* found, and reported as unreadable when it is added */
+	ssize_t n = size < sizeof(head) ? 0 : pread(fd, head, sizeof(head), (off_t)at);
 	close(fd);
 	return n == (ssize_t)sizeof(head) && !memcmp(head, ELFMAG, SELFMAG) && head[EI_CLASS] == ELFCLASS64 && head[18] == EM_X86_64;
 }
 
-static char *find_in(const char *dir, size_t len, const char *name)
+static char *find_in(const struct plan *plan, const char *dir, size_t len, const char *name)
 {
 	char *path = alloc_format("%.*s/%s", (int)len, dir, name);
-	if (usable(path))
+	if (usable(plan, path))
 		return path;
 	free(path);
 	return NULL;
 }
 
 /* One element of a run path; $ORIGIN is the directory of the object that has it. */
-static char *find_in_element(const char *element, size_t len, const char *object, const char *name)
+static char *find_in_element(const struct plan *plan, const char *element, size_t len, const char *object, const char *name)
 {
 	static const char *const word[] = { "$ORIGIN", "${ORIGIN}" };
 	for (int i = 0; i < 2; i++) {
 		size_t n = strlen(word[i]);
 		if (len < n || strncmp(element, word[i], n))
 			continue;
-		char *real = realpath(object, NULL);
+		char *real = plan_real(plan, object);
 		if (!real)
 			return NULL;
 		*strrchr(real, '/') = 0;
-		char *dir = alloc_format("%s%.*s", real, (int)(len - n), element + n), *path = find_in(dir, strlen(dir), name);
+		char *dir = alloc_format("%s%.*s", real, (int)(len - n), element + n), *path = find_in(plan, dir, strlen(dir), name);
 		free(dir);
 		free(real);
 		return path;
 	}
-	return find_in(element, len, name);
+	return find_in(plan, element, len, name);
 }
 
 /* *configured: found in a directory that only the host's configuration of the dynamic linker names. */
-static char *find_library(const struct strings *dirs, const char *runpath, const char *object, const char *name, bool *configured)
+static char *find_library(const struct plan *plan, const struct strings *dirs, const char *runpath, const char *object, const char *name, bool *configured)
 {
 	*configured = false;
 	char *path = NULL;
 	if (strchr(name, '/'))
-		return find_in_element(name, (size_t)(strrchr(name, '/') - name), object, strrchr(name, '/') + 1);
+		return find_in_element(plan, name, (size_t)(strrchr(name, '/') - name), object, strrchr(name, '/') + 1);
 	while (runpath && *runpath && !path) {
 		size_t n = strcspn(runpath, ":");
-		path = n ? find_in_element(runpath, n, object, name) : NULL;
+		path = n ? find_in_element(plan, runpath, n, object, name) : NULL;
 		runpath += n + (runpath[n] == ':');
 	}
 	for (size_t i = 0; i < dirs->count && !path; i++) {
-		path = find_in(dirs->item[i], strlen(dirs->item[i]), name);
+		path = find_in(plan, dirs->item[i], strlen(dirs->item[i]), name);
 		*configured = path;
 		for (size_t j = 0; j < COUNT(built_in) && *configured; j++)
 			*configured = strcmp(dirs->item[i], built_in[j]) != 0;
@@ -212,13 +216,14 @@ static int add_needed(void *context, const char *name)
 	if (strings_have(&walk->known, name) || (walk->musl && !strcmp(name, "libc.so")))
 		return 0;
 	bool configured;
-	char *path = find_library(&walk->dirs, elf_runpath(walk->elf), walk->object, name, &configured);
+	char *path = find_library(walk->plan, &walk->dirs, elf_runpath(walk->elf), walk->object, name, &configured);
 	if (!path && !walk->strict) {
 		log_info("missing library %s, needed by %s: the program may do without", name, walk->object);
 		return 0;
 	}
 	if (!path)
 		return error_set(walk->error, -ENOENT, "missing library %s, needed by %s", name, walk->object);
+	plan_why(walk->plan, "library %s, needed by %s", name, walk->object);
 	int err = plan_add(walk->plan, path, false, walk->error);
 	if (!err && configured) {
 		/* The image has no ld.so.conf: a link leads there from where the dynamic linker looks. */
@@ -240,8 +245,9 @@ static int add_interpreter(struct walk *walk)
 	if (!interp || plan_find(walk->plan, interp))
 		return 0;
 	walk->musl = strstr(interp, "ld-musl") != NULL;
-	if (access(interp, R_OK) && !walk->strict)
+	if (!plan_has(walk->plan, interp) && !walk->strict)
 		return 0;
+	plan_why(walk->plan, "the dynamic linker that %s names", walk->object);
 	int err = plan_add(walk->plan, interp, false, walk->error);
 	return err ? error_prefix(walk->error, "%s needs the interpreter %s", walk->object, interp) : 0;
 }
@@ -272,10 +278,11 @@ static bool is_c_library(const char *host)
 static void note_wants(struct walk *walk, const char *host, const struct elf *elf, const struct mapped *map)
 {
 	if (!walk->wants->libc && text_ends(host, "/libc.so.6"))
-		walk->wants->libc = realpath(host, NULL);
+		walk->wants->libc = plan_real(walk->plan, host);
 	if (!walk->strict || is_c_library(host))
 		return;
 	walk->wants->converters = walk->wants->converters || elf_mentions(elf, "iconv_open");
+	walk->wants->shell = walk->wants->shell || elf_mentions(elf, "system") || elf_mentions(elf, "popen");
 	walk->wants->zones = walk->wants->zones || reads_zones(elf, map);
 }
 
@@ -284,7 +291,8 @@ static void add_possible(struct walk *walk, const char *name)
 {
 	bool configured;
 	struct error ignored;
-	char *path = strings_have(&walk->known, name) ? NULL : find_library(&walk->dirs, NULL, "", name, &configured);
+	char *path = strings_have(&walk->known, name) ? NULL : find_library(walk->plan, &walk->dirs, NULL, "", name, &configured);
+	plan_why(walk->plan, "library %s, which may be opened at run time%s%s", name, walk->elf ? ": by " : " by the C library, or for older programs", walk->elf ? walk->object : "");
 	if (path && !plan_add(walk->plan, path, false, &ignored)) {
 		strings_add(&walk->known, name);
 		if (walk->strict)
@@ -333,7 +341,7 @@ static int add_for(struct walk *walk, const char *host, bool is_program)
 	struct mapped map;
 	struct elf elf;
 	const char *why;
-	if (map_file(host, &map) || !map.data)
+	if (map_file(walk->plan, host, &map) || !map.data)
 		return 0; /* unreadable files were refused when they were planned */
 	int err = 0;
 	if (!elf_parse(&elf, map.data, map.size, &why)) {
@@ -357,10 +365,16 @@ static int add_for(struct walk *walk, const char *host, bool is_program)
 	return err;
 }
 
-/* Neither mode nor name tell: what npm installs is called *.node and cannot be executed. */
-static bool is_elf(const struct plan_entry *entry)
+/* Under which plan_open finds it. */
+static const char *path_of(const struct plan *plan, const struct plan_entry *entry)
 {
-	return entry->kind == PLAN_FILE && entry->size > 64 && usable(entry->source);
+	return plan->from ? entry->guest : entry->source;
+}
+
+/* Neither mode nor name tell: what npm installs is called *.node and cannot be executed. */
+static bool is_elf(const struct plan *plan, const struct plan_entry *entry)
+{
+	return entry->kind == PLAN_FILE && entry->size > 64 && usable(plan, path_of(plan, entry));
 }
 
 /* programs: the number of entries at the beginning of the plan that are to run. */
@@ -368,10 +382,10 @@ static int add_range(struct walk *walk, size_t from, size_t to, size_t programs)
 {
 	int err = 0;
 	for (size_t i = from; i < to && !err; i++) {
-		if (!is_elf(&walk->plan->entry[i]))
+		if (!is_elf(walk->plan, &walk->plan->entry[i]))
 			continue;
 		/* The plan grows meanwhile, and its table moves. */
-		char *host = alloc_copy(walk->plan->entry[i].source);
+		char *host = alloc_copy(path_of(walk->plan, &walk->plan->entry[i]));
 		err = add_for(walk, host, i < programs);
 		free(host);
 	}
@@ -396,7 +410,7 @@ void library_wants_free(struct library_wants *wants)
 int libraries_add(struct plan *plan, size_t strict, struct library_wants *wants, struct error *error)
 {
 	struct walk walk = { .plan = plan, .wants = wants, .strict = true, .error = error };
-	system_dirs(&walk.dirs);
+	system_dirs(plan, &walk.dirs);
 	/* What was found for a strict file is as necessary as itself; only then come the others and what they need. */
 	size_t given = plan->count;
 	int err = add_range(&walk, 0, strict, strict);
@@ -404,6 +418,8 @@ int libraries_add(struct plan *plan, size_t strict, struct library_wants *wants,
 		err = add_for(&walk, walk.needed.item[i], false);
 	walk.strict = false;
 	size_t done = plan->count;
+	if (!err && wants->shell)
+		commands_add_shell(plan);
 	if (!err)
 		err = add_range(&walk, strict, given, 0);
 	for (size_t end; !err && done < (end = plan->count); done = end)

@@ -16,14 +16,15 @@ struct program_facts {
 };
 
 /*
- * Checks that host is a program for this machine and tells about it. -ENOEXEC, -EXDEV (another architecture), -EACCES ...
+ * Checks that host, which plan_open finds, is a program for this machine and tells about it. -ENOEXEC, -EXDEV (another architecture), -EACCES ...
  * with a message that names the file.
  */
-int program_check(const char *host, struct program_facts *facts, struct error *error);
+int program_check(const struct plan *plan, const char *host, struct program_facts *facts, struct error *error);
 struct library_wants { /* what the files whose libraries were looked for will open, too; zero-initialised */
-	char *libc;	 /* where GNU's C library is on the host; NULL: it does not come along */
+	char *libc;	 /* where GNU's C library is; NULL: it does not come along */
 	bool zones;	 /* they read time zones other than that of the host */
 	bool converters; /* they call iconv_open() */
+	bool shell;	 /* they call system() or popen(): /bin/sh comes along */
 };
 void library_wants_free(struct library_wants *wants);
 

@@ -11,7 +11,7 @@
 
 #define LIST_MAX 1024
 
-enum field_kind { FIELD_STRING, FIELD_PATH, FIELD_LIST, FIELD_ENV, FIELD_ID, FIELD_BYTES };
+enum field_kind { FIELD_STRING, FIELD_PATH, FIELD_LIST, FIELD_PATHS, FIELD_ENV, FIELD_ID, FIELD_BYTES };
 
 /* One line a field: the same table reads and writes. */
 static const struct field {
@@ -22,6 +22,7 @@ static const struct field {
 	{ "name", FIELD_STRING, offsetof(struct manifest, name) },
 	{ "program", FIELD_PATH, offsetof(struct manifest, program) },
 	{ "args", FIELD_LIST, offsetof(struct manifest, args) },
+	{ "entry", FIELD_ID, offsetof(struct manifest, entry) },
 	{ "env", FIELD_ENV, offsetof(struct manifest, env) },
 	{ "cwd", FIELD_PATH, offsetof(struct manifest, cwd) },
 	{ "hostname", FIELD_STRING, offsetof(struct manifest, hostname) },
@@ -29,6 +30,11 @@ static const struct field {
 	{ "gid", FIELD_ID, offsetof(struct manifest, gid) },
 	{ "memory", FIELD_BYTES, offsetof(struct manifest, memory) },
 	{ "ports", FIELD_LIST, offsetof(struct manifest, ports) },
+	{ "volumes", FIELD_PATHS, offsetof(struct manifest, volumes) },
+	{ "labels", FIELD_ENV, offsetof(struct manifest, labels) },
+	{ "stop_signal", FIELD_STRING, offsetof(struct manifest, stop_signal) },
+	{ "health", FIELD_STRING, offsetof(struct manifest, health) },
+	{ "trimmed", FIELD_STRING, offsetof(struct manifest, trimmed) },
 	{ "kernels", FIELD_LIST, offsetof(struct manifest, kernels) },
 };
 #define FIELDS (sizeof(fields) / sizeof(*fields))
@@ -64,7 +70,9 @@ static int read_list(const struct field *field, const json_t *value, struct stri
 			return error_set(error, -EINVAL, "manifest: \"%s\": item %zu is not a string", field->name, i);
 		const char *equals = strchr(string, '=');
 		if (field->kind == FIELD_ENV && (!equals || equals == string))
-			return error_set(error, -EINVAL, "manifest: \"env\": \"%.200s\" is not NAME=VALUE", string);
+			return error_set(error, -EINVAL, "manifest: \"%s\": \"%.200s\" is not NAME=VALUE", field->name, string);
+		if (field->kind == FIELD_PATHS && string[0] != '/')
+			return error_set(error, -EINVAL, "manifest: \"%s\": \"%.200s\" is not an absolute path", field->name, string);
 		strings_add(list, string);
 	}
 	if (strings_error(list))
@@ -90,6 +98,7 @@ static int read_field(const struct field *field, const json_t *value, struct man
 	case FIELD_STRING:
 	case FIELD_PATH: return read_string(field, value, at, error);
 	case FIELD_LIST:
+	case FIELD_PATHS:
 	case FIELD_ENV: return read_list(field, value, at, error);
 	case FIELD_ID:
 		err = read_number(field, value, UINT32_MAX - 1, &number, error);
@@ -176,6 +185,11 @@ void manifest_free(struct manifest *manifest)
 	strings_free(&manifest->args);
 	strings_free(&manifest->env);
 	strings_free(&manifest->ports);
+	strings_free(&manifest->volumes);
+	strings_free(&manifest->labels);
+	free(manifest->stop_signal);
+	free(manifest->health);
+	free(manifest->trimmed);
 	strings_free(&manifest->kernels);
 	*manifest = (struct manifest){ 0 };
 }

@@ -12,13 +12,19 @@
 
 struct manifest { /* zero-initialised: empty */
 	char *name;            /* NULL: none */
-	char *program;         /* absolute path in the image; NULL: none, the command line names it */
+	char *program;         /* absolute path in the image; NULL: the first of args names it, or the command line */
 	struct strings args;   /* argv, argv[0] first; empty: the program's path */
+	uint32_t entry;        /* without program: how many of args the command line's arguments do not replace (a container's entry point) */
 	struct strings env;    /* NAME=VALUE */
 	char *cwd, *hostname;  /* NULL: the default */
 	uint32_t uid, gid;
 	uint64_t memory;       /* bytes; 0: the default */
 	struct strings ports;  /* "80", "53/udp": where the program listens; for information */
+	struct strings volumes; /* absolute paths that can be written to where the rest cannot */
+	struct strings labels; /* NAME=VALUE */
+	char *stop_signal;     /* "SIGQUIT": what asks the program to end; NULL: SIGTERM */
+	char *health;          /* a container's health check, JSON; for information */
+	char *trimmed;         /* SHA-256 of the image of which this one has only what was used; NULL: it has all */
 	struct strings kernels; /* "libos", "linux": kernel kinds it is known to run on */
 };
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,195 +12,82 @@
 #include "abi/image_manifest.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/shown.h"
 #include "tinyx/companions.h"
-#include "tinyx/erofs_write.h"
+#include "tinyx/image_put.h"
+#include "tinyx/image_volume.h"
 #include "tinyx/libraries.h"
 #include "tinyx/own_tree.h"
+#include "tinyx/packages/packages.h"
+#include "tinyx/programs.h"
+#include "tinyx/reasons.h"
 #include "tinyx/runtime.h"
-#include "tinyx/stage.h"
 
-#define KEY_VERSION "lightvm-pack-8" /* a change of what is packed makes every cached image stale */
-#define SCRIPTS_MAX 4		     /* as the kernel: a script's interpreter may be a script */
-#define LINE_MAX_SCRIPT 256
-#define SWEEP_MS 50 /* of a start: what killed packings left must not hold it up */
-#define ASIDE "/var/tmp" /* images that are not kept: on a disk, where there is one */
+#define KEY_VERSION "lightvm-pack-11" /* a change of what is packed makes every cached image stale */
 
 /* ---- the request ---- */
 
-int volume_parse(const char *word, char **host, char **guest, struct error *error)
+static bool of_packages(const struct pack_request *request)
 {
-	const char *colon = strchr(word, ':');
-	const char *end = colon ? strchr(colon + 1, ':') : NULL;
-	if (!colon || colon == word || colon[1] != '/')
-		return error_set(error, -EINVAL, "-v: \"%s\" is not HOSTDIR:/path[:ro]", word);
-	if (end && strcmp(end, ":ro"))
-		return error_set(error, -EINVAL, "-v: \"%s\": \"%s\" is not known; volumes are packed into the image (:ro)", word, end + 1);
-	char cwd[PATH_MAX], *head = alloc_format("%.*s", (int)(colon - word), word);
-	if (!getcwd(cwd, sizeof(cwd)))
-		strcpy(cwd, "/");
-	*host = path_clean(cwd, head);
-	*guest = alloc_format("%.*s", (int)(end ? end - colon - 1 : (long)strlen(colon + 1)), colon + 1);
-	free(head);
-	return 0;
+	return request->packages && request->packages->count;
 }
 
-char *volume_host(const struct strings *volumes, const char *path)
+/* Packages bring what they depend on. */
+static bool brings_commands(const struct pack_request *request)
 {
-	struct error ignored;
-	char *found = NULL, *host, *guest;
-	for (size_t i = volumes ? volumes->count : 0; i > 0 && !found; i--) {
-		if (volume_parse(volumes->item[i - 1], &host, &guest, &ignored))
-			continue; /* is said when it is packed */
-		char *clean = path_clean("/", guest);
-		const char *rest = !strcmp(clean, "/") ? path : text_starts(path, clean) ? path + strlen(clean) : "";
-		found = *rest == '/' ? alloc_format("%s%s", host, rest) : NULL;
-		if (found && access(found, F_OK)) {
-			free(found);
-			found = NULL;
-		}
-		free(clean);
-		free(host);
-		free(guest);
-	}
-	return found ? found : alloc_copy(path);
+	return request->program && !request->no_companions && !of_packages(request);
+}
+
+static void find_commands(const struct pack_request *request, struct commands *commands)
+{
+	char *host = volume_host(request->volumes, request->program);
+	commands_find(host, request->words ? request->words : request->manifest ? &request->manifest->args : NULL, commands);
+	free(host);
 }
 
 static int request_key(const struct pack_request *request, struct text *key, struct error *error)
 {
-	text_format(key, "%s\n%s\n%s\n%s\n%d\n", KEY_VERSION, request->program, request->timezone ? request->timezone : "",
+	text_format(key, "%s\n%s\n%s\n%s\n%d\n", KEY_VERSION, request->program ? request->program : "", request->timezone ? request->timezone : "",
 		    request->locale ? request->locale : "", request->no_companions);
 	for (size_t i = 0; request->volumes && i < request->volumes->count; i++) {
 		char *host = NULL, *guest = NULL;
 		int err = volume_parse(request->volumes->item[i], &host, &guest, error);
 		if (err)
 			return err;
-		text_format(key, "%s:%s\n", host, guest);
+		text_format(key, "%s:%s%s\n", host, guest, text_ends(request->volumes->item[i], VOLUME_LIVE) ? VOLUME_LIVE : "");
 		free(host);
 		free(guest);
+	}
+	for (size_t i = 0; of_packages(request) && i < request->packages->count; i++)
+		text_format(key, "package %s\n", request->packages->item[i]);
+	if (request->rules)
+		text_format(key, "rules %s\n", request->rules);
+	if (brings_commands(request)) {
+		struct commands commands = { 0 };
+		find_commands(request, &commands);
+		for (size_t i = 0; i < commands.named.count; i++)
+			text_format(key, "command %s\n", commands.named.item[i]);
+		if (commands.shell)
+			text_put(key, "shell\n");
+		commands_free(&commands);
 	}
 	return 0;
 }
 
-/* ---- the program ---- */
+/* ---- what a shell starts ---- */
 
-char *pack_find_program(const char *name)
+static void add_commands(const struct pack_request *request, struct plan *plan)
 {
-	const char *path = getenv("PATH");
-	if (!path)
-		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-	while (*path) {
-		size_t n = strcspn(path, ":");
-		char *full = alloc_format("%.*s/%s", (int)n, path, name);
-		if (n && !access(full, X_OK))
-			return full;
-		free(full);
-		path += n + (path[n] == ':');
+	struct commands commands = { 0 };
+	if (brings_commands(request))
+		find_commands(request, &commands);
+	for (size_t i = 0; i < commands.named.count; i++)
+		programs_add_command(plan, commands.named.item[i]);
+	if (commands.shell) {
+		commands_add_shell(plan);
+		commands_add_usual(plan);
 	}
-	return NULL;
-}
-
-/* "#!/usr/bin/env [-S] NAME [ARG]" is resolved here: the image needs no env, and the guest no second start. */
-static int script_env(char *rest, const char *script, char **interpreter, char **argument, struct error *error)
-{
-	char *name = rest ? rest + strspn(rest, " \t") : NULL;
-	if (name && text_starts(name, "-S"))
-		name += 2 + strspn(name + 2, " \t");
-	if (!name || !*name || *name == '-' || strchr(name, '='))
-		return error_set(error, -ENOEXEC, "%s: its first line does not name an interpreter after env", script);
-	size_t n = strcspn(name, " \t");
-	*argument = name[n] ? name + n + strspn(name + n, " \t") : NULL;
-	name[n] = 0;
-	*interpreter = pack_find_program(name);
-	return *interpreter ? 0 : error_set(error, -ENOENT, "%s: its interpreter \"%s\" is not in PATH", script, name);
-}
-
-/* Reads "#!INTERPRETER [ARGUMENT]"; 1 for a script (interpreter and argument are the caller's), 0 for something else. */
-static int script_read(const char *path, char **interpreter, char **argument, struct error *error)
-{
-	char line[LINE_MAX_SCRIPT] = "";
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return error_set(error, -errno, "cannot read %s: %s", path, strerror(errno));
-	ssize_t n = read(fd, line, sizeof(line) - 1);
-	close(fd);
-	if (n < 2 || line[0] != '#' || line[1] != '!')
-		return 0;
-	line[strcspn(line, "\n")] = 0;
-	char *word = line + 2 + strspn(line + 2, " \t"), *rest = word + strcspn(word, " \t"), *found = NULL;
-	if (*rest) {
-		*rest++ = 0;
-		rest += strspn(rest, " \t");
-	}
-	for (char *end = rest + strlen(rest); end > rest && strchr(" \t\r", end[-1]);)
-		*--end = 0;
-	int err = 0;
-	if (text_ends(word, "/env"))
-		err = script_env(rest, path, &found, &rest, error);
-	else if (word[0] != '/')
-		err = error_set(error, -ENOEXEC, "%s: its interpreter \"%s\" is not an absolute path", path, word);
-	else
-		found = alloc_copy(word);
-	if (err)
-		return err;
-	*interpreter = found;
-	*argument = rest && *rest ? alloc_copy(rest) : NULL;
-	return 1;
-}
-
-/* A program that a volume brings. A link that leads out of it is kept, as in every volume; what it leads to comes from the host. */
-static int add_from_volume(struct plan *plan, const char *host, const char *guest, struct error *error)
-{
-	char target[PATH_MAX];
-	ssize_t n = readlink(host, target, sizeof(target) - 1);
-	if (n <= 0 || target[0] != '/')
-		return plan_add_as(plan, host, guest, error);
-	target[n] = 0;
-	return plan_add(plan, target, false, error);
-}
-
-/*
- * Follows "#!" lines: packed->program becomes the ELF program, packed->args what goes in front of the arguments, *elf where the program is
- * on the host.
- */
-static int add_program(const struct pack_request *request, struct plan *plan, struct packed *packed, char **elf, struct error *error)
-{
-	struct strings args = { 0 };
-	packed->program = alloc_copy(request->program);
-	for (int depth = 0;; depth++) {
-		char *interpreter = NULL, *argument = NULL;
-		free(*elf);
-		*elf = volume_host(request->volumes, packed->program);
-		int err = strcmp(*elf, packed->program) ? add_from_volume(plan, *elf, packed->program, error) : plan_add(plan, *elf, false, error);
-		if (err)
-			return depth ? error_prefix(error, "%s needs the interpreter %s", request->program, packed->program) : err;
-		err = script_read(*elf, &interpreter, &argument, error);
-		if (err < 0)
-			return err;
-		if (!err)
-			break;
-		if (depth == SCRIPTS_MAX) {
-			free(interpreter);
-			free(argument);
-			return error_set(error, -ELOOP, "%s: too many scripts that interpret scripts", request->program);
-		}
-		/* [interpreter, argument, script] + what was in front already, without its own first word */
-		strings_add(&args, interpreter);
-		if (argument)
-			strings_add(&args, argument);
-		strings_add(&args, packed->program);
-		for (size_t i = 1; i < packed->args.count; i++)
-			strings_add(&args, packed->args.item[i]);
-		strings_free(&packed->args);
-		packed->args = args;
-		args = (struct strings){ 0 };
-		free(packed->program);
-		free(argument);
-		packed->program = interpreter;
-	}
-	struct program_facts facts;
-	int err = program_check(*elf, &facts, error);
-	packed->need = facts.need;
-	return err;
+	commands_free(&commands);
 }
 
 /* ---- what every program may expect ---- */
@@ -214,6 +100,7 @@ static void add_base(struct plan *plan)
 	static const char nsswitch[] = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n";
 	static const char *const dirs[] = { "/dev", "/proc", "/sys", "/run", "/root", "/var", "/usr", "/etc" };
 	static const char *const files[] = { "/etc/services", "/etc/protocols" };
+	plan_why(plan, "what every program may expect");
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
 		plan_dir(plan, dirs[i], 0755);
 	plan_dir(plan, "/tmp", 01777);
@@ -224,17 +111,6 @@ static void add_base(struct plan *plan)
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
 		plan_add(plan, files[i], false, NULL);
 	plan_link(plan, "/etc/mtab", "/proc/self/mounts");
-}
-
-/* A program with a TLS library will want to know whom to trust. */
-static void add_certificates(struct plan *plan)
-{
-	for (size_t i = 0; i < plan->count; i++)
-		if (strstr(plan->entry[i].guest, "/libssl.so") || strstr(plan->entry[i].guest, "/libgnutls.so")) {
-			plan_add(plan, "/etc/ssl/certs/ca-certificates.crt", false, NULL);
-			plan_add(plan, "/etc/ssl/openssl.cnf", false, NULL);
-			return;
-		}
 }
 
 static char *copy_or_null(const char *string)
@@ -249,7 +125,7 @@ static void copy_list(struct strings *to, const struct strings *from)
 }
 
 /* argv: what a script's first line puts in front, or the program's own name; then the arguments asked for. */
-static void add_manifest(struct plan *plan, const struct pack_request *request, const struct packed *packed)
+static int add_manifest(struct plan *plan, const struct pack_request *request, const struct packed *packed, struct error *error)
 {
 	static const struct manifest none;
 	const struct manifest *given = request->manifest ? request->manifest : &none;
@@ -266,16 +142,22 @@ static void add_manifest(struct plan *plan, const struct pack_request *request, 
 	copy_list(&manifest.ports, &given->ports);
 	strings_add(&manifest.kernels, "libos");
 	manifest_print(&manifest, &json);
+	/* Somebody else's would count in the place of ours: a package's, or a volume's. */
+	const char *theirs = plan_follow(plan, LV_MANIFEST_PATH) ? LV_MANIFEST_PATH : plan_follow(plan, LV_REASONS_PATH) ? LV_REASONS_PATH : NULL;
 	plan_data(plan, LV_MANIFEST_PATH, 0644, json.data, json.size);
 	text_free(&json);
 	manifest_free(&manifest);
+	return theirs ? error_set(error, -EEXIST, "%s is LightVM's own, and is in what is packed already", theirs) : 0;
 }
 
 static int add_volumes(struct plan *plan, const struct strings *volumes, struct error *error)
 {
 	for (size_t i = 0; volumes && i < volumes->count; i++) {
 		char *host = NULL, *guest = NULL;
+		if (text_ends(volumes->item[i], VOLUME_LIVE))
+			continue;
 		int err = volume_parse(volumes->item[i], &host, &guest, error);
+		plan_why(plan, "-v %s", volumes->item[i]);
 		if (!err)
 			err = plan_add_as(plan, host, guest, error);
 		if (err)
@@ -294,9 +176,10 @@ static int add_volumes(struct plan *plan, const struct strings *volumes, struct 
 static int add_files(const struct pack_request *request, struct plan *plan, struct packed *packed, struct error *error)
 {
 	char *elf = NULL, *real;
-	int err = add_program(request, plan, packed, &elf, error);
+	int err = programs_add(plan, request->program, request->volumes, packed, &elf, error);
 	size_t strict = plan->count;
 	if (!err && !request->no_companions) {
+		plan_why(plan, "a file of the tree around the program, or of the program's package");
 		own_tree_add(plan, request->program);
 		own_tree_add(plan, elf);
 		/* A link of a volume to a program of the distribution: that one has a package. */
@@ -305,6 +188,8 @@ static int add_files(const struct pack_request *request, struct plan *plan, stru
 		free(real);
 	}
 	free(elf);
+	if (!err)
+		add_commands(request, plan);
 	if (!err)
 		err = add_volumes(plan, request->volumes, error);
 	struct library_wants wants = { 0 };
@@ -318,115 +203,172 @@ static int add_files(const struct pack_request *request, struct plan *plan, stru
 	return err;
 }
 
-static int make_plan(const struct pack_request *request, struct plan *plan, struct packed *packed, struct error *error)
+/* The image rests on what apt knows: newer lists, or other sources, may give other packages. */
+static void depend_on_sources(struct plan *plan, const struct packages *packages, const char *rules)
 {
+	plan_depend(plan, packages->debs.lists);
+	plan_depend(plan, "/etc/apt/sources.list");
+	plan_depend(plan, "/etc/apt/sources.list.d");
+	if (rules)
+		plan_depend(plan, rules);
+}
+
+/* In place of the host's files those of the packages: the program, its libraries, and whatever the rules add. */
+static int add_packages(const struct pack_request *request, struct packages *packages, struct plan *plan, struct packed *packed, struct error *error)
+{
+	char *elf = NULL;
+	struct library_wants wants = { 0 };
+	plan->from = &packages->all;
+	int err = programs_add(plan, request->program, request->volumes, packed, &elf, error);
+	size_t strict = plan->count;
+	if (!err && !request->no_companions) {
+		packages_add(packages, plan, request->program);
+		packages_add(packages, plan, elf);
+	}
+	free(elf);
+	if (!err)
+		err = add_volumes(plan, request->volumes, error);
+	if (!err)
+		err = libraries_add(plan, strict, &wants, error);
+	if (!err && !request->no_companions) {
+		struct library_wants more = { 0 };
+		packages_add_data(packages, plan);
+		err = libraries_add(plan, 0, &more, error);
+		library_wants_free(&more);
+	}
+	if (!err) {
+		runtime_add(plan, &wants, request->timezone, request->locale);
+		packages_finish(packages, plan);
+		add_base(plan);
+		certificates_add(plan);
+		depend_on_sources(plan, packages, request->rules);
+	}
+	library_wants_free(&wants);
+	return err;
+}
+
+/* The user's word counts before the packages'. */
+static void merge_start(struct manifest *manifest, const struct pack_request *request, const struct package_start *start)
+{
+	static const struct manifest none;
+	const struct manifest *given = request->manifest ? request->manifest : &none;
+	*manifest = (struct manifest){ .name = copy_or_null(given->name), .cwd = copy_or_null(given->cwd ? given->cwd : start->cwd), .hostname = copy_or_null(given->hostname),
+		.uid = given->uid ? given->uid : start->uid, .gid = given->gid ? given->gid : start->gid, .memory = given->memory };
+	for (size_t i = 1; i < start->args.count; i++)
+		strings_add(&manifest->args, start->args.item[i]);
+	copy_list(&manifest->args, &given->args);
+	copy_list(&manifest->env, &start->env);
+	copy_list(&manifest->env, &given->env);
+	copy_list(&manifest->ports, &given->ports);
+}
+
+static int plan_packages(const struct pack_request *request, struct packages *packages, struct plan *plan, struct packed *packed, struct error *error)
+{
+	struct package_start start = { 0 };
+	struct manifest manifest = { 0 };
+	int err = packages_open(packages, request->packages, request->rules, request->steps, error);
+	if (!err)
+		err = packages_start(packages, request->program, &start, error);
+	if (!err) {
+		struct pack_request started = *request;
+		merge_start(&manifest, request, &start);
+		started.program = start.program;
+		started.manifest = &manifest;
+		err = add_packages(&started, packages, plan, packed, error);
+		if (!err)
+			err = add_manifest(plan, &started, packed, error);
+	}
+	/* A unit's words are among it. */
+	if (!err && request->said && packages->said.size)
+		text_add(request->said, packages->said.data, text_shown(packages->said.data, packages->said.data, packages->said.size, SHOWN_LINES, NULL));
+	manifest_free(&manifest);
+	package_start_free(&start);
+	return err;
+}
+
+/* ---- why ---- */
+
+/* Of a path that is not packed. */
+static void explain_absence(const struct pack_request *request, const struct packages *packages, const char *path, struct text *out)
+{
+	const struct plan_entry *entry = of_packages(request) ? plan_follow(&packages->all, path) : NULL;
+	const struct rule_path *rule = entry ? rules_for(&packages->rules, entry->guest) : NULL;
+	if (entry && rule && !rule->keep)
+		text_format(out, "%s: not packed: the rule \"leave %s\" (%s); a rule \"keep %s\" behind it, in a file for --rules, adds it\n", path, rule->glob, rule->place, entry->guest);
+	else if (entry && entry->origin)
+		text_format(out, "%s: not packed: it is of the package %s, of which only what is needed comes along; --package %s adds all of it\n", path,
+			    packages->debs.item[entry->origin - 1].name, packages->debs.item[entry->origin - 1].name);
+	else if (of_packages(request))
+		text_format(out, "%s: not packed: none of the packages has it; -v FILE:%s adds a file of the host\n", path, path);
+	else if (access(path, F_OK))
+		text_format(out, "%s: not packed: this host has no such file\n", path);
+	else
+		text_format(out, "%s: not packed: neither the program's libraries nor its package lead to it; -v %s:%s adds it\n", path, path, path);
+}
+
+static void explain_entry(const struct pack_request *request, const struct packages *packages, const struct plan_entry *entry, const char *path, struct text *out)
+{
+	text_format(out, "%s: packed", path);
+	if (strcmp(entry->guest, path))
+		text_format(out, ", as %s", entry->guest);
+	text_format(out, ": %s", entry->why ? entry->why : "it is on the way to what is packed");
+	if (of_packages(request) && entry->origin)
+		text_format(out, "; of the package %s", packages->debs.item[entry->origin - 1].name);
+	text_put(out, "\n");
+}
+
+static int make_plan(const struct pack_request *request, struct packages *packages, struct plan *plan, struct packed *packed, struct error *error);
+
+int pack_explain(const struct pack_request *request, const char *path, struct text *out, struct error *error)
+{
+	struct plan plan = { .watch = request->watch, .explains = true };
+	struct packages packages = PACKAGES_CLOSED;
+	struct packed packed = PACKED_NONE;
+	if (path[0] != '/')
+		return error_set(error, -EINVAL, "--explain: \"%s\" is no absolute path", path);
+	int err = make_plan(request, &packages, &plan, &packed, error);
+	if (!err) {
+		char *clean = path_clean("/", path);
+		const struct plan_entry *entry = plan_find(&plan, clean);
+		entry = entry ? entry : plan_follow(&plan, clean);
+		if (entry)
+			explain_entry(request, &packages, entry, clean, out);
+		else
+			explain_absence(request, &packages, clean, out);
+		free(clean);
+	}
+	plan_free(&plan);
+	packages_close(&packages);
+	packed_free(&packed);
+	return err;
+}
+
+/* packages: closed; what plan needs of them is open afterwards. */
+static int make_plan(const struct pack_request *request, struct packages *packages, struct plan *plan, struct packed *packed, struct error *error)
+{
+	if (of_packages(request))
+		return plan_packages(request, packages, plan, packed, error);
 	int err = add_files(request, plan, packed, error);
 	if (err)
 		return err;
-	add_certificates(plan);
-	add_manifest(plan, request, packed);
-	return 0;
+	certificates_add(plan);
+	return add_manifest(plan, request, packed, error);
 }
-
 
 /* ---- the file ---- */
-
-/* Writes plan as a sealed image into a new stage in dir, which messages call where; sha256 gets its digest. */
-static int build(const struct plan *plan, const struct pack_watch *watch, int dir, const char *where, struct stage *stage, char *sha256,
-		 struct error *error)
-{
-	int err = stage_open(stage, dir);
-	if (err)
-		return error_set(error, err, "%s: %s", where, strerror(-err));
-	err = erofs_write(plan, stage->fd, where, watch, error);
-	return err ? err : image_seal(stage->fd, sha256, error);
-}
-
-static bool is_whole(const char *path)
-{
-	struct image image;
-	bool whole = !image_open(&image, path, NULL) && !image_verify(&image, path, NULL);
-	image_close(&image);
-	return whole;
-}
-
-/*
- * An image of this content that is there already stays: index entries of other programs and options know it by its
- * identity, and would have to be made anew.
- */
-static int publish(const struct cache *cache, struct stage *stage, const char *sha256, struct packed *packed, struct error *error)
-{
-	char *name = alloc_format("%s.lvm", sha256), *there = alloc_format("/proc/self/fd/%d/%s", cache->images, name);
-	packed->path = alloc_format("%s/images/%s", cache->path, name);
-	int err = is_whole(there) ? 0 : stage_publish(stage, name, 0444);
-	if (!err && (packed->fd = openat(cache->images, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) < 0)
-		err = -errno;
-	free(name);
-	free(there);
-	return err ? error_set(error, err, "%s: %s", packed->path, strerror(-err)) : 0;
-}
-
-static int pack_into(const struct cache *cache, const char *key, const struct pack_request *request, const struct plan *plan,
-		     struct packed *packed, struct error *error)
-{
-	struct stage stage = STAGE_NONE;
-	char sha256[IMAGE_HEX + 1], *images = alloc_format("%s/images", cache->path);
-	stage_sweep(cache->images, SWEEP_MS);
-	int err = build(plan, request->watch, cache->images, images, &stage, sha256, error);
-	if (!err)
-		err = publish(cache, &stage, sha256, packed, error);
-	stage_close(&stage);
-	if (!err)
-		err = cache_store(cache, key, packed, plan, error);
-	if (!err)
-		cache_trim(cache, strrchr(packed->path, '/') + 1, cache_limit());
-	free(images);
-	return err;
-}
-
-/* For this start alone: a file without a name. */
-static int pack_aside(const struct pack_request *request, const struct plan *plan, struct packed *packed, struct error *error)
-{
-	struct stage stage = STAGE_NONE;
-	char sha256[IMAGE_HEX + 1], *self = NULL;
-	int dir = open(ASIDE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err = dir < 0 ? error_set(error, -errno, ASIDE ": %s", strerror(errno)) :
-			    build(plan, request->watch, dir, ASIDE, &stage, sha256, error);
-	if (!err) {
-		self = alloc_format("/proc/self/fd/%d", stage.fd);
-		packed->fd = open(self, O_RDONLY | O_CLOEXEC); /* the monitor has no use for a right to write */
-		if (packed->fd < 0)
-			err = error_set(error, -errno, ASIDE ": %s", strerror(errno));
-		packed->path = alloc_format("/proc/self/fd/%d", packed->fd);
-	}
-	free(self);
-	stage_close(&stage);
-	if (dir >= 0)
-		close(dir);
-	return err;
-}
 
 static int pack_new(struct cache *cache, const char *key, const struct pack_request *request, struct packed *packed, struct error *error)
 {
 	struct plan plan = { .watch = request->watch };
+	struct packages packages = PACKAGES_CLOSED;
 	if (cache->dir >= 0)
 		plan_skip(&plan, cache->dir);
-	int err = make_plan(request, &plan, packed, error);
+	int err = make_plan(request, &packages, &plan, packed, error);
 	if (!err)
-		err = cache->dir < 0 ? pack_aside(request, &plan, packed, error) : pack_into(cache, key, request, &plan, packed, error);
+		err = cache->dir < 0 ? image_put_aside(&plan, request->watch, packed, error) : image_put_cached(cache, key, &plan, request->watch, packed, error);
 	plan_free(&plan);
+	packages_close(&packages);
 	return err;
-}
-
-/* A cache that cannot be trusted or made keeps no program from starting: it costs a packing each time, and that is said. */
-static void open_or_warn(struct cache *cache)
-{
-	struct error error = { 0 };
-	int err = cache_open(cache, true, &error);
-	if (err) {
-		cache_close(cache);
-		log_warn("no image is kept for later starts: %s", error.text);
-	}
 }
 
 int pack_cached(const struct pack_request *request, struct packed *packed, struct error *error)
@@ -437,7 +379,7 @@ int pack_cached(const struct pack_request *request, struct packed *packed, struc
 	int err = request_key(request, &key, error);
 	if (!err && (cache_open(&cache, false, NULL) || cache_find(&cache, key.data, packed))) {
 		cache_close(&cache);
-		open_or_warn(&cache);
+		cache_open_or_warn(&cache);
 		err = pack_new(&cache, key.data, request, packed, error);
 		if (err)
 			packed_free(packed);
@@ -463,25 +405,21 @@ static void skip_own_files(struct plan *plan, const char *output)
 
 int pack_to(const struct pack_request *request, const char *output, struct error *error)
 {
-	struct plan plan = { .watch = request->watch };
+	struct plan plan = { .watch = request->watch, .explains = true };
+	struct packages packages = PACKAGES_CLOSED;
 	struct packed packed = PACKED_NONE;
-	struct stage stage = STAGE_NONE;
-	const char *slash = strrchr(output, '/'), *name = slash ? slash + 1 : output;
-	char sha256[IMAGE_HEX + 1], *path = slash ? alloc_format("%.*s", (int)(slash == output ? 1 : slash - output), output) : alloc_copy(".");
-	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err = dir < 0 ? error_set(error, -errno, "%s: %s", path, strerror(errno)) : 0;
+	struct image_target target;
+	int err = image_target_open(&target, output, error);
 	skip_own_files(&plan, output);
 	if (!err)
-		err = make_plan(request, &plan, &packed, error);
+		err = make_plan(request, &packages, &plan, &packed, error);
 	if (!err)
-		err = build(&plan, request->watch, dir, path, &stage, sha256, error);
-	if (!err && (err = *name ? stage_publish(&stage, name, 0644) : -EISDIR))
-		error_set(error, err, "%s: %s", output, strerror(-err));
-	stage_close(&stage);
-	if (dir >= 0)
-		close(dir);
-	free(path);
+		reasons_add(&plan, NULL, NULL);
+	if (!err)
+		err = image_target_put(&target, &plan, request->watch, error);
+	image_target_close(&target);
 	plan_free(&plan);
+	packages_close(&packages);
 	packed_free(&packed);
 	return err;
 }

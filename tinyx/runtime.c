@@ -28,6 +28,10 @@ static void add_quietly(struct plan *plan, const char *path)
  */
 static bool add_zones(struct plan *plan)
 {
+	if (plan->from) {
+		add_quietly(plan, ZONES);
+		return plan_find(plan, ZONES);
+	}
 	DIR *dir = opendir(ZONES);
 	if (!dir)
 		return false;
@@ -43,10 +47,10 @@ static bool add_zones(struct plan *plan)
 	return true;
 }
 
-static bool zone_exists(const char *zone)
+static bool zone_exists(const struct plan *plan, const char *zone)
 {
 	char *path = alloc_format(ZONES "/%s", zone);
-	bool exists = !strstr(zone, "..") && !access(path, R_OK);
+	bool exists = !strstr(zone, "..") && plan_has(plan, path);
 	free(path);
 	return exists;
 }
@@ -55,7 +59,7 @@ static bool zone_exists(const char *zone)
 static void add_local_time(struct plan *plan)
 {
 	struct error ignored;
-	if (!access("/etc/localtime", R_OK) && !plan_add_as(plan, "/etc/localtime", "/etc/localtime", &ignored))
+	if (!plan->from && !access("/etc/localtime", R_OK) && !plan_add_as(plan, "/etc/localtime", "/etc/localtime", &ignored))
 		plan_depend(plan, "/etc/localtime");
 }
 
@@ -106,7 +110,7 @@ static void add_fonts(struct plan *plan)
 		return;
 	add_quietly(plan, "/etc/fonts");
 	add_quietly(plan, "/usr/share/fontconfig");
-	bool all = tree_size(AT_FDCWD, FONTS, FONTS_MAX) <= FONTS_MAX;
+	bool all = plan->from || tree_size(AT_FDCWD, FONTS, FONTS_MAX) <= FONTS_MAX;
 	if (!all)
 		log_info("%s: more than %llu MiB; only DejaVu is packed, all of them with -v %s:%s", FONTS, FONTS_MAX >> 20, FONTS, FONTS);
 	add_quietly(plan, all ? FONTS : FONTS "/truetype/dejavu");
@@ -144,7 +148,8 @@ static void add_locales(struct plan *plan, const char *locale)
 
 void runtime_add(struct plan *plan, const struct library_wants *wants, const char *zone, const char *locale)
 {
-	bool zones = (wants->zones || (zone && zone_exists(zone))) && add_zones(plan);
+	plan_why(plan, "opened at run time: locales, time zones, character sets, terminals or fonts of what is packed");
+	bool zones = (wants->zones || (zone && zone_exists(plan, zone))) && add_zones(plan);
 	if (zones)
 		add_quietly(plan, "/etc/localtime");
 	else
@@ -156,4 +161,15 @@ void runtime_add(struct plan *plan, const struct library_wants *wants, const cha
 	}
 	add_terminals(plan);
 	add_fonts(plan);
+}
+
+void certificates_add(struct plan *plan)
+{
+	plan_why(plan, "whom to trust, for a library of TLS");
+	for (size_t i = 0; i < plan->count; i++)
+		if (strstr(plan->entry[i].guest, "/libssl.so") || strstr(plan->entry[i].guest, "/libgnutls.so")) {
+			plan_add(plan, "/etc/ssl/certs/ca-certificates.crt", false, NULL);
+			plan_add(plan, "/etc/ssl/openssl.cnf", false, NULL);
+			return;
+		}
 }

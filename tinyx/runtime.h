@@ -10,8 +10,11 @@
 #include "tinyx/libraries.h"
 #include "tinyx/plan.h"
 
-/* wants: from libraries_add; zone: "Area/City", locale: "de_DE.UTF-8", that the user asked for, or NULL. What the host has not is left out. */
+/* wants: from libraries_add; zone: "Area/City", locale: "de_DE.UTF-8", that the user asked for, or NULL. What the host has not is left out; of packages (plan->from), what they have not. */
 void runtime_add(struct plan *plan, const struct library_wants *wants, const char *zone, const char *locale);
+
+/* A program with a TLS library will want to know whom to trust: the bundle of certificates, and OpenSSL's configuration. */
+void certificates_add(struct plan *plan);
 
 /* True if setlocale() finds this one in every image: "", "C", "POSIX", "C.UTF-8" (and "C.utf8"). */
 bool runtime_has_locale(const char *locale);

@@ -15,7 +15,6 @@
 #include "base/clock.h"
 #include "base/text.h"
 
-#define PREFIX ".stage-"
 #define TRIES 16
 
 static int new_name(char *name, size_t room)
@@ -23,7 +22,7 @@ static int new_name(char *name, size_t room)
 	uint64_t random;
 	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return -EIO;
-	snprintf(name, room, PREFIX "%012llx", (unsigned long long)random & 0xffffffffffffull);
+	snprintf(name, room, STAGE_PREFIX "%012llx", (unsigned long long)random & 0xffffffffffffull);
 	return 0;
 }
 
@@ -93,6 +92,17 @@ void stage_close(struct stage *stage)
 	*stage = STAGE_NONE;
 }
 
+int stage_spool(const char *path)
+{
+	struct stage stage;
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = dir < 0 ? -errno : stage_open(&stage, dir);
+	if (!err && stage.name[0])
+		unlinkat(dir, stage.name, 0);
+	if (dir >= 0)
+		close(dir);
+	return err ? err : stage.fd;
+}
+
 /* ---- what is left over ---- */
 
 static bool is_over(uint64_t deadline)
@@ -152,7 +162,7 @@ void stage_sweep(int dir, unsigned ms)
 		return;
 	}
 	for (struct dirent *entry; (entry = readdir(stream));) {
-		if (!text_starts(entry->d_name, PREFIX))
+		if (!text_starts(entry->d_name, STAGE_PREFIX))
 			continue;
 		sweep_one(dir, entry->d_name, deadline);
 		if (is_over(deadline))

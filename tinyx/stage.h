@@ -11,6 +11,8 @@
 
 #include "base/error.h"
 
+#define STAGE_PREFIX ".stage-" /* how the names of stages begin, directories among them, whose lock is on themselves */
+
 struct stage { /* STAGE_NONE: closed */
 	int fd;  /* read and write */
 	int dir; /* the caller's, as long as the stage is open */
@@ -22,6 +24,8 @@ struct stage { /* STAGE_NONE: closed */
 int stage_open(struct stage *stage, int dir);
 /* Gives it name and mode in dir, in place of what is there. 0 or a negative errno. */
 int stage_publish(struct stage *stage, const char *name, unsigned mode);
+/* A file without a name in the directory, for what is read again by this process alone: the descriptor, the caller's, or a negative errno. */
+int stage_spool(const char *dir);
 /* What was not published is gone. */
 void stage_close(struct stage *stage);
 /*

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/used_files.h"
 #include "abi/vm_records.h"
 #include "parse/mount_word.h"
 #include "parse/record_reader.h"
@@ -20,7 +21,7 @@ struct decoder {
 	const int *fds;
 	unsigned count;
 	uint64_t taken; /* bit i: descriptor i has its place */
-	bool has_machine, has_vsock;
+	bool has_machine, has_vsock, has_state, has_pages, has_pager, has_files;
 };
 
 static int refuse(struct decoder *decoder, const char *why)
@@ -69,7 +70,6 @@ static int take_machine(struct decoder *decoder, const struct record *record)
 			 (machine.flags & LV_VM_OWN_ERR ? CONSOLE_ERR : 0);
 	c->attached = machine.flags & LV_VM_ATTACHED;
 	c->claim = machine.claim;
-	c->claim_ns = machine.claim_ns;
 	c->serial = machine.flags & LV_VM_SERIAL;
 	c->tty = machine.flags & LV_VM_TTY;
 	c->rng = machine.flags & LV_VM_RNG;
@@ -106,12 +106,15 @@ static int take_net(struct decoder *decoder, const struct record *record)
 	device->net.fd = -1;
 	device->net.passt = net.passt;
 	device->net.spoof = net.spoof;
+	device->net.answers = net.answers;
 	device->net.config = net.config;
 	err = take_fd(decoder, net.fd[0], &device->net.fd);
 	for (unsigned i = 1; i < LV_VM_NET_QUEUES && net.fd[i] != LV_VM_NO_FD && !err; i++)
 		err = take_fd(decoder, net.fd[i], &device->net.more_fd[device->net.more++]);
 	if (!err && (device->net.fd < 0 || net.passt > 1 || net.spoof > 1 || (net.passt && device->net.more)))
 		return refuse(decoder, "a network has no descriptor, or passt several");
+	if (!err && (net.answers > 1 || (net.answers && (!net.passt || net.spoof || !net.config.gateway))))
+		return refuse(decoder, "answers to the host's loopback need a passt that is filtered, and its gateway");
 	if (!err && (net.config.mtu < MTU_LEAST || net.config.mac[0] & 1))
 		return refuse(decoder, "a network's MTU is too small, or its address is for many");
 	return err;
@@ -148,6 +151,86 @@ static int take_vsock(struct decoder *decoder, const struct record *record)
 	if (!err && (device->vsock.listener < 0 || vsock.cid < 3 || vsock.cid >= UINT32_MAX))
 		return refuse(decoder, "a vsock has no socket, or an impossible address");
 	return err;
+}
+
+static int take_volume(struct decoder *decoder, const struct record *record)
+{
+	struct lv_vm_volume volume;
+	int err = records_struct(&decoder->reader, record, &volume, sizeof(volume), NULL);
+	struct device_config *device = err ? NULL : new_device(decoder, LV_DEV_FS);
+	if (!device)
+		return -EINVAL;
+	device->fs.fd = -1;
+	device->fs.read_only = volume.read_only;
+	_Static_assert(sizeof(device->fs.tag) == sizeof(volume.tag), "tag of a volume");
+	memcpy(device->fs.tag, volume.tag, sizeof(volume.tag));
+	err = take_fd(decoder, volume.fd, &device->fs.fd);
+	if (!err && (device->fs.fd < 0 || volume.read_only > 1 || !volume.tag[0] || volume.tag[sizeof(volume.tag) - 1]))
+		return refuse(decoder, "a volume has no socket, or no name");
+	return err;
+}
+
+static int take_state(struct decoder *decoder, const struct record *record)
+{
+	struct lv_vm_state state;
+	struct machine_config *c = decoder->config;
+	int err = records_struct(&decoder->reader, record, &state, sizeof(state), &decoder->has_state);
+	if (!err)
+		err = take_fd(decoder, state.state, &c->state_fd);
+	if (!err)
+		err = take_fd(decoder, state.memory, &c->memory_fd);
+	c->restore = err ? 0 : state.flags;
+	if (!err && (c->state_fd < 0 || c->memory_fd < 0))
+		return refuse(decoder, "a state has no descriptor, or its memory has none");
+	return !err && (state.flags & ~LV_RESTORE_FLAGS || state.reserved) ? refuse(decoder, "how the state is to be restored is not known") : err;
+}
+
+static int take_below(struct decoder *decoder, const struct record *record)
+{
+	struct lv_vm_below below;
+	struct machine_config *c = decoder->config;
+	bool again = false;
+	if (c->below_count == LV_VM_BELOW_MAX)
+		return refuse(decoder, "a memory is a difference from too many others");
+	int *fd = &c->below_fd[c->below_count++];
+	*fd = -1;
+	int err = records_struct(&decoder->reader, record, &below, sizeof(below), &again);
+	if (!err)
+		err = take_fd(decoder, below.memory, fd);
+	return !err && (*fd < 0 || below.reserved) ? refuse(decoder, "a memory below another one has no descriptor") : err;
+}
+
+static int take_pages(struct decoder *decoder, const struct record *record)
+{
+	struct lv_vm_pages pages;
+	struct machine_config *c = decoder->config;
+	int err = records_struct(&decoder->reader, record, &pages, sizeof(pages), &decoder->has_pages);
+	if (!err)
+		err = take_fd(decoder, pages.fd, &c->pages_fd);
+	return !err && (c->pages_fd < 0 || pages.reserved) ? refuse(decoder, "pages have no descriptor") : err;
+}
+
+static int take_pager(struct decoder *decoder, const struct record *record)
+{
+	struct lv_vm_pager pager;
+	struct machine_config *c = decoder->config;
+	int err = records_struct(&decoder->reader, record, &pager, sizeof(pager), &decoder->has_pager);
+	if (!err)
+		err = take_fd(decoder, pager.device, &c->pager.device);
+	if (!err)
+		err = take_fd(decoder, pager.listener, &c->pager.listener);
+	return !err && (c->pager.device < 0 || c->pager.listener < 0) ? refuse(decoder, "what waits for memory has no descriptor") : err;
+}
+
+static int take_files(struct decoder *decoder, const struct record *record)
+{
+	struct lv_vm_files files;
+	struct machine_config *c = decoder->config;
+	int err = records_struct(&decoder->reader, record, &files, sizeof(files), &decoder->has_files);
+	if (!err)
+		err = take_fd(decoder, files.fd, &c->files_fd);
+	c->record = err ? 0 : files.record;
+	return !err && (c->files_fd < 0 || !files.record || files.record & ~LV_RECORD_KNOWN) ? refuse(decoder, "what is to be said of the image's files is not known, or has no descriptor") : err;
 }
 
 /* ---- all of them ---- */
@@ -202,6 +285,12 @@ static int take(struct decoder *decoder, const struct record *record)
 	case LV_VM_NET: return take_net(decoder, record);
 	case LV_VM_DISK: return take_disk(decoder, record);
 	case LV_VM_VSOCK: return take_vsock(decoder, record);
+	case LV_VM_VOLUME: return take_volume(decoder, record);
+	case LV_VM_STATE: return take_state(decoder, record);
+	case LV_VM_PAGES: return take_pages(decoder, record);
+	case LV_VM_BELOW: return take_below(decoder, record);
+	case LV_VM_FILES: return take_files(decoder, record);
+	case LV_VM_PAGER: return take_pager(decoder, record);
 	default: return refuse(decoder, "a record is of an unknown type");
 	}
 }
@@ -211,7 +300,24 @@ static int check(struct decoder *decoder)
 	uint64_t all = decoder->count == LV_VM_FDS_MAX ? ~0ull : (1ull << decoder->count) - 1;
 	if (!decoder->has_machine)
 		return refuse(decoder, "it has no machine");
+	if (decoder->has_pager && (!decoder->has_state || decoder->has_pages || decoder->config->below_count || decoder->config->kernel_fd >= 0))
+		return refuse(decoder, "memory that is still to come is not a state's, or is one of several");
+	if (decoder->has_pages && !decoder->has_state)
+		return refuse(decoder, "it has pages, and no state");
+	if (decoder->has_files && (decoder->has_state || decoder->config->kernel_fd >= 0))
+		return refuse(decoder, "the image's files are asked for of a state, or of a kernel");
+	if (decoder->config->below_count && !decoder->has_state)
+		return refuse(decoder, "it has a memory below another one, and no state");
 	return decoder->taken == all ? 0 : refuse(decoder, "a descriptor came that it does not name");
+}
+
+/* In memory that is there already, where they fit. All NULL. */
+static char **room_for_arguments(struct machine_config *config, size_t count)
+{
+	if (count > sizeof(config->arguments) / sizeof(*config->arguments))
+		return calloc(count, sizeof(char *));
+	memset(config->arguments, 0, sizeof(config->arguments));
+	return config->arguments;
 }
 
 int config_decode(struct machine_config *config, const void *bytes, size_t size, const int *fds, unsigned count, const char **why, unsigned *number)
@@ -224,7 +330,7 @@ int config_decode(struct machine_config *config, const void *bytes, size_t size,
 	int err = records_open(&decoder.reader, bytes, size, LV_VM_RECORDS_MAGIC, LV_VM_RECORDS_VERSION, LV_VM_RECORDS_MAX);
 	if (!err && count > LV_VM_FDS_MAX)
 		err = refuse(&decoder, "it has too many descriptors");
-	if (!err && !(config->argv = calloc(records_room(&decoder.reader) + 1, sizeof(char *)))) {
+	if (!err && !(config->argv = room_for_arguments(config, records_room(&decoder.reader) + 1))) {
 		decoder.reader.why = "memory is short";
 		err = -ENOMEM;
 	}
@@ -242,6 +348,7 @@ int config_decode(struct machine_config *config, const void *bytes, size_t size,
 
 void config_decode_free(struct machine_config *config)
 {
-	free(config->argv);
+	if (config->argv != config->arguments)
+		free(config->argv);
 	config->argv = NULL;
 }

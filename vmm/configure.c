@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -77,16 +77,25 @@ static void answer(int socket, int result, const void *bytes, size_t size)
 
 /* ---- one configuration ---- */
 
-/* A memory file that can change no more: a size that shrinks would be a fault at the next look. */
-static const void *map_records(int fd, size_t *size)
+static void drop_records(struct machine_config *config, void *bytes)
+{
+	if (bytes != config->records)
+		free(bytes);
+}
+
+/* Of a memory file that can change no more. In memory that is there already, where they fit: a mapping, or more for malloc, takes longer than all else here. */
+static void *read_records(struct machine_config *config, int fd, size_t *size)
 {
 	struct stat st;
 	int want = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE, seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || (seals & want) != want || fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > LV_VM_RECORDS_MAX)
 		return NULL;
 	*size = st.st_size;
-	void *bytes = mmap(NULL, *size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-	return bytes == MAP_FAILED ? NULL : bytes;
+	void *bytes = *size <= sizeof(config->records) ? config->records : malloc(*size);
+	if (bytes && pread(fd, bytes, *size, 0) == (ssize_t)*size)
+		return bytes;
+	drop_records(config, bytes);
+	return NULL;
 }
 
 static int decode(struct machine_config *config, const struct request *request, const void *bytes, size_t size, struct error *error)
@@ -102,27 +111,29 @@ static int decode(struct machine_config *config, const struct request *request, 
 /* All of it or nothing: after a failure config is what it was, and *messages where its sender wants to be told, or -1. */
 static int take(struct machine_config *config, const struct request *request, int *messages, struct error *error)
 {
-	const struct machine_config was = *config;
+	char was[MACHINE_CONFIG_SAID];
 	size_t size = 0;
 	if (request->head.op != LV_CTL_CONFIGURE || !request->fds)
 		return error_set(error, -EPROTO, "--control: no configuration came with the request");
-	const void *bytes = map_records(request->fd[0], &size);
+	memcpy(was, config, sizeof(was));
+	void *bytes = read_records(config, request->fd[0], &size);
 	config->name = NULL; /* an option may have said it for whoever lists processes */
 	config->argv = NULL; /* as allocated by who decodes */
 	int err = decode(config, request, bytes, size, error);
+	config->claim_ns = (uint64_t)request->head.arg;
 	if (!err)
 		return 0;
 	*messages = config->messages_fd;
 	config_decode_free(config);
-	if (bytes)
-		munmap((void *)bytes, size);
-	*config = was;
+	drop_records(config, bytes);
+	memcpy(config, was, sizeof(was));
 	return err;
 }
 
 /* ---- all that comes before it ---- */
 
-static void tell_status(int socket, const struct status *status)
+/* Not within serve(), whose part of the stack would then hold its record for as long as the VM lives, whoever asks for it. */
+static __attribute__((noinline)) void tell_status(int socket, const struct status *status)
 {
 	struct lv_status record;
 	status_collect(status, &record);
@@ -155,7 +166,7 @@ static int serve(struct machine_config *config, const struct status *status)
 	else if (!err)
 		err = take(config, &request, &messages, &error);
 	if (!err) {
-		close(request.fd[0]); /* the bytes stay mapped */
+		close(request.fd[0]); /* its bytes are ours */
 		return 1;
 	}
 	if (error.code)

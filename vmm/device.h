@@ -38,13 +38,14 @@ struct device_config {
 			int in, out, err; /* often the monitor's 0, 1, 2: never closed, never switched to non-blocking, but for what is own */
 			int log;          /* regular file, read-write, not O_APPEND: both output streams, bounded */
 			bool multiport;   /* for Linux: a terminal and the streams as ports */
-			bool terminal;    /* with multiport: in and out are the terminal; otherwise the streams */
+			bool terminal;    /* in and out are a terminal of the guest's own; otherwise the streams */
 			unsigned own;     /* bits of CONSOLE_IN and its like: descriptions that nobody shares (base/own_open.h), the device's */
 		} console;
 		struct {
 			int fd;
 			bool passt; /* stream socket with length-prefixed frames; otherwise a tap with IFF_NO_PI|IFF_VNET_HDR */
 			bool spoof; /* what the guest sends is not filtered (vmm/dev/net_filter.h) */
+			bool answers; /* passt: the gateway's address leads to the host's loopback, which gets answers only (vmm/dev/net_answers.h) */
 			struct lv_net_config config; /* MAC, addresses, MTU: goes to the device page as it is */
 			unsigned more; /* further queues of the tap (IFF_MULTI_QUEUE), for Linux */
 			int more_fd[NET_PAIRS_MAX - 1];
@@ -60,6 +61,11 @@ struct device_config {
 			bool outgoing; /* the guest may connect to the sockets vsock_PORT in the working directory */
 			uint64_t cid;  /* the guest's address, 3 or more */
 		} vsock;
+		struct {
+			int fd; /* connected socket of SOCK_SEQPACKET: of the volume's server */
+			bool read_only;
+			char tag[16]; /* zeroes at its end */
+		} fs;
 	};
 };
 
@@ -98,6 +104,11 @@ struct device_ops {
 	 */
 	void (*quiesce)(struct device *device);
 	/*
+	 * Of one that is quiesced. lent: what it holds on the host for its VM alone (a disk's lock) others may have, and what the guest has written is there for them. Not
+	 * lent: it holds it again; -EBUSY: others do. 0 or a negative errno. NULL: it holds nothing.
+	 */
+	int (*lend)(struct device *device, bool lent);
+	/*
 	 * The state of a device that is quiesced, as one record, or none; what the rings and the transport say of it is saved by the caller.
 	 * load: into a device of the same configuration that has never run; checks all before it touches anything. device->features
 	 * are set already. 0 or the stream's error.
@@ -117,7 +128,7 @@ struct device_ops {
 	void (*free)(struct device *device);
 };
 extern const struct device_ops *const device_table[];
-extern const struct device_ops console_ops, net_ops, block_ops, vsock_ops, rng_ops, balloon_ops;
+extern const struct device_ops console_ops, net_ops, block_ops, vsock_ops, rng_ops, balloon_ops, fs_ops;
 
 /* How the driver gets to know things. The rings are the device's, wherever they come from. */
 struct transport_ops {
@@ -146,6 +157,8 @@ struct device {
 	struct lv_device_stats stats;
 };
 
+#define DEVICE_SPARE 6400
+
 struct devices {
 	/* set by the owner after devices_init */
 	struct loop *loop;
@@ -156,16 +169,23 @@ struct devices {
 	struct lv_device_page *page; /* by devices_describe, or by who loads a state */
 	volatile struct lv_shared *shared;
 	void (*wake)(void *context); /* makes the vCPU leave its WAIT; any thread, cheap when it does not wait */
+	void (*interrupt)(void *context); /* the same, and out of what it computes; NULL: it finds out */
 	void *wake_context;
 	/* private */
 	unsigned count;
 	bool abandoned, paused;
+	enum lv_device_type spare_type; /* of the device that spare is kept for, while has_spare */
+	bool has_spare;
 	struct device *device[LV_MAX_DEVICES];
+	/* The console, which every VM has, lies here and not in memory of its own: an idle VM has three pages less, with malloc's and the table that maps it. */
+	_Alignas(16) char spare[DEVICE_SPARE];
 	struct chain chain; /* scratch of the loop thread: a chain is handled before the next is taken */
 };
 
 void devices_init(struct devices *set, struct loop *loop);
 
+/* The first device of that type, which is no larger than DEVICE_SPARE, lies in the set itself, whose memory was zero from the beginning. Once. */
+void devices_prepare(struct devices *set, enum lv_device_type type);
 /* 0 or a negative errno; *error then names what failed (static text), to be followed by the error's own text. */
 int devices_add(struct devices *set, const struct device_config *config, const char **error);
 
@@ -175,6 +195,9 @@ int devices_add(struct devices *set, const struct device_config *config, const c
  */
 int devices_describe(struct devices *set, struct lv_device_page *page,
 		     gpa_t (*alloc)(void *context, size_t size, size_t align), void *context);
+
+/* The same for a page that has been filled once, of devices that will be loaded: where they lead to is told anew. */
+int devices_describe_restored(struct devices *set, struct lv_device_page *page);
 
 struct device_bell {
 	uint32_t offset; /* from LV_BELL_GPA; a 4-byte write of any value */
@@ -193,13 +216,17 @@ void devices_abandon(struct devices *set);
 void devices_pause(struct devices *set, bool on);
 /* Of a set that is paused: no device holds a chain any more, or anything of the host that cannot be written down. */
 void devices_quiesce(struct devices *set);
+/* All of them, or none: 0, or what the first one that could not answered. */
+int devices_lend(struct devices *set, bool lent);
 /*
  * The state of all devices. Both in the loop thread; saving leaves them paused, and loading wants a set that was made of the same
  * configuration, none of which has run, in a guest whose memory is there already; it leaves them paused too. 0, or a negative
  * errno: then nothing was touched but for the devices before the one that failed, and the set is good for nothing.
  */
 int devices_save(struct devices *set, struct stream *stream);
-int devices_load(struct devices *set, struct stream *stream);
+int devices_load(struct devices *set, struct stream *stream, unsigned *failed); /* *failed: the number of the one that it was */
+uint64_t device_possible_features(const struct device *device); /* what any driver of it can have agreed on */
+const char *device_type_name(uint32_t type); /* "device" of one that is not known */
 /* The sum of what they need. */
 struct device_rights devices_rights(const struct devices *set);
 void devices_free(struct devices *set);

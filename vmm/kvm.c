@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is asked of /dev/kvm for every kind of guest (Documentation/virt/kvm/api.rst). */
-#include "vmm/vm.h"
+#include "vmm/kvm.h"
+#include "vmm/vm_state.h"
 #include "vmm/x86_64/cpuid.h"
 
 #include <cpuid.h>
@@ -60,12 +61,12 @@ int kvm_create_vcpu(struct vm *vm)
 }
 
 /* 0 where KVM does not know, or refuses: a guest's clock cannot be made of that. */
-int kvm_tsc_khz(const struct vcpu *vcpu, uint32_t *khz)
+int kvm_tsc_khz(struct vcpu *vcpu, uint32_t *khz)
 {
-	int answer = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+	int answer = vcpu->tsc_khz ? (int)vcpu->tsc_khz : ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
 	if (answer <= 0)
 		return log_error("KVM_GET_TSC_KHZ: %s", answer < 0 ? strerror(errno) : "the frequency of the time-stamp counter is not known"), -ENOTSUP;
-	*khz = answer;
+	*khz = vcpu->tsc_khz = (uint32_t)answer;
 	return 0;
 }
 
@@ -211,6 +212,16 @@ unsigned kvm_cpuid(const struct vm *vm, struct kvm_cpuid_entry2 *entry)
 {
 	memcpy(entry, vm->cpuid->entry, vm->cpuid->head.nent * sizeof(*entry));
 	return vm->cpuid->head.nent;
+}
+
+void kvm_leaf(const struct vm *vm, uint32_t function, uint32_t index, uint32_t reg[4])
+{
+	memset(reg, 0, 4 * sizeof(reg[0]));
+	for (unsigned i = 0; i < vm->cpuid->head.nent; i++) {
+		const struct kvm_cpuid_entry2 *entry = &vm->cpuid->entry[i];
+		if (entry->function == function && entry->index == index)
+			memcpy(reg, (const uint32_t[]){ entry->eax, entry->ebx, entry->ecx, entry->edx }, 4 * sizeof(reg[0]));
+	}
 }
 
 uint64_t kvm_xcr0(const struct vm *vm)

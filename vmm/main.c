@@ -19,9 +19,13 @@ static int create(struct vm *vm, struct machine_config *config)
 {
 	bool early = config->libos_fd >= 0;
 	int err = early ? vm_create(vm) : vm_receive(vm, config);
-	if (err)
-		return err;
-	return early ? vm_receive(vm, config) : vm_create(vm);
+	if (!err && !early)
+		err = vm_create(vm);
+	/* It has been asked, and can be written: all VMs of a user have it, so it is gone before anything of this one's program comes. */
+	if (config->cpuid_fd >= 0)
+		close(config->cpuid_fd);
+	config->cpuid_fd = -1;
+	return !err && early ? vm_receive(vm, config) : err;
 }
 
 static int run(struct vm *vm, struct machine_config *config)

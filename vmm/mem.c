@@ -60,7 +60,8 @@ int mem_add_slot(struct mem *mem, int vm_fd, const struct mem_slot *slot)
 		return -ENOSPC;
 	if (ioctl(vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
 		return -errno;
-	mem->slot[mem->slot_count++] = *slot;
+	mem->slot[mem->slot_count] = *slot;
+	__atomic_store_n(&mem->slot_count, mem->slot_count + 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -77,11 +78,11 @@ int mem_add_ram(struct mem *mem, int vm_fd, gpa_t gpa, uint64_t len, void *hva)
 	return err ? err : mem_add(mem, gpa, len, hva, true);
 }
 
-int mem_note_file(struct mem *mem, void *hva, uint64_t len)
+int mem_note_file(struct mem *mem, const struct mem_file *file)
 {
 	if (mem->file_count == MEM_FILES)
 		return -ENOSPC;
-	mem->file[mem->file_count++] = (struct mem_file){ hva, len };
+	mem->file[mem->file_count++] = *file;
 	return 0;
 }
 

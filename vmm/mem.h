@@ -29,6 +29,7 @@ struct mem_slot {
 	uint64_t len;
 	uint8_t *hva; /* not owned */
 	enum mem_kind kind;
+	uint64_t image; /* bytes at its beginning that are room for an image, which nobody writes */
 };
 
 /* What devices may reach. */
@@ -42,16 +43,18 @@ struct mem_range {
 struct mem_file { /* memory that a file lies behind: pages that are dropped would come back with what is in it */
 	uint8_t *hva;
 	uint64_t len;
+	int fd; /* that file, not owned, which stays as it is; -1: it is not there any more */
+	uint64_t offset; /* in it, of hva */
 };
 
 /* All zero is a valid, empty memory. */
 struct mem {
 	unsigned count; /* published last: ranges are added while the device loop reads */
-	struct mem_range range[MEM_RANGES];
-	unsigned slot_count;
-	struct mem_slot slot[MEM_SLOTS];
+	unsigned slot_count; /* published last, likewise */
 	unsigned file_count;
+	struct mem_range range[MEM_RANGES];
 	struct mem_file file[MEM_FILES];
+	struct mem_slot slot[MEM_SLOTS]; /* last: most are never used */
 };
 
 /*
@@ -66,8 +69,8 @@ int mem_add_slot(struct mem *mem, int vm_fd, const struct mem_slot *slot);
 /* Both of the above for RAM that devices may write: all of it or nothing. */
 int mem_add_ram(struct mem *mem, int vm_fd, gpa_t gpa, uint64_t len, void *hva);
 
-/* These bytes of added memory are a private mapping of a file. 0, or -ENOSPC if all MEM_FILES are used. Before the guest runs. */
-int mem_note_file(struct mem *mem, void *hva, uint64_t len);
+/* A private mapping of a file lies in added memory. 0, or -ENOSPC if all MEM_FILES are used. Before the guest runs. */
+int mem_note_file(struct mem *mem, const struct mem_file *file);
 
 /* Host pointer to [gpa, gpa+len) if all of it lies in one range that devices may write; NULL otherwise. Any thread. */
 void *mem_at(const struct mem *mem, gpa_t gpa, size_t len);

@@ -101,15 +101,20 @@ void status_collect(const struct status *status, struct lv_status *out)
 }
 
 /* Text and counts come from the guest: readers may rely on their bounds. */
+static void bound_maps(struct lv_text_map map[8], uint32_t *maps)
+{
+	if (*maps > 8)
+		*maps = 0;
+	for (unsigned i = 0; i < *maps; i++)
+		map[i].path[sizeof(map[i].path) - 1] = 0;
+}
+
 static void bound(struct lv_crash *crash)
 {
 	crash->message[sizeof(crash->message) - 1] = 0;
 	if (crash->frames > sizeof(crash->stack) / sizeof(*crash->stack))
 		crash->frames = 0;
-	if (crash->maps > sizeof(crash->map) / sizeof(*crash->map))
-		crash->maps = 0;
-	for (unsigned i = 0; i < crash->maps; i++)
-		crash->map[i].path[sizeof(crash->map[i].path) - 1] = 0;
+	bound_maps(crash->map, &crash->maps);
 }
 
 void status_crash(const struct status *status, struct lv_crash_report *out)
@@ -122,6 +127,17 @@ void status_crash(const struct status *status, struct lv_crash_report *out)
 		return;
 	memcpy(&out->crash, (const void *)&status->shared->crash, sizeof(out->crash));
 	bound(&out->crash);
+}
+
+void status_calls(const struct status *status, struct lv_calls_report *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (!status->shared)
+		return;
+	memcpy(&out->calls, (const void *)&status->shared->calls, sizeof(out->calls));
+	memcpy(out->map, (const void *)status->shared->crash.map, sizeof(out->map));
+	out->maps = status->shared->crash.maps;
+	bound_maps(out->map, &out->maps);
 }
 
 unsigned status_tail(const struct status *status, char *tail)
@@ -152,17 +168,19 @@ static int write_bytes(int fd, const void *bytes, size_t size)
 }
 
 /* The last record: with the report, in one write, so that who sees the end finds both. */
-static int write_last(const struct status *status)
+static __attribute__((noinline)) int write_last(const struct status *status)
 {
-	static struct {
+	struct {
 		struct lv_status record;
 		uint8_t gap[LV_REPORT_OFFSET - sizeof(struct lv_status)];
 		struct lv_report report;
-	} file; /* scratch, once in a process' life */
+	} file; /* on the stack, at the end only: static, it would have what is used all the time lie on one page more */
 	static_assert(offsetof(typeof(file), report) == LV_REPORT_OFFSET, "where the report lies in the file");
 
+	memset(&file, 0, sizeof(file));
 	status_collect(status, &file.record);
 	status_crash(status, &file.report.what);
+	status_calls(status, &file.report.calls);
 	file.report.tail_size = status_tail(status, file.report.tail);
 	return write_bytes(status->fd, &file, sizeof(file));
 }

@@ -48,6 +48,7 @@ void status_fail(struct status *status, const char *why);
 /* Copies the record with everything that is known now. */
 void status_collect(const struct status *status, struct lv_status *out);
 void status_crash(const struct status *status, struct lv_crash_report *out);
+void status_calls(const struct status *status, struct lv_calls_report *out);
 unsigned status_tail(const struct status *status, char *tail); /* of LV_TAIL_MAX bytes; answers how many there are */
 /* Sets the state and writes the record to its file, the last one with its report, in one pwrite. 0 or a negative errno. */
 int status_write(struct status *status, enum lv_state state);

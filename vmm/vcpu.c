@@ -99,9 +99,8 @@ int vcpu_give_up(struct vcpu *vcpu, const char *what)
 
 /* ---- waiting ---- */
 
-bool vcpu_sleep(struct vcpu *vcpu)
+bool vcpu_sleep(struct vcpu *vcpu, uint64_t deadline)
 {
-	const uint64_t deadline = vcpu->wait.deadline;
 	const struct timespec until = { .tv_sec = deadline / NS_PER_S, .tv_nsec = deadline % NS_PER_S };
 	unsigned asked;
 	bool timeout = false;
@@ -113,8 +112,11 @@ bool vcpu_sleep(struct vcpu *vcpu)
 				  FUTEX_BITSET_MATCH_ANY) < 0 && errno == ETIMEDOUT;
 	}
 	atomic_store(&vcpu->waiting, false);
-	if (!timeout && !(asked & VCPU_WAKE))
+	if (!timeout && !(asked & VCPU_WAKE)) {
+		/* Its exit is completed, but the guest does not run, with a WAIT underway: whoever asks may be later with leave_guest() than we are there. */
+		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 		return false;
+	}
 	atomic_fetch_and(&vcpu->requests, ~VCPU_WAKE);
 	vcpu->wait.underway = false;
 	return true;
@@ -132,7 +134,7 @@ static bool all_parked(const struct vm *vm)
 
 static bool has_to_stand(const struct vcpu *vcpu)
 {
-	return atomic_load(&vcpu->requests) & VCPU_PAUSE && !over(vcpu->vm);
+	return atomic_load(&vcpu->requests) & (VCPU_PAUSE | VCPU_LACKS) && !over(vcpu->vm);
 }
 
 /* True: with the lock given up meanwhile, as who hears of it will want the loop's. */
@@ -203,13 +205,26 @@ int vcpu_stop_all(struct vm *vm)
 	return err;
 }
 
-void vcpu_resume_all(struct vm *vm)
+static void release_all(struct vm *vm, unsigned request)
 {
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
-		atomic_fetch_and(&vm->vcpu[i].requests, ~VCPU_PAUSE);
+		atomic_fetch_and(&vm->vcpu[i].requests, ~request);
 	pthread_mutex_lock(&vm->vcpus.lock);
 	pthread_cond_broadcast(&vm->vcpus.changed);
 	pthread_mutex_unlock(&vm->vcpus.lock);
+}
+
+void vcpu_resume_all(struct vm *vm)
+{
+	release_all(vm, VCPU_PAUSE);
+}
+
+void vcpu_hold_all(struct vm *vm, bool on)
+{
+	if (!on)
+		release_all(vm, VCPU_LACKS);
+	for (unsigned i = 0; on && i < vm->vcpu_count; i++)
+		vcpu_request(&vm->vcpu[i], VCPU_LACKS);
 }
 
 /* ---- the run loop ---- */
@@ -232,7 +247,7 @@ static int on_interrupted(struct vcpu *vcpu)
 		return VCPU_RUNNING;
 	if (asked & VCPU_STUCK)
 		return on_stuck(vcpu);
-	if (asked & VCPU_PAUSE)
+	if (asked & (VCPU_PAUSE | VCPU_LACKS))
 		park(vcpu);
 	return asked & VCPU_KICK && guest->on_kick && !over(vcpu->vm) ? guest->on_kick(vcpu) : VCPU_RUNNING;
 }

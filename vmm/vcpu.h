@@ -31,10 +31,10 @@ void vcpu_request(struct vcpu *vcpu, unsigned requests);
 void vcpu_wake(struct vcpu *vcpu);
 
 /*
- * Sleeps until the deadline of vcpu->wait, or until it is woken: true. False: something else is asked of the vCPU, and the wait
+ * Sleeps until the deadline (CLOCK_MONOTONIC in ns; 0: none), or until it is woken: true. False: something else is asked of the vCPU, and the wait
  * is still underway. The vCPU's own thread.
  */
-bool vcpu_sleep(struct vcpu *vcpu);
+bool vcpu_sleep(struct vcpu *vcpu, uint64_t deadline);
 
 /*
  * All vCPUs stand still, outside the guest, with their last exit completed: what KVM says of their registers is true. Not from
@@ -46,5 +46,7 @@ int vcpu_stop_all(struct vm *vm);
 void vcpu_pause_all(struct vm *vm);
 bool vcpu_all_stopped(struct vm *vm);
 void vcpu_resume_all(struct vm *vm);
+/* Holds them (on), or lets them go, whatever is paused or resumed meanwhile. From any thread; waits for nothing. */
+void vcpu_hold_all(struct vm *vm, bool on);
 
 #endif

@@ -21,12 +21,13 @@ enum vcpu_request { /* bits of vcpu->requests; any thread sets them, the vCPU's 
 	VCPU_PAUSE = 4,  /* stand at the barrier until vcpu_resume_all() */
 	VCPU_KILL = 8,   /* the VM ends */
 	VCPU_STUCK = 16, /* the guest has not answered for too long: end the VM with a report */
+	VCPU_LACKS = 32, /* as VCPU_PAUSE, for as long as nobody brings the memory that the VM lacks: vcpu_hold_all() */
 };
 
 /* A WAIT that is underway; no part of it lies on a stack, so that the vCPU can be stopped in the middle, and saved. */
 struct vcpu_wait {
 	bool underway;
-	uint64_t deadline; /* CLOCK_MONOTONIC in ns; 0: none */
+	uint64_t deadline; /* ns on the guest's monotonic clock; 0: none */
 };
 
 struct vcpu {
@@ -35,6 +36,7 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run; /* under the lock of struct vcpus for all but the vCPU's own thread; NULL: it is over */
 	size_t run_size;
+	uint32_t tsc_khz; /* 0: not asked for yet */
 	pthread_t thread;
 	pid_t tid; /* of the same, under the lock too; 0: it has not begun, and will look before it enters the guest */
 	bool started, parked; /* under the same: may be kicked; stands at the barrier */

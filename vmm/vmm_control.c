@@ -2,16 +2,19 @@
 #include "vmm/vmm_control.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "vmm/dev/balloon.h"
 #include "vmm/dev/console.h"
 
-#define FDS 2 /* that come with a request */
+#define FDS 3 /* that come with a request */
 #define GUEST_PATIENCE (2 * NS_PER_S)
+#define AWAITS_TEMPLATE (LV_CTL_AWAIT | 0x100u) /* AWAIT with LV_AWAIT_TEMPLATE, in control_client.asks */
 
 struct message {
 	struct lv_control_request request;
@@ -29,6 +32,16 @@ static void watch_listen(struct control *control)
 	loop_update(control->loop, &control->listen, room ? EPOLLIN : 0);
 }
 
+static void end_saving(struct control_client *client, bool stays)
+{
+	struct control *control = client->control;
+
+	if (!client->saves)
+		return;
+	client->saves = false;
+	control->save_over(control->context, stays);
+}
+
 static void client_close(struct control_client *client)
 {
 	loop_update(client->control->loop, &client->watch, 0);
@@ -37,6 +50,7 @@ static void client_close(struct control_client *client)
 	client->asks = 0;
 	client->control->no_descriptors = false;
 	watch_listen(client->control);
+	end_saving(client, false);
 }
 
 static void close_fds(struct message *message)
@@ -65,7 +79,7 @@ static int receive(int fd, struct message *message)
 		char bytes[CMSG_SPACE(FDS * sizeof(int))];
 	} space;
 	struct iovec iov = { &message->request, sizeof(message->request) };
-	struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof(space) };
+	struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = CMSG_LEN(FDS * sizeof(int)) /* and no room for one more */ };
 	ssize_t n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	message->fds = 0;
@@ -93,9 +107,9 @@ static int64_t attach(struct control *control, struct message *message)
 
 	if (!console)
 		return -ENODEV;
-	if (!message->fds)
+	if (!message->fds || message->fds > 2)
 		return -EBADF;
-	r = console_attach(console, message->fds == FDS ? message->fd[0] : -1, message->fd[message->fds - 1]);
+	r = console_attach(console, message->fds == 2 ? message->fd[0] : -1, message->fd[message->fds - 1]);
 	if (!r)
 		message->fds = 0;
 	return r;
@@ -117,23 +131,34 @@ static void answer_later(struct control *control, struct control_client *client,
 	loop_update(control->loop, &client->watch, EPOLLRDHUP);
 }
 
-static int64_t await(struct control *control, struct control_client *client, int64_t step)
+static bool has_come_to(const struct control *control, int64_t step)
 {
 	struct lv_status now;
+
+	status_collect(control->status, &now);
+	return step == LV_STEP_LISTEN ? now.ledger[LV_STEP_LISTEN].ns : now.template_ready;
+}
+
+static bool awaits(const struct control_client *client)
+{
+	return client->watch.fd >= 0 && (client->asks == LV_CTL_AWAIT || client->asks == AWAITS_TEMPLATE);
+}
+
+static int64_t await(struct control *control, struct control_client *client, int64_t step)
+{
 	unsigned waiters = 0;
 
-	if (step != LV_STEP_LISTEN)
+	if (step != LV_STEP_LISTEN && step != LV_AWAIT_TEMPLATE)
 		return -EINVAL;
 	if (!control->status->shared) /* nobody tells what happens inside a Linux guest */
 		return -EOPNOTSUPP;
-	status_collect(control->status, &now);
-	if (now.ledger[LV_STEP_LISTEN].ns)
+	if (has_come_to(control, step))
 		return 0;
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
-		waiters += control->client[i].watch.fd >= 0 && control->client[i].asks == LV_CTL_AWAIT;
+		waiters += awaits(&control->client[i]);
 	if (waiters >= CONTROL_WAITERS)
 		return -EBUSY;
-	answer_later(control, client, LV_CTL_AWAIT);
+	answer_later(control, client, step == LV_STEP_LISTEN ? LV_CTL_AWAIT : AWAITS_TEMPLATE);
 	return 0;
 }
 
@@ -156,14 +181,23 @@ static int64_t balloon(struct control *control, struct control_client *client, i
 	return 0;
 }
 
-static int64_t hold(struct control *control, struct control_client *client, bool on)
+static int64_t hold(struct control *control, struct control_client *client)
 {
-	int r = control->pause ? control->pause(control->context, on) : -EOPNOTSUPP;
+	int r = control->pause ? control->pause(control->context) : -EOPNOTSUPP;
 
 	if (r <= 0)
 		return r;
 	answer_later(control, client, LV_CTL_PAUSE);
 	return 0;
+}
+
+/* By who saves it: then it is saved no more. */
+static int64_t resume(struct control *control, struct control_client *client, int64_t how)
+{
+	if (how & ~(int64_t)LV_RESUME_ADVANCE)
+		return -EINVAL;
+	end_saving(client, true);
+	return control->resume ? control->resume(control->context, how & LV_RESUME_ADVANCE) : -EOPNOTSUPP;
 }
 
 static int64_t threads(struct control *control, struct control_client *client)
@@ -177,11 +211,76 @@ static int64_t threads(struct control *control, struct control_client *client)
 	return 0;
 }
 
+static int64_t agent(struct control *control, struct message *message)
+{
+	if (message->fds != 1)
+		return -EBADF;
+	int r = control->agent ? control->agent(control->context, message->fd[0]) : -EOPNOTSUPP;
+	if (!r)
+		message->fds = 0;
+	return r;
+}
+
 static int64_t limit(struct control *control, int64_t bytes)
 {
 	if (bytes <= 0)
 		return -EINVAL;
 	return control->limit ? control->limit(control->context, (uint64_t)bytes) : -EOPNOTSUPP;
+}
+
+/* Asks before it is known whether it is answered later: that may be at once. */
+static int64_t save(struct control *control, struct control_client *client, struct message *message)
+{
+	struct error error = { 0 };
+	const bool looks = message->request.op == LV_CTL_LOOK, possible = looks ? control->look != NULL : control->save != NULL;
+	const int fd[FDS] = { message->fd[0], message->fd[1], message->fds == FDS ? message->fd[2] : -1 };
+	const bool holds = client->saves; /* one that was saved, or looked at, before */
+
+	if (message->fds < 2 || (looks && message->fds > 2))
+		return -EBADF;
+	if (!possible)
+		return -EOPNOTSUPP;
+	client->saves = true;
+	answer_later(control, client, LV_CTL_SAVE);
+	int r = looks ? control->look(control->context, fd, holds, message->request.arg, &error) : control->save(control->context, fd, message->request.arg, &error);
+	if (r > 0) {
+		message->fds = 0;
+		return 0;
+	}
+	client->saves = holds;
+	client->asks = 0;
+	loop_update(control->loop, &client->watch, EPOLLIN);
+	snprintf(control->why, sizeof(control->why), "%s", error.text);
+	return r;
+}
+
+static int64_t touched(struct control *control, const struct message *message)
+{
+	struct error error = { 0 };
+	int r = message->fds ? -EOPNOTSUPP : -EBADF;
+
+	if (message->fds && control->touched)
+		r = control->touched(control->context, message->fd[0], &error);
+	snprintf(control->why, sizeof(control->why), "%s", error.text);
+	return r;
+}
+
+/* By who holds it still; back, by anybody. */
+static int64_t lend(struct control *control, const struct control_client *client, int64_t arg)
+{
+	struct error error = { 0 };
+	int r = -EOPNOTSUPP;
+
+	if (arg != 0 && arg != LV_LEND_BACK)
+		r = -EINVAL;
+	else if (arg && control->take_back)
+		r = control->take_back(control->context);
+	else if (!arg && !client->saves)
+		r = -EPERM;
+	else if (!arg && control->lend)
+		r = control->lend(control->context, &error);
+	snprintf(control->why, sizeof(control->why), "%s", error.text);
+	return r;
 }
 
 static int64_t handle(struct control *control, struct control_client *client, struct message *message)
@@ -193,6 +292,7 @@ static int64_t handle(struct control *control, struct control_client *client, st
 	case LV_CTL_KILL:
 	case LV_CTL_CRASH:
 	case LV_CTL_TAIL:
+	case LV_CTL_CALLS:
 		return 0;
 	case LV_CTL_SIGNAL:
 		return send_signal(control, message->request.arg);
@@ -205,12 +305,22 @@ static int64_t handle(struct control *control, struct control_client *client, st
 	case LV_CTL_AWAIT:
 		return await(control, client, message->request.arg);
 	case LV_CTL_PAUSE:
+		return hold(control, client);
 	case LV_CTL_RESUME:
-		return hold(control, client, message->request.op == LV_CTL_PAUSE);
+		return resume(control, client, message->request.arg);
+	case LV_CTL_AGENT:
+		return agent(control, message);
 	case LV_CTL_THREADS:
 		return threads(control, client);
 	case LV_CTL_LIMIT:
 		return limit(control, message->request.arg);
+	case LV_CTL_TOUCHED:
+		return touched(control, message);
+	case LV_CTL_LEND:
+		return lend(control, client, message->request.arg);
+	case LV_CTL_SAVE:
+	case LV_CTL_LOOK:
+		return save(control, client, message);
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -229,11 +339,23 @@ static size_t fill(const struct control *control, unsigned op, void *bytes)
 		return sizeof(struct lv_crash_report);
 	case LV_CTL_TAIL:
 		return status_tail(control->status, bytes);
+	case LV_CTL_CALLS:
+		status_calls(control->status, bytes);
+		return sizeof(struct lv_calls_report);
 	case LV_CTL_THREADS:
 		memcpy(bytes, control->told, LV_THREADS_SIZE(control->told->count));
 		return LV_THREADS_SIZE(control->told->count);
 	}
 	return 0;
+}
+
+/* Why it was refused, if that is told. */
+static size_t fill_reason(const struct control *control, unsigned op, void *bytes)
+{
+	size_t size = op == LV_CTL_SAVE || op == LV_CTL_LOOK || op == LV_CTL_TOUCHED || op == LV_CTL_LEND ? strlen(control->why) : 0;
+
+	memcpy(bytes, control->why, size);
+	return size;
 }
 
 static int answer(const struct control *control, int fd, unsigned op, int64_t result)
@@ -245,7 +367,7 @@ static int answer(const struct control *control, int fd, unsigned op, int64_t re
 	size_t size;
 
 	reply.head = (struct lv_control_reply){ .result = result, .magic = LV_CONTROL_MAGIC, .version = LV_CONTROL_VERSION };
-	reply.head.size = result ? 0 : fill(control, op, reply.bytes + sizeof(reply.head));
+	reply.head.size = result ? fill_reason(control, op, reply.bytes + sizeof(reply.head)) : fill(control, op, reply.bytes + sizeof(reply.head));
 	size = sizeof(reply.head) + reply.head.size;
 	return send(fd, &reply, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size ? 0 : -EPIPE;
 }
@@ -286,9 +408,23 @@ void control_listens(struct control *control)
 	answer_asking(control, LV_CTL_AWAIT, 0);
 }
 
+void control_template(struct control *control)
+{
+	answer_asking(control, AWAITS_TEMPLATE, 0);
+}
+
 void control_paused(struct control *control, int result)
 {
 	answer_asking(control, LV_CTL_PAUSE, result);
+}
+
+void control_saved(struct control *control, int result, const char *why)
+{
+	snprintf(control->why, sizeof(control->why), "%s", why);
+	for (unsigned i = 0; i < CONTROL_CLIENTS && result; i++)
+		if (control->client[i].asks == LV_CTL_SAVE)
+			control->client[i].saves = false;
+	answer_asking(control, LV_CTL_SAVE, result);
 }
 
 static void client_ready(void *context, uint32_t events)

@@ -28,6 +28,23 @@ static void __attribute__((noreturn)) enter_program(uint64_t entry, uint64_t sta
 	__builtin_unreachable();
 }
 
+extern char __hot_end[], __rodata_start[]; /* of libos.ld */
+#define HOT_CONSTANTS (3 * LV_PAGE) /* of those that a start looks at */
+
+static void touch(uint64_t from, uint64_t to)
+{
+	for (; from < to; from += LV_PAGE)
+		(void)*(const volatile char *)from;
+}
+
+/* On page-table KVM the first touch of a page, or of eight neighbours, takes 4 to 15 us: of what every start touches it need not come after the configuration. */
+static void touch_ahead(void)
+{
+	touch((uint64_t)__text_start, (uint64_t)__hot_end);
+	touch((uint64_t)__rodata_start, (uint64_t)__rodata_start + HOT_CONSTANTS);
+	touch(LV_RAM, LV_RAM + LV_BOOT_SIZE + LV_HOT_HEAP);
+}
+
 /* What no configuration changes. Nobody asks here for the image, for random numbers, or who the program's user is. */
 static void boot(void)
 {
@@ -35,6 +52,7 @@ static void boot(void)
 	check_device_page();
 	sched_init();
 	mm_init();
+	touch_ahead();
 	ledger_mark(LV_LEDGER_BOOTED);
 }
 
@@ -43,6 +61,7 @@ static void await_configuration(void)
 {
 	if (hypercall(LV_HC_READY, 0) || !device_page->generation)
 		panic("the monitor goes on without a configuration");
+	clock_start();
 	mm_configured();
 }
 
@@ -50,12 +69,14 @@ void libos_main(void)
 {
 	boot();
 	await_configuration();
+	credentials_start(process_first());
 	vfs_init();
 	generation_look(); /* the one it starts with */
 	console_init();
 	block_init();
 	net_init();
 	mounts_freeze();
+	net_early();
 	ledger_mark(LV_LEDGER_READY);
 
 	uint64_t entry, stack;
@@ -67,5 +88,6 @@ void libos_main(void)
 		console_note(text);
 		vm_exit((result == -2 ? 127 : 126) << 8);
 	}
+	mounts_volumes();
 	enter_program(entry, stack);
 }

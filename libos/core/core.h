@@ -21,6 +21,13 @@ void trap_dispatch(struct regs *regs, uint64_t vector, uint64_t error, uint64_t 
 void upcall_dispatch(struct regs *regs);
 void thread_started(void);
 
+/* calls.c: one more system call trapped, with the number nr, at the instruction before rip. */
+void calls_trapped(uint64_t rip, uint64_t nr);
+
+/* time.c */
+void clock_start(void); /* the VM is configured */
+void clock_look(void);  /* sees to timers if the clocks were set; cheap */
+
 /* sched.c: what must be looked at on every way back to the program. */
 void return_work(struct regs *regs);
 void events_poll(void); /* rings, timers, signals from outside */

@@ -6,15 +6,31 @@
 #include "abi/layout.h"
 #include "abi/libos_header.h"
 
+#define REGS_SIZE 168 /* struct regs: asserted in trap.c */
+#define REGS_ORIG_RAX 120
+#define HYPERCALL 0x800 /* LV_BELL_HYPERCALL and LV_HC_TOUCHED: likewise */
+#define HC_TOUCHED 12
+
 	.section .header, "a"
 	.quad LV_LIBOS_MAGIC		/* struct lv_libos_header; libos.ld puts its end behind it */
 	.long LV_LIBOS_ABI, 0
 	.quad libos_entry, boot_stack_top, trap_entry, upcall_entry, syscall_entry, __text_start, __text_end, __hot_end, __hot_data_end
+	.quad leave_start, leave_end, leave_again, touch_entry
 
 	.section .text.entry, "ax"
 	.globl libos_entry
 libos_entry:
 	call libos_main
+	ud2
+
+	/* Of a copy that nobody has asked for yet (vmm/libos/libos_warm.c): so that page-table KVM has these pages mapped when it runs. */
+touch_entry:
+	cmpb $0, (%rdi)
+	add $4096, %rdi
+	cmp %rsi, %rdi
+	jb touch_entry
+	movabs $(LV_BELL + HYPERCALL), %rdi
+	movl $HC_TOUCHED, (%rdi)
 	ud2
 
 	/* Pushes what struct regs holds below orig_rax; RCX and RAX come from where the caller says. */
@@ -75,7 +91,7 @@ syscall_entry:
 	push $LV_CS3
 	pushq user_rcx(%rip)
 	push %rax
-	PUSH_REGISTERS %rcx, %rax
+	PUSH_REGISTERS user_rcx(%rip), %rax /* what a SYSCALL leaves in RCX, also where all registers come back */
 	mov %rsp, %rdi
 	sub $8, %rsp
 	cld
@@ -102,6 +118,13 @@ syscall_return:
 	add $8, %rsp
 	test %eax, %eax
 	jnz return_all
+	/*
+	 * The way out. What the monitor wants to be seen before the program's next instruction, it finds here: before these two looks at resched, or
+	 * afterwards by RIP, which is in here. All that is read lies on the thread's stack, whole, until the last instruction; so one may begin again.
+	 */
+leave_start:
+	cmpl $0, shared_resched(%rip)
+	jne leave_again
 	POP_REGISTERS
 	mov (%rsp), %rcx
 	pushq 16(%rsp)
@@ -112,6 +135,25 @@ syscall_return:
 	/* RSP points at a whole struct regs: restore every register. Also how a thread starts. */
 	.globl return_all
 return_all:
+	cmpl $0, shared_resched(%rip)
+	jne leave_again
+	POP_REGISTERS
+	iretq
+leave_end:
+
+leave_again:
+	mov kstack_top(%rip), %rsp
+	sub $REGS_SIZE, %rsp
+	movq $-1, REGS_ORIG_RAX(%rsp)
+	mov %rsp, %rdi
+	sub $8, %rsp
+	cld
+	call return_work
+	add $8, %rsp
+	jmp return_all
+
+	/* The same from a trap in libos itself, which looks on its own way out: not to be done again. */
+return_nested:
 	POP_REGISTERS
 	iretq
 
@@ -156,6 +198,9 @@ trap_entry:
 	cld
 	call trap_dispatch
 	add $8, %rsp
+	lea REGS_SIZE(%rsp), %rcx
+	cmp kstack_top(%rip), %rcx
+	jne return_nested
 	jmp return_all
 
 	/* From the monitor, which put the program's RIP, RFLAGS and RSP into the shared page. */

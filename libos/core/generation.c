@@ -14,7 +14,7 @@ void generation_add(struct generation_hook *hook)
 
 void generation_look(void)
 {
-	uint64_t now = device_page->generation;
+	uint64_t now = *(const volatile uint64_t *)&device_page->generation;
 
 	if (known && seen == now)
 		return;

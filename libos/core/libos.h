@@ -65,13 +65,18 @@ void panic(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2
 /* ---- time.c ---- */
 uint64_t clock_monotonic(void); /* ns */
 uint64_t clock_realtime(void);  /* ns since the epoch */
+uint64_t clock_show(enum lv_clock clock); /* ns on any of the VM's clocks */
+uint64_t clock_uptime(void);    /* ns since the VM got its configuration, the time that it stood still included */
 struct timer {
 	struct timer *next; /* in the sorted list; managed by timer_set and timer_cancel */
 	bool armed;
-	uint64_t deadline; /* monotonic ns */
+	enum lv_clock clock;
+	uint64_t at;       /* ns on the clock */
+	uint64_t deadline; /* the same, monotonic, as the clocks are set now */
 	void (*fire)(struct timer *timer); /* called by the scheduler, must not wait */
 };
-void timer_set(struct timer *timer, uint64_t deadline); /* moves it if it is armed */
+void timer_set(struct timer *timer, uint64_t deadline); /* monotonic; moves it if it is armed */
+void timer_set_on(struct timer *timer, enum lv_clock clock, uint64_t at);
 void timer_cancel(struct timer *timer);                /* no-op if it is not armed */
 void timers_run(void);      /* fires what is due; the scheduler calls it */
 uint64_t timers_next(void); /* deadline of the first timer, 0: none */
@@ -100,6 +105,12 @@ int wake_many(struct waitq *queue, int most, uint32_t events); /* number woken *
 int wait_on(struct waitq *queue, uint64_t deadline);
 /* Sleeps until thread_wake(thread), deadline or signal; for those that sit in several queues at once (poll). */
 int wait_here(uint64_t deadline);
+struct deadline { /* a time on any clock; at 0: none */
+	enum lv_clock clock;
+	uint64_t at;
+};
+int wait_till(struct deadline deadline); /* as wait_here */
+extern struct waitq clocks_set; /* time.c; woken when the clocks were set: the VM stood still */
 void thread_wake(struct thread *thread);
 void sched_yield_now(void);
 /* For proc/thread.c: a new thread may run; the current one never will again. */

@@ -7,7 +7,7 @@
 
 static struct {
 	uint32_t key[8];
-	bool seeded;
+	uint64_t generation; /* for which it was seeded; 0: not yet */
 } pool;
 
 static inline uint32_t rotate(uint32_t x, int n)
@@ -45,7 +45,7 @@ void chacha20_block(const uint32_t key[8], const uint32_t counter_nonce[4], uint
 }
 
 /* A restored or cloned VM has a new seed and generation: twins must not give out the same numbers. */
-static void seed(void)
+static void seed(uint64_t generation)
 {
 	uint32_t nonce[4] = { 0 }, block[16], from_page[8];
 	uint64_t tsc = __builtin_ia32_rdtsc();
@@ -54,31 +54,17 @@ static void seed(void)
 	for (int i = 0; i < 8; i++)
 		pool.key[i] ^= from_page[i];
 	memcpy(nonce, &tsc, sizeof(tsc));
-	nonce[2] = (uint32_t)device_page->generation;
-	nonce[3] = (uint32_t)(device_page->generation >> 32);
+	nonce[2] = (uint32_t)generation;
+	nonce[3] = (uint32_t)(generation >> 32);
 	chacha20_block(pool.key, nonce, block);
 	memcpy(pool.key, block, sizeof(pool.key));
-	pool.seeded = true;
+	pool.generation = generation;
 }
 
-/* Before the configuration there is no seed: what would be given out would be the same in another VM. */
-static void first_seed(void)
-{
-	static struct generation_hook generation = { .changed = seed };
-
-	ASSERT(device_page->generation);
-	generation_add(&generation);
-	seed();
-}
-
-void random_bytes(void *buffer, size_t n)
+static void give_out(uint8_t *to, size_t n)
 {
 	uint32_t position[4] = { 0 }, block[16], key[8];
-	uint8_t *to = buffer;
 
-	generation_look();
-	if (!pool.seeded)
-		first_seed();
 	memcpy(key, pool.key, sizeof(key));
 	chacha20_block(key, position, block);
 	memcpy(pool.key, block, sizeof(pool.key));
@@ -97,6 +83,24 @@ void random_bytes(void *buffer, size_t n)
 	memset(key, 0, sizeof(key));
 	memset(block, 0, sizeof(block));
 	__asm__ volatile("" : : "r"(key), "r"(block) : "memory"); /* the erasure must happen */
+}
+
+/*
+ * The VM may become another one at any instruction: what its twin might have had as well is made anew. Before the configuration there is no
+ * seed: what would be given out would be the same in another VM.
+ */
+void random_bytes(void *buffer, size_t n)
+{
+	const volatile uint64_t *generation = &device_page->generation;
+	uint64_t now;
+
+	do {
+		now = *generation;
+		ASSERT(now);
+		if (pool.generation != now)
+			seed(now);
+		give_out(buffer, n);
+	} while (now != *generation);
 }
 
 size_t random_put(uaddr_t to, size_t n)

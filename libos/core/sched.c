@@ -98,7 +98,7 @@ static uint64_t cost_of(const struct thread *thread)
 
 static void account(struct thread *from, struct thread *to)
 {
-	uint64_t now = clock_monotonic(), ran = now - from->last_start;
+	uint64_t now = clock_show(LV_CLOCK_RUN), ran = now - from->last_start;
 
 	from->cpu_ns += ran;
 	from->virtual_ns += ran * cost_of(from) / COST_ONE;
@@ -182,12 +182,15 @@ static uint64_t next_deadline(void)
 void events_poll(void)
 {
 	generation_look();
+	clock_look();
 	pollers_run();
 	timers_run();
 	if (shared_page->signals)
 		signal_poll_outside();
 	if (shared_page->ask_threads)
 		threads_tell();
+	if (shared_page->lines)
+		agent_look();
 }
 
 /* True: something came to do. The device loop sees need_wake unset, and saves itself the waking. */
@@ -211,7 +214,7 @@ static void idle(void)
 	static bool was_short;
 	if (was_short && spin())
 		return;
-	uint64_t start = clock_monotonic();
+	uint64_t start = clock_show(LV_CLOCK_RUN);
 	shared_page->need_wake = 1;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	events_poll();
@@ -219,7 +222,7 @@ static void idle(void)
 		shared_page->arg[1] = rings_take_bells();
 		account(current, current);
 		hypercall(LV_HC_WAIT, next_deadline());
-		current->last_start = clock_monotonic(); /* nobody's processor time */
+		current->last_start = clock_show(LV_CLOCK_RUN); /* nobody's processor time */
 		was_short = current->last_start - start < SHORT_WAIT_NS;
 	}
 	shared_page->need_wake = 0;
@@ -239,7 +242,11 @@ static void switch_to(struct thread *next)
 	vectors_load(next->xsave);
 	__asm__ volatile("wrfsbase %0" : : "r"(next->fs_base));
 	__asm__ volatile("wrgsbase %0" : : "r"(next->gs_base));
+	previous->space = space_current();
 	current = next;
+	if (previous->process != next->process)
+		space_enter(next->process->space ? next->process->space : process_first()->space); /* at its end it has none */
+	space_use(next->space);
 	kstack_top = next->stack_top;
 	switch_stacks(&previous->sp, next->sp);
 }
@@ -259,7 +266,14 @@ static void schedule(void)
 
 void thread_started(void)
 {
+	void (*begin)(void *) = current->begin;
+
 	thread_reap();
+	current->begin = NULL;
+	if (begin)
+		begin(current->begin_with);
+	if (current->set_child_tid)
+		user_put(current->set_child_tid, current->tid);
 	return_work(current->regs);
 }
 
@@ -309,22 +323,27 @@ static void on_timeout(struct timer *timer)
 	thread_wake(thread);
 }
 
-int wait_here(uint64_t deadline)
+int wait_till(struct deadline deadline)
 {
 	if (signal_pending())
 		return -EINTR;
-	if (deadline && deadline <= clock_monotonic())
+	if (deadline.at && deadline.at <= clock_show(deadline.clock))
 		return -ETIMEDOUT;
 	current->timed_out = false;
 	current->woken = false;
 	current->state = THREAD_WAITING;
 	current->timeout.fire = on_timeout;
-	if (deadline)
-		timer_set(&current->timeout, deadline);
+	if (deadline.at)
+		timer_set_on(&current->timeout, deadline.clock, deadline.at);
 	schedule();
-	if (deadline)
+	if (deadline.at)
 		timer_cancel(&current->timeout);
 	return current->timed_out ? -ETIMEDOUT : 0;
+}
+
+int wait_here(uint64_t deadline)
+{
+	return wait_till((struct deadline){ .at = deadline });
 }
 
 int wait_on(struct waitq *queue, uint64_t deadline)

@@ -11,6 +11,7 @@
 #define X(name) SYSCALL(name);
 #include "libos/fs/syscalls.list"
 #include "libos/mm/syscalls.list"
+#include "libos/ipc/syscalls.list"
 #include "libos/net/syscalls.list"
 #include "libos/proc/syscalls.list"
 #undef X
@@ -19,6 +20,7 @@
 static long (*const table[])(const long *) = {
 #include "libos/fs/syscalls.list"
 #include "libos/mm/syscalls.list"
+#include "libos/ipc/syscalls.list"
 #include "libos/net/syscalls.list"
 #include "libos/proc/syscalls.list"
 };
@@ -49,6 +51,7 @@ static bool found_nothing(uint64_t nr, long result)
 int syscall_dispatch(struct regs *regs)
 {
 	uint64_t nr = regs->orig_rax;
+	shared_page->calls.made++;
 	if (current->stepped) { /* trap.c took the flag away at the entry */
 		current->stepped = false;
 		regs->rflags |= RFLAGS_TRAP;
@@ -67,6 +70,7 @@ int syscall_dispatch(struct regs *regs)
 
 int syscall_trapped(struct regs *regs)
 {
+	calls_trapped(regs->rip, regs->orig_rax);
 	/* Whoever steps counts instructions: a call site is replaced when it is used at full speed. */
 	if (!(regs->rflags & RFLAGS_TRAP))
 		mm_syscall_trapped(regs->rip, regs->orig_rax);

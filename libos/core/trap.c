@@ -57,11 +57,13 @@ static void page_fault(struct regs *regs, uint64_t error, uint64_t addr)
 	int code = mm_fault(addr, error);
 	if (code == 0)
 		return;
+	if (code == -ENOMEM && process_make_room())
+		return;
 	if (code == -ENOMEM) {
 		console_note("lightvm: out of memory: the program used all that -m gives it\n");
-		process_exit(SIGKILL);
+		process_end(current->process, SIGKILL);
 	}
-	if (from_user_copy(regs))
+	if (from_user_copy(regs) || (code == -ENOMEM && !from_libos(regs)))
 		return;
 	if (from_libos(regs) && kstack_overflown(regs, addr))
 		panic("kernel stack overflow: address %lx, rip %lx, rsp %lx", addr, regs->rip, regs->rsp);
@@ -120,7 +122,7 @@ void trap_dispatch(struct regs *regs, uint64_t vector, uint64_t error, uint64_t 
 		step_into_libos(regs);
 	else if (from_libos(regs))
 		panic("trap %lu in libos: error %lx, rip %lx, rsp %lx", vector, error, regs->rip, regs->rsp);
-	else
+	else if (vector != DEBUG || !patch_step(regs))
 		fault_of_program(regs, vector, error, cr2);
 	if (!from_libos(regs))
 		return_work(regs);
@@ -133,5 +135,9 @@ void upcall_dispatch(struct regs *regs)
 	return_work(regs);
 }
 
-/* libos.ld places shared_upcall by this number. */
+/* entry.S knows it by these, */
+_Static_assert(sizeof(struct regs) == 168 && offsetof(struct regs, orig_rax) == 120, "entry.S: REGS_SIZE, REGS_ORIG_RAX");
+/* and libos.ld places shared_upcall and shared_resched so. */
+_Static_assert(LV_BELL_HYPERCALL == 0x800 && LV_HC_TOUCHED == 12, "entry.S: HYPERCALL, HC_TOUCHED");
+_Static_assert(offsetof(struct lv_shared, resched) == 0x3c8, "libos.ld: shared_resched");
 _Static_assert(offsetof(struct lv_shared, upcall) == 0x3d0, "libos.ld: shared_upcall");

@@ -31,12 +31,17 @@ struct request {
 struct disk {
 	const struct lv_device *device;
 	struct ring ring;
+	void *cookie[RING_MOST];
 	bool dead;  /* the ring is broken, and who waited was told */
 	bool ready; /* the ring was initialised: at the first request, so that an unused disk costs nothing */
 	struct waitq wait;
 	char name[8];
 	struct poller poller;
+	struct disk *next;
+	struct block_facts facts;
 };
+
+static struct disk *disks SELDOM_USED; /* in the order of their names */
 
 static uint64_t disk_size(const struct disk *disk)
 {
@@ -64,7 +69,7 @@ static void disk_prepare(struct disk *disk)
 	if (disk->ready)
 		return;
 	disk->ready = true;
-	ring_init(&disk->ring, disk->device, LV_BLOCK_REQUESTS);
+	ring_init(&disk->ring, disk->device, LV_BLOCK_REQUESTS, disk->cookie, RING_MOST);
 	disk->poller.poll = disk_poll;
 	poller_add(&disk->poller);
 }
@@ -110,6 +115,10 @@ static int disk_submit(struct disk *disk, uint32_t type, uint64_t sector, void *
 	if (!request->done)
 		return -EIO; /* a stopped device may still hold the request, which is lost with it */
 	uint8_t status = request->status;
+	disk->facts.reads += type == REQUEST_IN;
+	disk->facts.writes += type == REQUEST_OUT;
+	disk->facts.read_sectors += type == REQUEST_IN ? len / SECTOR : 0;
+	disk->facts.written_sectors += type == REQUEST_OUT ? len / SECTOR : 0;
 	kfree(request);
 	return status == STATUS_OK ? 0 : status == STATUS_UNSUPPORTED ? -EOPNOTSUPP : -EIO;
 }
@@ -229,8 +238,21 @@ static const struct file_ops block_ops = {
 	.kind = "block", .read = block_read, .write = block_write, .seek = block_seek, .ioctl = block_ioctl, .sync = block_sync,
 };
 
+bool block_facts(int number, struct block_facts *facts)
+{
+	const struct disk *disk = disks;
+	while (disk && number--)
+		disk = disk->next;
+	if (!disk)
+		return false;
+	*facts = disk->facts;
+	facts->sectors = disk->device->config.block.sectors;
+	return true;
+}
+
 void block_init(void)
 {
+	struct disk **last = &disks;
 	unsigned count = 0;
 	for (uint32_t i = 0; i < device_page->device_count && i < LV_MAX_DEVICES; i++) {
 		if (device_page->device[i].type != LV_DEV_BLOCK)
@@ -240,6 +262,8 @@ void block_init(void)
 			return;
 		disk->device = &device_page->device[i];
 		snprintf(disk->name, sizeof(disk->name), "vd%c", 'a' + count++);
+		*last = disk;
+		last = &disk->next;
 		devfs_register(disk->name, &block_ops, S_IFBLK | 0660, disk);
 	}
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Standard input, output and error: the console device's three queues as three files. */
+/* Standard input, output and error: the console device's three queues as three files, or as one terminal (tty.h). */
 #include "libos/core/libos.h"
 #include "libos/dev/dev.h"
+#include "libos/dev/tty.h"
 #include "libos/fs/fs.h"
 #include "libos/fs/linux_fs.h"
 #include "libos/mm/mm.h"
@@ -11,9 +12,9 @@
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/signal.h>
-#include <asm/termbits.h>
 
 #define FLUSH_DELAY_NS 2000000 /* a doorbell may be put off by this much while the program computes */
+#define CONSOLE_ENTRIES 32 /* of each queue, at most */
 #define RX_ORDER 2
 #define RX_SIZE (4096u << RX_ORDER)
 #define TX_MOST 65536          /* bytes in one buffer */
@@ -35,8 +36,11 @@ struct tx_header { /* in front of the bytes of a buffer that is on its way out *
 };
 
 static struct stream stream[3];
+static void *cookies[3][CONSOLE_ENTRIES];
 static const struct lv_device *device;
 static struct timer flush_timer;
+static struct tty terminal SELDOM_USED;
+static bool is_terminal; /* "run -t": the streams are this one */
 
 static void on_flush(struct timer *timer)
 {
@@ -79,14 +83,121 @@ static void post(struct stream *in)
 {
 	if (in->posted || in->ended || in->from < in->to || (in->flags & LV_STREAM_CLOSED))
 		return;
-	if (!in->page && !(in->page = page_alloc(RX_ORDER)))
+	unsigned order = is_terminal ? 0 : RX_ORDER; /* nobody types as fast as a pipe brings */
+	if (!in->page && !(in->page = page_alloc(order)))
 		return;
-	struct ring_buffer buffer = { .data = in->page, .len = RX_SIZE, .device_writes = true };
+	struct ring_buffer buffer = { .data = in->page, .len = 4096u << order, .device_writes = true };
 	if (ring_add(&in->ring, &buffer, 1, in) == 0) {
 		in->posted = true;
 		ring_kick_later(&in->ring);
 	}
 }
+
+/* ---- the terminal's driver ---- */
+
+static struct tx_header *reserved; /* between reserve and commit */
+
+static void feed(struct tty *tty)
+{
+	static bool feeding; /* it tells us itself that it has room */
+	struct stream *in = &stream[0];
+
+	if (feeding)
+		return;
+	feeding = true;
+	while (in->from < in->to) {
+		size_t took = tty_receive(tty, in->page + in->from, in->to - in->from);
+		in->from += (uint32_t)took;
+		if (!took)
+			break;
+	}
+	feeding = false;
+	post(in);
+}
+
+static unsigned tx_order(size_t n);
+
+static char *terminal_reserve(struct tty *tty, size_t want, size_t *room)
+{
+	struct stream *out = &stream[1];
+	unsigned order = tx_order(want);
+
+	reclaim(out);
+	if (!out->ring.free_count) {
+		ring_kick(&out->ring);
+		return NULL;
+	}
+	reserved = page_alloc(order);
+	if (!reserved && order)
+		reserved = page_alloc(order = 0);
+	if (!reserved)
+		return NULL;
+	reserved->order = order;
+	*room = (4096u << order) - sizeof(*reserved);
+	return (char *)(reserved + 1);
+}
+
+static void terminal_commit(struct tty *tty, size_t n)
+{
+	struct stream *out = &stream[1];
+	struct ring_buffer buffer = { .data = reserved + 1, .len = (uint32_t)n };
+
+	if (!n || ring_add(&out->ring, &buffer, 1, reserved) < 0)
+		page_free(reserved, reserved->order);
+	else if (out->ring.free_count < out->ring.size / 2)
+		ring_kick(&out->ring);
+	else
+		kick_soon(out);
+}
+
+static bool terminal_has_room(struct tty *tty)
+{
+	return stream[1].ring.free_count;
+}
+
+static void nothing_to_drop(struct tty *tty) /* what was written is with the host */
+{
+}
+
+static size_t nothing_pending(struct tty *tty)
+{
+	return 0;
+}
+
+static const struct tty_driver terminal_driver = { .reserve = terminal_reserve, .commit = terminal_commit, .has_room = terminal_has_room,
+	.more = feed, .drop = nothing_to_drop, .pending = nothing_pending };
+
+static void look_at_size(void)
+{
+	const volatile struct lv_console_config *config = &device->config.console;
+	const struct winsize_k size = { config->rows, config->columns, 0, 0 };
+	static struct winsize_k seen; /* the program may have set another one */
+
+	if (!memcmp(&size, &seen, sizeof(size)))
+		return;
+	seen = size;
+	tty_resize(&terminal, &size);
+}
+
+static bool terminal_poll(void)
+{
+	bool any = false;
+
+	look_at_size();
+	if (receive(&stream[0])) {
+		feed(&terminal);
+		any = true;
+	}
+	if (reclaim(&stream[1])) {
+		wake_all(&terminal.waiting, EPOLLOUT | EPOLLWRNORM);
+		any = true;
+	}
+	if (ring_broken(&stream[0].ring) || ring_broken(&stream[1].ring) || (*(const volatile uint32_t *)&device->config.console.stream[1] & LV_STREAM_BROKEN))
+		tty_hangup(&terminal);
+	return any;
+}
+
+/* ---- the streams ---- */
 
 /* Whoever waits for a ring that broke is to find that out. */
 static bool announce_death(struct stream *s)
@@ -101,6 +212,8 @@ static bool announce_death(struct stream *s)
 static bool console_poll(struct poller *poller)
 {
 	bool any = false;
+	if (is_terminal)
+		return terminal_poll();
 	for (int i = 0; i < 3; i++)
 		any |= announce_death(&stream[i]);
 	if (stream[0].file && receive(&stream[0])) {
@@ -269,8 +382,6 @@ static const struct termios ordinary = {
 	.c_cc = { 3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22 },
 };
 
-struct winsize_k { uint16_t rows, columns, x, y; };
-
 static long console_ioctl(struct file *file, unsigned request, unsigned long arg)
 {
 	struct stream *s = file->private;
@@ -317,7 +428,9 @@ static const struct file_ops output_ops = {
 
 void console_note(const char *text)
 {
-	if (stream[2].file)
+	if (is_terminal)
+		tty_write(&terminal, stream[2].file, (uaddr_t)text, strlen(text));
+	else if (stream[2].file)
 		output_write(stream[2].file, (uaddr_t)text, strlen(text), NULL);
 }
 
@@ -326,25 +439,85 @@ struct file *console_file(int number)
 	return stream[number].file;
 }
 
+struct tty *console_terminal(void)
+{
+	return is_terminal ? &terminal : NULL;
+}
+
+bool console_is_outer_terminal(void)
+{
+	return stream[0].file && ((stream[0].flags | stream[1].flags) & LV_STREAM_TTY);
+}
+
 static struct poller poller = { .poll = console_poll };
+
+/* Where stderr and stdout are one file on the host, one queue keeps the order of the program's writes. */
+static void take_flags(void)
+{
+	for (int i = 0; i < 3; i++) {
+		stream[i].flags = device->config.console.stream[i];
+		stream[i].file->private = stream[i].flags & LV_STREAM_SAME ? &stream[1] : &stream[i];
+	}
+}
+
+/* Its streams lead somewhere else, and begin there. What has come in and was not read is of the VM that a clone was made of. */
+static void become_another(void)
+{
+	struct stream *in = &stream[0];
+
+	take_flags();
+	in->ended = false;
+	if (device_page->restored & LV_RESTORED_CLONE && !in->posted)
+		in->from = in->to = 0;
+	wake_all(&in->waiting, EPOLLIN);
+}
+
+/* The program's own, as whoever opens a session gives it to a shell. */
+static void terminal_start(void)
+{
+	tty_init(&terminal, &terminal_driver);
+	terminal.termios.c_iflag |= IUTF8;
+	terminal.rdev = LINUX_DEV(5, 1);
+	tty_list_add(&terminal);
+	look_at_size();
+	terminal.session = current->process->session;
+	terminal.group = current->process->group;
+	post(&stream[0]); /* keys that raise signals do so without a reader */
+}
+
+static void install(int i)
+{
+	static struct file *shared; /* of a terminal, three descriptors of one open file */
+
+	if (is_terminal && !shared && file_open_flags("/dev/console", O_RDWR, &shared))
+		panic("no memory for the terminal");
+	struct file *file = is_terminal ? shared : stream[i].file;
+	if (is_terminal ? i : 1)
+		file_get(file); /* the console keeps a reference of its own to its streams, for notes and /dev/tty */
+	fd_install(file, i, false);
+}
 
 void console_init(void)
 {
+	static struct generation_hook generation = { .changed = become_another };
+
 	for (uint32_t i = 0; i < device_page->device_count && !device; i++)
 		if (device_page->device[i].type == LV_DEV_CONSOLE)
 			device = &device_page->device[i];
 	if (!device)
 		return; /* the program starts without open descriptors */
 	for (int i = 0; i < 3; i++) {
-		ring_init(&stream[i].ring, device, i);
-		stream[i].flags = device->config.console.stream[i];
-		/* Where stderr and stdout are one file on the host, one queue keeps the order of the program's writes. */
-		struct stream *carrier = stream[i].flags & LV_STREAM_SAME ? &stream[1] : &stream[i];
-		stream[i].file = file_new(i ? &output_ops : &stdin_ops, i ? O_WRONLY : O_RDONLY, carrier);
+		ring_init(&stream[i].ring, device, i, cookies[i], CONSOLE_ENTRIES);
+		stream[i].file = file_new(i ? &output_ops : &stdin_ops, i ? O_WRONLY : O_RDONLY, NULL);
 		if (!stream[i].file)
 			panic("no memory for the console");
-		file_get(stream[i].file); /* the console keeps its own reference, for notes and /dev/tty */
-		fd_install(stream[i].file, i, false);
 	}
+	take_flags();
+	is_terminal = stream[1].flags & LV_STREAM_RAW;
+	if (is_terminal)
+		terminal_start();
+	for (int i = 0; i < 3; i++)
+		install(i);
+	generation_add(&generation);
 	poller_add(&poller);
 }

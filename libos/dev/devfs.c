@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /dev: a fixed set of devices, and those that drivers register. Names live in a backing, so that an unused one costs nothing. */
 #include "libos/dev/dev.h"
+#include "libos/dev/tty.h"
 #include "libos/fs/fs.h"
 #include "libos/fs/linux_fs.h"
 #include "libos/mm/mm.h"
@@ -12,7 +13,9 @@ struct device {
 	uint64_t rdev;
 	const struct file_ops *ops;
 	void *private;
+	int (*opened)(struct file *file); /* 0 or a negative errno; NULL: nothing to do */
 	const char *target; /* of symbolic links */
+	struct inode *(*root)(void); /* of another file system that is mounted there */
 };
 
 static const struct fs dev_fs = { .name = "devtmpfs", .dev = LINUX_DEV(0, 5), .magic = 0x01021994, .remembered = true };
@@ -66,33 +69,51 @@ static const struct file_ops zero_ops = { .kind = "zero", .read = zero_read, .wr
 static const struct file_ops full_ops = { .kind = "full", .read = zero_read, .write = full_write, .seek = stay_at_start };
 static const struct file_ops random_ops = { .kind = "random", .read = random_read, .write = all_written, .seek = stay_at_start };
 
-/* ---- the terminal: reads come from standard input, writes go to standard output ---- */
+/* ---- a console that is no terminal of its own: reads come from standard input, writes go to standard output ---- */
 
-static int64_t tty_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
+static int64_t outer_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	struct file *in = console_file(0);
 	return in ? in->ops->read(in, to, n, position) : 0;
 }
 
-static int64_t tty_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
+static int64_t outer_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
 	struct file *out = console_file(1);
 	return out ? out->ops->write(out, from, n, position) : (int64_t)n;
 }
 
-static uint32_t tty_poll(struct file *file, struct waitq **queue)
+static uint32_t outer_poll(struct file *file, struct waitq **queue)
 {
 	struct file *in = console_file(0);
 	return EPOLLOUT | EPOLLWRNORM | (in ? in->ops->poll(in, queue) : 0);
 }
 
-static long tty_ioctl(struct file *file, unsigned request, unsigned long arg)
+static long outer_ioctl(struct file *file, unsigned request, unsigned long arg)
 {
 	struct file *in = console_file(0);
 	return in ? in->ops->ioctl(in, request, arg) : -ENOTTY;
 }
 
-static const struct file_ops tty_ops = { .kind = "tty", .read = tty_read, .write = tty_write, .poll = tty_poll, .ioctl = tty_ioctl };
+static const struct file_ops outer_ops = { .kind = "tty", .read = outer_read, .write = outer_write, .poll = outer_poll, .ioctl = outer_ioctl };
+
+static int console_opened(struct file *file)
+{
+	struct tty *tty = console_terminal();
+	if (!tty)
+		return 0;
+	tty_opened(tty, file->flags);
+	return tty_file_open(tty, file);
+}
+
+/* The controlling terminal, whichever that is. */
+static int tty_current_opened(struct file *file)
+{
+	struct tty *tty = tty_controlling();
+	if (tty)
+		return tty_file_open(tty, file);
+	return !console_terminal() && console_is_outer_terminal() ? 0 : -ENXIO;
+}
 
 /* ---- the directory ---- */
 
@@ -101,9 +122,13 @@ static const struct file_ops tty_ops = { .kind = "tty", .read = tty_read, .write
 static const struct device fixed[] = {
 	CHR("null", 3, null_ops), CHR("zero", 5, zero_ops), CHR("full", 7, full_ops), CHR("random", 8, random_ops),
 	CHR("urandom", 9, random_ops),
-	{ .name = "tty", .mode = S_IFCHR | 0666, .rdev = LINUX_DEV(5, 0), .ops = &tty_ops },
-	{ .name = "console", .mode = S_IFCHR | 0600, .rdev = LINUX_DEV(5, 1), .ops = &tty_ops },
+	{ .name = "tty", .mode = S_IFCHR | 0666, .rdev = LINUX_DEV(5, 0), .ops = &outer_ops, .opened = tty_current_opened },
+	{ .name = "console", .mode = S_IFCHR | 0620, .rdev = LINUX_DEV(5, 1), .ops = &outer_ops, .opened = console_opened },
+	{ .name = "ptmx", .mode = S_IFCHR | 0666, .rdev = LINUX_DEV(5, 2), .ops = &outer_ops, .opened = ptmx_opened },
+	{ .name = "pts", .mode = S_IFDIR | 0755, .root = pts_root },
 	LINK("fd", "/proc/self/fd"), LINK("stdin", "/proc/self/fd/0"), LINK("stdout", "/proc/self/fd/1"), LINK("stderr", "/proc/self/fd/2"),
+	{ .name = "sysgenid", .mode = S_IFCHR | 0666, .rdev = LINUX_DEV(10, 126), .ops = &sysgenid_ops, .opened = sysgenid_opened },
+	{ .name = "template", .mode = S_IFCHR | 0666, .rdev = LINUX_DEV(10, 127), .ops = &template_ops, .opened = template_opened },
 	{ .name = "shm", .mode = S_IFDIR | S_ISVTX | 0777 },
 };
 
@@ -131,23 +156,26 @@ static const struct device *device_at(uint64_t n)
 	return device;
 }
 
+static int open_file(const struct device *device, struct file *file)
+{
+	file->ops = device->ops;
+	file->private = device->private;
+	return device->opened ? device->opened(file) : 0;
+}
+
 static int device_open(struct inode *inode, struct file *file)
 {
 	const struct device *device = inode->private;
-	if (!device->ops)
-		return -ENXIO;
-	file->ops = device->ops;
-	file->private = device->private;
-	return 0;
+	return device->ops ? open_file(device, file) : -ENXIO;
 }
 
 static const struct inode_ops device_inode_ops = { .open = device_open };
 
 static struct inode *device_inode(const struct device *device, uint64_t ino)
 {
-	struct inode *inode = inode_new(&dev_fs, device->mode);
-	if (!inode)
-		return NULL;
+	struct inode *inode = device->root ? device->root() : inode_new(&dev_fs, device->mode);
+	if (!inode || device->root)
+		return inode;
 	inode->uid = inode->gid = 0;
 	inode->ino = ino;
 	inode->rdev = device->rdev;
@@ -203,9 +231,7 @@ int devfs_open_node(struct inode *inode, struct file *file)
 	for (uint64_t n = 0; (device = device_at(n)); n++) {
 		if (!device->ops || device->rdev != inode->rdev || ((device->mode ^ inode->mode) & S_IFMT))
 			continue;
-		file->ops = device->ops;
-		file->private = device->private;
-		return 0;
+		return open_file(device, file);
 	}
 	return -ENXIO;
 }

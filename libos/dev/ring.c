@@ -21,11 +21,14 @@ static volatile struct avail *avail(const struct ring *ring) { return (volatile 
 static volatile struct used *used(const struct ring *ring) { return (volatile struct used *)ring->queue->device; }
 
 /* The free list is the order of the table as long as nothing was returned: an unused table stays untouched memory. */
-void ring_init(struct ring *ring, const struct lv_device *device, unsigned queue)
+void ring_init(struct ring *ring, const struct lv_device *device, unsigned queue, void **cookie, unsigned places)
 {
 	ring->device = device;
 	ring->queue = &device->queue[queue];
 	ring->size = ring->queue->size;
+	ring->cookie = cookie;
+	if (ring->size > places)
+		panic("queue %u of a device of type %u has %u entries, its driver is made for %u", queue, device->type, ring->size, places);
 	ring->free_count = ring->size;
 	ring->free_head = 0;
 	ring->fresh = 0;

@@ -36,20 +36,30 @@ static int code_of(uint32_t events)
 	return events & EPOLLIN ? IN_READY : events & EPOLLOUT ? OUT_READY : URGENT;
 }
 
-static void tell_owner(const struct async *async, uint32_t events)
+/* 0, or as signal_post; nobody is there to be told any more: 0. */
+static int signal_owner(const struct async *async, int signo, const struct siginfo_k *info)
 {
 	struct thread *thread = async->owner.type == F_OWNER_TID ? thread_find(async->owner.pid) : NULL;
+	struct process *process = async->owner.type == F_OWNER_PID ? process_find(async->owner.pid) : NULL;
+
+	if (async->owner.type == F_OWNER_PGRP)
+		return signal_send_group(async->owner.pid, signo, info);
+	return thread ? signal_post(thread->process, thread, signo, info) : process ? signal_post(process, NULL, signo, info) : 0;
+}
+
+static void tell_owner(const struct async *async, uint32_t events)
+{
 	struct siginfo_k info = { .code = code_of(events) };
 	int64_t band = events;
 
-	if (!async->owner.pid || (async->owner.type == F_OWNER_TID && !thread))
+	if (!async->owner.pid)
 		return;
 	memcpy(info.raw, &band, sizeof(band));
 	memcpy(info.raw + sizeof(band), &async->fd, sizeof(async->fd));
-	if (async->signo && signal_post(thread, async->signo, &info) == 0)
+	if (async->signo && signal_owner(async, async->signo, &info) == 0)
 		return;
 	info = (struct siginfo_k){ .code = SI_KERNEL }; /* also when no more of the other can be queued */
-	signal_send(thread, SIGIO, &info);
+	(void)signal_owner(async, SIGIO, &info);
 }
 
 static bool on_wake(struct waiter *waiter, uint32_t events)
@@ -62,6 +72,15 @@ static bool on_wake(struct waiter *waiter, uint32_t events)
 	if (events & SIGNALLED)
 		tell_owner(async, events & SIGNALLED);
 	return false;
+}
+
+void file_urgent(struct file *file)
+{
+	const struct async *async = file->async;
+	struct siginfo_k info = { .code = SI_KERNEL };
+
+	if (async && async->owner.pid)
+		(void)signal_owner(async, SIGURG, &info);
 }
 
 bool async_possible(const struct file *file)
@@ -98,7 +117,13 @@ void async_forget(struct file *file)
 
 static bool exists(const struct f_owner_ex *owner)
 {
-	return !owner->pid || (owner->type == F_OWNER_TID ? thread_find(owner->pid) != NULL : owner->pid == process_id());
+	switch (owner->type) {
+	case F_OWNER_TID:
+		return !owner->pid || thread_find(owner->pid);
+	case F_OWNER_PID:
+		return !owner->pid || process_find(owner->pid);
+	}
+	return !owner->pid || process_group_exists(owner->pid);
 }
 
 static long set_owner(struct file *file, const struct f_owner_ex *owner)

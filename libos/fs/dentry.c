@@ -196,20 +196,50 @@ struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len)
 	return NULL;
 }
 
+/* The same with a reference, if the name leads there still. Otherwise it is forgotten; who uses it keeps it. */
+static struct dentry *revalidated(struct dentry *dentry)
+{
+	const struct remote_ops *remote = remote_of(dentry->parent->inode);
+	dentry_get(dentry);
+	if ((dentry->inode && dentry->inode->fs != dentry->parent->inode->fs) || clock_monotonic() < dentry->until) /* something is mounted there, or it is believed */
+		return dentry;
+	remote->ahead(dentry->parent);
+	if (dentry->hashed && remote->revalidate(dentry))
+		return dentry;
+	dentry_lost(dentry);
+	dentry_put(dentry);
+	return NULL;
+}
+
 int dentry_lookup(struct dentry *parent, const char *name, size_t len, struct dentry **found)
 {
 	struct inode *dir = parent->inode;
 	bool remembered = dir->fs->remembered;
 	struct dentry *dentry = remembered ? dentry_find(parent, name, len) : NULL;
+	if (dentry && remote_of(dir))
+		dentry = revalidated(dentry);
 	if (dentry) {
-		dentry_get(dentry);
+		if (!remote_of(dir))
+			dentry_get(dentry);
 		*found = dentry;
 		return 0;
+	}
+	if (!dentry && remote_of(dir)) {
+		remote_of(dir)->ahead(parent);
+		dentry = dentry_find(parent, name, len);
+		if (dentry && dentry->inode && clock_monotonic() < dentry->until) {
+			dentry_get(dentry);
+			*found = dentry;
+			return 0;
+		}
 	}
 	struct inode *inode = NULL;
 	int err = dir->ops && dir->ops->lookup ? dir->ops->lookup(dir, name, len, &inode) : -ENOENT;
 	if (err && err != -ENOENT)
 		return err;
+	dentry = remote_of(dir) ? dentry_find(parent, name, len) : NULL;
+	if (dentry) /* another thread was quicker */
+		dentry_lost(dentry);
 	dentry = dentry_new(parent, name, len);
 	if (!dentry) {
 		if (inode)
@@ -218,6 +248,9 @@ int dentry_lookup(struct dentry *parent, const char *name, size_t len, struct de
 	}
 	dentry->inode = inode;
 	dentry->backed = inode;
+	if (used_wanted() && dir->lower)
+		used_found(dentry);
+	dentry->until = remote_of(dir) && inode ? clock_monotonic() + NS_PER_S : 0;
 	if (remembered) {
 		hash_insert(dentry);
 		if (dir->ops) {
@@ -331,6 +364,73 @@ int dentry_exchange(struct dentry *a, struct dentry *b)
 	hash_insert(a);
 	hash_insert(b);
 	dentry_put(a_parent);
+	return err;
+}
+
+void dentry_found(struct dentry *dentry, struct inode *inode)
+{
+	if (dentry->inode)
+		inode_put(dentry->inode);
+	dentry->inode = inode;
+	dentry->until = clock_monotonic() + NS_PER_S;
+}
+
+/* Without references nobody would ever find it again. */
+void dentry_lost(struct dentry *dentry)
+{
+	dentry_get(dentry);
+	hash_remove(dentry);
+	lru_remove(dentry);
+	dentry_put(dentry);
+}
+
+void dentry_learn(struct dentry *parent, const char *name, size_t len, struct inode *inode)
+{
+	struct dentry *dentry = dentry_find(parent, name, len);
+	if (dentry && dentry->inode && dentry->inode->fs != inode->fs) { /* something is mounted there */
+		inode_put(inode);
+		return;
+	}
+	if (dentry && dentry->inode != inode) {
+		dentry_lost(dentry);
+		dentry = NULL;
+	}
+	if (dentry) {
+		inode_put(inode);
+		dentry->until = clock_monotonic() + NS_PER_S;
+		return;
+	}
+	dentry = dentry_new(parent, name, len);
+	if (!dentry) {
+		inode_put(inode);
+		return;
+	}
+	dentry->backed = true;
+	dentry_found(dentry, inode);
+	hash_insert(dentry);
+	lru_add(dentry);
+	dentry_put(dentry);
+	evict();
+}
+
+int dentry_moved(struct dentry *from, struct dentry *to, bool exchange)
+{
+	int err;
+	if (exchange) {
+		err = dentry_exchange(from, to);
+	} else {
+		struct dentry *there = dentry_find(to->parent, to->name, to->name_len);
+		if (there)
+			dentry_lost(there);
+		from->backed = false;
+		err = dentry_move(from, to);
+	}
+	struct dentry *both[] = { from, exchange ? to : NULL };
+	for (int i = 0; i < 2 && both[i]; i++) { /* not a change of ours that would have to be kept */
+		both[i]->dirty = false;
+		both[i]->backed = true;
+		lru_add(both[i]);
+	}
 	return err;
 }
 

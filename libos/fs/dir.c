@@ -3,7 +3,7 @@
  * Reading directories. The names are gathered when the first is asked for, so that positions stay what they are while
  * the program creates and deletes; seeking to the start gathers anew.
  */
-#include "libos/fs/vfs.h"
+#include "libos/fs/inotify.h"
 #include "libos/mm/mm.h"
 
 #define CHUNK_ORDER 2
@@ -73,14 +73,23 @@ static uint8_t type_of(const struct inode *inode)
 	return (uint8_t)((inode->mode & S_IFMT) >> 12); /* DT_* are the mode's type bits */
 }
 
+static int add_entry(void *list, const struct vfs_entry *entry)
+{
+	return add_name(list, entry->name, entry->len, entry->ino, entry->type);
+}
+
 /* Names of the RAM layer first, then those of the backing that none of them hides. */
 static int gather(struct dentry *dir, struct listing *list)
 {
 	struct inode *inode = dir->inode;
 	const struct inode *parent = dir->parent ? dir->parent->inode : inode;
+	if (used_wanted() && inode->lower)
+		used_listed(dir);
 	int err = add_name(list, ".", 1, inode->ino, LINUX_DT_DIR);
 	if (!err)
 		err = add_name(list, "..", 2, parent->ino, LINUX_DT_DIR);
+	if (!err && remote_of(inode))
+		return remote_of(inode)->list(inode, add_entry, list);
 	for (struct dentry *child = dir->children; !err && child; child = child->next)
 		if (child->inode && child->dirty)
 			err = add_name(list, child->name, child->name_len, child->inode->ino, type_of(child->inode));
@@ -180,5 +189,10 @@ SYSCALL(getdents64)
 		return -EBADF;
 	if (!file->ops->readdir)
 		return -ENOTDIR;
-	return user_range((uaddr_t)a[1], n) ? file->ops->readdir(file, (uaddr_t)a[1], n) : -EFAULT;
+	file_get(file); /* of a live volume it may wait */
+	int64_t r = user_range((uaddr_t)a[1], n) ? file->ops->readdir(file, (uaddr_t)a[1], n) : -EFAULT;
+	if (r >= 0)
+		fs_event_file(file, IN_ACCESS);
+	file_put(file);
+	return r;
 }

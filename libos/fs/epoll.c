@@ -81,7 +81,7 @@ static bool on_wake(struct waiter *waiter, uint32_t events)
 	struct epoll_item *item = container_of(waiter, struct epoll_item, waiter);
 	if (!(item->events & ~FLAGS)) /* a one-shot that was reported */
 		return false;
-	if (events && !(events & (item->events | ALWAYS_REPORTED)))
+	if (events && !(events & item->events))
 		return false;
 	ready_append(item);
 	return tell(item->epoll) && (item->events & EPOLLEXCLUSIVE);
@@ -89,7 +89,7 @@ static bool on_wake(struct waiter *waiter, uint32_t events)
 
 static uint32_t item_events(struct epoll_item *item, struct waitq **queue)
 {
-	return item->file->ops->poll(item->file, queue) & (item->events | ALWAYS_REPORTED) & ~FLAGS;
+	return item->file->ops->poll(item->file, queue) & item->events & ~FLAGS;
 }
 
 /* ---- items by descriptor and file ---- */
@@ -166,7 +166,7 @@ static int item_add(struct epoll *epoll, int fd, struct file *file, const struct
 	struct epoll_item *item = kzalloc(sizeof(*item));
 	if (!item)
 		return -ENOMEM;
-	*item = (struct epoll_item){ .epoll = epoll, .file = file, .fd = fd, .events = event->events, .data = event->data,
+	*item = (struct epoll_item){ .epoll = epoll, .file = file, .fd = fd, .events = event->events | ALWAYS_REPORTED, .data = event->data,
 		.waiter.wake = on_wake, .waiter.thread = current };
 	item->bucket_next = *bucket_of(epoll, fd);
 	*bucket_of(epoll, fd) = item;
@@ -242,7 +242,7 @@ static long control(struct file *self, int operation, int fd, struct file *file,
 			return -ENOENT;
 		if ((item->events | event->events) & EPOLLEXCLUSIVE)
 			return -EINVAL;
-		item->events = event->events;
+		item->events = event->events | ALWAYS_REPORTED;
 		item->data = event->data;
 		item_look(item, &queue);
 		return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Descriptors: small numbers for open files. */
 #include "libos/fs/async.h"
+#include "libos/fs/inotify.h"
 #include "libos/fs/lock.h"
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
@@ -8,22 +9,139 @@
 #define FD_MOST (1 << 20) /* RLIMIT_NOFILE */
 #define FIRST_SLOTS 64
 
-static struct fd_info first_table[FIRST_SLOTS];
-static struct {
-	struct fd_info *slot; /* NULL: first_table */
+struct fd_table {
+	int refs;
+	struct fd_info *slot;
 	int slots;
 	int free_hint; /* no free descriptor below this one */
 	int highest;   /* one more than the highest open descriptor */
-} table;
+};
+
+static struct fd_info first_slots[FIRST_SLOTS];
+
+struct fd_table *fd_table_first(void)
+{
+	static struct fd_table first = { .refs = 1, .slot = first_slots, .slots = FIRST_SLOTS };
+
+	return &first;
+}
+
+static struct fd_table *own(void)
+{
+	return current->process->files;
+}
 
 static struct fd_info *slots(void)
 {
-	return table.slot ? table.slot : first_table;
+	return own()->slot;
 }
 
 static int slot_count(void)
 {
-	return table.slot ? table.slots : FIRST_SLOTS;
+	return own()->slots;
+}
+
+struct file *fd_table_at(const struct fd_table *table, int fd)
+{
+	return table && fd >= 0 && fd < table->slots ? table->slot[fd].file : NULL;
+}
+
+int fd_table_count(const struct fd_table *table)
+{
+	return table ? table->highest : 0;
+}
+
+bool fd_table_writes(const struct fd_table *table, const struct inode *inode)
+{
+	for (int fd = 0; fd < fd_table_count(table); fd++) {
+		const struct file *file = table->slot[fd].file;
+
+		if (file && file->inode == inode && (file->flags & O_ACCMODE) != O_RDONLY && !(file->flags & O_PATH))
+			return true;
+	}
+	return false;
+}
+
+bool fd_table_is_cloexec(const struct fd_table *table, int fd)
+{
+	return fd_table_at(table, fd) && table->slot[fd].cloexec;
+}
+
+struct fd_table *fd_table_get(struct fd_table *table)
+{
+	table->refs++;
+	return table;
+}
+
+struct fd_table *fd_table_new(void)
+{
+	const struct fd_table empty = { .slots = FIRST_SLOTS };
+
+	return fd_table_copy(&empty);
+}
+
+struct fd_table *fd_table_copy(const struct fd_table *from)
+{
+	struct fd_table *table = kzalloc(sizeof(*table));
+
+	if (table)
+		table->slot = kzalloc((size_t)from->slots * sizeof(*table->slot));
+	if (!table || !table->slot) {
+		kfree(table);
+		return NULL;
+	}
+	table->refs = 1;
+	table->slots = from->slots;
+	table->free_hint = from->free_hint;
+	table->highest = from->highest;
+	memcpy(table->slot, from->slot, (size_t)from->highest * sizeof(*table->slot));
+	for (int fd = 0; fd < table->highest; fd++)
+		if (table->slot[fd].file)
+			file_get(table->slot[fd].file);
+	return table;
+}
+
+static void close_in(struct fd_table *table, int fd)
+{
+	struct file *file = table->slot[fd].file;
+
+	/* The slot is empty first: what releasing a file does may look at the own()-> */
+	table->slot[fd] = (struct fd_info){ 0 };
+	if (fd < table->free_hint)
+		table->free_hint = fd;
+	while (table->highest && !table->slot[table->highest - 1].file)
+		table->highest--;
+	locks_descriptor_closed(file, table);
+	file_put(file);
+}
+
+void fd_table_put(struct fd_table *table)
+{
+	if (--table->refs)
+		return;
+	table->refs = 1; /* closing a file may wait, and somebody look at it meanwhile */
+	while (table->highest)
+		close_in(table, table->highest - 1);
+	if (table->slot != first_slots)
+		kfree(table->slot);
+	if (table != fd_table_first())
+		kfree(table);
+}
+
+struct fd_table *fd_table_own(struct fd_table *table)
+{
+	struct fd_table *copy = table->refs > 1 ? fd_table_copy(table) : NULL;
+
+	if (copy)
+		fd_table_put(table);
+	return copy;
+}
+
+void fd_table_close_on_exec(struct fd_table *table)
+{
+	for (int fd = table->highest; fd-- > 0;)
+		if (fd < table->highest && table->slot[fd].file && table->slot[fd].cloexec)
+			close_in(table, fd);
 }
 
 static int table_grow(int need)
@@ -37,9 +155,10 @@ static int table_grow(int need)
 	if (!new)
 		return -ENOMEM;
 	memcpy(new, slots(), (size_t)slot_count() * sizeof(*new));
-	kfree(table.slot);
-	table.slot = new;
-	table.slots = count;
+	if (slots() != first_slots)
+		kfree(slots());
+	own()->slot = new;
+	own()->slots = count;
 	return 0;
 }
 
@@ -64,6 +183,8 @@ void file_put(struct file *file)
 {
 	if (--file->refs)
 		return;
+	if (!(file->flags & O_PATH))
+		fs_event_file(file, (file->flags & O_ACCMODE) == O_RDONLY ? IN_CLOSE_NOWRITE : IN_CLOSE_WRITE);
 	if (file->watchers)
 		epoll_forget(file);
 	if (file->async)
@@ -99,20 +220,20 @@ bool fd_is_cloexec(int fd)
 
 int fd_count(void)
 {
-	return table.highest;
+	return own()->highest;
 }
 
 static void slot_set(int fd, struct file *file, bool cloexec)
 {
 	slots()[fd] = (struct fd_info){ .file = file, .cloexec = cloexec };
-	if (fd >= table.highest)
-		table.highest = fd + 1;
+	if (fd >= own()->highest)
+		own()->highest = fd + 1;
 }
 
 int fd_install(struct file *file, int lowest, bool cloexec)
 {
-	int fd = MAX(lowest, table.free_hint);
-	while (fd < table.highest && slots()[fd].file)
+	int fd = MAX(lowest, own()->free_hint);
+	while (fd < own()->highest && slots()[fd].file)
 		fd++;
 	int err = (uint64_t)fd >= process_limit(RLIMIT_NOFILE) ? -EMFILE : fd >= slot_count() ? table_grow(fd + 1) : 0;
 	if (err) {
@@ -120,25 +241,31 @@ int fd_install(struct file *file, int lowest, bool cloexec)
 		return err;
 	}
 	slot_set(fd, file, cloexec);
-	if (lowest <= table.free_hint)
-		table.free_hint = fd + 1;
+	if (lowest <= own()->free_hint)
+		own()->free_hint = fd + 1;
 	return fd;
 }
 
-/* Empties the slot first: what releasing a file does may look at the table. */
+/* What was written is with the server of a live volume, or close(2) says why not. */
+static int flush(int fd, struct file *file)
+{
+	file_get(file);
+	int err = file->ops->flush(file);
+	bool ours = fd_get(fd) == file;
+	file_put(file);
+	return ours ? err : -EBADF;
+}
+
 int fd_close(int fd)
 {
 	struct file *file = fd_get(fd);
 	if (!file)
 		return -EBADF;
-	slots()[fd] = (struct fd_info){ 0 };
-	if (fd < table.free_hint)
-		table.free_hint = fd;
-	while (table.highest && !slots()[table.highest - 1].file)
-		table.highest--;
-	locks_descriptor_closed(file);
-	file_put(file);
-	return 0;
+	int err = file->ops->flush ? flush(fd, file) : 0;
+	if (fd_get(fd) != file)
+		return -EBADF; /* closed by another thread meanwhile */
+	close_in(own(), fd);
+	return err;
 }
 
 /* ---- system calls ---- */
@@ -153,7 +280,7 @@ SYSCALL(close_range)
 	uint32_t first = (uint32_t)a[0], last = (uint32_t)a[1], flags = (uint32_t)a[2];
 	if (first > last || (flags & ~(LINUX_CLOSE_RANGE_UNSHARE | LINUX_CLOSE_RANGE_CLOEXEC)))
 		return -EINVAL;
-	for (uint32_t fd = first; fd <= last && fd < (uint32_t)table.highest; fd++) {
+	for (uint32_t fd = first; fd <= last && fd < (uint32_t)own()->highest; fd++) {
 		if (!(flags & LINUX_CLOSE_RANGE_CLOEXEC))
 			fd_close((int)fd);
 		else if (fd_get((int)fd))
@@ -182,7 +309,8 @@ static long dup_to(int old, int new, bool cloexec)
 			return err == -EMFILE ? -EBADF : err;
 	}
 	file_get(file);
-	fd_close(new);
+	while (fd_get(new)) /* which may wait, and another thread open something there meanwhile */
+		fd_close(new);
 	slot_set(new, file, cloexec);
 	return new;
 }
@@ -209,11 +337,13 @@ SYSCALL(dup3)
 static long seals(struct file *file, int command, uint32_t add)
 {
 	struct inode *inode = file->inode;
+	if (command == F_ADD_SEALS && (file->flags & O_ACCMODE) == O_RDONLY)
+		return -EPERM;
 	if (!inode || inode->fs != &memory_fs)
 		return -EINVAL;
 	if (command == F_GET_SEALS)
 		return inode->seals & 0xffff;
-	return (file->flags & O_ACCMODE) == O_RDONLY ? -EPERM : inode_seal(inode, add);
+	return inode_seal(inode, add);
 }
 
 static long switch_async(struct file *file, int fd, bool on)
@@ -279,6 +409,8 @@ static long fcntl_of(struct file *file, int fd, int command, long arg)
 		return async_fcntl(file, command, arg);
 	case F_GETLEASE:
 		return F_UNLCK;
+	case F_SETLEASE: /* nobody has one */
+		return arg == F_UNLCK && file->inode && S_ISREG(file->inode->mode) ? -EAGAIN : -EINVAL;
 	}
 	return -EINVAL;
 }
@@ -295,6 +427,27 @@ SYSCALL(fcntl)
 	if (!file || ((file->flags & O_PATH) && !is_of_descriptor((int)a[1])))
 		return -EBADF;
 	return fcntl_of(file, (int)a[0], (int)a[1], a[2]);
+}
+
+/* F_SETOWN and F_GETOWN as requests of ioctl. */
+static long ioctl_owner(struct file *file, uint32_t request, uaddr_t to)
+{
+	int pid;
+	if (request == LINUX_FIOGETOWN || request == LINUX_SIOCGPGRP) {
+		pid = (int)async_fcntl(file, F_GETOWN, 0);
+		return user_put(to, pid);
+	}
+	return user_get(&pid, to) ? -EFAULT : async_fcntl(file, F_SETOWN, pid);
+}
+
+static bool is_socket(const struct file *file)
+{
+	return file->ops->kind && !strcmp(file->ops->kind, "socket");
+}
+
+bool file_is_stream(const struct file *file)
+{
+	return file->inode || is_pipe(file) || is_socket(file) || (file->ops->kind && !strcmp(file->ops->kind, "console"));
 }
 
 SYSCALL(ioctl)
@@ -314,6 +467,17 @@ SYSCALL(ioctl)
 			return -EFAULT;
 		file->flags = value ? file->flags | O_NONBLOCK : file->flags & ~(uint32_t)O_NONBLOCK;
 		break; /* sockets may want to know */
+	case LINUX_FIOASYNC:
+		if (user_get(&value, a[2]))
+			return -EFAULT;
+		return async_possible(file) ? switch_async(file, (int)a[0], value) : -ENOTTY;
+	case LINUX_FIOSETOWN:
+	case LINUX_SIOCSPGRP:
+	case LINUX_FIOGETOWN:
+	case LINUX_SIOCGPGRP:
+		if (!is_socket(file))
+			break;
+		return ioctl_owner(file, request, (uaddr_t)a[2]);
 	case LINUX_FIONREAD:
 		if (!file->inode || !S_ISREG(file->inode->mode) || file->ops->ioctl)
 			break;

@@ -46,6 +46,13 @@ struct file_ops {
 	int64_t (*readdir)(struct file *file, uaddr_t to, size_t n); /* getdents64 records */
 	int (*truncate)(struct file *file, uint64_t size);
 	int (*sync)(struct file *file); /* fsync; NULL: there is nothing to do */
+	/* For files whose contents are elsewhere (remote.h); all may wait. */
+	int (*allocate)(struct file *file, int mode, uint64_t offset, uint64_t len); /* fallocate */
+	int (*write_back)(struct file *file); /* what was written through mappings goes there */
+	int (*flush)(struct file *file);      /* a descriptor of it is closed */
+	/* A lock that this VM's programs leave free is taken, or given back, where others see it: type F_RDLCK, F_WRLCK, F_UNLCK; 0, -EAGAIN or -errno. */
+	int (*lock)(struct file *file, uint64_t owner, bool whole, int type, int64_t first, int64_t last);
+	int (*fetch_page)(struct file *file, uint64_t offset); /* so that map_page has it: 0 it has, 1 it may have come, or -errno */
 	/* The page of the file at offset, for mmap: its physical (identity) address, or 0 if it has none there (past the end);
 	   may be in the read-only image (then a private mapping copies it at its first write). */
 	uint64_t (*map_page)(struct file *file, uint64_t offset, bool for_write);
@@ -57,20 +64,45 @@ struct file_ops {
 struct file *file_new(const struct file_ops *ops, uint32_t flags, void *private); /* refs = 1; NULL: out of memory */
 void file_get(struct file *file);
 void file_put(struct file *file);
+void file_urgent(struct file *file); /* SIGURG to who owns it (F_SETOWN), O_ASYNC or not */
 
-/* The table of the process. */
+/* The tables of processes, which are counted. */
+struct fd_table *fd_table_first(void);
+struct fd_table *fd_table_new(void); /* empty; NULL: no memory */
+struct fd_table *fd_table_get(struct fd_table *table);
+struct fd_table *fd_table_copy(const struct fd_table *from); /* NULL: no memory */
+void fd_table_put(struct fd_table *table); /* the last reference: all that is open is closed */
+struct fd_table *fd_table_own(struct fd_table *table); /* a copy in place of one that others have, too, else NULL; gives that up */
+void fd_table_close_on_exec(struct fd_table *table);
+struct file *fd_table_at(const struct fd_table *table, int fd); /* borrowed, NULL: not open; table NULL: nothing is */
+int fd_table_count(const struct fd_table *table);               /* one more than the highest open descriptor */
+bool fd_table_writes(const struct fd_table *table, const struct inode *inode); /* is it open there for writing? */
+bool fd_table_is_cloexec(const struct fd_table *table, int fd);
+/* The table of the running process. */
 struct file *fd_get(int fd); /* borrowed, NULL: not open. Take a reference before waiting. */
 int fd_install(struct file *file, int lowest, bool cloexec); /* takes the reference; -EMFILE: it was put */
 int fd_close(int fd);
+int fd_count(void); /* one more than the highest open descriptor */
 
 /* The path of a file that has a name, else "kind:"; in buffer. */
 const char *file_path(const struct file *file, char *buffer, size_t size);
 
+void path_enter(const char *path); /* becomes the working directory, if it is a directory */
 void vfs_init(void); /* the image and the RAM layer over it, /dev, /proc, directories in memory */
+void remote_end(void);     /* the VM ends: what was written through mappings goes to the host. No other thread runs meanwhile */
+void mounts_volumes(void); /* directories of the host, over what is there: the program was loaded from the image by then */
 void mounts_freeze(void); /* from here on parts of it cannot be changed, as the configuration says; libos has made its own files by then */
 
+/*
+ * The program that execve(2) names: dirfd and path as of the system call, and AT_EMPTY_PATH. 0, the file, and its path for scripts and AT_EXECFN in
+ * path; or -errno (-ENAMETOOLONG also if the path does not fit there).
+ */
+int file_open_program(int dirfd, uaddr_t name, int flags, struct file **file, char *path, size_t size);
+
 /* Kernel-side access, used by the loader: whole path look-up from the root, following links. */
+int vfs_open_memory(struct inode *inode, struct file **file); /* a file without a name, for reading */
 int file_open_kernel(const char *path, struct file **file); /* 0 or -errno */
+int file_open_flags(const char *path, uint32_t flags, struct file **file); /* the same, with O_RDWR and others */
 
 struct fs_room { /* of a file system with a bound, pages */
 	uint64_t most, used;
@@ -99,6 +131,7 @@ struct inode_ops { /* NULL members: what the RAM layer does */
 	struct dentry *(*follow)(struct inode *link, struct file **file); /* a link to an open thing: its dentry, else *file; both get */
 	int (*open)(struct inode *inode, struct file *file); /* sets ops and private of the file */
 	void (*free)(struct inode *inode);
+	const struct remote_ops *remote; /* of a file system whose names and attributes are elsewhere (vfs.h); NULL: they are here */
 };
 
 /* Pages by index: the first few directly, the others in a tree of 512-way nodes. Holes are NULL. */
@@ -126,8 +159,12 @@ struct inode {
 	uint64_t lower_size;          /* how much of it still counts */
 	char *target;                 /* of a symbolic link in RAM; of a file without a name: what /proc calls it */
 	bool linkable;                /* without a name, but may be given one (O_TMPFILE) */
+	bool watched;                 /* has had inotify watches */
 	void *private;                /* device, pipe of a FIFO, bound socket ... */
 };
+
+struct process;
+void aio_process_ends(const struct process *process); /* aio.c: its contexts go, as its memory does */
 
 /* ---- vfs.c: inodes ---- */
 struct inode *inode_new(const struct fs *fs, uint32_t mode); /* refs 1, nlink 1, this moment, the user of the moment; NULL: no memory */
@@ -146,6 +183,14 @@ int file_stat(struct file *file, struct stat *st);
 extern const struct fs root_fs, memory_fs; /* the image with RAM over it; memfd */
 
 /* ---- path.c ---- */
+/* Where processes are: root, working directory and umask, which are counted together. */
+struct whereabouts *where_first(void);
+struct whereabouts *where_get(struct whereabouts *where);
+struct whereabouts *where_copy(const struct whereabouts *from); /* NULL: no memory */
+void where_put(struct whereabouts *where);
+struct dentry *where_root(const struct whereabouts *where); /* borrowed; NULL if where is */
+struct dentry *where_cwd(const struct whereabouts *where);
+uint32_t where_umask(const struct whereabouts *where);
 struct dentry *path_root(void); /* borrowed */
 struct dentry *path_cwd(void);
 uint32_t path_umask(void);
@@ -156,11 +201,17 @@ int vfs_make(struct dentry *start, const char *path, uint32_t mode, struct inode
 /* What is there, links followed: 0 and a reference, or -ENOENT ... */
 int vfs_find(struct dentry *start, const char *path, struct inode **inode);
 
+/* ---- shared_memory.c ---- */
+struct file *shared_memory_new(uint64_t size); /* NULL: no memory */
+bool shared_memory_take(struct file *file, uint64_t offset, void *page); /* the page becomes the file's; false: no memory */
+
 /* ---- regular.c: files with contents ---- */
+extern const struct file_ops regular_ops;
 /* May a shared mapping have these rights (seals)? 0 or -EPERM. */
 int inode_check_shared_map(const struct inode *inode, uint32_t prot);
 /* Buffers as those of file_ops: bytes moved, or -errno (-EFAULT if it was the first byte's place that is missing). */
 int64_t inode_read(struct inode *inode, uint64_t offset, uaddr_t to, size_t n);
 int64_t inode_write(struct inode *inode, uint64_t offset, uaddr_t from, size_t n);
+int inode_truncate(struct inode *inode, uint64_t size);
 
 #endif

@@ -158,6 +158,14 @@ static_assert(sizeof(struct signalfd_siginfo_k) == 128, "signalfd_siginfo layout
 
 /* ioctl numbers that all files know */
 #define LINUX_FIONREAD 0x541b
+#define LINUX_SIOCOUTQ 0x5411
+#define LINUX_SIOCATMARK 0x8905
+/* what fcntl(2) does, as BSD had it; the owner for sockets only */
+#define LINUX_FIOASYNC 0x5452
+#define LINUX_FIOSETOWN 0x8901
+#define LINUX_SIOCSPGRP 0x8902
+#define LINUX_FIOGETOWN 0x8903
+#define LINUX_SIOCGPGRP 0x8904
 #define LINUX_FIONBIO 0x5421
 #define LINUX_FIONCLEX 0x5450
 #define LINUX_FIOCLEX 0x5451

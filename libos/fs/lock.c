@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Locks on files: flock(2), which an open file holds on the whole, and record locks (fcntl(2)), which the process or,
- * with F_OFD_*, an open file holds on bytes. The two kinds do not see each other. There is one process, so its own record
- * locks only ever meet those of open files; and as those are left out of the search for deadlocks, as on Linux, nothing
- * here answers EDEADLK.
+ * with F_OFD_*, an open file holds on bytes. The two kinds do not see each other. Those of open files are left out of the
+ * search for deadlocks, as on Linux.
  */
 #include "libos/fs/lock.h"
 #include "libos/mm/mm.h"
@@ -11,10 +10,14 @@
 
 #define TO_THE_END INT64_MAX
 #define BUCKETS 64u
+#define DEADLOCK_STEPS 16
+#define LOOK_FIRST 1000000u /* ns between two looks at a lock that is held elsewhere, */
+#define LOOK_LAST 20000000u /* at most */
 
 struct lock {
 	struct lock *next;
-	const struct file *owner; /* NULL: the process */
+	const void *owner; /* an open file, or the table of descriptors, which stands for the process */
+	int pid;           /* of that process; 0: an open file is the owner */
 	bool whole;               /* flock */
 	bool exclusive;
 	int64_t first, last;      /* bytes, both included */
@@ -29,6 +32,14 @@ struct lock_table {
 	uint32_t waiting;
 };
 
+/* Who waits for a record lock, on the waiting thread's stack. */
+struct lock_wait {
+	struct lock_wait *next;
+	struct lock_table *table;
+	const struct lock *wanted;
+};
+
+static struct lock_wait *waits SELDOM_USED;
 static struct lock_table *bucket[BUCKETS] SELDOM_USED;
 static uint32_t tables;
 
@@ -177,7 +188,65 @@ static int apply(struct lock_table *table, const struct lock *wanted, bool relea
 	return 0;
 }
 
-static int lock_or_wait(const struct file *file, const struct lock *wanted, bool release, bool wait)
+/* Does the one who holds what is wanted wait, perhaps by others, for the one who wants it? Of processes only: open files have no single holder. */
+static bool is_deadlock(const struct lock_table *table, const struct lock *wanted)
+{
+	const struct lock *held = find_conflict(table, wanted);
+
+	for (int steps = 0; held && held->pid && wanted->pid && steps < DEADLOCK_STEPS; steps++) {
+		const struct lock_wait *wait = waits;
+
+		if (held->owner == wanted->owner)
+			return true;
+		while (wait && wait->wanted->owner != held->owner)
+			wait = wait->next;
+		held = wait ? find_conflict(wait->table, wait->wanted) : NULL;
+	}
+	return held && held->pid && held->owner == wanted->owner;
+}
+
+static int wait_for_release(struct lock_table *table, const struct lock *wanted)
+{
+	struct lock_wait wait = { .next = waits, .table = table, .wanted = wanted }, **at = &waits;
+
+	if (is_deadlock(table, wanted))
+		return -EDEADLK;
+	waits = &wait;
+	int r = wait_on(&table->released, 0);
+
+	while (*at != &wait)
+		at = &(*at)->next;
+	*at = wait.next;
+	return r == -EINTR ? -ERESTARTSYS : r;
+}
+
+/* The same where others see it. The process is the owner that closing a descriptor speaks of. */
+static int apply_elsewhere(struct file *file, const struct lock *wanted, bool release)
+{
+	uint64_t owner = wanted->pid ? (uint64_t)wanted->pid : (uint64_t)wanted->owner;
+	int type = release ? F_UNLCK : wanted->exclusive ? F_WRLCK : F_RDLCK;
+
+	return file->ops->lock ? file->ops->lock(file, owner, wanted->whole, type, wanted->first, wanted->last) : 0;
+}
+
+/* Nobody says when somebody else's lock is free: it is tried again, less and less often. */
+static int lock_elsewhere(struct file *file, const struct lock *wanted, bool release, bool wait)
+{
+	static struct waitq nobody;
+	uint64_t pause = LOOK_FIRST;
+	int err;
+
+	while ((err = apply_elsewhere(file, wanted, release)) == -EAGAIN && wait && !release) {
+		int r = wait_on(&nobody, clock_monotonic() + pause);
+
+		if (r != -ETIMEDOUT && r)
+			return r == -EINTR ? -ERESTARTSYS : r;
+		pause = MIN(2 * pause, LOOK_LAST);
+	}
+	return err;
+}
+
+static int lock_here(const struct file *file, const struct lock *wanted, bool release, bool wait)
 {
 	struct lock_table *table = release ? *table_link(key_of(file)) : table_make(file);
 	int err;
@@ -186,10 +255,10 @@ static int lock_or_wait(const struct file *file, const struct lock *wanted, bool
 		return release ? 0 : -ENOLCK;
 	table->waiting++;
 	while ((err = apply(table, wanted, release)) == -EAGAIN && wait) {
-		int r = wait_on(&table->released, 0);
+		int r = wait_for_release(table, wanted);
 
 		if (r) {
-			err = r == -EINTR ? -ERESTARTSYS : r;
+			err = r;
 			break;
 		}
 	}
@@ -198,9 +267,19 @@ static int lock_or_wait(const struct file *file, const struct lock *wanted, bool
 	return err;
 }
 
+/* Who cannot have it elsewhere does not have it here. */
+static int lock_or_wait(struct file *file, const struct lock *wanted, bool release, bool wait)
+{
+	int err = lock_here(file, wanted, release, wait);
+
+	if (!err && file->ops->lock && (err = lock_elsewhere(file, wanted, release, wait)))
+		lock_here(file, wanted, true, false);
+	return err;
+}
+
 /* ---- when files are closed ---- */
 
-static void release_of(const struct file *file, const struct file *owner)
+static void release_of(const struct file *file, const void *owner)
 {
 	struct lock_table *table = tables ? *table_link(key_of(file)) : NULL;
 	struct lock **link;
@@ -221,10 +300,10 @@ static void release_of(const struct file *file, const struct file *owner)
 	table_drop_if_idle(table);
 }
 
-void locks_descriptor_closed(const struct file *file)
+void locks_descriptor_closed(const struct file *file, const struct fd_table *table)
 {
 	if (!(file->flags & O_PATH))
-		release_of(file, NULL);
+		release_of(file, table);
 }
 
 void locks_file_closed(const struct file *file)
@@ -252,7 +331,7 @@ static int flock_change(struct file *file, const struct lock *wanted, bool relea
 		wake_all(&table->released, 0);
 		table_drop_if_idle(table);
 	}
-	return release ? 0 : lock_or_wait(file, wanted, false, wait);
+	return release ? lock_elsewhere(file, wanted, true, false) : lock_or_wait(file, wanted, false, wait);
 }
 
 SYSCALL(flock)
@@ -329,7 +408,8 @@ static int lock_from(const struct file *file, int command, const struct flock *u
 	if (is_of_file(command) && user->l_pid)
 		return -EINVAL;
 	lock->exclusive = user->l_type == F_WRLCK;
-	lock->owner = is_of_file(command) ? file : NULL;
+	lock->owner = is_of_file(command) ? (const void *)file : current->process->files;
+	lock->pid = is_of_file(command) ? 0 : process_id();
 	*release = user->l_type == F_UNLCK;
 	return 0;
 }
@@ -351,7 +431,7 @@ static long lock_get(struct file *file, int command, struct flock *user)
 		return 0;
 	}
 	*user = (struct flock){ .l_type = found->exclusive ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET, .l_start = found->first,
-		.l_len = found->last == TO_THE_END ? 0 : found->last - found->first + 1, .l_pid = found->owner ? -1 : process_id() };
+		.l_len = found->last == TO_THE_END ? 0 : found->last - found->first + 1, .l_pid = found->pid ? found->pid : -1 };
 	return 0;
 }
 
@@ -367,9 +447,9 @@ static long lock_set(int fd, struct file *file, int command, const struct flock 
 	if ((user->l_type == F_RDLCK && mode == O_WRONLY) || (user->l_type == F_WRLCK && mode == O_RDONLY))
 		return -EBADF;
 	err = lock_or_wait(file, &wanted, release, wait);
-	if (!err && !release && !wanted.owner && fd_get(fd) != file) {
+	if (!err && !release && wanted.pid && fd_get(fd) != file) {
 		/* Closed by another thread while this one waited: it would never be given back. */
-		release_of(file, NULL);
+		release_of(file, wanted.owner);
 		err = -EBADF;
 	}
 	return err;

@@ -8,7 +8,7 @@
 /* F_SETLK, F_SETLKW, F_GETLK and the same with OFD_; user: struct flock in the program's memory. What fcntl(2) answers. */
 long lock_fcntl(int fd, struct file *file, int command, void *user);
 /* A descriptor of file was closed: the process loses its record locks on what it refers to. */
-void locks_descriptor_closed(const struct file *file);
+void locks_descriptor_closed(const struct file *file, const struct fd_table *table);
 /* The last reference to file goes: what it holds itself is given back. */
 void locks_file_closed(const struct file *file);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the file system has besides the image: directories in memory with a bound, and parts that cannot be changed (parse/mount_word.h). */
-#include "libos/fs/vfs.h"
+#include "libos/fs/remote.h"
 #include "libos/mm/mm.h"
 #include "parse/mount_word.h"
 
@@ -48,18 +48,29 @@ static struct dentry *place_of(const char *path, unsigned flags)
 
 /* ---- directories in memory ---- */
 
+/* A directory of root's, if there is nothing: whoever the program's user is, it is not he who mounts. */
+static void make_directory(const char *path)
+{
+	struct dentry *place = place_of(path, WALK_CREATE);
+	struct inode *inode = place->inode || !place->parent ? NULL : inode_new(place->parent->inode->fs, S_IFDIR | 0755);
+	if (inode) {
+		inode->uid = inode->gid = 0;
+		dentry_attach(place, inode);
+		place->parent->inode->nlink++;
+	}
+	dentry_put(place);
+}
+
 /* The directories that lead to it, as far as they are missing. */
 static void make_way(const char *path)
 {
 	char above[MOUNT_PATH_MAX + 1];
 	for (size_t n = 1; path[n]; n++) {
-		struct inode *inode = NULL;
 		if (path[n] != '/')
 			continue;
 		memcpy(above, path, n);
 		above[n] = 0;
-		if (!vfs_find(path_root(), above, &inode) || !vfs_make(path_root(), above, S_IFDIR | 0755, &inode))
-			inode_put(inode);
+		make_directory(above);
 	}
 }
 
@@ -86,9 +97,44 @@ static void make_tmpfs(const struct mount_word *mount, void *context)
 	dentry_attach(place, root);
 }
 
+
+/* ---- directories of the host ---- */
+
+static void make_place(const struct mount_word *mount, void *context)
+{
+	if (mount->kind != MOUNT_VOLUME)
+		return;
+	make_way(mount->path);
+	make_directory(mount->path);
+}
+
+static void mount_volume(const struct mount_word *mount, void *context)
+{
+	static uint64_t made;
+	char tag[16];
+	if (mount->kind != MOUNT_VOLUME)
+		return;
+	snprintf(tag, sizeof(tag), MOUNT_TAG, (unsigned)mount->size);
+	struct dentry *place = place_of(mount->path, WALK_CREATE), *parent = place->parent; /* below another volume it may be nowhere else */
+	struct inode *root = parent && (!place->inode || S_ISDIR(place->inode->mode)) ? remote_root(tag, mount->read_only, LINUX_DEV(0, 64 + made)) : NULL;
+	if (!root)
+		panic("%s: the volume cannot be there, or has no device", mount->path);
+	made++;
+	if (place->inode && (dentry_detach(place) || dentry_lookup(parent, place->name, place->name_len, &place)))
+		panic("no memory for %s", mount->path);
+	dentry_attach(place, root);
+}
+
 void mounts_make(void)
 {
 	each_word(make_tmpfs, NULL);
+	each_word(make_place, NULL);
+}
+
+void mounts_volumes(void)
+{
+	each_word(mount_volume, NULL);
+	path_enter(device_page->cwd);
 }
 
 /* ---- parts that cannot be changed ---- */
@@ -123,7 +169,7 @@ static void freeze_root(const struct mount_word *mount, void *context)
 
 static void set_part(const struct mount_word *mount, void *context)
 {
-	if (mount->kind == MOUNT_TMPFS || !mount->path[1])
+	if (mount->kind == MOUNT_TMPFS || mount->kind == MOUNT_VOLUME || !mount->path[1])
 		return;
 	struct dentry *place = place_of(mount->path, 0);
 	set_fs(place, place->inode->fs, mount->kind == MOUNT_READ_ONLY ? &frozen_part : &open_part);
@@ -147,8 +193,8 @@ static void tell_word(const struct mount_word *mount, void *context)
 {
 	const struct telling *telling = context;
 	if (mount->path[1])
-		telling->tell(telling->context, &(struct mounted){ .path = mount->path, .type = mount->kind == MOUNT_TMPFS ? "tmpfs" : "overlay",
-			.read_only = mount->kind == MOUNT_READ_ONLY, .size = mount->size });
+		telling->tell(telling->context, &(struct mounted){ .path = mount->path, .type = mount->kind == MOUNT_TMPFS ? "tmpfs" : mount->kind == MOUNT_VOLUME ? "virtiofs" : "overlay",
+			.read_only = mount->kind == MOUNT_READ_ONLY || mount->read_only, .size = mount->kind == MOUNT_TMPFS ? mount->size : 0 });
 }
 
 void mounts_each(void (*tell)(void *context, const struct mounted *mounted), void *context)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a name in the tree to an open file, and new names. */
 #include "libos/dev/dev.h"
-#include "libos/fs/vfs.h"
+#include "libos/fs/inotify.h"
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 /* A place in the tree that cannot be read: O_PATH. */
 static const struct file_ops path_ops = { .kind = "path" };
 
-static int open_special(struct inode *inode, struct file *file)
+int vfs_open_special(struct inode *inode, struct file *file)
 {
 	switch (inode->mode & S_IFMT) {
 	case S_IFREG:
@@ -45,18 +45,21 @@ static int check_access(const struct inode *inode, uint32_t flags)
 
 int vfs_open_inode(struct inode *inode, struct dentry *dentry, uint32_t flags, struct file **out)
 {
-	struct file *file = file_new(&path_ops, (flags & KEPT_FLAGS) | O_LARGEFILE, NULL);
+	struct file *file = file_new(&path_ops, (flags & (KEPT_FLAGS | O_NOCTTY)) | O_LARGEFILE, NULL);
 	if (!file)
 		return -ENOMEM;
 	inode_get(inode);
 	file->inode = inode;
+	if (used_wanted() && inode->lower)
+		used_opened(inode);
 	if (dentry) {
 		dentry_get(dentry);
 		file->dentry = dentry;
 	}
 	int err = 0;
 	if (!(flags & O_PATH))
-		err = inode->ops && inode->ops->open ? inode->ops->open(inode, file) : open_special(inode, file);
+		err = inode->ops && inode->ops->open ? inode->ops->open(inode, file) : vfs_open_special(inode, file);
+	file->flags &= ~(uint32_t)O_NOCTTY;
 	if (err) {
 		file->ops = &path_ops;
 		file_put(file);
@@ -66,14 +69,22 @@ int vfs_open_inode(struct inode *inode, struct dentry *dentry, uint32_t flags, s
 	return 0;
 }
 
+/* O_TRUNC */
+static int empty(struct inode *inode, const struct dentry *dentry)
+{
+	int err = inode->size || remote_of(inode) ? inode_truncate(inode, 0) : 0;
+	if (!err)
+		fs_event(inode, dentry, IN_MODIFY);
+	return err;
+}
+
 static int open_checked(struct inode *inode, struct dentry *dentry, uint32_t flags, struct file **file)
 {
 	if ((flags & O_DIRECTORY) && !S_ISDIR(inode->mode))
 		return -ENOTDIR;
 	int err = flags & O_PATH ? 0 : check_access(inode, flags);
-	if (!err && (flags & O_TRUNC) && !(flags & O_PATH) && S_ISREG(inode->mode) && (flags & O_ACCMODE) != O_RDONLY && !inode->fs->read_only &&
-	    inode->size)
-		err = inode_truncate(inode, 0);
+	if (!err && (flags & O_TRUNC) && !(flags & O_PATH) && S_ISREG(inode->mode) && (flags & O_ACCMODE) != O_RDONLY && !inode->fs->read_only)
+		err = empty(inode, dentry);
 	return err ? err : vfs_open_inode(inode, dentry, flags, file);
 }
 
@@ -94,7 +105,16 @@ static void take_group(struct inode *inode, const struct inode *dir)
 		inode->mode &= ~(uint32_t)S_ISGID; /* nobody makes a program of a group that he is not in */
 }
 
-int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode **made)
+static int make_remote(struct dentry *dentry, uint32_t mode, uint64_t rdev, const char *target, struct inode **made)
+{
+	int err = remote_of(dentry->parent->inode)->make(dentry, mode, rdev, target, made);
+	if (!err)
+		dentry_found(dentry, *made);
+	return err;
+}
+
+/* May something be made there? */
+static int may_make(const struct dentry *dentry)
 {
 	struct inode *dir = dentry->parent ? dentry->parent->inode : NULL;
 	if (dentry->inode)
@@ -103,9 +123,24 @@ int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode
 		return dir && !dir->fs->remembered ? -ENOENT : -EROFS;
 	if (dentry->parent->parent && !dentry->parent->hashed)
 		return -ENOENT; /* the directory was removed meanwhile */
-	int err = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
+	return inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
+}
+
+int vfs_symlink(struct dentry *dentry, const char *target)
+{
+	struct inode *inode;
+	int err = may_make(dentry);
+	return err ? err : make_remote(dentry, S_IFLNK | 0777, 0, target, &inode);
+}
+
+int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode **made)
+{
+	int err = may_make(dentry);
 	if (err)
 		return err;
+	struct inode *dir = dentry->parent->inode;
+	if (remote_of(dir))
+		return make_remote(dentry, mode, rdev, NULL, made);
 	struct inode *inode = inode_new(dir->fs, mode);
 	if (!inode)
 		return -ENOMEM;
@@ -115,6 +150,7 @@ int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode
 	if (S_ISDIR(mode))
 		dir->nlink++;
 	inode_touch(dir, TOUCH_MTIME | TOUCH_CTIME);
+	fs_event_name(dir, dentry->name, dentry->name_len, S_ISDIR(mode) ? IN_CREATE | IN_ISDIR : IN_CREATE);
 	*made = inode;
 	return 0;
 }
@@ -139,7 +175,7 @@ static int make_there(struct walk *walk, uint32_t mode, uint64_t rdev, struct in
 int vfs_mknod_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev, struct inode **inode)
 {
 	struct walk walk;
-	int err = path_at(dirfd, path, WALK_CREATE, &walk);
+	int err = path_at(dirfd, path, WALK_CREATE | WALK_NAME, &walk);
 
 	return err ? err : make_there(&walk, mode, rdev, inode);
 }
@@ -147,7 +183,7 @@ int vfs_mknod_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev, stru
 int vfs_make(struct dentry *start, const char *path, uint32_t mode, struct inode **inode)
 {
 	struct walk walk;
-	int err = path_walk(start, path, strlen(path), WALK_CREATE, &walk);
+	int err = path_walk(start, path, strlen(path), WALK_CREATE | WALK_NAME, &walk);
 
 	return err ? err : make_there(&walk, mode, 0, inode);
 }
@@ -186,6 +222,8 @@ static int open_temporary(struct dentry *dir, uint32_t flags, uint32_t mode, str
 		return -ENOTDIR;
 	if ((flags & O_ACCMODE) == O_RDONLY)
 		return -EINVAL;
+	if (remote_of(dir->inode))
+		return -EOPNOTSUPP;
 	if (dir->inode->fs->read_only)
 		return inode_is_frozen(dir->inode) ? -EROFS : -EOPNOTSUPP;
 	int err = inode_permission(dir->inode, LINUX_W_OK | LINUX_X_OK);
@@ -208,7 +246,10 @@ static int open_new(struct walk *walk, uint32_t flags, uint32_t mode, struct fil
 	struct inode *inode;
 	if (walk->slash)
 		return -EISDIR;
-	int err = vfs_create(walk->dentry, S_IFREG | mode, 0, &inode);
+	int err = may_make(walk->dentry);
+	if (!err && remote_of(walk->dentry->parent->inode))
+		return remote_of(walk->dentry->parent->inode)->create(walk->dentry, flags, mode, file);
+	err = vfs_create(walk->dentry, S_IFREG | mode, 0, &inode);
 	return err ? err : vfs_open_inode(inode, walk->dentry, flags, file); /* the mode does not bind who creates */
 }
 
@@ -258,6 +299,8 @@ static long open_at(int dirfd, const char *path, uint32_t flags, uint32_t mode)
 		return err;
 	err = open_walked(&walk, flags, mode & 07777 & ~path_umask(), &file);
 	walk_done(&walk);
+	if (!err && !(flags & O_PATH))
+		fs_event_file(file, IN_OPEN);
 	return err ? err : fd_install(file, 0, flags & O_CLOEXEC);
 }
 
@@ -302,15 +345,72 @@ SYSCALL(creat)
 	return open_at(AT_FDCWD, (const char *)a[0], O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)a[1]);
 }
 
-int file_open_kernel(const char *path, struct file **file)
+int file_open_flags(const char *path, uint32_t flags, struct file **file)
 {
 	struct walk walk;
 	int err = path_walk(path_root(), path, strlen(path), WALK_FOLLOW, &walk);
 	if (err)
 		return err;
-	err = walk.dentry ? vfs_open(walk.dentry, O_RDONLY, file) : -ENXIO;
+	err = walk.dentry ? vfs_open(walk.dentry, flags, file) : -ENXIO;
 	walk_done(&walk);
 	return err;
+}
+
+/* What scripts are told of a path below a descriptor. */
+static int name_below(int dirfd, char *path, size_t len, size_t size)
+{
+	char start[24];
+	size_t n = (size_t)snprintf(start, sizeof(start), "/dev/fd/%d/", dirfd);
+
+	if (n + len >= size)
+		return -ENAMETOOLONG;
+	memmove(path + n, path, len + 1);
+	memcpy(path, start, n);
+	return 0;
+}
+
+int file_open_program(int dirfd, uaddr_t name, int flags, struct file **file, char *path, size_t size)
+{
+	int64_t len = user_string(path, name, size);
+	struct walk walk;
+	int err;
+
+	*file = NULL;
+	if (len < 0)
+		return (int)len;
+	err = path_at(dirfd, (const char *)name, (flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0), &walk);
+	if (err)
+		return err;
+	if (walk.dentry && walk.dentry->inode && S_ISLNK(walk.dentry->inode->mode))
+		err = -ELOOP;
+	else if (walk.dentry && walk.slash && !S_ISDIR(walk.dentry->inode->mode))
+		err = -ENOTDIR;
+	else if (walk.dentry)
+		err = vfs_open_inode(walk.dentry->inode, walk.dentry, O_RDONLY, file);
+	else {
+		*file = walk.file;
+		walk.file = NULL;
+	}
+	if (!err && !len)
+		snprintf(path, size, "/dev/fd/%d", dirfd);
+	else if (!err && path[0] != '/' && dirfd != AT_FDCWD)
+		err = name_below(dirfd, path, (size_t)len, size);
+	if (err == -ENAMETOOLONG && *file) {
+		file_put(*file);
+		*file = NULL;
+	}
+	walk_done(&walk);
+	return err;
+}
+
+int vfs_open_memory(struct inode *inode, struct file **file)
+{
+	return vfs_open_inode(inode, NULL, O_RDONLY, file);
+}
+
+int file_open_kernel(const char *path, struct file **file)
+{
+	return file_open_flags(path, O_RDONLY, file);
 }
 
 /* The console is a terminal, or to the program one end of a pipe. */

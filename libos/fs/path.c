@@ -7,24 +7,81 @@
 #define PATH_FEW 256 /* bytes of a path of the program that go to the stack */
 #define LINKS_MOST 40
 
-static struct {
+struct whereabouts {
+	int refs;
 	struct dentry *root, *cwd;
 	uint32_t umask;
-} here = { .umask = 022 };
+};
+
+struct whereabouts *where_first(void)
+{
+	static struct whereabouts first = { .refs = 1, .umask = 022 };
+
+	return &first;
+}
+
+struct dentry *where_root(const struct whereabouts *where)
+{
+	return where ? where->root : NULL;
+}
+
+struct dentry *where_cwd(const struct whereabouts *where)
+{
+	return where ? where->cwd : NULL;
+}
+
+uint32_t where_umask(const struct whereabouts *where)
+{
+	return where ? where->umask : 0;
+}
+
+static struct whereabouts *here(void)
+{
+	return current->process->where;
+}
+
+struct whereabouts *where_get(struct whereabouts *where)
+{
+	where->refs++;
+	return where;
+}
+
+struct whereabouts *where_copy(const struct whereabouts *from)
+{
+	struct whereabouts *where = kmalloc(sizeof(*where));
+
+	if (!where)
+		return NULL;
+	*where = *from;
+	where->refs = 1;
+	dentry_get(where->root);
+	dentry_get(where->cwd);
+	return where;
+}
+
+void where_put(struct whereabouts *where)
+{
+	if (--where->refs)
+		return;
+	dentry_put(where->root);
+	dentry_put(where->cwd);
+	if (where != where_first())
+		kfree(where);
+}
 
 struct dentry *path_root(void)
 {
-	return here.root;
+	return here()->root;
 }
 
 struct dentry *path_cwd(void)
 {
-	return here.cwd;
+	return here()->cwd;
 }
 
 uint32_t path_umask(void)
 {
-	return here.umask;
+	return here()->umask;
 }
 
 static void replace(struct dentry **place, struct dentry *dentry)
@@ -38,12 +95,12 @@ static void replace(struct dentry **place, struct dentry *dentry)
 
 void path_set_cwd(struct dentry *dentry)
 {
-	replace(&here.cwd, dentry);
+	replace(&here()->cwd, dentry);
 }
 
 void path_set_root(struct dentry *dentry)
 {
-	replace(&here.root, dentry);
+	replace(&here()->root, dentry);
 }
 
 void walk_done(struct walk *walk)
@@ -78,12 +135,12 @@ static int64_t link_target(struct inode *link, char *buffer, size_t size)
 }
 
 /* Puts the target of a link in front of the rest. */
-static int enter_link(struct inode *link, struct rest *rest)
+static int enter_link(struct inode *link, struct rest *rest, bool slash)
 {
 	if (++rest->links > LINKS_MOST)
 		return -ELOOP;
 	size_t left = (size_t)(rest->end - rest->at);
-	char *text = kmalloc(PATH_MAX + left + 1);
+	char *text = kmalloc(PATH_MAX + left + 2);
 	if (!text)
 		return -ENOMEM;
 	int64_t len = link_target(link, text, PATH_MAX - 1);
@@ -91,7 +148,7 @@ static int enter_link(struct inode *link, struct rest *rest)
 		kfree(text);
 		return len < 0 ? (int)len : len ? -ENAMETOOLONG : -ENOENT;
 	}
-	if (left) /* the slashes between were skipped already */
+	if (left || slash) /* the slashes between, or at the end, were skipped already */
 		text[len++] = '/';
 	memcpy(text + len, rest->at, left);
 	kfree(rest->owned);
@@ -110,7 +167,7 @@ static void step_to(struct walk *walk, struct dentry *dentry)
 static void step_up(struct walk *walk)
 {
 	struct dentry *parent = walk->dentry->parent;
-	if (walk->dentry == here.root || !parent)
+	if (walk->dentry == here()->root || !parent)
 		return;
 	dentry_get(parent);
 	step_to(walk, parent);
@@ -132,11 +189,11 @@ static int follow(struct walk *walk, struct dentry *child, struct rest *rest)
 			err = -ENOTDIR;
 		return err;
 	}
-	err = enter_link(inode, rest);
+	err = enter_link(inode, rest, walk->slash);
 	dentry_put(child);
 	if (!err && *rest->at == '/') {
-		dentry_get(here.root);
-		step_to(walk, here.root);
+		dentry_get(here()->root);
+		step_to(walk, here()->root);
 	}
 	return err;
 }
@@ -158,7 +215,9 @@ static int step(struct walk *walk, struct rest *rest, unsigned flags)
 		return dir ? -ENOTDIR : -ENOENT;
 	if (len > NAME_MAX)
 		return -ENAMETOOLONG;
-	int r = inode_permission(dir, LINUX_X_OK);
+	int r = inode_refresh(dir);
+	if (!r)
+		r = inode_permission(dir, LINUX_X_OK);
 	if (r)
 		return r;
 	if (len == 1 && name[0] == '.')
@@ -171,7 +230,7 @@ static int step(struct walk *walk, struct rest *rest, unsigned flags)
 	r = dentry_lookup(walk->dentry, name, len, &child);
 	if (r)
 		return r;
-	if (child->inode && S_ISLNK(child->inode->mode) && (!last || walk->slash || (flags & WALK_FOLLOW)))
+	if (child->inode && S_ISLNK(child->inode->mode) && (!last || (walk->slash && !(flags & WALK_NAME)) || (flags & WALK_FOLLOW)))
 		return follow(walk, child, rest);
 	step_to(walk, child);
 	return child->inode || (last && (flags & WALK_CREATE)) ? 0 : -ENOENT;
@@ -180,7 +239,7 @@ static int step(struct walk *walk, struct rest *rest, unsigned flags)
 int path_walk(struct dentry *start, const char *path, size_t len, unsigned flags, struct walk *walk)
 {
 	struct rest rest = { .at = path, .end = path + len };
-	*walk = (struct walk){ .dentry = len && path[0] == '/' ? here.root : start };
+	*walk = (struct walk){ .dentry = len && path[0] == '/' ? here()->root : start };
 	dentry_get(walk->dentry);
 	int err = len || (flags & WALK_EMPTY) ? 0 : -ENOENT;
 	skip_slashes(&rest);
@@ -190,7 +249,8 @@ int path_walk(struct dentry *start, const char *path, size_t len, unsigned flags
 			skip_slashes(&rest);
 	}
 	kfree(rest.owned);
-	if (!err && walk->slash && !walk->file && walk->dentry->inode && !S_ISDIR(walk->dentry->inode->mode))
+	bool made = flags & WALK_CREATE && flags & WALK_NAME; /* or replaced: who does that says what is wrong */
+	if (!err && !made && walk->slash && !walk->file && walk->dentry->inode && !S_ISDIR(walk->dentry->inode->mode))
 		err = -ENOTDIR;
 	if (!err && walk->file && walk->dentry) {
 		dentry_put(walk->dentry);
@@ -206,7 +266,7 @@ static int start_of(int dirfd, struct dentry **start, struct file **file)
 {
 	*file = NULL;
 	if (dirfd == AT_FDCWD) {
-		*start = here.cwd;
+		*start = here()->cwd;
 		return 0;
 	}
 	struct file *dir = fd_get(dirfd);
@@ -219,7 +279,7 @@ static int start_of(int dirfd, struct dentry **start, struct file **file)
 
 static int walk_from(int dirfd, const char *path, size_t len, unsigned flags, struct walk *walk)
 {
-	struct dentry *start = here.root;
+	struct dentry *start = here()->root;
 	struct file *file = NULL;
 	int err = len && path[0] == '/' ? 0 : start_of(dirfd, &start, &file);
 	if (err)
@@ -298,9 +358,9 @@ SYSCALL(getcwd)
 	char *text = kmalloc(PATH_MAX);
 	if (!text)
 		return -ENOMEM;
-	char *path = dentry_path(here.cwd, here.root, text, PATH_MAX);
+	char *path = dentry_path(here()->cwd, here()->root, text, PATH_MAX);
 	long r = path ? text + PATH_MAX - path : -ENAMETOOLONG;
-	if (r > 0 && here.cwd->parent && !here.cwd->hashed && here.cwd->inode->fs->remembered)
+	if (r > 0 && here()->cwd->parent && !here()->cwd->hashed && here()->cwd->inode->fs->remembered)
 		r = -ENOENT;
 	else if (r > 0 && (size_t)r > size)
 		r = -ERANGE;
@@ -312,7 +372,7 @@ SYSCALL(getcwd)
 
 SYSCALL(umask)
 {
-	uint32_t old = here.umask;
-	here.umask = (uint32_t)a[0] & 0777;
+	uint32_t old = here()->umask;
+	here()->umask = (uint32_t)a[0] & 0777;
 	return old;
 }

@@ -3,7 +3,7 @@
  * Pipes and FIFOs (pipe(7)): 64 KiB, or what F_SETPIPE_SZ says; writes of up to 4096 bytes are not torn apart. With O_DIRECT they stay
  * apart: each is read by itself, and what a read has no room for is lost.
  */
-#include "libos/fs/vfs.h"
+#include "libos/fs/pipe.h"
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
@@ -92,26 +92,40 @@ static uint32_t readable(const struct pipe *pipe)
 	return next->start == pipe->from ? next->end - pipe->from : next->start - pipe->from;
 }
 
-static size_t take(struct pipe *pipe, uaddr_t to, size_t n)
+size_t pipe_peek(struct pipe *pipe, uaddr_t to, size_t n)
 {
 	size_t done = 0;
-	const struct packet *packet = pipe->packets && pipe->packets->start == pipe->from ? pipe->packets : NULL;
 	n = MIN(n, readable(pipe));
 	while (done < n) {
-		uint32_t at = pipe->from % pipe->size;
+		uint32_t at = (pipe->from + (uint32_t)done) % pipe->size;
 		size_t part = MIN(n - done, 4096 - at % 4096);
 		size_t moved = buffer_put(to + done, pipe->page[at / 4096] + at % 4096, part);
-		pipe->from += (uint32_t)moved;
 		done += moved;
 		if (moved < part)
 			break;
 	}
-	if (packet && done == n) {
+	return done;
+}
+
+/* n bytes are gone; with whole, so is the rest of their packet. */
+static void drop(struct pipe *pipe, size_t n, bool whole)
+{
+	struct packet *packet = pipe->packets && pipe->packets->start == pipe->from ? pipe->packets : NULL;
+	pipe->from += (uint32_t)n;
+	if (packet && (whole || pipe->from == packet->end)) {
 		pipe->from = packet->end;
 		packet_drop(pipe);
+	} else if (packet) {
+		packet->start = pipe->from;
 	}
 	if (!filled(pipe)) /* small messages stay in the first page */
 		pipe->from = pipe->to = 0;
+}
+
+static size_t take(struct pipe *pipe, uaddr_t to, size_t n)
+{
+	size_t want = MIN(n, readable(pipe)), done = pipe_peek(pipe, to, want);
+	drop(pipe, done, done == want);
 	return done;
 }
 
@@ -146,24 +160,40 @@ static void wake_writers(struct pipe *pipe)
 		wake_all(&pipe->readable, EPOLLOUT | EPOLLWRNORM);
 }
 
-static int64_t pipe_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
+/* Room for a write that stays whole; who waits for it, waits for no less. */
+static bool writable(const struct pipe *pipe)
 {
-	struct pipe *pipe = file->private;
-	if (!n)
-		return 0;
+	return pipe->size - filled(pipe) >= ATOMIC && pipe->packet_count < pipe->size / 4096;
+}
+
+int pipe_await_bytes(struct pipe *pipe, bool nonblock)
+{
 	while (!filled(pipe)) {
 		if (!pipe->writers)
 			return 0;
-		if (file->flags & O_NONBLOCK)
+		if (nonblock)
 			return -EAGAIN;
 		int err = wait_on(&pipe->readable, 0);
 		if (err)
 			return err == -EINTR ? -ERESTARTSYS : err;
 	}
+	return 1;
+}
+
+static int64_t pipe_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
+{
+	struct pipe *pipe = file->private;
+	if (!n)
+		return 0;
+	int r = pipe_await_bytes(pipe, file->flags & O_NONBLOCK);
+	if (r <= 0)
+		return r;
+	bool full = !writable(pipe);
 	size_t done = take(pipe, to, n);
 	if (!done)
 		return -EFAULT;
-	wake_writers(pipe);
+	if (full)
+		wake_writers(pipe);
 	return (int64_t)done;
 }
 
@@ -243,8 +273,7 @@ static uint32_t pipe_poll_write(struct file *file, struct waitq **queue)
 {
 	struct pipe *pipe = file->private;
 	*queue = &pipe->writable;
-	bool room = pipe->size - filled(pipe) >= ATOMIC && pipe->packet_count < pipe->size / 4096;
-	return (room ? EPOLLOUT | EPOLLWRNORM : 0) | (!pipe->readers ? EPOLLERR : 0);
+	return (writable(pipe) ? EPOLLOUT | EPOLLWRNORM : 0) | (!pipe->readers ? EPOLLERR : 0);
 }
 
 static uint32_t pipe_poll_both(struct file *file, struct waitq **queue)
@@ -359,6 +388,47 @@ int pipe_open_fifo(struct inode *inode, struct file *file)
 	if (err)
 		pipe_release(file);
 	return err;
+}
+
+/* ---- splice(2) ---- */
+
+struct pipe *pipe_of(const struct file *file)
+{
+	return is_pipe(file) ? file->private : NULL;
+}
+
+size_t pipe_room(const struct pipe *pipe)
+{
+	return pipe->packet_count < pipe->size / 4096 ? pipe->size - filled(pipe) : 0;
+}
+
+int pipe_await_room(struct pipe *pipe, bool nonblock)
+{
+	while (pipe->readers && !pipe_room(pipe)) {
+		if (nonblock)
+			return -EAGAIN;
+		int err = wait_on(&pipe->writable, 0);
+		if (err)
+			return err == -EINTR ? -ERESTARTSYS : err;
+	}
+	return pipe->readers ? 0 : (int)broken();
+}
+
+void pipe_skip(struct pipe *pipe, size_t n)
+{
+	bool full = !writable(pipe);
+	drop(pipe, MIN(n, readable(pipe)), false);
+	if (full)
+		wake_writers(pipe);
+}
+
+int64_t pipe_put(struct pipe *pipe, uaddr_t from, size_t n)
+{
+	int err = 0;
+	size_t done = put(pipe, from, MIN(n, pipe_room(pipe)), &err);
+	if (done)
+		wake_all(&pipe->readable, EPOLLIN | EPOLLRDNORM);
+	return done ? (int64_t)done : err;
 }
 
 /* ---- size (fcntl(2)) ---- */

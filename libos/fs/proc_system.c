@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What /proc and /sys say of the machine. */
+#include "libos/dev/dev.h"
 #include "libos/fs/procfs.h"
+#include "libos/ipc/ipc.h"
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
@@ -75,24 +77,19 @@ static void show_meminfo(struct text *text, int key)
 	text_add(text, "Committed_AS:   %8lu kB\nHugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n", total - available);
 }
 
-static uint64_t up_ns(void)
-{
-	return clock_monotonic() - device_page->monotonic_base_ns;
-}
-
 static void show_uptime(struct text *text, int key)
 {
-	uint64_t up = up_ns() / 10000000, busy = process_cpu_ns() / 10000000, idle = up > busy ? up - busy : 0;
+	uint64_t up = clock_uptime() / 10000000, busy = processes_cpu_ns() / 10000000, idle = up > busy ? up - busy : 0;
 	text_add(text, "%lu.%02lu %lu.%02lu\n", up / 100, up % 100, idle / 100, idle % 100);
 }
 
 static void show_stat(struct text *text, int key)
 {
-	uint64_t busy = process_cpu_ns() / 10000000, up = up_ns() / 10000000, idle = up > busy ? up - busy : 0;
+	uint64_t busy = processes_cpu_ns() / 10000000, up = clock_uptime() / 10000000, idle = up > busy ? up - busy : 0;
 	for (int i = 0; i < 2; i++)
 		text_add(text, "cpu%s %lu 0 0 %lu 0 0 0 0 0 0\n", i ? "0" : " ", busy, idle);
 	text_add(text, "intr 0\nctxt 0\nbtime %lu\nprocesses 1\nprocs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
-		 (uint64_t)((clock_realtime() - up_ns()) / NS_PER_S));
+		 (uint64_t)((clock_realtime() - clock_uptime()) / NS_PER_S));
 }
 
 static void show_loadavg(struct text *text, int key)
@@ -146,33 +143,62 @@ static void show_uuid(struct text *text, int key)
 	show_uuid_of(text, id);
 }
 
-static void show_boot_id(struct text *text, int key)
+static uint8_t boot_id[16];
+
+/* A VM that was restored alone is the one that booted once; a clone never booted, and must not say that it is the one that did. */
+static void renew_boot_id(void)
 {
-	static uint8_t id[16];
-	static bool made;
-	if (!made)
-		random_bytes(id, sizeof(id));
-	made = true;
-	show_uuid_of(text, id);
+	if (device_page->restored & LV_RESTORED_CLONE)
+		random_bytes(boot_id, sizeof(boot_id));
 }
 
-#define NUMBER(name_, value_)                                  \
-	static void show_##name_(struct text *text, int key)   \
-	{                                                      \
-		text_add(text, "%s\n", value_);                \
+static void show_boot_id(struct text *text, int key)
+{
+	static struct generation_hook generation;
+	if (!generation.changed) {
+		generation.changed = renew_boot_id;
+		random_bytes(boot_id, sizeof(boot_id));
+		generation_add(&generation);
 	}
-NUMBER(pid_max, "32768")
-NUMBER(threads_max, "32768")
-NUMBER(one, "1")
-NUMBER(zero, "0")
-NUMBER(somaxconn, "4096")
-NUMBER(file_max, "1048576")
-NUMBER(max_map_count, "65530")
-NUMBER(two, "2")
-NUMBER(entropy, "256")
-NUMBER(ports, "32768\t60999")
-NUMBER(cap_last, "40")
-NUMBER(empty_line, "")
+	show_uuid_of(text, boot_id);
+}
+
+static void show_diskstats(struct text *text, int key)
+{
+	struct block_facts disk;
+	for (int i = 0; block_facts(i, &disk); i++)
+		text_add(text, " 254 %7d vd%c %lu 0 %lu 0 %lu 0 %lu 0 0 0 0 0 0 0 0 0 0\n", i * 16, 'a' + i, disk.reads, disk.read_sectors, disk.writes, disk.written_sectors);
+}
+
+static void show_partitions(struct text *text, int key)
+{
+	struct block_facts disk;
+	for (int i = 0; block_facts(i, &disk); i++)
+		text_add(text, "%s 254 %8d %10lu vd%c\n", i ? "" : "major minor  #blocks  name\n\n", i * 16, disk.sectors / 2, 'a' + i);
+}
+
+static void show_vmstat(struct text *text, int key)
+{
+	static const char *const zero[] = { "pgpgin", "pgpgout", "pswpin", "pswpout", "pgfault", "pgmajfault", "oom_kill" };
+	text_add(text, "nr_free_pages %lu\nnr_mapped %lu\n", page_free_bytes() / 4096, (page_total_bytes() - page_free_bytes()) / 4096);
+	for (size_t i = 0; i < ARRAY_SIZE(zero); i++)
+		text_add(text, "%s 0\n", zero[i]);
+}
+
+static void show_schedstat(struct text *text, int key)
+{
+	text_add(text, "version 15\ntimestamp %lu\ncpu0 0 0 0 0 0 0 %lu 0 0\n", clock_monotonic() / 4000000, process_cpu_ns(current->process));
+}
+
+static void show_zoneinfo(struct text *text, int key)
+{
+	uint64_t free = page_free_bytes() / 4096, all = page_total_bytes() / 4096;
+	text_add(text, "Node 0, zone   Normal\n  pages free     %lu\n        min      0\n        low      0\n        high     0\n        spanned  %lu\n"
+		 "        present  %lu\n        managed  %lu\n      nr_free_pages %lu\n", free, all, all, all, free);
+}
+
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
 
 /* ---- the trees ---- */
 
@@ -180,31 +206,33 @@ NUMBER(empty_line, "")
 #define FILE_(name_, show_) { .name = name_, .mode = S_IFREG | 0444, .show = show_ }
 #define LINK_(name_, target_) { .name = name_, .mode = S_IFLNK | 0777, .target = target_ }
 
-static const struct node random_files[] = { FILE_("boot_id", show_boot_id), FILE_("uuid", show_uuid), FILE_("entropy_avail", show_entropy),
-	FILE_("poolsize", show_entropy), { 0 } };
+static const struct node random_files[] = { FILE_("boot_id", show_boot_id), FILE_("uuid", show_uuid), PROC_FIXED("entropy_avail", "256"),
+	PROC_FIXED("poolsize", "256"), { 0 } };
 static const struct node kernel_files[] = { FILE_("ostype", show_ostype), FILE_("osrelease", show_osrelease), FILE_("version", show_os_version),
-	FILE_("hostname", show_hostname), FILE_("pid_max", show_pid_max), FILE_("threads-max", show_threads_max),
-	FILE_("cap_last_cap", show_cap_last), FILE_("randomize_va_space", show_two), FILE_("ngroups_max", show_file_max),
-	DIR_("random", random_files), { 0 } };
-static const struct node vm_files[] = { FILE_("overcommit_memory", show_one), FILE_("max_map_count", show_max_map_count),
-	FILE_("swappiness", show_zero), { 0 } };
-static const struct node core_files[] = { FILE_("somaxconn", show_somaxconn), { 0 } };
-static const struct node ipv4_files[] = { FILE_("ip_local_port_range", show_ports), { 0 } };
-static const struct node net_dirs[] = { DIR_("core", core_files), DIR_("ipv4", ipv4_files), { 0 } };
-static const struct node fs_files[] = { FILE_("file-max", show_file_max), FILE_("nr_open", show_file_max), { 0 } };
-static const struct node sysctl_dirs[] = { DIR_("kernel", kernel_files), DIR_("vm", vm_files), DIR_("net", net_dirs), DIR_("fs", fs_files), { 0 } };
+	FILE_("hostname", show_hostname), DIR_("random", random_files), PROC_FIXED("domainname", "(none)"), PROC_FIXED("pid_max", "32768"),
+	PROC_FIXED("threads-max", "32768"), PROC_FIXED("cap_last_cap", "40"), PROC_FIXED("randomize_va_space", "2"), PROC_FIXED("ngroups_max", "65536"),
+	PROC_FIXED("core_pattern", "core"), PROC_FIXED("core_uses_pid", "0"), PROC_FIXED("tainted", "0"), PROC_FIXED("printk", "4\t4\t1\t7"),
+	PROC_FIXED("perf_event_paranoid", "3"), PROC_FIXED("kptr_restrict", "1"), PROC_FIXED("dmesg_restrict", "1"), PROC_FIXED("sysrq", "0"),
+	PROC_FIXED("panic", "0"), PROC_FIXED("shmmax", "18446744073692774399"), PROC_FIXED("shmall", "18446744073692774399"),
+	PROC_FIXED("shmmni", TEXT(IPC_SHM_SEGMENTS)), PROC_FIXED("sem", TEXT(IPC_SEM_IN_SET) "\t1024000000\t" TEXT(IPC_SEM_OPS) "\t" TEXT(IPC_SEM_SETS)),
+	PROC_FIXED("msgmax", TEXT(IPC_MSG_BYTES)), PROC_FIXED("msgmnb", TEXT(IPC_MSG_QUEUE_BYTES)), PROC_FIXED("msgmni", TEXT(IPC_MSG_QUEUES)),
+	PROC_FIXED("sched_rt_runtime_us", "950000"), PROC_FIXED("sched_rt_period_us", "1000000"), PROC_FIXED("unprivileged_bpf_disabled", "2"), { 0 } };
+static const struct node sysctl_dirs[] = { DIR_("kernel", kernel_files), DIR_("vm", sysctl_vm), DIR_("net", sysctl_net), DIR_("fs", sysctl_fs), { 0 } };
 
 const struct node proc_tree[] = {
 	LINK_("self", proc_self_target), LINK_("thread-self", proc_task_target), LINK_("mounts", proc_mounts_target), LINK_("net", proc_net_target),
 	FILE_("cpuinfo", show_cpuinfo), FILE_("meminfo", show_meminfo), FILE_("stat", show_stat), FILE_("uptime", show_uptime),
 	FILE_("loadavg", show_loadavg), FILE_("version", show_version), FILE_("filesystems", show_filesystems),
-	FILE_("cmdline", show_empty_line), DIR_("sys", sysctl_dirs), { 0 },
+	PROC_FIXED("cmdline", ""), DIR_("sys", sysctl_dirs), FILE_("vmstat", show_vmstat), FILE_("schedstat", show_schedstat), FILE_("diskstats", show_diskstats), FILE_("partitions", show_partitions),
+	FILE_("zoneinfo", show_zoneinfo), PROC_FIXED("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"), { .name = "modules", .mode = S_IFREG | 0444 },
+	PROC_FIXED("devices", "Character devices:\n  1 mem\n  5 /dev/tty\n 10 misc\n\nBlock devices:\n254 virtblk"), PROC_FIXED("interrupts", "           CPU0       "),
+	PROC_FIXED("softirqs", "                    CPU0       "), PROC_FIXED("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled"), { 0 },
 };
 
-static const struct node node_files[] = { FILE_("online", show_zero), FILE_("possible", show_zero), { 0 } };
-static const struct node cpu0_files[] = { FILE_("online", show_one), { 0 } };
-static const struct node cpu_files[] = { FILE_("online", show_zero), FILE_("possible", show_zero), FILE_("present", show_zero),
+static const struct node node_files[] = { PROC_FIXED("online", "0"), PROC_FIXED("possible", "0"), { 0 } };
+static const struct node cpu0_files[] = { PROC_FIXED("online", "1"), { 0 } };
+static const struct node cpu_files[] = { PROC_FIXED("online", "0"), PROC_FIXED("possible", "0"), PROC_FIXED("present", "0"),
 	DIR_("cpu0", cpu0_files), { 0 } };
 static const struct node system_dirs[] = { DIR_("cpu", cpu_files), DIR_("node", node_files), { 0 } };
 static const struct node devices_dirs[] = { DIR_("system", system_dirs), { 0 } };
-const struct node sys_tree[] = { DIR_("devices", devices_dirs), { 0 } };
+const struct node sys_tree[] = { DIR_("devices", devices_dirs), DIR_("class", sys_class), DIR_("kernel", sys_kernel), { 0 } };

@@ -1,20 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /proc and /sys as file systems: names are looked up anew each time, contents are written when reading starts. */
+#include "libos/dev/dev.h"
 #include "libos/fs/procfs.h"
 #include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
 
 struct place { /* what an inode stands for */
 	const struct node *node;
 	int key;
+	int pid; /* of the directory /proc/PID that it is in; 0: in none */
 };
 
 static const struct fs proc_fs = { .name = "proc", .dev = LINUX_DEV(0, 20), .magic = 0x9fa0, .read_only = true };
 static const struct fs sys_fs = { .name = "sysfs", .dev = LINUX_DEV(0, 19), .magic = 0x62656572, .read_only = true };
 
 static const struct inode_ops proc_ops, link_ops;
-static const struct node proc_root = { .name = "proc", .mode = S_IFDIR | 0555, .children = proc_tree, .numbered = &proc_process,
-	.next = proc_next_process };
+static const struct node_more nothing_more;
+
+static const struct node_more *more_of(const struct node *node)
+{
+	return node->more ? node->more : &nothing_more;
+}
+
+static const struct node proc_root = { .name = "proc", .mode = S_IFDIR | 0555, .children = proc_tree,
+	PROC_MORE_(.numbered = &proc_process, .next = proc_next_process) };
 static const struct node sys_root = { .name = "sys", .mode = S_IFDIR | 0555, .children = sys_tree };
+
+/* ---- about whom ---- */
+
+static struct process *subject;
+
+struct process *proc_subject(void)
+{
+	return subject ? subject : current->process;
+}
+
+struct visit {
+	struct process *process, *before;
+	struct space *space, *back;
+};
+
+/*
+ * What is told now is about the process of this place, and of its memory. False: it is not there any more. Until the end no other thread runs,
+ * also where a live volume is asked about a file that is mapped: there is one subject, and its regions are gone through.
+ */
+static bool visit_begin(struct visit *visit, const struct place *place)
+{
+	*visit = (struct visit){ .process = place->pid ? process_find(place->pid) : current->process, .before = subject };
+	if (!visit->process)
+		return false;
+	process_get(visit->process);
+	fs_links_stay(true);
+	subject = visit->process;
+	if (subject->space && subject != current->process) {
+		visit->space = space_get(subject->space);
+		visit->back = space_use(visit->space);
+	}
+	return true;
+}
+
+static void visit_end(struct visit *visit)
+{
+	subject = visit->before;
+	if (visit->back)
+		space_use(visit->back);
+	fs_links_stay(false);
+	space_put(visit->space);
+	process_put(visit->process);
+}
 
 /* ---- text ---- */
 
@@ -58,13 +111,42 @@ struct reading { /* of one open file */
 	struct text text;
 };
 
+/* Of another process' memory, which is looked at while the reader's is not there. */
+static int64_t read_pieces(const struct reading *reading, uaddr_t to, size_t n, int64_t *position)
+{
+	char piece[512];
+	size_t done = 0;
+	while (done < n) {
+		struct visit visit;
+		if (!visit_begin(&visit, &reading->place))
+			return -ESRCH;
+		int64_t r = reading->place.node->more->read(reading->place.key, piece, MIN(n - done, sizeof(piece)), *position);
+		visit_end(&visit);
+		if (r <= 0)
+			return done ? (int64_t)done : r;
+		if (buffer_put(to + done, piece, (size_t)r) < (size_t)r)
+			return done ? (int64_t)done : -EFAULT;
+		done += (size_t)r;
+		*position += r;
+	}
+	return (int64_t)done;
+}
+
 static int64_t proc_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	struct reading *reading = file->private;
+	if (more_of(reading->place.node)->read)
+		return read_pieces(reading, to, n, position);
 	if (*position == 0) {
 		reading->text.used = 0;
-		if (reading->place.node->show)
+		struct visit visit;
+		if (!visit_begin(&visit, &reading->place))
+			return -ESRCH;
+		if (reading->place.node->never_changes)
+			text_add(&reading->text, "%s\n", reading->place.node->fixed);
+		else if (reading->place.node->show)
 			reading->place.node->show(&reading->text, reading->place.key);
+		visit_end(&visit);
 	}
 	if ((uint64_t)*position >= reading->text.used)
 		return 0;
@@ -79,11 +161,15 @@ static int64_t proc_write(struct file *file, uaddr_t from, size_t n, int64_t *po
 	struct reading *reading = file->private;
 	char text[WRITE_MOST];
 	size_t take = MIN(n, sizeof(text));
-	if (!reading->place.node->write)
+	if (!more_of(reading->place.node)->write)
 		return -EIO;
 	if (buffer_get(text, from, take) < take)
 		return -EFAULT;
-	int64_t r = reading->place.node->write(reading->place.key, text, take);
+	struct visit visit;
+	if (!visit_begin(&visit, &reading->place))
+		return -ESRCH;
+	int64_t r = reading->place.node->more->write(reading->place.key, text, take);
+	visit_end(&visit);
 	return r < 0 ? r : (int64_t)n;
 }
 
@@ -115,7 +201,7 @@ static int proc_open(struct inode *inode, struct file *file)
 		file->ops = &dir_ops;
 		return 0;
 	}
-	if ((file->flags & O_ACCMODE) != O_RDONLY && !place->node->write)
+	if ((file->flags & O_ACCMODE) != O_RDONLY && !more_of(place->node)->write)
 		return -EACCES;
 	struct reading *reading = kzalloc(sizeof(*reading));
 	if (!reading)
@@ -128,12 +214,12 @@ static int proc_open(struct inode *inode, struct file *file)
 
 /* ---- names ---- */
 
-static uint64_t ino_of(const struct node *node, int key)
+static uint64_t ino_of(const struct node *node, int key, int pid)
 {
-	return ((uint64_t)node & 0xffffff) << 24 | ((uint64_t)key & 0xffffff);
+	return ((uint64_t)node & 0xfffff) << 44 | ((uint64_t)pid & 0xffffff) << 20 | ((uint64_t)key & 0xfffff);
 }
 
-static struct inode *place_inode(const struct fs *fs, const struct node *node, int key)
+static struct inode *place_inode(const struct fs *fs, const struct node *node, int key, int pid)
 {
 	struct place *place = kmalloc(sizeof(*place));
 	struct inode *inode = place ? inode_new(fs, node->mode) : NULL;
@@ -141,10 +227,15 @@ static struct inode *place_inode(const struct fs *fs, const struct node *node, i
 		kfree(place);
 		return NULL;
 	}
-	*place = (struct place){ .node = node, .key = key };
+	*place = (struct place){ .node = node, .key = key, .pid = pid };
 	inode->private = place;
-	inode->ops = node->follow ? &link_ops : &proc_ops;
-	inode->ino = ino_of(node, key);
+	inode->ops = more_of(node)->follow ? &link_ops : &proc_ops;
+	inode->ino = ino_of(node, key, pid);
+	const struct process *process = pid ? process_find(pid) : NULL;
+	if (process) {
+		inode->uid = process->credentials.euid;
+		inode->gid = process->credentials.egid;
+	}
 	return inode;
 }
 
@@ -161,44 +252,77 @@ static int parse_number(const char *name, size_t len)
 	return value;
 }
 
+static int next_number(const struct place *place, int from)
+{
+	struct visit visit;
+	if (!visit_begin(&visit, place))
+		return -1;
+	int number = place->node->more->next(from);
+	visit_end(&visit);
+	return number;
+}
+
+/* Which of the numbered ones the name is, or -1. */
+static int number_of(const struct node *node, const char *name, size_t len)
+{
+	char own[16];
+	const struct node_more *more = more_of(node);
+	if (!more->numbered || !more->number_name)
+		return more->numbered ? parse_number(name, len) : -1;
+	for (int number = more->next(0); number >= 0; number = more->next(number + 1))
+		if (more->number_name(number, own) && strlen(own) == len && !memcmp(own, name, len))
+			return number;
+	return -1;
+}
+
 static int proc_lookup(struct inode *dir, const char *name, size_t len, struct inode **found)
 {
 	const struct place *place = dir->private;
 	const struct node *node = place->node->children;
-	int key = place->key, number = place->node->numbered ? parse_number(name, len) : -1;
+	int key = place->key, number = number_of(place->node, name, len);
 	while (node && node->name && (strlen(node->name) != len || memcmp(node->name, name, len)))
 		node++;
-	if (number >= 0 && place->node->next(number) == number) {
-		node = place->node->numbered;
+	int pid = place->pid;
+	if (number >= 0 && next_number(place, number) == number) {
+		node = place->node->more->numbered;
 		key = number;
+		if (place->node == &proc_root)
+			pid = number;
 	}
-	if (!node || (!node->name && node != place->node->numbered))
+	if (!node || (!node->name && node != more_of(place->node)->numbered))
 		return -ENOENT;
-	*found = place_inode(dir->fs, node, key);
+	if (pid && !process_find(pid))
+		return -ENOENT;
+	*found = place_inode(dir->fs, node, key, pid);
 	return *found ? 0 : -ENOMEM;
 }
 
 /* The cursor counts the named children first; above 2^32 it is the next number. */
 static int proc_list(struct inode *dir, uint64_t *cursor, struct vfs_entry *entry)
 {
-	static char digits[12];
+	static char digits[16];
 	const struct place *place = dir->private;
 	if (*cursor < 1ull << 32) {
 		const struct node *node = place->node->children ? place->node->children + *cursor : NULL;
 		if (node && node->name) {
-			*entry = (struct vfs_entry){ .name = node->name, .len = strlen(node->name), .ino = ino_of(node, place->key),
+			*entry = (struct vfs_entry){ .name = node->name, .len = strlen(node->name), .ino = ino_of(node, place->key, place->pid),
 				.type = (uint8_t)((node->mode & S_IFMT) >> 12) };
 			++*cursor;
 			return 1;
 		}
 		*cursor = 1ull << 32;
 	}
-	const struct node *node = place->node->numbered;
-	int number = node ? place->node->next((int)*cursor) : -1;
+	const struct node_more *more = more_of(place->node);
+	const struct node *node = more->numbered;
+	int number = node ? next_number(place, (int)*cursor) : -1;
 	if (number < 0)
 		return 0;
-	size_t len = (size_t)snprintf(digits, sizeof(digits), "%d", number);
-	*entry = (struct vfs_entry){ .name = digits, .len = len, .ino = ino_of(node, number), .type = (uint8_t)((node->mode & S_IFMT) >> 12) };
+	if (!more->number_name)
+		snprintf(digits, sizeof(digits), "%d", number);
+	else if (!more->number_name(number, digits))
+		return 0;
+	size_t len = strlen(digits);
+	*entry = (struct vfs_entry){ .name = digits, .len = len, .ino = ino_of(node, number, place->node == &proc_root ? number : place->pid), .type = (uint8_t)((node->mode & S_IFMT) >> 12) };
 	*cursor = (1ull << 32) + (uint64_t)number + 1;
 	return 1;
 }
@@ -206,13 +330,25 @@ static int proc_list(struct inode *dir, uint64_t *cursor, struct vfs_entry *entr
 static int64_t proc_readlink(struct inode *link, char *buffer, size_t size)
 {
 	const struct place *place = link->private;
-	return place->node->target ? place->node->target(place->key, buffer, size) : -EINVAL;
+	struct visit visit;
+	if (!place->node->target)
+		return -EINVAL;
+	if (!visit_begin(&visit, place))
+		return -ENOENT;
+	int64_t n = place->node->target(place->key, buffer, size);
+	visit_end(&visit);
+	return n;
 }
 
 static struct dentry *proc_follow(struct inode *link, struct file **file)
 {
 	const struct place *place = link->private;
-	return place->node->follow(place->key, file);
+	struct visit visit;
+	if (!visit_begin(&visit, place))
+		return NULL;
+	struct dentry *dentry = place->node->more->follow(place->key, file);
+	visit_end(&visit);
+	return dentry;
 }
 
 static void proc_free(struct inode *inode)
@@ -226,7 +362,7 @@ static const struct inode_ops link_ops = { .readlink = proc_readlink, .follow = 
 
 struct inode *procfs_root(void)
 {
-	struct inode *root = place_inode(&proc_fs, &proc_root, 0);
+	struct inode *root = place_inode(&proc_fs, &proc_root, 0, 0);
 	if (root)
 		root->ino = 1;
 	return root;
@@ -234,7 +370,7 @@ struct inode *procfs_root(void)
 
 struct inode *sysfs_root(void)
 {
-	struct inode *root = place_inode(&sys_fs, &sys_root, 0);
+	struct inode *root = place_inode(&sys_fs, &sys_root, 0, 0);
 	if (root)
 		root->ino = 1;
 	return root;

@@ -186,6 +186,8 @@ int inode_truncate(struct inode *inode, uint64_t size)
 	int err = size > inode->size ? file_size_allowed(size) : 0;
 	if (err || size > SIZE_MOST)
 		return err ? err : -EFBIG;
+	if (remote_of(inode))
+		return inode_change(inode, &(struct attr_change){ .what = CHANGE_SIZE, .size = size });
 	if ((size < inode->size && (inode->seals & F_SEAL_SHRINK)) || (size > inode->size && (inode->seals & F_SEAL_GROW)))
 		return -EPERM;
 	if (size < inode->size) {
@@ -317,16 +319,12 @@ int inode_check_shared_map(const struct inode *inode, uint32_t prot)
 	return (prot & PROT_WRITE) && (inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ? -EPERM : 0;
 }
 
-/* Is there a shared mapping through which the file is or could become written? */
-static bool mapped_for_writing(const struct inode *inode)
+/* Is this a shared mapping through which the file is or could become written? */
+static bool maps_for_writing(const struct vma *vma, const void *inode)
 {
-	for (struct vma *vma = mm_first(); vma; vma = mm_next(vma)) {
-		if (!vma->file || vma->file->inode != inode || !(vma->flags & MAP_SHARED) || (vma->file->flags & O_ACCMODE) != O_RDWR)
-			continue;
-		if ((vma->prot & PROT_WRITE) || !(inode->seals & F_SEAL_FUTURE_WRITE))
-			return true;
-	}
-	return false;
+	if (!vma->file || vma->file->inode != inode || !(vma->flags & MAP_SHARED) || (vma->file->flags & O_ACCMODE) != O_RDWR)
+		return false;
+	return (vma->prot & PROT_WRITE) || !(vma->file->inode->seals & F_SEAL_FUTURE_WRITE);
 }
 
 int inode_seal(struct inode *inode, uint32_t add)
@@ -335,7 +333,7 @@ int inode_seal(struct inode *inode, uint32_t add)
 		return -EINVAL;
 	if (inode->seals & F_SEAL_SEAL)
 		return -EPERM;
-	if ((add & F_SEAL_WRITE) && !(inode->seals & F_SEAL_WRITE) && mapped_for_writing(inode))
+	if ((add & F_SEAL_WRITE) && !(inode->seals & F_SEAL_WRITE) && mm_any(maps_for_writing, inode))
 		return -EBUSY;
 	inode->seals |= add;
 	return 0;
@@ -427,6 +425,8 @@ static uint64_t regular_map_page(struct file *file, uint64_t offset, bool for_wr
 	if (offset >= inode->size)
 		return 0;
 	const void *page = page_at(inode, offset / PAGE);
+	if (page && for_write) /* the first write since it was mapped: the rest go by unseen */
+		inode_touch(inode, TOUCH_MTIME | TOUCH_CTIME);
 	if (page)
 		return (uint64_t)page;
 	const uint8_t *data;

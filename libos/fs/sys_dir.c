@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names made, removed and moved. */
-#include "libos/fs/vfs.h"
+#include "libos/fs/inotify.h"
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
@@ -45,9 +45,30 @@ SYSCALL(mknodat)
 	return mknod_at((int)a[0], (const char *)a[1], (uint32_t)a[2], (uint64_t)a[3]);
 }
 
+/* The text is the link's from then on, where it is made here. */
+static int symlink_make(int dirfd, const char *path, char *text)
+{
+	struct walk walk;
+	struct inode *inode;
+	int err = path_at(dirfd, path, WALK_CREATE | WALK_NAME, &walk);
+	if (err)
+		return err;
+	if (walk.dentry && !walk.dentry->inode && walk.dentry->parent && remote_of(walk.dentry->parent->inode))
+		err = walk.slash ? -ENOENT : vfs_symlink(walk.dentry, text) ? : 1;
+	walk_done(&walk);
+	if (err)
+		return err;
+	err = vfs_mknod_at(dirfd, path, S_IFLNK | 0777, 0, &inode);
+	if (err)
+		return err;
+	inode->target = text;
+	inode->size = strlen(text);
+	inode_put(inode);
+	return 0;
+}
+
 static long symlink_at(const char *target, int dirfd, const char *path)
 {
-	struct inode *inode;
 	char *text = kmalloc(PATH_MAX);
 	int64_t len = text ? user_string(text, target, PATH_MAX) : -ENOMEM;
 	char *copy = len > 0 ? kstrdup(text) : NULL;
@@ -56,15 +77,10 @@ static long symlink_at(const char *target, int dirfd, const char *path)
 		return len ? len : -ENOENT;
 	if (!copy)
 		return -ENOMEM;
-	int err = vfs_mknod_at(dirfd, path, S_IFLNK | 0777, 0, &inode);
-	if (err) {
+	int err = symlink_make(dirfd, path, copy);
+	if (err)
 		kfree(copy);
-		return err;
-	}
-	inode->target = copy;
-	inode->size = (uint64_t)len;
-	inode_put(inode);
-	return 0;
+	return err < 0 ? err : 0;
 }
 
 SYSCALL(symlink)
@@ -100,6 +116,12 @@ static int removable(const struct dentry *dentry)
 static int remove_name(struct dentry *dentry)
 {
 	struct inode *inode = dentry->inode, *dir = dentry->parent->inode;
+	if (remote_of(dir)) {
+		int r = remote_of(dir)->remove(dentry);
+		if (!r)
+			dentry_lost(dentry);
+		return r;
+	}
 	int err = dentry_detach(dentry);
 	if (err)
 		return err;
@@ -109,6 +131,7 @@ static int remove_name(struct dentry *dentry)
 		dir->nlink--;
 	} else if (inode->nlink) {
 		inode->nlink--;
+		fs_event(inode, NULL, IN_ATTRIB);
 	}
 	inode_touch(inode, TOUCH_CTIME);
 	inode_touch(dir, TOUCH_MTIME | TOUCH_CTIME);
@@ -122,7 +145,7 @@ static int check_rmdir(struct dentry *dentry)
 	int r = removable(dentry);
 	if (r)
 		return r;
-	r = dir_is_empty(dentry);
+	r = remote_of(dentry->inode) ? 1 : dir_is_empty(dentry); /* a server says so itself */
 	return r < 0 ? r : r ? 0 : -ENOTEMPTY;
 }
 
@@ -131,10 +154,24 @@ static int check_unlink(struct dentry *dentry)
 	return S_ISDIR(dentry->inode->mode) ? -EISDIR : removable(dentry);
 }
 
+/* The directory's event comes after those of the file, which goes with the walk. */
+static void walk_done_removed(struct walk *walk)
+{
+	struct inode *dir = walk->dentry->parent->inode;
+	uint32_t event = S_ISDIR(walk->dentry->inode->mode) ? IN_DELETE | IN_ISDIR : IN_DELETE;
+	size_t len = walk->dentry->name_len;
+	char name[256];
+	memcpy(name, walk->dentry->name, len);
+	inode_get(dir);
+	walk_done(walk);
+	fs_event_name(dir, name, len, event);
+	inode_put(dir);
+}
+
 static long remove_at(int dirfd, const char *path, bool dir)
 {
 	struct walk walk;
-	int r = path_at(dirfd, path, 0, &walk);
+	int r = path_at(dirfd, path, WALK_NAME, &walk);
 	if (r)
 		return r;
 	if (!walk.dentry)
@@ -145,6 +182,10 @@ static long remove_at(int dirfd, const char *path, bool dir)
 		r = dir ? check_rmdir(walk.dentry) : check_unlink(walk.dentry);
 	if (!r)
 		r = remove_name(walk.dentry);
+	if (!r && inotify_watches) {
+		walk_done_removed(&walk);
+		return 0;
+	}
 	walk_done(&walk);
 	return r;
 }
@@ -184,6 +225,8 @@ static int link_to(struct inode *inode, struct walk *to)
 	int err = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
 	if (err)
 		return err;
+	if (remote_of(dir))
+		return remote_of(dir)->link(inode, to->dentry);
 	if (!inode->nlink && !inode->linkable)
 		return -ENOENT; /* what was removed does not come back */
 	inode->linkable = false;
@@ -192,6 +235,8 @@ static int link_to(struct inode *inode, struct walk *to)
 	dentry_attach(to->dentry, inode);
 	inode_touch(inode, TOUCH_CTIME);
 	inode_touch(dir, TOUCH_MTIME | TOUCH_CTIME);
+	fs_event(inode, NULL, IN_ATTRIB);
+	fs_event_name(dir, to->dentry->name, to->dentry->name_len, IN_CREATE);
 	return 0;
 }
 
@@ -204,7 +249,7 @@ static long link_at(int from_fd, const char *from_path, int to_fd, const char *t
 	if (err)
 		return err;
 	struct inode *inode = from.file ? from.file->inode : from.dentry->inode;
-	err = inode ? path_at(to_fd, to_path, WALK_CREATE, &to) : -EXDEV;
+	err = inode ? path_at(to_fd, to_path, WALK_CREATE | WALK_NAME, &to) : -EXDEV;
 	if (!err) {
 		err = link_to(inode, &to);
 		walk_done(&to);
@@ -248,15 +293,24 @@ static void move_link_count(const struct dentry *what, struct inode *from, struc
 	to->nlink++;
 }
 
+/* from is still where it was, and about to be where to is. */
+static void tell_move(const struct dentry *from, const struct dentry *to)
+{
+	uint32_t dir = is_dir(from) ? IN_ISDIR : 0, cookie = inotify_cookie();
+	inotify_tell_name(from->parent->inode, from->name, from->name_len, IN_MOVED_FROM | dir, cookie);
+	inotify_tell_name(to->parent->inode, to->name, to->name_len, IN_MOVED_TO | dir, cookie);
+}
+
 static int rename_over(struct dentry *from, struct dentry *to)
 {
 	struct inode *from_dir = from->parent->inode, *to_dir = to->parent->inode;
 	int err = 0;
-	if (to->inode) {
+	if (to->inode)
 		err = check_replaced(from, to);
-		if (!err)
-			err = remove_name(to);
-	}
+	if (!err && inotify_watches)
+		tell_move(from, to);
+	if (!err && to->inode)
+		err = remove_name(to);
 	if (!err)
 		err = dentry_move(from, to);
 	if (err)
@@ -265,6 +319,7 @@ static int rename_over(struct dentry *from, struct dentry *to)
 	inode_touch(from_dir, TOUCH_MTIME | TOUCH_CTIME);
 	inode_touch(to_dir, TOUCH_MTIME | TOUCH_CTIME);
 	inode_touch(from->inode, TOUCH_CTIME);
+	fs_event(from->inode, NULL, IN_MOVE_SELF);
 	return 0;
 }
 
@@ -276,6 +331,10 @@ static int rename_swap(struct dentry *from, struct dentry *to)
 	if (dentry_is_below(from->parent, to))
 		return -EINVAL;
 	int err = removable(to);
+	if (!err && inotify_watches) {
+		tell_move(from, to);
+		tell_move(to, from);
+	}
 	if (!err)
 		err = dentry_exchange(from, to);
 	if (err)
@@ -285,6 +344,14 @@ static int rename_swap(struct dentry *from, struct dentry *to)
 	inode_touch(from_dir, TOUCH_MTIME | TOUCH_CTIME);
 	inode_touch(to_dir, TOUCH_MTIME | TOUCH_CTIME);
 	return 0;
+}
+
+static int rename_remote(struct dentry *from, struct dentry *to, uint32_t flags)
+{
+	int err = to->inode ? removable(to) : 0;
+	if (!err)
+		err = remote_of(from->parent->inode)->rename(from, to, flags);
+	return err ? err : dentry_moved(from, to, flags & LINUX_RENAME_EXCHANGE);
 }
 
 static int rename_walked(struct walk *from, struct walk *to, uint32_t flags)
@@ -310,6 +377,8 @@ static int rename_walked(struct walk *from, struct walk *to, uint32_t flags)
 	err = inode_permission(b->parent->inode, LINUX_W_OK | LINUX_X_OK);
 	if (err || (a->inode == b->inode && !(flags & LINUX_RENAME_EXCHANGE)))
 		return err;
+	if (remote_of(a->parent->inode))
+		return rename_remote(a, b, flags);
 	if (flags & LINUX_RENAME_EXCHANGE)
 		return rename_swap(a, b);
 	return b->inode && dentry_is_below(a->parent, b) ? -ENOTEMPTY : rename_over(a, b);
@@ -320,10 +389,10 @@ static long rename_at(int from_fd, const char *from_path, int to_fd, const char 
 	struct walk from, to;
 	if ((flags & ~(LINUX_RENAME_NOREPLACE | LINUX_RENAME_EXCHANGE)) || flags == (LINUX_RENAME_NOREPLACE | LINUX_RENAME_EXCHANGE))
 		return -EINVAL;
-	int err = path_at(from_fd, from_path, 0, &from);
+	int err = path_at(from_fd, from_path, WALK_NAME, &from);
 	if (err)
 		return err;
-	err = path_at(to_fd, to_path, WALK_CREATE, &to);
+	err = path_at(to_fd, to_path, WALK_CREATE | WALK_NAME, &to);
 	if (!err) {
 		err = from.dots || to.dots ? -EBUSY : rename_walked(&from, &to, flags);
 		walk_done(&to);

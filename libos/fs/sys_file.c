@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading and writing open files of any kind. */
-#include "libos/fs/vfs.h"
+#include "libos/fs/inotify.h"
 #include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
 
 #define MOST_AT_ONCE 0x7ffff000ul /* as Linux limits one call */
 #define FEW_VECTORS 8
@@ -27,16 +28,28 @@ static int take_writable(long fd, struct file **file)
 	return err;
 }
 
-static int64_t read_into(struct file *file, uaddr_t to, size_t n, int64_t *position)
+int64_t file_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 {
 	if (!file->ops->read)
 		return file->ops->readdir || file->ops == &dir_ops ? -EISDIR : -EINVAL;
-	return file->ops->read(file, to, n, position);
+	int64_t r = file->ops->read(file, to, n, position);
+	struct process_io *io = &current->process->io;
+	io->reads++;
+	io->read += r > 0 ? (uint64_t)r : 0;
+	if (r > 0)
+		fs_event_file(file, IN_ACCESS);
+	return r;
 }
 
-static int64_t write_from(struct file *file, uaddr_t from, size_t n, int64_t *position)
+int64_t file_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 {
-	return file->ops->write ? file->ops->write(file, from, n, position) : -EINVAL;
+	int64_t r = file->ops->write ? file->ops->write(file, from, n, position) : -EINVAL;
+	struct process_io *io = &current->process->io;
+	io->writes++;
+	io->written += r > 0 ? (uint64_t)r : 0;
+	if (r > 0)
+		fs_event_file(file, IN_MODIFY);
+	return r;
 }
 
 static int check_position(const struct file *file, int64_t position)
@@ -59,7 +72,7 @@ static int64_t read_at(const long *a, int64_t *position)
 	int64_t r = take_at(a[0], position, true, &file);
 	if (r)
 		return r;
-	r = user_range((uaddr_t)a[1], n) ? read_into(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
+	r = user_range((uaddr_t)a[1], n) ? file_read(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
 	file_put(file);
 	return r;
 }
@@ -71,7 +84,7 @@ static int64_t write_at(const long *a, int64_t *position)
 	int64_t r = take_at(a[0], position, false, &file);
 	if (r)
 		return r;
-	r = user_range((uaddr_t)a[1], n) ? write_from(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
+	r = user_range((uaddr_t)a[1], n) ? file_write(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
 	file_put(file);
 	return r;
 }
@@ -151,8 +164,8 @@ static int64_t each_piece(struct file *file, const struct vectors *v, bool into,
 		const struct iovec *piece = &v->vector[i];
 		if (!piece->iov_len)
 			continue;
-		int64_t r = into ? read_into(file, (uaddr_t)piece->iov_base, piece->iov_len, position) :
-			write_from(file, (uaddr_t)piece->iov_base, piece->iov_len, position);
+		int64_t r = into ? file_read(file, (uaddr_t)piece->iov_base, piece->iov_len, position) :
+			file_write(file, (uaddr_t)piece->iov_base, piece->iov_len, position);
 		if (r < 0)
 			return done ? done : r;
 		done += r;
@@ -239,7 +252,11 @@ SYSCALL(lseek)
 	struct file *file = fd_get((int)a[0]);
 	if (!file || (file->flags & O_PATH))
 		return -EBADF;
-	return file->ops->seek ? file->ops->seek(file, a[1], (int)a[2]) : -ESPIPE;
+	if ((uint32_t)a[2] > SEEK_HOLE)
+		return -EINVAL;
+	if (!file->ops->seek) /* the rest has no bytes to be somewhere in, and says so by staying where it is */
+		return file_is_stream(file) ? -ESPIPE : 0;
+	return file->ops->seek(file, a[1], (int)a[2]);
 }
 
 SYSCALL(ftruncate)
@@ -249,7 +266,12 @@ SYSCALL(ftruncate)
 		return -EBADF;
 	if (a[1] < 0 || !file->ops->truncate || (file->flags & O_ACCMODE) == O_RDONLY)
 		return -EINVAL;
-	return file->ops->truncate(file, (uint64_t)a[1]);
+	file_get(file);
+	int err = file->ops->truncate(file, (uint64_t)a[1]);
+	if (!err)
+		fs_event_file(file, IN_MODIFY);
+	file_put(file);
+	return err;
 }
 
 SYSCALL(truncate)
@@ -265,6 +287,8 @@ SYSCALL(truncate)
 		err = -EISDIR;
 	else if (!(err = inode_permission(inode, LINUX_W_OK)))
 		err = inode->fs->read_only ? -EROFS : inode_truncate((struct inode *)inode, (uint64_t)a[1]);
+	if (!err)
+		fs_event((struct inode *)inode, walk.dentry, IN_MODIFY);
 	walk_done(&walk);
 	return err;
 }
@@ -272,15 +296,28 @@ SYSCALL(truncate)
 SYSCALL(fallocate)
 {
 	struct file *file = fd_get((int)a[0]);
-	if (!file || (file->flags & O_PATH) || (file->flags & O_ACCMODE) == O_RDONLY)
+	if (!file || (file->flags & O_PATH))
 		return -EBADF;
 	if (a[2] < 0 || a[3] <= 0)
 		return -EINVAL;
+	if (a[1] & ~(long)(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_ZERO_RANGE | FALLOC_FL_INSERT_RANGE | FALLOC_FL_UNSHARE_RANGE))
+		return -EOPNOTSUPP;
+	if ((file->flags & O_ACCMODE) == O_RDONLY)
+		return -EBADF;
 	if (a[2] + (uint64_t)a[3] > INT64_MAX)
 		return -EFBIG;
+	if (file->ops->allocate) {
+		file_get(file);
+		int err = file->ops->allocate(file, (int)a[1], (uint64_t)a[2], (uint64_t)a[3]);
+		file_put(file);
+		return err;
+	}
 	if (file->ops != &regular_ops)
-		return file->inode && S_ISDIR(file->inode->mode) ? -EISDIR : file->ops->seek ? -ENODEV : -ESPIPE;
-	return inode_fallocate(file->inode, (int)a[1], (uint64_t)a[2], (uint64_t)a[3]);
+		return file->inode && S_ISDIR(file->inode->mode) ? -EISDIR : is_pipe(file) ? -ESPIPE : -ENODEV;
+	int err = inode_fallocate(file->inode, (int)a[1], (uint64_t)a[2], (uint64_t)a[3]);
+	if (!err)
+		fs_event_file(file, IN_MODIFY);
+	return err;
 }
 
 /* Everything is in RAM: there is nothing to wait for. */
@@ -323,15 +360,17 @@ SYSCALL(sync)
 SYSCALL(fadvise64)
 {
 	struct file *file = fd_get((int)a[0]);
-	if (!file)
+	if (!file || (file->flags & O_PATH))
 		return -EBADF;
-	return !file->ops->seek ? -ESPIPE : a[3] < 0 || a[3] > 5 ? -EINVAL : 0;
+	return is_pipe(file) ? -ESPIPE : a[2] < 0 || a[3] < 0 || a[3] > 5 ? -EINVAL : 0;
 }
 
 SYSCALL(readahead)
 {
 	struct file *file = fd_get((int)a[0]);
-	return file ? (file->ops == &regular_ops ? 0 : -EINVAL) : -EBADF;
+	if (!file || (file->flags & O_PATH) || (file->flags & O_ACCMODE) == O_WRONLY)
+		return -EBADF;
+	return file->ops == &regular_ops ? 0 : -EINVAL;
 }
 
 /* ---- from file to file ---- */
@@ -351,7 +390,7 @@ static int64_t send_regular(struct file *out, struct file *in, int64_t *from, si
 		if (r || !run)
 			return done ? (int64_t)done : r;
 		run = MIN(MIN(run, n - done), data ? (1ul << 20) : sizeof(zeros));
-		r = write_from(out, (uaddr_t)(data ? data : zeros), run, to);
+		r = file_write(out, (uaddr_t)(data ? data : zeros), run, to);
 		if (r < 0)
 			return done ? (int64_t)done : r;
 		*from += r;
@@ -368,9 +407,9 @@ static int64_t send_stream(struct file *out, struct file *in, int64_t *from, siz
 	char *bounce = page_alloc(BOUNCE_ORDER);
 	if (!bounce)
 		return -ENOMEM;
-	int64_t start = *from, done = 0, w = 0, r = read_into(in, (uaddr_t)bounce, MIN(n, BOUNCE), from);
+	int64_t start = *from, done = 0, w = 0, r = file_read(in, (uaddr_t)bounce, MIN(n, BOUNCE), from);
 	while (r > 0 && done < r) {
-		w = write_from(out, (uaddr_t)bounce + (uint64_t)done, (size_t)(r - done), to);
+		w = file_write(out, (uaddr_t)bounce + (uint64_t)done, (size_t)(r - done), to);
 		if (w <= 0)
 			break;
 		done += w;
@@ -402,7 +441,7 @@ static int take_pair(long in_fd, long out_fd, struct file **in, struct file **ou
 /* Only from what can be read again: what a pipe or a socket gave and the other side did not take would be lost. */
 static int64_t send_from(struct file *out, struct file *in, int64_t *from, size_t n)
 {
-	return *from < 0 || !in->ops->seek ? -EINVAL : send(out, in, from, n, &out->position);
+	return *from < 0 || !in->ops->seek || out->flags & O_APPEND ? -EINVAL : send(out, in, from, n, &out->position);
 }
 
 SYSCALL(sendfile)

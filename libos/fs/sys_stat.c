@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Questions about files, and changes of their attributes. */
-#include "libos/fs/vfs.h"
+#include "libos/fs/inotify.h"
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
@@ -8,8 +8,10 @@ static int walked_stat(const struct walk *walk, struct stat *st)
 {
 	if (walk->file)
 		return file_stat(walk->file, st);
-	inode_stat(walk->dentry->inode, st);
-	return 0;
+	int err = inode_refresh(walk->dentry->inode);
+	if (!err)
+		inode_stat(walk->dentry->inode, st);
+	return err;
 }
 
 static unsigned follow_unless(bool no_follow)
@@ -213,6 +215,8 @@ static long chmod_inode(struct inode *inode, uint32_t mode)
 		return -EPERM;
 	if (!in_group(inode->gid) && !capable(CAP_FSETID))
 		mode &= ~(uint32_t)S_ISGID;
+	if (remote_of(inode))
+		return inode_change(inode, &(struct attr_change){ .what = CHANGE_MODE, .mode = mode & 07777 });
 	inode->mode = (inode->mode & S_IFMT) | (mode & 07777);
 	inode_touch(inode, TOUCH_CTIME);
 	return 0;
@@ -236,6 +240,8 @@ static long chown_inode(struct inode *inode, uint32_t uid, uint32_t gid)
 		return err;
 	if (!may_give(inode, uid, gid))
 		return -EPERM;
+	if (remote_of(inode))
+		return inode_change(inode, &(struct attr_change){ .what = (uid != UINT32_MAX ? CHANGE_UID : 0) | (gid != UINT32_MAX ? CHANGE_GID : 0), .uid = uid, .gid = gid });
 	if (uid != UINT32_MAX)
 		inode->uid = uid;
 	if (gid != UINT32_MAX)
@@ -258,6 +264,8 @@ static long chmod_at(int dirfd, const char *path, uint32_t mode, unsigned flags)
 	if (r)
 		return r;
 	r = chmod_inode(walked_inode(&walk), mode);
+	if (!r)
+		fs_event(walked_inode(&walk), walk.dentry, IN_ATTRIB);
 	walk_done(&walk);
 	return r;
 }
@@ -269,6 +277,8 @@ static long chown_at(int dirfd, const char *path, uint32_t uid, uint32_t gid, un
 	if (r)
 		return r;
 	r = chown_inode(walked_inode(&walk), uid, gid);
+	if (!r)
+		fs_event(walked_inode(&walk), walk.dentry, IN_ATTRIB);
 	walk_done(&walk);
 	return r;
 }
@@ -283,10 +293,30 @@ SYSCALL(fchmodat)
 	return chmod_at((int)a[0], (const char *)a[1], (uint32_t)a[2], WALK_FOLLOW);
 }
 
+/* ENOTSUP is what Linux answers where a file system has no such names for what is open. */
+SYSCALL(name_to_handle_at)
+{
+	struct walk walk;
+	if (a[4] & ~(long)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
+	int err = path_at((int)a[0], (const char *)a[1], (a[4] & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0) | (a[4] & AT_EMPTY_PATH ? WALK_EMPTY : 0), &walk);
+	if (err)
+		return err;
+	walk_done(&walk);
+	return -EOPNOTSUPP;
+}
+
 SYSCALL(fchmod)
 {
-	struct file *file = fd_get((int)a[0]);
-	return !file || (file->flags & O_PATH) ? -EBADF : chmod_inode(file->inode, (uint32_t)a[1]);
+	struct file *file;
+	long r = fd_take((int)a[0], &file); /* of a live volume it may wait, and another thread close the descriptor */
+	if (r)
+		return r;
+	r = file->flags & O_PATH ? -EBADF : chmod_inode(file->inode, (uint32_t)a[1]);
+	if (!r)
+		fs_event_file(file, IN_ATTRIB);
+	file_put(file);
+	return r;
 }
 
 SYSCALL(chown)
@@ -308,11 +338,20 @@ SYSCALL(fchownat)
 
 SYSCALL(fchown)
 {
-	struct file *file = fd_get((int)a[0]);
-	return !file || (file->flags & O_PATH) ? -EBADF : chown_inode(file->inode, (uint32_t)a[1], (uint32_t)a[2]);
+	struct file *file;
+	long r = fd_take((int)a[0], &file); /* of a live volume it may wait, and another thread close the descriptor */
+	if (r)
+		return r;
+	r = file->flags & O_PATH ? -EBADF : chown_inode(file->inode, (uint32_t)a[1], (uint32_t)a[2]);
+	if (!r)
+		fs_event_file(file, IN_ATTRIB);
+	file_put(file);
+	return r;
 }
 
 /* ---- times ---- */
+
+#define TIME_FAR ((int64_t)(INT64_MAX / NS_PER_S) - 1) /* seconds before and after 1970 that an inode can have */
 
 static int one_time(const struct timespec *ts, uint64_t *time)
 {
@@ -323,7 +362,7 @@ static int one_time(const struct timespec *ts, uint64_t *time)
 	else if (ts->tv_nsec < 0 || ts->tv_nsec >= (long)NS_PER_S)
 		return -EINVAL;
 	else
-		*time = (uint64_t)ts->tv_sec * NS_PER_S + (uint64_t)ts->tv_nsec;
+		*time = (uint64_t)(MAX(-TIME_FAR, MIN(ts->tv_sec, TIME_FAR)) * (int64_t)NS_PER_S + ts->tv_nsec);
 	return 0;
 }
 
@@ -338,7 +377,17 @@ static int times_allowed(const struct inode *inode, const struct timespec ts[2])
 	return -EPERM;
 }
 
-static long set_times(struct inode *inode, const struct timespec ts[2])
+static int set_remote_times(struct inode *inode, const struct timespec ts[2])
+{
+	struct attr_change change = { .atime = { (uint64_t)ts[0].tv_sec, ts[0].tv_nsec }, .mtime = { (uint64_t)ts[1].tv_sec, ts[1].tv_nsec } };
+	if (ts[0].tv_nsec != LINUX_UTIME_OMIT)
+		change.what |= ts[0].tv_nsec == LINUX_UTIME_NOW ? CHANGE_ATIME_NOW : CHANGE_ATIME;
+	if (ts[1].tv_nsec != LINUX_UTIME_OMIT)
+		change.what |= ts[1].tv_nsec == LINUX_UTIME_NOW ? CHANGE_MTIME_NOW : CHANGE_MTIME;
+	return inode_change(inode, &change);
+}
+
+static long set_times(struct inode *inode, const struct dentry *dentry, const struct timespec ts[2])
 {
 	if (ts[0].tv_nsec == LINUX_UTIME_OMIT && ts[1].tv_nsec == LINUX_UTIME_OMIT)
 		return 0;
@@ -350,9 +399,12 @@ static long set_times(struct inode *inode, const struct timespec ts[2])
 		r = one_time(&ts[1], &mtime);
 	if (r)
 		return r;
+	if (remote_of(inode))
+		return set_remote_times(inode, ts);
 	inode->atime = atime;
 	inode->mtime = mtime;
 	inode_touch(inode, TOUCH_CTIME);
+	fs_event(inode, dentry, ts[0].tv_nsec == LINUX_UTIME_OMIT ? IN_MODIFY : ts[1].tv_nsec == LINUX_UTIME_OMIT ? IN_ACCESS : IN_ATTRIB);
 	return 0;
 }
 
@@ -360,13 +412,18 @@ static long times_at(int dirfd, const char *path, const struct timespec ts[2], u
 {
 	struct walk walk;
 	if (!path) { /* futimens */
-		struct file *file = fd_get(dirfd);
-		return file ? set_times(file->inode, ts) : -EBADF;
+		struct file *file;
+		long r = fd_take(dirfd, &file);
+		if (r)
+			return r;
+		r = set_times(file->inode, file->dentry, ts);
+		file_put(file);
+		return r;
 	}
 	long r = path_at(dirfd, path, flags, &walk);
 	if (r)
 		return r;
-	r = set_times(walked_inode(&walk), ts);
+	r = set_times(walked_inode(&walk), walk.dentry, ts);
 	walk_done(&walk);
 	return r;
 }
@@ -422,7 +479,7 @@ SYSCALL(utime)
 
 /* ---- file systems ---- */
 
-static long statfs_inode(const struct inode *inode, long to)
+static long statfs_inode(struct inode *inode, long to)
 {
 	const struct fs *fs = inode ? inode->fs : &memory_fs;
 	struct statfs out = { .f_type = fs->magic, .f_bsize = 4096, .f_frsize = 4096, .f_namelen = NAME_MAX, .f_flags = 0x20 };
@@ -430,6 +487,11 @@ static long statfs_inode(const struct inode *inode, long to)
 		out.f_blocks = (page_total_bytes() + ALIGN_UP(device_page->image_size, 4096)) / 4096;
 		out.f_bfree = out.f_bavail = page_free_bytes() / 4096;
 		out.f_files = out.f_ffree = page_free_bytes() / 1024;
+	}
+	if (remote_of(inode)) {
+		int err = remote_of(inode)->statfs(inode, &out);
+		if (err)
+			return err;
 	}
 	if (fs->room) {
 		out.f_blocks = (long)fs->room->most;
@@ -453,5 +515,10 @@ SYSCALL(statfs)
 SYSCALL(fstatfs)
 {
 	struct file *file = fd_get((int)a[0]);
-	return file ? statfs_inode(file->inode, a[1]) : -EBADF;
+	if (!file)
+		return -EBADF;
+	file_get(file);
+	long r = statfs_inode(file->inode, a[1]);
+	file_put(file);
+	return r;
 }

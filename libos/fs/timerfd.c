@@ -7,9 +7,11 @@
 struct timer_file {
 	struct timer timer;
 	int clock;
-	uint64_t deadline; /* monotonic; 0: disarmed */
+	struct deadline deadline; /* at 0: disarmed */
 	uint64_t interval; /* ns; 0: once */
 	bool expired;      /* and not read since */
+	bool cancelled;    /* the same: the clocks were set */
+	struct waiter set; /* TFD_TIMER_CANCEL_ON_SET: in clocks_set */
 	struct waitq waiting;
 };
 
@@ -20,11 +22,22 @@ static void on_fire(struct timer *timer)
 	wake_all(&t->waiting, EPOLLIN | EPOLLRDNORM);
 }
 
-static void arm(struct timer_file *t, uint64_t deadline)
+static bool on_set(struct waiter *waiter, uint32_t events)
+{
+	struct timer_file *t = container_of(waiter, struct timer_file, set);
+	t->cancelled = true;
+	wake_all(&t->waiting, EPOLLIN | EPOLLRDNORM);
+	return true;
+}
+
+static void arm(struct timer_file *t, struct deadline deadline)
 {
 	t->deadline = deadline;
 	t->timer.fire = on_fire;
-	timer_set(&t->timer, deadline);
+	if (deadline.at <= clock_show(deadline.clock)) /* it is not to be seen unexpired */
+		on_fire(&t->timer);
+	else
+		timer_set_on(&t->timer, deadline.clock, deadline.at);
 }
 
 /* How often it expired until now; starts the next period. */
@@ -33,12 +46,12 @@ static uint64_t take_ticks(struct timer_file *t)
 	uint64_t ticks = 1;
 	t->expired = false;
 	if (t->interval) {
-		uint64_t now = clock_monotonic();
-		if (now > t->deadline)
-			ticks += (now - t->deadline) / t->interval;
-		arm(t, deadline_after(t->deadline, ticks * t->interval));
+		uint64_t now = clock_show(t->deadline.clock);
+		if (now > t->deadline.at)
+			ticks += (now - t->deadline.at) / t->interval;
+		arm(t, (struct deadline){ t->deadline.clock, deadline_after(t->deadline.at, ticks * t->interval) });
 	} else {
-		t->deadline = 0;
+		t->deadline.at = 0;
 	}
 	return ticks;
 }
@@ -48,12 +61,16 @@ static int64_t timer_read(struct file *file, uaddr_t to, size_t n, int64_t *posi
 	struct timer_file *t = file->private;
 	if (n < sizeof(uint64_t))
 		return -EINVAL;
-	while (!t->expired) {
+	while (!t->expired && !t->cancelled) {
 		if (file->flags & O_NONBLOCK)
 			return -EAGAIN;
 		int err = wait_on(&t->waiting, 0);
 		if (err)
 			return err == -EINTR ? -ERESTARTSYS : err;
+	}
+	if (t->cancelled) {
+		t->cancelled = t->expired = false;
+		return -ECANCELED;
 	}
 	uint64_t ticks = take_ticks(t);
 	return buffer_put(to, &ticks, sizeof(ticks)) < sizeof(ticks) ? -EFAULT : (int64_t)sizeof(ticks);
@@ -63,13 +80,14 @@ static uint32_t timer_poll(struct file *file, struct waitq **queue)
 {
 	struct timer_file *t = file->private;
 	*queue = &t->waiting;
-	return t->expired ? EPOLLIN | EPOLLRDNORM : 0;
+	return t->expired || t->cancelled ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
 static void timer_release(struct file *file)
 {
 	struct timer_file *t = file->private;
 	timer_cancel(&t->timer);
+	waitq_remove(&t->set);
 	kfree(t);
 }
 
@@ -107,11 +125,11 @@ static int timer_of(long fd, struct timer_file **t)
 
 static void show(struct timer_file *t, struct itimerspec *to)
 {
-	uint64_t now = clock_monotonic(), left = 0;
-	if (t->deadline && t->interval && t->deadline <= now)
-		left = t->interval - (now - t->deadline) % t->interval;
-	else if (t->deadline > now)
-		left = t->deadline - now;
+	uint64_t now = clock_show(t->deadline.clock), at = t->deadline.at, left = 0;
+	if (at && t->interval && at <= now)
+		left = t->interval - (now - at) % t->interval;
+	else if (at > now)
+		left = at - now;
 	to->it_value = time_from_ns(left);
 	to->it_interval = time_from_ns(t->interval);
 }
@@ -144,10 +162,15 @@ SYSCALL(timerfd_settime)
 		return err;
 	show(t, &old);
 	timer_cancel(&t->timer);
-	t->expired = false;
+	waitq_remove(&t->set);
+	t->expired = t->cancelled = false;
 	t->interval = interval;
-	t->deadline = 0;
+	t->deadline.at = 0;
 	if (value)
-		arm(t, a[1] & LINUX_TFD_TIMER_ABSTIME ? deadline_at(t->clock, value) : deadline_after(clock_monotonic(), value));
+		arm(t, a[1] & LINUX_TFD_TIMER_ABSTIME ? deadline_at(t->clock, value) : deadline_from_now(t->clock, value));
+	if (value && a[1] == (LINUX_TFD_TIMER_ABSTIME | LINUX_TFD_TIMER_CANCEL_ON_SET) && clock_of(t->clock) == LV_CLOCK_REALTIME) {
+		t->set = (struct waiter){ .wake = on_set };
+		waitq_add(&clocks_set, &t->set);
+	}
 	return a[3] ? user_write((void *)a[3], &old, sizeof(old)) : 0;
 }

@@ -41,8 +41,11 @@ void inode_get(struct inode *inode)
 
 void inode_put(struct inode *inode)
 {
-	if (--inode->refs)
+	if (--inode->refs) {
+		if (inode->watched && !inode->nlink)
+			inotify_inode_unused(inode);
 		return;
+	}
 	if (inode->lower && !image_inode_drop(inode))
 		return;
 	if (inode->ops && inode->ops->free)
@@ -55,7 +58,7 @@ void inode_put(struct inode *inode)
 void inode_touch(struct inode *inode, int what)
 {
 	uint64_t now = clock_realtime();
-	if (inode_is_frozen(inode))
+	if (inode_is_frozen(inode) || remote_of(inode))
 		return;
 	inode->dirty = true;
 	if (what & TOUCH_ATIME)
@@ -69,9 +72,19 @@ void inode_touch(struct inode *inode, int what)
 static uint64_t blocks_of(const struct inode *inode)
 {
 	uint64_t bytes = inode->pages.count * 4096;
+	if (remote_of(inode))
+		return inode->lower_size / 512;
 	if (inode->lower && inode->lower_size > bytes)
 		bytes = inode->lower_size;
 	return ALIGN_UP(bytes, 4096) / 512;
+}
+
+/* Times before 1970 are negative; the nanoseconds never are. */
+static void split(uint64_t time, unsigned long *seconds, unsigned long *nsec)
+{
+	int64_t ns = (int64_t)time, rest = ns % (int64_t)NS_PER_S;
+	*nsec = (unsigned long)(rest < 0 ? rest + (int64_t)NS_PER_S : rest);
+	*seconds = (unsigned long)((ns - (int64_t)*nsec) / (int64_t)NS_PER_S);
 }
 
 void inode_stat(const struct inode *inode, struct stat *st)
@@ -87,12 +100,9 @@ void inode_stat(const struct inode *inode, struct stat *st)
 	st->st_size = (long)inode->size;
 	st->st_blksize = 4096;
 	st->st_blocks = (long)blocks_of(inode);
-	st->st_atime = inode->atime / NS_PER_S;
-	st->st_atime_nsec = inode->atime % NS_PER_S;
-	st->st_mtime = inode->mtime / NS_PER_S;
-	st->st_mtime_nsec = inode->mtime % NS_PER_S;
-	st->st_ctime = inode->ctime / NS_PER_S;
-	st->st_ctime_nsec = inode->ctime % NS_PER_S;
+	split(inode->atime, &st->st_atime, &st->st_atime_nsec);
+	split(inode->mtime, &st->st_mtime, &st->st_mtime_nsec);
+	split(inode->ctime, &st->st_ctime, &st->st_ctime_nsec);
 }
 
 /* Does the mode let a user do this, who is one of the file's group or not? */
@@ -135,10 +145,20 @@ bool inode_is_own(const struct inode *inode)
 
 void inode_drop_set_id(struct inode *inode)
 {
+	if (remote_of(inode))
+		return; /* who wrote it did that */
 	uint32_t drop = inode->mode & S_IXGRP ? S_ISUID | S_ISGID : S_ISUID;
 
 	if (S_ISREG(inode->mode) && (inode->mode & drop) && !capable(CAP_FSETID))
 		inode->mode &= ~drop;
+}
+
+int inode_change(struct inode *inode, const struct attr_change *change)
+{
+	inode_get(inode);
+	int err = remote_of(inode)->change(inode, change);
+	inode_put(inode);
+	return err;
 }
 
 int file_stat(struct file *file, struct stat *st)
@@ -147,8 +167,12 @@ int file_stat(struct file *file, struct stat *st)
 		return file->ops->stat(file, st);
 	memset(st, 0, sizeof(*st));
 	if (file->inode) {
-		inode_stat(file->inode, st);
-		return 0;
+		file_get(file);
+		int err = inode_refresh(file->inode);
+		if (!err)
+			inode_stat(file->inode, st);
+		file_put(file);
+		return err;
 	}
 	st->st_dev = LINUX_DEV(0, 14); /* all anonymous files share one inode, as on Linux */
 	st->st_ino = 1;
@@ -180,7 +204,7 @@ static void root_dir(const char *name, struct inode *over, uint32_t mode)
 	dentry_put(dentry);
 }
 
-static void start_in(const char *path)
+void path_enter(const char *path)
 {
 	struct walk walk;
 	if (!path[0] || path_walk(path_root(), path, strlen(path), WALK_FOLLOW, &walk))
@@ -203,5 +227,6 @@ void vfs_init(void)
 	root_dir("sys", sysfs_root(), 0555);
 	root_dir("tmp", NULL, S_ISVTX | 0777);
 	mounts_make();
-	start_in(device_page->cwd);
+	machine_id_init();
+	path_enter(device_page->cwd);
 }

@@ -21,6 +21,7 @@ struct dentry {
 	struct dentry *lru_next, *lru_prev;
 	struct inode *inode;   /* NULL: there is no such file */
 	uint32_t refs, hash;
+	uint64_t until; /* of a live volume: monotonic, until when the name is believed */
 	bool hashed; /* found by look-ups; false: deleted, or never remembered */
 	bool dirty;  /* not as the backing has it */
 	bool backed; /* the backing has this name */
@@ -29,10 +30,56 @@ struct dentry {
 	char inline_name[];
 };
 
+/* ---- file systems whose names and attributes are elsewhere: who changes them has it done there. All may wait; 0 or -errno ---- */
+#define CHANGE_MODE 1u
+#define CHANGE_UID 2u
+#define CHANGE_GID 4u
+#define CHANGE_SIZE 8u
+#define CHANGE_ATIME 16u
+#define CHANGE_MTIME 32u
+#define CHANGE_ATIME_NOW 64u
+#define CHANGE_MTIME_NOW 128u
+struct attr_change {
+	uint32_t what, mode, uid, gid;
+	uint64_t size;
+	struct { uint64_t tv_sec; int64_t tv_nsec; } atime, mtime;
+};
+struct remote_ops {
+	bool (*revalidate)(struct dentry *dentry); /* the name still leads where it did */
+	void (*ahead)(struct dentry *dir);         /* a name of it is about to be asked for: many may be learnt at once (dentry_learn) */
+	int (*refresh)(struct inode *inode);       /* attributes, if they are too old */
+	int (*change)(struct inode *inode, const struct attr_change *change);
+	int (*list)(struct inode *dir, int (*add)(void *context, const struct vfs_entry *entry), void *context);
+	int (*make)(struct dentry *at, uint32_t mode, uint64_t rdev, const char *target, struct inode **inode); /* a reference; the caller attaches it */
+	int (*create)(struct dentry *at, uint32_t flags, uint32_t mode, struct file **file); /* a regular file, opened and attached */
+	int (*remove)(struct dentry *what);
+	int (*rename)(struct dentry *from, struct dentry *to, uint32_t flags);
+	int (*link)(struct inode *inode, struct dentry *at); /* attaches it */
+	int (*statfs)(struct inode *inode, struct statfs *out);
+};
+static inline const struct remote_ops *remote_of(const struct inode *inode)
+{
+	return inode && inode->ops ? inode->ops->remote : NULL;
+}
+static inline int inode_refresh(struct inode *inode)
+{
+	return remote_of(inode) ? remote_of(inode)->refresh(inode) : 0;
+}
+int inode_change(struct inode *inode, const struct attr_change *change); /* vfs.c: remote->change, with a reference meanwhile */
+
 /* ---- erofs_fs.c: the image as a backing ---- */
 struct inode *image_root(void); /* the root directory of the image, or an empty one when there is no (valid) image */
 int image_map(const struct erofs_inode *lower, uint64_t offset, const uint8_t **data, size_t *len); /* as erofs_map */
 bool image_inode_drop(struct inode *inode); /* the last reference went: true if it may be freed */
+
+/* ---- used.c: what is said of the image's files, where the monitor asks for it ---- */
+void used_found(const struct dentry *dentry); /* was looked up in the image just now: inode NULL: it is not there */
+void used_opened(const struct inode *inode);
+void used_listed(const struct dentry *dir);
+static inline bool used_wanted(void)
+{
+	return device_page->record;
+}
 
 /* ---- mount.c ---- */
 void mounts_make(void); /* directories in memory, over what the image has there */
@@ -60,6 +107,11 @@ int dentry_detach(struct dentry *dentry); /* the name disappears; its inode stay
 void dentry_forget_children(struct dentry *dir); /* of a directory that was removed: the deletions inside */
 int dentry_move(struct dentry *from, struct dentry *to); /* from takes the place of to (which must have been detached, or be empty) */
 int dentry_exchange(struct dentry *a, struct dentry *b);
+/* Of a live volume, after the server did it: a file is at this name, whose reference it takes; the name leads nowhere any more; it moved. */
+void dentry_found(struct dentry *dentry, struct inode *inode);
+void dentry_lost(struct dentry *dentry);
+void dentry_learn(struct dentry *parent, const char *name, size_t len, struct inode *inode); /* a name is known to lead there now */
+int dentry_moved(struct dentry *from, struct dentry *to, bool exchange);
 bool dentry_is_below(const struct dentry *dentry, const struct dentry *above); /* or the same */
 /* Writes the path from root; the start within buffer, or NULL: too long. Names that are gone end in " (deleted)". */
 char *dentry_path(const struct dentry *dentry, const struct dentry *root, char *buffer, size_t size);
@@ -68,6 +120,7 @@ char *dentry_path(const struct dentry *dentry, const struct dentry *root, char *
 #define WALK_FOLLOW 1u  /* a symbolic link at the end, too */
 #define WALK_CREATE 2u  /* the last name need not exist: then the dentry has no inode */
 #define WALK_EMPTY 4u   /* AT_EMPTY_PATH */
+#define WALK_NAME 8u    /* the last name itself is meant: slashes behind it do not make a link be followed */
 struct walk {
 	struct dentry *dentry; /* get; NULL when file is set */
 	struct file *file;     /* get: the path named an open thing without a name, by /proc/self/fd */
@@ -82,8 +135,11 @@ void path_set_root(struct dentry *dentry);
 
 /* ---- open.c ---- */
 int vfs_open(struct dentry *dentry, uint32_t flags, struct file **file);
+/* What opens alike wherever it lies: by the kind of the inode. */
+int vfs_open_special(struct inode *inode, struct file *file);
 int vfs_open_inode(struct inode *inode, struct dentry *dentry, uint32_t flags, struct file **file);
 int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode **inode); /* at an empty name; borrowed */
+int vfs_symlink(struct dentry *dentry, const char *target); /* of a live volume, at an empty name */
 /* Makes an inode of this type at a path of the program: 0 and a reference to it, or -errno. */
 int vfs_mknod_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev, struct inode **inode);
 
@@ -93,19 +149,24 @@ uint64_t store_next(const struct page_store *store, uint64_t index);    /* the f
 void store_cut(struct page_store *store, uint64_t from, uint64_t to);   /* frees pages [from, to); of an inode: inode_cut */
 
 /* ---- regular.c: files with contents ---- */
-extern const struct file_ops regular_ops;
 /* The longest run of bytes at offset that lie together: data NULL for a hole; len 0 at the end. */
 int inode_run(struct inode *inode, uint64_t offset, const uint8_t **data, size_t *len);
 void inode_cut(struct inode *inode, uint64_t from, uint64_t to); /* as store_cut */
-int inode_truncate(struct inode *inode, uint64_t size);
 int inode_fallocate(struct inode *inode, int mode, uint64_t offset, uint64_t len);
 /* May the program make a file so big (RLIMIT_FSIZE)? 0, or -EFBIG after SIGXFSZ. */
 int file_size_allowed(uint64_t size);
 int inode_seal(struct inode *inode, uint32_t add); /* F_ADD_SEALS: 0 or -errno */
 
+/* ---- sys_file.c: as read(2) and write(2) of an open file that may be read (written); buffers as those of file_ops ---- */
+int64_t file_read(struct file *file, uaddr_t to, size_t n, int64_t *position);
+int64_t file_write(struct file *file, uaddr_t from, size_t n, int64_t *position);
+
 /* ---- dir.c ---- */
 extern const struct file_ops dir_ops;
 int dir_is_empty(struct dentry *dir); /* 1, 0 or -errno */
+
+/* ---- machine_id.c ---- */
+void machine_id_init(void); /* a clone gets another one */
 
 /* ---- procfs.c ---- */
 struct inode *procfs_root(void);
@@ -123,10 +184,13 @@ int pipe_open_again(const struct file *pipe_file, uint32_t flags, struct file **
 /* ---- epoll.c ---- */
 void epoll_forget(struct file *file); /* the file is about to go */
 
+/* ---- inotify.c; the rest is in inotify.h ---- */
+void inotify_inode_unused(struct inode *inode); /* only watches may refer to it now, and it has no name */
+
 /* ---- fd.c ---- */
 struct fd_info { struct file *file; bool cloexec; };
-int fd_count(void); /* one more than the highest open descriptor */
 bool fd_is_cloexec(int fd);
 int fd_take(int dirfd, struct file **file); /* -EBADF or 0 and a reference */
+bool file_is_stream(const struct file *file); /* has bytes; not one that hands out records of its own (eventfd, timerfd ...) */
 
 #endif

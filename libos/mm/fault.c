@@ -20,6 +20,7 @@
 #define FILE_FIRST (8ull << 20)    /* of a file's pages that are in place already */
 #define FILE_AROUND (256ull << 10)
 #define SHARED_AROUND (256ull << 10) /* of a shared file's pages that are there already */
+#define OWN_AROUND (32ull << 10)   /* of pages that were shared by a fork */
 #define LAST_PAGES (256ull << 10)
 
 static bool in_image(uint64_t page)
@@ -282,6 +283,41 @@ static int fault_private(struct vma *vma, uint64_t va, bool write)
 	return 0;
 }
 
+/* ---- pages that others may have, too, since a fork ---- */
+
+/* The page becomes the program's own, to be written. */
+static int own_shared(const struct vma *vma, uint64_t *entry)
+{
+	void *page = (void *)(*entry & LV_PTE_ADDR);
+
+	if (page_is_shared(page)) {
+		void *copy = exhausted() ? NULL : page_alloc(0);
+
+		if (!copy)
+			return -ENOMEM;
+		memcpy(copy, page, LV_PAGE);
+		page_free(page, 0);
+		page = copy;
+	}
+	*entry = (uint64_t)page | pt_bits(vma->prot);
+	return 0;
+}
+
+/* With its neighbours, which whoever goes on after a fork will write soon. No flush: as in fault_copy(). */
+static int fault_own(struct vma *vma, uint64_t va)
+{
+	uint64_t *entry = pt_make(va), start = MAX(ALIGN_DOWN(va, OWN_AROUND), vma->start), end = MIN(ALIGN_DOWN(va, OWN_AROUND) + OWN_AROUND, vma->end);
+	int err = entry ? own_shared(vma, entry) : -ENOMEM;
+
+	if (err || scarce())
+		return err;
+	entry -= (va - start) / LV_PAGE;
+	for (; start < end; start += LV_PAGE, entry++)
+		if (*entry & PTE_SHARED && *entry & LV_PTE_P && own_shared(vma, entry))
+			break;
+	return 0;
+}
+
 /* ---- the fault handler ---- */
 
 static bool allowed(const struct vma *vma, uint64_t error)
@@ -321,8 +357,12 @@ int mm_fault(uint64_t addr, uint64_t error)
 		last_spurious = addr;
 		return 0;
 	}
+	if (write && entry && *entry & PTE_SHARED)
+		return fault_own(vma, va);
 	if (!vma->file)
 		return (!entry || !*entry) && !space_may_reach(vma, va) ? SEGV_MAPERR : fault_anonymous(vma, addr);
+	if (vma->file->ops->fetch_page && vma->file->ops->fetch_page(vma->file, vma->offset + (va - vma->start)) < 0)
+		return -BUS_ADRERR;
 	return vma->flags & MAP_SHARED ? fault_shared(vma, va, write) : fault_private(vma, va, write);
 }
 
@@ -388,20 +428,35 @@ void vma_populate(struct vma *vma, uint64_t start, uint64_t end)
 	}
 }
 
+void vma_copy_ahead(uint64_t start, uint64_t end)
+{
+	for (; start < end && !scarce(); start += LV_PAGE)
+		if (!vma_own_page(start))
+			return;
+}
+
 void *vma_own_page(uint64_t va)
 {
 	struct vma *vma = mm_find(va);
 	bool huge;
 	uint64_t *entry = pt_find(va, &huge);
 
+	if (vma && huge && *entry & PTE_SHARED) {
+		entry = pt_make(va);
+		huge = !entry;
+	}
 	if (!vma || huge)
 		return NULL;
 	if (!(entry && *entry)) {
+		if (vma->file && vma->file->ops->fetch_page && vma->file->ops->fetch_page(vma->file, vma->offset + (ALIGN_DOWN(va, LV_PAGE) - vma->start)) < 0)
+			return NULL;
 		if (vma->file ? fault_private(vma, ALIGN_DOWN(va, LV_PAGE), true) : fault_anonymous(vma, va))
 			return NULL;
 		entry = pt_find(va, &huge);
 	}
 	if (*entry & PTE_BORROWED && own_copy(vma, entry, *entry & LV_PTE_ADDR))
+		return NULL;
+	if (*entry & PTE_SHARED && own_shared(vma, entry))
 		return NULL;
 	return (void *)((*entry & LV_PTE_ADDR) + va % LV_PAGE);
 }

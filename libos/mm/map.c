@@ -7,11 +7,12 @@
 #include "libos/mm/space.h"
 
 #define KEPT_FLAGS (MAP_TYPE | MAP_ANONYMOUS | MAP_STACK | MAP_GROWSDOWN | MAP_NORESERVE)
+#define MAPPINGS_MOST 65530 /* /proc/sys/vm/max_map_count */
 #define ACCESS (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 void mm_init(void)
 {
-	space.top = SPACE_TOP;
+	space->top = SPACE_TOP;
 }
 
 /* Makes [start, end) a range of whole regions. */
@@ -27,9 +28,9 @@ bool mm_covered(uint64_t start, uint64_t end)
 	int index = vma_index(start);
 
 	for (; start < end; index++) {
-		if (index == space.count || space.vma[index]->start > start || space.vma[index]->flags & VMA_YIELDS)
+		if (index == space->count || space->vma[index]->start > start || space->vma[index]->flags & VMA_YIELDS)
 			return false;
-		start = space.vma[index]->end;
+		start = space->vma[index]->end;
 	}
 	return true;
 }
@@ -39,8 +40,7 @@ static bool bad_range(uint64_t addr, uint64_t len)
 	return addr % LV_PAGE || len > SPACE_END || addr > SPACE_END - len;
 }
 
-/* Drops the entries of a range; with tables, also the tables that are empty then. */
-static int drop_pages(uint64_t start, uint64_t end, bool tables)
+int space_drop(uint64_t start, uint64_t end, bool tables)
 {
 	bool flush;
 
@@ -61,11 +61,11 @@ static int unmap(uint64_t start, uint64_t end, bool tables)
 	err = isolate(start, end);
 	if (err)
 		return err;
-	err = drop_pages(start, end, tables);
+	err = space_drop(start, end, tables);
 	index = vma_index(start);
-	while (!err && index < space.count && space.vma[index]->start < end) {
-		if (space.vma[index]->prot & PROT_EXEC)
-			mm_code_changed(space.vma[index]->start, space.vma[index]->end);
+	while (!err && index < space->count && space->vma[index]->start < end) {
+		if (space->vma[index]->prot & PROT_EXEC)
+			mm_code_changed(space->vma[index]->start, space->vma[index]->end);
 		vma_remove(index);
 	}
 	return err;
@@ -73,7 +73,7 @@ static int unmap(uint64_t start, uint64_t end, bool tables)
 
 int mm_unmap(uint64_t addr, uint64_t len)
 {
-	if (len == 0 || bad_range(addr, ALIGN_UP(len, LV_PAGE)))
+	if (len == 0 || len > SPACE_END || bad_range(addr, ALIGN_UP(len, LV_PAGE)))
 		return -EINVAL;
 	return unmap(addr, addr + ALIGN_UP(len, LV_PAGE), true);
 }
@@ -90,7 +90,7 @@ static int check_map(uint64_t len, uint32_t prot, uint32_t flags, struct file *f
 		return -EINVAL;
 	if (len > SPACE_END || ALIGN_UP(len, LV_PAGE) > SPACE_END)
 		return -ENOMEM;
-	if (file && offset + len < offset)
+	if (file && (offset > INT64_MAX || len > INT64_MAX - offset))
 		return -EOVERFLOW;
 	if (file && !file->ops->map_page)
 		return -ENODEV;
@@ -156,9 +156,11 @@ int64_t mm_map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags, struc
 	        : choose_any(addr, len, !file && len >= HUGE_PAGE ? HUGE_PAGE : LV_PAGE);
 	if (start < 0)
 		return start;
+	if (space->count >= MAPPINGS_MOST)
+		return -ENOMEM;
 	if (!space_may_hold(start, start + len, prot, flags))
 		return -ENOMEM;
-	locked = flags & MAP_LOCKED || space.lock_future;
+	locked = flags & MAP_LOCKED || space->lock_future;
 	err = locked ? space_may_lock(start, start + len) : 0;
 	if (err)
 		return err == -ENOMEM ? -EAGAIN : err;
@@ -184,6 +186,33 @@ int64_t mm_map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags, struc
 	return start;
 }
 
+/* ---- what is there ---- */
+
+static void count_entry(void *context, uint64_t va, uint64_t *entry, uint64_t size)
+{
+	uint64_t *sums = context;
+
+	sums[(*entry & PTE_BORROWED) != 0] += size;
+}
+
+void mm_resident(const struct vma *vma, uint64_t *own, uint64_t *shared)
+{
+	uint64_t sums[2] = { 0 };
+
+	pt_walk(vma->start, vma->end, count_entry, sums);
+	*own = sums[0];
+	*shared = sums[1];
+}
+
+bool mm_is_present(uint64_t va, bool *shared)
+{
+	bool huge;
+	const uint64_t *entry = mm_find(va) ? pt_find(va, &huge) : NULL;
+
+	*shared = entry && (*entry & PTE_BORROWED);
+	return entry && *entry;
+}
+
 /* ---- mprotect ---- */
 
 struct protect {
@@ -197,9 +226,9 @@ static void protect_entry(void *context, uint64_t va, uint64_t *entry, uint64_t 
 	uint64_t bits = protect->bits, old = *entry;
 
 	/* Pages of others become writable by a fault, which copies them or asks the file. */
-	if (old & PTE_BORROWED)
+	if (old & (PTE_BORROWED | PTE_SHARED))
 		bits &= ~(LV_PTE_W | LV_PTE_D);
-	*entry = (old & (LV_PTE_ADDR | PTE_BORROWED)) | bits | (size > LV_PAGE ? LV_PTE_PS : 0);
+	*entry = (old & (LV_PTE_ADDR | PTE_BORROWED | PTE_SHARED)) | bits | (size > LV_PAGE ? LV_PTE_PS : 0);
 	if (old & LV_PTE_P && (old & ~bits & (LV_PTE_P | LV_PTE_W) || ~old & bits & LV_PTE_NX))
 		protect->flush = true;
 }
@@ -241,8 +270,8 @@ int mm_protect(uint64_t addr, uint64_t len, uint32_t prot)
 	if (bad_range(addr, ALIGN_UP(len, LV_PAGE)) || !mm_covered(addr, end) || !space_may_become(addr, end, prot))
 		return -ENOMEM;
 	err = isolate(addr, end);
-	for (int i = vma_index(addr); !err && i < space.count && space.vma[i]->start < end; i++) {
-		struct vma *vma = space.vma[i];
+	for (int i = vma_index(addr); !err && i < space->count && space->vma[i]->start < end; i++) {
+		struct vma *vma = space->vma[i];
 
 		if (vma->prot == prot)
 			continue;
@@ -251,7 +280,7 @@ int mm_protect(uint64_t addr, uint64_t len, uint32_t prot)
 		err = may_protect(vma, prot) ? protect_vma(vma, prot) : -EACCES;
 	}
 	/* Join from the end of the range down, while the indices below stay right. */
-	for (int i = MIN(vma_index(end - 1), space.count - 1); i >= 0 && space.vma[i]->end >= addr; i--)
+	for (int i = MIN(vma_index(end - 1), space->count - 1); i >= 0 && space->vma[i]->end >= addr; i--)
 		vma_join(i);
 	return err;
 }
@@ -314,8 +343,8 @@ static int move_pages(uint64_t start, uint64_t end, int64_t shift)
 	return 0;
 }
 
-/* The region [old, old + old_len) becomes one of new_len bytes at to, which is free. */
-static int64_t move_vma(uint64_t old, uint64_t old_len, uint64_t to, uint64_t new_len)
+/* The region [old, old + old_len) becomes one of new_len bytes at to, which is free; with MREMAP_DONTUNMAP it stays, empty. */
+static int64_t move_vma(uint64_t old, uint64_t old_len, uint64_t to, uint64_t new_len, uint32_t flags)
 {
 	struct vma model, *vma;
 	int err = isolate(old, old + old_len);
@@ -335,7 +364,8 @@ static int64_t move_vma(uint64_t old, uint64_t old_len, uint64_t to, uint64_t ne
 		vma_remove(vma_index(to));
 		return err;
 	}
-	vma_remove(vma_index(old));
+	if (!(flags & MREMAP_DONTUNMAP))
+		vma_remove(vma_index(old));
 	pt_trim(ALIGN_DOWN(old, HUGE_PAGE), ALIGN_UP(old + old_len, HUGE_PAGE));
 	tlb_flush();
 	vma_join(vma_index(to));
@@ -370,7 +400,7 @@ static int64_t remap_move(uint64_t old, uint64_t old_len, uint64_t new_len, uint
 			return err;
 		old_len = new_len;
 	}
-	return move_vma(old, old_len, to, new_len);
+	return move_vma(old, old_len, to, new_len, flags);
 }
 
 int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flags, uint64_t to)
@@ -379,7 +409,9 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 	int err;
 
 	old_len = ALIGN_UP(old_len, LV_PAGE);
-	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED) || (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)))
+	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) || (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) && !(flags & MREMAP_MAYMOVE)))
+		return -EINVAL;
+	if (flags & MREMAP_DONTUNMAP && old_len != ALIGN_UP(new_len, LV_PAGE))
 		return -EINVAL;
 	if (old % LV_PAGE || new_len == 0 || old_len == 0 || new_len > SPACE_END || bad_range(old, old_len))
 		return -EINVAL;
@@ -391,7 +423,7 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 		return -ENOMEM;
 	if (new_len > old_len && vma->flags & MAP_LOCKED && space_may_lock(SPACE_END, SPACE_END + new_len - old_len))
 		return -EAGAIN;
-	if (flags & MREMAP_FIXED)
+	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
 		return remap_move(old, old_len, new_len, flags, to);
 	if (new_len <= old_len) {
 		err = new_len < old_len ? mm_unmap(old + new_len, old_len - new_len) : 0;
@@ -412,36 +444,38 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 
 /* ---- mlock, madvise, brk ---- */
 
-int mm_lock(uint64_t start, uint64_t end, bool on)
+int mm_mark(uint64_t start, uint64_t end, uint32_t flag, bool on)
 {
 	int err = isolate(start, end);
 
-	for (int i = vma_index(start); !err && i < space.count && space.vma[i]->start < end; i++) {
-		uint32_t *flags = &space.vma[i]->flags;
+	for (int i = vma_index(start); !err && i < space->count && space->vma[i]->start < end; i++) {
+		uint32_t *flags = &space->vma[i]->flags;
 
 		if (!(*flags & VMA_YIELDS))
-			*flags = on ? *flags | MAP_LOCKED : *flags & ~(uint32_t)MAP_LOCKED;
+			*flags = on ? *flags | flag : *flags & ~flag;
 	}
-	for (int i = MIN(vma_index(end - 1), space.count - 1); i >= 0 && space.vma[i]->end >= start; i--)
+	for (int i = MIN(vma_index(end - 1), space->count - 1); i >= 0 && space->vma[i]->end >= start; i--)
 		vma_join(i);
 	return err;
 }
 
-int mm_drop(uint64_t start, uint64_t end)
+int mm_drop(uint64_t start, uint64_t end, bool lazily)
 {
 	bool hole = !mm_covered(start, end);
 	int err = 0;
 
-	for (int i = vma_index(start); !err && i < space.count && space.vma[i]->start < end; i++) {
-		struct vma *vma = space.vma[i];
+	for (int i = vma_index(start); !err && i < space->count && space->vma[i]->start < end; i++) {
+		struct vma *vma = space->vma[i];
 
 		if (vma->flags & VMA_YIELDS)
 			continue;
-		if (vma->flags & MAP_LOCKED)
+		if (vma->flags & MAP_LOCKED || (lazily && (vma->file || vma->flags & MAP_SHARED)))
 			return -EINVAL;
+		if (!vma->file && vma->flags & MAP_SHARED) /* its pages are all that there is of it */
+			continue;
 		if (vma->prot & PROT_EXEC)
 			mm_code_changed(MAX(start, vma->start), MIN(end, vma->end));
-		err = drop_pages(MAX(start, vma->start), MIN(end, vma->end), false);
+		err = space_drop(MAX(start, vma->start), MIN(end, vma->end), false);
 		vma->faulted = 0;
 	}
 	return err ? err : hole ? -ENOMEM : 0;
@@ -449,51 +483,71 @@ int mm_drop(uint64_t start, uint64_t end)
 
 uint64_t mm_top(void)
 {
-	return space.top;
+	return space->top;
 }
 
 void mm_set_top(uint64_t top)
 {
-	space.top = top;
+	space->top = top;
 }
 
 void mm_set_brk(uint64_t start)
 {
-	space.brk_start = space.brk = start;
+	space->brk_start = space->brk = start;
 }
 
 uint64_t mm_brk_start(void)
 {
-	return space.brk_start;
+	return space->brk_start;
 }
 
 uint64_t mm_brk(uint64_t end)
 {
-	uint64_t old = ALIGN_UP(space.brk, LV_PAGE), new = ALIGN_UP(end, LV_PAGE);
+	uint64_t old = ALIGN_UP(space->brk, LV_PAGE), new = ALIGN_UP(end, LV_PAGE);
 
-	if (end < space.brk_start || end > SPACE_END)
-		return space.brk;
+	if (end < space->brk_start || end > SPACE_END)
+		return space->brk;
 	if (new < old && mm_unmap(new, old - new))
-		return space.brk;
+		return space->brk;
 	if (new > old) {
-		if (new - space.brk_start > page_total_bytes())
-			return space.brk;
+		if (new - space->brk_start > page_total_bytes())
+			return space->brk;
 		if (mm_map(old, new - old, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, NULL, 0, "[heap]") < 0)
-			return space.brk;
+			return space->brk;
 	}
-	return space.brk = end;
+	return space->brk = end;
 }
 
-void mm_file_cut(struct inode *inode, uint64_t from)
+static void cut_here(struct inode *inode, uint64_t from)
 {
-	for (int i = 0; i < space.count; i++) {
-		struct vma *vma = space.vma[i];
+	for (int i = 0; i < space->count; i++) {
+		struct vma *vma = space->vma[i];
 		uint64_t skip;
 
 		if (!vma->file || vma->file->inode != inode || !(vma->flags & MAP_SHARED))
 			continue;
 		skip = from > vma->offset ? ALIGN_DOWN(from - vma->offset, LV_PAGE) : 0;
 		if (skip < vma->end - vma->start)
-			drop_pages(vma->start + skip, vma->end, false);
+			space_drop(vma->start + skip, vma->end, false);
 	}
+}
+
+void mm_file_cut(struct inode *inode, uint64_t from)
+{
+	struct space *before = space;
+
+	for (struct space *each = spaces; each; each = each->next) {
+		space_use(each);
+		cut_here(inode, from);
+	}
+	space_use(before);
+}
+
+bool mm_any(bool (*is)(const struct vma *vma, const void *with), const void *with)
+{
+	for (const struct space *each = spaces; each; each = each->next)
+		for (int i = 0; i < each->count; i++)
+			if (is(each->vma[i], with))
+				return true;
+	return false;
 }

@@ -23,6 +23,9 @@ void *page_alloc_run_zeroed(uint64_t count);
 void *page_alloc_run_soon(uint64_t count); /* zeroed, and present at the host, because all of it will be written soon */
 /* Frees count pages, however they were allocated. */
 void page_free_run(void *page, uint64_t count);
+/* Somebody else has these pages, too, who will free them as well: they are free when all have. False: no memory. */
+bool page_share(void *page, uint64_t count);
+bool page_is_shared(const void *page);
 /*
  * Copies whole pages of the image to pages that were allocated; from NULL: they will be written soon. Where it is many,
  * the monitor does it in one exit, since reading or writing each page here for the first time is a trip to the host.
@@ -42,14 +45,31 @@ char *kstrdup(const char *s);
 struct vma { /* a region; sorted by start, never overlapping */
 	uint64_t start, end;
 	uint32_t prot;  /* PROT_* */
-	uint32_t flags; /* MAP_SHARED, MAP_PRIVATE, MAP_STACK, MAP_GROWSDOWN ..., VMA_YIELDS */
+	uint32_t flags; /* MAP_SHARED, MAP_PRIVATE, MAP_STACK, MAP_GROWSDOWN ..., VMA_WIPED, VMA_YIELDS */
 	struct file *file; /* NULL: anonymous */
 	uint64_t offset;   /* of start in the file */
 	const char *name;  /* "[heap]", "[stack]" or NULL */
 	uint64_t faulted;  /* bytes that faults brought in: large regions that are used get large pages */
 };
 
+#define VMA_WIPED (1u << 30)  /* zeroes in a clone of the VM (MADV_WIPEONFORK) */
+#define VMA_FAILED (1u << 28)       /* it became a file, but for pages that are not given to it yet (fork.c) */
+#define VMA_NOT_IN_CHILD (1u << 29) /* MADV_DONTFORK */
 #define VMA_YIELDS (1u << 31) /* libos' own (patch.c), in a place that the program may have when it asks for it */
+
+struct space;
+struct space *space_current(void); /* in which the running thread is */
+/* ---- fork.c: the spaces of several processes, which are counted; NULL: no memory ---- */
+struct space *space_new(void);
+struct space *space_fork(uint64_t stack, uint64_t tls); /* of the running process', for a thread that goes on with this stack pointer and FS base */
+struct space *space_get(struct space *space);
+void space_put(struct space *space); /* it must not be entered */
+void space_enter(struct space *space);            /* the processor has its tables then */
+struct space *space_use(struct space *space);     /* what mm_... works on from now on, until the next switch of threads; what it was */
+uint64_t space_size(const struct space *space); /* bytes that it brought in */
+bool space_give_up(struct space *space);         /* all of its memory, of a process that ends; false: others have it, too */
+uint64_t mm_shared_word(uaddr_t at); /* where in RAM the word is if its mapping is a shared one and it is there, else 0 */
+size_t space_read(struct space *space, uaddr_t from, void *to, size_t n); /* of any space: the bytes that could be read */
 
 void mm_init(void);
 void mm_configured(void); /* the device page has the memory that the VM gets; nothing may have used up the early one */
@@ -62,6 +82,9 @@ uint64_t mm_brk_start(void);
 struct vma *mm_find(uint64_t addr); /* the region that holds addr, or NULL */
 struct vma *mm_first(void);         /* iteration, for /proc/self/maps */
 struct vma *mm_next(struct vma *vma);
+/* How much of a region has pages, in bytes: of its own, and of the image or a file. */
+void mm_resident(const struct vma *vma, uint64_t *own, uint64_t *shared);
+bool mm_is_present(uint64_t va, bool *shared);
 /*
  * Handles a page fault at addr with the processor's error code: 0 resolved, else what the program gets: the si_code of
  * SIGSEGV (SEGV_MAPERR, SEGV_ACCERR), or -BUS_ADRERR for SIGBUS (past the end of a mapped file), or -ENOMEM (kill).
@@ -69,11 +92,16 @@ struct vma *mm_next(struct vma *vma);
 int mm_fault(uint64_t addr, uint64_t error);
 /* The file was cut: pages of it at offsets >= from are about to be freed and must leave the address space (SIGBUS from now on). */
 void mm_file_cut(struct inode *inode, uint64_t from);
+bool mm_any(bool (*is)(const struct vma *vma, const void *with), const void *with); /* a region of any process */
 /* The system call at rip (just behind its instruction) trapped once more; replaces it by a jump when it is hot. */
 void mm_syscall_trapped(uint64_t rip, uint64_t nr);
 /* A program that was interrupted on its way from a patched call to libos goes on at the call. */
 void patch_rewind(struct regs *regs);
+/* One that lets each instruction trap: true: it is on that way, which is no instruction of its own, and goes on without a word. */
+bool patch_step(struct regs *regs);
 void tlb_flush(void);
+/* vdso.c: maps the vDSO; where it is now, 0: it found no room. */
+uint64_t mm_map_vdso(void);
 
 /* ---- where the loader puts things ---- */
 #define SPACE_TOP LV_STACK_TOP
@@ -86,6 +114,8 @@ void mm_set_top(uint64_t top);
 bool space_allows(uint64_t start, uint64_t end);
 /* A free range, highest first, aligned; 0: none. */
 uint64_t space_find(uint64_t len, uint64_t align);
+/* What file has there is copied into the region now, as far as there is memory: of files that do not lie in the image, whose pages would fault one by one. */
+void vma_copy_ahead(uint64_t start, uint64_t end);
 /* The program's page at va, to be written by libos: its identity address, or NULL. The page is its own afterwards. */
 void *vma_own_page(uint64_t va);
 

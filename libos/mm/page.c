@@ -7,7 +7,7 @@
  * There are two pools. The first LV_RAM_SMALL bytes are backed by the host page by page: small programs live there.
  * The rest is backed by 2 MiB pages: what wants whole ones takes them there first, everybody else when the first is full.
  */
-#include "libos/mm/mm.h"
+#include "libos/mm/space.h"
 
 #define BLOCK_SHIFT 21
 #define BLOCK_SIZE (1ull << BLOCK_SHIFT)
@@ -30,6 +30,7 @@ struct block {
 	uint64_t dirty[WORDS]; /* of free pages: contents are not zero */
 	uint16_t next, prev;   /* in the list of its bound */
 	uint8_t bound;         /* no free run is of a higher order; MAX_ORDER + 1: in no list */
+	uint16_t *sharers;     /* by page: how many have it beside one; NULL: nobody forked yet */
 };
 #define PER_PAGE (LV_PAGE / sizeof(struct block))
 
@@ -232,6 +233,7 @@ static bool ram_grow(void)
 		if (hypercall(LV_HC_GROW, step) != 0)
 			continue;
 		grow_step = MIN(grow_step * 2, GROW_MOST);
+		space_window_grew();
 		ram_extend(LV_RAM + ALIGN_DOWN(device_page->ram_size, LV_PAGE));
 		return true;
 	}
@@ -359,17 +361,67 @@ static void give_back(uint64_t index, unsigned first, unsigned count)
 	list_insert(index, largest_run(block));
 }
 
+/* ---- pages of several processes ---- */
+
+static uint16_t *sharers_of(uint64_t at)
+{
+	struct block *block = block_at((at - LV_RAM) >> BLOCK_SHIFT);
+
+	return block->sharers ? &block->sharers[at % BLOCK_SIZE / LV_PAGE] : NULL;
+}
+
+bool page_share(void *page, uint64_t count)
+{
+	for (uint64_t at = (uint64_t)page; count; at += LV_PAGE, count--) {
+		struct block *block = block_at((at - LV_RAM) >> BLOCK_SHIFT);
+
+		/* What is shared of a run already is given up page by page, by whoever has the run. */
+		if (!block->sharers && !(block->sharers = kzalloc(BLOCK_PAGES * sizeof(*block->sharers))))
+			return false;
+		++*sharers_of(at);
+	}
+	return true;
+}
+
+bool page_is_shared(const void *page)
+{
+	const uint16_t *sharers = sharers_of((uint64_t)page);
+
+	return sharers && *sharers;
+}
+
+/* How many of these pages, all in one block, from the first on nobody else has (*shared false), or somebody, who is one fewer now. */
+static unsigned run_of(uint64_t at, unsigned most, bool *shared)
+{
+	uint16_t *sharers = sharers_of(at);
+	unsigned n = 0;
+
+	*shared = sharers && *sharers;
+	if (!sharers)
+		return most;
+	while (n < most && (sharers[n] != 0) == *shared)
+		if (*shared)
+			sharers[n++]--;
+		else
+			n++;
+	return n;
+}
+
 void page_free_run(void *page, uint64_t count)
 {
 	uint64_t at = (uint64_t)page;
 
 	ASSERT(at >= device_page->heap_start && at + count * LV_PAGE <= ram_end && at % LV_PAGE == 0);
-	set_used(used - count * LV_PAGE);
-	dirty_bytes += count * LV_PAGE;
 	while (count) {
-		unsigned first = (at - LV_RAM) / LV_PAGE % BLOCK_PAGES, n = MIN(BLOCK_PAGES - first, count);
+		unsigned first = (at - LV_RAM) / LV_PAGE % BLOCK_PAGES;
+		bool shared;
+		unsigned n = run_of(at, MIN(BLOCK_PAGES - first, count), &shared);
 
-		give_back((at - LV_RAM) >> BLOCK_SHIFT, first, n);
+		if (!shared) {
+			set_used(used - n * LV_PAGE);
+			dirty_bytes += n * LV_PAGE;
+			give_back((at - LV_RAM) >> BLOCK_SHIFT, first, n);
+		}
 		at += n * LV_PAGE;
 		count -= n;
 	}

@@ -5,13 +5,12 @@
  */
 #include "libos/mm/pagetable.h"
 
-#include "libos/mm/mm.h"
+#include "libos/mm/space.h"
 
 #include <linux/mman.h>
 
 #define ENTRIES 512
 #define TABLE_BITS (LV_PTE_P | LV_PTE_W | LV_PTE_U | LV_PTE_A)
-#define PT_ROOT ((uint64_t *)LV_PML4)
 
 enum { PT = 0, PD = 1, PDPT = 2, PML4 = 3 };
 
@@ -45,7 +44,7 @@ uint64_t pt_bits(uint32_t prot)
 
 uint64_t *pt_find(uint64_t va, bool *huge)
 {
-	uint64_t *table = PT_ROOT;
+	uint64_t *table = space->root;
 
 	*huge = false;
 	for (unsigned level = PML4; level > PT; level--) {
@@ -65,7 +64,7 @@ uint64_t *pt_find(uint64_t va, bool *huge)
 /* The page directory's entry for va. */
 static uint64_t *pd_entry(uint64_t va, bool make)
 {
-	uint64_t *table = PT_ROOT;
+	uint64_t *table = space->root;
 
 	for (unsigned level = PML4; level > PD; level--) {
 		uint64_t *entry = &table[index_of(va, level)];
@@ -156,7 +155,7 @@ bool pt_walk(uint64_t start, uint64_t end, pt_visit *visit, void *context)
 {
 	if (!pt_split(start) || !pt_split(end))
 		return false;
-	walk(PT_ROOT, PML4, start, end, visit, context);
+	walk(space->root, PML4, start, end, visit, context);
 	return true;
 }
 
@@ -173,7 +172,7 @@ bool pt_clear(uint64_t start, uint64_t end)
 {
 	bool present = false;
 
-	walk(PT_ROOT, PML4, start, end, clear_entry, &present);
+	walk(space->root, PML4, start, end, clear_entry, &present);
 	return present;
 }
 
@@ -209,5 +208,5 @@ static bool trim(uint64_t *table, unsigned level, uint64_t start, uint64_t end)
 
 bool pt_trim(uint64_t start, uint64_t end)
 {
-	return trim(PT_ROOT, PML4, start, end);
+	return trim(space->root, PML4, start, end);
 }

@@ -8,6 +8,8 @@
 #define HUGE_PAGE (2ull << 20)
 /* Ours, in bits that the processor ignores: the page belongs to somebody else (a file), do not free or write it. */
 #define PTE_BORROWED (1ull << 9)
+/* Perhaps another process has the page, too: it is copied before it is written. */
+#define PTE_SHARED (1ull << 10)
 /* A page of PROT_NONE stays in its entry, without the present bit. */
 
 /* The entry bits for a mapping of PROT_*; a borrowed page becomes writable only where the caller says so. */

@@ -3,7 +3,7 @@
  * A SYSCALL instruction that traps costs 1 to 22 us, a jump 0.1. So where it traps often, its two bytes become a jump to a
  * trampoline, which tells libos where to go back to (patch.h: the ways). Nothing else of the program changes, so
  * there is nothing to decode before the site, and no question of who jumps where: whoever jumps to the SYSCALL, or restarts
- * it two bytes before its return, finds the jump, whatever number it has in RAX. Where neither way is open, the
+ * it two bytes before its return, finds the jump, whatever number it has in RAX. Where none of these ways is open, the
  * "mov $nr,%eax" before the SYSCALL becomes the jump, and the SYSCALL stays for whoever else comes.
  *
  * Trampolines lie in pages of their own, where the program has nothing. They are regions of the address space that yield:
@@ -14,32 +14,28 @@
 #include "libos/mm/mm.h"
 #include "libos/mm/pagetable.h"
 #include "libos/mm/patch.h"
-#include "libos/mm/space.h"
+#include "libos/mm/patches.h"
 
-#define HOT 4     /* traps of a site before it is patched */
+#define HOT 4       /* traps of a site before it is patched, */
+#define DEAR_HOT 8  /* or if that takes a page of trampolines for it alone */
+#define DONE 9      /* it is, or cannot be */
 #define SITES 256 /* of the table that counts traps */
 #define PROBES 8
-#define TABLES 16 /* pages of trampolines that any site in reach uses */
-#define TABLE_FIRST PATCH_TRAMPOLINE /* the page begins with the address of libos' entry */
 #define PATCH_BEFORE 48 /* bytes before a SYSCALL that are looked at */
-#define TABLE_GAP 0x40000ull
 #define SECOND 0x05 /* byte of a SYSCALL: the first one to be tried, since then only one byte changes */
 
-struct site { /* by the address behind the syscall instruction */
-	uint64_t rip;
-	uint32_t nr;    /* of the last call */
-	uint32_t traps; /* HOT: patched, or given up */
-};
-struct jump { /* a site that is patched now */
-	uint64_t rip, to;
-	uint64_t padding;   /* that leads there; 0: the site itself does */
-	uint32_t nr;        /* if an instruction is displaced: what it loads */
-	uint32_t displaced; /* so many bytes before the SYSCALL; 0: it is the SYSCALL itself that jumps */
-};
-static struct site sites[SITES];
-static struct jump *jumps;
-static unsigned jump_count, jump_room;
-static uint64_t tables[TABLES];
+static struct site first_sites[SITES]; /* of the first program */
+
+static bool sites_make(void)
+{
+	static bool first_taken;
+
+	if (!sites) {
+		sites = first_taken ? kzalloc(SITES * sizeof(*sites)) : first_sites;
+		first_taken = true;
+	}
+	return sites;
+}
 
 static struct site *site_of(uint64_t rip, bool *fresh)
 {
@@ -54,116 +50,12 @@ static struct site *site_of(uint64_t rip, bool *fresh)
 	}
 	/* What is patched does not trap again: its place can be had. */
 	for (unsigned i = 0; i < PROBES; i++)
-		if (sites[(start + i) % SITES].traps >= HOT) {
+		if (sites[(start + i) % SITES].traps >= DONE) {
 			*fresh = true;
 			return &sites[(start + i) % SITES];
 		}
 	return NULL;
 }
-
-/* ---- pages of trampolines ---- */
-
-static bool yields(uint64_t va)
-{
-	struct vma *vma = mm_find(va);
-
-	return vma && vma->flags & VMA_YIELDS;
-}
-
-/* libos' view of a page of trampolines. */
-static uint8_t *page_view(uint64_t va)
-{
-	bool huge;
-	uint64_t *entry = pt_find(va, &huge);
-
-	return (uint8_t *)(*entry & LV_PTE_ADDR);
-}
-
-/* Nothing of the program's is at va, or can ever be: between its space and the image. */
-static bool place_allowed(uint64_t va)
-{
-	uint64_t image = device_page->image_size ? LV_IMAGE(device_page->image_size) : LV_BASE;
-
-	return va >= LV_WINDOW && va < LV_BASE ? va + LV_PAGE <= image : space_allows(va, va + LV_PAGE);
-}
-
-static bool page_make(uint64_t va)
-{
-	struct vma model = { .start = va, .end = va + LV_PAGE, .prot = PROT_READ | PROT_EXEC,
-	                     .flags = MAP_PRIVATE | MAP_ANONYMOUS | VMA_YIELDS, .name = "[lightvm]" };
-	uint64_t *entry = pt_make(va), to = (uint64_t)syscall_entry_direct;
-	void *page = entry ? page_alloc_zeroed(0) : NULL;
-
-	if (!page)
-		return false;
-	if (!vma_add(&model)) {
-		page_free(page, 0);
-		return false;
-	}
-	memcpy(page, &to, sizeof(to));
-	*entry = (uint64_t)page | pt_bits(model.prot);
-	return true;
-}
-
-static unsigned trampoline_size(const struct jump *jump)
-{
-	return PATCH_TRAMPOLINE + (jump->displaced ? PATCH_MOV : 0);
-}
-
-/* Is there room for a trampoline at va, in a page that is there or can be? */
-static bool place_free(uint64_t va, unsigned size)
-{
-	uint64_t offset = va % LV_PAGE;
-
-	if (offset < sizeof(uint64_t) || offset + size > LV_PAGE || !place_allowed(va - offset))
-		return false;
-	if (mm_find(va) && !yields(va))
-		return false;
-	for (unsigned i = 0; i < jump_count; i++)
-		if (jumps[i].to < va + size && va < jumps[i].to + trampoline_size(&jumps[i]))
-			return false;
-	return true;
-}
-
-static bool reaches(uint64_t from, uint64_t to)
-{
-	int64_t distance = to - from;
-
-	return distance == (int32_t)distance && distance + (int64_t)LV_PAGE == (int32_t)(distance + (int64_t)LV_PAGE);
-}
-
-/*
- * A page near to a site for the trampolines of many; 0: none. Not in a hole between the program's mappings, which it may
- * have made to find out who goes there; and where it costs few page tables: above its space, or below the program.
- */
-static uint64_t table_make(uint64_t near)
-{
-	uint64_t low = space.count ? ALIGN_DOWN(space.vma[0]->start, HUGE_PAGE) : 0;
-	const uint64_t places[] = { LV_WINDOW + TABLE_GAP, low - TABLE_GAP, space_find_near(near, 1ull << 30) };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(places); i++)
-		for (uint64_t va = places[i]; va < places[i] + TABLES * LV_PAGE; va += LV_PAGE)
-			if (va && reaches(near, va) && place_allowed(va) && !mm_find(va) && page_make(va))
-				return va;
-	return 0;
-}
-
-/* Room for a trampoline that a jump of four bytes reaches from there; 0: none. */
-static uint64_t table_take(uint64_t from, unsigned size)
-{
-	for (unsigned i = 0; i < TABLES; i++) {
-		if (!tables[i])
-			tables[i] = table_make(from);
-		if (!tables[i] || !reaches(from, tables[i]))
-			continue;
-		for (uint64_t va = tables[i] + TABLE_FIRST; va < tables[i] + LV_PAGE; va += PATCH_TRAMPOLINE)
-			if (place_free(va, size))
-				return va;
-	}
-	return 0;
-}
-
-/* ---- sites ---- */
 
 static bool jump_room_make(void)
 {
@@ -199,59 +91,128 @@ static uint64_t *code_entry(uint64_t va)
 	return entry && *entry & LV_PTE_P && !huge ? entry : NULL;
 }
 
-/* n bytes of the program's code, read through libos' own view; false: they are not all there. */
-static bool code_read(uint64_t va, uint8_t *to, size_t n)
+/* What lies at va is put over its part of the n bytes of text, which are read from from. */
+static void put_over(uint8_t *text, uint64_t from, size_t n, uint64_t va, const uint8_t *bytes, size_t size)
 {
-	while (n) {
-		size_t part = MIN(n, LV_PAGE - va % LV_PAGE);
-		const uint64_t *entry = code_entry(va);
+	for (size_t i = 0; i < size; i++)
+		if (va + i >= from && va + i < from + n)
+			text[va + i - from] = bytes[i];
+}
 
+/* The bytes of the program where they were changed; padding that is taken, as what nobody runs into and nobody may have. */
+static void put_program(uint8_t *text, uint64_t from, size_t n)
+{
+	static const uint8_t taken[] = { 0xf4, 0xf4, 0xf4, 0xf4, 0xf4 };
+
+	for (unsigned i = 0; i < jump_count; i++) {
+		const struct jump *jump = &jumps[i];
+		uint8_t mov[] = { 0xb8, jump->nr, jump->nr >> 8, jump->nr >> 16, jump->nr >> 24 };
+
+		mov[0] = jump->displaced > PATCH_MOV ? 0xc7 : 0xb8;
+		put_over(text, from, n, jump->rip - 2, (const uint8_t *)"\x0f\x05", 2);
+		put_over(text, from, n, jump->padding, taken, jump->padded);
+		if (!jump->displaced)
+			continue;
+		put_over(text, from, n, jump->rip - 2 - jump->displaced, mov, 1);
+		if (jump->displaced > PATCH_MOV)
+			put_over(text, from, n, jump->rip - 2 - PATCH_MOV, (const uint8_t *)"\xc0", 1);
+		put_over(text, from, n, jump->rip - 2 - 4, mov + 1, 4);
+	}
+}
+
+/* n bytes of the program's code as it was, read through libos' own view; false: they are not all there. */
+static bool code_read(uint64_t va, uint8_t *text, size_t n)
+{
+	for (size_t done = 0, part; done < n; done += part) {
+		const uint64_t *entry = code_entry(va + done);
+
+		part = MIN(n - done, LV_PAGE - (va + done) % LV_PAGE);
 		if (!entry)
 			return false;
-		memcpy(to, (const void *)((*entry & LV_PTE_ADDR) + va % LV_PAGE), part);
-		to += part;
-		va += part;
-		n -= part;
+		memcpy(text + done, (const void *)((*entry & LV_PTE_ADDR) + (va + done) % LV_PAGE), part);
 	}
+	put_program(text, va, n);
 	return true;
+}
+
+/* Does a jump need these bytes as they are: its own, and those behind it that are the end of its distance? */
+static bool in_use(uint64_t start, uint64_t end)
+{
+	for (unsigned i = 0; i < jump_count; i++) {
+		const struct jump *jump = &jumps[i];
+		unsigned more = jump->first == 0xe9 ? 3 : jump->first == PATCH_LONG_PUN ? 4 : 0;
+
+		if ((jump->rip - 2 - jump->displaced < end && start < jump->rip + more) ||
+		    (jump->padding && jump->padding < end && start < jump->padding + PATCH_JUMP))
+			return true;
+	}
+	return false;
 }
 
 struct plan {
 	uint64_t padding;   /* the site jumps there first; 0: to the trampoline */
+	unsigned padded;    /* bytes of it, up to the end of a nop */
 	uint64_t to;        /* the place for it; 0: any */
-	uint8_t second;     /* byte of the jump over the SYSCALL */
+	uint8_t first, second; /* bytes of the jump over the SYSCALL */
 	unsigned displaced; /* as in struct jump */
 };
 
 static bool plan_padding(uint64_t rip, const struct vma *vma, struct plan *plan)
 {
 	uint8_t text[PATCH_WINDOW];
-	uint64_t size = MIN(ALIGN_DOWN(rip, LV_PAGE) + LV_PAGE - rip, sizeof(text));
-	unsigned at = vma->file && code_read(rip, text, size) ? patch_padding(text, size) : 0;
+	uint64_t size = MIN(ALIGN_DOWN(rip, LV_PAGE) + LV_PAGE - rip, sizeof(text)), from;
+	struct padding padding = { 0 };
+	int32_t distance;
 
 	/* In the same page, which is the program's own then; another would have to be. */
-	if (!at || rip / LV_PAGE != (rip - 2) / LV_PAGE)
+	if (vma->file && rip / LV_PAGE == (rip - 2) / LV_PAGE && code_read(rip, text, size))
+		padding = patch_padding(text, size);
+	from = rip + padding.at;
+	if (!padding.size || in_use(from, from + MAX(padding.size, PATCH_JUMP)))
 		return false;
-	*plan = (struct plan){ .padding = rip + at, .second = at };
-	return true;
+	*plan = (struct plan){ .padding = from, .padded = padding.size, .first = 0xeb, .second = padding.at };
+	if (padding.size >= PATCH_JUMP)
+		return true;
+	memcpy(&distance, text + padding.at + 1, sizeof(distance));
+	for (uint32_t i = 0, unit = 8 * (padding.size - 2); i < 256; i++) { /* the highest byte that can be chosen */
+		distance = ((uint32_t)distance & ~(255u << unit)) | i << unit;
+		plan->to = from + PATCH_JUMP + (int64_t)distance;
+		if (patch_place_free(plan->to, PATCH_TRAMPOLINE))
+			return true;
+	}
+	return false;
 }
 
 static bool plan_pun(uint64_t rip, const struct vma *vma, struct plan *plan)
 {
 	uint8_t following[3];
 
-	if (vma->end - rip < 3 || !code_read(rip, following, 3))
+	if (vma->end - rip < 3 || in_use(rip, rip + 3) || !code_read(rip, following, 3))
 		return false;
 	for (unsigned i = 0; i < 256; i++) {
 		uint8_t second = SECOND + i;
 		uint64_t to = patch_pun(rip, following, second);
 
-		if (!place_free(to, PATCH_TRAMPOLINE))
+		if (!patch_place_free(to, PATCH_TRAMPOLINE))
 			continue;
-		*plan = (struct plan){ .to = to, .second = second };
+		*plan = (struct plan){ .to = to, .first = 0xe9, .second = second };
 		return true;
 	}
 	return false;
+}
+
+static bool plan_long_pun(uint64_t rip, const struct vma *vma, struct plan *plan)
+{
+	uint8_t following[4];
+	uint64_t to;
+
+	if (vma->end - rip < 4 || in_use(rip, rip + 4) || !code_read(rip, following, 4))
+		return false;
+	to = patch_long_pun(rip, following);
+	if (!patch_place_free(to, PATCH_TRAMPOLINE))
+		return false;
+	*plan = (struct plan){ .to = to, .first = PATCH_LONG_PUN, .second = 0xe9 };
+	return true;
 }
 
 static bool plan_number(uint64_t rip, uint32_t nr, const struct vma *vma, struct plan *plan)
@@ -262,7 +223,7 @@ static bool plan_number(uint64_t rip, uint32_t nr, const struct vma *vma, struct
 	*plan = (struct plan){ 0 };
 	if (code_read(low, text, rip - 2 - low))
 		plan->displaced = patch_number(text, rip - 2 - low, nr);
-	return plan->displaced;
+	return plan->displaced && !in_use(rip - 2 - plan->displaced, rip);
 }
 
 static bool plan_site(uint64_t rip, uint32_t nr, struct plan *plan)
@@ -270,17 +231,17 @@ static bool plan_site(uint64_t rip, uint32_t nr, struct plan *plan)
 	const struct vma *vma = mm_find(rip - 2);
 	uint8_t call[2];
 
-	if (!is_code(vma) || vma->end <= rip || (rip - 1) % LV_PAGE == 0)
+	if (!is_code(vma) || vma->end <= rip)
 		return false;
-	if (!code_read(rip - 2, call, 2) || memcmp(call, "\x0f\x05", 2) != 0)
+	if (in_use(rip - 2, rip) || !code_read(rip - 2, call, 2) || memcmp(call, "\x0f\x05", 2) != 0)
 		return false;
 	/* Padding first: its trampolines share a page. */
-	return plan_padding(rip, vma, plan) || plan_pun(rip, vma, plan) || plan_number(rip, nr, vma, plan);
+	return plan_padding(rip, vma, plan) || plan_pun(rip, vma, plan) || plan_long_pun(rip, vma, plan) || plan_number(rip, nr, vma, plan);
 }
 
 static void write_trampoline(const struct jump *jump)
 {
-	uint8_t *to = page_view(jump->to) + jump->to % LV_PAGE;
+	uint8_t *to = patch_page_view(jump->to) + jump->to % LV_PAGE;
 	unsigned mov = jump->displaced ? PATCH_MOV : 0;
 
 	if (mov) {
@@ -298,10 +259,21 @@ static void write_jump(uint8_t *at, uint64_t from, uint64_t to)
 	memcpy(at + 1, &distance, sizeof(distance));
 }
 
+/* Where the second byte of a SYSCALL lies for libos, if its first does at at: it may be in the next page. NULL: no memory for that one. */
+static uint8_t *second_byte(uint64_t rip, uint8_t *at)
+{
+	return (rip - 1) % LV_PAGE ? at + 1 : vma_own_page(rip - 1);
+}
+
+static bool too_dear(const struct site *site, const struct plan *plan)
+{
+	return plan->to && !patch_yields(plan->to) && site->traps < DEAR_HOT;
+}
+
 /* view: libos' view of the page, which is the program's own by now. */
 static void patch_site(const struct site *site, uint8_t *view)
 {
-	uint8_t *at = view + (site->rip - 2) % LV_PAGE;
+	uint8_t *at = view + (site->rip - 2) % LV_PAGE, *second = NULL;
 	struct jump jump = { .rip = site->rip, .nr = site->nr };
 	struct plan plan;
 	uint64_t from;
@@ -310,17 +282,26 @@ static void patch_site(const struct site *site, uint8_t *view)
 		return;
 	jump.padding = plan.padding;
 	jump.displaced = plan.displaced;
+	jump.first = plan.first;
+	jump.padded = MIN(plan.padded, PATCH_JUMP);
 	from = plan.padding ? plan.padding : site->rip - 2 - plan.displaced;
-	jump.to = plan.to ? plan.to : table_take(from + PATCH_JUMP, trampoline_size(&jump));
-	if (!jump.to || (!yields(jump.to) && !page_make(ALIGN_DOWN(jump.to, LV_PAGE))))
+	jump.to = plan.to ? plan.to : patch_table_take(from + PATCH_JUMP, patch_trampoline_size(&jump));
+	if (!jump.to || (!patch_yields(jump.to) && !patch_page_make(ALIGN_DOWN(jump.to, LV_PAGE))))
 		return;
+	if (!plan.displaced && plan.second != SECOND) {
+		second = second_byte(site->rip, at);
+		if (!second)
+			return;
+	}
 	write_trampoline(&jump);
 	jumps[jump_count++] = jump;
-	if (!plan.to)
+	memset(view + from % LV_PAGE, 0xcc, plan.padded); /* the rest of a nop would be read as something else */
+	if (!plan.to || plan.padding)
 		write_jump(view + from % LV_PAGE, from, jump.to);
 	if (!plan.displaced) {
-		at[0] = plan.padding ? 0xeb : 0xe9;
-		at[1] = plan.second;
+		at[0] = plan.first;
+		if (second)
+			*second = plan.second;
 	}
 }
 
@@ -328,14 +309,18 @@ static void patch_site(const struct site *site, uint8_t *view)
 static void patch_page(uint64_t page)
 {
 	uint8_t *view = vma_own_page(page);
+	struct plan plan;
 
 	if (!view)
 		return;
-	for (unsigned i = 0; i < SITES; i++)
-		if (sites[i].rip && sites[i].traps < HOT && sites[i].rip - 2 >= page && sites[i].rip - 2 < page + LV_PAGE) {
-			patch_site(&sites[i], view);
-			sites[i].traps = HOT;
-		}
+	for (unsigned i = 0; i < SITES; i++) {
+		if (!sites[i].rip || sites[i].traps >= DONE || sites[i].rip - 2 < page || sites[i].rip - 2 >= page + LV_PAGE)
+			continue;
+		if (plan_site(sites[i].rip, sites[i].nr, &plan) && too_dear(&sites[i], &plan))
+			continue;
+		patch_site(&sites[i], view);
+		sites[i].traps = DONE;
+	}
 	tlb_flush();
 }
 
@@ -343,29 +328,52 @@ void mm_syscall_trapped(uint64_t rip, uint64_t nr)
 {
 	struct plan plan;
 	bool fresh;
-	struct site *site = site_of(rip, &fresh);
+	struct site *site = sites_make() ? site_of(rip, &fresh) : NULL;
 
 	if (!site)
 		return;
 	if (fresh)
 		*site = (struct site){ .rip = rip };
 	site->nr = nr;
-	if (site->traps >= HOT || ++site->traps < HOT)
+	if (site->traps >= DONE || ++site->traps < HOT)
 		return;
 	if (plan_site(rip, nr, &plan)) {
-		site->traps--; /* so that it counts as seen, not as done */
+		if (too_dear(site, &plan))
+			return;
 		patch_page(ALIGN_DOWN(rip - 2, LV_PAGE));
 	}
-	site->traps = HOT;
+	site->traps = DONE;
+}
+
+/* The site from which a program comes that is on its way to libos. */
+static const struct jump *jump_under_way(uint64_t rip)
+{
+	for (unsigned i = 0; i < jump_count; i++)
+		if (rip - jumps[i].to < patch_trampoline_size(&jumps[i]) || (jumps[i].padding && rip == jumps[i].padding))
+			return &jumps[i];
+	return NULL;
 }
 
 void patch_rewind(struct regs *regs)
 {
-	for (unsigned i = 0; i < jump_count; i++)
-		if (regs->rip - jumps[i].to < trampoline_size(&jumps[i]) || (jumps[i].padding && regs->rip == jumps[i].padding)) {
-			regs->rip = jumps[i].rip - 2 - jumps[i].displaced;
-			return;
-		}
+	const struct jump *jump = jump_under_way(regs->rip);
+
+	if (jump)
+		regs->rip = jump->rip - 2 - jump->displaced;
+}
+
+bool patch_step(struct regs *regs)
+{
+	const struct jump *jump = jump_under_way(regs->rip);
+
+	if (!jump)
+		return false;
+	/* What was displaced is an instruction of the program's, after which it sees the SYSCALL. */
+	if (jump->displaced && regs->rip == jump->to + PATCH_MOV) {
+		regs->rip = jump->rip - 2;
+		return false;
+	}
+	return true;
 }
 
 /* ---- what was patched becomes what it was ---- */
@@ -376,23 +384,30 @@ static uint8_t *own_view(uint64_t va)
 	bool huge;
 	uint64_t *entry = pt_find(va, &huge);
 
+	if (entry && !huge && *entry & PTE_SHARED)
+		return vma_own_page(va);
 	return entry && *entry && !huge && !(*entry & PTE_BORROWED) ? (uint8_t *)((*entry & LV_PTE_ADDR) + va % LV_PAGE) : NULL;
 }
 
 /* Only where the bytes are still those of the jump: the program may have put others there. */
 static void restore(const struct jump *jump, uint8_t *at)
 {
+	uint8_t *second;
+
 	if (jump->displaced && at[-(int)jump->displaced] == 0xe9) {
 		at[-(int)jump->displaced] = jump->displaced == PATCH_MOV ? 0xb8 : 0xc7;
 		if (jump->displaced > PATCH_MOV)
 			at[-PATCH_MOV] = 0xc0;
 		memcpy(at - sizeof(jump->nr), &jump->nr, sizeof(jump->nr));
 	}
-	if (jump->displaced || at[0] != (jump->padding ? 0xeb : 0xe9))
+	if (jump->displaced || at[0] != jump->first)
 		return;
-	memcpy(at, "\x0f\x05", 2);
+	at[0] = 0x0f;
+	second = (jump->rip - 1) % LV_PAGE ? at + 1 : own_view(jump->rip - 1);
+	if (second)
+		*second = SECOND;
 	if (jump->padding)
-		memset(at + (jump->padding - (jump->rip - 2)), 0xcc, PATCH_JUMP);
+		memset(at + (jump->padding - (jump->rip - 2)), 0xcc, jump->padded);
 }
 
 static void jump_undo(unsigned index)
@@ -405,7 +420,7 @@ static void jump_undo(unsigned index)
 	jumps[index] = jumps[--jump_count];
 	if (at)
 		restore(&jump, at);
-	site = site_of(jump.rip, &fresh);
+	site = sites ? site_of(jump.rip, &fresh) : NULL;
 	if (site && !fresh)
 		site->traps = 0;
 }
@@ -414,7 +429,7 @@ void mm_code_changed(uint64_t start, uint64_t end)
 {
 	bool undone = false;
 
-	for (unsigned i = 0; i < SITES; i++)
+	for (unsigned i = 0; sites && i < SITES; i++)
 		if (sites[i].rip > start && sites[i].rip <= end)
 			sites[i].traps = 0;
 	for (unsigned i = jump_count; i-- > 0;)
@@ -430,16 +445,16 @@ int patches_yield(uint64_t start, uint64_t end)
 {
 	int err;
 
-	for (int i = vma_index(start); start < end && i < space.count && space.vma[i]->start < end; i = vma_index(start)) {
-		uint64_t low = MAX(space.vma[i]->start, start), high = MIN(space.vma[i]->end, end);
+	for (int i = vma_index(start); start < end && i < space->count && space->vma[i]->start < end; i = vma_index(start)) {
+		uint64_t low = MAX(space->vma[i]->start, start), high = MIN(space->vma[i]->end, end);
 
 		start = high;
-		if (!(space.vma[i]->flags & VMA_YIELDS))
+		if (!(space->vma[i]->flags & VMA_YIELDS))
 			continue;
 		for (unsigned j = jump_count; j-- > 0;)
 			if (jumps[j].to >= low && jumps[j].to < high)
 				jump_undo(j);
-		for (unsigned j = 0; j < TABLES; j++)
+		for (unsigned j = 0; j < PATCH_TABLES; j++)
 			if (tables[j] >= low && tables[j] < high)
 				tables[j] = 0;
 		err = vma_split(low);
@@ -452,4 +467,25 @@ int patches_yield(uint64_t start, uint64_t end)
 		tlb_flush();
 	}
 	return 0;
+}
+
+bool patches_copy(struct space *to)
+{
+	struct jump *copy = jump_count ? kmalloc(jump_count * sizeof(*copy)) : NULL;
+
+	if (jump_count && !copy)
+		return false;
+	to->patches = space->patches;
+	to->patches.seen = NULL;
+	to->patches.made = memcpy(copy, jumps, jump_count * sizeof(*copy));
+	to->patches.room = jump_count;
+	return true;
+}
+
+void patches_free(struct space *old)
+{
+	if (old->patches.seen != first_sites)
+		kfree(old->patches.seen);
+	kfree(old->patches.made);
+	old->patches = (struct patches){ 0 };
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How a SYSCALL becomes a jump to a trampoline (patch_plan.c: pure reading of code, no memory is changed). For the first
- * two ways nothing but its own two bytes changes:
- * - "eb d8" to padding within reach, which gets a jump of five bytes; or
+ * three ways nothing but its own two bytes changes:
+ * - "eb d8" to padding within reach, which gets a jump of five bytes (or the beginning of one, and what follows is its end); or
  * - "e9 xx", whose other three bytes of distance are the bytes that follow, whatever they are: of 256 places one must be free; or
+ * - "48 e9", whose distance is the four bytes that follow: one place; or
  * - the instruction before it, where it loads the very number of the call into EAX, becomes "e9 rel32": the trampoline does it.
  */
 #ifndef LV_LIBOS_PATCH_H
@@ -12,9 +13,11 @@
 #include "libos/core/libos.h"
 
 #define PATCH_JUMP 5    /* bytes of "e9 rel32" */
+#define PATCH_SHORT 2   /* "e9", and one byte that can be chosen */
 #define PATCH_REACH 127 /* of "eb d8" */
 #define PATCH_WINDOW (PATCH_REACH + 15) /* bytes behind the return address that are looked at */
 #define PATCH_TRAMPOLINE 16
+#define PATCH_LONG_PUN 0x48 /* first byte of the two */
 #define PATCH_MOV 5     /* bytes of "mov $nr,%eax" */
 
 enum insn_kind {
@@ -26,10 +29,14 @@ enum insn_kind {
 /* Length of the instruction at text, of which size bytes can be read; 0: not known. */
 unsigned patch_insn(const uint8_t *text, size_t size, enum insn_kind *kind);
 /*
- * text: what follows a SYSCALL, size bytes. How far into it padding begins that nobody runs into, with room for
- * PATCH_JUMP, in reach of "eb d8"; 0: none. Never looks outside of text.
+ * text: what follows a SYSCALL, size bytes. Padding that nobody runs into, in reach of "eb d8", with room for PATCH_JUMP; else the
+ * longest there is, of PATCH_SHORT at least, where the last bytes of a jump's distance are those that follow. size 0: none. Up to the end of a nop.
+ * PATCH_JUMP bytes from it on are in text. Never looks outside of text.
  */
-unsigned patch_padding(const uint8_t *text, size_t size);
+struct padding {
+	unsigned at, size;
+};
+struct padding patch_padding(const uint8_t *text, size_t size);
 /*
  * text: the size bytes up to a SYSCALL that was made with number nr. If they end in "mov $nr,%eax", and cannot be read so
  * that another instruction ends there: how many bytes before the SYSCALL five may be changed; 0: leave them. With
@@ -38,6 +45,8 @@ unsigned patch_padding(const uint8_t *text, size_t size);
 unsigned patch_number(const uint8_t *text, size_t size, uint32_t nr);
 /* Where "e9 second" over the SYSCALL before rip jumps, by the bytes that follow it. */
 uint64_t patch_pun(uint64_t rip, const uint8_t following[3], uint8_t second);
+/* Where "48 e9" over it does (PATCH_LONG_PUN): REX.W makes no difference to a jump. */
+uint64_t patch_long_pun(uint64_t rip, const uint8_t following[4]);
 /*
  * The trampoline at va for the SYSCALL before back: what a SYSCALL does to RCX, and then on to the address that the first
  * eight bytes of the trampoline's page hold. Nothing else changes, so until it gets there it may start again at the site.

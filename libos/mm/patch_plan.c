@@ -7,6 +7,7 @@
 #include "libos/mm/patch.h"
 
 #define LONGEST 15 /* bytes of an instruction */
+#define LOWEST 0x10000 /* nothing of a program lies below */
 
 /* What follows an opcode: no more, ModRM, immediates; '-' is not read on. */
 enum { NONE = '.', MODRM = 'm', MODRM_8 = 'b', MODRM_32 = 'w', IMM_8 = '1', IMM_16 = '2', IMM_32 = '4', REL_32 = 'j', ENTER = '3',
@@ -214,27 +215,42 @@ unsigned patch_insn(const uint8_t *text, size_t size, enum insn_kind *kind)
 	return modrm + immediate <= (size_t)(r.end - r.at) ? r.at - text + modrm + immediate : 0;
 }
 
-unsigned patch_padding(const uint8_t *text, size_t size)
+struct padding patch_padding(const uint8_t *text, size_t size)
 {
+	struct padding best = { 0 }, now = { 0 };
 	enum insn_kind kind = INSN_OTHER;
-	unsigned begin = 0; /* of the padding that is being read, if any */
-	bool dead = false;  /* nothing runs from here on but what is jumped to */
+	bool dead = false; /* nothing runs from here on but what is jumped to */
 
-	for (unsigned at = 0, n; begin || at <= PATCH_REACH; at += n) {
+	for (unsigned at = 0, n; (now.size || at <= PATCH_REACH) && best.size < PATCH_JUMP; at += n) {
 		n = patch_insn(text + at, size - at, &kind);
-		if (n == 0)
-			return 0;
-		if (kind == INSN_PADDING && dead) {
-			if (begin == 0)
-				begin = at;
-			if (at + n - begin >= PATCH_JUMP)
-				return begin;
-			continue;
+		if (n && kind == INSN_PADDING && dead) {
+			now.at = now.size ? now.at : at;
+			now.size += n;
 		}
-		begin = 0;
+		if (now.size > best.size && now.size >= PATCH_SHORT && now.at + PATCH_JUMP <= size)
+			best = now;
+		if (n == 0)
+			break;
+		if (kind == INSN_PADDING && dead)
+			continue;
+		now.size = 0;
 		dead = kind == INSN_END;
 	}
-	return 0;
+	return best;
+}
+
+/*
+ * An instruction before a SYSCALL that is read so: [REX] opcode b8 nr, which takes what lies at RAX + nr, and leaves RAX alone. RAX
+ * is nr by then, the number of the call, and nothing is ever mapped that low: it cannot have run.
+ */
+static bool would_fault(const uint8_t *insn, unsigned size, uint32_t nr)
+{
+	unsigned rex = size == 7 && (insn[0] & 0xf1) == 0x40; /* not REX.B: the base would be R8 */
+	uint8_t opcode = insn[rex];
+
+	if (size != 6 + rex || insn[1 + rex] != 0xb8 || nr >= LOWEST / 4)
+		return false;
+	return (opcode < 0x40 && (opcode & 7) < 4) || (opcode >= 0x84 && opcode <= 0x8b); /* arithmetic; test, xchg, mov */
 }
 
 unsigned patch_number(const uint8_t *text, size_t size, uint32_t nr)
@@ -247,9 +263,12 @@ unsigned patch_number(const uint8_t *text, size_t size, uint32_t nr)
 		return 0;
 	n = end[-5] == 0xb8 ? 5 : end[-6] == 0xc7 && end[-5] == 0xc0 ? 6 : 0;
 	/* Does anything that begins earlier end at the SYSCALL, too? REX.W before c7 makes no difference. */
-	for (unsigned before = n + 1; n && before <= LONGEST; before++)
-		if (patch_insn(end - before, before, &kind) == before && !(n == 6 && before == 7 && end[-7] == 0x48))
+	for (unsigned before = n + 1; n && before <= LONGEST; before++) {
+		if (patch_insn(end - before, before, &kind) != before || (n == 6 && before == 7 && end[-7] == 0x48))
+			continue;
+		if (!would_fault(end - before, before, nr))
 			return 0;
+	}
 	return n;
 }
 
@@ -258,6 +277,14 @@ uint64_t patch_pun(uint64_t rip, const uint8_t following[3], uint8_t second)
 	uint32_t distance = second | (uint32_t)following[0] << 8 | (uint32_t)following[1] << 16 | (uint32_t)following[2] << 24;
 
 	return rip + 3 + (int64_t)(int32_t)distance;
+}
+
+uint64_t patch_long_pun(uint64_t rip, const uint8_t following[4])
+{
+	int32_t distance;
+
+	memcpy(&distance, following, sizeof(distance));
+	return rip + 4 + (int64_t)distance;
 }
 
 void patch_trampoline(uint8_t code[PATCH_TRAMPOLINE], uint64_t va, uint64_t back)

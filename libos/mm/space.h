@@ -16,7 +16,19 @@
 #define SPACE_FIND_LOW (64ull << 20)   /* below, the program has only what it asks for */
 #define CHUNK (64ull << 10)
 
+#define PATCH_TABLES 16 /* pages of trampolines that any site in reach uses */
+struct patches { /* patch.c */
+	struct site *seen; /* sites that trapped; NULL: none did */
+	struct jump *made; /* of those that are patched */
+	unsigned count, room;
+	uint64_t table[PATCH_TABLES];
+};
+
 struct space {
+	struct space *next; /* of all */
+	uint32_t refs;      /* of processes that have it */
+	uint64_t *root; /* the page tables' first */
+	struct patches patches;
 	struct vma **vma; /* sorted by address */
 	int count, capacity;
 	struct vma *last; /* the last one found */
@@ -24,10 +36,13 @@ struct space {
 	uint64_t brk_start, brk;
 	bool lock_future; /* mlockall(MCL_FUTURE): what is mapped from now on is MAP_LOCKED */
 };
-extern struct space space;
+extern struct space *spaces; /* all */
+extern struct space *space; /* that of the running thread, or the one it is at work on */
 
 /* ---- vma.c ---- */
-/* Index of the first region that ends above addr; space.count if there is none. */
+void space_list(struct space *new);
+void space_unlist(struct space *old);
+/* Index of the first region that ends above addr; space->count if there is none. */
 int vma_index(uint64_t addr);
 /* Makes addr a border between regions, if it lies inside one. 0 or -ENOMEM. */
 int vma_split(uint64_t addr);
@@ -49,12 +64,21 @@ void vma_populate(struct vma *vma, uint64_t start, uint64_t end);
 
 /* ---- mm.c ---- */
 int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flags, uint64_t new_addr);
-/* Drops the pages of a range; the regions stay. */
-int mm_drop(uint64_t start, uint64_t end);
+/* Drops the pages of a range, as MADV_DONTNEED does or (lazily) MADV_FREE; the regions stay, and what is shared keeps its contents. */
+int mm_drop(uint64_t start, uint64_t end, bool lazily);
 uint64_t mm_brk(uint64_t end);
-/* mlock(2): marks the regions (MAP_LOCKED), which is all, as memory is never swapped; 0 or -ENOMEM. */
-int mm_lock(uint64_t start, uint64_t end, bool on);
+/*
+ * Marks the regions in the range, of which some may be split: with MAP_LOCKED, which is all that mlock(2) does, as memory is never swapped, or VMA_WIPED.
+ * 0 or -ENOMEM.
+ */
+int mm_mark(uint64_t start, uint64_t end, uint32_t flag, bool on);
+/* Drops the entries of a range; with tables, also the tables that are empty then. 0 or -ENOMEM: a large page could not be split. */
+int space_drop(uint64_t start, uint64_t end, bool tables);
 bool mm_covered(uint64_t start, uint64_t end); /* regions without a hole */
+
+/* ---- wipe.c ---- */
+/* MADV_WIPEONFORK, and MADV_KEEPONFORK: 0, -EINVAL: not memory of the program's own, -ENOMEM. */
+int mm_wipe_in_clones(uint64_t start, uint64_t end, bool on);
 
 /* ---- limits.c: RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK and RLIMIT_MEMLOCK ---- */
 /* May there be a region [start, end) like this, in place of what is there now? */
@@ -65,7 +89,14 @@ bool space_may_reach(const struct vma *vma, uint64_t va); /* a stack, down to th
 int space_may_lock(uint64_t start, uint64_t end);
 bool space_may_become(uint64_t start, uint64_t end, uint32_t prot);      /* mprotect: private memory becomes data */
 
+/* ---- fork.c ---- */
+uint64_t space_window_start(void); /* from here on all spaces have the same tables: the image, libos, its memory */
+void space_window_grew(void); /* RAM was added: the tables that are loaded have it, too */
+void tables_load(const uint64_t *root); /* tlb.c */
+
 /* ---- patch.c ---- */
+bool patches_copy(struct space *to); /* those of this space, whose regions the other one has; false: no memory */
+void patches_free(struct space *old);
 /* Executable memory is about to be written, or was unmapped or replaced: the patches in it are undone. */
 void mm_code_changed(uint64_t start, uint64_t end);
 /* The program wants the range: what libos has put there goes. 0 or -ENOMEM. */

@@ -4,6 +4,9 @@
 #include "libos/fs/linux_fs.h"
 #include "libos/mm/pagetable.h"
 #include "libos/mm/space.h"
+#include "libos/proc/proc.h"
+
+#include <linux/personality.h>
 
 #define X(name) SYSCALL(name);
 #include "libos/mm/syscalls.list"
@@ -13,6 +16,12 @@
 #define OLD_FLAGS                                                                                                                         \
 	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_UNINITIALIZED | MAP_GROWSDOWN | \
 	 MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT)
+
+/* What is asked for, as the personality has it. */
+static uint32_t implied(uint32_t prot)
+{
+	return prot & PROT_READ && current->process->personality & READ_IMPLIES_EXEC ? prot | PROT_EXEC : prot;
+}
 
 /* The end of a range given by page-aligned start and a length; 0: it is not one. */
 static uint64_t range_end(uint64_t start, uint64_t len)
@@ -51,10 +60,12 @@ static int check_anonymous(uint32_t flags)
 SYSCALL(mmap)
 {
 	uint64_t addr = a[0], len = a[1], offset = a[5];
-	uint32_t prot = a[2], flags = a[3];
+	uint32_t prot = implied(a[2]), flags = a[3];
 	struct file *file = NULL;
 	int err;
 
+	if (offset % LV_PAGE)
+		return -EINVAL;
 	if (!(flags & MAP_ANONYMOUS)) {
 		file = fd_get((int)a[4]);
 		if (!file || file->flags & O_PATH)
@@ -66,16 +77,31 @@ SYSCALL(mmap)
 	return err ? err : mm_map(addr, len, prot, flags, file, offset, NULL);
 }
 
-SYSCALL(munmap)
+
+/* With PROT_GROWSDOWN all of the region below, too, if it is one that grows so; none grows up. */
+static long protect_growing(uint64_t start, uint64_t len, uint32_t prot)
 {
-	return mm_unmap(a[0], a[1]);
+	const struct vma *vma = mm_find(start);
+
+	if (start % LV_PAGE || prot & PROT_GROWSUP)
+		return -EINVAL;
+	if (!vma)
+		return -ENOMEM;
+	return vma->flags & MAP_GROWSDOWN ? mm_protect(vma->start, start - vma->start + len, prot) : -EINVAL;
 }
 
 SYSCALL(mprotect)
 {
 	if (a[2] & ~(long)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP))
 		return -EINVAL;
-	return mm_protect(a[0], a[1], a[2]);
+	if (a[1] && a[2] & (PROT_GROWSDOWN | PROT_GROWSUP))
+		return protect_growing(a[0], a[1], implied(a[2]));
+	return mm_protect(a[0], a[1], implied(a[2]));
+}
+
+SYSCALL(pkey_mprotect)
+{
+	return (int)a[3] == -1 ? sys_mprotect(a) : -EINVAL;
 }
 
 SYSCALL(mremap)
@@ -93,7 +119,7 @@ static bool advice_known(int advice)
 	switch (advice) {
 	case MADV_NORMAL: case MADV_RANDOM: case MADV_SEQUENTIAL: case MADV_WILLNEED: case MADV_COLD: case MADV_PAGEOUT:
 	case MADV_DONTFORK: case MADV_DOFORK: case MADV_MERGEABLE: case MADV_UNMERGEABLE: case MADV_HUGEPAGE:
-	case MADV_NOHUGEPAGE: case MADV_DONTDUMP: case MADV_DODUMP: case MADV_WIPEONFORK: case MADV_KEEPONFORK:
+	case MADV_NOHUGEPAGE: case MADV_DONTDUMP: case MADV_DODUMP:
 		return true;
 	default:
 		return false;
@@ -103,15 +129,27 @@ static bool advice_known(int advice)
 SYSCALL(madvise)
 {
 	uint64_t start = a[0], len = a[1], end = range_end(start, len);
-	int advice = a[2];
+	int advice = a[2], err;
 
 	if (!end && (start || len))
 		return -EINVAL;
 	switch (advice) {
+	case MADV_WIPEONFORK:
+	case MADV_KEEPONFORK:
+		err = len ? mm_wipe_in_clones(start, end, advice == MADV_WIPEONFORK) : 0;
+		if (err)
+			return err;
+		break;
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+		err = len ? mm_mark(start, end, VMA_NOT_IN_CHILD, advice == MADV_DONTFORK) : 0;
+		if (err)
+			return err;
+		break;
 	case MADV_FREE:
 	case MADV_DONTNEED:
 	case MADV_DONTNEED_LOCKED:
-		return len ? mm_drop(start, end) : 0;
+		return len ? mm_drop(start, end, advice == MADV_FREE) : 0;
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
 		for (struct vma *vma = mm_find(start); vma && vma->start < end; vma = mm_next(vma))
@@ -124,6 +162,30 @@ SYSCALL(madvise)
 	return mm_covered(start, end) ? 0 : -ENOMEM;
 }
 
+/* What was written to shared mappings in the range goes to the files of live volumes; those of other files are the file's own pages. */
+static int write_back(uint64_t start, uint64_t end)
+{
+	int err = 0;
+
+	for (const struct vma *vma = mm_find(start); vma && vma->start < end; vma = mm_find(start)) {
+		struct file *file = vma->flags & MAP_SHARED ? vma->file : NULL;
+
+		start = vma->end; /* writing waits, and the regions may be others then */
+		if (file && file->ops->write_back && !err)
+			err = file->ops->write_back(file);
+	}
+	return err;
+}
+
+SYSCALL(munmap)
+{
+	uint64_t end = range_end(a[0], a[1]);
+
+	if (end)
+		write_back(a[0], end); /* errors are told by msync and fsync */
+	return mm_unmap(a[0], a[1]);
+}
+
 SYSCALL(msync)
 {
 	uint64_t end = range_end(a[0], a[1]);
@@ -133,8 +195,12 @@ SYSCALL(msync)
 		return -EINVAL;
 	if (!end && (a[0] || a[1]))
 		return -EINVAL;
-	/* Shared pages are the file's own: there is nothing to write back. */
-	return mm_covered(a[0], end) ? 0 : -ENOMEM;
+	for (const struct vma *vma = mm_find(a[0]); flags & MS_INVALIDATE && vma && vma->start < end; vma = mm_next((struct vma *)vma))
+		if (vma->flags & MAP_LOCKED)
+			return -EBUSY;
+	if (!mm_covered(a[0], end))
+		return -ENOMEM;
+	return write_back(a[0], end);
 }
 
 SYSCALL(mincore)
@@ -164,11 +230,13 @@ static long lock(uint64_t start, uint64_t len, bool on)
 	uint64_t low = ALIGN_DOWN(start, LV_PAGE), end = range_end(low, len + (start - low));
 	int err = on && end ? space_may_lock(low, end) : 0;
 
+	if (start + len < start)
+		return -EINVAL;
 	if (err)
 		return err;
 	if (!end || !mm_covered(low, end))
 		return -ENOMEM;
-	return low < end ? mm_lock(low, end, on) : 0;
+	return low < end ? mm_mark(low, end, MAP_LOCKED, on) : 0;
 }
 
 SYSCALL(mlock)
@@ -199,12 +267,12 @@ SYSCALL(mlockall)
 	err = space_may_lock(SPACE_END, SPACE_END + all); /* beside what is locked */
 	if (err)
 		return err;
-	space.lock_future = a[0] & MCL_FUTURE;
-	return a[0] & MCL_CURRENT ? mm_lock(SPACE_LOW, SPACE_END, true) : 0;
+	space->lock_future = a[0] & MCL_FUTURE;
+	return a[0] & MCL_CURRENT ? mm_mark(SPACE_LOW, SPACE_END, MAP_LOCKED, true) : 0;
 }
 
 SYSCALL(munlockall)
 {
-	space.lock_future = false;
-	return mm_lock(SPACE_LOW, SPACE_END, false);
+	space->lock_future = false;
+	return mm_mark(SPACE_LOW, SPACE_END, MAP_LOCKED, false);
 }

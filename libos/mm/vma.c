@@ -2,16 +2,43 @@
 /* Regions: an array of pointers, sorted by address. Programs have tens to hundreds, so inserting by moving is cheap. */
 #include "libos/mm/space.h"
 
-struct space space;
+static struct space first_space = { .refs = 1, .root = (uint64_t *)LV_PML4 };
+struct space *space = &first_space, *spaces = &first_space;
+
+void space_list(struct space *new)
+{
+	new->next = spaces;
+	spaces = new;
+}
+
+void space_unlist(struct space *old)
+{
+	struct space **at = &spaces;
+
+	while (*at != old)
+		at = &(*at)->next;
+	*at = old->next;
+}
+
+struct space *space_get(struct space *of)
+{
+	of->refs++;
+	return of;
+}
+
+struct space *space_current(void)
+{
+	return space;
+}
 
 int vma_index(uint64_t addr)
 {
-	int low = 0, high = space.count;
+	int low = 0, high = space->count;
 
 	while (low < high) {
 		int middle = (low + high) / 2;
 
-		if (space.vma[middle]->end <= addr)
+		if (space->vma[middle]->end <= addr)
 			low = middle + 1;
 		else
 			high = middle;
@@ -21,48 +48,48 @@ int vma_index(uint64_t addr)
 
 struct vma *mm_find(uint64_t addr)
 {
-	struct vma *vma = space.last;
+	struct vma *vma = space->last;
 	int index;
 
 	if (vma && addr >= vma->start && addr < vma->end)
 		return vma;
 	index = vma_index(addr);
-	if (index == space.count || space.vma[index]->start > addr)
+	if (index == space->count || space->vma[index]->start > addr)
 		return NULL;
-	return space.last = space.vma[index];
+	return space->last = space->vma[index];
 }
 
 struct vma *mm_first(void)
 {
-	return space.count ? space.vma[0] : NULL;
+	return space->count ? space->vma[0] : NULL;
 }
 
 struct vma *mm_next(struct vma *vma)
 {
 	int index = vma_index(vma->end);
 
-	return index < space.count ? space.vma[index] : NULL;
+	return index < space->count ? space->vma[index] : NULL;
 }
 
 static bool make_room(void)
 {
 	struct vma **bigger;
 
-	if (space.count < space.capacity)
+	if (space->count < space->capacity)
 		return true;
-	bigger = krealloc(space.vma, (space.capacity ? space.capacity * 2 : 32) * sizeof(*bigger));
+	bigger = krealloc(space->vma, (space->capacity ? space->capacity * 2 : 32) * sizeof(*bigger));
 	if (!bigger)
 		return false;
-	space.capacity = space.capacity ? space.capacity * 2 : 32;
-	space.vma = bigger;
+	space->capacity = space->capacity ? space->capacity * 2 : 32;
+	space->vma = bigger;
 	return true;
 }
 
 static void insert_at(int index, struct vma *vma)
 {
-	memmove(space.vma + index + 1, space.vma + index, (space.count - index) * sizeof(*space.vma));
-	space.vma[index] = vma;
-	space.count++;
+	memmove(space->vma + index + 1, space->vma + index, (space->count - index) * sizeof(*space->vma));
+	space->vma[index] = vma;
+	space->count++;
 }
 
 struct vma *vma_add(const struct vma *model)
@@ -83,12 +110,12 @@ struct vma *vma_add(const struct vma *model)
 
 void vma_remove(int index)
 {
-	struct vma *vma = space.vma[index];
+	struct vma *vma = space->vma[index];
 
-	space.count--;
-	memmove(space.vma + index, space.vma + index + 1, (space.count - index) * sizeof(*space.vma));
-	if (space.last == vma)
-		space.last = NULL;
+	space->count--;
+	memmove(space->vma + index, space->vma + index + 1, (space->count - index) * sizeof(*space->vma));
+	if (space->last == vma)
+		space->last = NULL;
 	if (vma->file)
 		file_put(vma->file);
 	kfree(vma);
@@ -118,7 +145,7 @@ static bool alike(const struct vma *a, const struct vma *b)
 
 static void absorb(int index)
 {
-	struct vma *vma = space.vma[index], *next = space.vma[index + 1];
+	struct vma *vma = space->vma[index], *next = space->vma[index + 1];
 
 	vma->end = next->end;
 	vma->faulted += next->faulted;
@@ -127,17 +154,17 @@ static void absorb(int index)
 
 struct vma *vma_join(int index)
 {
-	if (index + 1 < space.count && alike(space.vma[index], space.vma[index + 1]))
+	if (index + 1 < space->count && alike(space->vma[index], space->vma[index + 1]))
 		absorb(index);
-	if (index > 0 && alike(space.vma[index - 1], space.vma[index]))
+	if (index > 0 && alike(space->vma[index - 1], space->vma[index]))
 		absorb(--index);
-	return space.vma[index];
+	return space->vma[index];
 }
 
 bool vma_free_range(uint64_t start, uint64_t end)
 {
-	for (int i = vma_index(start); i < space.count && space.vma[i]->start < end; i++)
-		if (!(space.vma[i]->flags & VMA_YIELDS))
+	for (int i = vma_index(start); i < space->count && space->vma[i]->start < end; i++)
+		if (!(space->vma[i]->flags & VMA_YIELDS))
 			return false;
 	return true;
 }
@@ -158,10 +185,10 @@ static uint64_t find_between(uint64_t low, uint64_t high, uint64_t len, uint64_t
 	int index = vma_index(high - 1);
 
 	/* Regions below index end at or below high - 1; the one at index may reach into the range. */
-	if (index < space.count && space.vma[index]->start < high)
-		high = space.vma[index]->start;
+	if (index < space->count && space->vma[index]->start < high)
+		high = space->vma[index]->start;
 	for (;;) {
-		uint64_t below = index > 0 ? MAX(space.vma[index - 1]->end, low) : low;
+		uint64_t below = index > 0 ? MAX(space->vma[index - 1]->end, low) : low;
 
 		if (high >= below && high - below >= len) {
 			uint64_t start = ALIGN_DOWN(high - len, align);
@@ -171,14 +198,14 @@ static uint64_t find_between(uint64_t low, uint64_t high, uint64_t len, uint64_t
 		}
 		if (index == 0 || below == low)
 			return 0;
-		high = space.vma[--index]->start;
+		high = space->vma[--index]->start;
 	}
 }
 
 uint64_t space_find(uint64_t len, uint64_t align)
 {
 	const struct { uint64_t low, high; } areas[] = {
-		{ SPACE_FIND_LOW, space.top },
+		{ SPACE_FIND_LOW, space->top },
 		{ SPACE_FIND_LOW, SPACE_TOP },
 		{ LV_WINDOW_END, SPACE_END },
 	};

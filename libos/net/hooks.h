@@ -14,6 +14,8 @@ struct tcp_pcb;
 struct tcp_hdr;
 /* Every segment that belongs to a pcb, listening ones too, with ports and numbers in host order; not ERR_OK: it is dropped. */
 int8_t net_tcp_input(const struct tcp_pcb *pcb, const struct tcp_hdr *header);
+/* Every segment that leaves, with its numbers in network order, before its sum is made; pcb may be NULL. Returns where options end. */
+uint32_t *net_tcp_output(struct tcp_hdr *header, const struct tcp_pcb *pcb, uint32_t *options);
 /* Every packet before lwIP looks at it; 0: it goes on. */
 int net_ip4_input(struct pbuf *p, struct netif *from);
 int net_ip6_input(struct pbuf *p, struct netif *from);

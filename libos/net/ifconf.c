@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What programs ask about interfaces: SIOCGIF... of any socket. */
 #include "libos/net/ifconf.h"
+#include "libos/net/loopback.h"
 #include "libos/net/net.h"
 #include "libos/net/socket.h"
 
@@ -9,21 +10,16 @@
 enum { LINUX_IFF_UP = 1, LINUX_IFF_BROADCAST = 2, LINUX_IFF_LOOPBACK = 8, LINUX_IFF_RUNNING = 0x40, LINUX_IFF_MULTICAST = 0x1000,
 	LINUX_ARPHRD_ETHER = 1, LINUX_ARPHRD_LOOPBACK = 772 };
 
-bool ifconf_is_loopback(const struct netif *netif)
-{
-	return netif->name[0] == 'l';
-}
-
 void ifconf_name(const struct netif *netif, char name[16])
 {
 	memset(name, 0, 16);
-	memcpy(name, ifconf_is_loopback(netif) ? "lo" : "eth0", ifconf_is_loopback(netif) ? 2 : 4);
+	memcpy(name, loopback_is(netif) ? "lo" : "eth0", loopback_is(netif) ? 2 : 4);
 }
 
 unsigned ifconf_flags(const struct netif *netif)
 {
 	unsigned flags = (netif_is_up(netif) ? LINUX_IFF_UP | LINUX_IFF_RUNNING : 0);
-	return flags | (ifconf_is_loopback(netif) ? LINUX_IFF_LOOPBACK : LINUX_IFF_BROADCAST | LINUX_IFF_MULTICAST);
+	return flags | (loopback_is(netif) ? LINUX_IFF_LOOPBACK : LINUX_IFF_BROADCAST | LINUX_IFF_MULTICAST);
 }
 
 static struct netif *by_name(const char *wanted)
@@ -52,7 +48,7 @@ static long answer(struct netif *netif, struct linux_ifreq *req, unsigned reques
 	case SIOCGIFFLAGS: req->flags = ifconf_flags(netif); return 0;
 	case SIOCGIFADDR: put_v4(req, ip); return ip ? 0 : -EADDRNOTAVAIL;
 	case SIOCGIFNETMASK: put_v4(req, mask); return 0;
-	case SIOCGIFBRDADDR: put_v4(req, ifconf_is_loopback(netif) ? 0 : ip | ~mask); return 0;
+	case SIOCGIFBRDADDR: put_v4(req, loopback_is(netif) ? 0 : ip | ~mask); return 0;
 	case SIOCGIFDSTADDR: put_v4(req, ip); return 0;
 	case SIOCGIFMTU: req->number = ifconf_mtu(netif); return 0;
 	case SIOCGIFINDEX: req->number = netif_get_index(netif); return 0;
@@ -60,7 +56,7 @@ static long answer(struct netif *netif, struct linux_ifreq *req, unsigned reques
 	case SIOCGIFTXQLEN: req->number = 1000; return 0;
 	case SIOCGIFHWADDR:
 		memset(req->bytes, 0, sizeof(req->bytes));
-		req->hardware.family = ifconf_is_loopback(netif) ? LINUX_ARPHRD_LOOPBACK : LINUX_ARPHRD_ETHER;
+		req->hardware.family = loopback_is(netif) ? LINUX_ARPHRD_LOOPBACK : LINUX_ARPHRD_ETHER;
 		memcpy(req->hardware.data, netif->hwaddr, 6);
 		return 0;
 	default: return -EPERM; /* the SIOCSIF... */
@@ -118,5 +114,5 @@ long netif_ioctl(unsigned request, unsigned long arg)
 
 unsigned ifconf_mtu(const struct netif *netif)
 {
-	return ifconf_is_loopback(netif) ? 65536 : netif->mtu6; /* mtu may be larger: see tcp_segment.c */
+	return loopback_is(netif) ? 65536 : netif->mtu6; /* mtu may be larger: see tcp_segment.c */
 }

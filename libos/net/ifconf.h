@@ -3,11 +3,8 @@
 #ifndef LV_NET_IFCONF_H
 #define LV_NET_IFCONF_H
 
-#include <stdbool.h>
-
 struct netif;
 
-bool ifconf_is_loopback(const struct netif *netif);
 void ifconf_name(const struct netif *netif, char name[16]);
 unsigned ifconf_flags(const struct netif *netif); /* IFF_... */
 unsigned ifconf_mtu(const struct netif *netif);

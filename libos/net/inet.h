@@ -41,11 +41,15 @@ struct packet {
 struct packet_queue {
 	struct packet *first, *last;
 	size_t bytes;
+	unsigned count;
 };
 /* Takes p if true. from: of a datagram, in lwIP's callback for it, of which more is noted then; NULL: bytes of a stream. */
 bool packet_push(struct packet_queue *queue, struct pbuf *p, const ip_addr_t *from, uint16_t port);
 void packet_pop(struct packet_queue *queue); /* frees the first */
 void packet_clear(struct packet_queue *queue);
+
+struct udp_pcb;
+bool udp_is_socket(const struct udp_pcb *pcb); /* or one of the stack's own */
 
 /* ---- inet_option.c ---- */
 struct inet_fields { /* of a pcb or a socket: where its options lie */

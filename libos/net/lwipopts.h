@@ -51,6 +51,7 @@
 #define IP_SOF_BROADCAST 1
 #define IP_SOF_BROADCAST_RECV 0
 #define IP_FORWARD 0
+#define IP_DEFAULT_TTL 64 /* as Linux */
 #define IP_REASSEMBLY 1
 #define IP_REASS_MAX_PBUFS 64
 #define MEMP_NUM_REASSDATA 16
@@ -101,6 +102,7 @@
 #define LWIP_HOOK_FILENAME "libos/net/hooks.h"
 #define LWIP_HOOK_TCP_ISN net_initial_sequence
 #define LWIP_HOOK_TCP_INPACKET_PCB(pcb, header, ...) net_tcp_input(pcb, header) /* ports.c */
+#define LWIP_HOOK_TCP_OUT_ADD_TCPOPTS(p, header, pcb, options) net_tcp_output(header, pcb, options) /* tcp_urgent.c */
 #define LWIP_HOOK_IP4_INPUT net_ip4_input
 #define LWIP_HOOK_IP6_INPUT net_ip6_input
 

@@ -5,6 +5,7 @@
 #include "libos/fs/fs.h"
 #include "libos/mm/mm.h"
 #include "libos/net/hooks.h"
+#include "libos/net/loopback.h"
 #include "libos/net/net.h"
 #include "libos/net/net_config.h"
 #include "libos/proc/proc.h"
@@ -132,6 +133,14 @@ void net_up(void)
 	device_up();
 }
 
+void net_early(void)
+{
+	if (!net_config_will_be_known())
+		return;
+	net_up();
+	rings_flush(); /* there is room for what comes */
+}
+
 void net_use(void)
 {
 	is_used = true;
@@ -146,6 +155,7 @@ static bool poll_loopback(void)
 		if (netif->loop_first) {
 			net_busy();
 			netif_poll(netif);
+			loopback_take(netif, 0);
 			any = true;
 		}
 	return any;
@@ -157,13 +167,24 @@ void net_deliver(void)
 		;
 }
 
+/* Of a clone nobody hears that it leaves connections: the VM that it is a copy of may have them still. */
+static void renew(void)
+{
+	const uint32_t restored = device_page->restored;
+	net_busy();
+	if (restored & (LV_RESTORED_CLONE | LV_RESTORED_RESET_CONNECTIONS))
+		tcp_reset_connections(!(restored & LV_RESTORED_CLONE));
+	net_config_renew(device);
+}
+
 bool net_poll(void)
 {
-	if (is_another && device) {
-		net_busy();
-		net_config_renew(device);
-	}
+	if (is_another && device)
+		renew();
 	is_another = false;
+	/* need_wake: nothing can run, so no socket will come of itself. */
+	if (is_used || shared_page->need_wake)
+		early_hold_end();
 	bool any = virtio_net_poll();
 	return poll_loopback() || any;
 }

@@ -2,13 +2,16 @@
 /* Addresses of the VM: static from the device page, or by DHCP. */
 #include "libos/core/libos.h"
 #include "libos/fs/fs.h"
+#include "libos/net/neighbour.h"
 #include "libos/net/net_config.h"
 #include "libos/net/text_file.h"
 
 #include "lwip/dhcp.h"
 #include "lwip/dns.h"
 #include "lwip/etharp.h"
+#include "lwip/nd6.h"
 #include "lwip/netif.h"
+#include "lwip/prot/dhcp.h"
 
 static const struct lv_net_config *config(void)
 {
@@ -23,15 +26,17 @@ static void write_name_server(uint32_t dns)
 	char text[64];
 	const uint8_t *b = (const uint8_t *)&dns;
 	int n = snprintf(text, sizeof(text), "nameserver %u.%u.%u.%u\n", b[0], b[1], b[2], b[3]);
+	static struct text_file file = { .path = "/etc/resolv.conf" };
 	if (dns)
-		text_file_make("/etc/resolv.conf", text, n);
+		text_file_set(&file, text, n);
 }
 
 static void write_hosts(void)
 {
 	char text[256];
 	int n = snprintf(text, sizeof(text), "127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 %s\n", device_page->hostname);
-	text_file_make("/etc/hosts", text, n);
+	static struct text_file file = { .path = "/etc/hosts" };
+	text_file_set(&file, text, n);
 }
 
 void net_config_resolver(void)
@@ -59,11 +64,22 @@ static void set_static(struct netif *netif, const struct lv_net_config *net)
 	netif_set_addr(netif, &ip, &mask, &gateway);
 }
 
+static bool go_together(uint32_t ip, const uint8_t mac[6])
+{
+	uint8_t of_ip[6];
+	lv_mac_of_ip(of_ip, ip);
+	return ip && memcmp(mac, of_ip, sizeof(of_ip)) == 0;
+}
+
 bool net_config_is_known(const struct netif *netif)
 {
-	uint8_t mac[6];
-	lv_mac_of_ip(mac, ip4_addr_get_u32(netif_ip4_addr(netif)));
-	return !ip4_addr_isany(netif_ip4_addr(netif)) && memcmp(netif->hwaddr, mac, sizeof(mac)) == 0;
+	return go_together(ip4_addr_get_u32(netif_ip4_addr(netif)), netif->hwaddr);
+}
+
+bool net_config_will_be_known(void)
+{
+	const struct lv_net_config *net = config();
+	return net && go_together(net->ip, net->mac);
 }
 
 /* Switches learn from it at which port we are; it asks for the network's own address, which is nobody's, so that no VM is woken. */
@@ -73,25 +89,55 @@ void net_config_show(struct netif *netif)
 	etharp_request(netif, &network);
 }
 
+/* Addresses that were made of the old one are the other VM's. */
+static void renew_mac(struct netif *netif, const uint8_t *mac)
+{
+	memcpy(netif->hwaddr, mac, 6);
+	etharp_cleanup_netif(netif);
+	for (s8_t i = 1; i < LWIP_IPV6_NUM_ADDRESSES; i++)
+		netif_ip6_addr_set_state(netif, i, IP6_ADDR_INVALID);
+	netif_create_ip6_linklocal_address(netif, 1);
+	nd6_restart_netif(netif);
+}
+
+/* No DHCPRELEASE: the lease is the other VM's. */
+static void forget_lease(struct netif *netif)
+{
+	if (netif_dhcp_data(netif))
+		netif_dhcp_data(netif)->state = DHCP_STATE_OFF;
+}
+
+static void renew_lease(struct netif *netif, bool same_mac)
+{
+	if (same_mac && netif_dhcp_data(netif)) {
+		dhcp_network_changed(netif); /* asks whether it may keep the address */
+		return;
+	}
+	forget_lease(netif);
+	netif_set_addr(netif, IP4_ADDR_ANY4, IP4_ADDR_ANY4, IP4_ADDR_ANY4);
+	dhcp_start(netif);
+}
+
 void net_config_renew(struct netif *netif)
 {
 	const struct lv_net_config *net = config();
-	bool same = net && memcmp(netif->hwaddr, net->mac, sizeof(net->mac)) == 0;
-	if (!net || (same && (!net->ip || net->ip == ip4_addr_get_u32(netif_ip4_addr(netif)))))
+	if (!net)
 		return;
-	memcpy(netif->hwaddr, net->mac, sizeof(net->mac));
-	etharp_cleanup_netif(netif);
-	netif_create_ip6_linklocal_address(netif, 1);
+	bool same_mac = memcmp(netif->hwaddr, net->mac, sizeof(net->mac)) == 0;
+	if (!same_mac)
+		renew_mac(netif, net->mac);
 	if (net->ip) {
-		set_static(netif, net); /* ends the connections of the old address */
+		forget_lease(netif);
+		set_static(netif, net); /* ends the connections of the old address, if it is another one */
 		if (net_config_is_known(netif))
 			net_config_show(netif);
 		else
 			etharp_gratuitous(netif);
-	} else { /* no DHCPRELEASE: the lease is the other VM's */
-		netif_set_addr(netif, IP4_ADDR_ANY4, IP4_ADDR_ANY4, IP4_ADDR_ANY4);
-		dhcp_start(netif);
+	} else {
+		renew_lease(netif, same_mac);
 	}
+	if (same_mac) /* new ones are probed for first, which says the same */
+		neighbour_announce(netif);
 	net_config_resolver();
 }
 

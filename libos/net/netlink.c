@@ -5,6 +5,7 @@
  */
 #include "libos/mm/mm.h"
 #include "libos/net/ifconf.h"
+#include "libos/net/loopback.h"
 #include "libos/net/inet.h"
 #include "libos/net/net.h"
 
@@ -72,7 +73,7 @@ static void dump_link(struct builder *b, struct netif *netif)
 {
 	char name[16];
 	uint32_t mtu = ifconf_mtu(netif);
-	struct ifinfomsg info = { .ifi_type = ifconf_is_loopback(netif) ? 772 : 1, .ifi_index = netif_get_index(netif),
+	struct ifinfomsg info = { .ifi_type = loopback_is(netif) ? 772 : 1, .ifi_index = netif_get_index(netif),
 		.ifi_flags = ifconf_flags(netif)};
 	ifconf_name(netif, name);
 	append(b, &info, sizeof(info));
@@ -93,13 +94,13 @@ static void dump_v4(struct builder *b, const struct nlmsghdr *request, uint32_t 
 	if (!ip)
 		return;
 	struct ifaddrmsg info = { .ifa_family = AF_INET, .ifa_prefixlen = prefix_of(mask), .ifa_flags = IFA_F_PERMANENT,
-		.ifa_scope = ifconf_is_loopback(netif) ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE, .ifa_index = netif_get_index(netif)};
+		.ifa_scope = loopback_is(netif) ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE, .ifa_index = netif_get_index(netif)};
 	ifconf_name(netif, name);
 	begin(b, request, pid, RTM_NEWADDR, NLM_F_MULTI);
 	append(b, &info, sizeof(info));
 	attribute(b, IFA_ADDRESS, &ip, 4);
 	attribute(b, IFA_LOCAL, &ip, 4);
-	if (!ifconf_is_loopback(netif))
+	if (!loopback_is(netif))
 		attribute(b, IFA_BROADCAST, &broadcast, 4);
 	attribute(b, IFA_LABEL, name, strlen(name) + 1);
 	end(b);
@@ -111,9 +112,9 @@ static void dump_v6(struct builder *b, const struct nlmsghdr *request, uint32_t 
 		const ip6_addr_t *ip = netif_ip6_addr(netif, i);
 		if (!ip6_addr_isvalid(netif_ip6_addr_state(netif, i)))
 			continue;
-		struct ifaddrmsg info = { .ifa_family = AF_INET6, .ifa_prefixlen = ifconf_is_loopback(netif) ? 128 : 64,
+		struct ifaddrmsg info = { .ifa_family = AF_INET6, .ifa_prefixlen = loopback_is(netif) ? 128 : 64,
 			.ifa_flags = IFA_F_PERMANENT, .ifa_index = netif_get_index(netif),
-			.ifa_scope = ifconf_is_loopback(netif) ? RT_SCOPE_HOST : ip6_addr_islinklocal(ip) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE};
+			.ifa_scope = loopback_is(netif) ? RT_SCOPE_HOST : ip6_addr_islinklocal(ip) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE};
 		begin(b, request, pid, RTM_NEWADDR, NLM_F_MULTI);
 		append(b, &info, sizeof(info));
 		attribute(b, IFA_ADDRESS, ip->addr, 16);
@@ -152,6 +153,16 @@ static void refuse(struct builder *b, const struct nlmsghdr *request, uint32_t p
 	end(b);
 }
 
+static void queue(struct netlink_socket *n, struct answer *answer)
+{
+	if (n->first)
+		n->last->next = answer;
+	else
+		n->first = answer;
+	n->last = answer;
+	wake_all(&n->s.wait, EPOLLIN);
+}
+
 static int answer_request(struct netlink_socket *n, const struct nlmsghdr *request, uint8_t family)
 {
 	struct builder b = { .space = 4096 - sizeof(struct answer) };
@@ -163,12 +174,7 @@ static int answer_request(struct netlink_socket *n, const struct nlmsghdr *reque
 		dump(&b, request, n->pid, family);
 	else
 		refuse(&b, request, n->pid, -EOPNOTSUPP);
-	if (n->first)
-		n->last->next = b.answer;
-	else
-		n->first = b.answer;
-	n->last = b.answer;
-	wake_all(&n->s.wait, EPOLLIN);
+	queue(n, b.answer);
 	return 0;
 }
 
@@ -260,6 +266,24 @@ static const struct proto netlink_proto = {
 	.bind = netlink_bind, .connect = netlink_connect, .send = netlink_send, .receive = netlink_receive, .poll = netlink_poll,
 	.name = netlink_name, .setopt = netlink_setopt, .close = netlink_close,
 };
+
+int netlink_note(struct file *file, const void *bytes, size_t n)
+{
+	struct socket *s = socket_of(file);
+	struct answer *note;
+
+	if (!s || s->proto != &netlink_proto)
+		return -EINVAL;
+	if (!n)
+		return 0;
+	note = kzalloc(sizeof(*note) + n);
+	if (!note)
+		return -ENOBUFS;
+	memcpy(note->data, bytes, n);
+	note->len = (uint32_t)n;
+	queue(of(s), note);
+	return 0;
+}
 
 int netlink_socket(int family, int type, int protocol, struct socket **s)
 {

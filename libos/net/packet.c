@@ -31,6 +31,7 @@ bool packet_push(struct packet_queue *queue, struct pbuf *p, const ip_addr_t *fr
 		queue->first = packet;
 	queue->last = packet;
 	queue->bytes += p->tot_len;
+	queue->count++;
 	return true;
 }
 
@@ -39,6 +40,7 @@ void packet_pop(struct packet_queue *queue)
 	struct packet *packet = queue->first;
 	queue->first = packet->next;
 	queue->bytes -= packet->pbuf->tot_len;
+	queue->count--;
 	pbuf_free(packet->pbuf);
 	kfree(packet);
 }

@@ -4,6 +4,7 @@
 #include "libos/fs/linux_fs.h"
 #include "libos/net/text_file.h"
 #include "libos/net/unix.h"
+#include "libos/proc/proc.h"
 
 int unix_path_make(const char *path, struct unix_socket *u, struct inode **inode)
 {
@@ -37,15 +38,43 @@ void unix_path_forget(struct inode *inode)
 	inode_put(inode);
 }
 
-int text_file_make(const char *path, const char *text, size_t n)
+/* The file, made if there is none; NULL: it is somebody else's, or there is no memory. */
+static struct inode *text_inode(const struct text_file *file)
 {
 	struct inode *inode;
-	int err = vfs_make(path_root(), path, S_IFREG | 0644, &inode);
+	char there[sizeof(file->text)];
 
-	if (err)
-		return err;
-	if (inode_write(inode, 0, (uaddr_t)text, n) < 0)
-		err = -ENOSPC;
+	if (!file->n)
+		return vfs_make(path_root(), file->path, S_IFREG | 0644, &inode) ? NULL : inode;
+	if (vfs_find(path_root(), file->path, &inode))
+		return NULL;
+	if (S_ISREG(inode->mode) && inode->size == file->n && inode_read(inode, 0, (uaddr_t)there, file->n) == (int64_t)file->n &&
+	    memcmp(there, file->text, file->n) == 0)
+		return inode;
 	inode_put(inode);
-	return err;
+	return NULL;
+}
+
+static void write_text(struct text_file *file, const char *text, size_t n)
+{
+	struct inode *inode = text_inode(file);
+
+	if (!inode)
+		return;
+	if (inode_truncate(inode, 0) == 0 && inode_write(inode, 0, (uaddr_t)text, n) == (int64_t)n) {
+		memcpy(file->text, text, n);
+		file->n = n;
+	}
+	inode_put(inode);
+}
+
+void text_file_set(struct text_file *file, const char *text, size_t n)
+{
+	n = MIN(n, sizeof(file->text));
+	if (n == file->n && memcmp(text, file->text, n) == 0)
+		return;
+	/* /etc is root's, whoever the program is. */
+	struct credentials had = credentials_of_libos();
+	write_text(file, text, n);
+	credentials_put_back(&had);
 }

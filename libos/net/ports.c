@@ -5,15 +5,18 @@
  * rules are kept here.
  */
 #include "libos/net/hooks.h"
-#include "libos/net/ifconf.h"
+#include "libos/net/loopback.h"
 #include "libos/net/ports.h"
 #include "libos/net/tcp_socket.h"
+#include "libos/net/tcp_urgent.h"
 
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/udp.h"
 
 #define RANDOM_TRIES 1000
-#define OUTSIDE_BACKLOG 128 /* the least for connections from outside */
+#define OUTSIDE_BACKLOG 1024 /* the least for connections from outside */
+#define HALF_OPEN 1024 /* of one listener */
+#define HALF_OPEN_SEEN 128 /* of them, that lwIP counts: in a byte */
 
 struct holder { /* of a port: what is the same in pcbs of TCP and UDP */
 	const ip_addr_t *ip;
@@ -162,6 +165,19 @@ struct udp_pcb *ports_receiver(struct udp_pcb *found, const ip_addr_t *remote, u
 	return group[spread(remote, port, n)];
 }
 
+/* lwIP need not count those whose handshake is on its way: it forgets them, as long as there are not too many. */
+static void make_room(const struct tcp_pcb_listen *listener)
+{
+	unsigned half_open = 0;
+	if (listener->accepts_pending < HALF_OPEN_SEEN)
+		return;
+	for (const struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next)
+		half_open += pcb->state == SYN_RCVD && pcb->listener == listener;
+	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb && half_open < HALF_OPEN; pcb = pcb->next)
+		if (pcb->state == SYN_RCVD && pcb->listener == listener)
+			tcp_backlog_accepted(pcb);
+}
+
 /*
  * lwIP counts the connections that nobody has accepted yet in a byte; a SYN beyond the backlog is not answered, as on Linux.
  * There the peer sends it again, but passt, whose client is connected already, may not: it ends the connection after 10 s.
@@ -169,9 +185,13 @@ struct udp_pcb *ports_receiver(struct udp_pcb *found, const ip_addr_t *remote, u
  */
 int8_t net_tcp_input(const struct tcp_pcb *pcb, const struct tcp_hdr *header)
 {
+	struct tcp_socket *own = pcb->state >= ESTABLISHED ? pcb->callback_arg : NULL;
+	if (own && own->pcb == pcb)
+		tcp_urgent_announced(own, header);
 	if (pcb->state != LISTEN || (TCPH_FLAGS(header) & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN || !pcb->callback_arg)
 		return ERR_OK;
 	const struct tcp_socket *t = ports_listener(pcb->callback_arg, ip_current_src_addr(), header->src);
-	int least = ifconf_is_loopback(ip_current_input_netif()) ? 0 : OUTSIDE_BACKLOG;
+	make_room((const struct tcp_pcb_listen *)pcb);
+	int least = loopback_is(ip_current_input_netif()) ? 0 : OUTSIDE_BACKLOG;
 	return t->accept_waiting > MAX(t->backlog, least) ? ERR_MEM : ERR_OK;
 }

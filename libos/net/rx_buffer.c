@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Receive buffers: one piece of memory holds the pbuf and the bytes. Few of them at first, since an idle VM should be
- * small; their number grows up to the ring's size when frames come in bursts. Where frames may be as large as 64 KiB
- * and span buffers, the buffers are large: what no frame was written to is memory that the host never gave.
+ * Receive buffers. Few of them at first, since an idle VM should be small; their number grows up to the ring's size when frames
+ * come in bursts. One piece of memory holds a small one's pbuf and its bytes. Where frames may be as large as 64 KiB and span
+ * buffers, the buffers are large, and pages of their own: what no frame was written to is memory that the host never gave, and
+ * a VM that starts does not touch a page for each.
  */
 #include "libos/dev/dev.h"
 #include "libos/mm/mm.h"
@@ -12,7 +13,8 @@
 
 #define SMALL_SIZE 2048
 #define SMALL_FIRST 16
-#define LARGE_SIZE 16384
+#define LARGE_ORDER 2
+#define LARGE_SIZE (4096u << LARGE_ORDER)
 #define LARGE_FIRST 8
 #define LARGE_MOST 128
 #define COPY_BELOW 512
@@ -21,9 +23,9 @@
 struct rx_buffer {
 	struct pbuf_custom custom; /* must be first: lwIP frees a struct pbuf */
 	struct rx_buffer *next;
-	uint32_t capacity;
-	uint8_t data[] __attribute__((aligned(16)));
-};
+	uint8_t *data;
+	uint32_t capacity; /* LARGE_SIZE: data is pages */
+} __attribute__((aligned(16)));
 
 static struct {
 	struct rx_buffer *free;
@@ -32,15 +34,32 @@ static struct {
 	uint32_t capacity; /* of new buffers */
 } rx;
 
+static struct rx_buffer *buffer_make(void)
+{
+	bool large = rx.capacity == LARGE_SIZE;
+	struct rx_buffer *buffer = kmalloc(sizeof(*buffer) + (large ? 0 : rx.capacity));
+	if (!buffer)
+		return NULL;
+	buffer->capacity = rx.capacity;
+	buffer->data = large ? page_alloc(LARGE_ORDER) : (uint8_t *)(buffer + 1);
+	if (buffer->data)
+		return buffer;
+	kfree(buffer);
+	return NULL;
+}
+
+static void buffer_drop(struct rx_buffer *buffer)
+{
+	if (buffer->capacity == LARGE_SIZE)
+		page_free(buffer->data, LARGE_ORDER);
+	kfree(buffer);
+}
+
 static struct rx_buffer *buffer_new(void)
 {
 	struct rx_buffer *buffer = rx.free;
-	if (!buffer) {
-		buffer = kmalloc(sizeof(*buffer) + rx.capacity);
-		if (buffer)
-			buffer->capacity = rx.capacity;
-		return buffer;
-	}
+	if (!buffer)
+		return buffer_make();
 	rx.free = buffer->next;
 	rx.free_count--;
 	return buffer;
@@ -50,7 +69,7 @@ static void buffer_free(struct pbuf *p)
 {
 	struct rx_buffer *buffer = (struct rx_buffer *)p;
 	if (rx.free_count >= KEEP) {
-		kfree(buffer);
+		buffer_drop(buffer);
 		return;
 	}
 	buffer->next = rx.free;
@@ -67,7 +86,7 @@ static void fill(struct ring *ring)
 			break;
 		struct ring_buffer piece = { .data = buffer->data, .len = buffer->capacity, .device_writes = true };
 		if (ring_add(ring, &piece, 1, buffer) < 0) {
-			kfree(buffer);
+			buffer_drop(buffer);
 			break;
 		}
 	}
@@ -78,8 +97,8 @@ static void fill(struct ring *ring)
 void rx_buffer_start(struct ring *ring, bool merged, unsigned largest)
 {
 	bool large = merged && largest > SMALL_SIZE;
-	uint32_t size = large ? LARGE_SIZE : merged ? SMALL_SIZE : MAX(largest + sizeof(struct rx_buffer), SMALL_SIZE);
-	rx.capacity = size - sizeof(struct rx_buffer);
+	uint32_t small = merged ? SMALL_SIZE : MAX(largest + sizeof(struct rx_buffer), SMALL_SIZE);
+	rx.capacity = large ? LARGE_SIZE : small - sizeof(struct rx_buffer);
 	rx.most = MIN(ring->size, large ? LARGE_MOST : 256);
 	rx.target = MIN(rx.most, large ? LARGE_FIRST : SMALL_FIRST);
 	fill(ring);

@@ -71,16 +71,25 @@ static long socket_ioctl(struct file *file, unsigned request, unsigned long arg)
 		int64_t n = s->proto->readable ? s->proto->readable(s) : 0;
 		return n < 0 ? n : put_int(arg, MIN(n, 0x7fffffff));
 	}
-	case 0x5411: /* SIOCOUTQ */
-		return put_int(arg, 0);
+	case LINUX_SIOCOUTQ: {
+		int64_t n = s->proto->unsent ? s->proto->unsent(s) : 0;
+		return n < 0 ? n : put_int(arg, MIN(n, 0x7fffffff));
+	}
+	case LINUX_SIOCATMARK:
+		return s->proto->at_mark ? put_int(arg, s->proto->at_mark(s)) : -ENOTTY;
 	default:
 		return netif_ioctl(request, arg);
 	}
 }
 
+uint64_t socket_inode(const struct socket *s)
+{
+	return (uint64_t)s >> 4 & 0xffffffff;
+}
+
 static int socket_stat(struct file *file, struct stat *st)
 {
-	*st = (struct stat){.st_mode = S_IFSOCK | 0777, .st_nlink = 1, .st_blksize = 4096, .st_ino = (uint64_t)of(file) >> 4 & 0xffffffff,
+	*st = (struct stat){.st_mode = S_IFSOCK | 0777, .st_nlink = 1, .st_blksize = 4096, .st_ino = socket_inode(of(file)),
 		.st_dev = 8, .st_uid = of(file)->uid, .st_gid = of(file)->gid};
 	return 0;
 }
@@ -125,8 +134,14 @@ void socket_inherit(struct socket *child, const struct socket *listener)
 	child->stamp_option = listener->stamp_option;
 	child->dont_route = listener->dont_route;
 	child->oob_inline = listener->oob_inline;
-	child->priority = listener->priority;
-	child->mark = listener->mark;
+	child->broadcast = listener->broadcast;
+	child->free_bind = listener->free_bind;
+	child->busy_poll = listener->busy_poll;
+	child->mark = listener->mark; /* the priority is not kept */
+	child->receive_timeout = listener->receive_timeout;
+	child->send_timeout = listener->send_timeout;
+	child->receive_size = listener->receive_size;
+	child->send_size = listener->send_size;
 	child->low_water = listener->low_water;
 	child->mtu_discover = listener->mtu_discover;
 	child->wants = listener->wants;
@@ -140,6 +155,39 @@ int socket_install(struct socket *s, int flags)
 		return -ENOMEM;
 	}
 	return fd_install(s->file, 0, flags & SOCK_CLOEXEC);
+}
+
+int net_stream_pair(struct file *pair[2], uint32_t flags)
+{
+	struct socket *s[2];
+	int err = unix_pair(SOCK_STREAM, &s[0], &s[1]);
+
+	for (int i = 0; !err && i < 2; i++)
+		pair[i] = s[i]->file = file_new(&socket_ops, O_RDWR | flags, s[i]);
+	if (err || (pair[0] && pair[1]))
+		return err;
+	for (int i = 0; i < 2; i++) {
+		if (pair[i])
+			file_put(pair[i]);
+		else
+			s[i]->proto->close(s[i]);
+	}
+	return -ENOMEM;
+}
+
+int64_t net_write(struct file *file, const void *data, size_t n)
+{
+	struct iovec vector = { .iov_base = (void *)data, .iov_len = n };
+	struct message m = { .iov = &vector, .iovs = 1, .left = n, .flags = MSG_NOSIGNAL | MSG_DONTWAIT };
+
+	return socket_send(file, &m);
+}
+
+void net_end_writing(struct file *file)
+{
+	struct socket *s = socket_of(file);
+
+	(void)s->proto->shutdown(s, SHUT_WR);
 }
 
 struct socket *socket_of(struct file *file)
@@ -156,10 +204,10 @@ static void note_nonblock(struct file *file, struct message *m)
 int64_t socket_send(struct file *file, struct message *m)
 {
 	struct socket *s = of(file);
-	if (m->flags & MSG_OOB || !s->proto->send)
+	if ((m->flags & MSG_OOB && !s->proto->at_mark) || !s->proto->send)
 		return -EOPNOTSUPP;
 	note_nonblock(file, m);
-	if (s->shut_write)
+	if (s->shut_write && s->type == SOCK_STREAM)
 		return socket_broken_pipe(m);
 	return s->proto->send(s, m);
 }
@@ -169,7 +217,7 @@ int64_t socket_receive(struct file *file, struct message *m)
 	struct socket *s = of(file);
 	if (m->flags & MSG_ERRQUEUE)
 		return -EAGAIN;
-	if (m->flags & MSG_OOB)
+	if (m->flags & MSG_OOB && !s->proto->at_mark)
 		return -EINVAL;
 	if (!s->proto->receive)
 		return -EOPNOTSUPP;

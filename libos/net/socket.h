@@ -42,6 +42,8 @@ struct proto { /* 0, a count or a negative errno; NULL: EOPNOTSUPP */
 	int (*getopt)(struct socket *s, int level, int option, void *value, uint32_t *len);
 	void (*option_changed)(struct socket *s); /* one of the struct's own: keepalive, reuse ... */
 	int64_t (*readable)(struct socket *s); /* FIONREAD */
+	int64_t (*unsent)(struct socket *s);   /* SIOCOUTQ: bytes that the peer does not have; NULL: none ever */
+	int (*at_mark)(struct socket *s);      /* SIOCATMARK: of urgent data; NULL: it has none, and no MSG_OOB */
 	void (*close)(struct socket *s); /* frees it */
 };
 
@@ -64,7 +66,7 @@ struct socket { /* first member of every family's own structure */
 	uint32_t mtu6; /* IPV6_MTU: a datagram that must not be cut is no larger; 0: the interface's */
 	bool free_bind, bind_no_port;
 	int dont_route, no_check; /* flags */
-	int oob_inline; /* urgent data is always read in its place, whatever this says */
+	int oob_inline;
 	int priority, mark, incoming_cpu, busy_poll; /* nothing here distinguishes packets or processors by them */
 	int low_water; /* SO_RCVLOWAT */
 	uint32_t uid, gid; /* who made it */
@@ -81,6 +83,7 @@ enum socket_wants { /* control messages with each datagram; WANT_ERRORS: ICMP's 
 struct socket *socket_alloc(size_t size, const struct proto *proto, int family, int type, int protocol);
 void socket_inherit(struct socket *child, const struct socket *listener); /* the options that an accepted connection has */
 int socket_install(struct socket *s, int flags); /* makes a file of it and a descriptor of that; on error it was closed */
+uint64_t socket_inode(const struct socket *s); /* st_ino */
 struct socket *socket_of(struct file *file); /* NULL: not a socket */
 int64_t socket_send(struct file *file, struct message *m);
 int64_t socket_receive(struct file *file, struct message *m);

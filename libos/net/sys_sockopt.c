@@ -31,9 +31,12 @@ static int set_timeout(uint64_t *timeout, const void *value, uint32_t len)
 	return 0;
 }
 
-static uint32_t clamp_size(int number)
+#define SEND_LEAST 4608
+#define RECEIVE_LEAST 2304
+
+static uint32_t clamp_size(int number, int least)
 {
-	return MIN(MAX(number, 1152), 4 << 20) * 2; /* Linux doubles what it is told, and says so */
+	return MAX(MIN(number, 4 << 20) * 2, least); /* Linux doubles what it is told, and says so */
 }
 
 static int set_linger(struct socket *s, const void *value, uint32_t len)
@@ -62,6 +65,20 @@ static int *plain(struct socket *s, int option)
 	}
 }
 
+/* Linux' rules: what is the network administrator's is refused to others, whether anything here heeds it or not. */
+static int may_set(int option, int number)
+{
+	bool mine = capable(CAP_NET_ADMIN);
+
+	switch (option) {
+	case SO_SNDBUFFORCE: case SO_RCVBUFFORCE: return mine ? 0 : -EPERM;
+	case SO_MARK: return mine || capable(CAP_NET_RAW) ? 0 : -EPERM;
+	case SO_PRIORITY: return (number >= 0 && number <= 6) || mine || capable(CAP_NET_RAW) ? 0 : -EPERM;
+	case SO_BUSY_POLL: return number < 0 ? -EINVAL : 0;
+	default: return 0;
+	}
+}
+
 static int set_number(struct socket *s, int option, int number)
 {
 	switch (option) {
@@ -74,8 +91,8 @@ static int set_number(struct socket *s, int option, int number)
 	case SO_KEEPALIVE: s->keepalive = number; break;
 	case SO_BROADCAST: s->broadcast = number; break;
 	case SO_PASSCRED: s->passcred = number; break;
-	case SO_SNDBUF: case SO_SNDBUFFORCE: s->send_size = clamp_size(number); break;
-	case SO_RCVBUF: case SO_RCVBUFFORCE: s->receive_size = clamp_size(number); break;
+	case SO_SNDBUF: case SO_SNDBUFFORCE: s->send_size = clamp_size(number, SEND_LEAST); break;
+	case SO_RCVBUF: case SO_RCVBUFFORCE: s->receive_size = clamp_size(number, RECEIVE_LEAST); break;
 	case SO_RCVLOWAT: s->low_water = number < 0 ? INT32_MAX : MAX(number, 1); break;
 	case SO_DONTROUTE: case SO_NO_CHECK: case SO_OOBINLINE: *plain(s, option) = number != 0; break;
 	default:
@@ -99,7 +116,9 @@ static int set_socket(struct socket *s, int option, const void *value, uint32_t 
 	if (len < sizeof(number))
 		return -EINVAL;
 	memcpy(&number, value, sizeof(number));
-	return set_number(s, option, number);
+	int err = may_set(option, number);
+
+	return err ? err : set_number(s, option, number);
 }
 
 SYSCALL(setsockopt)

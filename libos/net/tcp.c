@@ -9,6 +9,7 @@
 #include "libos/net/net.h"
 #include "libos/net/ports.h"
 #include "libos/net/tcp_socket.h"
+#include "libos/net/tcp_urgent.h"
 
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/tcp.h"
@@ -94,14 +95,14 @@ static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t er
 	if (t->deferred_to)
 		tcp_offer(t);
 	if (!p) {
-		t->eof = true;
+		t->eof = t->fin = true;
 		/* Both directions have ended: the pcb passes through TIME-WAIT and is freed without a word. */
 		if (t->s.shut_write)
 			tcp_socket_detach(t);
 		wake(t, EPOLLIN | EPOLLRDHUP | (t->s.shut_write ? EPOLLHUP : 0));
 		return ERR_OK;
 	}
-	if (t->s.shut_read) { /* nobody will read it */
+	if (t->s.shut_read && t->s.shut_write) { /* nobody will read it */
 		tcp_recved(pcb, p->tot_len);
 		pbuf_free(p);
 		return ERR_OK;
@@ -110,6 +111,8 @@ static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t er
 	if (!packet_push(&t->queue, p, NULL, 0))
 		return ERR_MEM; /* lwIP offers it again */
 	t->queue.last->time = t->s.stamp_option ? clock_realtime() : 0;
+	t->queued += size;
+	tcp_urgent_queued(t);
 	acknowledge(t, pcb, size);
 	wake(t, EPOLLIN | EPOLLRDNORM);
 	return ERR_OK;
@@ -145,11 +148,34 @@ static void on_error(void *arg, err_t err)
 	t->state = TCP_DEAD;
 	t->eof = true;
 	if (err == ERR_RST)
-		t->s.error = connecting ? ECONNREFUSED : ECONNRESET;
+		t->s.error = connecting ? ECONNREFUSED : t->fin ? EPIPE : ECONNRESET;
 	else if (err != ERR_CLSD)
 		t->s.error = t->connect_error ? t->connect_error : ETIMEDOUT;
 	t->connect_error = 0;
 	wake(t, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDHUP);
+}
+
+static bool is_within(const struct tcp_pcb *pcb)
+{
+	return ip_addr_isloopback(&pcb->remote_ip) || ip_addr_cmp_zoneless(&pcb->local_ip, &pcb->remote_ip);
+}
+
+static bool reset_one_of(struct tcp_pcb *pcb, bool tell)
+{
+	while (pcb && is_within(pcb))
+		pcb = pcb->next;
+	if (!pcb)
+		return false;
+	if (pcb->errf == on_error && pcb->callback_arg)
+		((struct tcp_socket *)pcb->callback_arg)->connect_error = ECONNRESET;
+	tcp_abandon(pcb, tell);
+	return true;
+}
+
+void tcp_reset_connections(bool tell)
+{
+	while (reset_one_of(tcp_active_pcbs, tell) || reset_one_of(tcp_tw_pcbs, false))
+		;
 }
 
 void tcp_socket_attach(struct tcp_socket *t, struct tcp_pcb *pcb)
@@ -224,8 +250,9 @@ struct socket *tcp_socket_new(int family)
 
 static int64_t cannot_send(struct tcp_socket *t, struct message *m)
 {
-	if (t->s.error)
-		return socket_take_error(&t->s);
+	int err = socket_take_error(&t->s);
+	if (err && err != -EPIPE)
+		return err;
 	if (t->state == TCP_CONNECTING)
 		return -EAGAIN;
 	return socket_broken_pipe(m);
@@ -267,7 +294,7 @@ static void push_out(struct tcp_socket *t, const struct message *m)
 	struct tcp_seg *unsent = pcb->unsent;
 	bool more = t->cork || (m->flags & MSG_MORE), small = unsent && !unsent->next && unsent->len < t->wire_mss;
 	hold_tail(pcb, more);
-	if (small && (more || (!t->o.nodelay && TCP_SEQ_LT(pcb->lastack, t->small_end))))
+	if (small && !(m->flags & MSG_OOB) && (more || (!t->o.nodelay && TCP_SEQ_LT(pcb->lastack, t->small_end))))
 		return;
 	if (small)
 		t->small_end = pcb->snd_lbb;
@@ -292,6 +319,8 @@ static int64_t tcp_send_socket(struct socket *s, struct message *m)
 		if (result < 0)
 			return done ? done : result;
 		done += result;
+		if (m->flags & MSG_OOB && result && !m->left)
+			tcp_urgent_mark(t);
 		push_out(t, m);
 		net_deliver();
 		if (!m->left)
@@ -321,14 +350,23 @@ static void window_open(struct tcp_socket *t, size_t n)
 	net_deliver();
 }
 
-/* Copies what is queued; with MSG_PEEK it stays queued. */
+void tcp_drop_byte(struct tcp_socket *t)
+{
+	if (++t->offset == t->queue.first->pbuf->tot_len) {
+		t->offset = 0;
+		packet_pop(&t->queue);
+	}
+	tcp_urgent_passed(t);
+}
+
+/* Copies what is queued before the mark of urgent data; with MSG_PEEK it stays queued. */
 static int64_t pull(struct tcp_socket *t, struct message *m)
 {
 	int64_t done = 0;
-	size_t offset = t->offset;
-	for (struct packet *packet = t->queue.first; packet && m->left;) {
+	size_t offset = t->offset, most = tcp_urgent_before(t);
+	for (struct packet *packet = t->queue.first; packet && m->left && (size_t)done < most;) {
 		t->read_time = packet->time;
-		size_t n = MIN(packet->pbuf->tot_len - offset, m->left);
+		size_t n = MIN(packet->pbuf->tot_len - offset, MIN(m->left, most - done));
 		int64_t copied = m->flags & MSG_TRUNC ? (m->left -= n, (int64_t)n) : inet_copy_out(m, packet->pbuf, offset, n);
 		if (copied < 0)
 			return done ? done : copied;
@@ -344,6 +382,7 @@ static int64_t pull(struct tcp_socket *t, struct message *m)
 	if (m->flags & MSG_PEEK)
 		return done;
 	t->offset = offset;
+	tcp_urgent_passed(t);
 	window_open(t, done);
 	return done;
 }
@@ -356,6 +395,8 @@ static size_t low_water(const struct tcp_socket *t)
 
 static int64_t nothing_to_read(struct tcp_socket *t)
 {
+	if (t->fin) /* all there was; what happened since then is who sends to hear */
+		return 0;
 	if (t->s.error)
 		return socket_take_error(&t->s);
 	if (t->eof || t->s.shut_read)
@@ -374,11 +415,17 @@ static int64_t receive(struct tcp_socket *t, struct message *m)
 	int64_t enough = whole ? m->left : MIN(low_water(t), m->left);
 	m->name_len = 0;
 	for (;;) {
+		if (done && tcp_urgent_at_mark(t))
+			return done;
+		if (t->queue.first && tcp_urgent_skips(t)) {
+			tcp_drop_byte(t);
+			window_open(t, 1);
+		}
 		int64_t result = t->queue.first ? pull(t, m) : 0;
 		if (result < 0)
 			return done ? done : result;
 		done += result;
-		if ((done && (done >= enough || m->flags & MSG_PEEK)) || !m->left)
+		if ((done && (done >= enough || m->flags & MSG_PEEK)) || (!m->left && (done || t->queue.first))) /* no bytes wanted: when there are some */
 			return done;
 		result = nothing_to_read(t);
 		if (result == -EAGAIN && (m->flags & MSG_DONTWAIT) && net_poll())
@@ -393,6 +440,8 @@ static int64_t receive(struct tcp_socket *t, struct message *m)
 static int64_t tcp_receive_socket(struct socket *s, struct message *m)
 {
 	struct tcp_socket *t = of(s);
+	if (m->flags & MSG_OOB)
+		return tcp_urgent_receive(t, m);
 	int64_t n = receive(t, m);
 	if (n > 0 && t->read_time)
 		socket_put_stamp(s, m, t->read_time);
@@ -405,8 +454,10 @@ static uint32_t tcp_poll_socket(struct socket *s)
 	if (t->state == TCP_LISTENING)
 		return t->accept_first ? EPOLLIN | EPOLLRDNORM : 0;
 	uint32_t events = 0;
-	if ((t->queue.first && t->queue.bytes - t->offset >= low_water(t)) || t->eof || s->shut_read)
+	if ((t->queue.first && t->queue.bytes - t->offset >= low_water(t) + tcp_urgent_skips(t)) || t->eof || s->shut_read)
 		events |= EPOLLIN | EPOLLRDNORM;
+	if (tcp_urgent_is_there(t))
+		events |= EPOLLPRI;
 	if (t->eof || s->shut_read)
 		events |= EPOLLRDHUP;
 	if (t->state == TCP_NEW || t->state == TCP_DEAD || ((t->eof || s->shut_read) && s->shut_write))
@@ -423,7 +474,9 @@ static int tcp_shutdown_socket(struct socket *s, int how)
 	struct tcp_socket *t = of(s);
 	if (t->state == TCP_LISTENING)
 		return how == SHUT_WR ? 0 : tcp_stop_listening(t);
-	if (t->state != TCP_CONNECTED)
+	if (t->state == TCP_CONNECTING)
+		return tcp_disconnect_socket(t);
+	if (t->state != TCP_CONNECTED || tcp_has_ended(t))
 		return -ENOTCONN;
 	net_busy();
 	if (how != SHUT_WR)
@@ -500,22 +553,24 @@ static void tcp_close_socket(struct socket *s)
 	net_deliver();
 }
 
-static int tcp_name_socket(struct socket *s, union address *addr, bool peer)
-{
-	struct tcp_socket *t = of(s);
-	tcp_socket_note_names(t);
-	if (peer && t->state != TCP_CONNECTED)
-		return -ENOTCONN;
-	if (peer)
-		return inet_to_user(s, addr, &t->remote_ip, t->remote_port);
-	return inet_to_user(s, addr, &t->local_ip, t->local_port);
-}
-
 static int64_t tcp_readable_socket(struct socket *s)
 {
 	if (of(s)->state == TCP_LISTENING)
 		return -EINVAL;
-	return of(s)->queue.bytes - of(s)->offset;
+	return MIN(of(s)->queue.bytes - of(s)->offset, tcp_urgent_before(of(s)) ?: SIZE_MAX);
+}
+
+static int tcp_at_mark_socket(struct socket *s)
+{
+	return tcp_urgent_at_mark(of(s));
+}
+
+static int64_t tcp_unsent_socket(struct socket *s)
+{
+	const struct tcp_socket *t = of(s);
+	if (t->state == TCP_LISTENING)
+		return -EINVAL;
+	return t->pcb && t->state == TCP_CONNECTED ? t->pcb->snd_lbb - t->pcb->lastack : 0;
 }
 
 void tcp_socket_changed(struct tcp_socket *t)
@@ -530,5 +585,5 @@ const struct proto tcp_proto = {
 	.bind = tcp_bind_socket, .connect = tcp_connect_socket, .listen = tcp_listen_socket, .accept = tcp_accept_socket,
 	.send = tcp_send_socket, .receive = tcp_receive_socket, .poll = tcp_poll_socket, .shutdown = tcp_shutdown_socket,
 	.name = tcp_name_socket, .setopt = tcp_setopt, .getopt = tcp_getopt, .option_changed = option_changed,
-	.readable = tcp_readable_socket, .close = tcp_close_socket,
+	.readable = tcp_readable_socket, .unsent = tcp_unsent_socket, .at_mark = tcp_at_mark_socket, .close = tcp_close_socket,
 };

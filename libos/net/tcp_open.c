@@ -3,6 +3,7 @@
 #include "libos/net/inet.h"
 #include "libos/net/net.h"
 #include "libos/net/ports.h"
+#include "libos/net/syn_hold.h"
 #include "libos/net/tcp_socket.h"
 
 #include "lwip/priv/tcp_priv.h"
@@ -119,6 +120,7 @@ int tcp_listen_socket(struct socket *s, int backlog)
 	tcp_accept(pcb, on_accept);
 	tcp_socket_note_names(t);
 	ledger_listens(pcb->local_port);
+	syn_hold_end(pcb->local_port);
 	return 0;
 }
 
@@ -198,6 +200,21 @@ static int start_connect(struct tcp_socket *t, const ip_addr_t *ip, uint16_t por
 	return 0;
 }
 
+/* After a failed attempt, or the end of a connection, a socket may try again. */
+static int renew_pcb(struct tcp_socket *t)
+{
+	struct tcp_pcb *pcb = t->pcb ? NULL : tcp_new_ip_type(inet_ip_type(&t->s));
+	if (!pcb)
+		return t->pcb ? -EINVAL : -ENOBUFS;
+	tcp_socket_attach(t, pcb);
+	tcp_socket_apply(t);
+	t->state = TCP_NEW;
+	t->eof = t->fin = t->s.shut_read = t->s.shut_write = t->in_progress = false;
+	if (t->keeps_port)
+		ports_bind_tcp(pcb, &t->local_ip, t->local_port); /* it was this socket's until now */
+	return 0;
+}
+
 static int finish_connect(struct tcp_socket *t)
 {
 	uint64_t start = 0;
@@ -207,20 +224,32 @@ static int finish_connect(struct tcp_socket *t)
 			return err == -EAGAIN ? -EINPROGRESS : err;
 	}
 	t->in_progress = false;
-	return t->state == TCP_CONNECTED ? 0 : t->s.error ? socket_take_error(&t->s) : -ECONNABORTED;
+	if (t->state == TCP_CONNECTED)
+		return 0;
+	int err = t->s.error ? socket_take_error(&t->s) : -ECONNABORTED;
+	renew_pcb(t);
+	return err;
 }
 
-/* After a failed attempt Linux lets a socket try again. */
-static int renew_pcb(struct tcp_socket *t)
+int tcp_disconnect_socket(struct tcp_socket *t)
 {
-	struct tcp_pcb *pcb = t->pcb ? NULL : tcp_new_ip_type(inet_ip_type(&t->s));
-	if (!pcb)
-		return t->pcb ? -EINVAL : -ENOBUFS;
-	tcp_socket_attach(t, pcb);
-	tcp_socket_apply(t);
-	t->state = TCP_NEW;
-	t->eof = false;
-	return 0;
+	struct tcp_pcb *pcb = t->pcb;
+	bool alive = pcb && (t->state == TCP_CONNECTED || t->state == TCP_CONNECTING);
+	if (t->state == TCP_LISTENING)
+		return tcp_stop_listening(t);
+	if (t->state == TCP_NEW)
+		return 0;
+	net_busy();
+	tcp_socket_detach(t);
+	if (pcb)
+		tcp_abort(pcb);
+	packet_clear(&t->queue);
+	t->offset = 0;
+	int err = renew_pcb(t);
+	t->s.error = alive ? ECONNRESET : 0;
+	net_deliver();
+	wake_all(&t->s.wait, EPOLLOUT | EPOLLHUP | EPOLLERR);
+	return err;
 }
 
 int tcp_connect_socket(struct socket *s, const union address *addr, uint32_t len, bool nonblock)
@@ -228,6 +257,8 @@ int tcp_connect_socket(struct socket *s, const union address *addr, uint32_t len
 	struct tcp_socket *t = of(s);
 	ip_addr_t ip;
 	uint16_t port;
+	if (len >= sizeof(addr->any.family) && addr->any.family == AF_UNSPEC)
+		return tcp_disconnect_socket(t);
 	if (t->state == TCP_CONNECTING)
 		return nonblock ? -EALREADY : finish_connect(t);
 	if (t->in_progress)
@@ -243,6 +274,8 @@ int tcp_connect_socket(struct socket *s, const union address *addr, uint32_t len
 		return err;
 	if (ip_addr_isany(&ip)) /* the host itself, as on Linux */
 		ip = IP_IS_V4(&ip) ? (ip_addr_t)IPADDR4_INIT(PP_HTONL(IPADDR_LOOPBACK)) : (ip_addr_t)IPADDR6_INIT(0, 0, 0, PP_HTONL(1));
+	if (ip_addr_ismulticast(&ip) || (IP_IS_V4(&ip) && ip4_addr_get_u32(ip_2_ip4(&ip)) == IPADDR_BROADCAST))
+		return -ENETUNREACH;
 	net_busy();
 	err = start_connect(t, &ip, port);
 	if (err < 0)
@@ -250,4 +283,17 @@ int tcp_connect_socket(struct socket *s, const union address *addr, uint32_t len
 	t->in_progress = true;
 	net_deliver(); /* as on Linux it is said to be in progress, even when it has ended by now */
 	return nonblock ? -EINPROGRESS : finish_connect(t);
+}
+
+/* ---- names ---- */
+
+int tcp_name_socket(struct socket *s, union address *addr, bool peer)
+{
+	struct tcp_socket *t = of(s);
+	tcp_socket_note_names(t);
+	if (peer && (t->state != TCP_CONNECTED || tcp_has_ended(t)))
+		return -ENOTCONN;
+	if (peer)
+		return inet_to_user(s, addr, &t->remote_ip, t->remote_port);
+	return inet_to_user(s, addr, &t->local_ip, t->local_port);
 }

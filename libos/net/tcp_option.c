@@ -72,14 +72,20 @@ int tcp_setopt(struct socket *s, int level, int option, const void *value, uint3
 	return set_tcp(t, option, number);
 }
 
+/* As <netinet/tcp.h> has them. */
+static uint8_t state_of(const struct tcp_socket *t)
+{
+	static const uint8_t linux_state[] = { [CLOSED] = 7, [LISTEN] = 10, [SYN_SENT] = 2, [SYN_RCVD] = 3, [ESTABLISHED] = 1, [FIN_WAIT_1] = 4,
+		[FIN_WAIT_2] = 5, [CLOSE_WAIT] = 8, [CLOSING] = 11, [LAST_ACK] = 9, [TIME_WAIT] = 6 };
+	return linux_state[t->pcb ? t->pcb->state : CLOSED];
+}
+
 /* The first fields of struct tcp_info; the rest is zero. */
 static void fill_info(struct tcp_socket *t, uint8_t *info, uint32_t len)
 {
-	/* as in <netinet/tcp.h>, from enum tcp_socket_state */
-	static const uint8_t state[] = { 7, 2, 1, 10, 7 };
 	memset(info, 0, len);
 	if (len)
-		info[0] = t->pcb && t->state == TCP_CONNECTED && t->eof ? 8 : state[t->state];
+		info[0] = state_of(t);
 	const struct { unsigned at; uint32_t value; } field[] = {
 		{ 8, 200000 }, { 12, 40000 }, { 16, t->wire_mss ? t->wire_mss : 1460 }, { 20, 1460 },
 		{ 68, 1000 }, { 72, 500 }, { 80, t->pcb && t->state == TCP_CONNECTED ? t->pcb->cwnd / MAX(t->pcb->mss, 1) : 10 },

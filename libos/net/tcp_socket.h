@@ -19,14 +19,27 @@ struct tcp_options { /* what an accepted connection has of its listener */
 	uint32_t defer_accept; /* seconds that a connection may take to bring data before it is offered without; 0: offered at once */
 };
 
+enum urgent_state { URGENT_NONE, URGENT_COMES, URGENT_THERE, URGENT_READ };
+
+struct tcp_urgent { /* tcp_urgent.c */
+	bool sends;
+	uint32_t send_end; /* sequence number behind the last urgent byte that was sent */
+	uint8_t state;     /* of the one that comes; READ: apart, and the stream is not behind it yet */
+	uint8_t byte;
+	uint32_t at;       /* its position among the bytes that were queued */
+};
+
 struct tcp_socket {
 	struct socket s;
 	enum tcp_socket_state state;
 	struct tcp_pcb *pcb; /* NULL: lwIP is done with it, or has it for itself */
 	struct packet_queue queue;
 	size_t offset; /* bytes of the first packet that were read */
+	uint32_t queued; /* bytes so far, modulo 2^32 */
+	struct tcp_urgent urgent;
 	uint64_t read_time; /* when what was read last came; ns since the epoch, 0: nobody asked */
 	bool eof;
+	bool fin; /* the peer's, in order */
 	int connect_error; /* why lwIP was told to give up; 0: it did so itself */
 	bool cork;
 	struct tcp_options o;
@@ -67,8 +80,18 @@ void tcp_socket_note_names(struct tcp_socket *t); /* while the pcb knows them */
 void tcp_socket_detach(struct tcp_socket *t);     /* its pcb goes its own way; what that still has to send will be sent */
 void tcp_socket_drop_waiting(struct tcp_socket *t); /* resets what nobody has accepted */
 
+void tcp_drop_byte(struct tcp_socket *t); /* the first one that is queued; its room in the window is the caller's to give back */
+
+/* Both ways, and the connection is lwIP's own affair now. */
+static inline bool tcp_has_ended(const struct tcp_socket *t)
+{
+	return t->state == TCP_CONNECTED && !t->pcb;
+}
+
 /* tcp_open.c */
+int tcp_name_socket(struct socket *s, union address *addr, bool peer);
 void tcp_offer(struct tcp_socket *t); /* a deferred connection has data, has ended or has waited long enough: it can be accepted */
+int tcp_disconnect_socket(struct tcp_socket *t); /* as new: the connection is reset, the listener listens no more, a port that bind() named stays */
 int tcp_stop_listening(struct tcp_socket *t); /* shutdown() of a listener: it keeps a port that bind() named, and no connection */
 int tcp_bind_socket(struct socket *s, const union address *addr, uint32_t len);
 int tcp_listen_socket(struct socket *s, int backlog);

@@ -5,7 +5,15 @@
 
 #include <stddef.h>
 
-/* Makes a file in the RAM layer: 0, -EEXIST if there is one, or another negative errno. */
-int text_file_make(const char *path, const char *text, size_t n);
+struct text_file {
+	const char *path;
+	size_t n; /* bytes that we wrote; 0: it is not ours */
+	char text[256];
+};
+
+/*
+ * Has the file say so: makes it, in the RAM layer, or writes it anew if it says what we wrote last. What the image or the program says there stays.
+ */
+void text_file_set(struct text_file *file, const char *text, size_t n);
 
 #endif

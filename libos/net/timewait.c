@@ -6,8 +6,13 @@
  */
 #include "libos/core/libos.h"
 #include "libos/net/hooks.h"
+#include "libos/net/loopback.h"
+#include "libos/net/multicast.h"
+#include "libos/net/net.h"
+#include "libos/net/syn_hold.h"
 #include "libos/net/unreachable.h"
 
+#include "lwip/netif.h"
 #include "lwip/pbuf.h"
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/prot/ip4.h"
@@ -27,12 +32,24 @@ static void forget(const ip_addr_t *remote, uint16_t remote_port, uint16_t local
 	}
 }
 
-static void look(const struct pbuf *p, unsigned offset, const ip_addr_t *remote)
+/* The first segment of a connection? Its TCP header begins at offset. */
+static const struct tcp_hdr *first_segment(const struct pbuf *p, unsigned offset)
 {
 	const struct tcp_hdr *tcp = (const struct tcp_hdr *)((const uint8_t *)p->payload + offset);
-	if (p->len < offset + sizeof(*tcp) || (TCPH_FLAGS(tcp) & (TCP_SYN | TCP_ACK)) != TCP_SYN)
-		return;
-	forget(remote, lwip_ntohs(tcp->src), lwip_ntohs(tcp->dest), lwip_ntohl(tcp->seqno));
+	return p->len >= offset + sizeof(*tcp) && (TCPH_FLAGS(tcp) & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN ? tcp : NULL;
+}
+
+/* 1: it is kept for later. */
+static int look(struct pbuf *p, unsigned offset, const ip_addr_t *remote, struct netif *from)
+{
+	const struct tcp_hdr *tcp = first_segment(p, offset);
+	if (!tcp)
+		return 0;
+	if (from == netif_default && syn_hold(p, from))
+		return 1;
+	if (tcp_tw_pcbs)
+		forget(remote, lwip_ntohs(tcp->src), lwip_ntohs(tcp->dest), lwip_ntohl(tcp->seqno));
+	return 0;
 }
 
 int net_ip4_input(struct pbuf *p, struct netif *from)
@@ -41,23 +58,32 @@ int net_ip4_input(struct pbuf *p, struct netif *from)
 	ip_addr_t remote = { 0 };
 	if (p->len < sizeof(*ip))
 		return 0;
+	net_count_loopback(from, p->tot_len);
+	loopback_take(from, ip->dest.addr);
+	if (IPH_PROTO(ip) == IP_PROTO_IGMP)
+		multicast_input(p, IPH_HL_BYTES(ip), from);
 	if (IPH_PROTO(ip) == IP_PROTO_ICMP)
 		unreachable_icmp(p, IPH_HL_BYTES(ip));
-	if (!tcp_tw_pcbs || IPH_PROTO(ip) != IP_PROTO_TCP)
+	if (early_hold(p, from, IPH_PROTO(ip)))
+		return 1;
+	if (IPH_PROTO(ip) != IP_PROTO_TCP)
 		return 0;
 	ip_addr_set_ip4_u32_val(remote, ip->src.addr);
-	look(p, IPH_HL_BYTES(ip), &remote);
-	return 0;
+	return look(p, IPH_HL_BYTES(ip), &remote, from);
 }
 
 int net_ip6_input(struct pbuf *p, struct netif *from)
 {
 	const struct ip6_hdr *ip = p->payload;
 	ip_addr_t remote = { 0 };
-	if (!tcp_tw_pcbs || p->len < sizeof(*ip) || IP6H_NEXTH(ip) != IP_PROTO_TCP)
+	if (p->len < sizeof(*ip))
+		return 0;
+	net_count_loopback(from, p->tot_len);
+	if (early_hold(p, from, IP6H_NEXTH(ip)))
+		return 1;
+	if (IP6H_NEXTH(ip) != IP_PROTO_TCP)
 		return 0;
 	IP_SET_TYPE_VAL(remote, IPADDR_TYPE_V6);
 	memcpy(ip_2_ip6(&remote)->addr, &ip->src, 16);
-	look(p, sizeof(*ip), &remote);
-	return 0;
+	return look(p, sizeof(*ip), &remote, from);
 }

@@ -3,6 +3,8 @@
 #include "libos/mm/mm.h"
 #include "libos/net/inet.h"
 #include "libos/net/inet_socket.h"
+#include "libos/net/loopback.h"
+#include "libos/net/multicast.h"
 #include "libos/net/net.h"
 #include "libos/net/ports.h"
 
@@ -18,24 +20,65 @@ struct udp_socket {
 	ip_addr_t held_ip;
 	uint16_t held_port;
 	struct inet_control held_control;
+	struct multicast multicast;
 };
 
 #define LARGEST 65507 /* bytes of a datagram */
+#define DATAGRAM_COST 512 /* of memory, beside its bytes: an empty one is not free */
 
 static struct udp_socket *of(struct socket *s)
 {
 	return (struct udp_socket *)s;
 }
 
-static void on_receive(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from, u16_t port)
+/* One is taken however large it is. */
+static bool has_room(const struct udp_socket *u, size_t n)
 {
-	struct udp_socket *u = ports_receiver(pcb, from, port)->recv_arg;
-	if (u->s.shut_read || u->queue.bytes + p->tot_len > u->s.receive_size || !packet_push(&u->queue, p, from, port)) {
+	size_t held = u->queue.bytes + u->queue.count * DATAGRAM_COST;
+	return !u->queue.first || held + n + DATAGRAM_COST <= u->s.receive_size;
+}
+
+/* Takes the reference. */
+static void receive(struct udp_socket *u, struct pbuf *p, const ip_addr_t *from, uint16_t port)
+{
+	if (u->s.shut_read || !has_room(u, p->tot_len) || !packet_push(&u->queue, p, from, port)) {
 		u->s.drops++;
 		pbuf_free(p);
 		return;
 	}
 	wake_all(&u->s.wait, EPOLLIN | EPOLLRDNORM);
+}
+
+static void on_receive(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from, u16_t port);
+
+/* A multicast datagram is for all sockets at its port that hear the group; lwIP knows of one of them. */
+static void receive_group(const struct udp_pcb *found, struct pbuf *p, const ip_addr_t *from, uint16_t port)
+{
+	uint32_t group = ip4_addr_get_u32(ip4_current_dest_addr());
+	uint8_t interface = netif_get_index(ip_current_input_netif());
+	for (struct udp_pcb *pcb = udp_pcbs; pcb; pcb = pcb->next) {
+		struct udp_socket *u = pcb->recv_arg;
+		bool local = ip_addr_isany(&pcb->local_ip) || ip_addr_cmp(&pcb->local_ip, ip_current_dest_addr());
+		bool peer = !(pcb->flags & UDP_FLAGS_CONNECTED) || (pcb->remote_port == port && ip_addr_cmp(&pcb->remote_ip, from));
+		if (pcb->recv != on_receive || pcb->local_port != found->local_port || !local || !peer || !multicast_hears(&u->multicast, group, interface))
+			continue;
+		pbuf_ref(p); /* nobody writes to what was received */
+		receive(u, p, from, port);
+	}
+	pbuf_free(p);
+}
+
+static void on_receive(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from, u16_t port)
+{
+	if (!ip_current_is_v6() && ip4_addr_ismulticast(ip4_current_dest_addr()))
+		receive_group(pcb, p, from, port);
+	else
+		receive(ports_receiver(pcb, from, port)->recv_arg, p, from, port);
+}
+
+bool udp_is_socket(const struct udp_pcb *pcb)
+{
+	return pcb->recv == on_receive;
 }
 
 static void option_changed(struct socket *s)
@@ -95,6 +138,8 @@ static int destination(struct udp_socket *u, struct message *m, ip_addr_t *ip, u
 		*port = u->pcb->remote_port;
 		return is_connected(u) ? 0 : -EDESTADDRREQ;
 	}
+	if (m->name_len >= sizeof(m->name->in) && m->name->any.family == AF_UNSPEC && u->s.family == AF_INET)
+		m->name->any.family = AF_INET; /* as Linux, where old programs say no family */
 	int err = inet_from_user(&u->s, m->name, m->name_len, ip, port);
 	if (err < 0)
 		return err;
@@ -102,17 +147,22 @@ static int destination(struct udp_socket *u, struct message *m, ip_addr_t *ip, u
 		return -EINVAL;
 	if (IP_IS_V4(ip) && netif_default && ip4_addr_isbroadcast(ip_2_ip4(ip), netif_default) && !u->s.broadcast)
 		return -EACCES;
-	return inet_route(&u->s, ip, &local);
+	/* IP_MULTICAST_IF names the way. */
+	return IP_IS_V4(ip) && ip_addr_ismulticast(ip) && netif_get_by_index(u->pcb->mcast_ifindex) ? 0 : inet_route(&u->s, ip, &local);
 }
 
 /* With what came with this datagram in place of the socket's own. */
 static err_t send_out(struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *ip, uint16_t port, const struct inet_control *control)
 {
-	uint8_t tos = pcb->tos, ttl = pcb->ttl, multicast_ttl = pcb->mcast_ttl;
+	uint8_t tos = pcb->tos, ttl = pcb->ttl, multicast_ttl = pcb->mcast_ttl, flags = pcb->flags;
+	const struct netif *way = netif_get_by_index(pcb->mcast_ifindex);
+	if (way ? loopback_is(way) : !netif_default) /* what leaves there is back already */
+		pcb->flags &= ~UDP_FLAGS_MULTICAST_LOOP;
 	pcb->tos = control->tos;
 	pcb->ttl = pcb->mcast_ttl = control->ttl;
 	err_t err = control->has_from ? udp_sendto_if_src(pcb, p, ip, port, ip_route(&control->from, ip), &control->from)
 				      : udp_sendto(pcb, p, ip, port);
+	pcb->flags = flags;
 	pcb->tos = tos;
 	pcb->ttl = ttl;
 	pcb->mcast_ttl = multicast_ttl;
@@ -163,9 +213,13 @@ static int64_t udp_send_socket(struct socket *s, struct message *m)
 	int64_t size = m->left, held = u->held ? u->held->tot_len : 0;
 	uint64_t start = 0;
 	struct inet_control control;
+	if (size > 0xffff)
+		return -EMSGSIZE;
 	if (s->error)
 		return socket_take_error(s);
 	int result = address_datagram(u, m, &ip, &port, &control);
+	if (result == 0 && s->shut_write)
+		result = -EPIPE;
 	if (result == 0 && (held + size > LARGEST || inet_too_large(s, &ip, held + size + 8)))
 		result = -EMSGSIZE;
 	struct pbuf *p = result == 0 ? inet_copy_in(m, PBUF_TRANSPORT, &result) : NULL;
@@ -201,8 +255,11 @@ static int64_t take_datagram(struct udp_socket *u, struct message *m)
 	struct pbuf *p = packet->pbuf;
 	int64_t n = MIN(p->tot_len, m->left);
 	int64_t copied = inet_copy_out(m, p, 0, n);
-	if (copied < n)
+	if (copied < n) {
+		if (!(m->flags & MSG_PEEK)) /* lost, as on Linux */
+			packet_pop(&u->queue);
 		return -EFAULT;
+	}
 	if (m->name)
 		m->name_len = inet_to_user(&u->s, m->name, &packet->from, packet->port);
 	if (n < p->tot_len) {
@@ -236,7 +293,7 @@ static int64_t udp_receive_socket(struct socket *s, struct message *m)
 
 static uint32_t udp_poll_socket(struct socket *s)
 {
-	uint32_t events = EPOLLOUT | EPOLLWRNORM;
+	uint32_t events = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
 	if (of(s)->queue.first || s->shut_read)
 		events |= EPOLLIN | EPOLLRDNORM;
 	return events | (s->shut_read ? EPOLLRDHUP : 0) | (s->shut_read && s->shut_write ? EPOLLHUP : 0);
@@ -244,12 +301,11 @@ static uint32_t udp_poll_socket(struct socket *s)
 
 static int udp_shutdown_socket(struct socket *s, int how)
 {
-	if (!is_connected(of(s)))
-		return -ENOTCONN;
+	/* Also of one that is not connected, to which Linux says so all the same: programs wake a thread that receives in this way. */
 	s->shut_read |= how != SHUT_WR;
 	s->shut_write |= how != SHUT_RD;
 	wake_all(&s->wait, EPOLLIN | EPOLLHUP);
-	return 0;
+	return is_connected(of(s)) ? 0 : -ENOTCONN;
 }
 
 static int udp_name_socket(struct socket *s, union address *addr, bool peer)
@@ -274,7 +330,8 @@ static int udp_setopt(struct socket *s, int level, int option, const void *value
 	if (level == SOL_UDP)
 		return -ENOPROTOOPT;
 	const struct inet_fields field = fields_of(of(s)->pcb);
-	return inet_setopt(s, level, option, value, len, &field);
+	int err = level == SOL_IP ? multicast_setopt(&of(s)->multicast, of(s)->pcb, option, value, len) : -ENOPROTOOPT;
+	return err != -ENOPROTOOPT ? err : inet_setopt(s, level, option, value, len, &field);
 }
 
 static int udp_getopt(struct socket *s, int level, int option, void *value, uint32_t *len)
@@ -282,7 +339,8 @@ static int udp_getopt(struct socket *s, int level, int option, void *value, uint
 	if (level == SOL_UDP)
 		return -ENOPROTOOPT;
 	const struct inet_fields field = fields_of(of(s)->pcb);
-	return inet_getopt(s, level, option, value, len, &field);
+	int err = level == SOL_IP ? multicast_getopt(&of(s)->multicast, of(s)->pcb, option, value, len) : -ENOPROTOOPT;
+	return err != -ENOPROTOOPT ? err : inet_getopt(s, level, option, value, len, &field);
 }
 
 static int64_t udp_readable_socket(struct socket *s)
@@ -292,6 +350,7 @@ static int64_t udp_readable_socket(struct socket *s)
 
 static void udp_close_socket(struct socket *s)
 {
+	multicast_leave(&of(s)->multicast);
 	udp_remove(of(s)->pcb);
 	packet_clear(&of(s)->queue);
 	drop_held(of(s));
@@ -313,6 +372,7 @@ struct socket *udp_socket_new(int family)
 		return NULL;
 	}
 	u->pcb = pcb;
+	pcb->flags |= UDP_FLAGS_MULTICAST_LOOP;
 	udp_recv(pcb, on_receive, u);
 	option_changed(&u->s);
 	return &u->s;

@@ -86,6 +86,7 @@ static int connect_datagram(struct unix_socket *u, const union address *addr, ui
 	if (len >= sizeof(addr->any.family) && addr->any.family == AF_UNSPEC) {
 		u->connected = false;
 		u->peer_name_len = 0;
+		unix_watch_space(u, false);
 		return 0;
 	}
 	int err = unix_name_find(addr, len, SOCK_DGRAM, &to);
@@ -94,6 +95,7 @@ static int connect_datagram(struct unix_socket *u, const union address *addr, ui
 	u->peer_name = *addr;
 	u->peer_name_len = len;
 	u->connected = true;
+	unix_watch_space(u, true);
 	return 0;
 }
 
@@ -165,6 +167,14 @@ static int unix_accept(struct socket *s, struct socket **child, bool nonblock)
 	return 0;
 }
 
+static bool datagram_writable(struct unix_socket *u)
+{
+	struct unix_socket *to = u->peer;
+	if (!to && (!u->connected || u->peer_gone || unix_name_find(&u->peer_name, u->peer_name_len, SOCK_DGRAM, &to) < 0))
+		return true; /* it would fail at once */
+	return unix_is_writable(u, to);
+}
+
 static uint32_t unix_poll(struct socket *s)
 {
 	struct unix_socket *u = of(s);
@@ -175,13 +185,13 @@ static uint32_t unix_poll(struct socket *s)
 	if (u->first || s->shut_read || (peer_ended && s->type != SOCK_DGRAM))
 		events |= EPOLLIN | EPOLLRDNORM;
 	if (s->type == SOCK_DGRAM)
-		return events | (!u->peer || unix_has_room(u->peer) ? EPOLLOUT | EPOLLWRNORM : 0);
+		return events | (datagram_writable(u) ? EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND : 0);
 	if (s->shut_read || peer_ended)
 		events |= EPOLLRDHUP;
 	if (!u->connected || u->peer_gone || (s->shut_write && (s->shut_read || peer_ended)))
 		events |= EPOLLHUP;
-	if (!u->connected || !u->peer || unix_has_room(u->peer))
-		events |= EPOLLOUT | EPOLLWRNORM;
+	if (!u->connected || !u->peer || unix_is_writable(u, u->peer))
+		events |= EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
 	return events;
 }
 
@@ -228,10 +238,18 @@ static int64_t unix_readable(struct socket *s)
 	return s->type == SOCK_STREAM ? (int64_t)u->bytes : u->first ? (int64_t)u->first->len : 0;
 }
 
+static int64_t unix_unsent(struct socket *s)
+{
+	const struct unix_socket *u = of(s);
+	return u->listening ? -EINVAL : u->peer ? (int64_t)u->peer->charge : 0;
+}
+
 static void unix_close(struct socket *s)
 {
 	struct unix_socket *u = of(s), *peer = u->peer;
 	unix_name_release(u);
+	if (s->type == SOCK_DGRAM)
+		unix_watch_space(u, false);
 	if (peer) {
 		/* Linux tells a peer whose bytes nobody will read that the connection was reset. */
 		if (u->first && s->type == SOCK_STREAM)
@@ -246,13 +264,12 @@ static void unix_close(struct socket *s)
 		u->accept_first = child->accept_next;
 		unix_close(&child->s);
 	}
-	wake_all(&unix_datagram_space, 0);
 	wake_all(&s->wait, 0); /* who waits to connect looks the name up again */
 	kfree(u);
 }
 
 static const struct proto unix_proto = {
 	.bind = unix_bind, .connect = unix_connect, .listen = unix_listen, .accept = unix_accept, .send = unix_send,
-	.receive = unix_receive, .poll = unix_poll, .shutdown = unix_shutdown, .name = unix_name, .readable = unix_readable,
+	.receive = unix_receive, .poll = unix_poll, .shutdown = unix_shutdown, .name = unix_name, .readable = unix_readable, .unsent = unix_unsent,
 	.close = unix_close,
 };

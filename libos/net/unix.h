@@ -10,6 +10,7 @@ struct inode;
 struct unix_chunk { /* what one send left: a datagram, or bytes of a stream */
 	struct unix_chunk *next;
 	size_t len, read;
+	size_t charge; /* what it costs its sender's SO_SNDBUF */
 	struct file **files; /* passed descriptors, or NULL */
 	unsigned file_count;
 	bool has_credentials;
@@ -25,7 +26,8 @@ struct unix_socket {
 	struct unix_socket *peer; /* connected to; NULL: none, or it has closed */
 	bool connected, listening, peer_gone;
 	struct unix_chunk *first, *last;
-	size_t bytes;
+	size_t bytes, charge; /* of all chunks */
+	unsigned chunks;
 	/* name */
 	union address name;
 	uint32_t name_len; /* 0: none */
@@ -33,6 +35,7 @@ struct unix_socket {
 	struct unix_socket *bound_next; /* all that have a name */
 	union address peer_name; /* of a connected datagram socket, or of the listener */
 	uint32_t peer_name_len;
+	struct unix_socket *space_next; /* all datagram sockets that are connected to a name */
 	/* accepting */
 	int backlog, waiting;
 	struct unix_socket *accept_first, *accept_last, *accept_next;
@@ -47,8 +50,10 @@ void unix_name_release(struct unix_socket *u);
 int64_t unix_send(struct socket *s, struct message *m);
 int64_t unix_receive(struct socket *s, struct message *m);
 void unix_drop_queue(struct unix_socket *u);
-bool unix_has_room(const struct unix_socket *to);
+bool unix_has_room(const struct unix_socket *from, const struct unix_socket *to);
+bool unix_is_writable(const struct unix_socket *from, const struct unix_socket *to); /* as poll(2) sees it */
 extern struct waitq unix_datagram_space; /* woken when any datagram socket was read or closed */
+void unix_watch_space(struct unix_socket *u, bool on); /* a datagram socket that is connected to a name, or no more */
 
 /* paths.c: names in the file tree */
 int unix_path_make(const char *path, struct unix_socket *u, struct inode **inode); /* a new socket file that stands for u */

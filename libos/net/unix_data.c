@@ -6,6 +6,7 @@
 
 #define MAX_FILES 253
 #define STREAM_PIECE 16384
+#define DATAGRAMS 10 /* net.unix.max_dgram_qlen: one more than this waits for a socket */
 
 struct waitq unix_datagram_space;
 
@@ -19,9 +20,49 @@ static bool is_stream(const struct unix_socket *u)
 	return u->s.type == SOCK_STREAM;
 }
 
-bool unix_has_room(const struct unix_socket *to)
+/*
+ * What Linux takes for so many bytes: its descriptor, and a buffer of a power of two, or pages. Programs see it in how many small
+ * messages there is room for; and small ones cost memory here, too.
+ */
+static size_t cost(size_t n)
 {
-	return to->bytes < to->s.receive_size;
+	size_t buffer = 512;
+	if (n > 3776)
+		return 768 + ALIGN_UP(n, LV_PAGE);
+	while (buffer < n + 320)
+		buffer *= 2;
+	return 256 + buffer;
+}
+
+/* Two that are connected to each other share nothing with others; whom anybody may send to takes so many datagrams. */
+static bool is_pair(const struct unix_socket *from, const struct unix_socket *to)
+{
+	return from->s.type != SOCK_DGRAM || to->peer == from;
+}
+
+bool unix_has_room(const struct unix_socket *from, const struct unix_socket *to)
+{
+	return is_pair(from, to) ? to->charge < from->s.send_size : to->chunks <= DATAGRAMS;
+}
+
+bool unix_is_writable(const struct unix_socket *from, const struct unix_socket *to)
+{
+	return is_pair(from, to) ? to->charge * 4 <= from->s.send_size : to->chunks <= DATAGRAMS;
+}
+
+static struct unix_socket *watchers;
+
+void unix_watch_space(struct unix_socket *u, bool on)
+{
+	struct unix_socket **at = &watchers;
+	while (*at && *at != u)
+		at = &(*at)->space_next;
+	if (*at)
+		*at = u->space_next;
+	if (!on)
+		return;
+	u->space_next = watchers;
+	watchers = u;
 }
 
 /* ---- descriptors on their way ---- */
@@ -83,6 +124,8 @@ static int take_control(struct unix_chunk *chunk, const struct message *m)
 			err = take_files(chunk, (const int *)(cmsg + sizeof(header)), (header.len - sizeof(header)) / sizeof(int));
 		else if (header.level == SOL_SOCKET && header.type == SCM_CREDENTIALS)
 			err = take_credentials(chunk, cmsg + sizeof(header), header.len - sizeof(header));
+		else if (header.level == SOL_SOCKET)
+			err = -EINVAL;
 		if (err < 0)
 			return err;
 	}
@@ -155,6 +198,8 @@ static void deliver(struct unix_socket *to, struct unix_chunk *chunk)
 	to->last = chunk;
 	chunk->time = to->s.stamp_option ? clock_realtime() : 0;
 	to->bytes += chunk->len;
+	to->charge += chunk->charge = cost(chunk->len);
+	to->chunks++;
 	wake_all(&to->s.wait, EPOLLIN | EPOLLRDNORM);
 }
 
@@ -169,13 +214,13 @@ static int64_t send_stream(struct unix_socket *u, struct message *m)
 		struct unix_socket *to = u->peer;
 		if (!to || to->s.shut_read || u->s.shut_write)
 			return done ? done : socket_broken_pipe(m);
-		if (!unix_has_room(to)) {
+		if (!unix_has_room(u, to)) {
 			err = m->flags & MSG_DONTWAIT ? -EAGAIN : socket_wait(&u->s, u->s.send_timeout, &start);
 			if (err < 0)
 				return done ? done : err;
 			continue;
 		}
-		size_t n = MIN(m->left, MIN(to->s.receive_size - to->bytes, (size_t)STREAM_PIECE));
+		size_t n = MIN(m->left, MIN(u->s.send_size / 2 - 64, (size_t)STREAM_PIECE));
 		struct unix_chunk *chunk = chunk_new(u, m, n, done == 0, &err);
 		if (!chunk)
 			return done ? done : err;
@@ -208,13 +253,15 @@ static int64_t send_datagram(struct unix_socket *u, struct message *m)
 	int err;
 	if (size > u->s.send_size)
 		return -EMSGSIZE;
+	if (u->s.shut_write)
+		return -EPIPE;
 	for (;;) {
 		err = target(u, m, &to);
 		if (err == 0 && to->s.shut_read)
 			err = -EPIPE;
 		if (err < 0)
-			return err == -EPIPE ? socket_broken_pipe(m) : err;
-		if (unix_has_room(to))
+			return err; /* EPIPE, too: there is a signal for streams only */
+		if (unix_has_room(u, to))
 			break;
 		if (m->flags & MSG_DONTWAIT)
 			return -EAGAIN;
@@ -236,9 +283,16 @@ int64_t unix_send(struct socket *s, struct message *m)
 
 /* ---- receiving ---- */
 
-static void space_freed(struct unix_socket *u)
+static bool is_full(const struct unix_socket *u)
+{
+	return u->s.type == SOCK_DGRAM && u->chunks > DATAGRAMS;
+}
+
+static void space_freed(struct unix_socket *u, bool was_full)
 {
 	wake_all(&unix_datagram_space, 0);
+	for (struct unix_socket *from = was_full ? watchers : NULL; from; from = from->space_next)
+		wake_all(&from->s.wait, EPOLLOUT | EPOLLWRNORM);
 	if (u->peer)
 		wake_all(&u->peer->s.wait, EPOLLOUT | EPOLLWRNORM);
 }
@@ -247,6 +301,8 @@ static void chunk_done(struct unix_socket *u)
 {
 	struct unix_chunk *chunk = u->first;
 	u->first = chunk->next;
+	u->charge -= chunk->charge;
+	u->chunks--;
 	chunk_free(chunk);
 }
 
@@ -272,7 +328,7 @@ static int64_t pull_stream(struct unix_socket *u, struct message *m)
 			chunk_done(u);
 	}
 	if (done && !(m->flags & MSG_PEEK))
-		space_freed(u);
+		space_freed(u, false);
 	return done;
 }
 
@@ -294,9 +350,10 @@ static int64_t pull_datagram(struct unix_socket *u, struct message *m)
 	give_control(u, chunk, m);
 	if (m->flags & MSG_PEEK)
 		return size;
+	bool full = is_full(u);
 	u->bytes -= chunk->len;
 	chunk_done(u);
-	space_freed(u);
+	space_freed(u, full);
 	return size;
 }
 
@@ -340,7 +397,9 @@ int64_t unix_receive(struct socket *s, struct message *m)
 
 void unix_drop_queue(struct unix_socket *u)
 {
+	bool full = is_full(u);
 	while (u->first)
 		chunk_done(u);
 	u->bytes = 0;
+	space_freed(u, full);
 }

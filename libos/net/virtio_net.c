@@ -38,6 +38,7 @@ struct virtio_net {
 	const struct lv_device *device;
 	struct netif netif;
 	struct ring rx, tx;
+	void *rx_cookie[RING_MOST], *tx_cookie[RING_MOST];
 	bool stalled; /* TCP found the ring full */
 };
 static struct virtio_net *net;
@@ -110,6 +111,7 @@ static int tx_add(struct pbuf *p)
 		if (q->len)
 			piece[count++] = (struct ring_buffer){.data = q->payload, .len = q->len};
 	}
+	net_count(&net_counts[1].tx_bytes, &net_counts[1].tx_packets, p->tot_len - sizeof(struct virtio_net_hdr));
 	return ring_add(&net->tx, piece, count, p);
 }
 
@@ -209,6 +211,7 @@ static void check_sums(bool on)
 /* Packets of our own that the stack loops back carry no sums, so they are checked for received frames only. */
 static void deliver(struct pbuf *p, uint8_t flags)
 {
+	net_count(&net_counts[1].rx_bytes, &net_counts[1].rx_packets, p->tot_len);
 	check_sums(!(flags & (HDR_NEEDS_CSUM | HDR_DATA_VALID)));
 	if (net->netif.input(p, &net->netif) != ERR_OK)
 		pbuf_free(p);
@@ -291,8 +294,8 @@ struct netif *virtio_net_open(void)
 	}
 	if (!net)
 		return NULL;
-	ring_init(&net->rx, net->device, LV_NET_RX);
-	ring_init(&net->tx, net->device, LV_NET_TX);
+	ring_init(&net->rx, net->device, LV_NET_RX, net->rx_cookie, RING_MOST);
+	ring_init(&net->tx, net->device, LV_NET_TX, net->tx_cookie, RING_MOST);
 	unsigned packet = agreed(LV_NET_F_GUEST_TSO4) ? 0xffff : net->device->config.net.mtu;
 	rx_buffer_start(&net->rx, agreed(LV_NET_F_MRG_RXBUF), packet + SIZEOF_ETH_HDR + sizeof(struct virtio_net_hdr));
 	netif_add(&net->netif, IP4_ADDR_ANY4, IP4_ADDR_ANY4, IP4_ADDR_ANY4, NULL, netif_setup, ethernet_input);

@@ -51,20 +51,41 @@ static void copy_text(volatile char *to, size_t size, const char *from)
 	to[i] = 0;
 }
 
+static void put_map(volatile struct lv_text_map *map, const struct vma *vma)
+{
+	char path[256];
+
+	map->start = vma->start;
+	map->end = vma->end;
+	map->file_offset = vma->offset;
+	copy_text(map->path, sizeof(map->path), file_path(vma->file, path, sizeof(path)));
+}
+
 static uint32_t list_maps(volatile struct lv_crash *crash)
 {
 	uint32_t maps = 0;
-	char path[256];
 	for (struct vma *vma = mm_first(); vma && maps < ARRAY_SIZE(crash->map); vma = mm_next(vma)) {
 		if (!vma->file || !(vma->prot & PROT_EXEC))
 			continue;
-		crash->map[maps].start = vma->start;
-		crash->map[maps].end = vma->end;
-		crash->map[maps].file_offset = vma->offset;
-		copy_text(crash->map[maps].path, sizeof(crash->map[maps].path), file_path(vma->file, path, sizeof(path)));
-		maps++;
+		put_map(&crash->map[maps++], vma);
 	}
 	return maps;
+}
+
+void crash_name_site(uint64_t rip)
+{
+	volatile struct lv_crash *crash = &shared_page->crash;
+	const struct vma *vma = mm_find(rip - 1);
+	uint32_t i = 0;
+
+	if (!vma || !vma->file)
+		return;
+	while (i < crash->maps && (rip - 1 < crash->map[i].start || rip - 1 >= crash->map[i].end))
+		i++;
+	if (i == ARRAY_SIZE(crash->map))
+		i = rip / LV_PAGE % ARRAY_SIZE(crash->map);
+	put_map(&crash->map[i], vma);
+	crash->maps = MAX(crash->maps, i + 1);
 }
 
 static void copy_registers(volatile struct lv_crash *crash, const struct regs *r)
@@ -78,6 +99,8 @@ static void copy_registers(volatile struct lv_crash *crash, const struct regs *r
 void crash_program(const struct regs *regs, int signo, uint64_t vector, uint64_t error, uint64_t cr2)
 {
 	volatile struct lv_crash *crash = &shared_page->crash;
+	if (current->process != process_first()) /* its parent is told, and may say so */
+		process_exit(signo);
 	crash->kind = LV_CRASH_PROGRAM;
 	crash->signal = signo;
 	crash->vector = vector;

@@ -18,18 +18,47 @@
 	(BIT(CAP_CHOWN) | BIT(CAP_MKNOD) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) | \
 	 BIT(CAP_LINUX_IMMUTABLE) | BIT(CAP_MAC_OVERRIDE))
 
-static struct credentials ids;
-static bool ready, keep_capabilities;
-
-static struct credentials *own(void)
+void credentials_start(struct process *process)
 {
 	uint32_t uid = device_page->uid, gid = device_page->gid;
 	uint64_t all = uid ? 0 : ALL_CAPABILITIES;
 
-	if (!ready)
-		ids = (struct credentials){ uid, uid, uid, uid, gid, gid, gid, gid, .permitted = all, .effective = all, .bounding = ALL_CAPABILITIES };
-	ready = true;
-	return &ids;
+	process->credentials = (struct credentials){ uid, uid, uid, uid, gid, gid, gid, gid, .permitted = all, .effective = all, .bounding = ALL_CAPABILITIES };
+}
+
+void credentials_root(struct process *process)
+{
+	process->credentials = (struct credentials){ .permitted = ALL_CAPABILITIES, .effective = ALL_CAPABILITIES, .bounding = ALL_CAPABILITIES };
+}
+
+static struct credentials *own(void)
+{
+	return &current->process->credentials;
+}
+
+/* Of execve: there are no set-id programs, nor files with capabilities. */
+void credentials_execute(void)
+{
+	struct credentials *c = own();
+
+	current->process->keep_capabilities = false;
+	c->suid = c->fsuid = c->euid;
+	c->sgid = c->fsgid = c->egid;
+	c->permitted = !c->uid || !c->euid ? c->inheritable | c->bounding : c->ambient;
+	c->effective = !c->euid ? c->permitted : c->ambient;
+}
+
+struct credentials credentials_of_libos(void)
+{
+	struct credentials had = *own();
+
+	credentials_root(current->process);
+	return had;
+}
+
+void credentials_put_back(const struct credentials *had)
+{
+	*own() = *had;
 }
 
 const struct credentials *credentials(void)
@@ -94,7 +123,7 @@ static void adapt_capabilities(const struct credentials *old, struct credentials
 	bool was_root = !old->uid || !old->euid || !old->suid, is_root = !new->uid || !new->euid || !new->suid;
 
 	if (was_root && !is_root) {
-		if (!keep_capabilities)
+		if (!current->process->keep_capabilities)
 			new->permitted = new->effective = 0;
 		new->ambient = 0;
 	}
@@ -304,7 +333,7 @@ SYSCALL(capget)
 {
 	struct __user_cap_header_struct header;
 	struct __user_cap_data_struct data[2] = { 0 };
-	const struct credentials *c = own();
+	const struct credentials *c;
 	int sets;
 	long result = read_capability_header((const void *)a[0], &header, &sets);
 
@@ -312,8 +341,11 @@ SYSCALL(capget)
 		return result == -EINVAL && !a[1] ? 0 : result;
 	if (header.pid < 0)
 		return -EINVAL;
-	if (header.pid && !thread_find(header.pid))
+	const struct thread *thread = header.pid ? thread_find(header.pid) : current;
+
+	if (!thread)
 		return -ESRCH;
+	c = &thread->process->credentials;
 	for (int i = 0; i < sets; i++)
 		data[i] = (struct __user_cap_data_struct){ .effective = (uint32_t)(c->effective >> i * 32), .permitted = (uint32_t)(c->permitted >> i * 32),
 			.inheritable = (uint32_t)(c->inheritable >> i * 32) };
@@ -396,7 +428,7 @@ static long set_secure_bits(long bits)
 		return -EPERM;
 	if (bits & ~(long)SECBIT_KEEP_CAPS) /* what root may not do then is not built: nothing is pretended */
 		return -EINVAL;
-	keep_capabilities = bits & SECBIT_KEEP_CAPS;
+	current->process->keep_capabilities = bits & SECBIT_KEEP_CAPS;
 	return 0;
 }
 
@@ -404,11 +436,11 @@ long capability_prctl(const long *a)
 {
 	switch (a[0]) {
 	case PR_GET_KEEPCAPS:
-		return keep_capabilities;
+		return current->process->keep_capabilities;
 	case PR_SET_KEEPCAPS:
 		if (a[1] != 0 && a[1] != 1)
 			return -EINVAL;
-		keep_capabilities = a[1];
+		current->process->keep_capabilities = a[1];
 		return 0;
 	case PR_CAPBSET_READ:
 		return known(a[1]) ? !!(own()->bounding & BIT(a[1])) : -EINVAL;
@@ -417,7 +449,7 @@ long capability_prctl(const long *a)
 	case PR_CAP_AMBIENT:
 		return ambient(a);
 	case PR_GET_SECUREBITS:
-		return keep_capabilities ? SECBIT_KEEP_CAPS : 0;
+		return current->process->keep_capabilities ? SECBIT_KEEP_CAPS : 0;
 	case PR_SET_SECUREBITS:
 		return set_secure_bits(a[1]);
 	}

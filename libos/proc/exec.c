@@ -1,52 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Loads the program as execve(2) does: segments, interpreter, scripts, and the stack with arguments, environment and
- * auxiliary vector (System V psABI for AMD64, section 3.4.1). The stack is written through libos' own view of it.
- */
+/* Loads the program as execve(2) does: segments, interpreter, scripts; its stack: exec_stack.c. */
 #include "libos/fs/linux_fs.h"
 #include "libos/fs/fs.h"
 #include "libos/mm/mm.h"
+#include "libos/proc/exec.h"
 #include "libos/proc/proc.h"
-#include "parse/elf.h"
 
-#include <linux/auxvec.h>
 #include <linux/elf.h>
 
-#define SCRIPT_DEPTH 4
+#define COPIED_AHEAD (2ull << 20) /* of a segment of a file that does not lie in the image */
+#define HEADERS_MAX (64ull << 10) /* of a file that does not lie in the image: read so far */
 #define SCRIPT_LINE 256
-#define PREFIX_MAX (2 * SCRIPT_DEPTH + 1)
-#define AUXV_MAX 24
-#define STACK_GAP (1ull << 20) /* above the stack: the dynamic linker and small mappings, so that they share a page table */
 
-struct image { /* a file that is being loaded */
-	struct file *file;
-	const uint8_t *data; /* all of it, in the image */
-	uint64_t size;
-	struct elf elf;
-	uint64_t bias;
-};
-
-struct program {
-	char path[256];
-	/* What scripts put before the arguments: interpreter, its option, script. The program's own name goes then. */
-	const char *prefix[PREFIX_MAX];
-	unsigned prefixes;
-	struct image main, interp;
-	const char **why;
-};
-
-static char path_of_program[512];
 
 const char *exec_path(void)
 {
-	return path_of_program;
+	return current->process->path;
 }
-
-static struct exec_layout layout;
 
 const struct exec_layout *exec_layout(void)
 {
-	return &layout;
+	return &current->process->layout;
 }
 
 static int fail(struct program *program, int error, const char *why)
@@ -57,36 +31,87 @@ static int fail(struct program *program, int error, const char *why)
 
 /* ---- files ---- */
 
-/* Programs are read in place, so all of the file must lie together in the image. */
-static int image_open(struct program *program, struct image *image, const char *path)
+/* A file of the image lies there as a whole: NULL if it does not. */
+static const uint8_t *in_place(struct file *file, uint64_t size)
+{
+	uint64_t last = ALIGN_DOWN(size - 1, LV_PAGE), first = file->inode && file->inode->lower && !file->inode->dirty ? file->ops->map_page(file, 0, false) : 0;
+
+	if (first < LV_WINDOW || first >= LV_BASE || file->ops->map_page(file, last, false) - first != last)
+		return NULL;
+	return (const uint8_t *)first;
+}
+
+/* Program headers and the interpreter's name must be in the part that was copied. */
+static bool headers_present(const struct image *image)
+{
+	const Elf64_Ehdr *header = (const Elf64_Ehdr *)image->data;
+	const Elf64_Phdr *ph;
+
+	if (image->data_size == image->size || image->data_size < sizeof(*header))
+		return true;
+	if (header->e_phoff > image->data_size || header->e_phoff % 8 || header->e_phnum * sizeof(*ph) > image->data_size - header->e_phoff)
+		return false;
+	ph = (const Elf64_Phdr *)(image->data + header->e_phoff);
+	for (unsigned i = 0; i < header->e_phnum; i++)
+		if (ph[i].p_type == PT_INTERP && (ph[i].p_offset > image->data_size || ph[i].p_filesz > image->data_size - ph[i].p_offset))
+			return false;
+	return true;
+}
+
+static int read_headers(struct program *program, struct image *image)
+{
+	int64_t n;
+
+	image->data_size = MIN(image->size, HEADERS_MAX);
+	image->data = image->copy = kmalloc(image->data_size);
+	if (!image->copy)
+		return fail(program, -ENOMEM, "out of memory");
+	n = image->file->ops->read ? image->file->ops->read(image->file, (uaddr_t)image->copy, image->data_size, &(int64_t){ 0 }) : -ENOEXEC;
+	if (n != (int64_t)image->data_size)
+		return fail(program, n < 0 ? (int)n : -ENOEXEC, "cannot be read");
+	return headers_present(image) ? 0 : fail(program, -ENOEXEC, "its headers do not lie at its beginning");
+}
+
+/* Of a file that is open. Of the image it is read in place. */
+static int image_look(struct program *program, struct image *image)
 {
 	struct stat st;
-	uint64_t first, last;
+	int err = file_stat(image->file, &st);
+
+	if (err || !S_ISREG(st.st_mode) || !image->file->ops->map_page)
+		return fail(program, -EACCES, "not a regular file");
+	if (!(st.st_mode & 0111) || inode_permission(image->file->inode, LINUX_X_OK))
+		return fail(program, -EACCES, "not executable (no x permission)");
+	if (st.st_size == 0)
+		return fail(program, -ENOEXEC, "an empty file");
+	for (const struct process *process = processes; process; process = process->next)
+		if (fd_table_writes(process->files, image->file->inode))
+			return fail(program, -ETXTBSY, "open for writing");
+	image->size = image->data_size = st.st_size;
+	image->data = in_place(image->file, image->size);
+	return image->data ? 0 : read_headers(program, image);
+}
+
+static int image_open(struct program *program, struct image *image, const char *path)
+{
 	int err = file_open_kernel(path, &image->file);
 
 	if (err)
 		return fail(program, err, err == -ENOENT ? "no such file in the image" : "cannot be opened");
-	err = file_stat(image->file, &st);
-	if (err || !S_ISREG(st.st_mode) || !image->file->ops->map_page)
-		return fail(program, -EACCES, "not a regular file");
-	if (!(st.st_mode & 0111))
-		return fail(program, -EACCES, "not executable (no x permission)");
-	if (st.st_size == 0)
-		return fail(program, -ENOEXEC, "an empty file");
-	first = image->file->ops->map_page(image->file, 0, false);
-	last = image->file->ops->map_page(image->file, ALIGN_DOWN((uint64_t)st.st_size - 1, LV_PAGE), false);
-	if (!first || last - first != ALIGN_DOWN((uint64_t)st.st_size - 1, LV_PAGE))
-		return fail(program, -EIO, "its contents do not lie together in the image");
-	image->data = (const uint8_t *)first;
-	image->size = st.st_size;
-	return 0;
+	return image_look(program, image);
 }
 
 static void image_close(struct image *image)
 {
 	if (image->file)
 		file_put(image->file);
-	image->file = NULL;
+	kfree(image->copy);
+	*image = (struct image){ 0 };
+}
+
+static char *keep(struct program *program, char *text)
+{
+	return program->owned[program->owned_count++] = text;
 }
 
 /* ---- scripts ---- */
@@ -114,14 +139,14 @@ static void prefix_add(struct program *program, const char *script, const char *
 /* "#!interpreter [one argument]" of the main file: 1 if it was one, and the path is the interpreter's now. */
 static int read_script(struct program *program)
 {
-	size_t n = MIN(program->main.size, SCRIPT_LINE - 1);
+	size_t n = MIN(program->main.data_size, SCRIPT_LINE - 1);
 	char *line, *end, *interp, *argument;
 
 	if (n < 3 || memcmp(program->main.data, "#!", 2) != 0)
 		return 0;
 	if (program->prefixes + 2 >= PREFIX_MAX)
 		return fail(program, -ELOOP, "a script whose interpreter is a script, too many times");
-	line = kzalloc(SCRIPT_LINE); /* lives as long as the arguments that point into it */
+	line = keep(program, kzalloc(SCRIPT_LINE)); /* lives as long as the arguments that point into it */
 	if (!line)
 		return fail(program, -ENOMEM, "out of memory");
 	memcpy(line, program->main.data, n);
@@ -138,15 +163,22 @@ static int read_script(struct program *program)
 		*argument++ = 0;
 	for (end = argument + strlen(argument); end > argument && (blank(end[-1]) || end[-1] == '\r'); end--)
 		end[-1] = 0;
-	prefix_add(program, kstrdup(program->path), *argument ? argument : NULL, interp);
+	char *script = keep(program, kstrdup(program->path));
+
+	if (!script)
+		return fail(program, -ENOMEM, "out of memory");
+	prefix_add(program, script, *argument ? argument : NULL, interp);
 	snprintf(program->path, sizeof(program->path), "%s", interp);
 	return 1;
 }
 
 static int open_program(struct program *program)
 {
+	program->asked = keep(program, kstrdup(program->path));
+	if (!program->asked)
+		return fail(program, -ENOMEM, "out of memory");
 	for (int depth = 0; depth <= SCRIPT_DEPTH; depth++) {
-		int err = image_open(program, &program->main, program->path);
+		int err = program->main.file ? image_look(program, &program->main) : image_open(program, &program->main, program->path);
 
 		if (err == -ENOENT && depth)
 			return fail(program, err, "the interpreter in the first line of the script is not in the image");
@@ -190,6 +222,8 @@ static int load_segment(struct image *image, const struct elf_load *load)
 
 	if (load->filesz)
 		r = mm_map(low, middle - low, prot_of(load->flags), flags, image->file, ALIGN_DOWN(load->offset, LV_PAGE), NULL);
+	if (r >= 0 && load->filesz && image->copy)
+		vma_copy_ahead(low, MIN(middle, low + COPIED_AHEAD));
 	if (r >= 0 && middle < end)
 		r = mm_map(middle, end - middle, prot_of(load->flags), flags | MAP_ANONYMOUS, NULL, 0, NULL);
 	if (r >= 0 && load->filesz && load->memsz > load->filesz && load->flags & PF_W)
@@ -248,161 +282,15 @@ static int load_interp(struct program *program)
 	return load_image(program, image);
 }
 
-/* ---- the stack ---- */
-
-struct stack {
-	uint64_t at; /* in the program; grows down */
-	bool full;
-};
-
-static int stack_map(struct stack *stack, bool executable)
-{
-	uint32_t prot = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
-	int64_t r;
-
-	stack->at = mm_top() - STACK_GAP;
-	r = mm_map(stack->at - STACK_SIZE, STACK_SIZE, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | MAP_NORESERVE,
-	           NULL, 0, "[stack]");
-	return r < 0 ? r : 0;
-}
-
-/* Writes page by page through libos' own view: the program's pages need not be present for the processor yet. */
-static uint64_t push(struct stack *stack, const void *data, size_t size)
-{
-	stack->at -= size;
-	for (size_t done = 0; done < size;) {
-		uint64_t to = stack->at + done;
-		size_t n = MIN(size - done, LV_PAGE - to % LV_PAGE);
-		void *view = vma_own_page(to);
-
-		if (!view) {
-			stack->full = true;
-			break;
-		}
-		memcpy(view, (const char *)data + done, n);
-		done += n;
-	}
-	return stack->at;
-}
-
-static uint64_t push_string(struct stack *stack, const char *s)
-{
-	return push(stack, s, strlen(s) + 1);
-}
-
-struct auxv {
-	uint64_t pair[AUXV_MAX][2];
-	unsigned count;
-};
-
-static void aux(struct auxv *auxv, uint64_t type, uint64_t value)
-{
-	auxv->pair[auxv->count][0] = type;
-	auxv->pair[auxv->count++][1] = value;
-}
-
-static void fill_auxv(struct auxv *auxv, const struct program *program, struct stack *stack, uint64_t execfn)
-{
-	const struct elf *elf = &program->main.elf;
-	uint8_t random[16];
-
-	random_bytes(random, sizeof(random));
-	aux(auxv, AT_MINSIGSTKSZ, 1024 + ALIGN_UP(device_page->xsave_size, 64));
-	aux(auxv, AT_PAGESZ, LV_PAGE);
-	aux(auxv, AT_CLKTCK, 100);
-	if (elf->phdr_vaddr)
-		aux(auxv, AT_PHDR, program->main.bias + elf->phdr_vaddr);
-	aux(auxv, AT_PHENT, sizeof(Elf64_Phdr));
-	aux(auxv, AT_PHNUM, elf->phnum);
-	aux(auxv, AT_BASE, program->interp.file ? program->interp.bias + program->interp.elf.low : 0);
-	aux(auxv, AT_FLAGS, 0);
-	aux(auxv, AT_ENTRY, program->main.bias + elf->entry);
-	aux(auxv, AT_UID, device_page->uid);
-	aux(auxv, AT_EUID, device_page->uid);
-	aux(auxv, AT_GID, device_page->gid);
-	aux(auxv, AT_EGID, device_page->gid);
-	aux(auxv, AT_SECURE, 0);
-	aux(auxv, AT_RANDOM, push(stack, random, sizeof(random)));
-	aux(auxv, AT_HWCAP, device_page->cpu_features);
-	aux(auxv, AT_HWCAP2, 0);
-	aux(auxv, AT_EXECFN, execfn);
-	aux(auxv, AT_PLATFORM, push_string(stack, "x86_64"));
-	aux(auxv, AT_NULL, 0);
-}
-
-/* The strings at the address, one after the other up to the end: into vector[n] and on, at most this many; how many there are now. */
-static unsigned list_strings(uint64_t *vector, unsigned n, unsigned most, uint64_t *address, const char **s, const char *end)
-{
-	for (unsigned i = 0; i < most && *s < end; i++) {
-		size_t size = strnlen(*s, end - *s) + 1;
-
-		vector[n++] = *address;
-		*address += size;
-		*s += size;
-	}
-	return n;
-}
-
-/*
- * Strings as Linux lays them: those of argv, those of envp, rising, end to end (setproctitle and others write over them),
- * then the program's file, and a null word at the end of the stack. The device page has argv and envp so already; what
- * scripts put before goes before them. vector: argv and envp, each ended by NULL. The number of slots used.
- */
-static unsigned push_vectors(struct stack *stack, const struct program *program, uint64_t *vector, uint64_t *argc)
-{
-	const char *s = (const char *)device_page->args, *end = s + device_page->args_size;
-	unsigned n = program->prefixes, skip = program->prefixes && device_page->argc ? 1 : 0;
-	uint64_t address;
-
-	if (skip)
-		s += MIN(strnlen(s, end - s) + 1, (size_t)(end - s));
-	address = push(stack, s, end - s);
-	layout.args_start = address;
-	for (unsigned i = n; i-- > 0;)
-		vector[i] = layout.args_start = push_string(stack, program->prefix[i]);
-	n = list_strings(vector, n, device_page->argc - skip, &address, &s, end);
-	layout.args_end = layout.env_start = address;
-	*argc = n;
-	vector[n++] = 0;
-	n = list_strings(vector, n, device_page->envc, &address, &s, end);
-	layout.env_end = address;
-	vector[n++] = 0;
-	return n;
-}
-
-static int stack_fill(struct stack *stack, const struct program *program)
-{
-	unsigned slots = device_page->argc + device_page->envc + program->prefixes + 2, n;
-	uint64_t *vector, argc, execfn;
-	struct auxv auxv = { 0 };
-
-	if (device_page->args_size + slots * sizeof(*vector) > STACK_SIZE / 4)
-		return -E2BIG;
-	vector = kmalloc(slots * sizeof(*vector));
-	if (!vector)
-		return -ENOMEM;
-	push(stack, (const uint64_t[]){ 0 }, sizeof(uint64_t));
-	execfn = push_string(stack, program->path);
-	n = push_vectors(stack, program, vector, &argc);
-	fill_auxv(&auxv, program, stack, execfn);
-	/* argc, vectors and auxv end up with argc at a multiple of 16. */
-	stack->at = ALIGN_DOWN(stack->at, 16) - (n + 1) % 2 * 8;
-	push(stack, auxv.pair, auxv.count * sizeof(auxv.pair[0]));
-	push(stack, vector, n * sizeof(*vector));
-	layout.stack = push(stack, &argc, sizeof(argc));
-	kfree(vector);
-	return stack->full ? -ENOMEM : 0;
-}
-
 /* ---- */
 
 static void name_program(const struct program *program)
 {
-	const char *base = program->path;
+	const char *base = program->asked;
 	char buffer[512];
 
-	snprintf(path_of_program, sizeof(path_of_program), "%s", file_path(program->main.file, buffer, sizeof(buffer)));
-	for (const char *s = program->path; *s; s++)
+	snprintf(current->process->path, sizeof(current->process->path), "%s", file_path(program->main.file, buffer, sizeof(buffer)));
+	for (const char *s = program->asked; *s; s++)
 		if (*s == '/')
 			base = s + 1;
 	snprintf(current->name, sizeof(current->name), "%s", base);
@@ -410,7 +298,7 @@ static void name_program(const struct program *program)
 
 static int load(struct program *program, uint64_t *entry, uint64_t *sp)
 {
-	struct stack stack = { 0 };
+	struct exec_stack stack = { 0 };
 	int err = open_program(program);
 
 	if (!err)
@@ -419,60 +307,132 @@ static int load(struct program *program, uint64_t *entry, uint64_t *sp)
 		return err;
 	*entry = program->main.bias + program->main.elf.entry;
 	/* The stack before the dynamic linker, which then takes the place above it, in the same page table. */
-	err = stack_map(&stack, program->main.elf.stack_flags & PF_X);
+	err = exec_stack_map(&stack, program->main.elf.stack_flags & PF_X);
 	if (!err && program->main.elf.interp) {
 		err = load_interp(program);
 		*entry = program->interp.bias + program->interp.elf.entry;
 		if (err)
 			return err;
 	}
-	if (!err)
-		err = stack_fill(&stack, program);
+	if (!err) {
+		program->vdso = mm_map_vdso();
+		err = exec_stack_fill(&stack, program);
+	}
 	if (err)
 		return fail(program, err, err == -E2BIG ? "its arguments and environment are too long" : "not enough memory for its stack");
 	*sp = stack.at;
 	return 0;
 }
 
-static void note_segments(const struct program *program)
+static void note_segments(struct program *program)
 {
 	const struct elf *elf = &program->main.elf;
+	struct exec_layout *layout = &program->layout;
 
-	layout.code_start = ~0ull;
+	layout->code_start = ~0ull;
 	for (int i = 0; i < elf->loads; i++) {
 		uint64_t start = program->main.bias + elf->load[i].vaddr, end = start + elf->load[i].filesz;
 
 		if (elf->load[i].flags & PF_X) {
-			layout.code_start = MIN(layout.code_start, start);
-			layout.code_end = MAX(layout.code_end, end);
+			layout->code_start = MIN(layout->code_start, start);
+			layout->code_end = MAX(layout->code_end, end);
 		}
-		layout.data_start = MAX(layout.data_start, start);
-		layout.data_end = MAX(layout.data_end, end);
+		layout->data_start = MAX(layout->data_start, start);
+		layout->data_end = MAX(layout->data_end, end);
 	}
 }
 
+/*
+ * A static program has its system calls in itself, and most lead a jump some 4 or 21 MB behind them (libos/mm/patch.h): its heap begins
+ * behind that, as it may on Linux, which leaves up to 32 MiB.
+ */
+#define JUMP_ROOM (24ull << 20)
 static void set_brk(const struct program *program)
 {
-	mm_set_brk(program->main.bias + program->main.elf.high);
+	mm_set_brk(program->main.bias + program->main.elf.high + (program->main.elf.interp ? 0 : JUMP_ROOM));
+}
+
+static struct program *program_new(const char **why)
+{
+	struct program *program = kzalloc(sizeof(*program));
+
+	if (program)
+		program->why = why;
+	return program;
+}
+
+static void program_free(struct program *program)
+{
+	image_close(&program->main);
+	image_close(&program->interp);
+	for (unsigned i = 0; i < program->owned_count; i++)
+		kfree(program->owned[i]);
+	kfree(program);
+}
+
+/* Into the address space that is in use: all but what the process is called. */
+static int load_here(struct program *program, uint64_t *entry, uint64_t *stack)
+{
+	int err = load(program, entry, stack);
+
+	if (err)
+		return err;
+	set_brk(program);
+	note_segments(program);
+	return 0;
+}
+
+static void become(const struct program *program)
+{
+	current->process->layout = program->layout;
+	name_program(program);
 }
 
 int exec_load(uint64_t *entry, uint64_t *stack, const char **why)
 {
-	struct program *program = kzalloc(sizeof(*program));
+	struct program *program = program_new(why);
 	int err;
 
 	if (!program)
 		return -ENOMEM;
-	program->why = why;
 	snprintf(program->path, sizeof(program->path), "%s", device_page->program);
-	err = load(program, entry, stack);
-	if (!err) {
-		set_brk(program);
-		note_segments(program);
-		name_program(program);
+	program->args = (const char *)device_page->args;
+	program->args_size = device_page->args_size;
+	program->argc = device_page->argc;
+	program->envc = device_page->envc;
+	err = load_here(program, entry, stack);
+	if (!err)
+		become(program);
+	program_free(program);
+	return err;
+}
+
+int exec_replace(struct exec_request *request, uint64_t *entry, uint64_t *stack, bool (*commit)(struct space *new))
+{
+	const char *why = NULL;
+	struct program *program = program_new(&why);
+	struct space *new = program ? space_new() : NULL, *old;
+	int err = -ENOMEM;
+
+	if (new) {
+		snprintf(program->path, sizeof(program->path), "%s", request->path);
+		program->main.file = request->file;
+		request->file = NULL;
+		program->args = request->args;
+		program->args_size = request->args_size;
+		program->argc = request->argc;
+		program->envc = request->envc;
+		old = space_use(new);
+		err = load_here(program, entry, stack);
+		space_use(old);
 	}
-	image_close(&program->main);
-	image_close(&program->interp);
-	kfree(program);
+	if (!err && !commit(new))
+		err = -EINTR;
+	if (!err)
+		become(program);
+	else
+		space_put(new);
+	if (program)
+		program_free(program);
 	return err;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Futexes: waiters by address, in a small hash table. Nothing else runs between the look at the program's word and the
- * queueing, so the operations are atomic without locks. The futex of a shared mapping is found by its address, too:
- * there is one process.
+ * Futexes: waiters by place, in a small hash table. Nothing else runs between the look at the program's word and the
+ * queueing, so the operations are atomic without locks. The place of a word in memory that processes share is where it
+ * is in RAM, whatever address each has for it; of other words it is the address space and the address.
  */
+#include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 #include <linux/futex.h>
@@ -12,10 +13,15 @@
 #define ROBUST_MAX 2048 /* entries followed: the list is the program's and may be a ring */
 #define MATCH_ANY FUTEX_BITSET_MATCH_ANY
 
+struct place {
+	const void *space; /* NULL: at is in RAM */
+	uint64_t at;
+};
+
 struct futex_waiter { /* on the waiting thread's stack */
 	struct futex_waiter *next;
 	struct thread *thread;
-	uint64_t addr;
+	struct place place;
 	uint32_t bitset;
 	bool pi;    /* waits for a lock that is handed over, and takes a wake-up for that */
 	bool woken;
@@ -23,14 +29,21 @@ struct futex_waiter { /* on the waiting thread's stack */
 
 static struct futex_waiter *buckets[BUCKETS]; /* each oldest first */
 
-static struct futex_waiter **bucket(uint64_t addr)
+static struct place place_of(uint64_t addr)
 {
-	return &buckets[(addr >> 2 ^ addr >> 12) % BUCKETS];
+	uint64_t shared = mm_shared_word(addr);
+
+	return shared ? (struct place){ .at = shared } : (struct place){ current->process->space, addr };
+}
+
+static struct futex_waiter **bucket(const struct place *place)
+{
+	return &buckets[(place->at >> 2 ^ place->at >> 12) % BUCKETS];
 }
 
 static void append(struct futex_waiter *waiter)
 {
-	struct futex_waiter **at = bucket(waiter->addr);
+	struct futex_waiter **at = bucket(&waiter->place);
 
 	while (*at)
 		at = &(*at)->next;
@@ -40,7 +53,7 @@ static void append(struct futex_waiter *waiter)
 
 static void unlink(struct futex_waiter *waiter)
 {
-	for (struct futex_waiter **at = bucket(waiter->addr); *at; at = &(*at)->next) {
+	for (struct futex_waiter **at = bucket(&waiter->place); *at; at = &(*at)->next) {
 		if (*at != waiter)
 			continue;
 		*at = waiter->next;
@@ -48,13 +61,29 @@ static void unlink(struct futex_waiter *waiter)
 	}
 }
 
+static bool is_same(const struct place *a, const struct place *b)
+{
+	return a->at == b->at && a->space == b->space;
+}
+
 static struct futex_waiter *find(uint64_t addr, uint32_t bitset)
 {
-	struct futex_waiter *waiter = *bucket(addr);
+	const struct place place = place_of(addr);
+	struct futex_waiter *waiter = *bucket(&place);
 
-	while (waiter && (waiter->addr != addr || !(waiter->bitset & bitset)))
+	while (waiter && (!is_same(&waiter->place, &place) || !(waiter->bitset & bitset)))
 		waiter = waiter->next;
 	return waiter;
+}
+
+/* How many wait there, if not more than this. */
+static long count_at(const struct place *place, int most)
+{
+	long count = 0;
+
+	for (const struct futex_waiter *waiter = *bucket(place); waiter && count < most; waiter = waiter->next)
+		count += is_same(&waiter->place, place);
+	return count;
 }
 
 static void wake(struct futex_waiter *waiter)
@@ -84,21 +113,21 @@ long futex_wake_addr(uint64_t addr, int most)
 }
 
 /* Queues the current thread until it is woken: 0, -ETIMEDOUT, or -EINTR. */
-static int wait_queued(uint64_t addr, uint32_t bitset, bool pi, uint64_t deadline)
+static int wait_queued(uint64_t addr, uint32_t bitset, bool pi, struct deadline deadline)
 {
-	struct futex_waiter waiter = { .thread = current, .addr = addr, .bitset = bitset, .pi = pi };
+	struct futex_waiter waiter = { .thread = current, .place = place_of(addr), .bitset = bitset, .pi = pi };
 	int err = 0;
 
 	append(&waiter);
 	while (!waiter.woken && !err)
-		err = wait_here(deadline);
+		err = wait_till(deadline);
 	if (waiter.woken) /* perhaps at the same time as the deadline passed: the wake-up must not get lost */
 		return 0;
 	unlink(&waiter);
 	return err;
 }
 
-static long futex_wait(uint64_t addr, uint32_t value, uint32_t bitset, uint64_t deadline)
+static long futex_wait(uint64_t addr, uint32_t value, uint32_t bitset, struct deadline deadline)
 {
 	if (!bitset)
 		return -EINVAL;
@@ -110,22 +139,25 @@ static long futex_wait(uint64_t addr, uint32_t value, uint32_t bitset, uint64_t 
 		return -EAGAIN;
 	int err = wait_queued(addr, bitset, false, deadline);
 
-	return err != -EINTR ? err : deadline ? -ERESTART_RESTARTBLOCK : -ERESTARTSYS;
+	return err != -EINTR ? err : deadline.at ? -ERESTART_RESTARTBLOCK : -ERESTARTSYS;
 }
 
 static long requeue(uint64_t from, int wakes, int moves, uint64_t to)
 {
+	const struct place here = place_of(from), there = place_of(to);
 	struct futex_waiter *waiter;
 	long woken, moved = 0;
 
 	if (wakes < 0 || moves < 0)
 		return -EINVAL;
 	woken = wake_matching(from, wakes, MATCH_ANY);
-	for (; woken >= 0 && from != to && moved < moves && (waiter = find(from, MATCH_ANY)); moved++) {
+	if (woken >= 0 && is_same(&here, &there)) /* perhaps by another address; they are counted as if they moved */
+		return woken + count_at(&there, moves);
+	for (; woken >= 0 && moved < moves && (waiter = find(from, MATCH_ANY)); moved++) {
 		if (waiter->pi)
 			return -EINVAL;
 		unlink(waiter);
-		waiter->addr = to;
+		waiter->place = there;
 		append(waiter);
 	}
 	return woken < 0 ? woken : woken + moved;
@@ -179,7 +211,7 @@ static long wake_op(uint64_t first, int most_first, uint64_t second, int most_se
 
 /* ---- priority inheritance: on one processor without priorities, a lock that the releaser hands to the longest waiter ---- */
 
-static long pi_lock(uint64_t addr, uint64_t deadline, bool try_only)
+static long pi_lock(uint64_t addr, struct deadline deadline, bool try_only)
 {
 	uint32_t me = (uint32_t)current->tid, word, owner;
 	const struct futex_waiter *first = find(addr, MATCH_ANY);
@@ -238,12 +270,12 @@ static bool has_timeout(int command)
 }
 
 /* Relative for FUTEX_WAIT, else absolute, on the clock that the operation names. */
-static int read_deadline(int op, const void *user, uint64_t *deadline)
+static int read_deadline(int op, const void *user, struct deadline *deadline)
 {
 	int command = op & FUTEX_CMD_MASK;
 	uint64_t ns;
 
-	*deadline = 0;
+	*deadline = (struct deadline){ 0 };
 	if (!user || !has_timeout(command))
 		return 0;
 	int error = user_read_time(user, &ns);
@@ -251,7 +283,7 @@ static int read_deadline(int op, const void *user, uint64_t *deadline)
 	if (error)
 		return error;
 	if (command == FUTEX_WAIT)
-		*deadline = deadline_after(clock_monotonic(), ns);
+		*deadline = deadline_from_now(CLOCK_MONOTONIC, ns);
 	else
 		*deadline = deadline_at(command == FUTEX_LOCK_PI || (op & FUTEX_CLOCK_REALTIME) ? CLOCK_REALTIME : CLOCK_MONOTONIC, ns);
 	return 0;
@@ -264,17 +296,21 @@ static bool uses_second(int command)
 
 SYSCALL(futex)
 {
-	uint64_t addr = (uint64_t)a[0], second = (uint64_t)a[4], deadline;
+	uint64_t addr = (uint64_t)a[0], second = (uint64_t)a[4];
+	struct deadline deadline;
 	int op = (int)a[1], command = op & FUTEX_CMD_MASK, most = (int)a[2], most_second = (int)a[3];
 	uint32_t word;
 
 	if ((addr & 3) || (uses_second(command) && (second & 3)))
 		return -EINVAL;
+	if (op & FUTEX_CLOCK_REALTIME && command != FUTEX_WAIT_BITSET && command != FUTEX_LOCK_PI2)
+		return -ENOSYS;
 	int error = read_deadline(op, (const void *)a[3], &deadline);
 
 	if (error)
 		return error;
-	if (!(op & FUTEX_PRIVATE_FLAG) && user_get(&word, addr)) /* one that others may share is found by what lies there */
+	/* One that others may share is found by what lies there. */
+	if (!(op & FUTEX_PRIVATE_FLAG) && (user_get(&word, addr) || (uses_second(command) && user_get(&word, second))))
 		return -EFAULT;
 	switch (command) {
 	case FUTEX_WAIT:
@@ -295,7 +331,7 @@ SYSCALL(futex)
 	case FUTEX_LOCK_PI2:
 		return pi_lock(addr, deadline, false);
 	case FUTEX_TRYLOCK_PI:
-		return pi_lock(addr, 0, true);
+		return pi_lock(addr, deadline, true);
 	case FUTEX_UNLOCK_PI:
 		return pi_unlock(addr);
 	}
@@ -367,8 +403,15 @@ void futex_thread_exit(struct thread *thread)
 {
 	cpu_time_thread_ends(thread);
 	signal_thread_exit(thread);
+	futex_program_exit(thread);
+}
+
+void futex_program_exit(struct thread *thread)
+{
+	uint64_t clear = thread->clear_child_tid;
+
 	walk_robust_list(thread);
-	if (!thread->clear_child_tid || user_zero(thread->clear_child_tid, sizeof(uint32_t)))
-		return;
-	futex_wake_addr(thread->clear_child_tid, 1);
+	thread->robust_list = thread->clear_child_tid = thread->set_child_tid = 0;
+	if (clear && !user_zero(clear, sizeof(uint32_t)))
+		futex_wake_addr(clear, 1);
 }

@@ -10,37 +10,34 @@
 #define TIMERS_MAX 1024
 #define CPU_LOOK_MIN 1000000ull /* ns: a processor clock is not looked at more often */
 
-struct posix_timer {
-	struct posix_timer *next;
-	struct timer timer; /* monotonic */
-	int id;             /* 0: of setitimer */
-	int clock;
-	uint64_t expires;   /* on the clock; 0: disarmed */
-	uint64_t interval;
-	int notify, signo, tid;
-	uint64_t value;
-	int overrun;        /* of the signal that was taken last */
-};
-
 struct sigevent_k { /* the kernel's struct sigevent: 64 bytes */
 	uint64_t value;
 	int32_t signo, notify, tid, pad[11];
 };
 static_assert(sizeof(struct sigevent_k) == 64, "sigevent layout");
 
-static struct posix_timer *timers;
-static int timer_count, last_id = FIRST_ID - 1;
-static struct posix_timer interval_timers[3] = {
-	[ITIMER_REAL] = { .clock = CLOCK_MONOTONIC, .signo = SIGALRM },
-	[ITIMER_VIRTUAL] = { .clock = CLOCK_PROCESS_CPUTIME_ID, .signo = SIGVTALRM },
-	[ITIMER_PROF] = { .clock = CLOCK_PROCESS_CPUTIME_ID, .signo = SIGPROF },
-};
+void timers_start(struct process *process)
+{
+	static const struct { int counts, signo; } kinds[] = {
+		[ITIMER_REAL] = { CLOCK_MONOTONIC, SIGALRM },
+		[ITIMER_VIRTUAL] = { CLOCK_PROCESS_CPUTIME_ID, SIGVTALRM },
+		[ITIMER_PROF] = { CLOCK_PROCESS_CPUTIME_ID, SIGPROF },
+	};
+
+	process->timers = NULL;
+	process->timer_count = 0;
+	process->last_timer = FIRST_ID - 1;
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
+		process->interval_timers[i] = (struct posix_timer){ .process = process, .counts = kinds[i].counts, .signo = kinds[i].signo };
+}
 
 static uint64_t clock_now(const struct posix_timer *timer)
 {
 	uint64_t ns = 0;
 
-	(void)clock_read(timer->clock, &ns); /* fails only for the clock of a thread that has ended: it stands still */
+	if (timer->counts == CLOCK_PROCESS_CPUTIME_ID) /* it may be another process that runs now */
+		return process_cpu_ns(timer->process);
+	(void)clock_read(timer->counts, &ns); /* fails only for the clock of a thread that has ended: it stands still */
 	return ns;
 }
 
@@ -48,8 +45,8 @@ static void schedule_look(struct posix_timer *timer)
 {
 	uint64_t now;
 
-	if (!clock_counts_cpu(timer->clock)) {
-		timer_set(&timer->timer, deadline_at(timer->clock, timer->expires));
+	if (!clock_counts_cpu(timer->counts)) {
+		timer_set_on(&timer->timer, clock_of(timer->counts), timer->expires);
 		return;
 	}
 	now = clock_now(timer);
@@ -71,16 +68,16 @@ static void notify(struct posix_timer *timer, uint64_t missed)
 
 	if (!timer->id) {
 		info = (struct siginfo_k){ .code = SI_KERNEL };
-		signal_send(NULL, timer->signo, &info);
+		signal_send_process(timer->process, timer->signo, &info);
 		return;
 	}
 	if (timer->notify == SIGEV_NONE || (timer->tid && !thread))
 		return;
-	waiting = signal_find_timer(timer->id);
+	waiting = signal_find_timer(timer->process, timer->id);
 	if (waiting)
 		waiting->info.timer.overrun = saturated((uint64_t)waiting->info.timer.overrun + missed + 1);
 	else
-		signal_send(thread, timer->signo, &info);
+		(void)signal_post(timer->process, thread, timer->signo, &info);
 }
 
 static void fire(struct timer *base)
@@ -102,7 +99,7 @@ static void fire(struct timer *base)
 	notify(timer, missed);
 }
 
-/* expires: on the timer's clock, 0 disarms. */
+/* expires: on the clock by which it counts, 0 disarms. */
 static void arm(struct posix_timer *timer, uint64_t expires, uint64_t interval)
 {
 	timer_cancel(&timer->timer);
@@ -126,9 +123,21 @@ static uint64_t remaining(const struct posix_timer *timer)
 
 void posix_timer_delivered(struct siginfo_k *info)
 {
-	for (struct posix_timer *timer = timers; timer; timer = timer->next)
+	for (struct posix_timer *timer = current->process->timers; timer; timer = timer->next)
 		if (timer->id == info->timer.timer_id)
 			timer->overrun = info->timer.overrun;
+}
+
+void timers_end(struct process *process, bool all)
+{
+	for (struct posix_timer *timer; (timer = process->timers);) {
+		process->timers = timer->next;
+		timer_cancel(&timer->timer);
+		kfree(timer);
+	}
+	process->timer_count = 0;
+	for (unsigned i = 0; all && i < ARRAY_SIZE(process->interval_timers); i++)
+		timer_cancel(&process->interval_timers[i].timer);
 }
 
 /* ---- setitimer ---- */
@@ -155,7 +164,7 @@ SYSCALL(getitimer)
 
 	if (a[0] < 0 || a[0] > ITIMER_PROF)
 		return -EINVAL;
-	value = itimer_value(&interval_timers[a[0]]);
+	value = itimer_value(&current->process->interval_timers[a[0]]);
 	return user_write((void *)a[1], &value, sizeof(value));
 }
 
@@ -166,20 +175,20 @@ SYSCALL(setitimer)
 
 	if (a[0] < 0 || a[0] > ITIMER_PROF)
 		return -EINVAL;
-	struct posix_timer *timer = &interval_timers[a[0]];
+	struct posix_timer *timer = &current->process->interval_timers[a[0]];
 
 	if (a[1] && user_read(&value, (const void *)a[1], sizeof(value)))
 		return -EFAULT;
 	if (timeval_ns(&value.it_value, &first) || timeval_ns(&value.it_interval, &interval))
 		return -EINVAL;
 	old = itimer_value(timer);
-	arm(timer, first ? clock_now(timer) + first : 0, interval);
+	arm(timer, first ? clock_now(timer) + first : 0, first ? interval : 0);
 	return a[2] ? user_write((void *)a[2], &old, sizeof(old)) : 0;
 }
 
 SYSCALL(alarm)
 {
-	struct posix_timer *timer = &interval_timers[ITIMER_REAL];
+	struct posix_timer *timer = &current->process->interval_timers[ITIMER_REAL];
 	uint64_t left = remaining(timer), seconds = (uint32_t)a[0];
 
 	arm(timer, seconds ? clock_now(timer) + seconds * NS_PER_S : 0, 0);
@@ -190,7 +199,7 @@ SYSCALL(alarm)
 
 static struct posix_timer *find(long id)
 {
-	struct posix_timer *timer = timers;
+	struct posix_timer *timer = current->process->timers;
 
 	while (timer && timer->id != (int)id)
 		timer = timer->next;
@@ -217,20 +226,21 @@ static int check_event(const struct sigevent_k *event)
 
 static struct posix_timer *new_timer(int clock, const struct sigevent_k *event)
 {
-	struct posix_timer *timer = timer_count < TIMERS_MAX ? kzalloc(sizeof(*timer)) : NULL;
+	struct posix_timer *timer = current->process->timer_count < TIMERS_MAX ? kzalloc(sizeof(*timer)) : NULL;
 
 	if (!timer)
 		return NULL;
-	timer->id = ++last_id;
-	timer->clock = clock;
+	timer->process = current->process;
+	timer->id = ++current->process->last_timer;
+	timer->clock = timer->counts = clock;
 	timer->notify = event->notify;
 	timer->signo = event->signo;
 	timer->value = event->value;
 	if (event->notify & SIGEV_THREAD_ID)
 		timer->tid = event->tid;
-	timer->next = timers;
-	timers = timer;
-	timer_count++;
+	timer->next = current->process->timers;
+	current->process->timers = timer;
+	current->process->timer_count++;
 	return timer;
 }
 
@@ -273,7 +283,7 @@ SYSCALL(timer_settime)
 	uint64_t first, interval;
 	int error;
 
-	if (!timer)
+	if (!timer || !a[2])
 		return -EINVAL;
 	error = user_read_time((const void *)a[2], &interval);
 	if (!error)
@@ -282,9 +292,10 @@ SYSCALL(timer_settime)
 		return error;
 	if (a[3] && write_value((void *)a[3], timer))
 		return -EFAULT;
+	timer->counts = a[1] & TIMER_ABSTIME ? timer->clock : clock_for_spans(timer->clock);
 	if (first && !(a[1] & TIMER_ABSTIME))
 		first = deadline_after(clock_now(timer), first);
-	arm(timer, first, interval);
+	arm(timer, first, first ? interval : 0);
 	timer->overrun = 0;
 	return 0;
 }
@@ -305,7 +316,7 @@ SYSCALL(timer_getoverrun)
 
 SYSCALL(timer_delete)
 {
-	for (struct posix_timer **at = &timers; *at; at = &(*at)->next) {
+	for (struct posix_timer **at = &current->process->timers; *at; at = &(*at)->next) {
 		struct posix_timer *timer = *at;
 
 		if (timer->id != (int)a[0])
@@ -313,7 +324,7 @@ SYSCALL(timer_delete)
 		timer_cancel(&timer->timer);
 		*at = timer->next;
 		kfree(timer);
-		timer_count--;
+		current->process->timer_count--;
 		return 0;
 	}
 	return -EINVAL;

@@ -110,7 +110,7 @@ static bool fpu_restore(uaddr_t from)
 }
 
 /* The initial state, for a frame without vector registers. */
-static void fpu_reset(void)
+void vectors_reset(void)
 {
 	static uint8_t initial[XSAVE_HEADER + XSAVE_HEADER_SIZE] __attribute__((aligned(64)));
 
@@ -196,7 +196,7 @@ static bool frame_pop(struct regs *regs)
 	uaddr_t fpu = (uaddr_t)frame.uc.uc_mcontext.fpstate;
 
 	if (!fpu)
-		fpu_reset();
+		vectors_reset();
 	else if (!fpu_restore(fpu))
 		return false;
 	signal_block(frame.uc.uc_sigmask);

@@ -8,35 +8,37 @@
 #define HANDLER_DEFAULT 0ull
 #define HANDLER_IGNORE 1ull
 #define UNBLOCKABLE (SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP))
-/*
- * The terminal's stop signals do nothing by default: the program is alone in its session, and Linux lets nobody stop
- * a process group that no shell could wake again. SIGSTOP itself stops.
- */
-#define IGNORED_BY_DEFAULT \
-	(SIG_BIT(SIGCHLD) | SIG_BIT(SIGCONT) | SIG_BIT(SIGURG) | SIG_BIT(SIGWINCH) | SIG_BIT(SIGTSTP) | SIG_BIT(SIGTTIN) | SIG_BIT(SIGTTOU))
+#define IGNORED_BY_DEFAULT (SIG_BIT(SIGCHLD) | SIG_BIT(SIGCONT) | SIG_BIT(SIGURG) | SIG_BIT(SIGWINCH))
+/* Of a terminal: they do nothing where no shell could wake the process group again. SIGSTOP itself always stops. */
+#define TERMINAL_STOPS (SIG_BIT(SIGTSTP) | SIG_BIT(SIGTTIN) | SIG_BIT(SIGTTOU))
+#define STOPS (SIG_BIT(SIGSTOP) | TERMINAL_STOPS)
 #define SYNCHRONOUS \
 	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGFPE) | SIG_BIT(SIGSYS))
 
-static struct {
-	struct sigaction_k action[SIG_MAX + 1];
-	uint64_t pending;
-	struct sig_entry *queue; /* oldest first */
-	bool stopped;            /* SIGSTOP, until SIGCONT */
-	struct waitq stop_queue;
-} process;
-
 struct waitq signal_queue;
+
+static struct signals *own(void)
+{
+	return &current->process->signals;
+}
 
 struct sigaction_k signal_action_get(int signo)
 {
-	return process.action[signo];
+	return own()->action[signo];
 }
 
-static bool ignored(int signo)
+static bool ignored(const struct process *process, int signo)
 {
-	uint64_t handler = process.action[signo].handler;
+	uint64_t handler = process->signals.action[signo].handler;
 
+	if (handler == HANDLER_DEFAULT && TERMINAL_STOPS & SIG_BIT(signo))
+		return process_group_is_orphaned(process->group);
 	return handler == HANDLER_IGNORE || (handler == HANDLER_DEFAULT && (IGNORED_BY_DEFAULT & SIG_BIT(signo)));
+}
+
+bool signal_is_deaf(int signo)
+{
+	return current->process->signals.action[signo].handler == HANDLER_IGNORE || (current->sig_blocked & SIG_BIT(signo));
 }
 
 static uint32_t queued; /* entries of all queues */
@@ -67,19 +69,20 @@ static void flush(uint64_t *pending, struct sig_entry **queue, uint64_t set)
 	}
 }
 
-static void flush_everywhere(uint64_t set)
+static void flush_everywhere(struct process *process, uint64_t set)
 {
-	flush(&process.pending, &process.queue, set);
+	flush(&process->signals.pending, &process->signals.queue, set);
 	for (struct thread *thread = threads; thread; thread = thread->next)
-		flush(&thread->sig_pending, &thread->sig_queue, set);
+		if (thread->process == process)
+			flush(&thread->sig_pending, &thread->sig_queue, set);
 }
 
 void signal_action_set(int signo, const struct sigaction_k *action)
 {
-	process.action[signo] = *action;
-	process.action[signo].mask &= ~UNBLOCKABLE;
-	if (ignored(signo))
-		flush_everywhere(SIG_BIT(signo));
+	own()->action[signo] = *action;
+	own()->action[signo].mask &= ~UNBLOCKABLE;
+	if (ignored(current->process, signo))
+		flush_everywhere(current->process, SIG_BIT(signo));
 }
 
 void signal_block(uint64_t mask)
@@ -111,14 +114,16 @@ int signal_mask_from(uaddr_t from, size_t size)
 
 uint64_t signal_pending_set(void)
 {
-	return current->sig_pending | process.pending;
+	return current->sig_pending | own()->pending;
 }
 
 bool signal_pending(void)
 {
+	if (thread_must_end(current))
+		return true;
 	if (current->sig_parked)
 		return false;
-	return process.stopped || (signal_pending_set() & ~current->sig_blocked);
+	return own()->stopped || (signal_pending_set() & ~current->sig_blocked);
 }
 
 /* ---- sending ---- */
@@ -156,22 +161,23 @@ static bool wants(const struct thread *thread, int signo)
 }
 
 /* The first thread takes what it does not block, as on Linux. */
-static struct thread *choose(int signo)
+static struct thread *choose(const struct process *process, int signo)
 {
-	struct thread *first = thread_find(process_id());
+	struct thread *first = thread_find(process->pid);
 
 	if (first && wants(first, signo))
 		return first;
 	for (struct thread *thread = threads; thread; thread = thread->next)
-		if (wants(thread, signo))
+		if (thread->process == process && wants(thread, signo))
 			return thread;
 	return NULL;
 }
 
-static void resume_stopped(void)
+static void resume_stopped(struct process *process)
 {
-	process.stopped = false;
-	wake_all(&process.stop_queue, 0);
+	if (process->signals.stopped)
+		process_continue(process);
+	wake_all(&process->signals.stop_queue, 0);
 }
 
 /*
@@ -184,41 +190,45 @@ static void signal_say_end(int signo, const struct siginfo_k *info)
 		[SIGBUS] = "SIGBUS", [SIGFPE] = "SIGFPE", [SIGKILL] = "SIGKILL", [SIGUSR1] = "SIGUSR1", [SIGSEGV] = "SIGSEGV",
 		[SIGUSR2] = "SIGUSR2", [SIGALRM] = "SIGALRM", [SIGSTKFLT] = "SIGSTKFLT", [SIGXCPU] = "SIGXCPU", [SIGXFSZ] = "SIGXFSZ",
 		[SIGVTALRM] = "SIGVTALRM", [SIGPROF] = "SIGPROF", [SIGIO] = "SIGIO", [SIGPWR] = "SIGPWR", [SIGSYS] = "SIGSYS" };
-	bool from_outside = info->code == SI_USER && info->kill.pid != process_id();
+	bool from_outside = (info->code == SI_USER && info->kill.pid != process_id()) || (signo == SIGQUIT && info->code == SI_KERNEL); /* a key */
 	char text[96], number[16];
 	const char *name = (size_t)signo < ARRAY_SIZE(names) ? names[signo] : number;
 
-	if (from_outside || !name)
+	if (from_outside || !name || current->process != process_first())
 		return;
 	snprintf(number, sizeof(number), "signal %d", signo);
 	snprintf(text, sizeof(text), "lightvm: the program was ended by %s, which it raised itself\n", name);
 	console_note(text);
 }
 
-int signal_post(struct thread *thread, int signo, const struct siginfo_k *info)
+int signal_post(struct process *process, struct thread *thread, int signo, const struct siginfo_k *info)
 {
 	const struct siginfo_k from_self = { .code = SI_USER, .kill = { .pid = process_id(), .uid = credentials()->uid } };
-	struct thread *taker = thread ? thread : choose(signo);
+	struct thread *taker = thread ? thread : choose(process, signo);
 	int err;
 
 	if (!info)
 		info = &from_self;
+	if (process->dead)
+		return 0;
 	if (signo == SIGKILL) {
-		signal_say_end(SIGKILL, info);
-		process_exit(SIGKILL);
+		if (process == process_first())
+			signal_say_end(SIGKILL, info);
+		process_end(process, SIGKILL);
+		return 0;
 	}
 	if (signo == SIGCONT) {
-		flush_everywhere(SIG_BIT(SIGSTOP));
-		resume_stopped();
-	} else if (signo == SIGSTOP) {
-		flush_everywhere(SIG_BIT(SIGCONT));
+		flush_everywhere(process, STOPS);
+		resume_stopped(process);
+	} else if (SIG_BIT(signo) & STOPS) {
+		flush_everywhere(process, SIG_BIT(SIGCONT));
 	}
-	if (ignored(signo) && taker && wants(taker, signo))
+	if (ignored(process, signo) && taker && wants(taker, signo))
 		return 0;
 	if (thread)
 		err = enqueue(&thread->sig_pending, &thread->sig_queue, signo, info);
 	else
-		err = enqueue(&process.pending, &process.queue, signo, info);
+		err = enqueue(&process->signals.pending, &process->signals.queue, signo, info);
 	if (taker && wants(taker, signo) && !taker->sig_parked)
 		thread_wake(taker);
 	wake_all(&signal_queue, EPOLLIN);
@@ -227,7 +237,25 @@ int signal_post(struct thread *thread, int signo, const struct siginfo_k *info)
 
 void signal_send(struct thread *thread, int signo, const struct siginfo_k *info)
 {
-	(void)signal_post(thread, signo, info);
+	(void)signal_post(thread->process, thread, signo, info);
+}
+
+void signal_send_process(struct process *process, int signo, const struct siginfo_k *info)
+{
+	(void)signal_post(process, NULL, signo, info);
+}
+
+int signal_send_group(int group, int signo, const struct siginfo_k *info)
+{
+	int err = -ESRCH;
+
+	for (struct process *process = processes; process; process = process->next) {
+		if (process->group != group)
+			continue;
+		signal_send_process(process, signo, info);
+		err = 0;
+	}
+	return err;
 }
 
 void signal_poll_outside(void)
@@ -236,7 +264,7 @@ void signal_poll_outside(void)
 	uint32_t bits = __atomic_exchange_n(&shared_page->signals, 0, __ATOMIC_ACQ_REL);
 
 	for (; bits; bits &= bits - 1)
-		signal_send(NULL, __builtin_ctz(bits) + 1, &info);
+		signal_send_process(process_first(), __builtin_ctz(bits) + 1, &info);
 }
 
 void signal_fault(struct regs *regs, int signo, int code, uint64_t addr, uint64_t vector, uint64_t error, uint64_t cr2)
@@ -246,7 +274,7 @@ void signal_fault(struct regs *regs, int signo, int code, uint64_t addr, uint64_
 	current->trap_vector = vector;
 	current->trap_error = error;
 	current->trap_cr2 = cr2;
-	if (process.action[signo].handler <= HANDLER_IGNORE || (current->sig_blocked & SIG_BIT(signo)))
+	if (own()->action[signo].handler <= HANDLER_IGNORE || (current->sig_blocked & SIG_BIT(signo)))
 		crash_program(regs, signo, vector, error, cr2);
 	signal_send(current, signo, &info);
 }
@@ -255,12 +283,37 @@ void signal_thread_exit(struct thread *thread)
 {
 	flush(&thread->sig_pending, &thread->sig_queue, ~0ull);
 	/* A signal of the process that woke this thread must not be forgotten: somebody else takes it. */
-	for (uint64_t left = process.pending; left; left &= left - 1) {
-		struct thread *other = choose(__builtin_ctzll(left) + 1);
+	for (uint64_t left = thread->process->signals.pending; left; left &= left - 1) {
+		struct thread *other = choose(thread->process, __builtin_ctzll(left) + 1);
 
 		if (other && other != thread)
 			thread_wake(other);
 	}
+}
+
+void signal_process_ends(struct process *process)
+{
+	flush(&process->signals.pending, &process->signals.queue, ~0ull);
+}
+
+/* Handlers are gone with the program that had them; what was ignored stays ignored. */
+void signals_execute(void)
+{
+	for (int signo = 1; signo <= SIG_MAX; signo++) {
+		struct sigaction_k *action = &own()->action[signo];
+
+		*action = (struct sigaction_k){ .handler = action->handler == HANDLER_IGNORE ? HANDLER_IGNORE : HANDLER_DEFAULT };
+	}
+	current->altstack_sp = current->altstack_size = current->altstack_flags = 0;
+	current->sig_restore_mask = false;
+}
+
+bool signal_can_act(const struct process *target)
+{
+	const struct credentials *own_ids = credentials(), *ids = &target->credentials;
+
+	return target == current->process || capable(CAP_KILL) || own_ids->euid == ids->suid || own_ids->euid == ids->uid ||
+	       own_ids->uid == ids->suid || own_ids->uid == ids->uid;
 }
 
 /* ---- taking ---- */
@@ -308,21 +361,21 @@ int signal_take(uint64_t mask, struct siginfo_k *info)
 		dequeue(&current->sig_pending, &current->sig_queue, signo, info);
 		return signo;
 	}
-	signo = lowest(process.pending & mask);
+	signo = lowest(own()->pending & mask);
 	if (signo)
-		dequeue(&process.pending, &process.queue, signo, info);
+		dequeue(&own()->pending, &own()->queue, signo, info);
 	return signo;
 }
 
-struct sig_entry *signal_find_timer(int timer_id)
+struct sig_entry *signal_find_timer(const struct process *process, int timer_id)
 {
 	struct sig_entry *entry;
 
-	for (entry = process.queue; entry; entry = entry->next)
+	for (entry = process->signals.queue; entry; entry = entry->next)
 		if (entry->info.code == SI_TIMER && entry->info.timer.timer_id == timer_id)
 			return entry;
 	for (struct thread *thread = threads; thread; thread = thread->next)
-		for (entry = thread->sig_queue; entry; entry = entry->next)
+		for (entry = thread->process == process ? thread->sig_queue : NULL; entry; entry = entry->next)
 			if (entry->info.code == SI_TIMER && entry->info.timer.timer_id == timer_id)
 				return entry;
 	return NULL;
@@ -333,8 +386,8 @@ struct sig_entry *signal_find_timer(int timer_id)
 static void park_while_stopped(void)
 {
 	current->sig_parked = true;
-	while (process.stopped)
-		wait_on(&process.stop_queue, 0);
+	while (own()->stopped && !thread_must_end(current))
+		wait_on(&own()->stop_queue, 0);
 	current->sig_parked = false;
 }
 
@@ -370,8 +423,8 @@ static void settle_restart(struct regs *regs, const struct sigaction_k *action)
 
 static void default_action(const struct siginfo_k *info)
 {
-	if (info->signo == SIGSTOP) {
-		process.stopped = true;
+	if (SIG_BIT(info->signo) & STOPS) {
+		process_stop(info->signo);
 		return;
 	}
 	signal_say_end(info->signo, info);
@@ -380,7 +433,7 @@ static void default_action(const struct siginfo_k *info)
 
 static void enter_handler(struct regs *regs, struct siginfo_k *info)
 {
-	struct sigaction_k action = process.action[info->signo];
+	struct sigaction_k action = own()->action[info->signo];
 	uint64_t mask = current->sig_restore_mask ? current->sig_saved_mask : current->sig_blocked;
 
 	settle_restart(regs, &action);
@@ -394,7 +447,7 @@ static void enter_handler(struct regs *regs, struct siginfo_k *info)
 	current->restore_all = true;
 	signal_block(current->sig_blocked | action.mask | (action.flags & SA_NODEFER ? 0 : SIG_BIT(info->signo)));
 	if (action.flags & SA_RESETHAND)
-		process.action[info->signo].handler = HANDLER_DEFAULT;
+		own()->action[info->signo].handler = HANDLER_DEFAULT;
 }
 
 void signal_deliver(struct regs *regs)
@@ -403,11 +456,13 @@ void signal_deliver(struct regs *regs)
 
 	for (;;) {
 		park_while_stopped();
+		if (thread_must_end(current))
+			thread_exit();
 		if (!signal_take(~current->sig_blocked, &info))
 			break;
-		if (ignored(info.signo))
+		if (ignored(current->process, info.signo))
 			continue;
-		if (process.action[info.signo].handler == HANDLER_DEFAULT)
+		if (own()->action[info.signo].handler == HANDLER_DEFAULT)
 			default_action(&info);
 		else
 			enter_handler(regs, &info);

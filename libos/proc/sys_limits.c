@@ -7,7 +7,7 @@
 #define FILES_MOST (1u << 20) /* /proc/sys/fs/nr_open */
 #define LOOK_LEAST 1000000ull /* ns */
 
-static struct rlimit64 limits[RLIM_NLIMITS] = {
+static const struct rlimit64 first_limits[RLIM_NLIMITS] = {
 	[RLIMIT_CPU] = { UNLIMITED, UNLIMITED },
 	[RLIMIT_FSIZE] = { UNLIMITED, UNLIMITED },
 	[RLIMIT_DATA] = { UNLIMITED, UNLIMITED },
@@ -26,28 +26,34 @@ static struct rlimit64 limits[RLIM_NLIMITS] = {
 	[RLIMIT_RTTIME] = { UNLIMITED, UNLIMITED },
 };
 
+void limits_start(struct process *process)
+{
+	memcpy(process->limits, first_limits, sizeof(first_limits));
+}
+
 uint64_t process_limit(int resource)
 {
-	return limits[resource].rlim_cur;
+	return current->process->limits[resource].rlim_cur;
 }
 
 uint64_t process_limit_hard(int resource)
 {
-	return limits[resource].rlim_max;
+	return current->process->limits[resource].rlim_max;
 }
 
 /* ---- RLIMIT_CPU: looked at when it may have been reached ---- */
 
 static void look_at_cpu_time(struct timer *timer)
 {
-	struct rlimit64 *limit = &limits[RLIMIT_CPU];
-	uint64_t used = process_cpu_ns(), soft = MAX(limit->rlim_cur, 1), hard = MAX(limit->rlim_max, 1);
+	struct process *process = container_of(timer, struct process, cpu_watch);
+	struct rlimit64 *limit = &process->limits[RLIMIT_CPU];
+	uint64_t used = process_cpu_ns(process), soft = MAX(limit->rlim_cur, 1), hard = MAX(limit->rlim_max, 1);
 	struct siginfo_k info = { .code = SI_KERNEL };
 
 	if (used / NS_PER_S >= hard)
-		signal_send(NULL, SIGKILL, &info);
+		signal_send_process(process, SIGKILL, &info);
 	if (used / NS_PER_S >= soft) {
-		signal_send(NULL, SIGXCPU, &info);
+		signal_send_process(process, SIGXCPU, &info);
 		limit->rlim_cur = soft = soft + 1; /* and every second from now on */
 	}
 	uint64_t next = MIN(soft, hard);
@@ -56,26 +62,27 @@ static void look_at_cpu_time(struct timer *timer)
 		timer_set(timer, clock_monotonic() + MAX(next * NS_PER_S - MIN(used, next * NS_PER_S), LOOK_LEAST));
 }
 
-static void watch_cpu_time(void)
+static void watch_cpu_time(struct process *process)
 {
-	static struct timer timer = { .fire = look_at_cpu_time };
+	struct timer *timer = &process->cpu_watch;
 
-	timer_cancel(&timer);
-	if (limits[RLIMIT_CPU].rlim_cur != UNLIMITED || limits[RLIMIT_CPU].rlim_max != UNLIMITED)
-		look_at_cpu_time(&timer);
+	timer->fire = look_at_cpu_time;
+	timer_cancel(timer);
+	if (process->limits[RLIMIT_CPU].rlim_cur != UNLIMITED || process->limits[RLIMIT_CPU].rlim_max != UNLIMITED)
+		look_at_cpu_time(timer);
 }
 
-static long set_limit(unsigned resource, const struct rlimit64 *wanted)
+static long set_limit(struct process *process, unsigned resource, const struct rlimit64 *wanted)
 {
 	if (wanted->rlim_cur > wanted->rlim_max)
 		return -EINVAL;
-	if (wanted->rlim_max > limits[resource].rlim_max && !capable(CAP_SYS_RESOURCE))
+	if (wanted->rlim_max > process->limits[resource].rlim_max && !capable(CAP_SYS_RESOURCE))
 		return -EPERM;
 	if (resource == RLIMIT_NOFILE && wanted->rlim_max > FILES_MOST)
 		return -EPERM;
-	limits[resource] = *wanted;
+	process->limits[resource] = *wanted;
 	if (resource == RLIMIT_CPU)
-		watch_cpu_time();
+		watch_cpu_time(process);
 	return 0;
 }
 
@@ -84,15 +91,17 @@ SYSCALL(prlimit64)
 	unsigned resource = (unsigned)a[1];
 	struct rlimit64 old, new;
 
-	if (a[0] && a[0] != process_id())
+	struct process *process = a[0] ? process_find((int)a[0]) : current->process;
+
+	if (!process)
 		return -ESRCH;
 	if (resource >= RLIM_NLIMITS)
 		return -EINVAL;
-	old = limits[resource];
+	old = process->limits[resource];
 	if (a[2]) {
 		if (user_read(&new, (const void *)a[2], sizeof(new)))
 			return -EFAULT;
-		long error = set_limit(resource, &new);
+		long error = set_limit(process, resource, &new);
 
 		if (error)
 			return error;
@@ -120,10 +129,10 @@ SYSCALL(getrusage)
 
 	switch ((int)a[0]) {
 	case RUSAGE_SELF:
-		ns = process_cpu_ns();
+		ns = process_cpu_ns(current->process);
 		break;
 	case RUSAGE_CHILDREN:
-		ns = 0;
+		ns = current->process->children_ns;
 		break;
 	case RUSAGE_THREAD:
 		ns = thread_cpu_ns(current);

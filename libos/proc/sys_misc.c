@@ -5,42 +5,44 @@
 
 #include <asm/prctl.h>
 #include <linux/utsname.h> /* struct new_utsname */
+#include <linux/personality.h>
 #include <linux/prctl.h>
+#include <linux/random.h>
 #include <linux/sysinfo.h>
 
-/*
- * The program is process 1 without a parent, exactly as in a container: programs know that. (A parent with the id 1
- * would tell those that watch for their parent's death that it has died.)
- */
-#define PROCESS_ID 1
-#define TIMER_SLACK 50000 /* ns, Linux' default */
 
 static struct {
 	bool ready;
 	char hostname[__NEW_UTS_LEN + 1];
+	char given[sizeof(((struct lv_device_page *)0)->hostname)]; /* by the configuration */
 	char domain[__NEW_UTS_LEN + 1];
-	uint32_t personality;
-	int death_signal, subreaper;
-	bool undumpable, no_huge_pages, no_new_privs;
-	uint64_t timer_slack;
-} state = { .timer_slack = TIMER_SLACK };
+} state;
 
-int process_oom_score_adj;
-
-int process_id(void)
+static void take_hostname(void)
 {
-	return PROCESS_ID;
+	memcpy(state.given, (const char *)device_page->hostname, sizeof(state.given));
+	memcpy(state.hostname, state.given, sizeof(state.hostname) - 1);
+	if (!state.hostname[0])
+		memcpy(state.hostname, "lightvm", sizeof("lightvm"));
+}
+
+/* Another name than before is the name of another machine, whatever the program called that; the same one leaves the program its own. */
+static void become_another(void)
+{
+	if (memcmp(state.given, (const char *)device_page->hostname, sizeof(state.given)))
+		take_hostname();
 }
 
 static void prepare(void)
 {
+	static struct generation_hook generation = { .changed = become_another };
+
 	if (state.ready)
 		return;
 	state.ready = true;
-	memcpy(state.hostname, (const char *)device_page->hostname, sizeof(state.hostname) - 1);
-	if (!state.hostname[0])
-		memcpy(state.hostname, "lightvm", sizeof("lightvm"));
+	take_hostname();
 	memcpy(state.domain, "(none)", sizeof("(none)"));
+	generation_add(&generation);
 }
 
 /* ---- names ---- */
@@ -53,6 +55,8 @@ SYSCALL(uname)
 	prepare();
 	memcpy(names.nodename, state.hostname, sizeof(state.hostname));
 	memcpy(names.domainname, state.domain, sizeof(state.domain));
+	if ((current->process->personality & PER_MASK) == PER_LINUX32)
+		memcpy(names.machine, "i686", sizeof("i686"));
 	return user_write((void *)a[0], &names, sizeof(names));
 }
 
@@ -90,7 +94,7 @@ SYSCALL(setdomainname)
 SYSCALL(sysinfo)
 {
 	struct sysinfo info = {
-		.uptime = (__kernel_long_t)((clock_monotonic() - device_page->monotonic_base_ns) / NS_PER_S),
+		.uptime = (__kernel_long_t)(clock_uptime() / NS_PER_S),
 		.totalram = page_total_bytes(), .freeram = page_free_bytes(), .procs = (uint16_t)thread_count, .mem_unit = 1,
 	};
 
@@ -101,50 +105,85 @@ SYSCALL(sysinfo)
 
 SYSCALL(getpid)
 {
-	return PROCESS_ID;
+	return process_id();
 }
 
 SYSCALL(getppid)
 {
-	return 0;
+	return current->process->parent ? current->process->parent->pid : 0;
 }
 
-static long own_group(int pid)
+/* 0: the running one. */
+static struct process *process_of(int pid)
 {
-	return pid == 0 || pid == PROCESS_ID ? PROCESS_ID : -ESRCH;
+	return pid ? process_find(pid) : current->process;
 }
 
 SYSCALL(getpgrp)
 {
-	return PROCESS_ID;
+	return current->process->group;
 }
 
 SYSCALL(getpgid)
 {
-	return own_group((int)a[0]);
+	const struct process *process = process_of((int)a[0]);
+
+	return process ? process->group : -ESRCH;
 }
 
 SYSCALL(getsid)
 {
-	return own_group((int)a[0]);
+	const struct process *process = process_of((int)a[0]);
+
+	return process ? process->session : -ESRCH;
 }
 
-/* The program leads its session: what Linux says then. */
+static bool group_in_session(int group, int session)
+{
+	for (const struct process *process = processes; process; process = process->next)
+		if (process->group == group && process->session == session)
+			return true;
+	return false;
+}
+
 SYSCALL(setpgid)
 {
-	return own_group((int)a[0]) < 0 ? -ESRCH : -EPERM;
+	struct process *own = current->process, *process = process_of((int)a[0]);
+	int group = (int)a[1];
+
+	if (group < 0)
+		return -EINVAL;
+	if (!process || (process != own && process->parent != own))
+		return -ESRCH;
+	if (process != own && process->session != own->session)
+		return -EPERM;
+	if (process != own && process->executed)
+		return -EACCES;
+	if (process->session == process->pid)
+		return -EPERM;
+	if (!group)
+		group = process->pid;
+	if (group != process->pid && !group_in_session(group, own->session))
+		return -EPERM;
+	process->group = group;
+	return 0;
 }
 
 SYSCALL(setsid)
 {
-	return -EPERM;
+	struct process *own = current->process;
+
+	if (own->group == own->pid || process_group_exists(own->pid))
+		return -EPERM;
+	own->group = own->session = own->pid;
+	return own->pid;
 }
 
 /* ---- prctl ---- */
 
 bool process_no_new_privs(void)
 {
-	return state.no_new_privs;
+	return current->process->no_new_privs;
 }
 
 static long get_int(long user, int value)
@@ -173,16 +212,16 @@ SYSCALL(prctl)
 	case PR_SET_PDEATHSIG:
 		if (a[1] < 0 || a[1] > SIG_MAX)
 			return -EINVAL;
-		state.death_signal = (int)a[1]; /* there is no parent whose death could be told */
+		current->process->death_signal = (int)a[1];
 		return 0;
 	case PR_GET_PDEATHSIG:
-		return get_int(a[1], state.death_signal);
+		return get_int(a[1], current->process->death_signal);
 	case PR_GET_DUMPABLE:
-		return !state.undumpable;
+		return !current->process->undumpable;
 	case PR_SET_DUMPABLE:
 		if (a[1] != 0 && a[1] != 1)
 			return -EINVAL;
-		state.undumpable = !a[1];
+		current->process->undumpable = !a[1];
 		return 0;
 	case PR_GET_KEEPCAPS:
 	case PR_SET_KEEPCAPS:
@@ -195,27 +234,27 @@ SYSCALL(prctl)
 	case PR_SET_NO_NEW_PRIVS:
 		if (a[1] != 1 || a[2] || a[3] || a[4])
 			return -EINVAL;
-		state.no_new_privs = true;
+		current->process->no_new_privs = true;
 		return 0;
 	case PR_GET_NO_NEW_PRIVS:
-		return a[1] || a[2] || a[3] || a[4] ? -EINVAL : state.no_new_privs;
+		return a[1] || a[2] || a[3] || a[4] ? -EINVAL : current->process->no_new_privs;
 	case PR_SET_CHILD_SUBREAPER:
-		state.subreaper = a[1] != 0;
+		current->process->subreaper = a[1] != 0;
 		return 0;
 	case PR_GET_CHILD_SUBREAPER:
-		return get_int(a[1], state.subreaper);
+		return get_int(a[1], current->process->subreaper);
 	case PR_SET_TIMERSLACK: /* wake-ups are never put off: any slack is kept to */
-		state.timer_slack = a[1] > 0 ? (uint64_t)a[1] : TIMER_SLACK;
+		current->process->timer_slack = a[1] > 0 ? (uint64_t)a[1] : DEFAULT_TIMER_SLACK;
 		return 0;
 	case PR_GET_TIMERSLACK:
-		return (long)state.timer_slack;
+		return (long)current->process->timer_slack;
 	case PR_SET_THP_DISABLE: /* there are no huge pages of the kernel's own choice */
 		if (a[2] || a[3] || a[4])
 			return -EINVAL;
-		state.no_huge_pages = a[1] != 0;
+		current->process->no_huge_pages = a[1] != 0;
 		return 0;
 	case PR_GET_THP_DISABLE:
-		return a[1] || a[2] || a[3] || a[4] ? -EINVAL : state.no_huge_pages;
+		return a[1] || a[2] || a[3] || a[4] ? -EINVAL : current->process->no_huge_pages;
 	case PR_GET_SECCOMP:
 		return 0;
 	case PR_GET_TID_ADDRESS:
@@ -260,10 +299,10 @@ SYSCALL(arch_prctl)
 
 SYSCALL(personality)
 {
-	uint32_t old = state.personality;
+	uint32_t old = current->process->personality;
 
 	if ((uint32_t)a[0] != UINT32_MAX)
-		state.personality = (uint32_t)a[0];
+		current->process->personality = (uint32_t)a[0];
 	return old;
 }
 
@@ -271,7 +310,7 @@ SYSCALL(getrandom)
 {
 	size_t n = MIN((size_t)a[1], 0x1ffffffu);
 
-	if (a[2] & ~7)
+	if (a[2] & ~(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) || (a[2] & GRND_RANDOM && a[2] & GRND_INSECURE))
 		return -EINVAL;
 	if (!user_range((uaddr_t)a[0], n))
 		return -EFAULT;

@@ -3,7 +3,10 @@
  * System calls that a program can do without and that have no meaning here: answered as a Linux that was built or set up
  * without them answers, so that they are not reported as missing.
  */
+#include "libos/fs/fs.h"
 #include "libos/proc/proc.h"
+
+#include <linux/sched.h>
 
 #define REFUSED(name, error) \
 	SYSCALL(name) \
@@ -19,8 +22,6 @@ REFUSED(pivot_root, EPERM)
 REFUSED(swapon, EPERM)
 REFUSED(swapoff, EPERM)
 REFUSED(reboot, EPERM)
-REFUSED(unshare, EPERM)
-REFUSED(setns, EPERM)
 REFUSED(init_module, EPERM)
 REFUSED(finit_module, EPERM)
 REFUSED(delete_module, EPERM)
@@ -38,9 +39,23 @@ REFUSED(fanotify_init, EPERM)
 REFUSED(syslog, EPERM)
 REFUSED(process_vm_readv, EPERM)
 REFUSED(process_vm_writev, EPERM)
-REFUSED(kcmp, EPERM)
 REFUSED(pidfd_getfd, EPERM)
 REFUSED(seccomp, EINVAL)
+REFUSED(fsopen, EPERM)
+REFUSED(fsconfig, EPERM)
+REFUSED(fsmount, EPERM)
+REFUSED(fspick, EPERM)
+REFUSED(open_tree, EPERM)
+REFUSED(move_mount, EPERM)
+REFUSED(mount_setattr, EPERM)
+REFUSED(quotactl_fd, EPERM)
+REFUSED(fanotify_mark, EPERM)
+REFUSED(kexec_file_load, EPERM)
+REFUSED(restart_syscall, EINTR)
+REFUSED(remap_file_pages, EINVAL)
+REFUSED(ustat, EINVAL)
+REFUSED(sysfs, EINVAL)
+REFUSED(lookup_dcookie, EPERM)
 
 /* Not built in */
 REFUSED(rseq, ENOSYS) /* one processor and no forced migration: the C library does without */
@@ -51,6 +66,10 @@ REFUSED(add_key, ENOSYS)
 REFUSED(request_key, ENOSYS)
 REFUSED(keyctl, ENOSYS)
 REFUSED(futex_waitv, ENOSYS)
+REFUSED(pkey_free, EINVAL)
+REFUSED(memfd_secret, ENOSYS)
+REFUSED(process_mrelease, ENOSYS)
+REFUSED(set_mempolicy_home_node, ENOSYS)
 REFUSED(modify_ldt, ENOSYS)
 REFUSED(landlock_create_ruleset, ENOSYS)
 REFUSED(landlock_add_rule, ENOSYS)
@@ -60,5 +79,47 @@ REFUSED(set_mempolicy, ENOSYS)
 REFUSED(get_mempolicy, ENOSYS)
 REFUSED(migrate_pages, ENOSYS)
 REFUSED(move_pages, ENOSYS)
-REFUSED(pidfd_open, ENOSYS)
-REFUSED(pidfd_send_signal, ENOSYS)
+
+/* Protection keys: the processor is one without them. */
+SYSCALL(pkey_alloc)
+{
+	return a[0] || ((unsigned long)a[1] & ~3ul) ? -EINVAL : -ENOSPC;
+}
+
+/* Namespaces: there is one of each kind, and no descriptor of one. What threads alone could share with others is not split. */
+SYSCALL(setns)
+{
+	return fd_get((int)a[0]) ? -EINVAL : -EBADF;
+}
+
+#define SHARED_BY_THREADS ((unsigned long)(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM))
+#define NAMESPACES ((unsigned long)(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME))
+
+SYSCALL(unshare)
+{
+	unsigned long flags = (unsigned long)a[0];
+
+	if (flags & ~(SHARED_BY_THREADS | NAMESPACES | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM))
+		return -EINVAL;
+	if (flags & ~SHARED_BY_THREADS)
+		return -EPERM;
+	return flags && current->process->thread_count > 1 ? -EPERM : 0;
+}
+
+/* Of the caller itself only, which has what it has: descriptors may be the same file. */
+SYSCALL(kcmp)
+{
+	const struct file *one, *two;
+
+	if (!process_find((int)a[0]) || !process_find((int)a[1]))
+		return -ESRCH;
+	if ((unsigned)a[2] > 7) /* KCMP_EPOLL_TFD */
+		return -EINVAL;
+	if (a[0] != process_id() || a[1] != process_id() || a[2] == 7)
+		return -EPERM;
+	if (a[2])
+		return 0;
+	one = fd_get((int)a[3]);
+	two = fd_get((int)a[4]);
+	return !one || !two ? -EBADF : one == two ? 0 : one < two ? 1 : 2;
+}

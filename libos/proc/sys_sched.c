@@ -291,11 +291,13 @@ static struct thread *next_named(struct thread *thread, int which, int who)
 {
 	if (which == PRIO_PROCESS)
 		return thread ? NULL : thread_of(who);
-	if (which == PRIO_PGRP && who && who != process_id())
-		return NULL;
-	if (which == PRIO_USER && who && (uint32_t)who != credentials()->uid)
-		return NULL;
-	return thread ? thread->next : threads;
+	int group = who ? who : current->process->group;
+	uint32_t uid = who ? (uint32_t)who : credentials()->uid;
+
+	for (thread = thread ? thread->next : threads; thread; thread = thread->next)
+		if (which == PRIO_PGRP ? thread->process->group == group : thread->process->credentials.uid == uid)
+			break;
+	return thread;
 }
 
 SYSCALL(getpriority)

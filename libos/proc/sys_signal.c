@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The system calls about signals. There is one process: it may signal itself and nobody else. */
+/* The system calls about signals. */
 #include "libos/proc/proc.h"
 
 static bool valid(int signo)
@@ -140,12 +140,48 @@ SYSCALL(sigaltstack)
 
 /* ---- sending ---- */
 
-static bool is_self(int pid)
+/* By the id of any of its threads, as on Linux. */
+static struct process *process_of(int pid)
 {
-	return pid == process_id() || pid == 0 || pid == -process_id();
+	struct process *process = process_find(pid);
+	struct thread *thread = process ? NULL : thread_find(pid);
+
+	return thread ? thread->process : process;
 }
 
-/* kill(-1, ...) goes to every process but the caller: there is none. */
+static int send_checked(struct process *process, int signo, const struct siginfo_k *info)
+{
+	/* Everybody may wake those of his own session. */
+	if (!signal_can_act(process) && !(signo == SIGCONT && process->session == current->process->session))
+		return -EPERM;
+	return signo ? signal_post(process, NULL, signo, info) : 0;
+}
+
+/* group -1: all processes but the caller and the first. 0 if one could be sent to. */
+static long send_to_many(int group, int signo, const struct siginfo_k *info)
+{
+	struct process *own = NULL;
+	long result = -ESRCH;
+
+	for (struct process *process = processes, *next; process; process = next) {
+		next = process->next;
+		if (group == -1 ? process == current->process || process == process_first() : process->group != group)
+			continue;
+		if (process == current->process && signo == SIGKILL) { /* last: it might be the end of all */
+			own = process;
+			result = 0;
+			continue;
+		}
+		long err = send_checked(process, signo, info);
+
+		if (!err || result == -ESRCH)
+			result = err;
+	}
+	if (own)
+		send_checked(own, signo, info);
+	return result;
+}
+
 SYSCALL(kill)
 {
 	int pid = (int)a[0], signo = (int)a[1];
@@ -153,9 +189,30 @@ SYSCALL(kill)
 
 	if (signo && !valid(signo))
 		return -EINVAL;
-	if (!is_self(pid))
-		return -ESRCH;
-	return signo ? signal_post(NULL, signo, &info) : 0;
+	if (pid <= 0)
+		return pid == INT32_MIN ? -ESRCH : send_to_many(pid == 0 ? current->process->group : pid == -1 ? -1 : -pid, signo, &info);
+	struct process *process = process_of(pid);
+
+	return process ? send_checked(process, signo, &info) : -ESRCH;
+}
+
+SYSCALL(pidfd_send_signal)
+{
+	struct process *process = pidfd_process((int)a[0]);
+	struct siginfo_k info = { .code = SI_USER, .kill = { .pid = process_id(), .uid = credentials()->uid } };
+	int signo = (int)a[1];
+
+	if (!process)
+		return -EBADF;
+	if (a[3] || (signo && !valid(signo)))
+		return -EINVAL;
+	if (a[2] && user_read(&info, (const void *)a[2], sizeof(info)))
+		return -EFAULT;
+	if (a[2] && info.signo != signo)
+		return -EINVAL;
+	if (a[2] && process != current->process && (info.code >= 0 || info.code == SI_TKILL))
+		return -EPERM;
+	return process->dead ? -ESRCH : send_checked(process, signo, &info);
 }
 
 static long send_to_thread(int pid, int tid, int signo, const struct siginfo_k *info)
@@ -164,9 +221,11 @@ static long send_to_thread(int pid, int tid, int signo, const struct siginfo_k *
 
 	if (tid <= 0 || (signo && !valid(signo)))
 		return -EINVAL;
-	if (!thread || (pid && pid != process_id()))
+	if (!thread || (pid && pid != thread->process->pid))
 		return -ESRCH;
-	return signo ? signal_post(thread, signo, info) : 0;
+	if (!signal_can_act(thread->process))
+		return -EPERM;
+	return signo ? signal_post(thread->process, thread, signo, info) : 0;
 }
 
 static long kill_thread(int pid, int tid, int signo)
@@ -195,9 +254,13 @@ SYSCALL(rt_sigqueueinfo)
 		return -EFAULT;
 	if (signo && !valid(signo))
 		return -EINVAL;
-	if ((int)a[0] != process_id())
+	struct process *process = (int)a[0] > 0 ? process_of((int)a[0]) : NULL;
+
+	if (!process)
 		return -ESRCH;
-	return signo ? signal_post(NULL, signo, &info) : 0;
+	if (process != current->process && (info.code >= 0 || info.code == SI_TKILL)) /* nobody speaks for the kernel */
+		return -EPERM;
+	return send_checked(process, signo, &info);
 }
 
 SYSCALL(rt_tgsigqueueinfo)

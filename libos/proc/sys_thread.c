@@ -1,53 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads: made by clone, ended by exit. */
-#include "libos/dev/dev.h"
+/* Threads and processes: made by clone, ended by exit. */
+#include "libos/fs/fs.h"
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
 #include <linux/sched.h>
 
-#define THREAD_FLAGS ((uint64_t)(CLONE_VM | CLONE_SIGHAND | CLONE_THREAD))
-
 struct new_thread {
 	uint64_t flags, stack, tls;
-	uint64_t parent_tid, child_tid; /* addresses in the program */
+	int exit_signal;
+	uint64_t parent_tid, child_tid, pidfd; /* addresses in the program */
 };
-
-static int exit_status; /* of the first thread, which is the process' if it ends thread by thread */
-
-int process_exit_status(void)
-{
-	return exit_status;
-}
-
-/* Says it once; whether the program goes on without, its own words or its status tell. */
-static void say_refused(const char *what)
-{
-	static bool said;
-	char text[200];
-
-	if (!said) {
-		snprintf(text, sizeof(text), "lightvm: %s\n", what);
-		console_note(text);
-	}
-	said = true;
-}
-
-/* EACCES is what node, jest and shells take for an answer: they try EAGAIN again, and throw for ENOSYS. */
-static long refuse_process(const char *call)
-{
-	char text[128];
-
-	snprintf(text, sizeof(text), "%s: no other process can be started: the library OS runs one process a VM", call);
-	say_refused(text);
-	return -EACCES;
-}
-
-static long refuse_execve(void)
-{
-	say_refused("execve: it replaces the program by another one; the library OS cannot do that yet");
-	return -ENOSYS;
-}
 
 /*
  * Where the child's vector registers are kept while it does not run: it goes on with its parent's. And where the parent's are, which needs
@@ -64,7 +27,7 @@ static void *inherit_vectors(struct thread *parent)
 	return area;
 }
 
-static struct thread *start_thread(const struct new_thread *new)
+static struct thread *start_thread(struct process *process, const struct new_thread *new)
 {
 	struct regs regs = *current->regs;
 	uint64_t fs_base;
@@ -78,7 +41,7 @@ static struct thread *start_thread(const struct new_thread *new)
 	else
 		__asm__ volatile("rdfsbase %0" : "=r"(fs_base));
 	void *vectors = inherit_vectors(current);
-	struct thread *child = vectors ? thread_new(&regs, fs_base) : NULL;
+	struct thread *child = vectors ? thread_new(process, &regs, fs_base) : NULL;
 
 	if (!child) {
 		if (vectors)
@@ -86,42 +49,135 @@ static struct thread *start_thread(const struct new_thread *new)
 		return NULL;
 	}
 	child->xsave = vectors;
+	__asm__ volatile("rdgsbase %0" : "=r"(child->gs_base));
 	child->sig_blocked = current->sig_restore_mask ? current->sig_saved_mask : current->sig_blocked;
 	memcpy(child->name, current->name, sizeof(child->name));
 	scheduling_inherit(child, current);
 	if (new->flags & CLONE_CHILD_CLEARTID)
 		child->clear_child_tid = new->child_tid;
+	if (new->flags & CLONE_CHILD_SETTID)
+		child->set_child_tid = new->child_tid;
 	return child;
+}
+
+static bool may_have_more(void)
+{
+	return (uint64_t)thread_count < process_limit(RLIMIT_NPROC) || !credentials()->uid || capable(CAP_SYS_RESOURCE) || capable(CAP_SYS_ADMIN);
 }
 
 static long clone_thread(const struct new_thread *new)
 {
 	bool tell_parent = new->flags & CLONE_PARENT_SETTID, tell_child = new->flags & CLONE_CHILD_SETTID;
 
-	if ((uint64_t)thread_count >= process_limit(RLIMIT_NPROC) && credentials()->uid && !capable(CAP_SYS_RESOURCE) && !capable(CAP_SYS_ADMIN))
+	if (!may_have_more())
 		return -EAGAIN;
 	/* Asked before there is a thread; what it says is not changed by that. */
 	if ((tell_parent && user_touch(new->parent_tid)) || (tell_child && user_touch(new->child_tid)))
 		return -EFAULT;
-	struct thread *child = start_thread(new);
+	struct thread *child = start_thread(current->process, new);
 
 	if (!child)
 		return -EAGAIN;
 	if (tell_parent)
 		user_put(new->parent_tid, child->tid);
-	if (tell_child)
-		user_put(new->child_tid, child->tid);
 	return child->tid;
+}
+
+/* ---- processes ---- */
+
+#define NAMESPACES \
+	((uint64_t)(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET) | CLONE_NEWTIME)
+
+static int check_flags(const struct new_thread *new)
+{
+	uint64_t flags = new->flags;
+
+	if ((flags & CLONE_THREAD && !(flags & CLONE_SIGHAND)) || (flags & CLONE_SIGHAND && !(flags & CLONE_VM)))
+		return -EINVAL;
+	if (flags & CLONE_SIGHAND && flags & CLONE_CLEAR_SIGHAND)
+		return -EINVAL;
+	if (flags & CLONE_PIDFD && (flags & (CLONE_THREAD | CLONE_DETACHED)))
+		return -EINVAL;
+	if (new->exit_signal < 0 || new->exit_signal > SIG_MAX)
+		return -EINVAL;
+	return flags & NAMESPACES ? -EPERM : 0;
+}
+
+/* The others stay as they are, and what is sent to this thread waits: its memory is another's for now. */
+static void wait_for_child_to_leave(struct process *child)
+{
+	current->sig_parked = true;
+	while (child->holds_parent && !thread_must_end(current))
+		wait_on(&child->changed, 0);
+	current->sig_parked = false;
+}
+
+static void drop_handlers(struct signals *signals)
+{
+	for (int signo = 1; signo <= SIG_MAX; signo++)
+		if (signals->action[signo].handler > 1)
+			signals->action[signo] = (struct sigaction_k){ 0 };
+}
+
+static long clone_process(const struct new_thread *new)
+{
+	struct process *process = may_have_more() ? process_copy(new->flags) : NULL;
+	struct thread *child;
+	int fd = 0;
+
+	if (!process)
+		return may_have_more() ? -ENOMEM : -EAGAIN;
+	process->exit_signal = new->exit_signal;
+	if (new->flags & CLONE_PARENT && current->process->parent)
+		process->parent = current->process->parent;
+	if (new->flags & CLONE_CLEAR_SIGHAND)
+		drop_handlers(&process->signals);
+	process->holds_parent = new->flags & CLONE_VFORK;
+	if (new->flags & CLONE_PIDFD)
+		fd = pidfd_new(process, 0);
+	child = fd < 0 ? NULL : start_thread(process, new);
+	if (!child) {
+		if (new->flags & CLONE_PIDFD && fd >= 0)
+			fd_close(fd);
+		process_abandon(process);
+		return fd < 0 ? fd : -EAGAIN;
+	}
+	if (!(new->flags & CLONE_VM) || new->flags & CLONE_VFORK) {
+		child->altstack_sp = current->altstack_sp;
+		child->altstack_size = current->altstack_size;
+		child->altstack_flags = current->altstack_flags;
+	}
+	int pid = process->pid;
+
+	if (new->flags & CLONE_PARENT_SETTID)
+		user_put(new->parent_tid, pid);
+	if (new->flags & CLONE_PIDFD)
+		user_put(new->pidfd, fd);
+	if (new->flags & CLONE_VFORK) {
+		process_get(process);
+		wait_for_child_to_leave(process);
+		process_put(process);
+	}
+	return pid;
+}
+
+static long clone_either(const struct new_thread *new)
+{
+	int err = check_flags(new);
+
+	if (err)
+		return err;
+	return new->flags & CLONE_THREAD ? clone_thread(new) : clone_process(new);
 }
 
 SYSCALL(clone)
 {
-	struct new_thread new = { .flags = (uint64_t)a[0], .stack = (uint64_t)a[1], .parent_tid = (uint64_t)a[2],
-				  .child_tid = (uint64_t)a[3], .tls = (uint64_t)a[4] };
+	struct new_thread new = { .flags = (uint64_t)a[0] & ~(uint64_t)CSIGNAL, .exit_signal = (int)(a[0] & CSIGNAL), .stack = (uint64_t)a[1],
+				  .parent_tid = (uint64_t)a[2], .pidfd = (uint64_t)a[2], .child_tid = (uint64_t)a[3], .tls = (uint64_t)a[4] };
 
-	if ((new.flags & THREAD_FLAGS) != THREAD_FLAGS)
-		return refuse_process(new.flags & CLONE_VFORK ? "vfork" : "fork");
-	return clone_thread(&new);
+	if (new.flags & CLONE_PIDFD && new.flags & CLONE_PARENT_SETTID) /* they would be at one place */
+		return -EINVAL;
+	return clone_either(&new);
 }
 
 SYSCALL(clone3)
@@ -132,49 +188,30 @@ SYSCALL(clone3)
 		return -EINVAL;
 	if (user_read(&args, (const void *)a[0], MIN((size_t)a[1], sizeof(args))))
 		return -EFAULT;
-	struct new_thread new = { .flags = args.flags, .stack = args.stack ? args.stack + args.stack_size : 0,
-				  .parent_tid = args.parent_tid, .child_tid = args.child_tid, .tls = args.tls };
+	if (args.flags & (CSIGNAL | CLONE_DETACHED | CLONE_INTO_CGROUP) || args.exit_signal > SIG_MAX || !args.stack != !args.stack_size || args.set_tid_size)
+		return -EINVAL;
+	struct new_thread new = { .flags = args.flags, .exit_signal = (int)args.exit_signal, .stack = args.stack ? args.stack + args.stack_size : 0,
+				  .parent_tid = args.parent_tid, .pidfd = args.pidfd, .child_tid = args.child_tid, .tls = args.tls };
 
-	/* C libraries fall back to clone, vfork or fork, which say more. */
-	if ((new.flags & THREAD_FLAGS) != THREAD_FLAGS)
-		return -ENOSYS;
-	return clone_thread(&new);
+	return clone_either(&new);
 }
 
 SYSCALL(fork)
 {
-	return refuse_process("fork");
+	return clone_process(&(struct new_thread){ .exit_signal = SIGCHLD });
 }
 
 SYSCALL(vfork)
 {
-	return refuse_process("vfork");
+	return clone_process(&(struct new_thread){ .flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD });
 }
 
-SYSCALL(execve)
-{
-	return refuse_execve();
-}
-
-SYSCALL(execveat)
-{
-	return refuse_execve();
-}
-
-SYSCALL(wait4)
-{
-	return -ECHILD;
-}
-
-SYSCALL(waitid)
-{
-	return -ECHILD;
-}
+/* ---- the end ---- */
 
 SYSCALL(exit)
 {
 	if (current->tid == process_id())
-		exit_status = (int)(a[0] & 0xff) << 8;
+		current->process->exit_status = (int)(a[0] & 0xff) << 8;
 	thread_exit();
 }
 

@@ -11,25 +11,40 @@
 #define CPU_CLOCK_THREAD 4
 #define CPU_CLOCK_KIND 3
 
-static uint64_t ended_threads_ns;
-
 uint64_t thread_cpu_ns(const struct thread *thread)
 {
-	return thread->cpu_ns + (thread == current ? clock_monotonic() - thread->last_start : 0);
+	return thread->cpu_ns + (thread == current ? clock_show(LV_CLOCK_RUN) - thread->last_start : 0);
 }
 
-uint64_t process_cpu_ns(void)
+uint64_t process_cpu_ns(const struct process *process)
 {
-	uint64_t sum = ended_threads_ns;
+	uint64_t sum = process->ended_threads_ns;
 
 	for (const struct thread *thread = threads; thread; thread = thread->next)
-		sum += thread_cpu_ns(thread);
+		if (thread->process == process)
+			sum += thread_cpu_ns(thread);
 	return sum;
+}
+
+static uint64_t ended_processes_ns;
+
+uint64_t processes_cpu_ns(void)
+{
+	uint64_t sum = ended_processes_ns;
+
+	for (const struct process *process = processes; process; process = process->next)
+		sum += process_cpu_ns(process);
+	return sum;
+}
+
+void cpu_time_process_ends(const struct process *process)
+{
+	ended_processes_ns += process->ended_threads_ns;
 }
 
 void cpu_time_thread_ends(const struct thread *thread)
 {
-	ended_threads_ns += thread_cpu_ns(thread);
+	thread->process->ended_threads_ns += thread_cpu_ns(thread);
 }
 
 static int read_cpu_clock(int clock, uint64_t *ns)
@@ -40,8 +55,10 @@ static int read_cpu_clock(int clock, uint64_t *ns)
 	if ((clock & CPU_CLOCK_KIND) == CPU_CLOCK_KIND)
 		return -EINVAL;
 	if (!(clock & CPU_CLOCK_THREAD)) {
-		*ns = process_cpu_ns();
-		return id && id != process_id() ? -EINVAL : 0;
+		const struct process *process = id ? process_find(id) : current->process;
+
+		*ns = process ? process_cpu_ns(process) : 0;
+		return process ? 0 : -EINVAL;
 	}
 	if (!thread)
 		return -EINVAL;
@@ -61,17 +78,15 @@ int clock_read(int clock, uint64_t *ns)
 	case CLOCK_REALTIME_COARSE:
 	case CLOCK_REALTIME_ALARM:
 	case CLOCK_TAI:
-		*ns = clock_realtime();
-		return 0;
 	case CLOCK_MONOTONIC:
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_MONOTONIC_COARSE:
 	case CLOCK_BOOTTIME:
 	case CLOCK_BOOTTIME_ALARM:
-		*ns = clock_monotonic();
+		*ns = clock_show(clock_of(clock));
 		return 0;
 	case CLOCK_PROCESS_CPUTIME_ID:
-		*ns = process_cpu_ns();
+		*ns = process_cpu_ns(current->process);
 		return 0;
 	case CLOCK_THREAD_CPUTIME_ID:
 		*ns = thread_cpu_ns(current);
@@ -100,22 +115,63 @@ SYSCALL(clock_getres)
 
 SYSCALL(clock_settime)
 {
-	return -EPERM;
+	uint64_t now, ns;
+	int clock = (int)a[0];
+
+	if (clock != CLOCK_REALTIME && !(clock_counts_cpu(clock) && !clock_read(clock, &now)))
+		return -EINVAL;
+	int err = user_read_time((const void *)a[1], &ns);
+
+	return err ? err : -EPERM;
 }
 
 SYSCALL(settimeofday)
 {
-	return -EPERM;
+	struct timeval time;
+	struct timezone zone;
+
+	if (a[0] && user_get(&time, (uaddr_t)a[0]))
+		return -EFAULT;
+	if (a[0] && (time.tv_usec < 0 || time.tv_usec > 1000000))
+		return -EINVAL;
+	if (a[1] && user_get(&zone, (uaddr_t)a[1]))
+		return -EFAULT;
+	return a[0] && (time.tv_sec < 0 || time.tv_usec == 1000000) ? -EINVAL : -EPERM;
+}
+
+/* The clock is the host's affair. It can be asked how it is: nobody here knows of an error, or corrects one. */
+static long adjust(uaddr_t user)
+{
+	struct { uint32_t modes, pad; int64_t offset, frequency, most_error, estimate; int32_t status, pad2; int64_t constant, precision, tolerance, seconds, micro, tick;
+		 int64_t rest[14]; } timex;
+
+	static_assert(sizeof(timex) == 208, "struct timex");
+	if (user_get(&timex, user))
+		return -EFAULT;
+	if (timex.modes)
+		return -EPERM;
+	uint64_t now = clock_realtime();
+
+	memset(&timex, 0, sizeof(timex));
+	timex.most_error = timex.estimate = 16000000;
+	timex.status = 0x40; /* STA_UNSYNC */
+	timex.constant = 2;
+	timex.precision = 1;
+	timex.tolerance = 32768000;
+	timex.seconds = (int64_t)(now / NS_PER_S);
+	timex.micro = (int64_t)(now % NS_PER_S / 1000);
+	timex.tick = 10000;
+	return user_put(user, timex) ? -EFAULT : 5; /* TIME_ERROR */
 }
 
 SYSCALL(clock_adjtime)
 {
-	return -EPERM;
+	return (int)a[0] == CLOCK_REALTIME ? adjust((uaddr_t)a[1]) : (int)a[0] == CLOCK_TAI || (int)a[0] == CLOCK_MONOTONIC ? -EOPNOTSUPP : -EINVAL;
 }
 
 SYSCALL(adjtimex)
 {
-	return -EPERM;
+	return adjust((uaddr_t)a[0]);
 }
 
 SYSCALL(gettimeofday)
@@ -140,7 +196,8 @@ SYSCALL(time)
 
 SYSCALL(times)
 {
-	struct tms times = { .tms_utime = (__kernel_clock_t)(process_cpu_ns() / TICK_NS) };
+	struct tms times = { .tms_utime = (__kernel_clock_t)(process_cpu_ns(current->process) / TICK_NS),
+			     .tms_cutime = (__kernel_clock_t)(current->process->children_ns / TICK_NS) };
 
 	if (a[0] && user_write((void *)a[0], &times, sizeof(times)))
 		return -EFAULT;
@@ -150,17 +207,17 @@ SYSCALL(times)
 /* ---- sleeping ---- */
 
 /* Until the deadline: 0, or a restart rule if a signal came first; what is left of a relative sleep goes to *rest. */
-static long sleep_until(uint64_t deadline, void *rest)
+static long sleep_until(struct deadline deadline, void *rest)
 {
 	int err;
 
-	while ((err = wait_here(deadline)) == 0)
+	while ((err = wait_till(deadline)) == 0)
 		;
 	if (err == -ETIMEDOUT)
 		return 0;
-	uint64_t now = clock_monotonic();
+	uint64_t now = clock_show(deadline.clock);
 
-	if (rest && user_write_time(rest, deadline > now ? deadline - now : 0))
+	if (rest && user_write_time(rest, deadline.at > now ? deadline.at - now : 0))
 		return -EFAULT;
 	return -ERESTART_RESTARTBLOCK;
 }
@@ -172,7 +229,7 @@ SYSCALL(nanosleep)
 
 	if (error)
 		return error;
-	return sleep_until(deadline_after(clock_monotonic(), ns), (void *)a[1]);
+	return sleep_until(deadline_from_now(CLOCK_MONOTONIC, ns), (void *)a[1]);
 }
 
 /* A clock of processor time stands still while the only thread sleeps on it; others may make it go on. */
@@ -201,6 +258,8 @@ SYSCALL(clock_nanosleep)
 
 	if (clock_read(clock, &now) || clock == CLOCK_THREAD_CPUTIME_ID)
 		return -EINVAL;
+	if (clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE)
+		return -EOPNOTSUPP;
 	int error = user_read_time((const void *)a[2], &ns);
 
 	if (error)
@@ -209,5 +268,5 @@ SYSCALL(clock_nanosleep)
 		return sleep_cpu_clock(clock, absolute ? ns : deadline_after(now, ns), absolute ? NULL : (void *)a[3]);
 	if (absolute)
 		return sleep_until(deadline_at(clock, ns), NULL);
-	return sleep_until(deadline_after(clock_monotonic(), ns), (void *)a[3]);
+	return sleep_until(deadline_from_now(clock, ns), (void *)a[3]);
 }

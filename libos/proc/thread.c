@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Threads of the program: made, found, ended. */
 #include "libos/core/libos.h"
+#include "libos/fs/fs.h"
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
@@ -19,6 +20,7 @@ static void list_add(struct thread *thread)
 		threads->prev = thread;
 	threads = thread;
 	thread_count++;
+	thread->process->thread_count++;
 }
 
 static void list_remove(struct thread *thread)
@@ -30,28 +32,53 @@ static void list_remove(struct thread *thread)
 	if (thread->next)
 		thread->next->prev = thread->prev;
 	thread_count--;
+	thread->process->thread_count--;
 }
 
 /* The boot flow becomes the program's first thread: it lives on the boot stack. */
 void sched_init(void)
 {
+	process_start_first();
 	main_thread.tid = next_tid = process_id();
 	main_thread.stack_top = (uint64_t)boot_stack_top;
 	main_thread.regs = (struct regs *)main_thread.stack_top - 1;
-	main_thread.last_start = clock_monotonic();
+	main_thread.last_start = clock_show(LV_CLOCK_RUN);
 	kstack_top = main_thread.stack_top;
 	list_add(&main_thread);
 }
 
-struct thread *thread_new(const struct regs *regs, uint64_t fs_base)
+#define TID_MAX 32767 /* below kernel.pid_max */
+
+static bool tid_is_used(int tid)
+{
+	for (const struct process *process = processes; process; process = process->next)
+		if (process->pid == tid || process->group == tid || process->session == tid)
+			return true;
+	return thread_find(tid);
+}
+
+int tid_new(void)
+{
+	for (int tries = 0; tries < TID_MAX; tries++) {
+		next_tid = next_tid < TID_MAX ? next_tid + 1 : 2;
+		if (!tid_is_used(next_tid))
+			return next_tid;
+	}
+	return 0;
+}
+
+struct thread *thread_new(struct process *process, const struct regs *regs, uint64_t fs_base)
 {
 	struct thread *thread = kzalloc(sizeof(*thread));
-	uint64_t stack_top = thread ? kstack_new() : 0;
+	int tid = process->thread_count ? tid_new() : process->pid;
+	uint64_t stack_top = thread && tid ? kstack_new() : 0;
 	if (!stack_top) {
 		kfree(thread);
 		return NULL;
 	}
-	thread->tid = ++next_tid;
+	thread->process = process;
+	thread->space = process->space;
+	thread->tid = tid;
 	thread->stack_top = stack_top;
 	thread->regs = (struct regs *)thread->stack_top - 1;
 	*thread->regs = *regs;
@@ -70,20 +97,30 @@ void thread_reap(void)
 {
 	if (!dead || dead == current)
 		return;
+	struct process *process = dead->process;
+	bool last = dead->last;
+
 	if (dead != &main_thread) {
 		kstack_free(dead->stack_top);
 		kfree(dead);
 	}
 	dead = NULL;
+	if (last && process->adopted)
+		process_put(process);
 }
 
 void thread_exit(void)
 {
+	struct process *process = current->process;
+
 	futex_thread_exit(current);
 	timer_cancel(&current->timeout);
+	current->last = process->thread_count == 1;
+	if (current->last)
+		process_finish();
 	list_remove(current);
-	if (thread_count == 0)
-		process_exit(process_exit_status());
+	if (process->alone)
+		wake_all(&process->changed, 0);
 	if (current->xsave)
 		page_free(current->xsave, 0);
 	current->xsave = NULL;
@@ -112,11 +149,28 @@ void process_exit_first(void (*hook)(void))
 	exit_hook = hook;
 }
 
+void process_end(struct process *process, int wait_status)
+{
+	if (process == process_first()) {
+		if (exit_hook)
+			exit_hook();
+		remote_end();
+		vm_exit(wait_status);
+	}
+	if (process->ending)
+		return;
+	process->ending = true;
+	process->exit_status = wait_status;
+	process->signals.stopped = false;
+	for (struct thread *thread = threads; thread; thread = thread->next)
+		if (thread->process == process)
+			thread_wake(thread);
+}
+
 void process_exit(int wait_status)
 {
-	if (exit_hook)
-		exit_hook();
-	vm_exit(wait_status);
+	process_end(current->process, wait_status);
+	thread_exit();
 }
 
 void threads_tell(void)

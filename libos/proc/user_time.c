@@ -35,13 +35,35 @@ uint64_t deadline_after(uint64_t start, uint64_t ns)
 	return end < start || end > TIME_MAX ? TIME_MAX : end ? end : 1;
 }
 
-uint64_t deadline_at(int clock, uint64_t ns)
+enum lv_clock clock_of(int clock)
 {
-	if (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_ALARM && clock != CLOCK_TAI)
-		return ns ? ns : 1;
-	uint64_t real = clock_realtime(), monotonic = clock_monotonic();
+	switch (clock) {
+	case CLOCK_REALTIME:
+	case CLOCK_REALTIME_COARSE:
+	case CLOCK_REALTIME_ALARM:
+	case CLOCK_TAI:
+		return LV_CLOCK_REALTIME;
+	case CLOCK_BOOTTIME:
+	case CLOCK_BOOTTIME_ALARM:
+		return LV_CLOCK_BOOTTIME;
+	default:
+		return LV_CLOCK_MONOTONIC;
+	}
+}
 
-	if (ns >= real)
-		return deadline_after(monotonic, ns - real);
-	return monotonic > real - ns ? monotonic - (real - ns) : 1;
+struct deadline deadline_at(int clock, uint64_t ns)
+{
+	return (struct deadline){ clock_of(clock), ns ? ns : 1 };
+}
+
+int clock_for_spans(int clock)
+{
+	return clock_of(clock) == LV_CLOCK_REALTIME ? CLOCK_MONOTONIC : clock;
+}
+
+struct deadline deadline_from_now(int clock, uint64_t ns)
+{
+	enum lv_clock base = clock_of(clock_for_spans(clock));
+
+	return (struct deadline){ base, deadline_after(clock_show(base), ns) };
 }

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""load.py PORT PATH REQUESTS CONNECTIONS keep-alive|close FILE: makes the requests and compares every answer's body with the file."""
-import selectors, socket, sys, time
+"""load.py [ADDRESS:]PORT PATH REQUESTS|STOP CONNECTIONS keep-alive|close FILE: makes the requests, or such until the file STOP is there, and compares every
+answer's body with the file."""
+import os, selectors, socket, sys, time
 
 port, path, total, width, kind, file = sys.argv[1:]
-port, total, width = int(port), int(total), int(width)
+host, _, port = port.rpartition(":")
+address = (host or "127.0.0.1", int(port))
+stop, total, width = (None, int(total), int(width)) if total.isdigit() else (total, sys.maxsize, int(width))
 body = open(file, "rb").read()
 request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: {kind}\r\n\r\n".encode()
 selector = selectors.DefaultSelector()
@@ -18,7 +21,7 @@ class Client:
     def begin(self):
         """Sends the next request, on the same connection if it may be kept; False when there is none left."""
         global sent
-        if sent == total:
+        if sent == total or (stop and os.path.exists(stop)):
             self.close()
             return False
         sent += 1
@@ -26,7 +29,7 @@ class Client:
         if self.sock is None:
             self.sock = socket.socket()
             self.sock.setblocking(False)
-            self.sock.connect_ex(("127.0.0.1", port))
+            self.sock.connect_ex(address)
             selector.register(self.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, self)
         else:
             selector.modify(self.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, self)
@@ -72,14 +75,17 @@ class Client:
         return True
 
 
-start = time.monotonic()
+start = last = time.monotonic()
+longest = 0.0
 active = sum(Client().begin() for _ in range(min(width, total)))
 while active:
     events = selector.select(20)
+    now = time.monotonic()
+    longest, last = max(longest, now - last), now
     if not events:
         sys.exit(f"no answer for 20 s: {good} of {total} good, {active} connections wait")
     for key, mask in events:
         active -= not key.data.ready(mask)
 seconds = time.monotonic() - start
-print(f"{good} of {total} good in {seconds:.2f} s, {good / seconds:.0f} a second; errors {errors}")
-sys.exit(0 if good == total and not errors else f"{total - good} lost: {errors}")
+print(f"{good} of {sent} good in {seconds:.2f} s, {good / seconds:.0f} a second; nothing came for at most {longest * 1000:.0f} ms; errors {errors}")
+sys.exit(0 if good == sent and (stop or sent == total) and not errors else f"{sent - good} lost: {errors}")

@@ -39,6 +39,8 @@ bad 'not an ELF' "$work/text.*not an? (ELF|executable)|not an? (ELF|executable).
 printf '#!/no/such/interpreter\n' >"$work/script"
 chmod +x "$work/script"
 bad 'a script without its interpreter' '/no/such/interpreter' run "$work/script"
+printf '#!/bin/sh\r\necho\r\n' >"$work/windows" && chmod +x "$work/windows"
+bad 'a script with the line ends of Windows' "line ends of Windows.*; run: sed -i 's/.r.//' $work/windows" run "$work/windows"
 : >"$work/empty"
 chmod +x "$work/empty"
 bad 'an empty file' 'ELF|empty' run "$work/empty"
@@ -136,7 +138,8 @@ else
 	skip 'records of VMs without room' 'no right to mount'
 fi
 
-says 'pull' 125 'registries and images of containers are not read' "$lightvm" pull nginx
+says 'pull of nothing' 125 'usage: lightvm pull' "$lightvm" pull
+says 'pull of a layout that is missing' 125 '/none: No such file or directory' "$lightvm" pull oci:/none:x
 says 'top' 125 'usage: lightvm top' "$lightvm" top
 says 'attach' 125 'use "lightvm console VM"' "$lightvm" attach x
 says 'run --device' 125 '--device cannot be had' "$lightvm" run --device /dev/x "$busybox"

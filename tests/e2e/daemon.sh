@@ -80,11 +80,59 @@ while b"hello\n" not in said:
 PY
 check "console" python3 "$work/console.py" "$socket" cat
 check "again, after the first one has left" python3 "$work/console.py" "$socket" cat
+# What is not whole is known to be so by who reads it: curl ends with 18.
+tasks() { local pid; for pid in $(pgrep -P "$daemon"); do [ "$(cat "/proc/$pid/comm")" != 'lightvmd: task' ] || echo "$pid"; done; }
+broken_off() {
+	curl -sN -m 30 --unix-socket "$socket" http://localhost/v1/vms/cat/logs?follow=true >"$work/log" &
+	local reader=$!
+	await 10 test -s "$work/log" || return 1
+	kill -9 $(tasks)
+	wait $reader
+	[ $? = 18 ]
+}
+check "a stream whose process is killed is broken off" broken_off
 check "who waits and goes leaves nothing" bash -c 'curl -s -m 1 --unix-socket "$1" http://localhost/v1/vms/cat/wait; curl -s -m 1 --unix-socket "$1" http://localhost/v1/vms/cat/logs?follow=true; true' - "$socket"
 alone() { [ -z "$(ps -o comm= --ppid "$daemon" | grep -v lightvm-vmm)" ] && [ "$(curl -s --unix-socket "$socket" http://localhost/v1/health | jq .connections)" = 1 ]; }
 check "no process and no connection" await 5 alone
 answers "stats" 200 '"cpu_ns"' GET /v1/vms/cat/stats
-api DELETE '/v1/vms/cat?force=true' >"$work/out"
+answers "stats, of a stream that is neither true nor false" 400 'stream: \"2\" is neither true nor false' GET /v1/vms/cat/stats?stream=2
+answers "a stream of stats of none" 404 'there is no VM' GET /v1/vms/none/stats?stream=1
+start curl -sN --max-time 60 --unix-socket "$socket" "http://localhost/v1/vms/cat/stats?stream=1" >"$work/stats"
+reader=$pid
+readings() { [ "$(sed -n 's/^data: //p' "$work/stats" | jq -es '[.[] | select(.name == "cat" and .cpu_ns > 0)] | length')" -ge "$1" ]; }
+check "a stream of stats: a reading each second" await 10 readings 2
+check "of what a processor did since the last one" bash -c 'sed -n "s/^data: //p" "$1" | tail -n 1 | jq -e ".cpu_percent >= 0 and .cpu_percent <= 100"' - "$work/stats"
+answers "delete one that is read" 204 '' DELETE '/v1/vms/cat?force=true'
+check "a stream of stats ends with its VM, in order" wait "$reader"
+answers "and there is none of it then" 404 'there is no VM' GET /v1/vms/cat/stats?stream=1
+
+# ---- made first, started later
+answers "create without a start" 201 '"state":"created"' POST '/v1/vms?start=false' '{"image": "/usr/bin/echo", "args": ["echo", "later"], "name": "later", "remove": true}'
+answers "a start that is neither true nor false" 400 'start: \"maybe\" is neither true nor false' POST '/v1/vms?start=maybe' '{"image": "/usr/bin/true"}'
+answers "it has not run" 409 'has not been started yet' POST /v1/vms/later/pause
+answers "it is started" 200 '"id"' POST /v1/vms/later/start
+check "and goes at its end" await 10 bash -c '[ "$(curl -s -o /dev/null -w "%{http_code}" --unix-socket "$1" http://localhost/v1/vms/later)" = 404 ] || ! curl -s --unix-socket "$1" "http://localhost/v1/vms?all=true" | grep -q later' - "$socket"
+
+# ---- what takes long says how far it is
+mkdir "$work/many"
+for i in $(seq 300); do head -c 200000 /dev/zero >"$work/many/$i"; done
+progress() { curl -sN --max-time 60 -H 'Content-Type: application/json' -d "$2" --unix-socket "$socket" "http://localhost$1?progress=true" >"$work/progress"; }
+steps() { sed -n '/^event: progress/ { n; s/^data: //p }' "$work/progress" | jq -r .step | uniq | xargs; }
+ends() { sed -n '/^event: end/ { n; s/^data: //p }' "$work/progress" | jq -e "$1" >"$work/out"; }
+check "create, told as it goes on" progress /v1/vms "{\"image\": \"/usr/bin/sleep\", \"args\": [\"sleep\", \"1000\"], \"name\": \"told\", \"volumes\": [\"$work/many:/many\"]}"
+check "it is packed, and starts" bash -c '[[ "$1" =~ ^(packing )?starting$ ]]' - "$(steps)"
+check "and ends with the answer" ends '.status == 201 and .answer.state == "running" and .answer.name == "told"'
+check "stop" progress /v1/vms/told/stop '{"seconds": 5}'
+check "says that it does" test "$(steps)" = stopping
+check "and how it went" ends '.status == 200 and .answer.exit_status == 143'
+check "what fails" progress /v1/vms '{"image": "/nowhere"}'
+check "says why at the end" ends '.status == 400 and (.answer.error.message | test("/nowhere: No such file"))'
+for i in $(seq 300); do head -c 200000 /dev/urandom >"$work/many/$i"; done
+check "an image" progress /v1/images "{\"program\": \"/usr/bin/true\", \"volumes\": [\"$work/many:/many\"]}"
+check "packed, with figures" bash -c 'sed -n "/^event: progress/ { n; s/^data: //p }" "$1" | jq -es "length > 0 and all(.step == \"packing\" and .files >= 0 and .bytes <= .bytes_total + 1048576)"' - "$work/progress"
+check "is there" ends '.status == 201 and (.answer.sha256 | length == 64)'
+answers "a progress that is neither true nor false" 400 'progress: \"2\" is neither true nor false' POST '/v1/vms/told/stop?progress=2'
+api DELETE /v1/vms/told >"$work/out"
 
 # ---- bad input
 answers "no JSON" 400 'the body is no JSON: line 1' POST /v1/vms '{"image":'
@@ -239,7 +287,7 @@ fi
 as=()
 kill "$daemon"
 wait "$daemon"
-no_worker() { ! pgrep -au "$other"; }
+no_worker() { ! ps -o stat= -u "$other" | grep -qv '^Z'; } # one that has ended is none, whoever takes it away
 check "the end of the daemon is that of its workers" await 10 no_worker
 [ -z "$groups" ] || rmdir "$groups/lightvm-test-$$" 2>/dev/null
 rm -rf "/tmp/lightvm-$other" "/var/tmp/lightvm-$other"

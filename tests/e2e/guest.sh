@@ -18,10 +18,12 @@ program() {
 
 program empty
 program args -e GUEST_ONE=1 -e GUEST_EMPTY= -e "GUEST_SPACE=$GUEST_SPACE" -- one '' 'three words' $'tab\tnewline\n' -x --
-for name in callsites memory misc pipes polling signals sigthreads threads timers futex floating processor sockets echo; do
+program terminal
+for name in callsites memory misc pipes polling signals sigthreads threads timers clocks futex floating processor sockets echo; do
 	program $name
 done
-for name in attributes limits locks loopback owner sockopt; do program $name; done
+for name in attributes edges ends limits local locks loopback names owner processes jobs sockopt urgent vdso watches splices sysv mqueues; do program $name; done
+for name in procfiles aio groups forks; do program $name; done
 # It needs root: where the process cannot have that, what the VM says of itself must do.
 if [ "$(id -u)" = 0 ]; then program rights; else
 	run "${guest}rights" >"$work/vm.out" 2>&1 && ok 'guest rights' || { cat "$work/vm.out"; not_ok 'guest rights' 'a fact does not hold'; }
@@ -39,7 +41,7 @@ program usermem
 program stepping
 truncate -s 4M "$work/disk"
 cp "$work/disk" "$work/disk.process"
-"${guest}usermem" disk "$work/disk.process" >"$work/native.out"
+as_process "${guest}usermem" disk "$work/disk.process" >"$work/native.out"
 run --disk "$work/disk" "${guest}usermem" disk /dev/vda >"$work/vm.out" 2>"$work/vm.err"
 vm=$?
 if [ $vm = 0 ] && diff "$work/native.out" "$work/vm.out"; then ok 'guest usermem disk'; else
@@ -65,10 +67,10 @@ fi
 
 # Files that come with the image: the process gets a copy, at the same path that the VM has them at.
 cp -a "$top/tests/data/image" "$work/image"
-run -v "$work/image:$work/image" "${guest}files" "$work/image" >"$work/vm.out" 2>"$work/vm.err"
+run --copy "$work/image:$work/image" "${guest}files" "$work/image" >"$work/vm.out" 2>"$work/vm.err"
 vm=$?
 check 'image files on the host are untouched' diff -r "$top/tests/data/image" "$work/image"
-"${guest}files" "$work/image" >"$work/native.out" 2>"$work/native.err"
+as_process "${guest}files" "$work/image" >"$work/native.out" 2>"$work/native.err"
 if [ $vm = $? ] && diff -u "$work/native.out" "$work/vm.out"; then ok 'guest files'; else cat "$work/vm.err"; not_ok 'guest files' "status $vm"; fi
 
 # Standard input, output and error apart from each other.
@@ -76,19 +78,6 @@ seq 1 20000 >"$work/stdin"
 program stdio
 if cmp "$work/native.err" "$work/vm.err"; then ok 'stderr of guest stdio'; else not_ok 'stderr of guest stdio' 'differs'; fi
 rm "$work/stdin"
-
-run "${guest}nofork" >"$work/out" 2>"$work/err"
-status=$?
-if [ $status = 0 ] && [ "$(grep -c '^lightvm: .*fork: no other process can be started' "$work/err")" = 1 ]; then ok 'fork is refused, and said once'; else
-	cat "$work/out" "$work/err"
-	not_ok 'fork is refused, and said once' "status $status"
-fi
-run "${guest}nofork" exec >"$work/out" 2>"$work/err"
-status=$?
-if [ $status = 0 ] && grep -q '^lightvm: execve: it replaces the program' "$work/err"; then ok 'execve is refused, and said'; else
-	cat "$work/out" "$work/err"
-	not_ok 'execve is refused, and said' "status $status"
-fi
 
 for how in exit0 exit3 exit255 exit256 signal15 signal9 signal2 signal10 quick thread-exit last-thread; do
 	program end -- $how

@@ -36,6 +36,13 @@ others='ps:all,filter,format,last,latest,no-trunc,quiet,size logs:details,follow
 for entry in $others; do
 	for word in $(tr , ' ' <<<"${entry#*:}"); do answered "docker ${entry%%:*} --$word" "$lightvm" "${entry%%:*}" "--$word" '' nothere; done
 done
+for word in -v -H --host --context -D --debug --log-level; do answered "docker $word" "$lightvm" "$word" nothere ps; done
+for word in prune pull push load save tag history; do answered "docker image $word" "$lightvm" image "$word"; done
+says 'docker run --network host' 125 'passt,host lets it reach' "$lightvm" run --network host /bin/true
+says 'docker run --net bridge' 125 'leave it out' "$lightvm" run --net bridge /bin/true
+says 'docker save -o' 125 'saves a running VM' "$lightvm" save -o x.tar one
+"$lightvm" create --name gone /bin/true >/dev/null
+check 'docker rm -fv' "$lightvm" rm -fv gone
 says 'a template of ps' 125 'templates are not read: use --format json, and jq' "$lightvm" ps --format '{{.Names}}'
 "$lightvm" create --name one /bin/true >/dev/null
 says 'a template of inspect' 125 'templates are not read; name a member' "$lightvm" inspect -f '{{.State.Status}}' one

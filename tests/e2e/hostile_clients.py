@@ -11,7 +11,7 @@ import sys
 import time
 
 PID, SOCKET, LOCAL = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-MEMORY = 64 << 10  # KiB that lightvmd may hold, whatever comes
+MEMORY = (64 << 10) * int(os.environ.get("LV_MEMORY_FACTOR", "1"))  # KiB that lightvmd may hold, whatever comes
 FACTOR = int(os.environ.get("LV_TIME_FACTOR", "1"))
 PATIENCE = 5 * FACTOR  # for an answer to somebody who behaves
 REQUEST = 15  # HTTP_REQUEST_MS: for a client to send its request
@@ -179,6 +179,31 @@ def bodies():
     others("and held by nobody")
 
 
+def archives(vm):
+    """Bodies of any length that are no archive, for a VM that there is not, and for one."""
+    put = b"PUT /v1/vms/%s/archive?path=/tmp HTTP/1.1\r\nHost: l\r\nConnection: close\r\n"
+    for name, want in (("nothere", 404), (vm, 400)):
+        client = connect()
+        client.settimeout(30 * FACTOR)
+        client.sendall(put % name.encode() + b"Content-Length: %d\r\n\r\n" % (256 << 20))
+        for _ in range(256):
+            client.sendall(b"x" * (1 << 20))
+        answer = finish(client)
+        result(f"256 MiB of what is no archive: {want}", None if status(answer) == want else repr(answer[:200]))
+    slow = []
+    for _ in range(40):
+        client = connect()
+        client.sendall(put % vm.encode() + b"Content-Length: 1000000\r\n\r\nx")
+        slow.append(client)
+    others("40 archives that do not go on")
+    for client in slow:
+        client.close()
+    await_health("when they go nothing stays", "connections", 1)
+    for name, head in (("two lengths", b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n"), ("another type", b"Content-Type: text/plain\r\nContent-Length: 1000000\r\n\r\n")):
+        answer = ask(put % vm.encode() + head + b"xxxxx")
+        result(f"an archive with {name} is refused before it comes", None if status(answer) in (400, 415) else repr(answer[:200]))
+
+
 def garbage():
     dice = random.Random(1)
     for name, data in (("no HTTP", b"\x00" * 100 + b"\r\n\r\n"), ("noise", dice.randbytes(4000)), ("a line without end", b"GET /" + b"a" * 100000), ("headers without end",
@@ -200,6 +225,29 @@ def garbage():
         except TimeoutError:
             why = "no answer, and no end"
         result(f"{name}: an error, or the end", why)
+    others("after all of that")
+
+
+def two_readings():
+    """Where a body's end can be read in two ways, nothing behind it may be served."""
+    behind = b"GET /v1/version HTTP/1.1\r\nHost: l\r\n\r\n"
+    post = b"POST /v1/pools HTTP/1.1\r\nHost: l\r\nContent-Type: application/json\r\n"
+    for name, head in (("a length and an encoding", b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"), ("the other way round", b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"),
+                       ("two lengths that differ", b"Content-Length: 2\r\nContent-Length: 60\r\n"), ("two lengths", b"Content-Length: 5\r\nContent-Length: 5\r\n"),
+                       ("two encodings", b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), ("an encoding in two words", b"Transfer-Encoding: gzip, chunked\r\n"),
+                       ("an encoding that is none", b"Transfer-Encoding: xchunked\r\n"), ("a space before the colon", b"Transfer-Encoding : chunked\r\n"),
+                       ("a length with a sign", b"Content-Length: +5\r\n"), ("lengths in one line", b"Content-Length: 5, 5\r\n"), ("two hosts", b"Host: m\r\nContent-Length: 5\r\n")):
+        answer = ask(post + head + b"\r\n0\r\n\r\n" + behind, REQUEST)
+        result(f"{name}: refused, and nothing behind it is served", None if status(answer) == 400 and b'"abi"' not in answer else repr(answer[:300]))
+    answer = ask(b"GET /v1/version HTTP/1.1\r\nConnection: close\r\n\r\n")
+    result("no host", None if status(answer) == 400 else repr(answer[:200]))
+    answer = ask(behind * 49 + b"GET /v1/version HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n")
+    result("50 requests at once are answered in order", None if answer.count(b"HTTP/1.1 200 ") == 50 else repr(answer[-200:]))
+    for name, body in (("100,000 brackets", b"[" * 100000), ("a number of 400 digits", b"1" + b"0" * 400), ("a number with an exponent of 400", b"1e400"), ("half of a pair", b'"\\ud800"'),
+                       ("a zero byte that is escaped", b'"a\\u0000b"'), ("a zero byte", b'"a\0b"'), ("bytes that are too long for what they say", b'"\xc0\xaf"'), ("no number", b"NaN")):
+        data = b'{"name": ' + body + b"}"
+        answer = ask(post + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+        result(f"JSON with {name}", None if status(answer) == 400 else repr(answer[:200]))
     others("after all of that")
 
 
@@ -260,7 +308,9 @@ def main():
     many_local()
     local_messages()
     bodies()
+    archives("chatty")
     garbage()
+    two_readings()
     never_read("chatty")
     stopped_monitor("stopped", int(sys.argv[4]))
     a_byte_a_second()

@@ -32,6 +32,11 @@ for kind in mnt ipc uts pid; do
 	check "a $kind namespace of its own" test "$(readlink "/proc/$pid/ns/$kind")" != "$(readlink "/proc/self/ns/$kind")"
 done
 check 'not a network namespace of its own' test "$(readlink "/proc/$pid/ns/net")" = "$(readlink "/proc/self/ns/net")"
+# Physical frame numbers help who attacks memory or caches; whose descriptor was opened with root's rights reads them for ever.
+frames() { "$(dirname "$0")/pagemap_frames.py" "$1" | cut -d' ' -f"$2"; }
+check 'its descriptor of pagemap tells which pages are there' test "$(frames "$pid" 1)" -gt 0
+check 'and no physical frame number' test "$(frames "$pid" 2)" = 0
+[ "$(id -u)" != 0 ] || check 'as one that root opens does' test "$(frames 0 2)" -gt 0
 check 'an empty root' test -z "$(ls -A "/proc/$pid/root/")"
 check 'which nobody can write to' bash -c '! touch "$1" 2>/dev/null' - "/proc/$pid/root/file"
 check 'process 1 of its own' test "$(awk '$1 == "NSpid:" { print $NF }' "/proc/$pid/status")" = 1

@@ -52,6 +52,9 @@ start() { "$@" <&0 & pid=$!; background+=("$pid"); }
 # LV_KERNEL_KIND: the kernel on which every VM of a test runs, instead of the one that lightvm chooses.
 run() { "$lightvm" run ${LV_KERNEL_KIND:+--kernel "$LV_KERNEL_KIND"} "$@"; }
 
+# A guest test program as a process: what it leaves behind goes with the test.
+as_process() { mkdir -p "$work/scratch" && TMPDIR=$work/scratch "$@"; }
+
 # same NAME [RUN-OPTION...] -- PROGRAM [ARG...]: stdout and exit status of the program as a VM are those as a process. Standard
 # input for both is $work/stdin, if there is one.
 same() {
@@ -60,7 +63,7 @@ same() {
 	while [ "$1" != -- ]; do options+=("$1"); shift; done
 	shift
 	[ ! -f "$work/stdin" ] || input=$work/stdin
-	"$@" <"$input" >"$work/native.out" 2>"$work/native.err" || native=$?
+	as_process "$@" <"$input" >"$work/native.out" 2>"$work/native.err" || native=$?
 	run ${options[@]+"${options[@]}"} "$@" <"$input" >"$work/vm.out" 2>"$work/vm.err" || vm=$?
 	if [ $native = $vm ] && cmp -s "$work/native.out" "$work/vm.out"; then
 		ok "$name"

@@ -45,6 +45,10 @@ if "$lightvm" doctor | grep -q "works by page tables"; then
 	skip 'a vsock descriptor that is no socket' 'KVM works by page tables here; the rig carries this'
 else
 	says 'a vsock descriptor that is no socket' 125 'vsock device (it wants a listening Unix stream socket)' "$monitor" --kernel "$build/tests/guest/guest_hostile_mmio" --vsock fd:0
+	# Where rights cannot be dropped, a state is not even looked at: this one is none.
+	refusing() { unshare -Ur bash -c 'echo 0 >/proc/sys/user/max_mnt_namespaces || exit 99; "$@"' - "$@"; }
+	says 'a state is read after the rights are gone' 125 'dropping rights, step "namespaces"' refusing "$monitor" --kernel /dev/null --jail full --restore /dev/null,/dev/null
+	says '  and is read' 125 'the saved VM cannot be restored: the state is no regular file' "$monitor" --kernel /dev/null --jail full --restore /dev/null,/dev/null
 fi
 says 'more queues than a tap has' 125 'a tap has at most 4 queues' "$monitor" --kernel /dev/null --net tap:fd:0,fd:0,fd:0,fd:0,fd:0
 for option in --uid=5 --gid=5 --cwd=/tmp --env=A=B --hostname=x; do

@@ -41,19 +41,6 @@ vm 134 'a panic' --kernel "$linux_kernel" --append '-- panic'
 check '  is called one' test "$(reason 'kernel panicked')" = 'kernel panicked'
 vm 134 'a panic of a kernel that was told to stay' --kernel "$linux_kernel" --append 'panic=0 -- panic'
 
-# Ended from outside while several vCPUs run: none of the threads may be kicked after it has been joined.
-statuses=''
-for i in 1 2 3 4 5 6; do
-	rm -f "$work/out"
-	"$monitor" --cpuid-cache "$work/cpuid" --kernel "$linux_kernel" --initrd "$work/initrd" --mem 128M --serial --cpus 4 --append '-- wait' \
-		</dev/null >"$work/out" 2>"$work/err" &
-	pid=$!
-	await 30 'the guest' grep -q '^cpus' "$work/out"
-	kill -TERM $pid
-	wait $pid || statuses+=" $?"
-done
-check 'six kills of four vCPUs' test "$statuses" = ' 137 137 137 137 137 137'
-
 # As many devices as there can be: the interrupts of the last ones lie beyond those of an old PC.
 linux_initrd "$work/initrd" 'for disk in /dev/vd?; do dd if=$disk bs=512 count=1 2>/dev/null; done'
 disks=()

@@ -139,9 +139,4 @@ check 'exec -it: a terminal, its size, Ctrl-C, job control' "$top/tests/e2e/term
 check 'the VM goes on after exec' "$lightvm" exec term busybox true
 check 'kill ends it' "$lightvm" kill term
 says 'run -t without a terminal' 125 'standard input is not a terminal' linux -it "$busybox" sh
-
-# ---- the library OS runs one program
-"$lightvm" run -d --name lib "$busybox" sleep 1000 >"$work/id" 2>"$work/err"
-says 'exec on the library OS' 125 'runs on the library OS' "$lightvm" exec lib true
-says 'cp on the library OS' 125 'runs on the library OS' "$lightvm" cp lib:/etc/passwd "$work"
 finish

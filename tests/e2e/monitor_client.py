@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 vmm, libos, image, program = sys.argv[1:5]
 patience = 20 * int(os.environ.get("LV_TIME_FACTOR", "1"))
@@ -48,13 +49,13 @@ def reply_on(on):
 class Monitor:
     """One that was started by hand, over a socket pair; its status record is in a file."""
 
-    def __init__(self, *more):
+    def __init__(self, *more, keep=()):
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(patience)
         self.status = tempfile.TemporaryFile()
         fds = theirs.fileno(), self.status.fileno()
         self.process = subprocess.Popen([vmm, "--libos", libos, "--control", f"fd:{fds[0]}", "--status", f"fd:{fds[1]}", *more],
-                                        pass_fds=fds, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+                                        pass_fds=(*fds, *keep), stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         theirs.close()
 
     def ask(self, op, fds=()):
@@ -94,7 +95,7 @@ VERSION = version()
 def machine(memory=64 << 20, **places):
     """The machine's record; of descriptors those that are given by place."""
     fds = [places.get(name, -1) for name in ("libos", "image", "kernel", "initrd", "control", "status", "log", "cpuid", "in_", "out", "err", "messages")]
-    return 1, struct.pack("<QQQQ12iIIIIII", memory, 0, 0, 0, *fds, 1, 0, 0, 0, 0, 0)
+    return 1, struct.pack("<QQQ12iIIIIII", memory, 0, 0, *fds, 1, 0, 0, 0, 0, 0)
 
 
 def configuration(*arguments, memory=64 << 20):
@@ -234,4 +235,25 @@ def request():
     need(f"{program} is answered", ask(requests, globals()[program])[0] == 0)
 
 
-globals()[sys.argv[5]]()
+def pauses():
+    """PROGRAM pauses of a VM that runs, its socket in place of the image; no sooner the next one than the VM has run again. Says how long each took."""
+    requests = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    requests.settimeout(patience)
+    requests.connect(image)
+    took = []
+    for _ in range(int(program)):
+        start = time.monotonic()
+        need("PAUSE is answered", ask(requests, PAUSE)[0] == 0)
+        took.append(time.monotonic() - start)
+        before = exits(requests)
+        need("RESUME is answered", ask(requests, RESUME)[0] == 0)
+        until = time.monotonic() + patience
+        while exits(requests) == before:
+            need("it runs again", time.monotonic() < until)
+    took.sort()
+    print(f"until all stood still, of {len(took)}: median {took[len(took) // 2] * 1e3:.2f} ms, worst {took[-1] * 1e3:.2f} ms")
+    need(f"half of the pauses take no more than {patience} ms", took[len(took) // 2] * 1e3 <= patience)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[5]]()

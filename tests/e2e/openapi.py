@@ -143,7 +143,9 @@ class Operation:
         parameters = [resolve(one) for one in item.get("parameters", []) + node.get("parameters", [])]
         self.in_path = [one["name"] for one in parameters if one["in"] == "path"]
         self.query = {one["name"]: one for one in parameters if one["in"] == "query"}
-        content = node.get("requestBody", {}).get("content", {}).get("application/json")
+        contents = node.get("requestBody", {}).get("content", {})
+        self.tar = "application/x-tar" in contents
+        content = contents.get("application/json")
         self.body = None if content is None else resolve(content["schema"])
         self.required = node.get("requestBody", {}).get("required", False)
         self.example = (content or {}).get("example")
@@ -197,7 +199,7 @@ def compare_operations():
         theirs[name] = (method, path, body, sorted(query))
     ours = {}
     for name, one in OPERATIONS.items():
-        body = "none" if one.body is None else "json" if one.required else "optional"
+        body = "tar" if one.tar else "none" if one.body is None else "json" if one.required else "optional"
         ours[name] = (one.method, one.path, body, sorted(one.query))
     different = [f"{name}: file {ours.get(name)}, program {theirs.get(name)}" for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
     result("the file names the operations that the program has", "; ".join(different) or None)
@@ -258,6 +260,9 @@ def try_wrong(operation):
         body = operation.example if operation.required else None
         for name in ("no-such-thing", "%2e%2e", "a" * 300, "%ff%fe", "000000000000"):
             try_it(f"there is no {name[:20]}", operation, 404, operation.address(name), body)
+    if operation.tar:
+        try_it("another type", operation, 415, body={})
+        return
     if operation.body is None:
         try_it("a body", operation, 400, body={})
         return
@@ -289,9 +294,24 @@ def live():
     for operation, status in (("listVms", 200), ("getVm", 200), ("getVmLedger", 200), ("getVmStats", 200), ("pauseVm", 200), ("pauseVm", 409),
                               ("resumeVm", 200), ("resumeVm", 409), ("startVm", 409), ("deleteVm", 409), ("attachVm", 426), ("getVmLogs", 200)):
         try_it(f"answers {status}", one[operation], status)
-    try_it("a Linux guest's", one["execInVm"], 422, body=one["execInVm"].example)
+    answer = json.loads(try_it("its own program again", one["execInVm"], 200, body={"args": ["sleep", "0"]})[2])
+    result("execInVm: its status", None if answer.get("exit_status") == 0 else repr(answer))
+    answer = json.loads(try_it("a program that its image lacks", one["execInVm"], 200, body=one["execInVm"].example)[2])
+    result("execInVm: as a shell says it", None if answer.get("exit_status") == 127 else repr(answer))
+    tar = ("Content-Type: application/x-tar",)
+    archive = try_it("of a directory", one["getVmArchive"], 200, one["getVmArchive"].address() + "?path=/tmp")[2]
+    try_it("of a directory", one["putVmArchive"], 200, one["putVmArchive"].address() + "?path=/tmp/again", body=archive, headers=tar)
+    try_it("what is none", one["putVmArchive"], 400, one["putVmArchive"].address() + "?path=/tmp", body=b"x" * 4096, headers=tar)
+    for operation in ("getVmArchive", "putVmArchive"):
+        try_it("no path", one[operation], 400)
+        try_it("a relative path", one[operation], 400, one[operation].address() + "?path=tmp")
+    try_it("its threads", one["topVm"], 200)
+    try_it("a limit", one["updateVm"], 200, body={"memory": 64 << 20})
+    try_it("more than it was made with", one["updateVm"], 400, body={"memory": 64 << 30})
+    try_it("none", one["updateVm"], 400, body={})
     try_it("in time", one["waitVm"], 504, one["waitVm"].address() + "?seconds=1")
     try_it("in time", one["waitVmListens"], 504, one["waitVmListens"].address() + "?seconds=1")
+    try_it("a pool", one["addPool"], 201, body=one["addPool"].example)  # wrong bounds are of one that is there
     for wrong in OPERATIONS.values():
         if wrong.id not in ("renameVm",):
             try_wrong(wrong)
@@ -305,8 +325,22 @@ def live():
     try_it("by its id", one["getVm"], 200, one["getVm"].address(subject["id"]))
     try_it("all", one["listVms"], 200, one["listVms"].address() + "?all=true")
     try_it("works", one["deleteVm"], 204, one["deleteVm"].address(name))
-    return {"createVm", "listVms", "getVm", "getVmLedger", "getVmStats", "pauseVm", "resumeVm", "startVm", "deleteVm", "attachVm", "getVmLogs", "execInVm",
+    prune()
+    return {"getVmArchive", "putVmArchive", "topVm", "updateVm", "pruneVms", "createVm", "listVms", "getVm", "getVmLedger", "getVmStats", "pauseVm", "resumeVm", "startVm", "deleteVm", "attachVm", "getVmLogs", "execInVm",
             "waitVm", "waitVmListens", "restartVm", "renameVm", "stopVm", "killVm"}
+
+
+def prune():
+    """Two that do not run: one is removed by its label, the other with all."""
+    one = OPERATIONS
+    ids = [json.loads(try_it("one to prune", one["createVm"], 201, one["createVm"].address() + "?start=false",
+                             body={**one["createVm"].example, "name": name, "labels": [f"job={name}"]})[2])["id"] for name in ("first", "second")]
+    labelled = {"filter": ["label=job=first"]}
+    for what, body, want in (("tells", {"dry": True}, sorted(ids)), ("tells by a label", {**labelled, "dry": True}, ids[:1]), ("by a label", labelled, ids[:1]),
+                             ("all", None, ids[1:]), ("nothing is left", {"dry": True}, [])):
+        said = json.loads(try_it(what, one["pruneVms"], 200, body=body)[2])
+        result(f"pruneVms: {what}: which", None if sorted(said["vms"]) == want else str(said))
+    try_it("no filter that there is", one["pruneVms"], 400, body={"filter": ["colour=red"]})
 
 
 def store():
@@ -323,6 +357,75 @@ def store():
     return {"packImage", "listImages", "getImage", "deleteImage", "listKernels", "getKernel", "deleteKernel"}
 
 
+def services():
+    """What is wrong with a service's VM is told when it is added, as far as it can be seen there."""
+    one = OPERATIONS["addService"]
+    wish = OPERATIONS["createVm"].body
+    for key, schema in wish.get("properties", {}).items():
+        for what, value in wrong_values(schema):
+            try_it(f"vm.{key}: {what}", one, 400, body={**one.example, "vm": {**one.example["vm"], key: value}})
+
+
+def pools():
+    """The daemon's own, and "example", which live() has made."""
+    one = OPERATIONS
+    pool = json.loads(try_it("works", one["getPool"], 200)[2])
+    result("getPool: it is what was asked for", None if one["addPool"].example.items() <= pool.items() else str(pool))
+    try_it("twice", one["addPool"], 409, body=one["addPool"].example)
+    try_it("bounds that cross", one["addPool"], 400, body={"name": "crossed", "least": 9, "most": 2})
+    try_it("none", one["getPool"], 404, one["getPool"].address("crossed"))
+    changed = json.loads(try_it("works", one["setPool"], 200, body=one["setPool"].example)[2])
+    result("setPool: the bounds are what was asked for, the rest what it was",
+           None if (changed["least"], changed["most"], changed["memory"]) == (0, 2, pool["memory"]) else str(changed))
+    try_it("one bound alone, which crosses the other", one["setPool"], 400, body={"least": 3})
+    try_it("what is fixed", one["setPool"], 400, body={"memory": 1 << 30})
+    for i in range(30):
+        if call("POST", "/v1/pools", {"name": f"more{i}", "most": 0, "least": 0})[0] != 201:
+            break
+    try_it("too many", one["addPool"], 409, body={"name": "another", "least": 0, "most": 0})
+    names = [row["name"] for row in json.loads(try_it("works", one["listPools"], 200)[2])["pools"]]
+    result("listPools: has all of them, and their number is bounded", None if {"default", "example", "more0"} <= set(names) and len(names) <= 16 else str(names))
+    for name in ["example"] + [name for name in names if name.startswith("more")]:
+        try_it("works", one["removePool"], 204, one["removePool"].address(name))
+    try_it("is gone", one["getPool"], 404)
+    return {"addPool", "getPool", "setPool", "listPools", "removePool"}
+
+
+def saves():
+    one = OPERATIONS
+    body = {**one["createVm"].example, "name": "kept"}
+    subject = json.loads(try_it("a VM to save", one["createVm"], 201, body=body)[2])
+    name = lambda operation, what="kept": one[operation].address(what)
+    saved = json.loads(try_it("and it goes on", one["saveVm"], 200, name("saveVm"), body={"leave_running": True})[2])
+    result("saveVm: says what was saved", None if saved["id"] == subject["id"] and saved["path"].endswith("/kept") else str(saved))
+    try_it("runs", one["restoreVm"], 409, name("restoreVm"))
+    try_it("a directory that cannot be", one["saveVm"], 400, name("saveVm"), body={"directory": "/no/such/place"})
+    try_it("a relative one", one["saveVm"], 400, name("saveVm"), body={"directory": "here"})
+    try_it("both", one["saveVm"], 400, name("saveVm"), body={"directory": "/tmp/x", "name": "x"})
+    try_it("of what changed, in one that was not restored", one["saveVm"], 422, name("saveVm"), body={"base": "kept", "name": "part"})
+    try_it("since one that is not there", one["saveVm"], 400, name("saveVm"), body={"base": "nothere"})
+    try_it("since a relative one", one["saveVm"], 400, name("saveVm"), body={"base": "./kept"})
+    try_it("and ends", one["saveVm"], 200, name("saveVm"))
+    state = json.loads(try_it("of a saved one", one["getVm"], 200, name("getVm"))[2])["state"]
+    result("getVm: it is saved", None if state == "saved" else state)
+    try_it("of a saved one", one["saveVm"], 409, name("saveVm"))
+    try_it("of a saved one", one["startVm"], 409, name("startVm"))
+    rows = json.loads(try_it("works", one["listCheckpoints"], 200)[2])["checkpoints"]
+    result("listCheckpoints: has it", None if [row["vm"] for row in rows if row["name"] == "kept"] == [subject["id"]] else str(rows))
+    try_it("works", one["getCheckpoint"], 200, name("getCheckpoint"))
+    again = json.loads(try_it("works", one["restoreVm"], 200, name("restoreVm"))[2])
+    result("restoreVm: it is the VM that it was", None if (again["id"], again["state"]) == (subject["id"], "running") else str(again))
+    try_it("a second one beside it", one["restoreAny"], 200, body={"from": "kept", "name": "second", "paused": True})
+    made = json.loads(try_it("works", one["cloneVm"], 200, name("cloneVm"), body=one["cloneVm"].example)[2])["clones"]
+    result("cloneVm: has made two", None if [row["name"] for row in made if not row["error"]] == ["copy-1", "copy-2"] else str(made))
+    try_it("too many", one["cloneVm"], 400, name("cloneVm"), body={"count": 100000})
+    for vm in ["kept", "second"] + [row["id"] for row in made]:
+        try_it("works", one["deleteVm"], 204, name("deleteVm", vm) + "?force=true")
+    try_it("works", one["deleteCheckpoint"], 204, name("deleteCheckpoint"))
+    try_it("is gone", one["getCheckpoint"], 404, name("getCheckpoint"))
+    return {"saveVm", "restoreVm", "restoreAny", "cloneVm", "listCheckpoints", "getCheckpoint", "deleteCheckpoint"}
+
+
 def others(called):
     """What has no story of its own: with the file's examples, and any answer that the file allows."""
     for name, operation in OPERATIONS.items():
@@ -335,6 +438,9 @@ def others(called):
 compare_operations()
 called_ = live()
 called_ |= store()
+called_ |= pools()
+services()
+called_ |= saves()
 others(called_)
 try_methods()
 sys.exit(failures > 0)

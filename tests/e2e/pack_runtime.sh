@@ -85,7 +85,7 @@ printf 'int seven(void);\nint sum(void) { return seven() + 35; }\n' >"$work/modu
 gcc -shared -fpic -o "$work/module/sum.node" "$work/module.c" -L"$work/elsewhere" -lhelper-of-lightvm -Wl,-rpath,"$work/elsewhere"
 chmod 644 "$work/module/sum.node"
 printf 'import ctypes, sys\nprint(ctypes.CDLL(sys.argv[1]).sum())\n' >"$work/module/load.py"
-same 'a module of any name and mode gets its libraries' -v "$work/module:$work/module" -- /usr/bin/python3 "$work/module/load.py" "$work/module/sum.node"
+same 'a module of any name and mode gets its libraries' --copy "$work/module:$work/module" -- /usr/bin/python3 "$work/module/load.py" "$work/module/sum.node"
 
 # A library that is in the image already, by a package or a volume, is asked what it opens like any other one that the program needs.
 mkdir "$work/planned"
@@ -93,7 +93,7 @@ printf '#include <iconv.h>\nint converts(void) { return iconv_open("UTF-8", "ISO
 gcc -shared -fpic -o "$work/planned/libconverts-of-lightvm.so" "$work/planned/converts.c"
 printf 'int converts(void);\nint main(void) { return !converts(); }\n' >"$work/converting.c"
 gcc -o "$work/converting" "$work/converting.c" -L"$work/planned" -lconverts-of-lightvm -Wl,-rpath,"$work/planned"
-same 'a library of a volume has its converters' -v "$work/planned:$work/planned" -- "$work/converting"
+same 'a library of a volume has its converters' --copy "$work/planned:$work/planned" -- "$work/converting"
 
 # Fonts come with the library that looks for them, or with who opens it by name.
 if [ -e /usr/share/fonts/truetype/dejavu ] && command -v fc-match >/dev/null; then
@@ -101,7 +101,7 @@ if [ -e /usr/share/fonts/truetype/dejavu ] && command -v fc-match >/dev/null; th
 	printf '#include <dlfcn.h>\nvoid *look(void) { return dlopen("libfontconfig.so.1", RTLD_NOW); }\n' >"$work/planned/opens.c"
 	gcc -shared -fpic -o "$work/planned/opens.so" "$work/planned/opens.c"
 	printf 'import ctypes, os, sys\nlib = ctypes.CDLL(sys.argv[1])\nlib.look.restype = ctypes.c_void_p\nprint(bool(lib.look()), os.path.exists("/etc/fonts/fonts.conf"))\n' >"$work/planned/opens.py"
-	same 'fonts for a module that opens their library' -v "$work/planned:$work/planned" -- /usr/bin/python3 "$work/planned/opens.py" "$work/planned/opens.so"
+	same 'fonts for a module that opens their library' --copy "$work/planned:$work/planned" -- /usr/bin/python3 "$work/planned/opens.py" "$work/planned/opens.so"
 else
 	skip fonts 'fontconfig or the fonts DejaVu are not installed'
 fi

@@ -47,18 +47,18 @@ same 'a script in node_modules' -- "$work/project/node_modules/.bin/main"
 printf '#!/there/bin/python3\nimport greeting, sys\nprint(sys.argv, sys.prefix)\n' >"$work/env/bin/from-there"
 chmod +x "$work/env/bin/from-there"
 cp /bin/echo "$work/project/say"
-prints 'a link of a volume to a program of the host' 'hello /there' run --rm -v "$work/env:/there" /there/bin/python3 -c 'import greeting, sys; print(greeting.word, sys.prefix)'
-prints 'a script whose interpreter a volume has' "['/there/bin/from-there', 'x'] /there" run --rm -v "$work/env:/there" /there/bin/from-there x
-prints 'a program of a volume' 'a b' run --rm -v "$work/project:/opt/project/" /opt/project/say a b
-says 'one that it has not' 127 '/opt/project/none: No such file or directory' run --rm -v "$work/project:/opt/project" /opt/project/none
+prints 'a link of a volume to a program of the host' 'hello /there' run --rm --copy "$work/env:/there" /there/bin/python3 -c 'import greeting, sys; print(greeting.word, sys.prefix)'
+prints 'a script whose interpreter a volume has' "['/there/bin/from-there', 'x'] /there" run --rm --copy "$work/env:/there" /there/bin/from-there x
+prints 'a program of a volume' 'a b' run --rm --copy "$work/project:/opt/project/" /opt/project/say a b
+says 'one that it has not' 127 '/opt/project/none: No such file or directory' run --rm --copy "$work/project:/opt/project" /opt/project/none
 chmod -x "$work/project/say"
-says 'one without the right to run' 126 "chmod +x $work/project/say" run --rm -v "$work/project:/opt/project" /opt/project/say
+says 'one without the right to run' 126 "chmod +x $work/project/say" run --rm --copy "$work/project:/opt/project" /opt/project/say
 
 # What is not found by rule is named, with the option that adds it.
 echo 'here' >"$work/data.txt"
 says 'a relative name' 1 'data.txt is on this machine, but not in the VM; add its directory with: -v .:/work -w /work' run --rm /bin/cat data.txt
 says 'an absolute one' 1 "add it with: -v $work/data.txt:$work/data.txt" run --rm /bin/cat "$work/data.txt"
-run --rm -v "$work:/work" -w /work /bin/cat data.txt >"$work/out" 2>"$work/err"
+run --rm --copy "$work:/work" -w /work /bin/cat data.txt >"$work/out" 2>"$work/err"
 check 'the advice helps' grep -qx here "$work/out"
 run --rm /bin/cat /no/such/file 2>"$work/err" >"$work/out"
 check 'what is nowhere is not' sh -c '! grep -q "this machine" "$1"' - "$work/err"

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,7 @@ class Browser:
         if os.geteuid() == 0:
             options.append("--no-sandbox")  # it refuses to be root's otherwise
         self.log = open(os.path.join(profile, "log"), "wb")
-        self.process = subprocess.Popen([CHROMIUM, *options, "about:blank"], preexec_fn=arrange, close_fds=False, stderr=self.log, stdout=self.log)
+        self.process = subprocess.Popen([CHROMIUM, *options, "about:blank"], preexec_fn=arrange, close_fds=False, start_new_session=True, stderr=self.log, stdout=self.log)
         for fd in (to_browser, from_browser, *places):
             os.close(fd)
         self.buffer, self.number, self.complaints, self.session = b"", 0, [], None
@@ -94,8 +95,17 @@ class Browser:
         return answer["result"].get("value")
 
     def end(self):
-        self.process.kill()
+        """Ends it and all that it started, which writes to the profile for as long as it lives."""
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                os.killpg(self.process.pid, 0)
+            except ProcessLookupError:
+                return
+            select.select([], [], [], 0.01)
+        raise TimeoutError("processes of the browser do not end")
 
 
 def lightvm(*words):

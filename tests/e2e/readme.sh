@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # rig
-# The README's tour, as a newcomer pastes it: line by line, literally but for the port, which somebody may have.
-# timeout: 60
+# The README's tour and what follows it, as a newcomer pastes it: line by line, literally but for the ports, which somebody may have.
+# timeout: 120
 . "$(dirname "$0")/lib_net.sh"
 way_out
 . "$(dirname "$0")/lib.sh"
@@ -10,9 +10,11 @@ way_out
 cd "$top" || exit 1
 PATH=$build/cli:$PATH
 
-# The commands of the tour's two blocks: its lines that are indented by four.
-tour() { sed -n '/^## A tour of more$/,/^## /p' README.md | awk '/^And where/ { second = 1 } /^    / && second + 1 == '"$1"' { sub(/^    /, ""); print }'; }
+# The commands of a section's first or second block: its lines that are indented by four.
+tour() { sed -n "/^## ${2:-A tour of more}\$/,/^## /p" README.md | awk '/^And where|^Instead of a port/ { second = 1 } /^    / && second + 1 == '"$1"' { sub(/^    /, ""); print }'; }
 port=$(free_port)
+first_clone=$((port + 1))
+until ! port_open $first_clone && ! port_open $((first_clone + 1)); do first_clone=$(free_port); done
 mapfile -t first < <(tour 1 | sed "s/\b8080\b/$port/g")
 mapfile -t second < <(tour 2)
 check 'the tour is there' test ${#first[@]} -ge 6 -a ${#second[@]} -ge 3
@@ -33,8 +35,37 @@ for line in "${first[@]}"; do
 done
 check 'the server is forgotten' test "$(lightvm ps -a | grep -cw web)" = 0
 
+mapfile -t saving < <(tour 1 'Saved, restored, cloned' | sed "s/\b8080\b/$port/g; s/\b8081\b/$first_clone/g; s/\b8082\b/$((first_clone + 1))/g")
+check 'saving is there' test ${#saving[@]} -ge 6
+for line in "${saving[@]}"; do
+	paste "$line" || break
+	case $line in
+	*curl*) check '  a clone shows a file of docs/' grep -q testing.md "$work/out" ;;
+	*'lightvm clone'*) check '  are two' test "$(wc -l <"$work/out")" = 2 ;;
+	esac
+done
+check 'nothing of them is left' test -z "$(lightvm ps -aq)"
+
+mapfile -t serving < <(tour 1 'Started by a connection: lightvmd' | sed "s/\b8080\b/$port/g")
+check 'the daemon is there' test ${#serving[@]} -ge 5
+export LIGHTVM_RUN=$work/daemon
+mkdir -m 755 "$LIGHTVM_RUN"
+start "$build/daemon/lightvmd" 2>"$work/daemon.log"
+daemon=$pid
+check 'lightvmd runs' await 10 'its socket' test -S "$LIGHTVM_RUN/api.sock"
+for line in "${serving[@]:1}"; do # the first one starts the daemon
+	paste "$line" || break
+	case $line in
+	*curl*) check '  a file of docs/' grep -q testing.md "$work/out" ;;
+	*'service ls'*) check '  lists it' grep -q site "$work/out" ;;
+	*'pool ls'*) check '  lists the pool' grep -q default "$work/out" ;;
+	esac
+done
+kill "$daemon"
+wait "$daemon" 2>/dev/null
+
 need_linux 'the tour on Linux'
-# The shell's end of the terminal is this test.
+# The shell's end of the terminal is this test. Its prompt is not all that comes there: packing shows how far it is.
 mkfifo "$work/keys"
 exec 5<>"$work/keys"
 for line in "${second[@]}"; do
@@ -42,7 +73,7 @@ for line in "${second[@]}"; do
 	*' -it '*)
 		start script -qfec "$line" "$work/terminal" <"$work/keys" >"$work/script" 2>&1
 		session=$pid
-		check "$(sed 's/ *#.*//' <<<"$line")" await 20 'a prompt' grep -q '[#$] ' "$work/terminal"
+		check "$(sed 's/ *#.*//' <<<"$line")" await 20 'a prompt' grep -q '[/~] [#$] ' "$work/terminal"
 		;;
 	*exec*) paste "$line" && check '  lists the shell' grep -q 'busybox sh' "$work/out" ;;
 	*) paste "$line" ;;

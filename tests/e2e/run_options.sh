@@ -82,7 +82,18 @@ says 'wait for it' 125 'has not been started yet' "$lightvm" wait made
 check 'rename of it' "$lightvm" rename made ready
 check 'start of it' is "$id" "$lightvm" start ready
 check '  it runs' is running "$lightvm" inspect -f state ready
-says 'create --rm' 125 '--rm is for what starts at once' "$lightvm" create --rm /bin/true
+"$lightvm" create --rm --name brief /bin/echo brief >/dev/null
+check 'create --rm: it stays until it has run' is created "$lightvm" inspect -f state brief
+check '  ps leaves it' bash -c '"$1" ps -a | grep -q "brief.*created"' - "$lightvm"
+says '  its name is taken' 125 'name "brief" is taken' "$lightvm" create --name brief /bin/true
+check '  start -a runs it' is brief "$lightvm" start -a brief
+says '  and then it is gone' 125 'there is no VM "brief"' "$lightvm" inspect brief
+"$lightvm" create --rm --name brief /bin/true >/dev/null
+"$lightvm" start brief >/dev/null
+"$lightvm" wait brief 2>/dev/null
+check '  in the background: ps finds that it has ended, and it is gone' bash -c '! "$1" ps -a | grep -q brief' - "$lightvm"
+check '  its name is free' "$lightvm" create --rm --name brief /bin/true
+check '  rm of one that has never run' "$lightvm" rm brief
 says 'create --wait' 125 '--wait is for' "$lightvm" create --wait /bin/true
 says 'create of what is not there' 127 'there is no program' "$lightvm" create nothing-of-this-name
 "$lightvm" create --name never /bin/true >/dev/null

@@ -84,6 +84,7 @@ says 'a program that is not there' 125 'there is no program "nowhere"' "$lightvm
 says 'a name that is a path' 125 'name: "../x"' "$lightvm" service add ../x -p "$port" /bin/true
 says 'one that is not there' 125 'there is no service "x"' "$lightvm" service inspect x
 says 'removing one that is not there' 125 'there is no service "x"' "$lightvm" service rm x
+says 'the second one, too, is told' 125 'there is no service "y"' "$lightvm" service rm x y
 answers 'an unknown key' 400 'prot: there is no such key' POST /v1/services '{"name": "x", "prot": 1}'
 answers 'no VM' 400 'vm: missing' POST /v1/services "{\"name\": \"x\", \"port\": $port}"
 answers 'a VM with a name' 400 'vm.name: is not for' POST /v1/services "{\"name\": \"x\", \"port\": $port, \"vm\": {\"name\": \"y\"}}"
@@ -100,12 +101,51 @@ check '  by the page' cmp "$work/got" "$work/www/page"
 check '  with one VM' has web 'vms | length' 1
 check '  which stops when nobody is connected' await 30 has web 'vms | length' 0
 check '  and leaves nothing' is '' "$lightvm" ps -aq
+# ---- its passt is started ahead of the next connection
+passts() { pgrep -P "$daemon" passt | wc -l; }
+the_passt() { pgrep -P "$daemon" passt; }
+check 'a passt waits for the next VM' await 10 is 1 passts
+waiting=$(the_passt)
+check '  which the next VM has' is 1 python3 "$work/clients.py" 1 "$port" "$work/www/page"
+check '    and it ends with it' await 20 bash -c '! kill -0 "$1"' - "$waiting"
+check '  another one waits' await 10 is 1 passts
+kill -9 "$(the_passt)"
+check '  if it is killed' await 10 is 0 passts
+check '    the next connection is served' is 1 python3 "$work/clients.py" 1 "$port" "$work/www/page"
+check '  it rests' await 30 has web 'vms | length' 0
+check '  one waits again' await 10 is 1 passts
+kill -STOP "$(the_passt)"
+"$lightvm" service rm web
+check '  the service is removed while it is stopped' await 10 is '' "$lightvm" ps -aq
+kill -CONT "$(the_passt)"
+check '    and it ends' await 10 is 0 passts
+check 'a service is added again' "$lightvm" service add --idle 1s "${web[@]}"
+check '  which nobody has used has none' is 0 passts
+
 check '500 at once, and no VM: nothing is lost' is 500 python3 "$work/clients.py" 500 "$port" "$work/www/page"
-check '  one VM served them' has web started 2
+check '  one VM served them' has web started 1
 check '  no connection is left' await 10 has web connections 0
 
-# ---- lightvmd is killed
+# ---- the same for a port that is published: all connections come in while the VM's monitor stands still, so that no handshake gets on
 "$lightvm" service rm web
+await 30 is '' "$lightvm" ps -aq
+plain=$((port + 20))
+"$lightvm" run -d --rm --name plain -p "127.0.0.1:$plain:80" "${web[@]:3}" >/dev/null
+check 'a port that is published' is 1 python3 "$work/clients.py" 1 "$plain" "$work/www/page"
+check '  500 at once: nothing is lost' is 500 python3 "$work/clients.py" 500 "$plain" "$work/www/page"
+monitor=$("$lightvm" inspect -f record.pid plain)
+check '  its monitor stands still' kill -STOP "$monitor"
+start python3 "$work/clients.py" 500 "$plain" "$work/www/page" >"$work/stopped.out"
+clients=$pid
+reached() { [ "$(ls "/proc/$(pgrep -f "passt.*127.0.0.1/$plain:80")/fd" | wc -l)" -gt 400 ]; }
+check '  500 that come while it stands still' await 10 reached
+kill -CONT "$monitor"
+wait "$clients"
+check '    nothing is lost, either' is 500 cat "$work/stopped.out"
+"$lightvm" kill plain >/dev/null
+await 10 is '' "$lightvm" ps -aq
+
+# ---- lightvmd is killed
 check 'added anew, with more patience' "$lightvm" service add --idle 10m "${web[@]}"
 check '  it serves' is 1 python3 "$work/clients.py" 1 "$port" "$work/www/page"
 vm=$(now web 'vms[0].id')
@@ -120,6 +160,21 @@ check '  which is another one' test "$(now web 'vms[0].id')" != "$vm"
 answers 'it is removed' 204 '' DELETE /v1/services/web
 check '  its VM, too' await 30 is '' "$lightvm" ps -aq
 check '  and nobody listens' bash -c '! (: <>"/dev/tcp/127.0.0.1/$1")' - "$port"
+
+# ---- many services
+for i in 1 2 3 4 5 6; do
+	"$lightvm" service add "many$i" -p "127.0.0.1:$((port + i)):80" --idle 1ms -m 256M -v "$work/nginx.conf:$work/nginx.conf" -v "$work/www:$work/www" -v /etc/nginx:/etc/nginx -- /usr/sbin/nginx \
+		-c "$work/nginx.conf" -e /dev/stderr
+	check "service $i of 6" is 1 python3 "$work/clients.py" 1 "$((port + i))" "$work/www/page"
+done
+check '  they rest' await 30 is '' "$lightvm" ps -aq
+check '  and no more than 4 have one that waits' await 10 is 4 passts
+before=$(the_passt)
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null
+check '  lightvmd is killed: they end, too' await 10 bash -c 'for p in $1; do ! kill -0 $p || exit 1; done' - "$before"
+check '  and starts again' start_daemon
+"$lightvm" service rm many1 many2 many3 many4 many5 many6
 
 # ---- a VM that fails
 check 'a service whose program ends at once' "$lightvm" service add fails -p "127.0.0.1:$port" /bin/false

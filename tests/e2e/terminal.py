@@ -3,16 +3,15 @@
 """A session of a shell on a terminal, as a user has it: terminal.py LIGHTVM run|exec OPTION... -it ... SHELL. The shell's prompt is "# ".
 
 When it does not go as it should, it says what was awaited and seen, and everything that tells where the session stands."""
-import fcntl
 import os
-import pty
 import select
 import signal
-import struct
 import subprocess
 import sys
 import termios
 import time
+
+from terminals import pair, resize, start
 
 limit = time.time() + 60 * int(os.environ.get("LV_TIME_FACTOR", "1"))
 lightvm = sys.argv[1]
@@ -42,19 +41,8 @@ def fail(why):
     sys.exit(1)
 
 
-def resize(fd, rows, columns):
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-
-master, slave = pty.openpty()
-resize(slave, 30, 90)
-pid = os.fork()
-if pid == 0:
-    os.setsid()
-    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-    for descriptor in 0, 1, 2:
-        os.dup2(slave, descriptor)
-    os.execvp(sys.argv[1], sys.argv[1:])
+master, slave = pair()
+pid = start(slave, *sys.argv[1:])
 before = seen = b""
 
 

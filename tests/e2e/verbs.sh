@@ -70,7 +70,13 @@ check 'restart -t: killed after that time' within 8 "$lightvm" restart -t 1 deaf
 check '  it runs' is running state_of deaf
 says 'restart -t of no number' 125 'soon' "$lightvm" restart -t soon deaf
 "$lightvm" run -d --rm --name gone sleep 1000 >/dev/null
-says 'restart of a VM of --rm' 125 'was started with --rm' "$lightvm" restart gone
+id=$("$lightvm" inspect -f id gone)
+check 'restart of a VM of --rm' is "$id" "$lightvm" restart -t 1 gone
+check '  it runs' is running state_of gone
+check '  it goes at its end as it would have' bash -c '"$1" stop gone && ! "$1" ps -a | grep -q gone && ! "$1" inspect gone' - "$lightvm"
+start "$lightvm" run --rm --name gone sleep 1000
+await 10 'the VM' is running state_of gone
+says 'restart of a VM of --rm in the foreground' 125 'runs in the foreground with --rm' "$lightvm" restart gone
 check '  it runs on' is running state_of gone
 "$lightvm" rm -f gone deaf again ended three
 
@@ -130,4 +136,19 @@ check 'of two runs with one name one starts' test $won = 1
 "$lightvm" rm -f red green same
 "$lightvm" rm -e
 check 'no name is left' test -z "$(ls "$states/names")"
+# Completion, also of what is below a family of verbs, when the word so far is none of these.
+"$lightvm" host init >/dev/null
+"$lightvm" host add big 127.0.0.1:1 "$(printf %064d 1)"
+"$lightvm" host add small 127.0.0.1:1 "$(printf %064d 2)"
+completes() { # WANTED WORD...: the last word is what is there of it
+	local wanted=$1
+	shift
+	# shellcheck disable=SC2016
+	test "$(PATH=$build/cli:$PATH bash -c 'source <(lightvm completion); COMP_WORDS=(lightvm "$@"); COMP_CWORD=$#; _lightvm; echo "${COMPREPLY[@]}"' - "$@")" = "$wanted"
+}
+check 'completion of a verb' completes checkpoint chec
+check '  of one below it' completes serve host se
+check '  of a name' completes big host rm b
+check '  of what an option takes' completes json host ls --format j
+check '  of nothing, where an option takes no such thing' completes '' host ls --format b
 finish

@@ -46,6 +46,18 @@ static void read_data(struct walk *w, const struct erofs_inode *inode)
 	MUST(n <= 0);
 }
 
+static void read_xattrs(struct walk *w, const struct erofs_inode *inode)
+{
+	struct erofs_xattr xattr;
+	uint32_t cursor = 0, before = 0;
+
+	while (w->steps-- > 0 && erofs_xattr(&w->fs, inode, &cursor, &xattr) == 1) {
+		MUST(xattr.value >= w->fs.base && xattr.value + xattr.size <= w->fs.base + w->fs.size);
+		MUST((const uint8_t *)xattr.name + xattr.name_len == xattr.value && cursor > before);
+		before = cursor;
+	}
+}
+
 static void visit(struct walk *w, uint64_t nid, int depth)
 {
 	struct erofs_inode inode, child;
@@ -55,6 +67,7 @@ static void visit(struct walk *w, uint64_t nid, int depth)
 	if (w->steps-- <= 0 || erofs_inode(&w->fs, nid, &inode))
 		return;
 	read_data(w, &inode);
+	read_xattrs(w, &inode);
 	while (w->steps-- > 0 && erofs_readdir(&w->fs, &inode, &cursor, &entry) == 1) {
 		MUST((const uint8_t *)entry.name >= w->fs.base && (const uint8_t *)entry.name + entry.name_len <= w->fs.base + w->fs.size);
 		MUST(entry.name_len > 0 && entry.name_len <= 255);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz-sources: vmm/virtio/queue.c vmm/state/stream.c vmm/mem.c */
+/* fuzz-sources: vmm/virtio/queue.c vmm/state/stream.c vmm/mem.c base/crc32c.c */
 /*
  * The ring walker on memory that holds anything: every chain it hands out must lie inside guest memory and inside its
  * bounds, and it must end.

@@ -57,7 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct stream stream = stream_reader(raw ? in.at : bytes, len);
 	struct device *device = guest.devices.device[0];
 
-	if (devices_load(&guest.devices, &stream) == 0) {
+	unsigned failed;
+
+	if (devices_load(&guest.devices, &stream, &failed) == 0) {
 		devices_pause(&guest.devices, false);
 		guest_ring(&guest, device);
 	} else if (device->bell.events) {

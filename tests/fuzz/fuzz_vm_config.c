@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A VM's configuration from any JSON: what is accepted is printed, read again, and is the same; what is refused has a message.
- * fuzz-sources: parse/mount_word.c node/vm_config.c node/vm_config_json.c node/net_spec.c node/json_rows.c node/vm_name.c node/restart_policy.c node/state.c node/kept.c node/status_file.c base/clock.c base/text.c base/error.c base/file.c base/number.c base/owned_dir.c tests/unit/random_config.c
+ * fuzz-sources: parse/mount_word.c node/vm_config.c node/vm_config_json.c node/net_spec.c node/json_rows.c node/vm_name.c node/restart_policy.c node/state.c node/kept.c base/deadline.c node/status_file.c base/clock.c base/text.c base/error.c base/file.c base/number.c base/owned_dir.c tests/unit/random_config.c
  * fuzz-libs: -ljansson
  * fuzz-seeds: vm_config
  */

@@ -12,7 +12,7 @@
 
 #include "check.h"
 
-#define ROUNDS 20
+#define ROUNDS 32
 
 /* The number goes through R8, as GCC compiles musl's futex calls; what R8 had before would be another call. */
 static __attribute__((noinline)) long by_r8(void)

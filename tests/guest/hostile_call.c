@@ -138,7 +138,7 @@ static void wait_odd(void)
 	call(LV_HC_WAIT, UINT64_MAX);
 	shared->need_wake = 1;
 	shared->arg[1] = 0;
-	call(LV_HC_WAIT, devices->monotonic_base_ns);
+	call(LV_HC_WAIT, devices->clock_base_ns[LV_CLOCK_MONOTONIC]);
 	shared->next_event_ns = 1;
 	shared->want_preempt = 1;
 	let_pass(100);
@@ -150,6 +150,26 @@ static void listen_odd(void)
 {
 	for (int i = 0; i < 100; i++)
 		call(LV_HC_LISTEN, random_next());
+}
+
+/* What is said of the image's files, in a VM of which that is noted, and in others. */
+static void files_garbage(void)
+{
+	static char names[8192];
+
+	for (int i = 0; i < 2000; i++) {
+		shared->arg[1] = random_next();
+		call(LV_HC_USED, i % 2 ? random_next() : random_next() % (devices->image_size / 16 + 1));
+		shared->arg[1] = i % 2 ? random_next() : random_next() % 8192;
+		call(LV_HC_LACKS, i % 3 ? random_next() : LV_RAM + devices->ram_size - 1);
+		for (unsigned j = 0; j < sizeof(names); j++)
+			names[j] = (char)(random_next() % 64 ? 'a' + random_next() % 3 : random_next());
+		shared->arg[1] = random_next() % 4200;
+		call(LV_HC_LACKS, (uint64_t)names);
+	}
+	shared->arg[1] = 0;
+	if (call(LV_HC_LACKS, (uint64_t)names) == 0)
+		leave(1);
 }
 
 static void bell_sizes(void)
@@ -172,7 +192,7 @@ static void bell_sizes(void)
 static void random_calls(void)
 {
 	for (int i = 0; i < 500; i++) {
-		uint32_t number = (uint32_t)(random_next() % 8);
+		uint32_t number = (uint32_t)(random_next() % 15);
 
 		for (int j = 1; j < 4; j++)
 			shared->arg[j] = random_next();
@@ -180,7 +200,7 @@ static void random_calls(void)
 			shared->release[j].gpa = random_next() & ~4095ull;
 			shared->release[j].len = random_next() & 0xfffff000;
 		}
-		if (number == LV_HC_EXIT || number == LV_HC_CRASH || number == LV_HC_GROW)
+		if (number == LV_HC_EXIT || number == LV_HC_CRASH || number == LV_HC_GROW || number == LV_HC_TOUCHED)
 			continue;
 		call(number, number == LV_HC_WAIT ? 1 : random_next());
 	}
@@ -191,5 +211,5 @@ const struct attack call_attacks[] = {
 	{"release-everything", release_everything, NULL}, {"crash-garbage", crash_garbage, NULL}, {"crash-unterminated", crash_unterminated, NULL},
 	{"crash-escapes", crash_escapes, NULL}, {"exit-garbage", exit_garbage, NULL}, {"shared-scribble", shared_scribble, NULL},
 	{"trap-scribble", trap_scribble, NULL}, {"ledger-garbage", ledger_garbage, NULL}, {"wait-odd", wait_odd, NULL}, {"listen-odd", listen_odd, NULL},
-	{"bell-sizes", bell_sizes, NULL}, {"random-calls", random_calls, NULL}, {NULL, NULL, NULL},
+	{"bell-sizes", bell_sizes, NULL}, {"files-garbage", files_garbage, NULL}, {"random-calls", random_calls, NULL}, {NULL, NULL, NULL},
 };

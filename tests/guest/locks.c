@@ -190,7 +190,7 @@ static void end(struct waiter *w)
 
 static void waits(bool whole)
 {
-	struct waiter w, second;
+	struct waiter w, second, *first;
 	int a = open_file();
 
 	IS(whole ? flock(a, LOCK_EX) : record(a, F_OFD_SETLK, F_WRLCK, 3, 1), 0);
@@ -202,8 +202,9 @@ static void waits(bool whole)
 	for (int i = 0; i < 1000 && w.result == 7 && second.result == 7; i++)
 		usleep(1000);
 	CHECK((w.result == 0) != (second.result == 0));
-	end(w.result == 0 ? &w : &second);
-	end(w.result == 0 ? &second : &w);
+	first = w.result == 0 ? &w : &second; /* once that one is gone, both have it */
+	end(first);
+	end(first == &w ? &second : &w);
 	IS(w.result, 0);
 	IS(second.result, 0);
 	/* the close of the holder wakes, too */

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 
 #include "check.h"
 
@@ -116,6 +117,27 @@ static void check_execute(void)
 	munmap(p, 4096);
 }
 
+/* What programs of an older time ask for: what can be read can be executed. */
+static void check_implied(void)
+{
+	char *page, *later;
+
+	IS(personality(READ_IMPLIES_EXEC), PER_LINUX);
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	IS(personality(PER_LINUX), READ_IMPLIES_EXEC);
+	later = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	*page = *later = (char)0xc3; /* RET */
+	((void (*)(void))page)();
+	check_say(true, "it is executed", __LINE__);
+	personality(READ_IMPLIES_EXEC);
+	IS(mprotect(later, 4096, PROT_READ), 0);
+	personality(PER_LINUX);
+	((void (*)(void))later)();
+	check_say(true, "and what has become so", __LINE__);
+	munmap(page, 4096);
+	munmap(later, 4096);
+}
+
 static void check_remap(void)
 {
 	char *p = map(4 * 4096, PROT_READ | PROT_WRITE), *q;
@@ -141,6 +163,13 @@ static void check_advise(void)
 	CHECK(all(p, 1, 8 * 4096) && all(p + 8 * 4096, 0, 8 * 4096) && all(p + 16 * 4096, 1, 48 * 4096));
 	CHECK(!madvise(p, 4096, MADV_WILLNEED) && !madvise(p, 4096, MADV_NORMAL));
 	FAILS(madvise(p + 1, 4096, MADV_DONTNEED), EINVAL);
+	CHECK(!madvise(p, 8 * 4096, MADV_WIPEONFORK) && !madvise(p + 4096, 4096, MADV_KEEPONFORK) && all(p, 1, 8 * 4096));
+	CHECK(!munmap(p + 32 * 4096, 4096));
+	FAILS(madvise(p + 31 * 4096, 3 * 4096, MADV_WIPEONFORK), ENOMEM);
+	char *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	FAILS(madvise(shared, 4096, MADV_WIPEONFORK), EINVAL);
+	CHECK(!madvise(shared, 4096, MADV_KEEPONFORK));
+	munmap(shared, 4096);
 	munmap(p, 64 * 4096);
 }
 
@@ -220,6 +249,7 @@ int main(void)
 	check_low();
 	check_protect();
 	check_execute();
+	check_implied();
 	check_remap();
 	check_advise();
 	check_brk();

@@ -2,6 +2,9 @@
 /* What is left: random numbers, unknown calls, identity, limits, the parts of /proc that programs read. */
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -9,6 +12,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 
 #include "check.h"
@@ -63,6 +67,10 @@ static void check_identity(void)
 	char comm[16];
 
 	CHECK(!uname(&name) && !strcmp(name.sysname, "Linux") && !strcmp(name.machine, "x86_64"));
+	IS(personality(PER_LINUX32), PER_LINUX);
+	CHECK(!uname(&name) && !strcmp(name.machine, "i686")); /* as linux32(8) has it for a build */
+	IS(personality(PER_LINUX), PER_LINUX32);
+	CHECK(!uname(&name) && !strcmp(name.machine, "x86_64"));
 	CHECK(getpid() == syscall(SYS_gettid) && getppid() >= 0);
 	CHECK(getuid() == geteuid() && getgid() == getegid());
 	/* 0: a leader outside of the PID namespace, as in a container or a CI job */
@@ -89,6 +97,57 @@ static void check_limits(void)
 	CHECK(isatty(99) == 0 && errno == EBADF);
 }
 
+/* Calls that the C library has no wrapper for, or seldom uses. */
+static void check_seldom(void)
+{
+	const size_t far = 8 << 20; /* a fault may bring in the neighbourhood */
+	char *m = mmap(NULL, far + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char there = 9;
+	int fd = open("/dev/null", O_RDWR), second = dup(fd), third = dup(fd), epoll = epoll_create1(0);
+	struct epoll_event event;
+	struct timespec moment = { 0, 1000 }, wrong = { 0, 1000000000 };
+	struct iovec part = { m, 8 };
+	void *list = NULL;
+	size_t size = 0;
+	unsigned long base = 0;
+
+	*m = 1;
+	CHECK(mincore(m, 4096, &there) == 0 && there & 1);
+	CHECK(mincore(m + far, 4096, &there) == 0 && !(there & 1));
+	FAILS(mincore(m + 1, 4096, &there), EINVAL);
+	FAILS(syscall(SYS_mincore, m, 4096, 8), EFAULT);
+	munmap(m + 4096, 4096);
+	FAILS(mincore(m + 4096, 4096, &there), ENOMEM);
+	IS(syscall(SYS_close_range, second, third, 4 /* CLOSE_RANGE_CLOEXEC */), 0);
+	IS(fcntl(third, F_GETFD), FD_CLOEXEC);
+	IS(fcntl(epoll, F_GETFD), 0);
+	IS(syscall(SYS_close_range, second, third, 0), 0);
+	FAILS(fcntl(second, F_GETFD), EBADF);
+	FAILS(fcntl(third, F_GETFD), EBADF);
+	FAILS(syscall(SYS_close_range, third, second, 0), EINVAL);
+	FAILS(syscall(SYS_close_range, second, third, 64), EINVAL);
+	IS(syscall(SYS_epoll_pwait2, epoll, &event, 1, &moment, NULL, 0), 0);
+	FAILS(syscall(SYS_epoll_pwait2, epoll, &event, 1, &wrong, NULL, 0), EINVAL);
+	FAILS(syscall(SYS_epoll_pwait2, epoll, &event, 0, &moment, NULL, 0), EINVAL);
+	IS(syscall(SYS_faccessat2, AT_FDCWD, "/dev/null", R_OK, AT_EACCESS), 0);
+	IS(syscall(SYS_faccessat2, fd, "", R_OK, AT_EMPTY_PATH), 0);
+	FAILS(syscall(SYS_faccessat2, AT_FDCWD, "/dev/null", 8, 0), EINVAL);
+	FAILS(syscall(SYS_faccessat2, AT_FDCWD, "/dev/null", R_OK, 1), EINVAL);
+	IS(pwritev2(fd, &part, 1, -1, 0), 8);
+	FAILS(pwritev2(fd, &part, 1, 0, 0x40000000), EOPNOTSUPP);
+	IS(syscall(SYS_get_robust_list, 0, &list, &size), 0);
+	CHECK(list && size == 24);
+	FAILS(syscall(SYS_get_robust_list, 12345678, &list, &size), ESRCH);
+	IS(syscall(SYS_arch_prctl, 0x1003 /* ARCH_GET_FS */, &base), 0);
+	CHECK(base && *(unsigned long *)base == base);
+	FAILS(syscall(SYS_arch_prctl, 0x1003, 8), EFAULT);
+	FAILS(syscall(SYS_arch_prctl, 0x1002, 1ul << 63), EPERM);
+	FAILS(syscall(SYS_arch_prctl, 1, 0), EINVAL);
+	close(fd);
+	close(epoll);
+	munmap(m, far + 4096);
+}
+
 int main(void)
 {
 	umask(022);
@@ -97,5 +156,6 @@ int main(void)
 	check_proc();
 	check_identity();
 	check_limits();
+	check_seldom();
 	return check_end();
 }

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/timex.h>
 #include <sys/un.h>
 #include <utime.h>
 
@@ -209,6 +211,36 @@ static void of_sockets(void)
 	close(served), close(client), close(listener), close(pair[0]), close(pair[1]);
 }
 
+/* The clock is root's to set, and this is not root. */
+static void of_clocks(void)
+{
+	IS(seteuid(SOMEBODY), 0);
+	FAILS(settimeofday(&(struct timeval){ 1, 0 }, NULL), EPERM);
+	FAILS(settimeofday(NULL, &(struct timezone){ 0 }), EPERM);
+	FAILS(clock_settime(CLOCK_REALTIME, &(struct timespec){ 1, 0 }), EPERM);
+	FAILS(adjtimex(&(struct timex){ .modes = ADJ_FREQUENCY }), EPERM);
+	IS(seteuid(0), 0);
+}
+
+/* What of a socket is the network administrator's. */
+static void of_networks(void)
+{
+	int s = socket(AF_INET, SOCK_DGRAM, 0), six = 6, seven = 7, least = -1, size = 8192;
+
+	IS(seteuid(SOMEBODY), 0);
+	FAILS(setsockopt(s, SOL_SOCKET, SO_MARK, &six, sizeof(six)), EPERM);
+	IS(setsockopt(s, SOL_SOCKET, SO_PRIORITY, &six, sizeof(six)), 0);
+	FAILS(setsockopt(s, SOL_SOCKET, SO_PRIORITY, &seven, sizeof(seven)), EPERM);
+	FAILS(setsockopt(s, SOL_SOCKET, SO_PRIORITY, &least, sizeof(least)), EPERM);
+	FAILS(setsockopt(s, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)), EPERM);
+	FAILS(setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)), EPERM);
+	/* Kernels before 6.2 ask for the right first. */
+	CHECK(setsockopt(s, SOL_SOCKET, SO_BUSY_POLL, &least, sizeof(least)) == -1 && (errno == EINVAL || errno == EPERM));
+	IS(setsockopt(s, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+	IS(seteuid(0), 0);
+	IS(close(s), 0);
+}
+
 static void sticky(void)
 {
 	IS(mkdir("tmp", 0700), 0);
@@ -315,6 +347,8 @@ int main(void)
 	groups_of_directories();
 	owners_rights();
 	of_sockets();
+	of_networks();
+	of_clocks();
 	sticky();
 	group_sets();
 	last_rights();

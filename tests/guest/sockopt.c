@@ -219,6 +219,41 @@ static void tcp_pair(int pair[2])
 	close(server);
 }
 
+/* What an accepted connection has from who listens, and what it waits for then. */
+static void check_inherited(void)
+{
+	struct sockaddr_in a = local();
+	socklen_t len = sizeof(a);
+	int server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0), accepted = -1;
+	struct timeval soon = { 0, 20000 }, late = { 4, 0 }, has[2] = { 0 };
+	socklen_t size = sizeof(has[0]);
+
+	IS(setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon)), 0);
+	IS(setsockopt(server, SOL_SOCKET, SO_SNDTIMEO, &late, sizeof(late)), 0);
+	IS(set(server, SOL_SOCKET, SO_RCVBUF, 20000), 0);
+	IS(set(server, SOL_SOCKET, SO_SNDBUF, 30000), 0);
+	IS(set(server, SOL_SOCKET, SO_BROADCAST, 1), 0);
+	IS(set(server, SOL_SOCKET, SO_PRIORITY, 5), 0);
+	IS(set(server, IPPROTO_IP, IP_FREEBIND, 1), 0);
+	IS(set(server, IPPROTO_IP, IP_TTL, 77), 0);
+	IS(set(server, IPPROTO_TCP, TCP_USER_TIMEOUT, 7000), 0);
+	CHECK(!bind(server, ADDRESS(a)) && !getsockname(server, (struct sockaddr *)&a, &len) && !listen(server, 1));
+	CHECK(!connect(client, ADDRESS(a)) && (accepted = accept(server, NULL, NULL)) >= 0);
+	CHECK(!getsockopt(accepted, SOL_SOCKET, SO_RCVTIMEO, &has[0], &size) && !getsockopt(accepted, SOL_SOCKET, SO_SNDTIMEO, &has[1], &size));
+	CHECK(has[0].tv_sec == 0 && has[0].tv_usec >= 20000 && has[0].tv_usec < 40000 && has[1].tv_sec == 4);
+	IS(get(accepted, SOL_SOCKET, SO_RCVBUF), 40000);
+	IS(get(accepted, SOL_SOCKET, SO_SNDBUF), 60000);
+	IS(get(accepted, SOL_SOCKET, SO_BROADCAST), 1);
+	IS(get(accepted, SOL_SOCKET, SO_PRIORITY), 0);
+	IS(get(accepted, IPPROTO_IP, IP_FREEBIND), 1);
+	IS(get(accepted, IPPROTO_IP, IP_TTL), 77);
+	IS(get(accepted, IPPROTO_TCP, TCP_USER_TIMEOUT), 7000);
+	FAILS(recv(accepted, buffer, 1, 0), EAGAIN);
+	close(accepted);
+	close(client);
+	close(server);
+}
+
 /* Nothing to read before that many bytes are there. */
 static void check_low_water(void)
 {
@@ -327,6 +362,7 @@ int main(void)
 	check_lost();
 	check_read_back();
 	check_mtu6();
+	check_inherited();
 	check_low_water();
 	check_user_timeout();
 	return check_end();

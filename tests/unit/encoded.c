@@ -41,8 +41,8 @@ static void want_net(const struct vm_config *config, const struct net_link *link
 	text_format(out, "net %d", link->fd);
 	for (unsigned i = 0; i < link->mores; i++)
 		text_format(out, "+%d", link->more[i]);
-	text_format(out, " %s %02x%02x%02x%02x%02x%02x %x %x %x %x %u\n", net->kind == NET_PASST ? "passt" : "tap", net->mac[0], net->mac[1], net->mac[2],
-		    net->mac[3], net->mac[4], net->mac[5], net->ip, net->mask, net->gateway, net->dns, net->mtu);
+	text_format(out, " %s%s %02x%02x%02x%02x%02x%02x %x %x %x %x %u\n", net->kind == NET_PASST ? "passt" : "tap",
+		    net_answers_loopback(net) ? " answers" : "", net->mac[0], net->mac[1], net->mac[2], net->mac[3], net->mac[4], net->mac[5], net->ip, net->mask, net->gateway, net->dns, net->mtu);
 }
 
 static char *want(const struct vm_config *c, const struct monitor_files *files, uint64_t start_ns)
@@ -50,8 +50,8 @@ static char *want(const struct vm_config *c, const struct monitor_files *files, 
 	struct text out = { 0 };
 	bool is_linux = c->guest.is_linux;
 	text_format(&out, "name %s\nmemory %llu start %llu image %llu\n", c->name ? c->name : c->id, (unsigned long long)c->memory, (unsigned long long)start_ns, (unsigned long long)c->image_ns);
-	text_format(&out, "files %d %d %d %d %d %d %d %d console %d %d %d messages %d claim %u %llu\n", files->libos, c->image_fd, c->guest.kernel_fd, c->guest.bare ? c->guest.initrd_fd : files->initrd,
-		    files->control, files->status, files->log, files->cpuid, files->in, files->out, files->err, files->messages, files->claim, (unsigned long long)files->claim_ns);
+	text_format(&out, "files %d %d %d %d %d %d %d %d console %d %d %d messages %d claim %u\n", files->libos, c->image_fd, c->guest.kernel_fd, c->guest.bare ? c->guest.initrd_fd : files->initrd,
+		    files->control, files->status, files->log, files->cpuid, files->in, files->out, files->err, files->messages, files->claim);
 	text_format(&out, "cpus %u flags %d%d%d%d%d%d own %u user %u:%u\n", c->guest.cpus, c->guest.bare,
 		    c->terminal && !c->guest.bare, c->guest.rng, c->guest.balloon, c->guest.kernel_kept, !c->detached, files->own / LV_VM_OWN_IN, is_linux ? 0 : c->uid, is_linux ? 0 : c->gid);
 	text_format(&out, "program %s %s %s\n", is_linux ? "-" : c->program, is_linux ? "-" : c->cwd, is_linux ? "-" : c->hostname);
@@ -71,6 +71,8 @@ static char *want(const struct vm_config *c, const struct monitor_files *files, 
 	want_net(c, files->link, &out);
 	for (size_t i = 0; i < c->disks; i++)
 		text_format(&out, "disk %d %d %d %s\n", c->disk[i].fd, c->disk[i].lock, c->disk[i].read_only, c->disk[i].serial ? c->disk[i].serial : "");
+	if (files->files >= 0)
+		text_format(&out, "record %d %u\n", files->files, c->record);
 	if (files->vsock >= 0)
 		text_format(&out, "vsock %d -1 3\n", files->vsock);
 	return out.data;
@@ -89,8 +91,9 @@ void encode_random(struct encoded *encoded, unsigned seed)
 	bool is_linux = config.guest.is_linux, ours = is_linux && !config.guest.bare;
 	struct monitor_files files = { .link = &link, .libos = is_linux ? -1 : 101, .initrd = ours ? 102 : -1, .vsock = ours ? 103 : -1,
 		.control = 105, .status = 106, .log = seed % 3 ? 107 : -1, .cpuid = seed % 5 ? 108 : -1,
-		.in = seed % 2 ? 116 : -1, .out = seed % 2 ? 117 : -1, .err = seed % 7 ? 118 : -1, .messages = seed % 2 ? 119 : -1, .claim = seed % LV_CLAIMS, .claim_ns = seed, .own = seed % 8 * LV_VM_OWN_IN };
+		.in = seed % 2 ? 116 : -1, .out = seed % 2 ? 117 : -1, .err = seed % 7 ? 118 : -1, .messages = seed % 2 ? 119 : -1, .files = is_linux || seed % 4 ? -1 : 104, .claim = seed % LV_CLAIMS, .own = seed % 8 * LV_VM_OWN_IN };
 	config.image_fd = is_linux && seed % 2 ? -1 : 109;
+	config.record = files.files < 0 ? 0 : 1 + seed % 3;
 	config.guest.kernel_fd = is_linux ? 110 : -1;
 	config.guest.kernel_kept = is_linux && seed % 4 == 1;
 	config.guest.initrd_fd = config.guest.bare && seed % 2 ? 111 : -1;

@@ -31,6 +31,7 @@ extern uint64_t flushes, released; /* of the TLB; bytes handed back to the monit
 extern bool release_fails;         /* the monitor takes nothing back */
 extern jmp_buf *expect_panic;      /* where a panic goes; NULL: it ends the test */
 extern int file_refs;
+extern struct generation_hook *generation_hooks; /* who wants to know that the VM is another one */
 extern struct file image_file; /* byte n of page p is p + 1, the last page is half full */
 extern struct file ram_file;   /* four pages, ram_pages */
 extern char *ram_pages;

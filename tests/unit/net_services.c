@@ -16,6 +16,7 @@
 
 void *malloc(size_t size);
 void *calloc(size_t count, size_t size);
+void *aligned_alloc(size_t alignment, size_t size);
 void *realloc(void *p, size_t size);
 void free(void *p);
 void abort(void) __attribute__((noreturn));
@@ -42,6 +43,8 @@ void panic(const char *format, ...)
 void *kmalloc(size_t size) { return malloc(size); }
 void *kzalloc(size_t size) { return calloc(1, size); }
 void kfree(void *p) { free(p); }
+void *page_alloc(unsigned order) { return aligned_alloc(4096, 4096u << order); }
+void page_free(void *page, unsigned order) { free(page); }
 
 void random_bytes(void *buffer, size_t n)
 {
@@ -230,6 +233,11 @@ struct file *fd_get(int fd)
 	return fd >= 0 && fd < FDS ? files[fd] : NULL;
 }
 
+int fd_count(void)
+{
+	return FDS;
+}
+
 int fd_install(struct file *file, int lowest, bool cloexec)
 {
 	for (int fd = lowest; fd < FDS; fd++)
@@ -279,16 +287,15 @@ void unix_path_forget(struct inode *inode)
 	bound = NULL;
 }
 
-int text_file_make(const char *path, const char *text, size_t n)
+void text_file_set(struct text_file *file, const char *text, size_t n)
 {
-	return 0;
 }
 
 /* ---- no device, unless somebody brings one ---- */
 
 #define WEAK __attribute__((weak))
 
-WEAK void ring_init(struct ring *ring, const struct lv_device *device, unsigned queue) { }
+WEAK void ring_init(struct ring *ring, const struct lv_device *device, unsigned queue, void **cookie, unsigned places) { }
 WEAK bool ring_broken(const struct ring *ring) { return false; }
 WEAK int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned count, void *cookie) { return -ENOSPC; }
 WEAK void ring_kick(struct ring *ring) { }
@@ -298,3 +305,8 @@ WEAK void *ring_get_used(struct ring *ring, uint32_t *len) { return NULL; }
 void rings_flush(void) { }
 uint64_t timers_next(void) { return 0; }
 int64_t hypercall(enum lv_hypercall number, uint64_t a0) { return 0; }
+
+void file_urgent(struct file *file)
+{
+	(void)file;
+}

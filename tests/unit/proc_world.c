@@ -10,6 +10,7 @@ struct lv_shared test_shared_page;
 struct thread world_thread[3];
 struct thread *current = &world_thread[0], *threads = &world_thread[0];
 int thread_count = 3;
+struct process world_process = { .pid = 1, .group = 1, .session = 1, .thread_count = 3 }, *processes = &world_process;
 struct regs world_regs;
 jmp_buf world_end;
 int world_exit_status = -1;
@@ -29,11 +30,15 @@ void world_reset(uint64_t nr)
 	struct sigaction_k none = {0};
 
 	current = &world_thread[0];
+	if (!world_process.interval_timers[0].process)
+		timers_start(&world_process);
+	for (int i = 0; i < 3; i++)
+		world_thread[i].process = &world_process;
 	for (int i = 0; i < 3; i++)
 		signal_thread_exit(&world_thread[i]); /* frees what is queued */
 	for (int i = 0; i < 3; i++)
 		world_thread[i] = (struct thread){
-			.tid = i + 1, .regs = &world_regs, .next = i < 2 ? &world_thread[i + 1] : NULL,
+			.tid = i + 1, .process = &world_process, .regs = &world_regs, .next = i < 2 ? &world_thread[i + 1] : NULL,
 			.prev = i ? &world_thread[i - 1] : NULL, .sig_blocked = i ? ~0ull : 0,
 		};
 	struct siginfo_k info;
@@ -60,6 +65,13 @@ int wait_here(uint64_t deadline)
 	return world_while_waiting ? world_while_waiting(deadline) : -ETIMEDOUT;
 }
 
+int wait_till(struct deadline deadline)
+{
+	uint64_t now = clock_monotonic(), shown = clock_show(deadline.clock);
+
+	return wait_here(deadline.at ? now + (deadline.at - shown) : 0);
+}
+
 int wait_on(struct waitq *queue, uint64_t deadline)
 {
 	return wait_here(deadline);
@@ -73,6 +85,62 @@ int wake_many(struct waitq *queue, int most, uint32_t events)
 void thread_wake(struct thread *thread)
 {
 	thread->woken = true;
+}
+
+uint64_t mm_shared_word(uaddr_t at);
+uint64_t mm_shared_word(uaddr_t at)
+{
+	return 0;
+}
+
+bool capable(int capability)
+{
+	return true;
+}
+
+struct process *process_find(int pid)
+{
+	return pid == world_process.pid ? &world_process : NULL;
+}
+
+struct process *pidfd_process(int fd)
+{
+	return NULL;
+}
+
+bool process_group_is_orphaned(int group)
+{
+	return true;
+}
+
+bool thread_must_end(const struct thread *thread)
+{
+	return false;
+}
+
+void thread_exit(void)
+{
+	longjmp(world_end, 1);
+}
+
+void process_end(struct process *process, int wait_status)
+{
+	process_exit(wait_status);
+}
+
+void process_stop(int signo)
+{
+	current->process->signals.stopped = true;
+}
+
+void process_continue(struct process *process)
+{
+	process->signals.stopped = false;
+}
+
+struct process *process_first(void)
+{
+	return &world_process;
 }
 
 struct thread *thread_find(int tid)

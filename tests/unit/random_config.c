@@ -87,6 +87,7 @@ void random_config(struct vm_config *config, unsigned seed)
 	config->pid_file = word_or_none(&seed);
 	config->cwd = word_or_none(&seed);
 	config->hostname = word_or_none(&seed);
+	config->stop_signal = word_or_none(&seed);
 	config->uid = next(&seed, 1u << 24) << 8;
 	config->gid = next(&seed, 1u << 24);
 	config->memory = (uint64_t)next(&seed, 1u << 24) << next(&seed, 30);
@@ -193,6 +194,7 @@ char *config_difference(const struct vm_config *a, const struct vm_config *b)
 	TEXT(pid_file);
 	TEXT(cwd);
 	TEXT(hostname);
+	TEXT(stop_signal);
 	NUMBER(uid);
 	NUMBER(gid);
 	NUMBER(memory);

@@ -447,6 +447,48 @@ static void test_host_fails(void **state)
 	assert_string_equal(f->block->stats.error, "the host failed 3 requests, the last one with: Input/output error");
 }
 
+static bool locked(int fd)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	assert_int_equal(fcntl(fd, F_OFD_GETLK, &whole), 0);
+	return whole.l_type != F_UNLCK;
+}
+
+/* All disks are lent or none; what others have meanwhile does not come back before they are done. */
+static void test_lend(void **state)
+{
+	struct guest guest;
+	struct device_config config[2];
+	char name[2][32];
+	const char *why;
+	int other[2], taken;
+
+	guest_init(&guest);
+	for (unsigned i = 0; i < 2; i++) {
+		const int fd = temp_disk(name[i], 4096);
+
+		config[i] = (struct device_config){ .type = LV_DEV_BLOCK, .block = { .fd = fd, .lock = expect_claim(fd, false, 0, "") } };
+		other[i] = open(name[i], O_RDWR | O_CLOEXEC);
+		assert_int_equal(devices_add(&guest.devices, &config[i], &why), 0);
+	}
+	assert_true(locked(other[0]) && locked(other[1]));
+	assert_int_equal(devices_lend(&guest.devices, true), 0);
+	assert_false(locked(other[0]) || locked(other[1]));
+	taken = expect_claim(other[1], false, 0, "");
+	assert_int_equal(devices_lend(&guest.devices, false), -EBUSY);
+	assert_false(locked(other[0])); /* it was there, and was let go of again */
+	close(taken);
+	assert_int_equal(devices_lend(&guest.devices, false), 0);
+	assert_true(locked(other[0]) && locked(other[1]));
+	guest_fini(&guest);
+	for (unsigned i = 0; i < 2; i++) {
+		close(config[i].block.lock);
+		close(other[i]);
+		unlink(name[i]);
+	}
+}
+
 static void test_claim_size(void **state)
 {
 	char name[32];
@@ -469,7 +511,7 @@ int main(void)
 		TEST(test_config), TEST(test_write_read), TEST(test_range), TEST(test_unknown), TEST(test_id),
 		cmocka_unit_test_setup_teardown(test_read_only, setup_read_only, teardown), TEST(test_batches), TEST(test_drain),
 		TEST(test_offer), TEST(test_discard),
-		TEST(test_write_zeroes), TEST(test_bad_discards), cmocka_unit_test(test_claim), cmocka_unit_test(test_claim_without_lock), cmocka_unit_test(test_claim_size),
+		TEST(test_write_zeroes), TEST(test_bad_discards), cmocka_unit_test(test_claim), cmocka_unit_test(test_claim_without_lock), cmocka_unit_test(test_claim_size), cmocka_unit_test(test_lend),
 		cmocka_unit_test_setup_teardown(test_offer_read_only, setup_read_only, teardown),
 		cmocka_unit_test_setup_teardown(test_discard_read_only, setup_read_only, teardown), TEST(test_no_status), TEST(test_no_header), TEST(test_truncated_file), cmocka_unit_test_setup_teardown(test_host_fails, setup_reader, teardown),
 	};

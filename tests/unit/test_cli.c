@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command line's own parts: networks as users write them, the boot ledger, crash reports, the state directory. */
+/* The command line's own parts: the boot ledger, crash reports, the state directory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,130 +25,6 @@
 #include "node/vm_wait.h"
 #include "abi/libos_header.h"
 #include "parse/elf.h"
-
-/* ---- network ---- */
-
-static int parse_net(struct net_spec *spec, const char *net, const char *port, const char *ip, struct error *error)
-{
-	struct strings ports = { 0 };
-	struct net_request request = { .net = net, .ip = ip, .ports = &ports, .id = "0123456789ab" };
-	if (port)
-		strings_add(&ports, port);
-	int err = net_parse(spec, &request, error);
-	strings_free(&ports);
-	return err;
-}
-
-/* As JSON, which has every field. */
-static void assert_spec(const char *net, const char *ip, const char *want)
-{
-	struct net_spec spec;
-	struct error error = { 0 };
-	assert_int_equal(parse_net(&spec, net, NULL, ip, &error), 0);
-	json_t *json = net_to_json(&spec);
-	char *text = json_dumps(json, JSON_COMPACT);
-	assert_string_equal(text, want);
-	free(text);
-	json_decref(json);
-	net_free(&spec);
-}
-
-#define MAC "\"mac\":\"02:23:45:67:89:ab\","
-#define NO_IP "\"ip\":null,\"netmask\":null,\"gateway\":null,\"dns\":null,\"mtu\":0,\"ports\":[]}"
-
-static void assert_refused(const char *net, const char *port, const char *ip, const char *message)
-{
-	struct net_spec spec;
-	struct error error = { 0 };
-	assert_true(parse_net(&spec, net, port, ip, &error) < 0);
-	assert_string_equal(error.text, message);
-	net_free(&spec);
-}
-
-static void networks(void **state)
-{
-	assert_spec("none", NULL, "{\"kind\":\"none\"}");
-	assert_spec(NULL, NULL, "{\"kind\":\"passt\",\"host_loopback\":false,\"spoof\":false,\"name\":null,\"queues\":1," MAC "\"ip\":\"10.0.2.15\",\"netmask\":"
-				"\"255.255.255.0\",\"gateway\":\"10.0.2.2\",\"dns\":\"10.0.2.3\",\"mtu\":65520,\"ports\":[]}");
-	assert_spec("tap:lvm0", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":1," MAC NO_IP);
-	assert_spec("bridge:br0", "10.1.2.3/16", "{\"kind\":\"bridge\",\"host_loopback\":false,\"spoof\":false,\"name\":\"br0\",\"queues\":1,\"mac\":\"02:4c:0a:01:02:03\","
-			"\"ip\":\"10.1.2.3\",\"netmask\":\"255.255.0.0\",\"gateway\":null,\"dns\":null,\"mtu\":0,\"ports\":[]}");
-	assert_spec("tap:lvm0,queues=3", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":3," MAC NO_IP);
-	assert_spec("tap:lvm0,mtu=9000", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":1," MAC
-			"\"ip\":null,\"netmask\":null,\"gateway\":null,\"dns\":null,\"mtu\":9000,\"ports\":[]}");
-	assert_spec("tap:lvm0,queues=3,spoof=on", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":true,\"name\":\"lvm0\",\"queues\":3," MAC NO_IP);
-	assert_refused("tap:lvm0,spoof=maybe", NULL, NULL, "--net tap:lvm0,spoof=maybe: \"spoof=maybe\" is none of queues=1 to queues=4, mtu=N and spoof=on");
-	assert_refused("tap:lvm0,mtu=100", NULL, NULL, "--net tap:lvm0,mtu=100: \"mtu=100\" is not mtu=576 to mtu=65535");
-	assert_refused("tap:lvm0,queues=5", NULL, NULL, "--net tap:lvm0,queues=5: \"queues=5\" is none of queues=1 to queues=4, mtu=N and spoof=on");
-	assert_refused("tap:lvm0,queues=", NULL, NULL, "--net tap:lvm0,queues=: \"queues=\" is none of queues=1 to queues=4, mtu=N and spoof=on");
-	assert_refused("tap:lvm0,speed=9", NULL, NULL, "--net tap:lvm0,speed=9: \"speed=9\" is none of queues=1 to queues=4, mtu=N and spoof=on");
-	assert_refused("tap:", NULL, NULL, "--net tap:: \"\" is not an interface name of 1 to 15 characters");
-	assert_refused("tap:0123456789abcdef", NULL, NULL, "--net tap:0123456789abcdef: \"0123456789abcdef\" is not an interface name of 1 to 15 characters");
-	assert_refused("wifi", NULL, NULL, "--net wifi: none of none, passt[,host], tap:NAME, bridge:NAME");
-	assert_refused("passt,hosts", NULL, NULL, "--net passt,hosts: \"hosts\" is not host");
-	assert_refused("none", "80:80", NULL, "-p needs --net passt: with --net none the VM has an address of its own");
-	assert_refused("none", NULL, "10.0.0.1", "--ip and --mac need a network: --net passt, tap:NAME or bridge:NAME");
-	assert_refused("tap:x", NULL, "10.0.0", "--ip: \"10.0.0\" is not A.B.C.D/BITS");
-}
-
-static void ports(void **state)
-{
-	static const struct { const char *word; struct net_port port; } good[] = {
-		{ "80", { 0, 80, 80, false } }, { "8080:80", { 0, 8080, 80, false } }, { "53:5353/udp", { 0, 53, 5353, true } },
-		{ "127.0.0.1:1:65535/tcp", { 0x0100007f, 1, 65535, false } },
-	};
-	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
-		struct net_spec spec;
-		assert_int_equal(parse_net(&spec, NULL, good[i].word, NULL, NULL), 0);
-		assert_int_equal(spec.kind, NET_PASST);
-		assert_int_equal(spec.port[0].host_ip, good[i].port.host_ip);
-		assert_int_equal(spec.port[0].host, good[i].port.host);
-		assert_int_equal(spec.port[0].guest, good[i].port.guest);
-		assert_int_equal(spec.port[0].protocol, good[i].port.protocol);
-		net_free(&spec);
-	}
-	assert_refused(NULL, "99999:80", NULL, "-p 99999:80: port 99999 is not between 1 and 65535");
-	assert_refused(NULL, "0:80", NULL, "-p 0:80: port 0 is not between 1 and 65535");
-	assert_refused(NULL, "x:80", NULL, "-p x:80: \"x\" is not a port number");
-	assert_refused(NULL, ":80", NULL, "-p :80: not [IP:]HOST:GUEST[/tcp|/udp]");
-	assert_refused(NULL, "1.2.3:80:80", NULL, "-p 1.2.3:80:80: \"1.2.3\" is not an IPv4 address");
-	assert_refused(NULL, "80:80/sctp", NULL, "-p 80:80/sctp: \"/sctp\" is neither /tcp nor /udp");
-}
-
-static void send_frame(int fd, const uint8_t *frame, size_t size)
-{
-	uint8_t head[4] = { 0, 0, (uint8_t)(size >> 8), (uint8_t)size };
-	assert_int_equal(write(fd, head, 4), 4);
-	assert_int_equal(write(fd, frame, size), size);
-}
-
-static void announcements_wake_nobody(void **state)
-{
-	uint8_t arp[42] = { [12] = 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1, [28] = 10, 0, 2, 15, [38] = 10, 0, 2, 15 }, ipv6[60] = { [12] = 0x86, 0xdd };
-	int pair[2];
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_false(link_has_traffic(pair[1]));
-	send_frame(pair[0], arp, sizeof(arp));
-	send_frame(pair[0], ipv6, sizeof(ipv6));
-	assert_false(link_has_traffic(pair[1]));
-	/* of an endless row of them so many a call: the caller has signals to see to */
-	for (unsigned i = 0; i < 100; i++)
-		send_frame(pair[0], arp, sizeof(arp));
-	assert_false(link_has_traffic(pair[1]));
-	assert_true(recv(pair[1], &(uint8_t){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) == 1);
-	for (unsigned i = 0; i < 4; i++)
-		assert_false(link_has_traffic(pair[1]));
-	assert_true(recv(pair[1], &(uint8_t){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) < 0);
-	arp[41] = 2; /* somebody else's address: a question that wants an answer */
-	send_frame(pair[0], ipv6, sizeof(ipv6));
-	send_frame(pair[0], arp, sizeof(arp));
-	assert_true(link_has_traffic(pair[1]));
-	/* and it is still there for passt, from its length on */
-	uint8_t bytes[64];
-	assert_int_equal(read(pair[1], bytes, sizeof(bytes)), 4 + sizeof(arp));
-	close(pair[0]);
-	close(pair[1]);
-}
 
 /* ---- the record ---- */
 
@@ -193,7 +69,14 @@ static void ledger(void **state)
 	assert_string_equal(line[2].step, "configured");
 	assert_int_equal(line[2].delta, 60);
 	assert_int_equal(unaccounted, 0);
+	/* Nor has it run since then: a VM that ends at once and always has not lasted. */
+	assert_int_equal(ledger_ran(&status), 300);
+	status.ledger[LV_STEP_RESUMED].ns = 0;
+	assert_int_equal(ledger_ran(&status), 800);
+	status.ledger[LV_STEP_EXIT].ns = 0;
+	assert_int_equal(ledger_ran(&status), 0);
 	memset(status.ledger, 0, sizeof(status.ledger));
+	assert_int_equal(ledger_ran(&status), 0);
 	assert_int_equal(ledger_lines(&status, line, &unaccounted), 0);
 }
 
@@ -278,6 +161,23 @@ static void names_of_another_build(void **state)
 	text_free(&path);
 	free(report);
 	unsetenv("LIGHTVM_LIBOS");
+}
+
+/* Before control version 6 a report ended with the last output. */
+static void report_without_calls(void **state)
+{
+	struct lv_report written = { .what.crash.signal = 11, .tail_size = 4, .tail = "last" }, report;
+	int fd = memfd_create("status", 0);
+	memset(&report, 0xff, sizeof(report));
+	assert_int_equal(pwrite(fd, &written, offsetof(struct lv_report, calls), LV_REPORT_OFFSET), offsetof(struct lv_report, calls));
+	assert_int_equal(report_read(fd, &report), 0);
+	assert_int_equal(report.what.crash.signal, 11);
+	assert_int_equal(report.tail_size, 4);
+	assert_int_equal(report.calls.calls.made, 0);
+	assert_int_equal(report.calls.maps, 0);
+	assert_int_equal(ftruncate(fd, LV_REPORT_OFFSET + 100), 0);
+	assert_int_equal(report_read(fd, &report), -EIO);
+	close(fd);
 }
 
 static void records_of_other_versions(void **state)
@@ -585,8 +485,9 @@ static void vm_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(networks), cmocka_unit_test(ports), cmocka_unit_test(announcements_wake_nobody), cmocka_unit_test(ledger), cmocka_unit_test(ledger_of_linux),
+		cmocka_unit_test(ledger), cmocka_unit_test(ledger_of_linux),
 		cmocka_unit_test(names_of_system_calls), cmocka_unit_test(hostile_crash_records), cmocka_unit_test(names_of_another_build), cmocka_unit_test(records_of_other_versions),
+		cmocka_unit_test(report_without_calls),
 		cmocka_unit_test(record_of_version_2), cmocka_unit_test(recorded_by_version_1),
 		cmocka_unit_test(monitor_of_the_version_before), cmocka_unit_test(vms), cmocka_unit_test(places), cmocka_unit_test(old_places), cmocka_unit_test(vm_names),
 	};

@@ -134,7 +134,6 @@ static void refusals(void **state)
 	refused("{\"version\":1,\"labels\":[\"=x\"]" REST, "labels: \"=x\" is not NAME=VALUE");
 	refused("{\"version\":1,\"pid_file\":\"p\"" REST, "pid_file: \"p\" is not an absolute path");
 	refused("{\"version\":1,\"name\":\"a/b\"" REST, "name: \"a/b\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"");
-	refused("{\"version\":1,\"terminal\":true" REST, "the library OS has one vCPU, no initial RAM disk, no kernel command line, no terminal, rng or balloon");
 	refused("{\"version\":1}", "the configuration names no program");
 }
 

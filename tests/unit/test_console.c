@@ -43,7 +43,7 @@ static int setup_pipes(void **state)
 
 	signal(SIGPIPE, SIG_IGN);
 	assert_int_equal(pipe(f->in) | pipe(f->out) | pipe(f->err), 0);
-	start(f, (struct device_config){ .console = { f->in[0], f->out[1], f->err[1], -1, false, false } });
+	start(f, (struct device_config){ .console = { f->in[0], f->out[1], f->err[1], -1, false, false, 0 } });
 	*state = f;
 	return 0;
 }
@@ -349,7 +349,7 @@ static int setup_none(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	f->in[0] = f->out[0] = f->err[0] = -1;
-	start(f, (struct device_config){ .console = { -1, -1, -1, -1, false, false } });
+	start(f, (struct device_config){ .console = { -1, -1, -1, -1, false, false, 0 } });
 	*state = f;
 	return 0;
 }
@@ -386,7 +386,7 @@ static int setup_files(void **state)
 	f->out[0] = temp_file();
 	f->err[0] = dup(f->out[0]);
 	assert_int_equal(pwrite(f->in[0], "from a file", 11, 0), 11);
-	start(f, (struct device_config){ .console = { f->in[0], f->out[0], f->err[0], temp_file(), false, false } });
+	start(f, (struct device_config){ .console = { f->in[0], f->out[0], f->err[0], temp_file(), false, false, 0 } });
 	*state = f;
 	return 0;
 }

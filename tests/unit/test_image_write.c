@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -126,6 +127,85 @@ static void keeps_what_stat_tells(void **state)
 	assert_int_equal(inode.nlink, 3);
 	munmap(image.map, image.size);
 	free(dir);
+}
+
+/* Entries that no packing of the host makes, but containers' layers have. */
+static void keeps_what_only_root_can_make(void **state)
+{
+	static const char capability[20] = { 1, 0, 0, 2, 0, 4 };
+	int spool = memfd_create("spool", MFD_CLOEXEC);
+	struct plan plan = { 0 };
+	char *path = alloc_format("/proc/self/fd/%d", spool);
+	struct written image;
+	assert_int_equal(fd_write(spool, "....contents", 12), 0);
+	struct plan_xattr *xattr = alloc_zero(2 * sizeof(*xattr));
+	xattr[0] = (struct plan_xattr){ alloc_copy("security.capability"), memcpy(alloc_zero(20), capability, 20), 20 };
+	xattr[1] = (struct plan_xattr){ alloc_copy("user.empty"), NULL, 0 };
+	plan_put(&plan, (struct plan_entry){ .guest = alloc_copy("/"), .kind = PLAN_DIR, .mode = 0711, .uid = 7, .mtime = 70 });
+	plan_put(&plan, (struct plan_entry){ .guest = alloc_copy("/bin/b"), .kind = PLAN_FILE, .source = alloc_copy(path), .offset = 4, .size = 8, .mode = 04755,
+		.uid = 1, .gid = 2, .mtime = 77 });
+	plan_put(&plan, (struct plan_entry){ .guest = alloc_copy("/a"), .kind = PLAN_FILE, .source = alloc_copy(path), .offset = 4, .size = 8, .mode = 04755,
+		.uid = 1, .gid = 2, .same = plan_same(&plan, "/bin/b"), .xattr = xattr, .xattrs = 2, .mtime = 77 });
+	plan_put(&plan, (struct plan_entry){ .guest = alloc_copy("/dev/disk"), .kind = PLAN_SPECIAL, .mode = S_IFBLK | 0660, .rdev = makedev(259, 70000) });
+	plan_put(&plan, (struct plan_entry){ .guest = alloc_copy("/dev/null"), .kind = PLAN_SPECIAL, .mode = S_IFCHR | 0666, .rdev = makedev(1, 3) });
+	plan_put(&plan, (struct plan_entry){ .guest = alloc_copy("/dev/pipe"), .kind = PLAN_SPECIAL, .mode = S_IFIFO | 0600 });
+	write_plan(&plan, &image, NULL);
+	struct erofs_inode root = inode_of(&image, "/"), a = inode_of(&image, "/a"), b = inode_of(&image, "/bin/b");
+	assert_int_equal(root.mode, S_IFDIR | 0711);
+	assert_int_equal(root.uid, 7);
+	assert_int_equal(root.mtime, 70);
+	assert_int_equal(a.nid, b.nid);
+	assert_int_equal(a.nlink, 2);
+	assert_int_equal(a.mode, S_IFREG | 04755);
+	assert_int_equal(a.gid, 2);
+	char text[16] = "";
+	assert_int_equal(erofs_read(&image.fs, &a, 0, text, sizeof(text)), 8);
+	assert_string_equal(text, "contents");
+	struct erofs_inode disk = inode_of(&image, "/dev/disk"), pipe = inode_of(&image, "/dev/pipe");
+	assert_int_equal(disk.mode, S_IFBLK | 0660);
+	assert_int_equal(disk.rdev, (70000 & 0xff) | 259 << 8 | (70000 & ~0xff) << 12);
+	assert_int_equal(inode_of(&image, "/dev/null").rdev, 0x103);
+	assert_int_equal(pipe.mode, S_IFIFO | 0600);
+	uint32_t cursor = 0;
+	struct erofs_xattr got;
+	assert_int_equal(erofs_xattr(&image.fs, &b, &cursor, &got), 1);
+	assert_string_equal(got.prefix, "security.");
+	assert_int_equal(got.name_len, 10);
+	assert_memory_equal(got.name, "capability", 10);
+	assert_int_equal(got.size, 20);
+	assert_memory_equal(got.value, capability, 20);
+	assert_int_equal(erofs_xattr(&image.fs, &b, &cursor, &got), 1);
+	assert_string_equal(got.prefix, "user.");
+	assert_int_equal(got.size, 0);
+	assert_int_equal(erofs_xattr(&image.fs, &b, &cursor, &got), 0);
+	cursor = 0;
+	assert_int_equal(erofs_xattr(&image.fs, &pipe, &cursor, &got), 0);
+	munmap(image.map, image.size);
+	close(spool);
+	free(path);
+}
+
+static void attributes_have_a_limit(void **state)
+{
+	struct error error = { 0 };
+	static const struct {
+		const char *name, *message;
+		size_t size;
+	} wrong[] = {
+		{ "user.big", "/a: its extended attributes take more than 4032 bytes", 5000 },
+		{ "odd.name", "/a: the extended attribute \"odd.name\" cannot be kept", 1 },
+	};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		struct plan plan = { 0 };
+		struct plan_xattr *xattr = alloc_zero(sizeof(*xattr));
+		*xattr = (struct plan_xattr){ alloc_copy(wrong[i].name), alloc_zero(wrong[i].size), wrong[i].size };
+		plan_put(&plan, (struct plan_entry){ .guest = alloc_copy("/a"), .kind = PLAN_DIR, .mode = 0755, .xattr = xattr, .xattrs = 1 });
+		int fd = memfd_create("image", MFD_CLOEXEC);
+		assert_true(erofs_write(&plan, fd, "here", NULL, &error) < 0);
+		assert_string_equal(error.text, wrong[i].message);
+		close(fd);
+		plan_free(&plan);
+	}
 }
 
 /* Directories of no, one and many blocks, names of all lengths that sort before and behind "." and "..". */
@@ -367,6 +447,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keeps_what_stat_tells),
+		cmocka_unit_test(keeps_what_only_root_can_make),
+		cmocka_unit_test(attributes_have_a_limit),
 		cmocka_unit_test(finds_every_name),
 		cmocka_unit_test(names_have_a_limit),
 		cmocka_unit_test(files_begin_on_pages),

@@ -25,6 +25,9 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <linux/seccomp.h>
 #include <unistd.h>
 
 #include "vmm/jail/jail.h"
@@ -71,6 +74,52 @@ static int loop_in_thread(void)
 	if (mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
 		return 2;
 	return 0;
+}
+
+/* It is there before the last filter, which is its own, too. */
+static struct loop_watch poke;
+static int poke_fd;
+
+static void on_poke(void *context, uint32_t events)
+{
+	syscall(SYS_getrandom, NULL, 0, 0);
+}
+
+static int thread_ahead(bool asks)
+{
+	struct jail jail = { .ahead = true, .descriptors = 64 };
+	const char *step;
+	uint64_t one = 1;
+
+	timer.fire = fired;
+	if (loop_init(&open_loop) || jail_enter(&jail, JAIL_CREATED, &step) || loop_start(&open_loop))
+		return 1;
+	loop_lock(&open_loop);
+	poke = (struct loop_watch){ .fd = poke_fd, .ready = on_poke };
+	if (jail_enter(&jail, JAIL_RUNNING, &step) || loop_update(&open_loop, &poke, EPOLLIN))
+		return 2;
+	if (asks && write(poke_fd, &one, sizeof(one)) < 0)
+		return 3;
+	loop_unlock(&open_loop);
+	while (asks)
+		poll(NULL, 0, -1);
+	loop_dismiss(&open_loop);
+	return 0;
+}
+
+static void test_thread_ahead(void **state)
+{
+	for (int asks = 0; asks < 2; asks++) {
+		int status;
+		pid_t pid;
+
+		poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (!(pid = fork()))
+			_exit(thread_ahead(asks));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, asks ? SIGSYS : 0);
+		close(poke_fd);
+	}
 }
 
 static void test_allowed(void **state)
@@ -131,19 +180,21 @@ static void test_forbidden(void **state)
 		do_io_uring, do_x32, do_unix, do_connect, do_stat, do_tkill, do_tgkill_other, do_tgkill_stop, do_tgkill_wide,
 		do_clone_namespace, do_new_root, do_setuid, do_pidfd, do_kvm_create,
 	};
-	static const struct jail kinds[] = { { .descriptors = 64 }, { .descriptors = 64, .disks = true }, { .descriptors = 64, .is_linux = true } };
+	static const struct jail kinds[] = { { .descriptors = 64 }, { .descriptors = 64, .disks = true }, { .descriptors = 64, .is_linux = true },
+		{ .descriptors = 64, .ahead = true }, { .descriptors = 64, .ahead = true, .disks = true } };
+	const unsigned count = sizeof(forbidden) / sizeof(*forbidden);
 
 	getppid_before = getpid();
-	for (unsigned i = 0; i < sizeof(forbidden) / sizeof(*forbidden); i++) {
-		struct jail jail = kinds[i % 3];
+	for (unsigned i = 0; i < 2 * count; i++) { /* of each call, one that is told its devices before and one that waits for them */
+		struct jail jail = kinds[i < count ? i % 3 : 3 + i % 2];
 		int status;
 
 		jail.full = jail.required = i % 2;
-		status = run(&jail, forbidden[i]);
+		status = run(&jail, forbidden[i % count]);
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 99) {
 			print_message("no namespaces can be made here\n");
 			jail.full = false;
-			status = run(&jail, forbidden[i]);
+			status = run(&jail, forbidden[i % count]);
 		}
 		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
 			fail_msg("attempt %u: wait status 0x%x", i, status);
@@ -157,6 +208,45 @@ static int do_random(void) { return syscall(SYS_getrandom, NULL, 0, 0) < 0 ? 8 :
 static int do_sync(void) { return fdatasync(-1) < 0 ? 7 : 0; }
 static int do_hole(void) { return fallocate(-1, 0, 0, 1) < 0 ? 7 : 0; }
 static int do_ring(void) { return syscall(SYS_io_uring_enter, -1, 0, 0, 0, NULL, 0) < 0 ? 7 : 0; }
+
+/* What only who waits for a configuration may do. */
+static int do_seals(void) { return fcntl(-1, F_GET_SEALS) < 0 ? 7 : 0; }
+static int do_eventfd(void) { return eventfd(0, EFD_CLOEXEC) < 0 ? 8 : 7; }
+static int do_filter(void) { return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL) < 0 ? 7 : 0; }
+static int do_tap(void) { unsigned offloads = 0; return ioctl(-1, TUNSETOFFLOAD, offloads) < 0 ? 7 : 0; }
+static int do_ring_setup(void) { return syscall(SYS_io_uring_setup, 8, NULL) < 0 ? 7 : 0; }
+static int do_open_nothing(void) { return open("/proc/self/fd/0", O_RDONLY) < 0 && errno == EPERM ? 7 : 8; }
+
+/* Only the first of the two stages. */
+static int run_waiting(int (*inside)(void))
+{
+	struct jail jail = { .ahead = true, .descriptors = 64 };
+	pid_t pid = fork();
+	const char *step;
+	int status;
+
+	if (!pid)
+		_exit(jail_enter(&jail, JAIL_CREATED, &step) ? 99 : inside());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void test_waiting(void **state)
+{
+	static int (*const calls[])(void) = { do_random, do_seals, do_eventfd, do_filter, do_tap, do_ring_setup, do_sync, do_open_nothing };
+	static int (*const forbidden[])(void) = { do_socket, do_exec, do_fork, do_ptrace, do_kill, do_ioctl, do_executable, do_mprotect, do_wide_ioctl, do_x32,
+		do_unix, do_connect, do_tkill, do_tgkill_other, do_tgkill_stop, do_clone_namespace, do_new_root, do_setuid, do_pidfd, do_kvm_create,
+		do_irq_line, do_queue };
+	struct jail jail = { .ahead = true, .descriptors = 64 };
+
+	getppid_before = getpid();
+	for (unsigned i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		assert_int_equal(WEXITSTATUS(run_waiting(calls[i])), 7);
+		assert_int_equal(run(&jail, calls[i]) & 0x7f, SIGSYS);
+	}
+	for (unsigned i = 0; i < sizeof(forbidden) / sizeof(*forbidden); i++)
+		assert_int_equal(run_waiting(forbidden[i]) & 0x7f, SIGSYS);
+}
 
 static void test_kinds(void **state)
 {
@@ -332,7 +422,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vsock),
-		cmocka_unit_test(test_allowed), cmocka_unit_test(test_forbidden), cmocka_unit_test(test_kinds), cmocka_unit_test(test_limits), cmocka_unit_test(test_log_only),
+		cmocka_unit_test(test_allowed), cmocka_unit_test(test_thread_ahead), cmocka_unit_test(test_waiting), cmocka_unit_test(test_forbidden), cmocka_unit_test(test_kinds), cmocka_unit_test(test_limits), cmocka_unit_test(test_log_only),
 		cmocka_unit_test(test_rights), cmocka_unit_test(test_descriptors), cmocka_unit_test(test_empty_root),
 	};
 

@@ -254,6 +254,14 @@ static void test_user(void **state)
 	}
 }
 
+static int woken; /* who waits for the clocks to be set */
+
+int wake_many(struct waitq *queue, int most, uint32_t events)
+{
+	assert_ptr_equal(queue, &clocks_set);
+	return ++woken;
+}
+
 static int fired[4], fired_count;
 static struct timer timer_list[4];
 
@@ -268,7 +276,7 @@ static void test_timers(void **state)
 
 	test_device_page.tsc_mult = 1ull << 32;
 	test_device_page.tsc_base = __builtin_ia32_rdtsc();
-	test_device_page.monotonic_base_ns = 1000;
+	test_device_page.clock_base_ns[LV_CLOCK_MONOTONIC] = 1000;
 	start = clock_monotonic();
 	assert_true(start >= 1000 && start <= clock_monotonic());
 	for (int i = 0; i < 4; i++)
@@ -293,10 +301,55 @@ static void test_timers(void **state)
 	assert_int_equal(timers_next(), 0);
 }
 
+/* The VM stood still for that long: its wall clock was set right, its monotonic clock goes on where it stood. */
+static void stood_still(uint64_t ns, bool advance)
+{
+	uint64_t now[LV_CLOCKS];
+
+	for (int i = 0; i < LV_CLOCKS; i++)
+		now[i] = clock_show(i);
+	now[LV_CLOCK_REALTIME] += ns;
+	now[LV_CLOCK_BOOTTIME] += ns;
+	now[LV_CLOCK_MONOTONIC] += advance ? ns : 0;
+	test_device_page.tsc_base = __builtin_ia32_rdtsc();
+	memcpy(test_device_page.clock_base_ns, now, sizeof(now));
+	test_device_page.clock_sequence++;
+	clock_look();
+	timers_run();
+}
+
+/* Each timer goes by its own clock, also when the clocks are set; what fell due fires once. */
+static void test_clocks_set(void **state)
+{
+	const uint64_t minute = 60 * NS_PER_S;
+
+	fired_count = 0;
+	test_device_page.clock_base_ns[LV_CLOCK_REALTIME] = 1000 * minute;
+	test_device_page.clock_base_ns[LV_CLOCK_BOOTTIME] = 1;
+	clock_start();
+	for (int i = 0; i < 3; i++)
+		timer_set_on(&timer_list[i], i, clock_show(i) + 2 * minute);
+	timer_set_on(&timer_list[3], LV_CLOCK_REALTIME, clock_realtime() + minute / 2);
+	stood_still(minute, false);
+	assert_int_equal(fired_count, 1);
+	assert_int_equal(fired[0], 3);
+	uint64_t monotonic = clock_monotonic(), run = clock_show(LV_CLOCK_RUN);
+	assert_true(clock_uptime() >= minute && clock_uptime() < 2 * minute);
+	assert_true(timers_next() > monotonic + minute / 2 && timers_next() < monotonic + 2 * minute);
+	stood_still(2 * minute, true);
+	assert_int_equal(fired_count, 4); /* all, and in time's order: the two others were due a minute before the monotonic one */
+	assert_int_equal(fired[3], LV_CLOCK_MONOTONIC);
+	assert_int_equal(timers_next(), 0);
+	assert_true(clock_monotonic() >= monotonic + 2 * minute);
+	assert_true(clock_show(LV_CLOCK_RUN) < run + minute); /* nobody's processor time */
+	assert_true(clock_realtime() >= 1003 * minute);
+	assert_int_equal(woken, 2);
+}
+
 static void test_clock_behind(void **state)
 {
 	test_device_page.tsc_base = __builtin_ia32_rdtsc() + (1ull << 40);
-	test_device_page.realtime_base_ns = 77;
+	test_device_page.clock_base_ns[LV_CLOCK_REALTIME] = 77;
 	assert_int_equal(clock_realtime(), 77);
 }
 
@@ -306,7 +359,7 @@ int main(void)
 		cmocka_unit_test(test_copy), cmocka_unit_test(test_move), cmocka_unit_test(test_set), cmocka_unit_test(test_compare),
 		cmocka_unit_test(test_strings), cmocka_unit_test(test_format), cmocka_unit_test(test_format_bounds),
 		cmocka_unit_test(test_chacha20), cmocka_unit_test(test_no_seed), cmocka_unit_test(test_random), cmocka_unit_test(test_generation), cmocka_unit_test(test_user), cmocka_unit_test(test_timers),
-		cmocka_unit_test(test_clock_behind),
+		cmocka_unit_test(test_clocks_set), cmocka_unit_test(test_clock_behind),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -82,7 +82,7 @@ static uint8_t *map_saved(struct mem *mem)
 	assert_ptr_not_equal(map, MAP_FAILED);
 	close(fd);
 	assert_int_equal(mem_add(mem, BASE, sizeof(saved), map, true), 0);
-	assert_int_equal(mem_note_file(mem, map, sizeof(saved)), 0);
+	assert_int_equal(mem_note_file(mem, &(struct mem_file){ .hva = map, .len = sizeof(saved), .fd = -1 }), 0);
 	return map;
 }
 

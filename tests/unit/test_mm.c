@@ -191,12 +191,12 @@ static void test_map_basics(void **state)
 	assert_int_equal(peek(a + 9999), -1002);
 	assert_int_equal(mm_protect(a, 3 * LV_PAGE, RW), 0);
 	assert_int_equal(peek(a + 9999), 7); /* PROT_NONE keeps what was there */
-	assert_int_equal(space.count, 1);
-	assert_int_equal(mm_drop(a, a + 3 * LV_PAGE), 0);
+	assert_int_equal(space->count, 1);
+	assert_int_equal(mm_drop(a, a + 3 * LV_PAGE, false), 0);
 	assert_int_equal(peek(a + 9999), 0);
 	assert_int_equal(mm_unmap(a, 10000), 0);
 	assert_true(used() < before);
-	assert_int_equal(space.count, 0);
+	assert_int_equal(space->count, 0);
 }
 
 static void test_map_refuses(void **state)
@@ -254,7 +254,7 @@ static void test_file_private(void **state)
 	assert_int_equal(file_refs, 2);
 	assert_int_equal(poke(a, 9), 0);
 	assert_int_equal(*(uint8_t *)IMAGE, 1);
-	assert_int_equal(mm_drop(a, a + 8 * LV_PAGE), 0);
+	assert_int_equal(mm_drop(a, a + 8 * LV_PAGE, false), 0);
 	assert_int_equal(peek(a), 1);
 	assert_int_equal(mm_unmap(a, (IMAGE_PAGES + 2) * LV_PAGE), 0);
 	assert_int_equal(file_refs, 1);
@@ -331,14 +331,14 @@ static void test_brk(void **state)
 	assert_int_equal(poke(0x50000f, 3), 0);
 	assert_int_equal(mm_brk(0x540010), 0x540010);
 	assert_int_equal(peek(0x50000f), 3);
-	assert_int_equal(space.count, 1);
+	assert_int_equal(space->count, 1);
 	assert_string_equal(mm_first()->name, "[heap]");
 	map(0x560000, LV_PAGE, RW, ANON | MAP_FIXED);
 	assert_int_equal(mm_brk(0x561000), 0x540010); /* something is in the way */
 	assert_int_equal(mm_brk(0x500000), 0x500000);
 	assert_int_equal(mm_brk(0x4fffff), 0x500000);
 	assert_int_equal(mm_unmap(0x560000, LV_PAGE), 0);
-	assert_int_equal(space.count, 0);
+	assert_int_equal(space->count, 0);
 }
 
 /* ---- against the model ---- */
@@ -417,6 +417,51 @@ static void model_step(void)
 	}
 }
 
+static void become(uint32_t restored)
+{
+	page_of_devices->restored = restored;
+	for (struct generation_hook *hook = generation_hooks; hook; hook = hook->next)
+		hook->changed();
+}
+
+/* MADV_WIPEONFORK: of a clone, and of nobody else; also what is locked, moved, of a large page, or joined with what is not wiped. */
+static void test_wiped_in_clones(void **state)
+{
+	const uint64_t va = 0x500000000, large = 0x600000000, moved = 0x700000000;
+
+	map(va, 8 * LV_PAGE, RW, ANON | MAP_FIXED);
+	map(large, 2 * HUGE_PAGE, RW, ANON | MAP_FIXED);
+	for (int i = 0; i < 8; i++)
+		poke(va + i * LV_PAGE, 7);
+	for (int i = 0; i < 4; i++)
+		poke(large + i * HUGE_PAGE / 2, 8);
+	assert_int_equal(mm_wipe_in_clones(va + LV_PAGE, va + 5 * LV_PAGE, true), 0);
+	assert_int_equal(mm_wipe_in_clones(va + 3 * LV_PAGE, va + 4 * LV_PAGE, false), 0);
+	assert_int_equal(mm_mark(va, va + 2 * LV_PAGE, MAP_LOCKED, true), 0);
+	assert_int_equal(mm_wipe_in_clones(large + HUGE_PAGE / 2, large + HUGE_PAGE, true), 0);
+	assert_int_equal(mm_remap(va + 4 * LV_PAGE, LV_PAGE, LV_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, moved), moved);
+	become(0);
+	become(LV_RESTORED_RESET_CONNECTIONS);
+	assert_int_equal(peek(va + LV_PAGE), 7);
+	become(LV_RESTORED_CLONE);
+	static const int want[] = { 7, 0, 0, 7, -1001, 7, 7, 7 };
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(peek(va + i * LV_PAGE), want[i]);
+	assert_int_equal(peek(moved), 0);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(peek(large + i * HUGE_PAGE / 2), i == 1 ? 0 : 8);
+	assert_int_equal(poke(va + LV_PAGE, 9), 0);
+	become(0);
+	assert_int_equal(peek(va + LV_PAGE), 9);
+	/* what is not the program's own alone cannot be wiped */
+	assert_true(mm_map(large, LV_PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, &image_file, 0, NULL) > 0);
+	assert_int_equal(mm_wipe_in_clones(large, large + LV_PAGE, true), -EINVAL);
+	map(large, LV_PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED);
+	assert_int_equal(mm_wipe_in_clones(large, large + LV_PAGE, true), -EINVAL);
+	assert_int_equal(mm_unmap(va, 8 * LV_PAGE) | mm_unmap(large, 2 * HUGE_PAGE) | mm_unmap(moved, LV_PAGE), 0);
+	page_of_devices->restored = 0;
+}
+
 static void test_model(void **state)
 {
 	uint64_t before;
@@ -429,10 +474,31 @@ static void test_model(void **state)
 	}
 	assert_int_equal(mm_unmap(AREA, PAGES * LV_PAGE), 0);
 	assert_int_equal(mm_unmap(FAR, PAGES * LV_PAGE), 0);
-	assert_int_equal(space.count, 0);
+	assert_int_equal(space->count, 0);
 	assert_int_equal(file_refs, 1);
 	/* No page was lost; one page of small objects more or less is fine. */
 	assert_true(used() <= before + 4 * LV_PAGE);
+}
+
+/* A page that others have, too, is free when all have given it back; the pages beside it are free before. */
+static void test_shared_pages(void **state)
+{
+	char *page = page_alloc(2);
+	uint64_t before = used();
+
+	assert_false(page_is_shared(page));
+	assert_true(page_share(page + LV_PAGE, 2));
+	assert_true(page_share(page + LV_PAGE, 1));
+	before = used(); /* the counts themselves take memory */
+	assert_true(page_is_shared(page + LV_PAGE));
+	assert_false(page_is_shared(page));
+	page_free(page, 2);
+	assert_int_equal(used(), before - 2 * LV_PAGE);
+	page_free(page + LV_PAGE, 0);
+	assert_true(!page_is_shared(page + LV_PAGE) && !page_is_shared(page + 2 * LV_PAGE));
+	assert_int_equal(used(), before - 2 * LV_PAGE);
+	page_free_run(page + LV_PAGE, 2);
+	assert_int_equal(used(), before - 4 * LV_PAGE);
 }
 
 int main(void)
@@ -442,8 +508,8 @@ int main(void)
 		cmocka_unit_test(test_slab_is_compact), cmocka_unit_test(test_map_basics), cmocka_unit_test(test_map_refuses),
 		cmocka_unit_test(test_hints), cmocka_unit_test(test_file_private),
 		cmocka_unit_test(test_file_shared), cmocka_unit_test(test_large_pages), cmocka_unit_test(test_out_of_memory),
-		cmocka_unit_test(test_brk), cmocka_unit_test(test_model), cmocka_unit_test(test_pages_run_out),
-		cmocka_unit_test(test_release), cmocka_unit_test(test_release_fails), cmocka_unit_test(test_double_free),
+		cmocka_unit_test(test_brk), cmocka_unit_test(test_model), cmocka_unit_test(test_wiped_in_clones), cmocka_unit_test(test_pages_run_out),
+		cmocka_unit_test(test_release), cmocka_unit_test(test_release_fails), cmocka_unit_test(test_double_free), cmocka_unit_test(test_shared_pages),
 	};
 
 	return cmocka_run_group_tests(tests, world_set_up, NULL);

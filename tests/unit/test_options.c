@@ -28,7 +28,7 @@ static const struct option_spec table[] = {
 	{ .name = "format", .kind = OPTION_STRING, .offset = AT(format), .value = "FORMAT", .help = "table or json", .words = "table json tap:" },
 	{ .name = "env", .letter = 'e', .kind = OPTION_LIST, .offset = AT(env), .value = "NAME=VALUE", .help = "a variable" },
 	{ .name = "memory", .letter = 'm', .kind = OPTION_SIZE, .offset = AT(memory), .value = "SIZE", .help = "memory", .low = 4096, .high = 1ull << 30 },
-	{ .name = "tail", .letter = 'n', .kind = OPTION_NUMBER, .offset = AT(tail), .value = "LINES", .help = "lines" },
+	{ .name = "tail", .letter = 'n', .kind = OPTION_NUMBER, .offset = AT(tail), .value = "LINES", .help = "lines", .high = 10000 },
 	{ .name = "wait", .kind = OPTION_STRING, .offset = AT(wait), .value = "WHAT", .help = "waits", .words = "listen exit", .otherwise = "listen" },
 	{ 0 },
 };
@@ -134,6 +134,7 @@ static void messages(void **state)
 	assert_message("-m 2G", "--memory: 2G is out of range (4K to 1G)");
 	assert_message("-m 99999999999999999999", "--memory: 99999999999999999999 is out of range (4K to 1G)");
 	assert_message("-n -5", "--tail: \"-5\" is not a number");
+	assert_message("-n 20000", "--tail: 20000 is out of range (0 to 10000)");
 	assert_message("--format yaml", "--format: \"yaml\" is none of: table json tap:");
 }
 

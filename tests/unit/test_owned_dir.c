@@ -124,6 +124,24 @@ static void refuses_those_of_others(void **state)
 	free(path), free(want);
 }
 
+/* What lies where a file is made before it gets its name: a leftover goes, a link is not followed. */
+static void writes_through_nothing(void **state)
+{
+	char *path = alloc_format("%s/written", top), *fresh = alloc_format("%s/written.%d", top, (int)getpid()), *other = alloc_format("%s/other", top);
+	char text[16] = "";
+	assert_int_equal(file_write(AT_FDCWD, other, "theirs", 6, 0600), 0);
+	assert_int_equal(symlink(other, fresh), 0);
+	assert_int_equal(file_write(AT_FDCWD, path, "ours", 4, 0600), 0);
+	int fd = open(other, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(read(fd, text, sizeof(text)), 6);
+	close(fd);
+	assert_int_equal(access(fresh, F_OK), -1);
+	struct stat st;
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISREG(st.st_mode) && st.st_size == 4);
+	free(path), free(fresh), free(other);
+}
+
 /* What was never made, on a full disk for one, is taken away like all else. */
 static void nothing_is_removed(void **state)
 {
@@ -137,7 +155,7 @@ int main(void)
 		cmocka_unit_test(refuses_links),
 		cmocka_unit_test(refuses_what_others_may_write),
 		cmocka_unit_test(refuses_those_of_others),
-		cmocka_unit_test(nothing_is_removed),
+		cmocka_unit_test(writes_through_nothing), cmocka_unit_test(nothing_is_removed),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

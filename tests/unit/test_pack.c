@@ -17,10 +17,12 @@
 #include "abi/image.h"
 #include "base/file.h"
 #include "tinyx/image_file.h"
+#include "tinyx/image_volume.h"
 #include "tinyx/libraries.h"
 #include "tinyx/pack.h"
 
 static char work[] = "/tmp/test-pack-XXXXXX";
+static const struct plan no_plan; /* files of the host */
 
 static char *at(const char *name)
 {
@@ -137,7 +139,7 @@ static void assert_program(const char *name, int err, const char *message)
 	struct program_facts facts;
 	struct error error = { 0 };
 	char *path = at(name), *want = alloc_format("%s: %s", path, message);
-	assert_int_equal(program_check(path, &facts, &error), err);
+	assert_int_equal(program_check(&no_plan, path, &facts, &error), err);
 	assert_string_equal(error.text, want);
 	free(path);
 	free(want);
@@ -151,13 +153,13 @@ static void programs(void **state)
 	assert_program("empty", -ENOEXEC, "an empty file, not an ELF file");
 	struct program_facts facts;
 	struct error error = { 0 };
-	assert_int_equal(program_check("/bin/sh", &facts, &error), 0);
+	assert_int_equal(program_check(&no_plan, "/bin/sh", &facts, &error), 0);
 	assert_true(facts.dynamic && facts.need > 0);
-	assert_int_equal(program_check(work, &facts, &error), -EISDIR);
+	assert_int_equal(program_check(&no_plan, work, &facts, &error), -EISDIR);
 	char *pipe = at("pipe");
 	assert_int_equal(mkfifo(pipe, 0600), 0);
 	alarm(20); /* nobody writes to it */
-	assert_int_equal(program_check(pipe, &facts, &error), -EINVAL);
+	assert_int_equal(program_check(&no_plan, pipe, &facts, &error), -EINVAL);
 	alarm(0);
 	free(pipe);
 }
@@ -361,6 +363,35 @@ static void cache_is_bounded(void **state)
 	free(dir), free(volume), free(again), free(other), free(last);
 }
 
+/* What somebody else needs stays for as long as that is there. */
+static void cache_keeps_what_is_needed(void **state)
+{
+	struct cache cache;
+	struct error error = { 0 };
+	assert_int_equal(cache_open(&cache, true, &error), 0);
+	char *user = at("user"), *dir = at("needed"), *volume = alloc_format("%s:/n", dir), *other = alloc_format("%s:/m", dir), sha256[IMAGE_HEX + 1] = "";
+	mkdir(dir, 0755);
+	put("user", "", 0600);
+	put("needed/file", "n", 0644);
+	char *needed = packed_path("/bin/true", volume), *more = packed_path("/bin/true", other);
+	memcpy(sha256, strrchr(more, '/') + 1, IMAGE_HEX);
+	assert_int_equal(cache_keep_for(&cache, sha256, user), 0);
+	memcpy(sha256, strrchr(needed, '/') + 1, IMAGE_HEX);
+	assert_int_equal(cache_keep_for(&cache, sha256, user), 0); /* in place of the other one */
+	cache_trim(&cache, "", 1);
+	assert_int_equal(access(needed, R_OK), 0);
+	assert_int_equal(access(more, R_OK), -1);
+	assert_int_equal(unlink(user), 0);
+	cache_trim(&cache, "", 1);
+	assert_int_equal(access(needed, R_OK), -1);
+	/* An image that is not there is nobody's. */
+	assert_int_equal(cache_keep_for(&cache, sha256, user), 0);
+	char *const all[] = { user, dir, volume, other, needed, more };
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		free(all[i]);
+	cache_close(&cache);
+}
+
 /* What others could have written is neither found nor written to: the program is packed for this start alone. */
 static void cache_of_others(void **state)
 {
@@ -434,7 +465,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(manifests), cmocka_unit_test(paths), cmocka_unit_test(plan_follows_links),
 		cmocka_unit_test(plan_names_what_is_missing), cmocka_unit_test(programs), cmocka_unit_test(libraries_of_a_program),
-		cmocka_unit_test(images), cmocka_unit_test(cache_notices_changes), cmocka_unit_test(cache_is_bounded), cmocka_unit_test(cache_of_others), cmocka_unit_test(scripts), cmocka_unit_test(volumes),
+		cmocka_unit_test(images), cmocka_unit_test(cache_notices_changes), cmocka_unit_test(cache_is_bounded), cmocka_unit_test(cache_keeps_what_is_needed), cmocka_unit_test(cache_of_others), cmocka_unit_test(scripts), cmocka_unit_test(volumes),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -321,8 +321,8 @@ static void test_stale(void **state)
 	sends(f, &frame); /* nobody has asked yet */
 	frame = peer_asks();
 	peer_sends(f, &frame);
-	is_dropped(f, guest_says(ACK, 7));
-	is_dropped(f, guest_says(PSH | ACK, 41));
+	is_dropped(f, guest_says(RST | ACK, 7));
+	is_dropped(f, guest_says(PSH, 41));
 	is_dropped(f, guest_says(RST, 42));
 	frame = guest_says(ACK, 7);
 	frame.bytes[37]++; /* another client's */
@@ -335,14 +335,79 @@ static void test_stale(void **state)
 	assert_int_equal(passt_receive(&f->passt, &got), 54); /* in passt's place */
 	frame = guest_says(PSH | ACK, 7); /* TCP's own affair from here on */
 	sends(f, &frame);
+	is_dropped(f, guest_says(SYN | ACK, 42)); /* but for what was said already */
 
 	frame = peer_asks();
 	peer_sends(f, &frame);
-	is_dropped(f, guest_says(ACK, 7));
 	frame = guest_says(RST | ACK, 42); /* refused */
 	sends(f, &frame);
 	frame = guest_says(ACK, 7);
 	sends(f, &frame);
+}
+
+/* What the guest acknowledges instead of a SYN is reset, and the SYN comes again: once. */
+static void test_asked_again(void **state)
+{
+	struct fixture *f = *state;
+	struct frame syn = peer_asks(), frame;
+	const uint8_t *got, expected_tcp[] = { 40000 >> 8, 40000 & 255, 2525 >> 8, 2525 & 255, 0, 0, 0, 7, 0, 0, 0, 0, 0x50, RST, 0, 0 };
+	static const uint8_t other[] = { ACK, PSH | ACK, SYN | ACK };
+
+	for (unsigned i = 0; i < sizeof(other); i++) {
+		peer_sends(f, &syn);
+		is_dropped(f, guest_says(other[i], 7));
+		is_dropped(f, guest_says(other[i], 7));
+		assert_int_equal(passt_receive(&f->passt, &got), 54);
+		assert_memory_equal(got + 14 + 12, ((const uint8_t[]){ 192, 168, 0, 9, 10, 0, 2, 15 }), 8);
+		assert_memory_equal(got + 34, expected_tcp, sizeof(expected_tcp));
+		assert_int_equal(sum(got + 26, 28, 6 + 20), 0xffff);
+		assert_int_equal(passt_receive(&f->passt, &got), syn.len);
+		assert_memory_equal(got, syn.bytes, syn.len);
+		nothing_comes(f);
+	}
+	frame = guest_says(SYN | ACK, 42);
+	sends(f, &frame);
+	assert_int_equal(passt_receive(&f->passt, &got), 54);
+}
+
+/* Nothing of a connection that passt has reset comes to passt, until one of the two asks again. */
+static void test_reset(void **state)
+{
+	struct fixture *f = *state;
+	struct frame syn = peer_asks(), reset = peer_asks(), frame;
+
+	reset.bytes[47] = RST;
+	peer_sends(f, &syn);
+	peer_sends(f, &reset);
+	is_dropped(f, guest_says(SYN | ACK, 42));
+	is_dropped(f, guest_says(PSH | ACK, 42));
+	is_dropped(f, guest_says(RST | ACK, 42));
+	nothing_comes(f);
+	frame = guest_says(SYN, 0);
+	sends(f, &frame);
+	frame = guest_says(ACK, 7);
+	sends(f, &frame);
+	peer_sends(f, &syn);
+	frame = guest_says(RST | ACK, 42);
+	sends(f, &frame);
+}
+
+/* Behind something of the connection before, which passt takes for an answer, the SYN,ACK comes only when passt has read that. */
+static void test_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct frame syn = peer_asks(), last = guest_says(ACK, 7), answer = guest_says(SYN | ACK, 42);
+	struct iovec iov[] = { { last.bytes, last.len }, { answer.bytes, answer.len } };
+	uint8_t drain[256];
+	const uint8_t *got;
+
+	assert_int_equal(passt_send(&f->passt, &iov[0], 1, last.len), 0);
+	peer_sends(f, &syn);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(passt_send(&f->passt, &iov[1], 1, answer.len), -EBUSY);
+	assert_int_equal(read(f->peer, drain, sizeof(drain)), last.len + 4);
+	sends(f, &answer);
+	assert_int_equal(passt_receive(&f->passt, &got), 54);
 }
 
 int main(void)
@@ -356,6 +421,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stale, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_asked_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_waits, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #define CODE 0x400000ull
 #define AT 0x100 /* of the SYSCALL in its page */
 #define RIP (CODE + AT + 2)
+#define MANY 8 /* traps, after which any site is patched */
 
 /* A page of the image as code: a SYSCALL with these bytes behind it, the rest is "push %rax". */
 static void code(const char *following, size_t n)
@@ -29,8 +30,8 @@ static unsigned regions_that_yield(void)
 {
 	unsigned n = 0;
 
-	for (int i = 0; i < space.count; i++)
-		n += (space.vma[i]->flags & VMA_YIELDS) != 0;
+	for (int i = 0; i < space->count; i++)
+		n += (space->vma[i]->flags & VMA_YIELDS) != 0;
 	return n;
 }
 
@@ -55,8 +56,8 @@ static void check_trampoline(uint64_t to)
 
 static void clear(void)
 {
-	while (space.count)
-		assert_int_equal(mm_unmap(space.vma[0]->start, space.vma[0]->end - space.vma[0]->start), 0);
+	while (space->count)
+		assert_int_equal(mm_unmap(space->vma[0]->start, space->vma[0]->end - space->vma[0]->start), 0);
 }
 
 /* Traps count whatever the number is, and the image stays as it is. */
@@ -85,6 +86,15 @@ static void test_padding_way(void **state)
 	struct regs regs = { .rip = padding };
 	patch_rewind(&regs);
 	assert_int_equal(regs.rip, RIP - 2);
+	/* One that steps sees none of it. */
+	regs.rip = padding;
+	assert_true(patch_step(&regs));
+	regs.rip = to + 10;
+	assert_true(patch_step(&regs));
+	assert_int_equal(regs.rip, to + 10);
+	regs.rip = RIP - 2;
+	assert_false(patch_step(&regs));
+	assert_int_equal(regs.rip, RIP - 2);
 	clear();
 }
 
@@ -98,7 +108,9 @@ static uint64_t pun(void)
 static void test_pun_way(void **state)
 {
 	CODE_OF("\x48\x3d\x01\xf0\xff\xff");
-	trap(4, 1);
+	trap(MANY - 1, 1); /* a page of trampolines for it alone: not yet */
+	assert_true(is_call());
+	trap(1, 1);
 	assert_int_equal(peek(RIP - 2), 0xe9);
 	assert_int_equal(peek(RIP - 1), 0x05); /* who jumps to the second byte finds what was there */
 	check_trampoline(pun());
@@ -108,10 +120,10 @@ static void test_pun_way(void **state)
 	for (unsigned i = 0; i < 16; i++)
 		assert_int_equal(poke(RIP - 2 + i, "\x0f\x05\xc3\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc"[i]), 0);
 	assert_int_equal(mm_protect(CODE, LV_PAGE, RW | PROT_EXEC), 0);
-	trap(8, 1);
+	trap(MANY, 1);
 	assert_true(is_call()); /* it can be written at any time */
 	assert_int_equal(mm_protect(CODE, LV_PAGE, PROT_READ | PROT_EXEC), 0);
-	trap(8, 1);
+	trap(MANY, 1);
 	assert_true(is_call()); /* c3 cc cc: backwards, below 0 */
 	clear();
 }
@@ -123,10 +135,10 @@ static void test_number_way(void **state)
 	memcpy((uint8_t *)IMAGE + AT - 7, "\x48\xc7\xc0\xe4\x00\x00\x00", 7);
 	map(CODE + 0x1b000, 0x8000, PROT_READ, ANON | MAP_FIXED);
 	trap(3, 228);
-	trap(8, 227); /* not what the instruction loads */
+	trap(MANY, 227); /* not what the instruction loads */
 	assert_true(is_call());
 	mm_code_changed(CODE, CODE + LV_PAGE);
-	trap(4, 228);
+	trap(MANY, 228);
 	assert_true(is_call());
 	assert_int_equal(peek(RIP - 9), 0x48);
 	assert_int_equal(peek(RIP - 8), 0xe9);
@@ -140,6 +152,12 @@ static void test_number_way(void **state)
 		patch_rewind(&regs);
 		assert_int_equal(regs.rip, RIP - 8);
 	}
+	/* One that steps sees the instruction that was displaced, and then the call. */
+	struct regs regs = { .rip = to };
+	assert_true(patch_step(&regs));
+	regs.rip = to + 5;
+	assert_false(patch_step(&regs));
+	assert_int_equal(regs.rip, RIP - 2);
 	assert_int_equal(mm_protect(CODE, LV_PAGE, RW), 0);
 	for (unsigned i = 0; i < 7; i++)
 		assert_int_equal(peek(RIP - 9 + i), "\x48\xc7\xc0\xe4\x00\x00\x00"[i] & 0xff);
@@ -153,7 +171,7 @@ static void test_place_is_wanted(void **state)
 
 	for (int way = 0; way < 5; way++) {
 		CODE_OF("\x48\x3d\x01\xf0\xff\xff");
-		trap(4, 1);
+		trap(MANY, 1);
 		to = ALIGN_DOWN(pun(), LV_PAGE);
 		assert_int_equal(regions_that_yield(), 1);
 		switch (way) {
@@ -189,10 +207,10 @@ static void test_not_the_programs(void **state)
 	uint64_t to, a;
 
 	CODE_OF("\x48\x3d\x01\xf0\xff\xff");
-	trap(4, 1);
+	trap(MANY, 1);
 	to = ALIGN_DOWN(pun(), LV_PAGE);
 	assert_int_equal(mm_protect(to, LV_PAGE, RW), -ENOMEM);
-	assert_int_equal(mm_drop(to, to + LV_PAGE), -ENOMEM);
+	assert_int_equal(mm_drop(to, to + LV_PAGE, false), -ENOMEM);
 	assert_int_equal(mm_remap(to, LV_PAGE, 2 * LV_PAGE, MREMAP_MAYMOVE, 0), -EFAULT);
 	check_trampoline(pun());
 	a = map(0, 1ull << 30, PROT_NONE, ANON);
@@ -208,19 +226,19 @@ static void test_not_the_programs(void **state)
 static void test_code_changes(void **state)
 {
 	CODE_OF("\x48\x3d\x01\xf0\xff\xff");
-	trap(4, 1);
+	trap(MANY, 1);
 	assert_int_equal(peek(RIP - 2), 0xe9);
 	assert_int_equal(mm_protect(CODE, LV_PAGE, RW), 0);
 	assert_true(is_call());
 	assert_int_equal(poke(RIP + 1, 0x3c), 0);
 	assert_int_equal(mm_protect(CODE, LV_PAGE, PROT_READ | PROT_EXEC), 0);
-	trap(4, 1);
+	trap(MANY, 1);
 	assert_int_equal(peek(RIP - 2), 0xe9);
 	check_trampoline(pun());
-	assert_int_equal(mm_drop(CODE, CODE + LV_PAGE), 0); /* the file's page again */
+	assert_int_equal(mm_drop(CODE, CODE + LV_PAGE, false), 0); /* the file's page again */
 	assert_true(is_call());
 	assert_int_equal(peek(RIP + 1), 0x3d);
-	trap(4, 1);
+	trap(MANY, 1);
 	assert_int_equal(peek(RIP - 2), 0xe9);
 	assert_int_equal(mm_remap(CODE, LV_PAGE, LV_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, CODE + (1 << 20)), CODE + (1 << 20));
 	assert_int_equal(peek(CODE + (1 << 20) + AT), 0x0f);
@@ -232,11 +250,129 @@ static void test_code_changes(void **state)
 	clear();
 }
 
+/* The three bytes lead into the program, the four do not. */
+static void test_long_pun_way(void **state)
+{
+	uint64_t to = patch_long_pun(RIP, (const uint8_t[]){ 0x48, 0x3d, 0x01, 0x10 });
+
+	CODE_OF("\x48\x3d\x01\x10\xff\xff");
+	map(ALIGN_DOWN(RIP + 0x13d4800, LV_PAGE), 2 * LV_PAGE, PROT_READ, ANON | MAP_FIXED);
+	trap(MANY, 1);
+	assert_int_equal(peek(RIP - 2), 0x48);
+	assert_int_equal(peek(RIP - 1), 0xe9);
+	assert_int_equal(RIP + 4 + peek32(RIP), to);
+	check_trampoline(to);
+	struct regs regs = { .rip = to + 10 };
+	patch_rewind(&regs);
+	assert_int_equal(regs.rip, RIP - 2);
+	map(to & -LV_PAGE, LV_PAGE, PROT_READ, ANON | MAP_FIXED);
+	assert_true(is_call());
+	clear();
+}
+
+/*
+ * Two calls in a row, and nops behind them that run: what was patched is read as what it was, and no jump needs bytes that another one
+ * changes.
+ */
+static void test_neighbours(void **state)
+{
+	uint64_t second = RIP + 8;
+
+	/* syscall; cmp; syscall; nopl 0(%rax,%rax); ret; and five bytes that are padding only for who believes that the second call is a jump */
+	CODE_OF("\x48\x3d\x01\xf0\xff\xff\x0f\x05\x0f\x1f\x44\x00\x00\x90\x90\x90\x90\x90\x50");
+	for (int i = 0; i < MANY; i++)
+		mm_syscall_trapped(second, 1);
+	assert_int_equal(peek(second - 2), 0xe9); /* by 0f 1f 44, not by the nops */
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(peek(second + i), "\x0f\x1f\x44\x00\x00\x90\x90\x90\x90\x90"[i] & 0xff);
+	trap(MANY, 1);
+	assert_int_equal(peek(RIP - 2), 0xe9);
+	check_trampoline(pun());
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(peek(second + i), "\x0f\x1f\x44\x00\x00\x90\x90\x90\x90\x90"[i] & 0xff);
+	clear();
+	/* one right behind the other: only one of them is patched, whose distance does not change with the other */
+	CODE_OF("\x0f\x05\x44\x00\x00\x90");
+	for (int i = 0; i < MANY; i++)
+		mm_syscall_trapped(RIP + 2, 1);
+	assert_int_equal(peek(RIP), 0xe9);
+	trap(MANY, 1);
+	assert_true(is_call());
+	clear();
+}
+
+/* Padding that is short: the jump ends in the bytes behind it, which stay. What is left of a long nop is none that is read as something else. */
+static void test_short_padding_way(void **state)
+{
+	uint64_t to;
+
+	/* the bytes behind the call lead below 0; ret; nopl (%rax); mov $2,%eax; syscall; ret */
+	CODE_OF("\x89\xc2\xc3\x0f\x1f\x00\xb8\x02\x00\x00\x00\x0f\x05\xc3");
+	trap(MANY, 1);
+	assert_int_equal(peek(RIP - 2), 0xeb);
+	assert_int_equal(peek(RIP - 1), 3);
+	assert_int_equal(peek(RIP + 3), 0xe9);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(peek(RIP + 6 + i), "\xb8\x02\x00\x00\x00\x0f\x05\xc3"[i] & 0xff);
+	to = RIP + 8 + peek32(RIP + 4);
+	assert_int_equal(to >> 24, (RIP + 0x02b80000) >> 24);
+	check_trampoline(to);
+	map(to & -LV_PAGE, LV_PAGE, PROT_READ, ANON | MAP_FIXED);
+	assert_true(is_call());
+	assert_int_equal(peek(RIP + 6), 0xb8);
+	clear();
+	/* ret; a nop of eleven bytes: a second site finds the rest of it, as whole instructions */
+	CODE_OF("\x89\xc2\x0f\x05\x89\xc2\xc3\x66\x66\x2e\x0f\x1f\x84\x00\x00\x00\x00\x00\x50");
+	trap(MANY, 1);
+	assert_int_equal(peek(RIP + 7), 0xe9);
+	for (unsigned i = 12; i < 18; i++)
+		assert_int_equal(peek(RIP + i), 0xcc);
+	for (int i = 0; i < MANY; i++)
+		mm_syscall_trapped(RIP + 4, 1);
+	assert_int_equal(peek(RIP + 2), 0xeb);
+	assert_int_equal(peek(RIP + 12), 0xe9);
+	assert_int_equal(peek(RIP + 17), 0xcc);
+	assert_int_equal(peek(RIP + 18), 0x50);
+	clear();
+}
+
+/* A call whose second byte lies in another page, which only becomes the program's own if that byte changes. */
+static void test_two_pages(void **state)
+{
+	uint8_t *page = (uint8_t *)IMAGE;
+	uint64_t rip = CODE + LV_PAGE + 1, to = patch_pun(rip, (const uint8_t[]){ 0x48, 0x3d, 0x01 }, 0x05);
+
+	memset(page, 0x50, 2 * LV_PAGE);
+	memcpy(page + LV_PAGE - 1, "\x0f\x05\x48\x3d\x01\x10\xff\xff", 8);
+	assert_int_equal(mm_map(CODE, 2 * LV_PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, &image_file, 0, NULL), CODE);
+	for (int i = 0; i < MANY; i++)
+		mm_syscall_trapped(rip, 1);
+	assert_int_equal(peek(rip - 2), 0xe9);
+	assert_int_equal(peek(rip - 1), 0x05);
+	assert_int_equal(peek32(to + 2), rip);
+	assert_int_equal(mm_unmap(to & -LV_PAGE, LV_PAGE), 0);
+	assert_int_equal(peek(rip - 2), 0x0f);
+	assert_int_equal(page[LV_PAGE], 0x05);
+	map(to & -LV_PAGE, LV_PAGE, PROT_READ, ANON | MAP_FIXED);
+	map((to & -LV_PAGE) + LV_PAGE, LV_PAGE, PROT_READ, ANON | MAP_FIXED);
+	for (int i = 0; i < MANY; i++)
+		mm_syscall_trapped(rip, 1);
+	assert_int_equal(peek(rip - 2), 0x48);
+	assert_int_equal(peek(rip - 1), 0xe9);
+	assert_int_equal(page[LV_PAGE], 0x05); /* the file's stays */
+	assert_int_equal(mm_protect(CODE, 2 * LV_PAGE, RW), 0);
+	assert_int_equal(peek(rip - 2), 0x0f);
+	assert_int_equal(peek(rip - 1), 0x05);
+	clear();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_padding_way),     cmocka_unit_test(test_pun_way),          cmocka_unit_test(test_number_way),
 		cmocka_unit_test(test_place_is_wanted), cmocka_unit_test(test_not_the_programs), cmocka_unit_test(test_code_changes),
+		cmocka_unit_test(test_two_pages),       cmocka_unit_test(test_long_pun_way),
+		cmocka_unit_test(test_neighbours),      cmocka_unit_test(test_short_padding_way),
 	};
 
 	return cmocka_run_group_tests(tests, world_set_up, NULL);

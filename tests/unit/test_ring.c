@@ -18,9 +18,16 @@
 struct lv_device_page test_device_page;
 struct lv_shared test_shared_page;
 
+void panic(const char *format, ...)
+{
+	fail_msg("%s", format);
+	abort();
+}
+
 struct world {
 	struct lv_device device;
 	struct ring ring;
+	void *cookie[SIZE];
 	struct vring_desc desc[SIZE];
 	uint16_t avail[2 + SIZE];
 	struct {
@@ -33,7 +40,7 @@ static void start(struct world *w)
 {
 	memset(w, 0, sizeof(*w));
 	w->device.queue[1] = (struct lv_queue){(uint64_t)w->desc, (uint64_t)w->avail, (uint64_t)&w->used, SIZE, 0};
-	ring_init(&w->ring, &w->device, 1);
+	ring_init(&w->ring, &w->device, 1, w->cookie, SIZE);
 }
 
 static int add(struct world *w, unsigned parts, void *cookie)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vmm/linux/serial.h"
+#include "vmm/state/stream.h"
 
 struct fixture {
 	struct loop loop;
@@ -207,13 +208,70 @@ static void garbage(void **state)
 	}
 }
 
+#define TAG STREAM_TAG("TEST")
+
+/* Registers and bytes on their way arrive. */
+static void saved(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t bytes[4096];
+	static struct serial_state got;
+	struct serial other;
+	serial_write(&f->serial, UART_IER, UART_IER_RDI | UART_IER_THRI);
+	serial_write(&f->serial, UART_SCR, 0x5a);
+	serial_write(&f->serial, UART_MCR, UART_MCR_DTR);
+	say(f, "half a li");
+	assert_int_equal(write(f->in[1], "abc", 3), 3);
+	f->serial.in_watch.ready(&f->serial, EPOLLIN);
+	struct stream stream = stream_writer(bytes, sizeof(bytes));
+	stream_begin(&stream, TAG, 1);
+	serial_save(&f->serial, &stream);
+	assert_int_equal(stream_end(&stream), 0);
+	const size_t size = stream.at;
+	stream = stream_reader(bytes, size);
+	stream_begin(&stream, TAG, 1);
+	serial_read_saved(&got, &stream);
+	assert_int_equal(stream_end(&stream), 0);
+	serial_init(&other, &f->loop, -1, -1, f->irq);
+	serial_load(&other, &got);
+	assert_int_equal(serial_read(&other, UART_SCR), 0x5a);
+	assert_int_equal(serial_read(&other, UART_IER), UART_IER_RDI | UART_IER_THRI);
+	assert_int_equal(other.out_count, f->serial.out_count);
+	assert_int_equal(serial_read(&other, UART_RX), 'a');
+	assert_int_equal(serial_read(&other, UART_RX), 'b');
+	serial_fini(&other);
+}
+
+
+/* More bytes than there is room for. */
+static void saved_too_much(void **state)
+{
+	static uint8_t bytes[2 * SERIAL_OUT], text[SERIAL_OUT + 1];
+	static const uint8_t registers[8]; /* all zero, and two flags */
+	static struct serial_state got;
+	struct stream stream = stream_writer(bytes, sizeof(bytes));
+	(void)state;
+	stream_begin(&stream, TAG, 1);
+	stream_put(&stream, registers, sizeof(registers));
+	stream_put32(&stream, SERIAL_OUT + 1);
+	stream_put(&stream, text, sizeof(text));
+	stream_put32(&stream, 0);
+	stream_put32(&stream, 0);
+	assert_int_equal(stream_end(&stream), 0);
+	stream = stream_reader(bytes, stream.at);
+	stream_begin(&stream, TAG, 1);
+	serial_read_saved(&got, &stream);
+	assert_int_not_equal(stream_end(&stream), 0);
+	assert_int_equal(got.out_count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(output, setup, teardown), cmocka_unit_test_setup_teardown(divisor, setup, teardown),
 		cmocka_unit_test_setup_teardown(input, setup, teardown), cmocka_unit_test_setup_teardown(input_overrun, setup, teardown),
 		cmocka_unit_test_setup_teardown(slow_reader, setup, teardown), cmocka_unit_test_setup_teardown(reader_gone, setup, teardown),
-		cmocka_unit_test_setup_teardown(panic, setup, teardown), cmocka_unit_test_setup_teardown(log_of_lines, setup, teardown), cmocka_unit_test_setup_teardown(garbage, setup, teardown),
+		cmocka_unit_test_setup_teardown(panic, setup, teardown), cmocka_unit_test_setup_teardown(log_of_lines, setup, teardown), cmocka_unit_test_setup_teardown(garbage, setup, teardown), cmocka_unit_test_setup_teardown(saved, setup, teardown), cmocka_unit_test(saved_too_much),
 	};
 	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,7 +97,9 @@ static int load(struct vm *vm, const uint8_t *state, size_t size)
 {
 	struct stream stream = stream_reader(state, size);
 
-	return devices_load(&vm->guest.devices, &stream);
+	unsigned failed;
+
+	return devices_load(&vm->guest.devices, &stream, &failed);
 }
 
 /* Of this state, cut anywhere or with any byte changed, nothing is taken. */

@@ -23,7 +23,7 @@ struct fixture {
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	const struct device_config config = { .type = LV_DEV_CONSOLE, .console = { -1, -1, -1, -1, false, false } };
+	const struct device_config config = { .type = LV_DEV_CONSOLE, .console = { -1, -1, -1, -1, false, false, 0 } };
 
 	guest_init(&f->guest);
 	guest_add_device(&f->guest, &config);

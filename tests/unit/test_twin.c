@@ -77,6 +77,58 @@ static void test_connections_of_another_vm(void **state)
 	close_pair(pair);
 }
 
+static long error_of(int fd)
+{
+	int error = 0;
+	uint32_t len = sizeof(error);
+	assert_int_equal(CALL(getsockopt, fd, SOL_SOCKET, SO_ERROR, P(&error), P(&len)), 0);
+	return error;
+}
+
+/* Nobody is at the other end any more: connections end with ECONNRESET, but for those within; who listens goes on, and so do datagrams. */
+static void test_connections_reset(void **state)
+{
+	struct sockaddr_in peer = { .sin_family = AF_INET, .sin_port = 80, .sin_addr.s_addr = __builtin_bswap32(NETWORK | 9) };
+	struct sockaddr_in here = { .sin_family = AF_INET, .sin_port = __builtin_bswap16(8080), .sin_addr.s_addr = page()->ip };
+	struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = __builtin_bswap16(5353) };
+	int pair[2], fd = make(AF_INET, SOCK_STREAM | SOCK_NONBLOCK), listener = make(AF_INET, SOCK_STREAM | SOCK_NONBLOCK), udp = make(AF_INET, SOCK_DGRAM);
+	char buffer[10];
+	tcp_pair(pair);
+	assert_int_equal(CALL(bind, udp, P(&any), sizeof(any)), 0);
+	assert_int_equal(CALL(bind, listener, P(&here), sizeof(here)), 0);
+	assert_int_equal(CALL(listen, listener, 5), 0);
+	assert_int_equal(CALL(connect, fd, P(&peer), sizeof(peer)), -EINPROGRESS);
+	test_device_page.generation++; /* the same VM, and its connections are still there */
+	test_device_page.restored = 0;
+	generation_look();
+	test_pump();
+	assert_false(seen_now(fd) & EPOLLERR);
+	test_device_page.generation++;
+	test_device_page.restored = LV_RESTORED_RESET_CONNECTIONS;
+	generation_look();
+	test_pump();
+	assert_true(seen_now(fd) & EPOLLERR);
+	assert_int_equal(error_of(fd), ECONNRESET);
+	assert_int_equal(send_text(pair[0], "still"), 5);
+	assert_int_equal(CALL(recvfrom, pair[1], P(buffer), 10, MSG_DONTWAIT, 0, 0), 5);
+	assert_int_equal(seen_now(listener) | seen_now(udp), EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
+	fd_close(fd);
+	fd = make(AF_INET, SOCK_STREAM | SOCK_NONBLOCK);
+	assert_int_equal(CALL(connect, fd, P(&here), sizeof(here)), -EINPROGRESS);
+	test_pump();
+	assert_true(seen_now(listener) & EPOLLIN);
+	test_device_page.generation++;
+	test_device_page.restored = LV_RESTORED_CLONE;
+	generation_look();
+	test_pump();
+	assert_true(seen_now(listener) & EPOLLIN); /* one within */
+	test_device_page.restored = 0;
+	fd_close(fd);
+	fd_close(listener);
+	fd_close(udp);
+	close_pair(pair);
+}
+
 /* Fragments are forbidden: what is too large for the wire is refused. */
 static void test_no_fragments(void **state)
 {
@@ -105,6 +157,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_another_vm),
 		cmocka_unit_test(test_connections_of_another_vm),
+		cmocka_unit_test(test_connections_reset),
 		cmocka_unit_test(test_no_fragments),
 		cmocka_unit_test(test_not_routed),
 	};

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <linux/kvm.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/personality.h>
@@ -27,12 +28,18 @@
 struct fake_cpu {
 	struct kvm_run run;
 	bool incomplete; /* an exit that the next KVM_RUN has to complete; the vCPU's thread, or who stopped it */
-	atomic_uint inside, exits, kicks, waits;
+	atomic_uint inside, exits, kicks, waits, kept_out;
 };
 
 static struct fake_cpu fake[CPUS];
 static atomic_bool wants_wait, halts;
 static atomic_uint halted; /* vCPUs that only a signal brings back */
+
+/* In the guest until the time is over, or a signal comes: also one that came since the last look, which KVM does not lose either. */
+static bool interrupted_within(const struct timespec *time, const sigset_t *allowed)
+{
+	return ppoll(NULL, 0, time, allowed) < 0;
+}
 
 int __wrap_ioctl(int fd, unsigned long request, ...);
 /* As KVM does: completes the last exit, and enters the guest only if nobody asked to stay out. */
@@ -42,7 +49,13 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 
 	assert_int_equal(request, KVM_RUN);
 	cpu->incomplete = false;
+	sigset_t kick, before;
+	sigemptyset(&kick);
+	sigaddset(&kick, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &kick, &before);
 	if (__atomic_load_n(&cpu->run.immediate_exit, __ATOMIC_SEQ_CST)) {
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		atomic_fetch_add(&cpu->kept_out, 1);
 		errno = EINTR;
 		return -1;
 	}
@@ -50,8 +63,9 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	bool for_long = atomic_load(&halts);
 	if (for_long)
 		atomic_fetch_add(&halted, 1);
-	int interrupted = nanosleep(&(struct timespec){ .tv_sec = for_long ? 10 * PATIENCE_S : 0, .tv_nsec = 20000 }, NULL);
+	bool interrupted = interrupted_within(&(struct timespec){ .tv_sec = for_long ? 10 * PATIENCE_S : 0, .tv_nsec = 20000 }, &before);
 	atomic_store(&cpu->inside, 0);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (interrupted) {
 		errno = EINTR;
 		return -1;
@@ -80,7 +94,7 @@ static int on_kick_of_guest(struct vcpu *vcpu)
 
 static int on_wait_of_guest(struct vcpu *vcpu)
 {
-	if (vcpu_sleep(vcpu))
+	if (vcpu_sleep(vcpu, vcpu->wait.deadline))
 		atomic_fetch_add(&fake[vcpu->index].waits, 1);
 	return VCPU_RUNNING;
 }
@@ -213,6 +227,44 @@ static void a_wait_outlives_a_stop(void **state)
 	assert_int_equal(end(w, SIGKILL), SIGKILL);
 }
 
+static void *pauser(void *context)
+{
+	struct world *w = context;
+
+	vcpu_pause_all(&w->vm);
+	return NULL;
+}
+
+/*
+ * Who asks may lose the processor when it has woken a vCPU and not yet kept it out of the guest: that one must not go back there with its WAIT underway, or it sleeps on
+ * afterwards as if the guest had not run since.
+ */
+static void a_wait_is_not_left_by_a_stop(void **state)
+{
+	struct world *w = start();
+	pthread_t other;
+
+	atomic_store(&wants_wait, true);
+	for (unsigned i = 0; i < 20; i++) {
+		unsigned exits, kept_out;
+
+		while (!atomic_load(&w->vm.vcpu[0].waiting))
+			nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+		exits = atomic_load(&fake[0].exits);
+		kept_out = atomic_load(&fake[0].kept_out);
+		pthread_mutex_lock(&w->vm.vcpus.lock); /* without it nobody is kept out */
+		pthread_create(&other, NULL, pauser, w);
+		while (atomic_load(&fake[0].kept_out) == kept_out && atomic_load(&fake[0].exits) == exits)
+			nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+		pthread_mutex_unlock(&w->vm.vcpus.lock);
+		pthread_join(other, NULL);
+		assert_int_equal(vcpu_stop_all(&w->vm), 0);
+		assert_int_equal(atomic_load(&fake[0].exits), exits);
+		vcpu_resume_all(&w->vm);
+	}
+	assert_int_equal(end(w, SIGKILL), SIGKILL);
+}
+
 /* Nobody waits for the barrier: who comes last says so, also where a vCPU sleeps in a WAIT. */
 static void the_last_one_tells(void **state)
 {
@@ -239,6 +291,36 @@ static void the_last_one_tells(void **state)
 	}
 	vcpu_pause_all(&w->vm);
 	assert_int_equal(end(w, 5 << 8), 5 << 8); /* on the way there, or there */
+}
+
+/* Who is held stays so, whoever is paused and resumed meanwhile; and who is paused, whoever is let go. */
+static void held_and_paused(void **state)
+{
+	struct world *w = start();
+
+	for (unsigned i = 0; i < STOPS / 10; i++) {
+		bool held = i % 2;
+		unsigned before = 0, after = 0;
+
+		vcpu_hold_all(&w->vm, true);
+		assert_int_equal(vcpu_stop_all(&w->vm), 0);
+		if (held)
+			vcpu_resume_all(&w->vm);
+		else
+			vcpu_hold_all(&w->vm, false);
+		for (unsigned c = 0; c < CPUS; c++)
+			before += atomic_load(&fake[c].exits);
+		vcpu_wake(&w->vm.vcpu[0]);
+		for (unsigned c = 0; c < CPUS; c++)
+			after += atomic_load(&fake[c].exits) + atomic_load(&fake[c].inside);
+		assert_int_equal(after, before);
+		assert_true(vcpu_all_stopped(&w->vm));
+		if (held)
+			vcpu_hold_all(&w->vm, false);
+		else
+			vcpu_resume_all(&w->vm);
+	}
+	assert_int_equal(end(w, 5 << 8), 5 << 8);
 }
 
 static void the_first_end_counts(void **state)
@@ -285,7 +367,8 @@ static void without_randomisation(char **argv)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(stopped_vcpus_stand_still), cmocka_unit_test(a_wait_outlives_a_stop), cmocka_unit_test(the_last_one_tells),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(stopped_vcpus_stand_still), cmocka_unit_test(a_wait_outlives_a_stop), cmocka_unit_test(a_wait_is_not_left_by_a_stop),
+					    cmocka_unit_test(the_last_one_tells), cmocka_unit_test(held_and_paused),
 					    cmocka_unit_test(the_first_end_counts), cmocka_unit_test(the_end_reaches_who_halts), cmocka_unit_test(no_device_has_line_9) };
 
 	without_randomisation(argv);

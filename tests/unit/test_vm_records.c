@@ -33,8 +33,8 @@ static void got_device(const struct device_config *d, int vsock_dir, struct text
 		text_format(out, "net %d", d->net.fd);
 		for (unsigned i = 0; i < d->net.more; i++)
 			text_format(out, "+%d", d->net.more_fd[i]);
-		text_format(out, " %s %02x%02x%02x%02x%02x%02x %x %x %x %x %u\n", d->net.passt ? "passt" : "tap", net->mac[0], net->mac[1], net->mac[2],
-			    net->mac[3], net->mac[4], net->mac[5], net->ip, net->netmask, net->gateway, net->dns, net->mtu);
+		text_format(out, " %s%s %02x%02x%02x%02x%02x%02x %x %x %x %x %u\n", d->net.passt ? "passt" : "tap",
+			    d->net.answers ? " answers" : "", net->mac[0], net->mac[1], net->mac[2], net->mac[3], net->mac[4], net->mac[5], net->ip, net->netmask, net->gateway, net->dns, net->mtu);
 	}
 }
 
@@ -42,8 +42,8 @@ static char *got(const struct machine_config *c)
 {
 	struct text out = { 0 };
 	text_format(&out, "name %s\nmemory %llu start %llu image %llu\n", c->name, (unsigned long long)c->memory, (unsigned long long)c->start_ns, (unsigned long long)c->image_ns);
-	text_format(&out, "files %d %d %d %d %d %d %d %d console %d %d %d messages %d claim %u %llu\n", c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->control_fd, c->status_fd, c->log_fd, c->cpuid_fd,
-		    c->console.in, c->console.out, c->console.err, c->messages_fd, c->claim, (unsigned long long)c->claim_ns);
+	text_format(&out, "files %d %d %d %d %d %d %d %d console %d %d %d messages %d claim %u\n", c->libos_fd, c->image_fd, c->kernel_fd, c->initrd_fd, c->control_fd, c->status_fd, c->log_fd, c->cpuid_fd,
+		    c->console.in, c->console.out, c->console.err, c->messages_fd, c->claim);
 	text_format(&out, "cpus %u flags %d%d%d%d%d%d own %u user %u:%u\n", c->cpus, c->serial, c->tty, c->rng, c->balloon, c->kernel_kept, c->attached, c->console.own, c->uid, c->gid);
 	text_format(&out, "program %s %s %s\n", c->program ? c->program : "-", c->cwd, c->hostname);
 	for (int i = 0; i < c->argc; i++)
@@ -56,6 +56,8 @@ static char *got(const struct machine_config *c)
 		text_format(&out, "append %s\n", c->append);
 	for (unsigned i = 0; i < c->device_count; i++)
 		got_device(&c->device[i], c->vsock_dir, &out);
+	if (c->files_fd >= 0)
+		text_format(&out, "record %d %u\n", c->files_fd, c->record);
 	return out.data;
 }
 
@@ -150,11 +152,148 @@ static void refusals(void **state)
 	WITH(net->config.mac[0], 1, "a network's MTU is too small, or its address is for many");
 	WITH(disk->fd, -1, "a disk has no descriptor");
 	WITH(disk->read_only, 2u, "a disk has no descriptor");
+	const char *answers = "answers to the host's loopback need a passt that is filtered, and its gateway";
+	*net = (struct lv_vm_net){ .fd = { net->fd[0], LV_VM_NO_FD }, .passt = 1, .config = net->config, .answers = 1 };
+	WITH(net->answers, 2u, answers);
+	WITH(net->passt, 0u, answers);
+	WITH(net->spoof, 1u, answers);
+	WITH(net->config.gateway, 0u, answers);
+	encoded_free(&e);
+}
+
+/* Behind what e has. The two descriptors are the last ones. */
+static struct lv_vm_state *append_state(struct encoded *e, int state, int memory)
+{
+	const struct lv_record head = { .type = LV_VM_STATE, .size = sizeof(struct lv_vm_state) };
+	const struct lv_vm_state record = { .state = (int32_t)e->fds, .memory = (int32_t)e->fds + 1, .flags = LV_RESTORE_CLONE };
+	e->bytes = realloc(e->bytes, e->size + sizeof(head) + sizeof(record));
+	memcpy(e->bytes + e->size, &head, sizeof(head));
+	memcpy(e->bytes + e->size + sizeof(head), &record, sizeof(record));
+	e->fd[e->fds++] = state;
+	e->fd[e->fds++] = memory;
+	struct lv_records *header = (void *)e->bytes;
+	header->size = (uint32_t)(e->size += sizeof(head) + sizeof(record));
+	header->records++;
+	return (void *)(e->bytes + e->size - sizeof(record));
+}
+
+/* In the place of the second record of the kind, which is as long. */
+static void pages_need_a_state(struct encoded *e)
+{
+	struct lv_record *record = find(e, LV_VM_STATE);
+	record->type = 99;
+	refused(e->bytes, e->size, e->fd, e->fds, "a record is of an unknown type");
+	record->type = LV_VM_PAGES;
+	refused(e->bytes, e->size, e->fd, e->fds, "a record has the wrong size");
+}
+
+static void states(void **unused)
+{
+	struct encoded e;
+	struct machine_config config;
+	const char *why = NULL;
+	unsigned number;
+	encode_rich(&e);
+	struct lv_vm_state *state = append_state(&e, 5000, 5001);
+	defaults(&config);
+	assert_int_equal(config_decode(&config, e.bytes, e.size, e.fd, e.fds, &why, &number), 0);
+	assert_int_equal(config.state_fd, 5000);
+	assert_int_equal(config.memory_fd, 5001);
+	assert_int_equal(config.restore, LV_RESTORE_CLONE);
+	config_decode_free(&config);
+	WITH(state->flags, LV_RESTORE_FLAGS + 1, "how the state is to be restored is not known");
+	WITH(state->reserved, 1u, "how the state is to be restored is not known");
+	WITH(state->state, state->memory, "it names a descriptor twice");
+	WITH(state->memory, LV_VM_NO_FD, "a state has no descriptor, or its memory has none");
+	pages_need_a_state(&e);
+	find(&e, LV_VM_PAGES)->type = LV_VM_PAGER;
+	refused(e.bytes, e.size, e.fd, e.fds, "a record has the wrong size");
+	find(&e, LV_VM_PAGER)->type = LV_VM_STATE;
+	append_state(&e, 5002, 5003);
+	refused(e.bytes, e.size, e.fd, e.fds, "a record is there twice");
+	encoded_free(&e);
+}
+
+static struct lv_vm_pager *append_pager(struct encoded *e, int device, int listener)
+{
+	const struct lv_record head = { .type = LV_VM_PAGER, .size = sizeof(struct lv_vm_pager) };
+	const struct lv_vm_pager record = { .device = (int32_t)e->fds, .listener = (int32_t)e->fds + 1 };
+	e->bytes = realloc(e->bytes, e->size + sizeof(head) + sizeof(record));
+	memcpy(e->bytes + e->size, &head, sizeof(head));
+	memcpy(e->bytes + e->size + sizeof(head), &record, sizeof(record));
+	e->fd[e->fds++] = device;
+	e->fd[e->fds++] = listener;
+	struct lv_records *header = (void *)e->bytes;
+	header->size = (uint32_t)(e->size += sizeof(head) + sizeof(record));
+	header->records++;
+	return (void *)(e->bytes + e->size - sizeof(record));
+}
+
+/* Memory that comes while it runs is a state's, and needs who brings it. */
+static void pagers(void **unused)
+{
+	struct encoded e;
+	struct machine_config config;
+	const char *why = NULL;
+	unsigned number;
+	encode_rich(&e);
+	append_pager(&e, 5000, 5001);
+	refused(e.bytes, e.size, e.fd, e.fds, "memory that is still to come is not a state's, or is one of several");
+	encoded_free(&e);
+	encode_rich(&e);
+	append_state(&e, 5000, 5001);
+	struct lv_vm_pager *pager = append_pager(&e, 5002, 5003);
+	defaults(&config);
+	assert_int_equal(config_decode(&config, e.bytes, e.size, e.fd, e.fds, &why, &number), 0);
+	assert_int_equal(config.pager.device, 5002);
+	assert_int_equal(config.pager.listener, 5003);
+	config_decode_free(&config);
+	WITH(pager->device, pager->listener, "it names a descriptor twice");
+	WITH(pager->listener, LV_VM_NO_FD, "what waits for memory has no descriptor");
+	encoded_free(&e);
+}
+
+static struct lv_vm_below *append_below(struct encoded *e, int memory)
+{
+	const struct lv_record head = { .type = LV_VM_BELOW, .size = sizeof(struct lv_vm_below) };
+	const struct lv_vm_below record = { .memory = (int32_t)e->fds };
+	e->bytes = realloc(e->bytes, e->size + sizeof(head) + sizeof(record));
+	memcpy(e->bytes + e->size, &head, sizeof(head));
+	memcpy(e->bytes + e->size + sizeof(head), &record, sizeof(record));
+	e->fd[e->fds++] = memory;
+	struct lv_records *header = (void *)e->bytes;
+	header->size = (uint32_t)(e->size += sizeof(head) + sizeof(record));
+	header->records++;
+	return (void *)(e->bytes + e->size - sizeof(record));
+}
+
+static void memories_below(void **unused)
+{
+	struct encoded e;
+	struct machine_config config;
+	const char *why = NULL;
+	unsigned number;
+	encode_rich(&e);
+	struct lv_vm_below *below = append_below(&e, 5002);
+	refused(e.bytes, e.size, e.fd, e.fds, "it has a memory below another one, and no state");
+	append_state(&e, 5000, 5001);
+	below = append_below(&e, 5003);
+	defaults(&config);
+	assert_int_equal(config_decode(&config, e.bytes, e.size, e.fd, e.fds, &why, &number), 0);
+	assert_int_equal(config.below_count, 2);
+	assert_int_equal(config.below_fd[0], 5002);
+	assert_int_equal(config.below_fd[1], 5003);
+	config_decode_free(&config);
+	WITH(below->reserved, 1u, "a memory below another one has no descriptor");
+	WITH(below->memory, LV_VM_NO_FD, "a memory below another one has no descriptor");
+	for (unsigned i = 2; i < LV_VM_BELOW_MAX + 1; i++)
+		append_below(&e, 5004 + (int)i);
+	refused(e.bytes, e.size, e.fd, e.fds, "a memory is a difference from too many others");
 	encoded_free(&e);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(round_trip), cmocka_unit_test(refusals) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(round_trip), cmocka_unit_test(refusals), cmocka_unit_test(pagers), cmocka_unit_test(states), cmocka_unit_test(memories_below) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

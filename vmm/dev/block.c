@@ -45,6 +45,7 @@ struct request {
 struct block {
 	struct device device;
 	int fd;
+	int lock; /* holds the file's lock; not owned; -1: nobody does */
 	bool read_only, paused, discards;
 	uint64_t sectors, failures; /* requests that the host did not do */
 	int failure;                /* the errno of the last one */
@@ -361,6 +362,7 @@ static int block_init(struct device *device, const struct device_config *config)
 	int r;
 
 	block->fd = config->block.fd;
+	block->lock = config->block.lock;
 	block->read_only = config->block.read_only;
 	memcpy(block->serial, config->block.serial, sizeof(block->serial));
 	block->uring.fd = -1;
@@ -478,6 +480,20 @@ static int block_load(struct device *device, struct stream *stream)
 	return err || same ? err : stream_refuse(stream);
 }
 
+static int block_lend(struct device *device, bool lent)
+{
+	const struct block *block = block_of(device);
+	struct flock whole = { .l_type = lent ? F_UNLCK : block->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+
+	if (block->lock < 0)
+		return 0;
+	if (lent && !block->read_only && fdatasync(block->fd))
+		return -errno;
+	if (fcntl(block->lock, F_OFD_SETLK, &whole) == 0)
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
 static void block_free(struct device *device)
 {
 	struct block *block = block_of(device);
@@ -504,6 +520,7 @@ const struct device_ops block_ops = {
 	.reset = block_reset,
 	.drain = block_drain,
 	.quiesce = block_quiesce,
+	.lend = block_lend,
 	.save = block_save,
 	.load = block_load,
 	.offer = block_offer,

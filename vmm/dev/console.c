@@ -187,6 +187,8 @@ int console_resize(struct device *device, uint16_t rows, uint16_t columns)
 	return 0;
 }
 
+_Static_assert(sizeof(struct console) <= DEVICE_SPARE, "what devices_prepare() keeps for it is large enough");
+
 const struct device_ops console_ops = {
 	.type = LV_DEV_CONSOLE,
 	.name = "console",

@@ -15,8 +15,8 @@ struct console_port {
 
 struct console {
 	struct streams streams;
+	bool terminal; /* it is one of the guest's own; of Linux: the monitor's 0 and 1 are port 0, not the streams */
 	/* for Linux */
-	bool terminal; /* the monitor's 0 and 1 are port 0, not the streams */
 	uint16_t rows, columns; /* 0: not known */
 	struct console_port port[CONSOLE_PORTS];
 };

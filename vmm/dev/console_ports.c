@@ -279,7 +279,7 @@ static bool process(struct streams *streams, unsigned queue)
 	return true;
 }
 
-static const struct stream_ops stream_ops = { output_died, input_ended, resize, process };
+static const struct stream_ops stream_ops = { output_died, input_ended, resize, process, NULL };
 
 /* Linux fills the even ones with a page each: no more than is used. Counted as with the library OS, then the terminal both ways. */
 static const struct {

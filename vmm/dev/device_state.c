@@ -32,8 +32,7 @@ static int save_common(const struct device *device, struct stream *stream)
 	return stream_end(stream);
 }
 
-/* What any driver of this device can have agreed on. */
-static uint64_t possible_features(const struct device *device)
+uint64_t device_possible_features(const struct device *device)
 {
 	return (device->ops->offer ? device->ops->offer(device) : 0) | 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_INDIRECT_DESC |
 	       1ull << VIRTIO_RING_F_EVENT_IDX;
@@ -52,7 +51,7 @@ static int load_common(const struct device *device, struct common *common, struc
 	if (err)
 		return err;
 	common->error[sizeof(common->error) - 1] = '\0';
-	same &= !(common->features & ~possible_features(device)) && !(common->ran && common->broken);
+	same &= !(common->features & ~device_possible_features(device)) && !(common->ran && common->broken);
 	return same ? 0 : stream_refuse(stream);
 }
 
@@ -98,6 +97,7 @@ static int device_load(struct device *device, struct stream *stream)
 	device->ran = common.ran;
 	device->stats.needs_reset = common.broken;
 	memcpy(device->stats.error, common.error, sizeof(common.error));
+	device_kick(device); /* its bell may have rung without being heard before it was saved */
 	return common.ran ? start_paused(device) : 0;
 }
 
@@ -111,14 +111,16 @@ int devices_save(struct devices *set, struct stream *stream)
 	return err;
 }
 
-int devices_load(struct devices *set, struct stream *stream)
+int devices_load(struct devices *set, struct stream *stream, unsigned *failed)
 {
 	int err = 0;
 
 	if (set->paused)
 		return -EBUSY;
 	set->paused = true;
-	for (unsigned i = 0; !err && i < set->count; i++)
+	for (unsigned i = 0; !err && i < set->count; i++) {
+		*failed = i;
 		err = device_load(set->device[i], stream);
+	}
 	return err;
 }

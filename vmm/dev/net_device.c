@@ -19,6 +19,7 @@ struct net {
 	struct device device;
 	struct lv_net_config config;
 	uint64_t offered;
+	uint64_t told; /* the features that the tap was told; UINT64_MAX: none yet */
 	unsigned pairs, used; /* used: frames come to so many of them */
 	struct net_pair *pair;
 };
@@ -102,6 +103,8 @@ static void choose(const struct net *net)
 
 static int open_pairs(struct net *net, const struct device_config *config)
 {
+	if (config->net.answers && net_answers_init(&net->pair[0].answers, net->config.gateway))
+		return -ENOMEM;
 	if (config->net.passt)
 		return net_pair_open_passt(&net->pair[0]);
 	for (unsigned i = 0; i < net->pairs; i++) {
@@ -151,6 +154,7 @@ static int net_init(struct device *device, const struct device_config *config)
 		memcpy(net->pair[i].filter.mac, net->config.mac, sizeof(net->config.mac));
 	}
 	int r = open_pairs(net, config);
+	net->told = UINT64_MAX;
 	net->offered |= NET_BIT(MRG_RXBUF);
 	if (net->pairs > 1)
 		net->offered |= NET_BIT(CTRL_VQ) | NET_BIT(MQ);
@@ -193,8 +197,9 @@ static void set_features(struct net *net)
 		features &= ~(NET_BIT(GUEST_TSO4) | NET_BIT(GUEST_TSO6));
 	for (unsigned i = 0; i < net->pairs; i++)
 		net->pair[i].frame_max = NET_HEADER + (passt ? PASST_FRAME_MAX : NET_ETHERNET + (segments ? 65535u : net->config.mtu));
-	if (!passt && net->pair[0].fd >= 0)
-		tap_set_offloads(net->pair[0].fd, features); /* of the tap, not of one queue */
+	if (!passt && net->pair[0].fd >= 0 && features != net->told)
+		tap_set_offloads(net->pair[0].fd, features); /* of the tap, not of one queue; a library OS' monitor may do so before it runs only */
+	net->told = features;
 }
 
 static void set_paused(struct net *net, bool on)

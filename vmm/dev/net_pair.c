@@ -18,6 +18,7 @@
 #define FRAME_MAX (65535 + NET_ETHERNET)
 
 static_assert(sizeof(struct virtio_net_hdr_v1) == 12, "header of every frame");
+static_assert(NET_ANSWERS_BYTES <= NET_FILTER_BYTES, "one beginning of a frame for both");
 
 static unsigned rx_of(const struct net_pair *pair)
 {
@@ -160,6 +161,7 @@ static int receive_passt(struct net_pair *pair)
 
 	if (len < 0)
 		return len;
+	net_answers_hear(&pair->answers, frame, len, clock_now());
 	scatter(pair, 0, header, NET_HEADER);
 	set_pending(pair, len + NET_HEADER, NET_HEADER, frame);
 	return 0;
@@ -184,7 +186,7 @@ static void link_down(struct net_pair *pair)
 	loop_update(pair->device->set->loop, &pair->watch, 0);
 	close(pair->fd);
 	pair->fd = -1;
-	pair->tx_blocked = false;
+	pair->tx_blocked = pair->tx_held = false;
 	device_reconfigured(pair->device);
 	strncpy(pair->device->stats.error, "the host's end of the network has gone", sizeof(pair->device->stats.error) - 1);
 	device_run(pair->device, tx_of(pair));
@@ -251,7 +253,7 @@ static void see_to_answers(struct net_pair *pair)
 {
 	if (frames_wait(pair))
 		device_run(pair->device, rx_of(pair));
-	if (pair->passt && pair->fd >= 0 && !pair->held.deadline && passt_ack_held(pair->passt))
+	if (pair->passt && pair->fd >= 0 && !pair->held.deadline && (pair->tx_held || passt_ack_held(pair->passt)))
 		loop_timer_set(pair->device->set->loop, &pair->held, clock_now() + PASST_ACK_NS);
 }
 
@@ -259,8 +261,11 @@ static void look_again(void *context)
 {
 	struct net_pair *pair = context;
 
-	if (!pair->paused && !device_broken(pair->device))
-		see_to_answers(pair);
+	if (pair->paused || device_broken(pair->device))
+		return;
+	if (pair->tx_held)
+		device_run(pair->device, tx_of(pair));
+	see_to_answers(pair);
 }
 
 /* ---- guest to host ---- */
@@ -317,19 +322,27 @@ static int send_checked(struct net_pair *pair, struct virtio_net_hdr_v1 *header,
 	return send_tap(pair, header, start, n, chain);
 }
 
+/* The same: each of those who look at its headers looks at the copy. */
 static int send_passt(struct net_pair *pair, struct chain *chain)
 {
-	uint8_t start[NET_FILTER_BYTES];
+	uint8_t start[PASST_ACK_MAX];
 	struct iovec iov[QUEUE_MAX + 1];
-	const size_t len = chain->read_len, n = pair->filter.off ? 0 : len < sizeof(start) ? len : sizeof(start);
+	const size_t len = chain->read_len, n = len < sizeof(start) ? len : sizeof(start);
 
-	if (n && (!chain_take(chain, start, n) || !net_filter_passes(&pair->filter, start, n))) {
+	_Static_assert(sizeof(start) >= NET_FILTER_BYTES && sizeof(start) >= NET_ANSWERS_BYTES, "all that is looked at");
+	if (!chain_take(chain, start, n))
+		return 0;
+	if (!pair->filter.off && !net_filter_passes(&pair->filter, start, n)) {
 		device_note(pair->device, "packets for link-local addresses of the host's network were dropped (--net passt,host)");
+		return 0;
+	}
+	if (!net_answers_pass(&pair->answers, start, n, clock_now())) {
+		device_note(pair->device, "packets for the host's loopback that were no answers were dropped (--net passt,host)");
 		return 0;
 	}
 	iov[0] = (struct iovec){ start, n };
 	memcpy(iov + 1, chain->iov, chain->readable * sizeof(*iov));
-	int r = n ? passt_send(pair->passt, iov, chain->readable + 1, len) : passt_send(pair->passt, chain->iov, chain->readable, len);
+	int r = passt_send(pair->passt, iov, chain->readable + 1, len);
 	return r == -EINVAL ? 0 : r;
 }
 
@@ -358,7 +371,7 @@ bool net_pair_send(struct net_pair *pair)
 		uint32_t len = chain->read_len;
 
 		r = send_frame(pair, chain);
-		if (r == -EAGAIN)
+		if (r == -EAGAIN || r == -EBUSY)
 			device_unpop(pair->device, tx_of(pair), len);
 		else
 			device_push(pair->device, tx_of(pair), chain->head, 0); /* sent, or lost with the link */
@@ -368,14 +381,15 @@ bool net_pair_send(struct net_pair *pair)
 	device_publish(pair->device, tx_of(pair));
 	if (device_broken(pair->device) || pair->paused)
 		return false;
-	if (!r && pair->passt && pair->fd >= 0)
+	pair->tx_held = r == -EBUSY;
+	if ((!r || pair->tx_held) && pair->passt && pair->fd >= 0)
 		r = passt_flush(pair->passt); /* half a frame may be left over, and no later one may come to push it */
 	pair->tx_blocked = r == -EAGAIN;
 	net_pair_watch(pair);
 	if (r && r != -EAGAIN)
 		link_down(pair);
 	see_to_answers(pair);
-	return !pair->tx_blocked;
+	return !pair->tx_blocked && !pair->tx_held;
 }
 
 static void host_ready(void *context, uint32_t events)
@@ -412,7 +426,7 @@ void net_pair_reset(struct net_pair *pair)
 	pair->count = 0;
 	pair->room = 0;
 	pair->pending.len = 0;
-	pair->tx_blocked = false;
+	pair->tx_blocked = pair->tx_held = false;
 	free(pair->overflow); /* the next driver's frames may be larger */
 	pair->overflow = NULL;
 }
@@ -443,4 +457,5 @@ void net_pair_free(struct net_pair *pair)
 	loop_timer_set(pair->device->set->loop, &pair->held, 0);
 	free(pair->overflow);
 	free(pair->passt);
+	net_answers_free(&pair->answers);
 }

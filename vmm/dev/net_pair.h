@@ -5,6 +5,7 @@
 
 #include <linux/virtio_net.h>
 
+#include "vmm/dev/net_answers.h"
 #include "vmm/dev/net_filter.h"
 #include "vmm/device.h"
 #include "vmm/host/passt.h"
@@ -26,7 +27,9 @@ struct net_pair {
 	bool paused;
 	uint32_t frame_max; /* with its header; by the device, before frames move */
 	struct net_filter filter; /* off, if the device sets nothing */
-	bool tx_blocked;
+	struct net_answers answers; /* of passt */
+	bool tx_blocked; /* until the host's end takes something */
+	bool tx_held;    /* until passt has read what it has */
 	bool detached; /* the tap sends it nothing, and the driver does not use it */
 	struct loop_watch watch;
 	unsigned first, count; /* buffer[first % NET_QUEUE] ... */
@@ -39,7 +42,7 @@ struct net_pair {
 	} pending;
 	struct loop_timer patience; /* for pending */
 	uint8_t *overflow;          /* tap: where the rest of a frame goes that is larger than the buffers; NULL until needed */
-	struct loop_timer held;     /* for an answer in passt's place */
+	struct loop_timer held;     /* for an answer in passt's place, or tx_held */
 	struct passt *passt;        /* NULL: tap */
 };
 

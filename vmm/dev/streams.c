@@ -302,6 +302,8 @@ static void input_ready(void *context, uint32_t events)
 	if (n > 0) {
 		device_push(&streams->device, queue, chain->head, n);
 		device_publish(&streams->device, queue);
+		if (streams->ops->typed)
+			streams->ops->typed(streams);
 	} else {
 		device_unpop(&streams->device, queue, chain->read_len);
 		if (n == -EAGAIN) /* another reader was quicker: more will come */

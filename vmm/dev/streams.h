@@ -59,6 +59,7 @@ struct stream_ops { /* where the two consoles differ */
 	void (*input_ended)(struct streams *streams);
 	void (*resize)(struct streams *streams, uint16_t rows, uint16_t columns);
 	bool (*process)(struct streams *streams, unsigned queue); /* as device_ops.process */
+	void (*typed)(struct streams *streams); /* the guest has got input; NULL: that is all */
 };
 
 /* The base of the console device. */

@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-const struct device_ops *const device_table[] = { &console_ops, &net_ops, &block_ops, &vsock_ops, &rng_ops, &balloon_ops, NULL };
+const struct device_ops *const device_table[] = { &console_ops, &net_ops, &block_ops, &vsock_ops, &rng_ops, &balloon_ops, &fs_ops, NULL };
 
 #define ROUNDS 8 /* of one queue, before other descriptors get their turn */
 #define TURN_BYTES (8u << 20) /* of one device in a turn of the loop: some milliseconds; one chain may go beyond */
@@ -18,6 +18,13 @@ static const struct device_ops *find_ops(enum lv_device_type type)
 		if (device_table[i]->type == type)
 			return device_table[i];
 	return NULL;
+}
+
+const char *device_type_name(uint32_t type)
+{
+	const struct device_ops *ops = find_ops((enum lv_device_type)type);
+
+	return ops ? ops->name : "device";
 }
 
 void devices_init(struct devices *set, struct loop *loop)
@@ -31,7 +38,7 @@ void devices_init(struct devices *set, struct loop *loop)
 	set->wake = NULL;
 	set->wake_context = NULL;
 	set->count = 0;
-	set->abandoned = set->paused = false;
+	set->has_spare = set->abandoned = set->paused = false;
 }
 
 static void bell_rung(void *context, uint32_t events)
@@ -46,9 +53,23 @@ static void bell_rung(void *context, uint32_t events)
 		device_run(device, i);
 }
 
+void devices_prepare(struct devices *set, enum lv_device_type type)
+{
+	set->spare_type = type;
+	set->has_spare = true;
+}
+
+static struct device *device_room(struct devices *set, const struct device_ops *ops)
+{
+	if (!set->has_spare || set->spare_type != ops->type)
+		return calloc(1, ops->size);
+	set->has_spare = false;
+	return (struct device *)set->spare;
+}
+
 static struct device *device_new(struct devices *set, const struct device_ops *ops)
 {
-	struct device *device = calloc(1, ops->size);
+	struct device *device = device_room(set, ops);
 
 	if (!device)
 		return NULL;
@@ -66,7 +87,8 @@ static void device_free(struct device *device)
 	loop_update(device->set->loop, &device->bell, 0);
 	if (device->bell.fd >= 0)
 		close(device->bell.fd);
-	free(device);
+	if ((void *)device != device->set->spare)
+		free(device);
 }
 
 void device_add_queue(struct device *device, unsigned size, unsigned slot)
@@ -179,6 +201,24 @@ void devices_quiesce(struct devices *set)
 		set->device[i]->ops->quiesce(set->device[i]);
 		device_publish_all(set->device[i]);
 	}
+}
+
+static int device_lend(struct device *device, bool lent)
+{
+	return device->ops->lend ? device->ops->lend(device, lent) : 0;
+}
+
+int devices_lend(struct devices *set, bool lent)
+{
+	int err = 0;
+	unsigned done = 0;
+
+	while (!err && done < set->count)
+		if (!(err = device_lend(set->device[done], lent)))
+			done++;
+	while (err && done)
+		device_lend(set->device[--done], !lent);
+	return err;
 }
 
 void devices_free(struct devices *set)

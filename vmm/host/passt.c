@@ -120,8 +120,13 @@ int passt_send(struct passt *passt, const struct iovec *iov, unsigned parts, siz
 		return r;
 	if (parts > PASST_BATCH || len > PASST_FRAME_MAX || len < PASST_FRAME_MIN)
 		return -EINVAL;
-	if (passt_ack_stale(&passt->ack, iov, parts))
+	enum passt_verdict verdict = passt_ack_judge(&passt->ack, iov, parts);
+	if (verdict == PASST_DROP)
 		return 0;
+	if (verdict == PASST_WAIT && !is_read(passt))
+		return -EBUSY;
+	if (verdict == PASST_WAIT)
+		passt_ack_read(&passt->ack);
 	memcpy(all + 1, iov, parts * sizeof(*iov));
 	n = sendmsg(passt->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0)

@@ -46,7 +46,10 @@ bool passt_ack_held(const struct passt *passt);
 /* True if a frame was received that passt_receive will return without reading. */
 bool passt_waiting(const struct passt *passt);
 
-/* Sends one frame of len bytes: 0 (also for one that passt must not have: passt_ack.h); -EAGAIN if nothing of it was taken; another negative errno. */
+/*
+ * Sends one frame of len bytes: 0 (also for one that passt must not have: passt_ack.h); -EAGAIN if nothing of it was taken; -EBUSY if it has to wait
+ * until passt has read what was sent before, which nothing will announce: try again in PASST_ACK_NS; another negative errno.
+ */
 int passt_send(struct passt *passt, const struct iovec *iov, unsigned parts, size_t len);
 /* Sends the rest of an earlier frame: 0 if nothing is left, -EAGAIN, or another negative errno. */
 int passt_flush(struct passt *passt);

@@ -8,7 +8,6 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#define HEADERS_MAX (ETH_HLEN + 60 + 60) /* a SYN carries nothing behind them */
 #define WINDOW 16384 /* bytes, until passt says more: what the first flight of a server may be, and less than any socket holds */
 #define SCALE_MAX 14 /* RFC 7323, section 2.3 */
 #define SCALE_USUAL 7 /* of Linux, for a SYN that nobody saw */
@@ -23,6 +22,11 @@ struct segment { /* found in a frame */
 static uint16_t get16(const uint8_t *at)
 {
 	return at[0] << 8 | at[1];
+}
+
+static uint32_t get32(const uint8_t *at)
+{
+	return (uint32_t)get16(at) << 16 | get16(at + 2);
 }
 
 static void put16(uint8_t *at, uint16_t value)
@@ -137,44 +141,39 @@ static size_t answer_ip(uint8_t *ip, const struct segment *segment)
 	return sizeof(struct iphdr);
 }
 
-/* Its sequence number is the one that the guest awaits, and it acknowledges the guest's SYN. */
-static void answer_tcp(uint8_t *tcp, const struct segment *segment, uint16_t window)
+/* Its sequence number is the one that the guest awaits; an ACK acknowledges the guest's SYN. */
+static void answer_tcp(uint8_t *tcp, const struct segment *segment, uint8_t flags, uint16_t window)
 {
-	uint32_t sequence;
-
 	memcpy(tcp, segment->tcp + 2, 2);
 	memcpy(tcp + 2, segment->tcp, 2);
 	memcpy(tcp + 4, segment->tcp + 8, 4);
-	memcpy(&sequence, segment->tcp + 4, 4);
-	sequence = htonl(ntohl(sequence) + 1);
-	memcpy(tcp + 8, &sequence, 4);
+	if (flags & TH_ACK) {
+		uint32_t sequence = htonl(get32(segment->tcp + 4) + 1);
+
+		memcpy(tcp + 8, &sequence, 4);
+	}
 	tcp[12] = sizeof(struct tcphdr) / 4 << 4;
-	tcp[13] = TH_ACK;
+	tcp[13] = flags;
 	put16(tcp + 14, window);
 }
 
-static uint8_t answer(uint8_t *to, const uint8_t *frame, const struct segment *segment, uint16_t window)
+static uint8_t answer(uint8_t *to, const uint8_t *frame, const struct segment *segment, uint8_t flags, uint16_t window)
 {
 	uint8_t *ip = to + ETH_HLEN, *tcp;
 	size_t addresses = segment->v6 ? 32 : 8;
 
-	memset(to, 0, PASST_ACK_MAX);
+	memset(to, 0, ETH_HLEN + sizeof(struct ip6_hdr) + sizeof(struct tcphdr));
 	memcpy(to, frame + ETH_ALEN, ETH_ALEN);
 	memcpy(to + ETH_ALEN, frame, ETH_ALEN);
 	memcpy(to + 12, frame + 12, 2);
 	tcp = ip + answer_ip(ip, segment);
-	answer_tcp(tcp, segment, window);
+	answer_tcp(tcp, segment, flags, window);
 	/* The pseudo header: the addresses lie right before TCP, in both versions. */
 	put16(tcp + 16, fold(sum_words(IPPROTO_TCP + sizeof(struct tcphdr), tcp - addresses, addresses + sizeof(struct tcphdr))));
 	return tcp + sizeof(struct tcphdr) - to;
 }
 
-/* ---- a SYN of a peer that the guest has not answered yet ---- */
-
-static uint32_t get32(const uint8_t *at)
-{
-	return (uint32_t)get16(at) << 16 | get16(at + 2);
-}
+/* ---- what a peer was heard to send ---- */
 
 /* The connection of a segment, as the peer sees it: of IPv6 addresses the last four bytes. */
 static struct passt_syn connection_of(const struct segment *segment, bool from_peer)
@@ -185,35 +184,79 @@ static struct passt_syn connection_of(const struct segment *segment, bool from_p
 	return (struct passt_syn){ .peer = get32(peer), .ports = theirs << 16 | ours };
 }
 
-static struct passt_syn *slot_of(struct passt_ack *ack, const struct passt_syn *connection)
+static unsigned hash_of(const struct passt_syn *connection)
 {
 	uint32_t hash = connection->peer * 31 + connection->ports;
 
-	return &ack->syn[(hash ^ hash >> 16) % PASST_SYNS];
+	return hash ^ hash >> 16;
 }
 
-static void syn_keep(struct passt_ack *ack, const struct segment *segment)
+/* NULL: passt has not asked for this connection, or another one has taken its place. */
+static struct passt_syn *slot_of(struct passt_ack *ack, const struct passt_syn *connection)
 {
-	struct passt_syn new = connection_of(segment, true), *slot = slot_of(ack, &new);
+	struct passt_syn *slot = &ack->syn[hash_of(connection) % PASST_SYNS];
+
+	return slot->state && slot->peer == connection->peer && slot->ports == connection->ports ? slot : NULL;
+}
+
+static void syn_keep(struct passt_ack *ack, const struct segment *segment, const uint8_t *frame, size_t len)
+{
+	struct passt_syn new = connection_of(segment, true);
 
 	new.awaited = get32(segment->tcp + 4) + 1;
-	new.waits = true;
-	ack->syns += !slot->waits;
-	*slot = new;
+	new.state = PASST_ASKS;
+	new.syn.len = len;
+	memcpy(new.syn.bytes, frame, len);
+	ack->syn[hash_of(&new) % PASST_SYNS] = new;
 }
 
-/* As a TCP that has sent a SYN judges: what does not acknowledge it, and is no SYN itself, belongs to an earlier connection. */
-static bool is_stale(struct passt_ack *ack, const struct segment *segment)
+static bool acknowledges(const struct segment *segment, const struct passt_syn *slot)
 {
-	struct passt_syn connection = connection_of(segment, false), *slot = slot_of(ack, &connection);
+	return segment->flags & TH_ACK && get32(segment->tcp + 8) == slot->awaited;
+}
 
-	if (!slot->waits || slot->peer != connection.peer || slot->ports != connection.ports)
+static bool asks(const struct segment *segment)
+{
+	return (segment->flags & (TH_SYN | TH_ACK)) == TH_SYN;
+}
+
+static bool answers(const struct segment *segment)
+{
+	return is_syn(segment) && segment->flags & TH_ACK;
+}
+
+/* The guest acknowledges something else than the SYN: what it has is reset, and asked again. */
+static void ask_again(struct passt_ack *ack, struct passt_syn *slot, const uint8_t *frame, const struct segment *segment)
+{
+	if (!slot->syn.len || segment->flags & TH_RST || !(segment->flags & TH_ACK) || ack->to - ack->from > PASST_ACKS - 2)
+		return;
+	struct passt_frame *reset = &ack->frame[ack->to++ % PASST_ACKS];
+
+	reset->len = answer(reset->bytes, frame, segment, TH_RST, 0);
+	ack->frame[ack->to++ % PASST_ACKS] = slot->syn;
+	slot->syn.len = 0;
+}
+
+/* As a TCP that has sent a SYN judges: what does not acknowledge it, and does not ask itself, belongs to an earlier connection. */
+static bool is_stale(struct passt_ack *ack, struct passt_syn *slot, const uint8_t *frame, const struct segment *segment)
+{
+	if (asks(segment))
 		return false;
-	if (!(segment->flags & TH_SYN) && (!(segment->flags & TH_ACK) || get32(segment->tcp + 8) != slot->awaited))
-		return true;
-	slot->waits = false;
-	ack->syns--;
-	return false;
+	if (slot->state == PASST_CONNECTED)
+		return segment->flags & TH_SYN && acknowledges(segment, slot);
+	if (slot->state == PASST_ASKS && acknowledges(segment, slot))
+		return false;
+	if (slot->state == PASST_ASKS)
+		ask_again(ack, slot, frame, segment);
+	return true;
+}
+
+static uint64_t *unread_word(struct passt_ack *ack, const struct passt_syn *connection, uint64_t *bit)
+{
+	unsigned at = hash_of(connection) % PASST_UNREAD;
+
+	*bit = 1ull << at % 64;
+	return &ack->unread[at / 64];
 }
 
 /* ---- interface ---- */
@@ -236,46 +279,73 @@ void passt_ack_init(struct passt_ack *ack)
 {
 	ack->from = ack->to = 0;
 	memset(ack->scale, SCALE_USUAL, sizeof(ack->scale));
-	ack->syns = 0;
 	memset(ack->syn, 0, sizeof(ack->syn));
+	memset(ack->unread, 0, sizeof(ack->unread));
 }
 
 void passt_ack_heard(struct passt_ack *ack, const uint8_t *frame, size_t len)
 {
 	struct segment segment;
 
-	if (len > HEADERS_MAX || !find_segment(frame, len, &segment) || !is_syn(&segment) || segment.flags & TH_ACK)
+	if (len > PASST_ACK_MAX || !find_segment(frame, len, &segment))
 		return;
-	int scale = scale_said(&segment);
+	if (is_syn(&segment) && asks(&segment)) {
+		int scale = scale_said(&segment);
 
-	*scale_of(ack, &segment) = scale < 0 ? 0 : scale;
-	syn_keep(ack, &segment);
+		*scale_of(ack, &segment) = scale < 0 ? 0 : scale;
+		syn_keep(ack, &segment, frame, len);
+	} else if (segment.flags & TH_RST) {
+		struct passt_syn connection = connection_of(&segment, true), *slot = slot_of(ack, &connection);
+
+		if (slot)
+			slot->state = PASST_GONE;
+	}
 }
 
-bool passt_ack_stale(struct passt_ack *ack, const struct iovec *iov, unsigned parts)
+enum passt_verdict passt_ack_judge(struct passt_ack *ack, const struct iovec *iov, unsigned parts)
 {
-	uint8_t frame[HEADERS_MAX];
+	uint8_t frame[PASST_ACK_MAX];
 	struct segment segment;
+	uint64_t bit;
 
-	return ack->syns && find_segment(frame, gather(frame, sizeof(frame), iov, parts), &segment) && is_stale(ack, &segment);
+	if (!find_segment(frame, gather(frame, sizeof(frame), iov, parts), &segment))
+		return PASST_SEND;
+	struct passt_syn connection = connection_of(&segment, false), *slot = slot_of(ack, &connection);
+
+	if (slot && is_stale(ack, slot, frame, &segment))
+		return PASST_DROP;
+	return answers(&segment) && *unread_word(ack, &connection, &bit) & bit ? PASST_WAIT : PASST_SEND;
+}
+
+void passt_ack_read(struct passt_ack *ack)
+{
+	memset(ack->unread, 0, sizeof(ack->unread));
 }
 
 void passt_ack_sent(struct passt_ack *ack, const struct iovec *iov, unsigned parts, size_t len)
 {
-	uint8_t frame[HEADERS_MAX];
+	uint8_t frame[PASST_ACK_MAX];
 	struct segment segment;
+	uint64_t bit;
 
-	if (len > sizeof(frame) || ack->to - ack->from == PASST_ACKS)
+	if (!find_segment(frame, gather(frame, sizeof(frame), iov, parts), &segment))
 		return;
-	if (!find_segment(frame, gather(frame, len, iov, parts), &segment) || !is_syn(&segment) || !(segment.flags & TH_ACK))
+	struct passt_syn connection = connection_of(&segment, false), *slot = slot_of(ack, &connection);
+
+	*unread_word(ack, &connection, &bit) |= bit;
+	if (slot && asks(&segment))
+		slot->state = PASST_UNKNOWN;
+	else if (slot && slot->state == PASST_ASKS)
+		slot->state = PASST_CONNECTED;
+	if (len > sizeof(frame) || !answers(&segment) || ack->to - ack->from == PASST_ACKS)
 		return;
 	int scale = scale_said(&segment);
 
 	/* A SYN,ACK without the option says that no window is scaled. */
 	uint16_t window = scale < 0 ? WINDOW : WINDOW >> *scale_of(ack, &segment);
-	unsigned slot = ack->to++ % PASST_ACKS;
+	struct passt_frame *reply = &ack->frame[ack->to++ % PASST_ACKS];
 
-	ack->frame[slot].len = answer(ack->frame[slot].bytes, frame, &segment, window ? window : 1);
+	reply->len = answer(reply->bytes, frame, &segment, TH_ACK, window ? window : 1);
 }
 
 int passt_ack_take(struct passt_ack *ack, const uint8_t **frame)

@@ -178,34 +178,45 @@ static const struct filter {
 } filters[] = { /* each allows more than the one before */
 #define FILTER(program) { program, sizeof(program) / sizeof(*(program)) }
 	FILTER(seccomp_libos), FILTER(seccomp_libos_disk), FILTER(seccomp_linux), FILTER(seccomp_dial),
+}, shell_filter = FILTER(seccomp_shell), narrow[] = { /* by whether there are disks: what they take away leaves what filters[] has there */
+	FILTER(seccomp_narrow), FILTER(seccomp_narrow_disk),
 };
+#define FILTER_MOST 256
 
-static const struct filter *filter_for(const struct jail *jail)
+static_assert(sizeof(seccomp_dial) / sizeof(*seccomp_dial) <= FILTER_MOST && sizeof(seccomp_shell) / sizeof(*seccomp_shell) <= FILTER_MOST &&
+	      sizeof(seccomp_narrow) / sizeof(*seccomp_narrow) <= FILTER_MOST, "room for a copy of any");
+
+/*
+ * With the process' own number where the lists say SELF; for log_only, what it would kill for is noted in the kernel's log. For all threads: the loop's may
+ * be there.
+ */
+static int load(const struct jail *jail, const struct filter *filter)
 {
-	return &filters[jail->dials ? 3 : jail->is_linux ? 2 : jail->disks ? 1 : 0];
-}
+	struct sock_filter copy[FILTER_MOST];
+	const struct sock_fprog program = { filter->steps, copy };
+	pid_t self = getpid();
 
-/* With the process' own number where the lists say SELF; for log_only, what it would kill for is noted in the kernel's log. */
-static int filter_calls(const struct jail *jail)
-{
-	const struct filter *filter = filter_for(jail);
-	struct sock_filter copy[sizeof(seccomp_dial) / sizeof(*seccomp_dial)];
-	const struct sock_fprog load = { filter->steps, copy };
-
-	if (filter->steps > sizeof(copy) / sizeof(*copy))
-		return -EOVERFLOW;
 	memcpy(copy, filter->program, filter->steps * sizeof(*copy));
 	for (size_t i = 0; i < filter->steps; i++) {
 		if (BPF_CLASS(copy[i].code) == BPF_JMP && copy[i].k == SECCOMP_SELF)
-			copy[i].k = getpid();
+			copy[i].k = self;
 		if (jail->log_only && BPF_CLASS(copy[i].code) == BPF_RET && copy[i].k == SECCOMP_RET_KILL_PROCESS)
 			copy[i].k = SECCOMP_RET_LOG;
 	}
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &load) < 0 ? -errno : 0;
+	long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+	return result < 0 ? -errno : result ? -EBUSY : 0; /* else: the number of a thread that cannot have it */
 }
 
-static_assert(sizeof(seccomp_libos) <= sizeof(seccomp_dial) && sizeof(seccomp_libos_disk) <= sizeof(seccomp_dial) &&
-	      sizeof(seccomp_linux) <= sizeof(seccomp_dial), "room for a copy of any");
+/* Of a shell: it still takes a configuration. */
+static int filter_ahead(const struct jail *jail)
+{
+	return jail->ahead ? load(jail, &shell_filter) : 0;
+}
+
+static int filter_calls(const struct jail *jail)
+{
+	return load(jail, jail->ahead ? &narrow[jail->disks] : &filters[jail->dials ? 3 : jail->is_linux ? 2 : jail->disks ? 1 : 0]);
+}
 
 static const struct {
 	enum jail_stage stage;
@@ -220,6 +231,7 @@ static const struct {
 	{ JAIL_CREATED, "user", become_user, true },
 	{ JAIL_CREATED, "capabilities", drop_capabilities, false },
 	{ JAIL_CREATED, "no new privileges", no_new_privileges, false },
+	{ JAIL_CREATED, "first filter", filter_ahead, false },
 	{ JAIL_RUNNING, "limits", set_limits, false },
 	{ JAIL_RUNNING, "filter", filter_calls, false },
 };

@@ -13,6 +13,7 @@ struct jail {
 	uint32_t uid;   /* if full: the user and group to become; 0: stay */
 	int parent;     /* a socket whose other end its parent holds, if that is to outlive the change of the user; -1: none */
 	bool log_only;  /* debug: what the filter forbids is logged, not fatal */
+	bool ahead;     /* it takes its configuration later, a library OS': a filter for that, which the last step narrows. dials: never */
 	bool is_linux, disks; /* the kind of guest; it has disks (a Linux guest may have them in any case) */
 	bool dials;     /* the guest may connect to sockets of the host */
 	unsigned descriptors; /* that are open now and may be opened later, at most */
@@ -29,9 +30,9 @@ enum jail_stage { /* in this order */
 };
 
 /*
- * Takes the steps of one stage. Called before any other thread of ours exists: capabilities belong to threads, and later ones inherit. 0; or
- * a negative errno, and *step names the step that failed ("directory", "namespaces", "root", "bounding set", "user", "capabilities",
- * "no new privileges"; "limits", "filter"). What is left out because the machine refuses it clears jail->full.
+ * Takes the steps of one stage. JAIL_CREATED is called before any other thread of ours exists: capabilities belong to threads, and later ones inherit; limits and
+ * filters are those of all threads. 0; or a negative errno, and *step names the step that failed ("directory", "namespaces", "root", "bounding set", "user",
+ * "capabilities", "no new privileges", "first filter"; "limits", "filter"). What is left out because the machine refuses it clears jail->full.
  */
 int jail_enter(struct jail *jail, enum jail_stage stage, const char **step);
 

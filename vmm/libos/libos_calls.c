@@ -31,7 +31,7 @@ static int grow(struct vm *vm, uint64_t bytes)
 	gpa_t gpa = LV_RAM + vm->ram_size;
 	if (take(vm, (int64_t)bytes))
 		return -ENOMEM;
-	if (mem_add_ram(&vm->mem, vm->fd, gpa, bytes, libos_at(vm, gpa)) < 0)
+	if (libos_add_ram(vm, gpa - LV_RAM, bytes) < 0)
 		return take(vm, -(int64_t)bytes), -ENOMEM;
 	/* Large memory is worth large pages: programs that touch it will touch it in large areas. */
 	madvise(libos_at(vm, gpa), bytes, MADV_HUGEPAGE);
@@ -74,7 +74,7 @@ static int64_t release(struct vm *vm, uint64_t count)
 int libos_wait(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
-	if (!vcpu_sleep(vcpu))
+	if (!vcpu_sleep(vcpu, libos_clock_to_host(vm, vcpu->wait.deadline)))
 		return VCPU_RUNNING; /* goes on later */
 	if (!atomic_load(&vm->libos.ticking))
 		libos_arm_tick(vm, true);
@@ -88,7 +88,7 @@ static int begin_wait(struct vcpu *vcpu, uint64_t deadline, uint64_t bells)
 	libos_ring_bells(vcpu->vm, bells);
 	status_memory(&vcpu->vm->status);
 	shared->result = 0;
-	if (!shared->need_wake || shared->signals || shared->ask_threads)
+	if (!shared->need_wake || shared->signals || shared->ask_threads || shared->lines)
 		return VCPU_RUNNING;
 	vcpu->wait = (struct vcpu_wait){ .underway = true, .deadline = deadline };
 	return VCPU_RUNNING;
@@ -128,6 +128,57 @@ static int tell_threads(struct vm *vm, gpa_t list, uint64_t count, uint64_t tota
 	return 0;
 }
 
+/* ---- templates ---- */
+
+static int tell_template(struct vm *vm, uint64_t ready)
+{
+	if (ready > 1)
+		return -EINVAL;
+	loop_lock(&vm->loop);
+	vm->status.record.template_ready = (uint32_t)ready;
+	status_write(&vm->status, LV_STATE_RUNNING);
+	if (ready)
+		control_template(&vm->control);
+	loop_unlock(&vm->loop);
+	return 0;
+}
+
+struct request { /* as it is written to the guest */
+	char *to;
+	uint64_t room, size;
+};
+
+static void request_add(struct request *request, const char *bytes, size_t n)
+{
+	uint64_t left = request->size < request->room ? request->room - request->size : 0;
+
+	memcpy(request->to + (left ? request->size : 0), bytes, n < left ? n : left);
+	request->size += n;
+}
+
+static void request_record(struct request *request, const char *key, const char *value)
+{
+	request_add(request, key, strlen(key));
+	request_add(request, value, strlen(value) + 1);
+}
+
+static int64_t write_request(struct vm *vm, gpa_t gpa, uint64_t room)
+{
+	const struct machine_config *config = vm->config;
+	char nowhere;
+	struct request request = { .to = room ? mem_at(&vm->mem, gpa, room) : &nowhere, .room = room };
+
+	if (!request.to)
+		return -EINVAL;
+	for (int i = 0; i < config->argc; i++)
+		request_record(&request, "arg=", config->argv[i]);
+	for (int i = 0; config->argc && i < config->envc; i++)
+		request_record(&request, "env=", config->env[i]);
+	if (config->argc)
+		request_record(&request, "cwd=", config->cwd);
+	return (int64_t)request.size;
+}
+
 int libos_hypercall(struct vcpu *vcpu, uint32_t number)
 {
 	struct vm *vm = vcpu->vm;
@@ -155,6 +206,21 @@ int libos_hypercall(struct vcpu *vcpu, uint32_t number)
 		return vm->libos.configured ? VCPU_RUNNING : VCPU_READY;
 	case LV_HC_THREADS:
 		shared->result = tell_threads(vm, a0, a1, a2);
+		return VCPU_RUNNING;
+	case LV_HC_TEMPLATE:
+		shared->result = tell_template(vm, a0);
+		return VCPU_RUNNING;
+	case LV_HC_REQUEST:
+		shared->result = write_request(vm, a0, a1);
+		return VCPU_RUNNING;
+	case LV_HC_USED:
+		shared->result = libos_file_used(vm, a0, a1);
+		return VCPU_RUNNING;
+	case LV_HC_LACKS:
+		shared->result = libos_file_lacks(vm, a0, a1);
+		return VCPU_RUNNING;
+	case LV_HC_AGENT:
+		shared->result = libos_line_call(vm, a0, a1, a2);
 		return VCPU_RUNNING;
 	case LV_HC_LISTEN:
 		shared->result = 0;

@@ -18,9 +18,7 @@
 #endif
 #define MIB (1024ull * 1024)
 #define HUGE (2 * MIB)
-#define HOT_HEAP (10 * LV_PAGE) /* what libos takes of its pool before the program starts */
-#define CONFIGURATION (2 * LV_PAGE) /* what a small one takes of the boot area */
-#define FIRST_RAM LV_RAM_SMALL /* KVM keeps 10 bytes for each page of a slot; more is added when libos asks for it */
+#define CONFIGURATION LV_PAGE /* what one without a network takes of the boot area */
 #define LEAF (LV_PTE_P | LV_PTE_U | LV_PTE_A)            /* accessed: lets page-table KVM map neighbours at once */
 #define LEAF_RW (LEAF | LV_PTE_W | LV_PTE_D | LV_PTE_NX)
 #define TABLE (LV_PTE_P | LV_PTE_W | LV_PTE_U | LV_PTE_A)
@@ -42,7 +40,7 @@ static uint64_t whole_huge(uint64_t bytes)
 	return (bytes + HUGE - 1) & ~(HUGE - 1);
 }
 
-static int measure_image(int fd, uint64_t *size)
+int libos_measure_image(int fd, uint64_t *size)
 {
 	struct stat st;
 	if (fd < 0)
@@ -67,12 +65,13 @@ static int reserve_window(struct vm *vm)
 {
 	struct libos_guest *guest = &vm->libos;
 	uint64_t image;
-	int err = measure_image(vm->config->image_fd, &image);
+	int err = libos_measure_image(vm->config->image_fd, &image);
 	if (err)
 		return err;
 	guest->room = whole_huge(vm->config->image_fd < 0 ? vm->config->image_room : image);
 	vm->ram_limit = whole_huge(vm->config->memory);
-	vm->ram_size = vm->ram_limit < FIRST_RAM ? vm->ram_limit : FIRST_RAM;
+	/* KVM keeps 10 bytes for each page of a slot; more is added when libos asks for it. */
+	vm->ram_size = guest->slot_ram = vm->ram_limit < vm->config->first_ram ? vm->ram_limit : whole_huge(vm->config->first_ram);
 	uint8_t *start = reserve(guest->room + LV_RAM - LV_BASE + vm->ram_limit);
 	guest->window = start + guest->room;
 	if (!start || mprotect(guest->window, LV_RAM - LV_BASE + vm->ram_size, PROT_READ | PROT_WRITE) < 0)
@@ -104,6 +103,10 @@ static int check_header(struct vm *vm, const struct elf *elf)
 	vm->libos.syscall_entry = h->syscall_entry;
 	vm->libos.text_start = h->text_start;
 	vm->libos.text_end = h->text_end;
+	vm->libos.leave_start = h->leave_start;
+	vm->libos.leave_end = h->leave_end;
+	vm->libos.leave_again = h->leave_again;
+	vm->libos.touch_entry = h->touch_entry;
 	vm->libos.hot_end = inside_window(h->hot_end) ? h->hot_end : LV_LIBOS;
 	vm->libos.hot_data_end = inside_window(h->hot_data_end) && h->hot_data_end > h->boot_stack ? h->hot_data_end : h->boot_stack;
 	return 0;
@@ -134,11 +137,12 @@ static void protect_load(struct vm *vm, const struct elf_load *load)
 		table(vm, LV_PT)[(page - LV_BASE) / LV_PAGE] = page | flags;
 }
 
-static int add_data(struct vm *vm, const struct elf_load *load)
+/* Buffers of libos' drivers may lie in its data. */
+static int add_load(struct vm *vm, const struct elf_load *load)
 {
-	void *hva = libos_at(vm, load->vaddr);
-	int err = mem_add(&vm->mem, load->vaddr, load->memsz, hva, true);
-	return err ? err : mem_note_file(&vm->mem, hva, load->filesz);
+	const struct mem_file file = { .hva = libos_at(vm, load->vaddr), .len = load->filesz, .fd = -1 };
+	int err = load->flags & 2 ? mem_add(&vm->mem, load->vaddr, load->memsz, file.hva, true) : 0;
+	return err || !file.len ? err : mem_note_file(&vm->mem, &file);
 }
 
 static int map_libos(struct vm *vm, int fd)
@@ -159,8 +163,7 @@ static int map_libos(struct vm *vm, int fd)
 	for (int i = 0; err == 0 && i < elf.loads; i++)
 		if ((err = map_load(vm, fd, &elf.load[i])) == 0) {
 			protect_load(vm, &elf.load[i]);
-			if (elf.load[i].flags & 2) /* buffers of libos' drivers may lie in its data */
-				err = add_data(vm, &elf.load[i]);
+			err = add_load(vm, &elf.load[i]);
 		}
 	munmap(file, st.st_size);
 	return err;
@@ -197,7 +200,7 @@ static int map_image(struct vm *vm, int fd)
 {
 	struct libos_guest *guest = &vm->libos;
 	uint64_t size;
-	int err = measure_image(fd, &size);
+	int err = libos_measure_image(fd, &size);
 	if (err || fd < 0)
 		return err;
 	guest->image_size = size;
@@ -211,7 +214,7 @@ static int add_window(struct vm *vm)
 {
 	const struct libos_guest *guest = &vm->libos;
 	const struct mem_slot slot = { .gpa = LV_BASE - guest->room, .len = guest->room + LV_RAM - LV_BASE + vm->ram_size,
-				       .hva = guest->window - guest->room, .kind = MEM_WINDOW };
+				       .hva = guest->window - guest->room, .kind = MEM_WINDOW, .image = guest->room };
 	int err = mem_add_slot(&vm->mem, vm->fd, &slot);
 	return err ? log_error("guest memory (KVM_SET_USER_MEMORY_REGION): %s", strerror(-err)), err : 0;
 }
@@ -228,10 +231,13 @@ int libos_map(struct vm *vm, int libos_fd)
 	return err;
 }
 
-/* The configuration may want less than there was room made for: what its limit leaves of the first RAM is taken out of reach. */
-static int settle_memory(struct vm *vm)
+/*
+ * The configuration may want less than there was room made for: what its limit leaves of the first RAM is taken out of reach. most: what it has of that, to
+ * begin with.
+ */
+static int settle_memory(struct vm *vm, uint64_t limit, uint64_t most)
 {
-	uint64_t limit = whole_huge(vm->config->memory), first = vm->ram_size;
+	uint64_t first = vm->ram_size;
 	if (limit > vm->ram_limit)
 		return log_error("--mem: this monitor was made for %llu MiB at most", (unsigned long long)(vm->ram_limit / MIB)), -EINVAL;
 	vm->ram_limit = limit;
@@ -242,7 +248,18 @@ static int settle_memory(struct vm *vm)
 		err = mprotect(libos_at(vm, LV_RAM + first), limit - first, PROT_READ | PROT_WRITE);
 	if (err)
 		return log_error("no address space for %llu MiB of guest memory: %s", (unsigned long long)(limit / MIB), strerror(errno)), -ENOMEM;
+	if (vm->ram_size > most)
+		vm->ram_size = most;
 	return mem_add(&vm->mem, LV_RAM, vm->ram_size, libos_at(vm, LV_RAM), true);
+}
+
+int libos_add_ram(struct vm *vm, uint64_t from, uint64_t bytes)
+{
+	const uint64_t slot = vm->libos.slot_ram, left = from < slot ? slot - from : 0, here = bytes < left ? bytes : left;
+	int err = here ? mem_add(&vm->mem, LV_RAM + from, here, libos_at(vm, LV_RAM + from), true) : 0;
+	if (err || here == bytes)
+		return err;
+	return mem_add_ram(&vm->mem, vm->fd, LV_RAM + from + here, bytes - here, libos_at(vm, LV_RAM + from + here));
 }
 
 int libos_limit(struct vm *vm, uint64_t bytes)
@@ -346,27 +363,32 @@ void libos_populate(struct vm *vm, uint64_t start, uint64_t end)
 /* The configuration comes into the boot area, and libos takes some of its pool before the program starts. */
 static void populate_ram(struct vm *vm)
 {
-	libos_populate(vm, LV_RAM, vm->libos.boot_next + CONFIGURATION);
-	libos_populate(vm, LV_RAM + LV_BOOT_SIZE, LV_RAM + LV_BOOT_SIZE + HOT_HEAP);
+	libos_populate(vm, LV_RAM, vm->libos.populated = vm->libos.boot_next + CONFIGURATION);
+	libos_populate(vm, LV_RAM + LV_BOOT_SIZE, LV_RAM + LV_BOOT_SIZE + LV_HOT_HEAP);
 }
 
 /* The memory that it may have and, in it, the directories of all that can be mapped by 2 MiB pages. */
 int libos_prepare(struct vm *vm)
 {
-	libos_populate(vm, LV_BASE, LV_BELL);
+	libos_populate(vm, LV_BASE, LV_DESC + LV_PAGE);
 	libos_populate(vm, LV_LIBOS, vm->libos.hot_end);
 	libos_populate(vm, vm->libos.boot_stack - LV_PAGE, vm->libos.hot_data_end);
 	libos_write_stubs(vm);
 	build_page_tables(vm);
+	vm->libos.reach = vm->ram_limit;
 	int err = map_huge(vm, LV_RAM, vm->ram_limit, LEAF_RW);
 	populate_ram(vm);
 	return err;
 }
 
+int libos_map_saved(struct vm *vm, uint64_t limit, uint64_t ram_size)
+{
+	int err = settle_memory(vm, limit, ram_size);
+	return err ? err : map_image(vm, vm->config->image_fd);
+}
+
 int libos_map_program(struct vm *vm)
 {
-	int err = settle_memory(vm);
-	if (err == 0)
-		err = map_image(vm, vm->config->image_fd);
+	int err = libos_map_saved(vm, whole_huge(vm->config->memory), UINT64_MAX);
 	return err ? err : map_huge(vm, LV_IMAGE(vm->libos.image_size), vm->libos.image_size, LEAF | LV_PTE_NX);
 }

@@ -6,24 +6,9 @@
 
 #include "abi/layout.h"
 #include "abi/libos_header.h"
-#include "base/clock.h"
+#include "abi/vm_records.h"
 #include "base/log.h"
 #include "vmm/vm.h"
-
-static int write_clock(struct vm *vm, struct lv_device_page *page)
-{
-	uint32_t khz;
-	int err = kvm_tsc_khz(&vm->vcpu[0], &khz);
-	if (err)
-		return err;
-	page->tsc_hz = khz * 1000ull;
-	page->tsc_mult = (uint64_t)(((unsigned __int128)1000000000 << 32) / page->tsc_hz);
-	page->tsc_base = __builtin_ia32_rdtsc();
-	page->monotonic_base_ns = clock_now();
-	page->realtime_base_ns = clock_wall();
-	vm->status.clock = (struct status_clock){ page->tsc_base, page->tsc_mult, page->monotonic_base_ns };
-	return 0;
-}
 
 static int write_processor(struct vm *vm, struct lv_device_page *page)
 {
@@ -40,7 +25,7 @@ int libos_describe_machine(struct vm *vm)
 	struct lv_device_page *page = vm->libos.device_page;
 	*page = (struct lv_device_page){ .magic = LV_DEVICE_MAGIC, .abi_version = LV_LIBOS_ABI, .size = sizeof(*page), .ram_limit = vm->ram_limit,
 		.ram_size = LV_RAM_EARLY, .heap_start = LV_RAM + LV_BOOT_SIZE };
-	int err = write_clock(vm, page);
+	int err = libos_clock_start(vm);
 	return err ? err : write_processor(vm, page);
 }
 
@@ -72,9 +57,9 @@ static int write_arguments(struct vm *vm, struct lv_device_page *page)
 	return 0;
 }
 
-static int write_identity(struct vm *vm, struct lv_device_page *page)
+/* What no other VM has, and this one not before it was restored. */
+static int write_generation(struct lv_device_page *page)
 {
-	const struct machine_config *config = vm->config;
 	struct {
 		uint8_t seed[sizeof(page->random_seed)];
 		uint64_t generation;
@@ -83,12 +68,23 @@ static int write_identity(struct vm *vm, struct lv_device_page *page)
 		return log_error("getrandom: %s", strerror(errno)), -errno;
 	memcpy(page->random_seed, fresh.seed, sizeof(fresh.seed));
 	page->generation = fresh.generation | 1; /* 0 would be none */
+	return 0;
+}
+
+static void write_hostname(struct vm *vm, struct lv_device_page *page)
+{
+	memset(page->hostname, 0, sizeof(page->hostname));
+	strncpy(page->hostname, vm->config->hostname, sizeof(page->hostname) - 1);
+}
+
+static void write_identity(struct vm *vm, struct lv_device_page *page)
+{
+	const struct machine_config *config = vm->config;
 	page->uid = config->uid;
 	page->gid = config->gid;
 	strncpy(page->program, config->program, sizeof(page->program) - 1);
 	strncpy(page->cwd, config->cwd, sizeof(page->cwd) - 1);
-	strncpy(page->hostname, config->hostname, sizeof(page->hostname) - 1);
-	return 0;
+	write_hostname(vm, page);
 }
 
 int libos_describe_program(struct vm *vm)
@@ -97,16 +93,39 @@ int libos_describe_program(struct vm *vm)
 	page->ram_size = vm->ram_size;
 	page->ram_limit = vm->ram_limit;
 	page->image_size = vm->libos.image_size;
-	int err = write_clock(vm, page); /* now: the wall clock may have been set since the monitor was made */
+	int err = libos_clock_start(vm); /* now: the wall clock may have been set since the monitor was made */
 	if (!err)
-		err = write_identity(vm, page);
+		err = write_generation(page);
+	write_identity(vm, page);
 	if (!err)
 		err = write_arguments(vm, page);
 	if (!err)
 		err = devices_describe(&vm->devices, page, libos_alloc, vm);
+	if (!err)
+		err = libos_map_files(vm);
 	if (err)
 		return err;
+	page->record = vm->config->record;
 	page->more_end = vm->libos.more_next;
-	libos_populate(vm, LV_RAM, vm->libos.boot_next);
+	if (vm->libos.boot_next > vm->libos.populated)
+		libos_populate(vm, vm->libos.populated, vm->libos.boot_next);
 	return 0;
+}
+
+static uint32_t what_restored(uint32_t flags)
+{
+	return (flags & LV_RESTORE_CLONE ? LV_RESTORED_CLONE : 0) | (flags & LV_RESTORE_RESET_CONNECTIONS ? LV_RESTORED_RESET_CONNECTIONS : 0);
+}
+
+/* The page is as the guest has left it, which can have written to it: nothing that stands there is used by us. */
+int libos_describe_restored(struct vm *vm)
+{
+	struct lv_device_page *page = vm->libos.device_page;
+	page->ram_size = vm->ram_size;
+	page->ram_limit = vm->ram_limit;
+	page->restored = what_restored(vm->config->restore);
+	page->record = 0;
+	write_hostname(vm, page);
+	int err = write_generation(page);
+	return err ? err : devices_describe_restored(&vm->devices, page);
 }

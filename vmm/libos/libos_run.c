@@ -51,7 +51,10 @@ static int report_no_boot(struct vm *vm)
 static int boot(struct vm *vm)
 {
 	status_mark(&vm->status, LV_STEP_RUN);
-	return vcpu_boot(vm) == VCPU_READY ? 0 : report_no_boot(vm);
+	if (vcpu_boot(vm) != VCPU_READY)
+		return report_no_boot(vm);
+	devices_prepare(&vm->devices, LV_DEV_CONSOLE);
+	return libos_make_tick(vm);
 }
 
 static int configure(struct vm *vm)
@@ -74,7 +77,7 @@ static int add_devices(struct vm *vm)
 
 static int connect_devices(struct vm *vm)
 {
-	int err = devices_start(&vm->devices);
+	int err = vm->restored ? 0 : devices_start(&vm->devices);
 	return err ? log_error("devices: %s", strerror(-err)), err : libos_start_tick(vm);
 }
 
@@ -102,9 +105,19 @@ static void own_signal(struct vm *vm, int number)
 }
 
 /* Nobody computes whom a tick could interrupt. */
-static void pause_tick(struct vm *vm, bool on)
+static void stand_still(struct vm *vm)
 {
-	libos_arm_tick(vm, !on);
+	libos_arm_tick(vm, false);
+	libos_clock_stop(vm);
+}
+
+/* The clocks were set: libos has timers to look at, even where its WAIT knows of none. */
+static void go_on(struct vm *vm, bool advance)
+{
+	libos_clock_go_on(vm, advance);
+	libos_arm_tick(vm, true);
+	vm->libos.shared->resched = 1;
+	vcpu_request(&vm->vcpu[0], VCPU_WAKE | VCPU_KICK);
 }
 
 /* ---- exits ---- */
@@ -197,25 +210,31 @@ static bool trap_underway(const struct vcpu *vcpu)
 /* The program computes and somebody wants it interrupted: go on in libos, which finds where it was in the shared page. */
 static int upcall(struct vcpu *vcpu)
 {
-	volatile struct lv_shared *shared = vcpu->vm->libos.shared;
+	const struct libos_guest *guest = &vcpu->vm->libos;
+	volatile struct lv_shared *shared = guest->shared;
 	struct kvm_regs regs;
 	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0)
 		return vcpu_give_up(vcpu, "KVM_GET_REGS failed");
 	shared->resched = 1;
 	if (trap_underway(vcpu))
 		return VCPU_RUNNING; /* libos looks at resched at the end of the trap */
-	if (regs.rip >> 30 == LV_BASE >> 30)
+	if (regs.rip >= guest->leave_start && regs.rip < guest->leave_end) {
+		regs.rip = guest->leave_again; /* it has looked */
+	} else if (regs.rip >> 30 == LV_BASE >> 30) {
 		return VCPU_RUNNING; /* in libos or a stub: it looks at resched on its way back */
-	shared->upcall.rip = regs.rip;
-	shared->upcall.rflags = regs.rflags;
-	shared->upcall.rsp = regs.rsp;
-	regs.rip = vcpu->vm->libos.upcall_entry;
+	} else {
+		shared->upcall.rip = regs.rip;
+		shared->upcall.rflags = regs.rflags;
+		shared->upcall.rsp = regs.rsp;
+		regs.rip = guest->upcall_entry;
+	}
 	regs.rflags = LV_RFLAGS;
 	return ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0 ? vcpu_give_up(vcpu, "KVM_SET_REGS failed") : VCPU_RUNNING;
 }
 
 const struct guest_ops libos_ops = {
 	.kind = LV_GUEST_LIBOS,
+	.name = "library OS",
 	.bad_memory = "the guest wrote to its image, or touched memory that it does not have",
 	.build = build,
 	.boot = boot,
@@ -228,7 +247,13 @@ const struct guest_ops libos_ops = {
 	.on_give_up = report,
 	.signal = signal_program,
 	.ask_threads = ask_threads,
+	.agent = libos_line_take,
 	.limit = libos_limit,
 	.own_signal = own_signal,
-	.pause = pause_tick,
+	.pause = stand_still,
+	.resume = go_on,
+	.save = libos_save,
+	.load = libos_load,
+	.load_ahead = libos_load_ahead,
+	.warm = libos_warm,
 };

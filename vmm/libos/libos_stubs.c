@@ -53,6 +53,9 @@ static void build_stubs(struct vm *vm)
 	p = EMIT(p, 0x75, 13, 0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8, 0xb8); /* jne +13; mov %cr3, %rax; mov %rax, %cr3 */
 	p = emit(p, &(uint32_t){LV_FLUSH_MAGIC}, 4);           /* mov $FLUSH_MAGIC, %eax: no register changes */
 	p = EMIT(p, 0x48, 0xcf);                               /* iretq */
+	p = EMIT(p, 0x48, 0x3d);                               /* cmp $SWITCH_MAGIC, %rax */
+	p = emit(p, &(uint32_t){LV_SWITCH_MAGIC}, 4);
+	p = EMIT(p, 0x75, 5, 0x0f, 0x22, 0xdf, 0x48, 0xcf);    /* jne +5; mov %rdi, %cr3; iretq */
 	p = EMIT(p, 0xe9);                                     /* jmp to vector 3's own stub */
 	int32_t distance = stubs + 3 * 16 - (p + 4);
 	emit(p, &distance, 4);

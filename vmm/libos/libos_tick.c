@@ -78,7 +78,7 @@ static void check_events(struct vm *vm)
 {
 	struct libos_guest *guest = &vm->libos;
 	const struct device *net = devices_find(&vm->devices, LV_DEV_NET);
-	uint64_t frames = net ? net->stats.requests[LV_NET_RX] : 0, now = clock_ns(CLOCK_MONOTONIC), next = guest->shared->next_event_ns;
+	uint64_t frames = net ? net->stats.requests[LV_NET_RX] : 0, next = libos_clock_to_host(vm, guest->shared->next_event_ns), now = clock_ns(CLOCK_MONOTONIC);
 	bool others = guest->shared->want_preempt, due = next && next <= now;
 
 	libos_ring_bells(vm, ~0ull); /* the guest puts doorbells off; one that never comes back to ring them is heard all the same */
@@ -113,14 +113,20 @@ static void on_tick(void *context, uint32_t events)
 	check_heartbeat(vm);
 }
 
-int libos_start_tick(struct vm *vm)
+int libos_make_tick(struct vm *vm)
 {
 	struct libos_guest *guest = &vm->libos;
-	if (pthread_getcpuclockid(pthread_self(), &guest->cpu_clock))
-		return log_error("the vCPU thread has no clock of its own"), -ENOTSUP;
 	guest->tick = (struct loop_watch){ .fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), .ready = on_tick, .context = vm };
 	if (guest->tick.fd < 0)
 		return log_error("timerfd: %s", strerror(errno)), -errno;
+	int err = loop_update(&vm->loop, &guest->tick, EPOLLIN);
+	return err ? log_error("timerfd: %s", strerror(-err)), err : 0;
+}
+
+int libos_start_tick(struct vm *vm)
+{
+	if (pthread_getcpuclockid(pthread_self(), &vm->libos.cpu_clock))
+		return log_error("the vCPU thread has no clock of its own"), -ENOTSUP;
 	libos_arm_tick(vm, true);
-	return loop_update(&vm->loop, &guest->tick, EPOLLIN);
+	return 0;
 }

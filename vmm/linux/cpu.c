@@ -21,7 +21,7 @@
 #define APIC_EXTINT 0x700
 #define APIC_NMI 0x400
 
-static int set_own_cpuid(struct vcpu *vcpu)
+int linux_cpu_describe(struct vcpu *vcpu)
 {
 	static struct { struct kvm_cpuid2 head; struct kvm_cpuid_entry2 entry[CPUID_ENTRIES]; } cpuid; /* scratch; one thread, before all others */
 	cpuid.head.nent = kvm_cpuid(vcpu->vm, cpuid.entry);
@@ -86,7 +86,7 @@ static int set_regs(struct vcpu *vcpu)
 
 int linux_cpu_set_start(struct vcpu *vcpu)
 {
-	int result = set_own_cpuid(vcpu);
+	int result = linux_cpu_describe(vcpu);
 	if (result == 0)
 		result = set_xcr0(vcpu);
 	if (result == 0)

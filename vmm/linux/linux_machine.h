@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "parse/linux_kernel.h"
+#include "vmm/machine_config.h"
 #include "vmm/linux/serial.h"
 #include "vmm/mem.h"
 #include "vmm/virtio/mmio.h"
@@ -49,6 +50,13 @@ struct device;
 struct vcpu;
 struct vm;
 
+struct linux_clock { /* while the guest stands still */
+	bool known;      /* this KVM tells all of it */
+	uint64_t kvm_ns; /* of KVM's clock */
+	uint64_t realtime; /* of the host, ns */
+	uint64_t tsc[VM_MAX_CPUS]; /* what each vCPU's time-stamp counter showed */
+};
+
 struct linux_guest {
 	struct vm *vm;
 	uint64_t memory, low_size; /* all, and what of it lies below the gap */
@@ -65,6 +73,7 @@ struct linux_guest {
 	uint16_t pm_enable;
 	int ask[2]; /* a connection to the agent that is made ahead: our end, and the device's until it has it; -1: none */
 	struct loop_timer ask_timer;
+	struct linux_clock clock;
 	int program_status; /* what PID 1 reported; -1: nothing */
 };
 
@@ -78,6 +87,7 @@ static inline unsigned linux_irq(unsigned device)
 /* ---- machine.c: memory, interrupt controllers, vCPUs, devices. 0 or a negative errno, with a message already logged ---- */
 int linux_build(struct vm *vm);
 int linux_configure(struct vm *vm); /* kernel, initial RAM disk, tables, where the vCPUs start */
+int linux_place_devices(struct vm *vm); /* what of them is there before the kernel is: the bus, the serial port, the way to PID 1 */
 int linux_connect(struct vm *vm);   /* devices: addresses, interrupts, doorbells */
 
 /* ---- load.c: the kernel, its initial RAM disk and its command line come into memory ---- */
@@ -90,11 +100,25 @@ void linux_write_acpi(const struct linux_guest *guest); /* acpi.c */
 uint8_t linux_checksum(const void *data, size_t size); /* the byte that makes the sum of all zero */
 
 /* ---- cpu.c: what a vCPU is and where it starts ---- */
-int linux_cpu_set_start(struct vcpu *vcpu);
+int linux_cpu_describe(struct vcpu *vcpu); /* what CPUID says */
+int linux_cpu_set_start(struct vcpu *vcpu); /* that, and its first instruction */
 
 /* ---- cpuid.c: what KVM supports, without what a guest shall not use, and with what vCPU number index of cpus is ---- */
 struct kvm_cpuid2;
 void linux_filter_cpuid(struct kvm_cpuid2 *cpuid, unsigned room, unsigned index, unsigned cpus, uint32_t tsc_khz);
+
+/* ---- linux_clock.c. In the loop thread, while the vCPUs stand ---- */
+void linux_clock_stop(struct vm *vm);
+/* It goes on where it stood or, to advance, as if it had not stood still; with a KVM before Linux 5.16 always that. */
+void linux_clock_go_on(struct vm *vm, bool advance);
+void linux_clock_restore(struct vm *vm, bool advance); /* the same of a VM whose clock came out of a stream */
+
+/* ---- linux_state.c: for guest_ops ---- */
+struct error;
+struct saved_memory;
+struct stream;
+int linux_save(struct vm *vm, struct stream *stream);
+int linux_load_state(struct vm *vm, struct stream *stream, const struct saved_memory *memory, struct error *error);
 
 /* ---- linux_ask.c: the agent in the guest is asked to end the program ---- */
 void linux_ask_prepare(struct linux_guest *guest); /* before the jail */

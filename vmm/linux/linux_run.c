@@ -101,7 +101,7 @@ static int add_devices(struct vm *vm)
 		err = vm_add_device(vm, &(struct device_config){ .type = LV_DEV_RNG });
 	if (!err && config->balloon)
 		err = vm_add_device(vm, &(struct device_config){ .type = LV_DEV_BALLOON });
-	return err;
+	return err ? err : linux_place_devices(vm);
 }
 
 /* Its PID 1 is asked over vsock, by the command line. */
@@ -122,6 +122,7 @@ static bool drain(struct vm *vm)
 
 const struct guest_ops linux_ops = {
 	.kind = LV_GUEST_LINUX,
+	.name = "Linux",
 	.needs_hardware = true,
 	.bad_memory = "the guest touched memory that it does not have, or a file behind its memory became shorter",
 	.build = linux_build,
@@ -131,5 +132,9 @@ const struct guest_ops linux_ops = {
 	.on_exit = on_exit_reason,
 	.signal = signal_program,
 	.own_signal = own_signal,
+	.pause = linux_clock_stop,
+	.resume = linux_clock_go_on,
+	.save = linux_save,
+	.load = linux_load_state,
 	.drain = drain,
 };

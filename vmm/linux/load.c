@@ -75,7 +75,7 @@ static int parse(struct linux_guest *guest, int fd, uint64_t size)
 static uint64_t map_pages(struct mem *mem, uint8_t *to, const struct kernel_load *load, int fd)
 {
 	uint64_t len = load->filesz & ~(LV_PAGE - 1);
-	if (!len || (load->address | load->offset) % LV_PAGE || mem_note_file(mem, to, len) < 0)
+	if (!len || (load->address | load->offset) % LV_PAGE || mem_note_file(mem, &(struct mem_file){ .hva = to, .len = len, .fd = -1 }) < 0)
 		return 0;
 	return mmap(to, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, load->offset) == MAP_FAILED ? 0 : len;
 }

@@ -168,14 +168,18 @@ int linux_build(struct vm *vm)
 	return build_memory(guest);
 }
 
-int linux_configure(struct vm *vm)
+int linux_place_devices(struct vm *vm)
 {
 	struct linux_guest *guest = &vm->linux_guest;
 	build_bus(guest);
 	linux_ask_prepare(guest);
-	int err = build_serial(guest);
-	if (!err)
-		err = linux_load(guest);
+	return build_serial(guest);
+}
+
+int linux_configure(struct vm *vm)
+{
+	struct linux_guest *guest = &vm->linux_guest;
+	int err = linux_load(guest);
 	if (err)
 		return err;
 	linux_write_tables(guest);

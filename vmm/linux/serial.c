@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "vmm/state/stream.h"
 
 #define LOG_WAIT 50000000ull /* ns */
 #define PANIC "Kernel panic - not syncing"
@@ -255,6 +256,62 @@ void serial_init(struct serial *serial, struct loop *loop, int in_fd, int out_fd
 int serial_start(struct serial *serial)
 {
 	return serial->in_source.fd < 0 ? 0 : loop_update(serial->loop, &serial->in_watch, EPOLLIN);
+}
+
+/* ---- its state ---- */
+
+void serial_save(const struct serial *serial, struct stream *stream)
+{
+	stream_put8(stream, serial->interrupt_enable);
+	stream_put8(stream, serial->line_control);
+	stream_put8(stream, serial->modem_control);
+	stream_put8(stream, serial->scratch);
+	stream_put(stream, serial->divisor, sizeof(serial->divisor));
+	stream_put8(stream, serial->fifo);
+	stream_put8(stream, serial->transmit_empty_pending);
+	stream_put32(stream, serial->out_count);
+	stream_put(stream, serial->out, serial->out_count);
+	stream_put32(stream, serial->in_count);
+	stream_put(stream, serial->in, serial->in_count);
+	stream_put32(stream, serial->line_count);
+	stream_put(stream, serial->line, serial->line_count);
+}
+
+static uint32_t get_bytes(struct stream *stream, void *bytes, uint32_t most)
+{
+	uint32_t count = stream_get32(stream);
+	if (count > most)
+		return stream_refuse(stream), 0;
+	stream_get(stream, bytes, count);
+	return count;
+}
+
+void serial_read_saved(struct serial_state *state, struct stream *stream)
+{
+	state->interrupt_enable = stream_get8(stream) & 0xf;
+	state->line_control = stream_get8(stream);
+	state->modem_control = stream_get8(stream) & 0x1f;
+	state->scratch = stream_get8(stream);
+	stream_get(stream, state->divisor, sizeof(state->divisor));
+	state->fifo = stream_get_bool(stream);
+	state->transmit_empty_pending = stream_get_bool(stream);
+	state->out_count = get_bytes(stream, state->out, SERIAL_OUT);
+	state->in_count = get_bytes(stream, state->in, SERIAL_IN);
+	state->line_count = get_bytes(stream, state->line, SERIAL_LINE - 1); /* a full one has gone to the log */
+}
+
+void serial_load(struct serial *serial, const struct serial_state *state)
+{
+	serial->interrupt_enable = state->interrupt_enable;
+	serial->line_control = state->line_control;
+	serial->modem_control = state->modem_control;
+	serial->scratch = state->scratch;
+	memcpy(serial->divisor, state->divisor, sizeof(serial->divisor));
+	serial->fifo = state->fifo;
+	serial->transmit_empty_pending = state->transmit_empty_pending;
+	memcpy(serial->out, state->out, serial->out_count = state->out_count);
+	memcpy(serial->in, state->in, serial->in_count = state->in_count);
+	memcpy(serial->line, state->line, serial->line_count = state->line_count);
 }
 
 void serial_fini(struct serial *serial)

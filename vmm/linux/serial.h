@@ -13,6 +13,8 @@
 #include "vmm/host/source.h"
 #include "base/loop.h"
 
+struct stream;
+
 #define SERIAL_PORT 0x3f8
 #define SERIAL_PORTS 8
 #define SERIAL_OUT 8192
@@ -40,6 +42,13 @@ struct serial {
 	void *context;
 };
 
+struct serial_state { /* of it, what is saved: registers, and bytes that are on their way */
+	uint8_t interrupt_enable, line_control, modem_control, scratch, divisor[2];
+	bool fifo, transmit_empty_pending;
+	uint32_t out_count, in_count, line_count;
+	uint8_t out[SERIAL_OUT], in[SERIAL_IN], line[SERIAL_LINE];
+};
+
 /* in_fd, out_fd: -1 for none; they stay the caller's. Before the jail. */
 void serial_init(struct serial *serial, struct loop *loop, int in_fd, int out_fd, int irq_fd);
 int serial_start(struct serial *serial); /* begins to watch stdin; 0 or a negative errno */
@@ -47,6 +56,10 @@ void serial_write(struct serial *serial, unsigned reg, uint8_t value);
 uint8_t serial_read(struct serial *serial, unsigned reg);
 /* True when everything that was printed has gone out, or cannot. */
 bool serial_drain(struct serial *serial);
+/* Fields of a record that is open. Reading touches nothing but state; loading is for a port that has never been used. */
+void serial_save(const struct serial *serial, struct stream *stream);
+void serial_read_saved(struct serial_state *state, struct stream *stream);
+void serial_load(struct serial *serial, const struct serial_state *state);
 void serial_fini(struct serial *serial);
 
 #endif

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/crc32c.h"
+
 #define HEADER 12u  /* tag, version, length of the fields */
 #define TRAILER 4u /* checksum over both */
 
@@ -19,21 +21,15 @@ struct stream stream_reader(const void *bytes, size_t size)
 
 static void fail(struct stream *stream, int err)
 {
-	if (!stream->err)
-		stream->err = err;
+	if (stream->err)
+		return;
+	stream->err = err;
+	stream->wrong = stream->at;
 }
 
-/* CRC-32C (RFC 3720, appendix B.4), bit by bit: states are small. */
 static uint32_t checksum(const uint8_t *bytes, size_t len)
 {
-	uint32_t crc = ~0u;
-
-	for (size_t i = 0; i < len; i++) {
-		crc ^= bytes[i];
-		for (unsigned bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (0x82f63b78 & -(crc & 1));
-	}
-	return ~crc;
+	return ~crc32c(~0u, bytes, len);
 }
 
 /* ---- fields ---- */
@@ -163,12 +159,37 @@ static unsigned begin_reading(struct stream *stream, uint32_t tag, unsigned vers
 unsigned stream_begin(struct stream *stream, uint32_t tag, unsigned version)
 {
 	stream->record = stream->at;
+	stream->tag = tag;
 	if (stream->reads)
 		return begin_reading(stream, tag, version);
 	stream_put32(stream, tag);
 	stream_put32(stream, version);
 	stream_put32(stream, 0); /* its length, by stream_end */
 	return stream->err ? 0 : version;
+}
+
+static uint32_t word_at(const struct stream *stream, size_t at)
+{
+	const uint8_t *bytes = stream->bytes + at;
+
+	return bytes[0] | bytes[1] << 8 | bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+int stream_check(const struct stream *stream)
+{
+	size_t at = 0;
+
+	while (at < stream->size) {
+		size_t left = stream->size - at;
+		uint32_t len = left < HEADER + TRAILER ? 0 : word_at(stream, at + HEADER - 4);
+
+		if (left < HEADER + TRAILER || len > left - HEADER - TRAILER)
+			return -EPROTO;
+		if (word_at(stream, at + HEADER + len) != checksum(stream->bytes + at, HEADER + len))
+			return -EBADMSG;
+		at += HEADER + len + TRAILER;
+	}
+	return 0;
 }
 
 int stream_end(struct stream *stream)

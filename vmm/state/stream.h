@@ -19,6 +19,8 @@ struct stream {
 	size_t record;  /* where the open record begins */
 	size_t end;     /* to read: where its fields end */
 	bool reads;
+	uint32_t tag;   /* of the record that was begun last: the one that is expected, whatever was there */
+	size_t wrong;   /* where it stood when the first thing went wrong */
 	int err; /* 0, -ENOSPC: no room; -EPROTO: not such a stream; -EBADMSG: a wrong checksum */
 };
 
@@ -47,6 +49,9 @@ uint32_t stream_get32(struct stream *stream);
 uint64_t stream_get64(struct stream *stream);
 /* 0 or 1; anything else is an error. */
 bool stream_get_bool(struct stream *stream);
+
+/* Of a reader that has read nothing: is it all records, each as it was written? 0, -EPROTO or -EBADMSG. */
+int stream_check(const struct stream *stream);
 
 /* The reader finds what it read impossible. Answers the stream's error. */
 int stream_refuse(struct stream *stream);

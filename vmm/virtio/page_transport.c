@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The transport of library-OS guests: rings lie where the device page says, nothing is negotiated, and nothing interrupts. */
 #include <errno.h>
+#include <string.h>
 
 #include "vmm/device.h"
 #include "vmm/state/stream.h"
@@ -51,6 +52,18 @@ int devices_describe(struct devices *set, struct lv_device_page *page,
 	page->device_count = set->count;
 	set->page = page;
 	return 0;
+}
+
+int devices_describe_restored(struct devices *set, struct lv_device_page *page)
+{
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < set->count; i++) {
+		memset(&page->device[i].config, 0, sizeof(page->device[i].config));
+		err = set->device[i]->ops->describe ? set->device[i]->ops->describe(set->device[i], &page->device[i]) : -ENOTSUP;
+	}
+	set->page = page;
+	return err;
 }
 
 /* The guest sets need_wake, then looks at its rings once more; we publish, then look at need_wake. */

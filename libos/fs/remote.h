@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Live volumes: directories of the host, whose server (volume/) answers FUSE messages (linux/fuse.h). Names and attributes are believed for as
+ * long as the server says, a second; what is written goes to the host before the call returns; pages that were read are kept as long as the file's
+ * time and size stay what they were, at which is looked as often.
+ */
+#ifndef LV_LIBOS_REMOTE_H
+#define LV_LIBOS_REMOTE_H
+
+#include "libos/dev/dev.h"
+#include "libos/fs/vfs.h"
+
+#include <linux/fuse.h>
+
+#define REMOTE_PIECE (128u << 10) /* bytes of one read or write */
+#define REMOTE_NAME_NS NS_PER_S   /* for which a name is believed */
+
+struct remote_fs {
+	struct fs fs; /* the first member: an inode's fs is this */
+	struct fs_link *link;
+	enum { REMOTE_NEW, REMOTE_STARTS, REMOTE_READY } state;
+	struct waitq started;
+	struct remote_inode *bucket[256];
+	uint64_t last_unique;
+	char tag[16];
+};
+
+struct remote_inode {
+	struct inode inode; /* the first member */
+	struct remote_fs *remote;
+	uint64_t node, told;       /* the server's name for it, and how often it has said it */
+	uint64_t attr_until;       /* monotonic: attributes are believed until then */
+	uint64_t data_mtime;       /* what the file's time was when its pages were read */
+	struct remote_inode *bucket_next;
+	struct remote_inode *newer, *older; /* of those that have pages, by when they were last read */
+	uint32_t held;             /* somebody uses a page, and may wait or fault meanwhile: they stay, and go when nobody does */
+	bool drop;                 /* then */
+	bool wrote;                /* since its attributes were asked for: then its time is another one, and its pages are good */
+	uint64_t ahead_until, ahead_offset; /* of a directory: names are learnt from there on, until then */
+	uint32_t misses;           /* names of it that were asked for since */
+	bool ahead_done;
+	uint64_t *dirty, dirty_words, dirty_count; /* bit for each page that was written through a mapping, and not to the host yet */
+	struct file *writer;       /* with which they can be written; a reference while there are any */
+};
+
+static inline struct remote_inode *remote_inode(const struct inode *inode)
+{
+	return (struct remote_inode *)inode;
+}
+
+/* ---- remote_call.c ---- */
+struct remote_words { /* of one message, besides its header; addresses are libos' own */
+	const void *in;
+	size_t in_size;
+	const char *name, *name2;
+	const void *send; /* identity-mapped */
+	size_t send_size;
+	void *out; /* gets the answer, at most so much; a shorter one leaves zeroes, unless it is shorter than out_least */
+	size_t out_size, out_least;
+	const struct ring_buffer *pages; /* instead of out: where data goes */
+	unsigned page_count;
+};
+/* Bytes of the answer, or -errno. May wait. */
+int64_t remote_ask(struct remote_fs *remote, uint32_t opcode, uint64_t node, const struct remote_words *words);
+/* The same without waiting, and nobody hears of the answer. */
+void remote_tell(struct remote_fs *remote, uint32_t opcode, uint64_t node, const void *in, size_t in_size);
+
+/* ---- remote_node.c ---- */
+int remote_start(struct remote_fs *remote); /* the first message of all, once; 0 or -errno */
+struct inode *remote_root(const char *tag, bool read_only, uint64_t dev); /* NULL: no device of that name */
+/* The inode of what the server told: a reference that takes over what it said once. */
+int remote_found(struct remote_fs *remote, const struct fuse_entry_out *entry, struct inode **inode);
+void remote_attributes(struct remote_inode *inode, const struct fuse_attr *attr, uint64_t seconds);
+int remote_refresh(struct inode *inode); /* if they are no longer believed; 0 or -errno */
+int remote_setattr(struct inode *inode, const struct fuse_setattr_in *in);
+void remote_free(struct inode *inode);
+void remote_stale(struct inode *inode); /* attributes are asked for anew */
+
+/* ---- remote_tree.c ---- */
+extern const struct inode_ops remote_inode_ops;
+
+/* ---- remote_file.c ---- */
+int remote_open(struct inode *inode, struct file *file);
+/* A file that was just made, and is open: fh. */
+int remote_opened(struct file *file, uint64_t fh);
+/* What was written through mappings of the inode goes to the host. May wait; 0 or the first negative errno. */
+int remote_write_inode(struct inode *inode);
+
+/* ---- remote_pages.c ---- */
+void *remote_page(struct inode *inode, uint64_t index); /* NULL: it is not kept */
+/* Takes the page; false: it stays the caller's, since there is one already, or no memory. */
+bool remote_keep_page(struct remote_inode *remote, uint64_t index, char *page);
+void remote_was_read(struct remote_inode *inode); /* just now: of those that have pages it is the last to lose them */
+/* For so many pages, but not of keep's, if there are others'. May wait. */
+void remote_make_room(uint64_t pages, const struct remote_inode *keep);
+void remote_drop_pages(struct remote_inode *inode); /* those that the host has; they are read again */
+/* Between the two the pages of the inode stay where they are. */
+void remote_hold(struct remote_inode *inode);
+void remote_let_go(struct remote_inode *inode);
+bool remote_is_dirty(const struct remote_inode *inode, uint64_t index);
+bool remote_mark_dirty(struct file *file, uint64_t index); /* file: with which it can be written; false: no memory */
+
+#endif

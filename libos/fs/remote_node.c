@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inodes of a live volume: one for each file that the server told of, by its number there. */
+#include "libos/fs/remote.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
+
+static int start(struct remote_fs *remote)
+{
+	const struct fuse_init_in in = { .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION, .max_readahead = REMOTE_PIECE,
+		.flags = FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_MAX_PAGES };
+	struct fuse_init_out out = { 0 };
+	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
+	int64_t r = remote_ask(remote, FUSE_INIT, 0, &words);
+	if (r < 0)
+		return (int)r;
+	return out.major == FUSE_KERNEL_VERSION && out.max_write >= REMOTE_PIECE ? 0 : -EPROTO;
+}
+
+int remote_start(struct remote_fs *remote)
+{
+	if (remote->state == REMOTE_READY)
+		return 0;
+	while (remote->state == REMOTE_STARTS)
+		if (wait_on(&remote->started, 0) && signal_pending())
+			return -EINTR;
+	if (remote->state == REMOTE_READY)
+		return 0;
+	remote->state = REMOTE_STARTS;
+	int err = start(remote);
+	remote->state = err ? REMOTE_NEW : REMOTE_READY;
+	wake_all(&remote->started, 0);
+	return err;
+}
+
+static struct remote_inode **bucket_of(struct remote_fs *remote, uint64_t node)
+{
+	return &remote->bucket[(node ^ node >> 32) % ARRAY_SIZE(remote->bucket)];
+}
+
+static struct remote_inode *find(struct remote_fs *remote, uint64_t node)
+{
+	struct remote_inode *inode = *bucket_of(remote, node);
+	while (inode && inode->node != node)
+		inode = inode->bucket_next;
+	return inode;
+}
+
+static uint64_t nanoseconds(uint64_t seconds, uint32_t ns)
+{
+	return (uint64_t)((int64_t)seconds * (int64_t)NS_PER_S + ns);
+}
+
+void remote_attributes(struct remote_inode *remote, const struct fuse_attr *attr, uint64_t seconds)
+{
+	struct inode *inode = &remote->inode;
+	uint64_t mtime = nanoseconds(attr->mtime, attr->mtimensec);
+	/* What a file is never changes; who says otherwise is not believed. */
+	inode->mode = remote->attr_until || inode->mode ? (inode->mode & S_IFMT) | (attr->mode & 07777) : attr->mode;
+	inode->ino = attr->ino;
+	inode->uid = attr->uid;
+	inode->gid = attr->gid;
+	inode->nlink = attr->nlink;
+	inode->rdev = LINUX_DEV(attr->rdev >> 8 & 0xfff, (attr->rdev & 0xff) | (attr->rdev >> 12 & 0xfff00));
+	inode->lower_size = attr->blocks * 512;
+	inode->atime = nanoseconds(attr->atime, attr->atimensec);
+	inode->ctime = nanoseconds(attr->ctime, attr->ctimensec);
+	inode->mtime = mtime;
+	if (inode->pages.count && ((mtime != remote->data_mtime && !remote->wrote) || attr->size != inode->size))
+		remote_drop_pages(remote);
+	remote->data_mtime = mtime;
+	remote->wrote = false;
+	inode->size = attr->size;
+	remote->attr_until = clock_monotonic() + MIN(seconds, 3600) * NS_PER_S;
+}
+
+int remote_found(struct remote_fs *remote, const struct fuse_entry_out *entry, struct inode **out)
+{
+	struct remote_inode *inode = find(remote, entry->nodeid);
+	if (inode && inode->inode.mode && ((inode->inode.mode ^ entry->attr.mode) & S_IFMT))
+		return -EIO;
+	if (inode) {
+		inode_get(&inode->inode);
+	} else {
+		inode = kzalloc(sizeof(*inode));
+		if (!inode)
+			return -ENOMEM;
+		inode->inode.fs = &remote->fs;
+		inode->inode.ops = &remote_inode_ops;
+		inode->inode.refs = 1;
+		inode->remote = remote;
+		inode->node = entry->nodeid;
+		inode->bucket_next = *bucket_of(remote, entry->nodeid);
+		*bucket_of(remote, entry->nodeid) = inode;
+	}
+	inode->told++;
+	remote_attributes(inode, &entry->attr, entry->attr_valid);
+	*out = &inode->inode;
+	return 0;
+}
+
+void remote_free(struct inode *inode)
+{
+	struct remote_inode *gone = remote_inode(inode), **link = bucket_of(gone->remote, gone->node);
+	const struct fuse_forget_in in = { .nlookup = gone->told };
+	while (*link != gone)
+		link = &(*link)->bucket_next;
+	*link = gone->bucket_next;
+	remote_drop_pages(gone);
+	kfree(gone->dirty);
+	remote_tell(gone->remote, FUSE_FORGET, gone->node, &in, sizeof(in));
+}
+
+void remote_stale(struct inode *inode)
+{
+	remote_inode(inode)->attr_until = 1;
+}
+
+static int take_attr(struct remote_inode *inode, uint32_t opcode, const void *in, size_t in_size)
+{
+	struct fuse_attr_out out = { 0 };
+	const struct remote_words words = { .in = in, .in_size = in_size, .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
+	inode_get(&inode->inode); /* who asked may go meanwhile */
+	int64_t r = remote_ask(inode->remote, opcode, inode->node, &words);
+	if (r >= 0 && inode->inode.mode && ((inode->inode.mode ^ out.attr.mode) & S_IFMT))
+		r = -EIO;
+	if (r >= 0)
+		remote_attributes(inode, &out.attr, out.attr_valid);
+	inode_put(&inode->inode);
+	return r < 0 ? (int)r : 0;
+}
+
+int remote_refresh(struct inode *inode)
+{
+	const struct fuse_getattr_in in = { 0 };
+	struct remote_inode *remote = remote_inode(inode);
+	return clock_monotonic() < remote->attr_until ? 0 : take_attr(remote, FUSE_GETATTR, &in, sizeof(in));
+}
+
+int remote_setattr(struct inode *inode, const struct fuse_setattr_in *in)
+{
+	return take_attr(remote_inode(inode), FUSE_SETATTR, in, sizeof(*in));
+}
+
+/* Nothing is asked of the server yet: a VM that never looks there costs it nothing. */
+struct inode *remote_root(const char *tag, bool read_only, uint64_t dev)
+{
+	struct remote_fs *remote = kzalloc(sizeof(*remote));
+	struct remote_inode *root = kzalloc(sizeof(*root));
+	if (!remote || !root || !(remote->link = fs_link(tag)))
+		return NULL;
+	remote->fs = (struct fs){ .name = "virtiofs", .dev = dev, .magic = 0x65735546, .remembered = true, .read_only = read_only };
+	snprintf(remote->tag, sizeof(remote->tag), "%s", tag);
+	root->inode.fs = &remote->fs;
+	root->inode.ops = &remote_inode_ops;
+	root->inode.refs = 1;
+	root->inode.mode = S_IFDIR | 0755;
+	root->inode.nlink = 2;
+	root->inode.ino = FUSE_ROOT_ID;
+	root->remote = remote;
+	root->node = FUSE_ROOT_ID;
+	*bucket_of(remote, FUSE_ROOT_ID) = root;
+	return &root->inode;
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names of a live volume. Each change is the server's first, and then what is remembered here follows. */
+#include "libos/fs/remote.h"
+#include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
+
+static struct remote_fs *fs_of(const struct inode *inode)
+{
+	return remote_inode(inode)->remote;
+}
+
+static int64_t ask_entry(struct inode *dir, uint32_t opcode, const void *in, size_t in_size, const char *name, const char *name2, struct inode **found)
+{
+	struct fuse_entry_out out = { 0 };
+	const struct remote_words words = { .in = in, .in_size = in_size, .name = name, .name2 = name2, .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
+	inode_get(dir);
+	int64_t r = remote_ask(fs_of(dir), opcode, remote_inode(dir)->node, &words);
+	if (r >= 0)
+		r = out.nodeid ? remote_found(fs_of(dir), &out, found) : -ENOENT;
+	inode_put(dir);
+	return r;
+}
+
+/* A name that is not terminated where it comes from. */
+static int64_t look_up(struct inode *dir, const char *name, size_t len, struct inode **found)
+{
+	char text[NAME_MAX + 1];
+	memcpy(text, name, len);
+	text[len] = 0;
+	return ask_entry(dir, FUSE_LOOKUP, NULL, 0, text, NULL, found);
+}
+
+static int remote_lookup(struct inode *dir, const char *name, size_t len, struct inode **found)
+{
+	return (int)look_up(dir, name, len, found);
+}
+
+/* Does the name still lead where it did? Not if it cannot be asked. */
+static bool remote_revalidate(struct dentry *dentry)
+{
+	struct inode *found = NULL;
+	uint64_t now = clock_monotonic();
+	if (now < dentry->until)
+		return true;
+	int64_t r = dentry->parent ? look_up(dentry->parent->inode, dentry->name, dentry->name_len, &found) : -ENOENT;
+	bool same = (r == 0 && found == dentry->inode) || (r == -ENOENT && !dentry->inode);
+	if (found)
+		inode_put(found);
+	if (same)
+		dentry->until = now + REMOTE_NAME_NS;
+	return same;
+}
+
+static int64_t remote_readlink(struct inode *link, char *buffer, size_t size)
+{
+	struct remote_words words = { .out = buffer, .out_size = size };
+	inode_get(link);
+	int64_t r = remote_ask(fs_of(link), FUSE_READLINK, remote_inode(link)->node, &words);
+	inode_put(link);
+	return r;
+}
+
+/* ---- listings ---- */
+
+#define LIST_ORDER 4 /* 64 KiB at once */
+#define LIST_BYTES (4096u << LIST_ORDER)
+
+/* One answer's names; *offset: where to go on. */
+static int take_names(const char *data, size_t n, uint64_t *offset, int (*add)(void *context, const struct vfs_entry *entry), void *context)
+{
+	int err = 0;
+	for (size_t at = 0; !err && at + FUSE_NAME_OFFSET <= n;) {
+		const struct fuse_dirent *entry = (const struct fuse_dirent *)(data + at);
+		if (!entry->namelen || entry->namelen > NAME_MAX || FUSE_DIRENT_SIZE(entry) > n - at)
+			return -EIO;
+		bool dots = entry->name[0] == '.' && (entry->namelen == 1 || (entry->namelen == 2 && entry->name[1] == '.'));
+		if (!dots)
+			err = add(context, &(struct vfs_entry){ .name = entry->name, .len = entry->namelen, .ino = entry->ino, .type = (uint8_t)entry->type });
+		*offset = entry->off;
+		at += FUSE_DIRENT_SIZE(entry);
+	}
+	return err;
+}
+
+static int list_open(struct inode *dir, uint64_t fh, char *page, int (*add)(void *context, const struct vfs_entry *entry), void *context)
+{
+	const struct ring_buffer buffer = { .data = page, .len = LIST_BYTES, .device_writes = true };
+	struct fuse_read_in in = { .fh = fh, .size = LIST_BYTES };
+	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .pages = &buffer, .page_count = 1 };
+	int64_t n;
+	int err = 0;
+	while (!err && (n = remote_ask(fs_of(dir), FUSE_READDIR, remote_inode(dir)->node, &words)) != 0)
+		err = n < 0 ? (int)n : take_names(page, (size_t)n, &in.offset, add, context);
+	return err;
+}
+
+static int remote_list(struct inode *dir, int (*add)(void *context, const struct vfs_entry *entry), void *context)
+{
+	const struct fuse_open_in in = { 0 };
+	struct fuse_open_out out = { 0 };
+	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
+	char *page = page_alloc(LIST_ORDER);
+	if (!page)
+		return -ENOMEM;
+	inode_get(dir);
+	int64_t r = remote_ask(fs_of(dir), FUSE_OPENDIR, remote_inode(dir)->node, &words);
+	if (r >= 0) {
+		const struct fuse_release_in release = { .fh = out.fh };
+		r = list_open(dir, out.fh, page, add, context);
+		remote_tell(fs_of(dir), FUSE_RELEASEDIR, remote_inode(dir)->node, &release, sizeof(release));
+	}
+	inode_put(dir);
+	page_free(page, LIST_ORDER);
+	return r < 0 ? (int)r : 0;
+}
+
+/* ---- many names at once ---- */
+
+/* What one answer tells: names with their attributes, each as a look-up would have. */
+static void learn(struct dentry *dir, const char *data, size_t n, uint64_t *offset)
+{
+	for (size_t at = 0; at + FUSE_NAME_OFFSET_DIRENTPLUS <= n;) {
+		const struct fuse_direntplus *entry = (const struct fuse_direntplus *)(data + at);
+		struct inode *inode;
+		if (!entry->dirent.namelen || entry->dirent.namelen > NAME_MAX || FUSE_DIRENTPLUS_SIZE(entry) > n - at)
+			return;
+		if (entry->entry_out.nodeid && !remote_found(fs_of(dir->inode), &entry->entry_out, &inode))
+			dentry_learn(dir, entry->dirent.name, entry->dirent.namelen, inode);
+		*offset = entry->dirent.off;
+		at += FUSE_DIRENTPLUS_SIZE(entry);
+	}
+}
+
+static void learn_piece(struct dentry *dir, char *page)
+{
+	struct remote_inode *remote = remote_inode(dir->inode);
+	const struct fuse_open_in in = { 0 };
+	struct fuse_open_out out = { 0 };
+	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
+	if (remote_ask(remote->remote, FUSE_OPENDIR, remote->node, &words) < 0)
+		return;
+	const struct ring_buffer buffer = { .data = page, .len = LIST_BYTES, .device_writes = true };
+	const struct fuse_read_in read = { .fh = out.fh, .offset = remote->ahead_offset, .size = LIST_BYTES };
+	const struct fuse_release_in release = { .fh = out.fh };
+	int64_t n = remote_ask(remote->remote, FUSE_READDIRPLUS, remote->node, &(struct remote_words){ .in = &read, .in_size = sizeof(read), .pages = &buffer, .page_count = 1 });
+	remote_tell(remote->remote, FUSE_RELEASEDIR, remote->node, &release, sizeof(release));
+	if (n > 0)
+		learn(dir, page, (size_t)n, &remote->ahead_offset);
+	remote->ahead_done = n <= 0;
+}
+
+/*
+ * Who asks for a second name of a directory within a second will ask for more (find, git status): then names are learnt some hundred at once, which costs two
+ * messages in place of one for each.
+ */
+static void remote_ahead(struct dentry *dir)
+{
+	struct remote_inode *remote = remote_inode(dir->inode);
+	uint64_t now = clock_monotonic();
+	if (now >= remote->ahead_until) {
+		remote->misses = 0;
+		remote->ahead_offset = 0;
+		remote->ahead_done = false;
+		remote->ahead_until = now + REMOTE_NAME_NS;
+	}
+	if (++remote->misses < 2 || remote->ahead_done)
+		return;
+	char *page = page_alloc(LIST_ORDER);
+	if (!page)
+		return;
+	remote->ahead_done = true; /* nobody else meanwhile */
+	dentry_get(dir);
+	learn_piece(dir, page);
+	dentry_put(dir);
+	page_free(page, LIST_ORDER);
+}
+
+/* ---- changes ---- */
+
+/* The directory's own times and counts are others now. */
+static void changed(struct dentry *dir)
+{
+	remote_stale(dir->inode);
+}
+
+static int remote_make(struct dentry *at, uint32_t mode, uint64_t rdev, const char *target, struct inode **made)
+{
+	const struct fuse_mkdir_in mkdir = { .mode = mode & 07777 };
+	const struct fuse_mknod_in mknod = { .mode = mode, .rdev = (uint32_t)rdev };
+	struct inode *dir = at->parent->inode;
+	int64_t r;
+	if (S_ISLNK(mode))
+		r = ask_entry(dir, FUSE_SYMLINK, NULL, 0, at->name, target, made);
+	else if (S_ISDIR(mode))
+		r = ask_entry(dir, FUSE_MKDIR, &mkdir, sizeof(mkdir), at->name, NULL, made);
+	else
+		r = ask_entry(dir, FUSE_MKNOD, &mknod, sizeof(mknod), at->name, NULL, made);
+	if (r >= 0)
+		changed(at->parent);
+	return (int)r;
+}
+
+static int remote_create(struct dentry *at, uint32_t flags, uint32_t mode, struct file **file)
+{
+	const struct fuse_create_in in = { .flags = flags & (O_ACCMODE | O_APPEND | O_EXCL | O_TRUNC | O_CREAT), .mode = S_IFREG | mode };
+	struct { struct fuse_entry_out entry; struct fuse_open_out open; } out = { 0 };
+	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .name = at->name, .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
+	struct inode *dir = at->parent->inode, *inode = NULL;
+	int64_t r = remote_ask(fs_of(dir), FUSE_CREATE, remote_inode(dir)->node, &words);
+	if (r >= 0)
+		r = remote_found(fs_of(dir), &out.entry, &inode);
+	if (r < 0)
+		return (int)r;
+	changed(at->parent);
+	dentry_found(at, inode);
+	r = vfs_open_inode(inode, at, flags | O_PATH, file); /* it is open at the server already */
+	if (r >= 0) {
+		(*file)->flags &= ~(uint32_t)O_PATH;
+		r = remote_opened(*file, out.open.fh);
+	}
+	return (int)r;
+}
+
+static int remote_remove(struct dentry *what)
+{
+	struct inode *dir = what->parent->inode, *inode = what->inode;
+	const struct remote_words words = { .name = what->name };
+	int64_t r = remote_ask(fs_of(dir), S_ISDIR(inode->mode) ? FUSE_RMDIR : FUSE_UNLINK, remote_inode(dir)->node, &words);
+	if (r >= 0) {
+		changed(what->parent);
+		remote_stale(inode);
+	}
+	return r < 0 ? (int)r : 0;
+}
+
+static int remote_rename(struct dentry *from, struct dentry *to, uint32_t flags)
+{
+	struct inode *dir = from->parent->inode, *to_dir = to->parent->inode;
+	const struct fuse_rename2_in in = { .newdir = remote_inode(to_dir)->node, .flags = flags };
+	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .name = from->name, .name2 = to->name };
+	int64_t r = remote_ask(fs_of(dir), FUSE_RENAME2, remote_inode(dir)->node, &words);
+	if (r < 0)
+		return (int)r;
+	changed(from->parent);
+	changed(to->parent);
+	remote_stale(from->inode);
+	if (to->inode)
+		remote_stale(to->inode);
+	return 0;
+}
+
+static int remote_link(struct inode *inode, struct dentry *at)
+{
+	const struct fuse_link_in in = { .oldnodeid = remote_inode(inode)->node };
+	struct inode *found = NULL;
+	int64_t r = ask_entry(at->parent->inode, FUSE_LINK, &in, sizeof(in), at->name, NULL, &found);
+	if (r < 0)
+		return (int)r;
+	changed(at->parent);
+	dentry_found(at, found);
+	return 0;
+}
+
+static int remote_statfs(struct inode *inode, struct statfs *out)
+{
+	struct fuse_statfs_out st = { 0 };
+	const struct remote_words words = { .out = &st, .out_size = sizeof(st), .out_least = sizeof(st) };
+	int64_t r = remote_ask(fs_of(inode), FUSE_STATFS, remote_inode(inode)->node, &words);
+	if (r < 0)
+		return (int)r;
+	out->f_blocks = (long)st.st.blocks;
+	out->f_bfree = (long)st.st.bfree;
+	out->f_bavail = (long)st.st.bavail;
+	out->f_files = (long)st.st.files;
+	out->f_ffree = (long)st.st.ffree;
+	out->f_bsize = st.st.bsize;
+	out->f_frsize = st.st.frsize;
+	out->f_namelen = st.st.namelen;
+	return 0;
+}
+
+/* ---- attributes ---- */
+
+static int remote_change(struct inode *inode, const struct attr_change *change)
+{
+	struct fuse_setattr_in in = { .mode = change->mode, .uid = change->uid, .gid = change->gid, .size = change->size };
+	if (change->what & CHANGE_MODE)
+		in.valid |= FATTR_MODE;
+	if (change->what & CHANGE_UID)
+		in.valid |= FATTR_UID;
+	if (change->what & CHANGE_GID)
+		in.valid |= FATTR_GID;
+	if (change->what & CHANGE_SIZE)
+		in.valid |= FATTR_SIZE;
+	if (change->what & CHANGE_ATIME) {
+		in.valid |= FATTR_ATIME;
+		in.atime = change->atime.tv_sec;
+		in.atimensec = (uint32_t)change->atime.tv_nsec;
+	}
+	if (change->what & CHANGE_MTIME) {
+		in.valid |= FATTR_MTIME;
+		in.mtime = change->mtime.tv_sec;
+		in.mtimensec = (uint32_t)change->mtime.tv_nsec;
+	}
+	if (change->what & CHANGE_ATIME_NOW)
+		in.valid |= FATTR_ATIME | FATTR_ATIME_NOW;
+	if (change->what & CHANGE_MTIME_NOW)
+		in.valid |= FATTR_MTIME | FATTR_MTIME_NOW;
+	return remote_setattr(inode, &in);
+}
+
+static const struct remote_ops remote_ops = {
+	.revalidate = remote_revalidate,
+	.ahead = remote_ahead,
+	.refresh = remote_refresh,
+	.change = remote_change,
+	.list = remote_list,
+	.make = remote_make,
+	.create = remote_create,
+	.remove = remote_remove,
+	.rename = remote_rename,
+	.link = remote_link,
+	.statfs = remote_statfs,
+};
+
+const struct inode_ops remote_inode_ops = {
+	.lookup = remote_lookup,
+	.readlink = remote_readlink,
+	.open = remote_open,
+	.free = remote_free,
+	.remote = &remote_ops,
+};

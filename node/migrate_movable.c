@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/migrate_movable.h"
+
+#include <errno.h>
+
+#include "node/vm_policy.h"
+
+/* Kernel and initrd are files of a host: those of the same path at another one are not the VM's, and none of the source's business. Of disks migrate_disks.h finds out. */
+int migrate_movable(const json_t *config, const char *id, struct error *error)
+{
+	if (json_object_get(config, "linux"))
+		return error_set(error, -EOPNOTSUPP, "VM %s runs Linux, which cannot be moved yet", id);
+	/* Started again, its disks would be opened like those of any VM; below a directory that others write to, too, a link may be there by then. */
+	if (json_array_size(json_object_get(config, "disks")) && policy_of(config).policy != RESTART_NO)
+		return error_set(error, -EOPNOTSUPP, "VM %s has disks, and is started again when it ends (--restart); such VMs cannot be moved yet", id);
+	if (!json_is_true(json_object_get(config, "detached")))
+		return error_set(error, -EOPNOTSUPP, "VM %s runs in the foreground of a command; only VMs in the background (run -d) can be moved", id);
+	return 0;
+}
+
+void migrate_localize(json_t *config)
+{
+	json_object_del(config, "image");
+	json_object_del(config, "pid_file");
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/named_volumes.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "node/kept.h"
+#include "node/state.h"
+#include "node/vm_config.h"
+
+bool named_volume_is(const char *word)
+{
+	return vm_name_valid(word);
+}
+
+static int check_name(const char *name, struct error *error)
+{
+	return vm_name_valid(name) ? 0 : error_set(error, -EINVAL, "volume: \"%.80s\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"", name);
+}
+
+/* What is made there is root's in the VM, as a new directory is. */
+static int make(int dir, const char *name, bool *made, struct error *error)
+{
+	int err = mkdirat(dir, name, 0755) && errno != EEXIST ? -errno : 0;
+	if (made)
+		*made = !err && errno != EEXIST;
+	return err ? error_set(error, err, "volume %s: %s", name, strerror(-err)) : 0;
+}
+
+char *named_volume_path(const char *name, bool create, bool *made, struct error *error)
+{
+	struct stat st;
+	int err = check_name(name, error), dir = err ? err : kept_open(KEPT_VOLUME, create, error);
+	char *place = dir >= 0 ? kept_place(KEPT_VOLUME, error) : NULL, *path = place ? alloc_format("%s/%s", place, name) : NULL;
+	errno = 0;
+	if (path && create)
+		err = make(dir, name, made, error);
+	if (!err && (dir == -ENOENT || (path && (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode)))))
+		err = error_set(error, -ENOENT, "there is no volume %s; lightvm volume ls lists them", name);
+	if (dir >= 0)
+		close(dir);
+	free(place);
+	if (err) {
+		free(path);
+		path = NULL;
+	}
+	return path;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int named_volumes(struct strings *names, struct error *error)
+{
+	int fd = kept_open(KEPT_VOLUME, false, error);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+	if (!dir)
+		return fd == -ENOENT ? 0 : fd < 0 ? fd : error_set(error, -errno, "volumes: %s", strerror(errno));
+	while ((entry = readdir(dir)))
+		if (vm_name_valid(entry->d_name))
+			strings_add(names, entry->d_name);
+	closedir(dir);
+	if (names->count)
+		qsort(names->item, names->count, sizeof(*names->item), by_name);
+	return strings_error(names) ? error_set(error, -ENOMEM, "out of memory") : 0;
+}
+
+struct users {
+	const struct state *state;
+	const char *path;
+	json_t *ids;
+};
+
+static int look_at(void *context, const char *id)
+{
+	struct users *users = context;
+	struct vm_dir vm = VM_DIR_NONE;
+	json_t *config = vm_find(users->state, id, &vm, NULL) ? NULL : config_read(vm.dir);
+	const json_t *mounts = json_object_get(config, "mounts");
+	for (size_t i = 0; i < json_array_size(mounts); i++)
+		if (!strcmp(config_string(json_array_get(mounts, i), "source"), users->path)) {
+			json_array_append_new(users->ids, json_string(id));
+			break;
+		}
+	json_decref(config);
+	vm_close(&vm);
+	return 0;
+}
+
+/* *ids: a new reference. Where it cannot be told who has the volume, nobody may take it away. */
+static int users_of(const char *path, json_t **ids, struct error *error)
+{
+	struct state state = STATE_NONE;
+	struct users users = { .state = &state, .path = path, .ids = json_array() };
+	int err = state_open(&state, false, error), each = err ? 0 : state_each(&state, look_at, &users);
+	state_close(&state);
+	if (each)
+		err = error_set(error, each, "the records of VMs cannot be read: %s", strerror(-each));
+	if (err && err != -ENOENT) {
+		json_decref(users.ids);
+		return err;
+	}
+	*ids = users.ids;
+	return 0;
+}
+
+json_t *named_volume_view(const char *name, struct error *error)
+{
+	struct stat st;
+	char *path = named_volume_path(name, false, NULL, error);
+	json_t *view = NULL, *vms;
+	if (path && stat(path, &st))
+		error_set(error, -errno, "volume %s: %s", name, strerror(errno));
+	else if (path && !users_of(path, &vms, error))
+		view = json_pack("{s:s, s:s, s:I, s:o}", "name", name, "path", path, "changed_ns", (json_int_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec, "vms", vms);
+	free(path);
+	return view;
+}
+
+int named_volume_remove(const char *name, struct error *error)
+{
+	json_t *view = named_volume_view(name, error);
+	if (!view)
+		return error->code;
+	const char *user = json_string_value(json_array_get(json_object_get(view, "vms"), 0));
+	int err = user ? error_set(error, -EBUSY, "volume %s: VM %s has it; remove that before", name, user) : 0, dir = err ? err : kept_open(KEPT_VOLUME, false, error);
+	if (!err && (err = tree_remove(dir, name)))
+		error_set(error, err, "volume %s: %s", name, strerror(-err));
+	if (dir >= 0)
+		close(dir);
+	json_decref(view);
+	return err;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Saved VMs on disk: a directory each (0700), in it vm.json (node/save_manifest.h), state and memory (0600). One appears whole, by rename, and what was
+ * there before stays whole until then. Those that have only a name lie in the user's place, "saved" below that of node/kept.h. They hold
+ * a VM's secrets, and are read only where nobody else can have written them.
+ */
+#ifndef LV_NODE_SAVE_DIR_H
+#define LV_NODE_SAVE_DIR_H
+
+#include "node/save_manifest.h"
+
+/* ---- reading ---- */
+
+struct save { /* open; SAVE_NONE */
+	char *path; /* absolute */
+	int dir, state, memory;
+	int pages; /* which pages one that goes on writes first; -1: nobody has seen that yet */
+	struct save_manifest manifest;
+};
+#define SAVE_NONE ((struct save){ .dir = -1, .state = -1, .memory = -1, .pages = -1 })
+
+/*
+ * The path of a saved VM, the caller's: word is a path with a slash, the name or id of a VM that was saved (state NULL: is not looked at), a name in the user's place, or a
+ * directory here. NULL with a message: -ENOENT.
+ */
+char *save_find(const struct state *state, const char *word, struct error *error);
+/*
+ * Opens and checks: whose it is, that nobody else can write to it, the manifest, and that both files are as long as that says. 0 or a negative errno with a
+ * message that names path and reason. Close in both cases.
+ */
+int save_open(struct save *save, const char *path, struct error *error);
+void save_close(struct save *save);
+
+/* Calls each() for every saved VM of the user's place, in no order; error: why it cannot be read, NULL otherwise. 0 or what each answered. */
+int save_each(int (*each)(void *context, const char *name, struct save *save, const struct error *error), void *context);
+/* Takes one away: what is no saved VM of this user's is left alone, with a message. Whether others need it: save_chain.h. */
+int save_remove(const char *path, struct error *error);
+
+/* ---- writing ---- */
+
+struct save_draft { /* SAVE_DRAFT_NONE */
+	char *path;     /* that it will have: absolute */
+	char *name, *hidden; /* in the directory around it: that one, and where it is made */
+	int around, dir, state, memory; /* dir holds a lock: whoever finds it without one finds a leftover */
+};
+#define SAVE_DRAFT_NONE ((struct save_draft){ .around = -1, .dir = -1, .state = -1, .memory = -1 })
+
+/* The path that a saved VM of this name has in the user's place; the caller's. NULL with a message. create: makes the place, if it is not there. */
+char *save_place(const char *name, bool create, struct error *error);
+/*
+ * Makes the directory, hidden beside path, and two empty files in it. What a killed command left there is taken away before. -EEXIST: what is at path is no saved
+ * VM; -EBUSY: another command saves to it. End with commit or abandon; accepts what is half built.
+ */
+int save_begin(struct save_draft *draft, const char *path, struct error *error);
+/* Writes the manifest; has all of it on the disk. */
+int save_finish(struct save_draft *draft, const struct save_manifest *manifest, struct error *error);
+/* In the place of what was there. Then free it. */
+int save_publish(struct save_draft *draft, struct error *error);
+/* Frees it, and removes what was not published. */
+void save_free(struct save_draft *draft);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is told of saved VMs as JSON. The same for the command line and the API. */
+#ifndef LV_NODE_SAVE_VIEW_H
+#define LV_NODE_SAVE_VIEW_H
+
+#include "node/save_dir.h"
+
+/*
+ * Those in the user's place, the newest first: an array with an object each: name, path, vm, vm_name, program, saved_ns, guest, size (bytes on disk), parent (path of what it is a difference from, or null), or name, path and error. NULL with
+ * a message.
+ */
+json_t *saves_list(struct error *error);
+/* The whole manifest, and path. NULL with a message. */
+json_t *save_view(const char *path, struct error *error);
+/* save_find, of what was saved: a name in the user's place or a directory before the name or id of a VM that was saved. */
+char *save_find_kept(const char *word, struct error *error);
+
+#endif

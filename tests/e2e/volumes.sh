@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Live volumes: directories of the host, which a VM reads and writes in place. What a hostile guest tries is volumes_attack.sh's.
+# timeout: 240
+. "$(dirname "$0")/lib.sh"
+
+busybox=$(command -v busybox)
+data=$work/data
+vm() { within 20 "$lightvm" run --rm --net none "$@"; }
+fresh() { rm -rf "$data" && mkdir -p "$data/sub" && echo hello >"$data/file" && echo deep >"$data/sub/deep" && ln -s file "$data/link"; }
+# gives NAME WANTED RUN-ARGUMENT...: status 0, and what it prints.
+gives() {
+	local got status=0
+	got=$(vm "${@:3}" 2>&1) || status=$?
+	if [ $status = 0 ] && [ "$got" = "$2" ]; then ok "$1"; else not_ok "$1" "status $status, got: $got"; fi
+}
+# refused NAME TEXT RUN-ARGUMENT...: not status 0, and a message with the text.
+refused() {
+	local got status=0
+	got=$(vm "${@:3}" 2>&1) || status=$?
+	if [ $status != 0 ] && [[ $got == *"$2"* ]]; then ok "$1"; else not_ok "$1" "status $status, got: $got"; fi
+}
+
+# What the host has, the VM sees, and the other way round.
+fresh
+gives 'a file of the host' hello -v "$data:/data" "$busybox" cat /data/file
+gives 'through a link, and below' $'hello\ndeep' -v "$data:/data" "$busybox" cat /data/link /data/sub/deep
+gives 'a listing' $'file\nlink\nsub' -v "$data:/data" "$busybox" ls /data
+cd "$work" || exit 1
+gives 'a relative path' hello -v ./data:/data "$busybox" cat /data/file
+gives 'the working directory' hello -v ./data:/data -w /data "$busybox" cat file
+vm -v "$data:/data" "$busybox" sh -c 'echo one >/data/new && echo two >>/data/new'
+check 'what the VM writes is on the host' test "$(cat "$data/new")" = $'one\ntwo'
+vm -v "$data:/data" "$busybox" cp /bin/busybox /data/copy 2>/dev/null || vm -v "$data:/data" "$busybox" cp "$busybox" /data/copy
+check 'a large file, whole' cmp "$busybox" "$data/copy"
+check 'threads and processes take files away from calls that wait' \
+	within 60 "$lightvm" run --rm --net none -v "$data:/data" "$build/tests/guest/guest_forks" volume /data
+rm -f "$data/mapped" "$data/taken"
+vm -v "$data:/data" "$busybox" mkdir -p /data/a/b
+vm -v "$data:/data" "$busybox" mv /data/new /data/a/b/moved
+check 'made and moved' test "$(cat "$data/a/b/moved")" = $'one\ntwo'
+vm -v "$data:/data" "$busybox" ln /data/a/b/moved /data/hard
+vm -v "$data:/data" "$busybox" ln -s nowhere /data/soft
+check 'a hard link' test "$data/hard" -ef "$data/a/b/moved"
+check 'a symbolic link' test "$(readlink "$data/soft")" = nowhere
+vm -v "$data:/data" "$busybox" chmod 640 /data/file
+vm -v "$data:/data" "$busybox" touch -d '2001-02-03 04:05:06' /data/file
+check 'modes and times' test "$(TZ=UTC stat -c '%a %y' "$data/file")" = '640 2001-02-03 04:05:06.000000000 +0000'
+vm -v "$data:/data" "$busybox" truncate -s 3 /data/file
+check 'a file cut' test "$(cat "$data/file")" = hel
+vm -v "$data:/data" "$busybox" rm -rf /data/a /data/hard /data/soft
+check 'taken away' test ! -e "$data/a" -a ! -e "$data/hard" -a ! -L "$data/soft"
+refused 'a directory that is not empty stays' 'not empty' -v "$data:/data" "$busybox" rmdir /data/sub
+
+# :ro
+fresh
+gives 'with :ro it can be read' hello -v "$data:/data:ro" "$busybox" cat /data/file
+refused '  and not written' 'Read-only file system' -v "$data:/data:ro" "$busybox" touch /data/new
+refused '  nor taken away from' 'Read-only file system' -v "$data:/data:ro" "$busybox" rm /data/file
+check '  so the host has what it had' test "$(ls "$data")" = $'file\nlink\nsub'
+gives '/proc/mounts says so' 'ro' -v "$data:/data:ro" "$busybox" awk '$2 == "/data" && $3 == "virtiofs" { print substr($4, 1, 2) }' /proc/mounts
+
+# Two VMs, and a change of the host while one runs.
+fresh
+within 20 "$lightvm" run -d --name watcher --net none -v "$data:/data" "$busybox" sh -c 'for want in hello changed other; do
+	until read x </data/file && [ "$x" = $want ]; do :; done; echo "saw $want"; done; until read x </data/end; do :; done' >/dev/null
+# logged VM TEXT: it comes up in the log within some seconds.
+logged() {
+	local until=$((SECONDS + 10 * ${LV_TIME_FACTOR:-1}))
+	until "$lightvm" logs "$1" 2>&1 | grep -q "$2"; do [ $SECONDS -lt $until ] || return 1; done
+}
+check 'a running VM reads the file' logged watcher 'saw hello'
+echo changed >"$data/file"
+check '  and a change of the host' logged watcher 'saw changed'
+vm -v "$data:/data" "$busybox" sh -c 'echo other >/data/file'
+check '  and of another VM' logged watcher 'saw other'
+check 'it cannot be saved, and that is said' grep -q 'a live volume cannot be saved' <<<"$("$lightvm" save watcher 2>&1)"
+echo >"$data/end"
+check 'it ends as it should' within 10 "$lightvm" wait watcher
+
+# Locks are the host's.
+fresh
+exec 4<>"$data/file"
+flock -x 4
+refused 'flock meets a lock of the host' 'held' -v "$data:/data" /usr/bin/python3 -c 'import fcntl, sys
+try: fcntl.flock(open("/data/file", "r+"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError: sys.exit("held")'
+within 20 "$lightvm" run -d --name locker --net none -v "$data:/data" /usr/bin/python3 -uc 'import fcntl
+f = open("/data/file", "r+")
+fcntl.lockf(f, fcntl.LOCK_EX, 5, 0)
+print("records")
+fcntl.flock(f, fcntl.LOCK_EX)
+print("whole")
+while open("/data/file").read() != "end\n": pass' >/dev/null
+check 'a record lock does not meet it' logged locker records
+check 'the host meets the record lock' python3 -c 'import fcntl, sys
+try: fcntl.lockf(open(sys.argv[1], "r+"), fcntl.LOCK_EX | fcntl.LOCK_NB, 5, 0)
+except BlockingIOError: sys.exit(0)
+sys.exit("it got it")' "$data/file"
+exec 4>&-
+check 'who waits gets the lock when it is free' logged locker whole
+check '  and the host meets that, too' bash -c '! flock -n -x "$1" true' lock "$data/file"
+echo end >"$data/file"
+check '  which ends with the VM' bash -c 'flock -w 10 -x "$1" true' lock "$data/file"
+
+# Copies are as they were.
+fresh
+gives '--copy: writes stay in the VM' new --copy "$data:/data" "$busybox" sh -c 'echo new >/data/file; read x </data/file; echo $x'
+check '  and the host has its own' test "$(cat "$data/file")" = hello
+gives ':copy' hello -v "$data:/data:copy" "$busybox" cat /data/file
+refused 'a copy of a volume by its name' 'is a volume by its name' -v unmade:/data:copy "$busybox" true
+check '  makes none' test "$("$lightvm" volume ls -q)" = ''
+refused 'a word that is none' '"rx" is not known' -v "$data:/data:rx" "$busybox" true
+
+# By name.
+check 'a volume by its name is made' vm -v kept:/data "$busybox" sh -c 'echo kept >/data/file'
+gives '  and outlives its VM' kept -v kept:/data:ro "$busybox" cat /data/file
+gives '  for --mount, too' kept --mount type=volume,source=kept,target=/data,readonly "$busybox" cat /data/file
+gives 'a user of his own writes there' kept -u 1000 -v kept:/new/place "$busybox" cat /new/place/file
+check 'it is listed' test "$("$lightvm" volume ls -q)" = kept
+check 'inspected' grep -q '"name": "kept"' <<<"$("$lightvm" volume inspect kept)"
+check 'another one' "$lightvm" volume create other
+within 20 "$lightvm" run -d --name holder --net none -v kept:/data "$busybox" true >/dev/null
+check 'one that a VM has stays' grep -q 'VM .* has it' <<<"$("$lightvm" volume rm kept 2>&1)"
+touch "$work/no-records"
+check 'and all where it cannot be told who has them' grep -q 'records of VMs' <<<"$(LIGHTVM_STATE=$work/no-records "$lightvm" volume prune 2>&1)"
+check '  stay there' test "$("$lightvm" volume ls -q)" = $'kept\nother'
+check 'prune takes the others' test "$("$lightvm" volume prune)" = other
+"$lightvm" rm -f holder >/dev/null
+check 'and it goes' "$lightvm" volume rm kept
+check '  with a word where there is none' grep -q 'there is no volume kept' <<<"$("$lightvm" volume rm kept 2>&1)"
+check 'a volume in a volume' test "$(mkdir -p "$data/inner" && vm -v "$data:/data" -v "$data/sub:/data/inner" "$busybox" cat /data/inner/deep)" = deep
+
+# A server that dies.
+fresh
+within 20 "$lightvm" run -d --name orphan --net none -v "$data:/data" "$busybox" sh -c 'echo up; while read x </data/file; do :; done; echo gone; while :; do :; done' >/dev/null
+check 'a VM that reads a volume' logged orphan up
+own=$(stat -Lc %i "$data")
+for p in /proc/[0-9]*; do # the server of this test's volume: its working directory is one of descriptors, of which one is the volume
+	[ "$(cat "$p/comm" 2>/dev/null)" = lightvm-fs ] || continue
+	for fd in "$p"/fd/*; do [ "$(stat -Lc %i "$fd" 2>/dev/null)" = "$own" ] && server=${p#/proc/}; done
+done
+if [ -z "${server:-}" ]; then
+	not_ok 'its server is a process' 'none found'
+else
+	kill -9 "$server"
+	check 'the program gets an error when the server dies' logged orphan gone
+	check '  the VM lives' test "$("$lightvm" inspect -f state orphan)" = running
+	check '  and inspect says so' grep -q 'server has ended' <<<"$("$lightvm" inspect orphan)"
+fi
+finish

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Lines into the guest: sockets of whoever asks it for something (LV_CTL_AGENT), whose bytes the guest reads and writes by LV_HC_AGENT. The monitor
+ * looks at none of them. All under the loop's lock.
+ */
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm/vm.h"
+
+static void tell(struct vm *vm, uint32_t bits)
+{
+	__atomic_fetch_or(&vm->libos.shared->lines, bits, __ATOMIC_SEQ_CST);
+	vm->libos.shared->resched = 1;
+	vcpu_request(&vm->vcpu[0], VCPU_WAKE | VCPU_KICK);
+}
+
+/* Once; it is watched again when the guest finds that it has to wait. */
+static void on_ready(void *context, uint32_t events)
+{
+	struct libos_line *line = context;
+
+	loop_update(&line->vm->loop, &line->watch, 0);
+	tell(line->vm, 1u << line->number);
+}
+
+int libos_line_take(struct vm *vm, int fd)
+{
+	struct libos_line *line = vm->libos.line;
+
+	while (line < vm->libos.line + LV_AGENT_LINES && line->open)
+		line++;
+	if (line == vm->libos.line + LV_AGENT_LINES)
+		return -EBUSY;
+	*line = (struct libos_line){ .vm = vm, .number = (unsigned)(line - vm->libos.line), .open = true,
+		.watch = { .fd = fd, .ready = on_ready, .context = line } };
+	tell(vm, LV_LINE_COMES);
+	return 0;
+}
+
+static void close_line(struct libos_line *line)
+{
+	loop_update(&line->vm->loop, &line->watch, 0);
+	close(line->watch.fd);
+	*line = (struct libos_line){ 0 };
+}
+
+static int64_t next_line(struct vm *vm)
+{
+	for (unsigned i = 0; i < LV_AGENT_LINES; i++) {
+		if (!vm->libos.line[i].open || vm->libos.line[i].taken)
+			continue;
+		vm->libos.line[i].taken = true;
+		return i;
+	}
+	return -EAGAIN;
+}
+
+static int64_t move(struct libos_line *line, bool out, void *data, size_t size)
+{
+	ssize_t n = out ? send(line->watch.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL) : recv(line->watch.fd, data, size, MSG_DONTWAIT);
+	int err = n < 0 ? errno : 0;
+
+	if (err != EAGAIN && err != EINTR)
+		return err ? -err : n;
+	err = loop_update(&line->vm->loop, &line->watch, line->watch.events | (out ? EPOLLOUT : EPOLLIN));
+	return err ? err : -EAGAIN; /* nobody would say when */
+}
+
+static int64_t serve(struct vm *vm, uint64_t what, gpa_t gpa, uint64_t size)
+{
+	unsigned number = (unsigned)(what >> 8);
+	struct libos_line *line = number < LV_AGENT_LINES ? &vm->libos.line[number] : NULL;
+
+	if (what == LV_LINE_NEW)
+		return next_line(vm);
+	if (!line || !line->taken)
+		return -EBADF;
+	switch (what & 0xff) {
+	case LV_LINE_READ:
+	case LV_LINE_WRITE: {
+		void *data = size && size <= LV_LINE_MOST ? mem_at(&vm->mem, gpa, size) : NULL;
+
+		return data ? move(line, (what & 0xff) == LV_LINE_WRITE, data, size) : -EINVAL;
+	}
+	case LV_LINE_CLOSE:
+		close_line(line);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int64_t libos_line_call(struct vm *vm, uint64_t what, gpa_t gpa, uint64_t size)
+{
+	loop_lock(&vm->loop);
+	int64_t result = serve(vm, what, gpa, size);
+	loop_unlock(&vm->loop);
+	return result;
+}
