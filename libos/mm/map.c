@@ -40,7 +40,7 @@ static bool bad_range(uint64_t addr, uint64_t len)
 	return addr % LV_PAGE || len > SPACE_END || addr > SPACE_END - len;
 }
 
-int space_drop(uint64_t start, uint64_t end, bool tables)
+static int drop_part(uint64_t start, uint64_t end, bool tables)
 {
 	bool flush;
 
@@ -50,6 +50,14 @@ int space_drop(uint64_t start, uint64_t end, bool tables)
 	if ((tables && pt_trim(ALIGN_DOWN(start, HUGE_PAGE), ALIGN_UP(end, HUGE_PAGE))) || flush)
 		tlb_flush();
 	return 0;
+}
+
+/* Of a range that holds the window, too, only what can be the program's. */
+int space_drop(uint64_t start, uint64_t end, bool tables)
+{
+	int err = start < LV_WINDOW ? drop_part(start, MIN(end, LV_WINDOW), tables) : 0;
+
+	return err || end <= LV_WINDOW_END ? err : drop_part(MAX(start, LV_WINDOW_END), end, tables);
 }
 
 static int unmap(uint64_t start, uint64_t end, bool tables)

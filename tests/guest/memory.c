@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "check.h"
 
@@ -220,6 +222,19 @@ static void check_shared_anonymous(void)
 	CHECK(p[5000] == 1 && !munmap(p, 8192));
 }
 
+/* Ranges that hold nearly all of the address space: only what is the program's own is meant. By a child, which cannot go on. */
+static void check_everything(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		syscall(SYS_madvise, 0, 0x7ffffffff000, MADV_DONTNEED);
+		syscall(SYS_munmap, 0, 0x7ffffffff000);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
 static void check_malloc(void)
 {
 	void *blocks[200];
@@ -255,6 +270,7 @@ int main(void)
 	check_brk();
 	check_files();
 	check_shared_anonymous();
+	check_everything();
 	check_malloc();
 	return check_end();
 }
