@@ -151,37 +151,91 @@ int dir_make(const char *path, mode_t mode)
 	return mkdir(path, mode) && errno != EEXIST ? -errno : 0;
 }
 
-static int dir_empty(int fd)
+/* ---- removing a tree, of which a guest may have made what it liked ---- */
+
+#define REMOVE_DEEP 64 /* directories that are open at once */
+
+struct removal {
+	int top;	/* the uppermost directory of the tree; -1: there is none yet */
+	unsigned moved; /* directories that lay too deep, and lie in the uppermost one now */
+};
+
+static int remove_below(struct removal *removal, int dir, const char *name, int depth);
+
+static int dir_empty(struct removal *removal, int fd, int depth)
 {
 	DIR *stream = fdopendir(fd);
+	unsigned moved;
 	if (!stream) {
 		close(fd);
 		return -ENOMEM;
 	}
 	int err = 0;
-	for (struct dirent *entry; !err && (entry = readdir(stream));)
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			err = tree_remove(dirfd(stream), entry->d_name);
+	do {
+		moved = removal->moved;
+		rewinddir(stream);
+		for (struct dirent *entry; !err && (entry = readdir(stream));)
+			if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+				err = remove_below(removal, fd, entry->d_name, depth + 1);
+	} while (!err && fd == removal->top && moved != removal->moved);
 	closedir(stream);
+	return err;
+}
+
+/* A directory that its owner may not look into is made one into which he may. */
+static int open_to_empty(int dir, const char *name)
+{
+	const int flags = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	char path[32];
+	int fd = openat(dir, name, O_RDONLY | flags), closed = fd < 0 && errno == EACCES ? openat(dir, name, O_PATH | flags) : -1;
+	if (fd >= 0) {
+		fchmod(fd, 0700); /* a copied directory may have been read-only */
+		return fd;
+	}
+	if (closed < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", closed);
+	int err = chmod(path, 0700) || (fd = openat(dir, name, O_RDONLY | flags)) < 0 ? -errno : 0;
+	close(closed);
+	return err ? err : fd;
+}
+
+/* What it may meet there goes as well: an empty directory is replaced, another name is found where that cannot be. */
+static int move_up(struct removal *removal, int dir, const char *name)
+{
+	char up[32];
+	int err;
+	do {
+		snprintf(up, sizeof(up), ".removed-%u", removal->moved++);
+		err = renameat(dir, name, removal->top, up) ? -errno : 0;
+	} while (err == -EEXIST || err == -ENOTEMPTY || err == -ENOTDIR);
+	return err == -ENOENT ? 0 : err;
+}
+
+static int remove_below(struct removal *removal, int dir, const char *name, int depth)
+{
+	if (!unlinkat(dir, name, 0) || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	int fd = open_to_empty(dir, name);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	if (depth == REMOVE_DEEP) {
+		close(fd);
+		return move_up(removal, dir, name);
+	}
+	removal->top = depth ? removal->top : fd;
+	int err = dir_empty(removal, fd, depth);
+	if (!err && unlinkat(dir, name, AT_REMOVEDIR) && errno != ENOENT)
+		err = -errno;
 	return err;
 }
 
 int tree_remove(int dir, const char *path)
 {
-	if (!path)
-		return 0;
-	if (!unlinkat(dir, path, 0) || errno == ENOENT)
-		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return -errno;
-	int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	fchmod(fd, 0700); /* a copied directory may have been read-only */
-	int err = dir_empty(fd);
-	if (!err && unlinkat(dir, path, AT_REMOVEDIR) && errno != ENOENT)
-		err = -errno;
-	return err;
+	struct removal removal = { .top = -1 };
+	return path ? remove_below(&removal, dir, path, 0) : 0;
 }
 
 void hex_print(const void *data, size_t size, char *out)

@@ -25,7 +25,10 @@ int fd_write_at(int fd, const void *data, size_t size, uint64_t offset);
 bool fd_copy_piece(int from, int to);
 /* Creates every missing directory of path. */
 int dir_make(const char *path, mode_t mode);
-/* Removes path and what is below it; what is not there is no error, nor is NULL. Follows no symbolic link. */
+/*
+ * Removes path and what is below it, however deep; what is not there is no error, nor is NULL. Follows no symbolic link. Directories that their owner
+ * may not look into are opened to him.
+ */
 int tree_remove(int dir, const char *path);
 /* Lower-case hexadecimal; out has 2 * size + 1 bytes. */
 void hex_print(const void *data, size_t size, char *out);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -323,11 +324,48 @@ static void links_are_replaced(void **state)
 	free(path);
 }
 
+/* Directories nested deeper than there are descriptors, all of them shut, and the names that are met on the way; not as root, who may look into everything. */
+static int make_and_remove(const char *path)
+{
+	const struct rlimit few = { 100, 100 };
+	int dir = open(path, O_RDONLY | O_DIRECTORY), at = dir, up;
+	if ((!getuid() && (fchown(dir, 1, 1) || setuid(1))) || setrlimit(RLIMIT_NOFILE, &few))
+		return 1;
+	put_file(dir, ".removed-1", "", 0600);
+	mkdirat(dir, ".removed-2", 0700);
+	mkdirat(dir, ".removed-3", 0700);
+	put_file(dir, ".removed-3/file", "", 0600);
+	for (int i = 0; i < 1000; i++, at = up) {
+		put_file(at, "file", "", 0600);
+		if (mkdirat(at, "d", 0700) || (up = openat(at, "d", O_RDONLY | O_DIRECTORY)) < 0)
+			return 2;
+		close(at);
+	}
+	for (int i = 0; i < 1000; i++, at = up)
+		if ((up = openat(at, "..", O_RDONLY | O_DIRECTORY)) < 0 || fchmod(at, 0) || close(at))
+			return 3;
+	close(at);
+	return tree_remove(AT_FDCWD, path) ? 4 : access(path, F_OK) ? 0 : 5;
+}
+
+static void remove_deep(void **state)
+{
+	char *path = scratch();
+	pid_t pid = fork();
+	int status;
+	if (!pid)
+		_exit(make_and_remove(path));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tree_there), cmocka_unit_test(holes_and_sizes), cmocka_unit_test(old_times),
 		cmocka_unit_test(directories_that_were_there), cmocka_unit_test(too_many_bytes), cmocka_unit_test(too_many_files), cmocka_unit_test(hostile_trees), cmocka_unit_test(links_are_replaced),
+		cmocka_unit_test(remove_deep),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
