@@ -115,6 +115,12 @@ static int set_size(const struct request *request, const struct fuse_setattr_in 
 	return err;
 }
 
+/* S_ISGID of a file that its group may not execute is a mark of old for locks, which stays when the file gets another owner: it gives no rights, and none can be made of it. */
+static mode_t rights_of(mode_t mode)
+{
+	return mode & (S_ISUID | (mode & S_IXGRP ? S_ISGID : 0));
+}
+
 /* Programs that run with the rights of their owner are not made in a directory of the host by a guest. */
 static int set_mode(const struct request *request, const struct fuse_setattr_in *in)
 {
@@ -123,7 +129,7 @@ static int set_mode(const struct request *request, const struct fuse_setattr_in 
 		return -EOPNOTSUPP;
 	if (request->node->type != S_IFDIR && in->mode & (S_ISUID | S_ISGID)) {
 		struct stat st;
-		if (fstat(request->node->fd, &st) || in->mode & (S_ISUID | S_ISGID) & ~st.st_mode)
+		if (fstat(request->node->fd, &st) || in->mode & (S_ISUID | S_ISGID) & ~rights_of(st.st_mode))
 			return -EPERM;
 	}
 	return fchmodat(request->volume->proc, proc_name(request->node->fd, name), in->mode & 07777, 0) ? -errno : 0;

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import random
+import resource
 import socket
 import struct
 import subprocess
@@ -24,13 +25,13 @@ ROOT = 1
 
 
 class Server:
-    def __init__(self, program, directory, word="rw"):
+    def __init__(self, program, directory, word="rw", before=None):
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(10)
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         for each in (theirs.fileno(), fd):
             os.set_inheritable(each, True)
-        subprocess.run([program, str(theirs.fileno()), str(fd), word, "0", "0"], close_fds=False, check=True, timeout=10)
+        subprocess.run([program, str(theirs.fileno()), str(fd), word, "0", "0"], close_fds=False, check=True, timeout=10, preexec_fn=before)
         theirs.close()
         os.close(fd)
         self.unique, self.seen = 0, b""
@@ -66,6 +67,10 @@ class Server:
     def create(self, node, name, flags=os.O_RDWR):
         error, body = self.ask(CREATE, node, struct.pack("<IIII", flags, 0o100644, 0, 0) + name + b"\0")
         return (error, 0, 0) if error else (0, struct.unpack_from("<Q", body)[0], struct.unpack_from("<Q", body, 128)[0])
+
+
+def setattr_words(valid, mode):
+    return struct.pack("<IIQQQQQQIIIIIIII", valid, *[0] * 10, mode, 0, 0, 0, 0)
 
 
 def names(server, secret):
@@ -122,9 +127,24 @@ def devices(server, secret):
     error, node, _ = server.create(ROOT, b"program")
     if error:
         return f"a file cannot be made: {error}"
-    setattr_in = struct.pack("<IIQQQQQQIIIIIIII", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0o104755, 0, 0, 0, 0)
-    error, _ = server.ask(SETATTR, node, setattr_in)
-    return None if error == errno.EPERM else f"a set-user-ID program is made: {error}"
+    error, _ = server.ask(SETATTR, node, setattr_words(1, 0o104755))
+    if error != errno.EPERM:
+        return f"a set-user-ID program is made: {error}"
+    # The host's mark for locks, S_ISGID without execution, gives no rights, and outlives a new owner.
+    os.chmod(server.directory + "/program", 0o2644)
+    error, _ = server.ask(SETATTR, node, setattr_words(1 | 4, 0o102755))
+    return None if error == errno.EPERM else f"a set-group-ID program is made: {error}"
+
+
+def sizes(server, secret):
+    """A file that who started the server may not make so large is the guest's error."""
+    small = Server(server.program, server.directory, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)))
+    error, node, fh = small.create(ROOT, b"sizes")
+    for offset, wanted in ((0, 0), (8192, errno.EFBIG), (1 << 40, errno.EFBIG)):
+        error, _ = small.ask(WRITE, node, struct.pack("<QQIIQII", fh, offset, 4, 0, 0, 0, 0) + b"data")
+        if error != wanted:
+            return f"a write at {offset:#x} answers {error}"
+    return None if small.lookup(ROOT, b"sizes")[0] == 0 else "the server does not answer any more"
 
 
 def numbers(server, secret):
@@ -280,11 +300,11 @@ def noise(server, secret):
 def main():
     program, directory, secret = sys.argv[1], sys.argv[2], sys.argv[3].encode()
     failures = 0
-    for test in (names, links, devices, numbers, lengths, waits, floods, races, noise):
+    for test in (names, links, devices, numbers, lengths, sizes, waits, floods, races, noise):
         why = None
         try:
             server = Server(program, directory)
-            server.directory = directory
+            server.program, server.directory = program, directory
             why = test(server, secret)
             if not why and server.ask(GETATTR, ROOT, bytes(16))[0]:
                 why = "the server does not answer any more"
