@@ -27,7 +27,8 @@ int passing_receive(int socket, uint32_t *word, int *fd)
 {
 	union space space;
 	struct iovec iov = { word, sizeof(*word) };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof(space) };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space,
+		.msg_controllen = CMSG_LEN(sizeof(int)) }; /* without its padding, in which one more descriptor would have room, and stay open */
 	*fd = -1;
 	ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (n <= 0)

@@ -125,7 +125,8 @@ static int take_hello(struct coming *coming, struct lv_pager_hello *hello)
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} room = { 0 };
 	struct iovec iov = { hello, sizeof(*hello) };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = room.bytes, .msg_controllen = sizeof(room.bytes) };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = room.bytes,
+		.msg_controllen = CMSG_LEN(sizeof(int)) }; /* without its padding, in which one more descriptor would have room, and stay open */
 	int err = deadline_readable(coming->pager, deadline_in(HELLO_MS));
 	if (err)
 		return err;
