@@ -18,6 +18,7 @@
 
 #define CHUNK 65536
 #define NS 1000000000ull
+#define BLOCK 4096ull /* of file systems */
 
 struct tree { /* that is sent */
 	int fd;
@@ -320,6 +321,17 @@ int tree_next_piece(struct tree_reader *reader, const char *name, uint64_t end, 
 	return err;
 }
 
+/* The blocks of bytes from `at` up to `end`. */
+static int take_room(struct tree_report *report, const char *name, uint64_t at, uint64_t end)
+{
+	char word[TREE_NAME_MAX + 1];
+	uint64_t size = (end / BLOCK - at / BLOCK + !!(end % BLOCK)) * BLOCK;
+	if (report->room && (size > report->room || report->taken > report->room - size))
+		return tree_fail(report, -EFBIG, "%s: with it more than %llu bytes of room would be taken", shown(name, word, sizeof(word)), (unsigned long long)report->room);
+	report->taken += size;
+	return 0;
+}
+
 static bool count_entry(struct tree_report *report)
 {
 	return !report->most || ++report->entries <= report->most;
@@ -328,6 +340,9 @@ static bool count_entry(struct tree_report *report)
 static int get_note(struct tree_reader *reader, const struct tree_entry *entry)
 {
 	char text[TREE_TEXT_MAX + 1];
+	int no_room = take_room(reader->report, "what was left out", 0, 1); /* it takes none, and yet must end */
+	if (no_room)
+		return no_room;
 	if (!count_entry(reader->report))
 		return tree_fail(reader->report, -E2BIG, "with what was left out there are more than %llu files and directories", (unsigned long long)reader->report->most);
 	int err = tree_get_text(reader, entry, text);
@@ -355,7 +370,7 @@ static int check_named(const struct tree_reader *reader, const struct tree_entry
 			    (unsigned long long)report->most);
 	if (entry->type == TREE_DIR && reader->depth == TREE_DEPTH)
 		return tree_fail(report, -EPROTO, "the other side sent directories deeper than %d", TREE_DEPTH);
-	return 0;
+	return take_room(report, name, 0, 1);
 }
 
 static int check_end(const struct tree_reader *reader)
@@ -403,7 +418,10 @@ static int get_bytes(struct receiver *receiver, int fd, const char *name, uint64
 {
 	char word[TREE_NAME_MAX + 1];
 	struct tree_report *report = receiver->reader.report;
-	int err = tree_count(&receiver->reader, name, size);
+	int err = size > INT64_MAX - at ? tree_fail(report, -EFBIG, "%s: the other side sent a file of more than 2^63 bytes", shown(name, word, sizeof(word)))
+				   : tree_count(&receiver->reader, name, size);
+	if (!err)
+		err = take_room(report, name, at, at + size);
 	for (uint64_t left = size; left && !err;) {
 		size_t want = left < CHUNK ? (size_t)left : CHUNK, done = 0;
 		err = tree_get(&receiver->reader, receiver->chunk, want);
@@ -432,20 +450,27 @@ static int get_pieces(struct receiver *receiver, int fd, const char *name)
 	return ftruncate(fd, (off_t)piece.at) ? tree_fail(receiver->reader.report, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno)) : 0;
 }
 
+/* A new file beside the old one, whose place it takes: never written through a link or into a device, and there whole or not at all. */
 static int get_file(struct receiver *receiver, int dir, const char *name, const struct tree_entry *entry)
 {
-	char word[TREE_NAME_MAX + 1];
-	/* A new file in place of the old: never written through a link or into a device. */
-	if (unlinkat(dir, name, 0) && errno != ENOENT)
-		return tree_fail(receiver->reader.report, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
-	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	char word[TREE_NAME_MAX + 1], beside[32];
+	struct tree_report *report = receiver->reader.report;
+	unsigned number = 0;
+	int fd;
+	do
+		snprintf(beside, sizeof(beside), ".copied-%d-%u", getpid(), number++);
+	while ((fd = openat(dir, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) < 0 && errno == EEXIST);
 	if (fd < 0)
-		return tree_fail(receiver->reader.report, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
+		return tree_fail(report, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
 	int err = entry->type == TREE_PIECES ? get_pieces(receiver, fd, name) : get_bytes(receiver, fd, name, 0, entry->size);
 	fchmod(fd, entry->mode & receiver->mask);
 	set_times(fd, entry);
 	close(fd);
-	receiver->reader.report->files++;
+	if (!err && renameat(dir, beside, dir, name))
+		err = tree_fail(report, -errno, "%s: %s", shown(name, word, sizeof(word)), strerror(errno));
+	if (err)
+		unlinkat(dir, beside, 0);
+	report->files += !err;
 	return err;
 }
 

@@ -49,14 +49,15 @@ struct tree_report {
 	void *context;
 	uint64_t limit; /* receiving: no more bytes than these; 0: any number */
 	uint64_t most;  /* receiving: no more files, links, directories and notes than these; 0: any number */
-	uint64_t files, bytes, entries;
+	uint64_t room;  /* receiving: no more than these bytes of a disk, which gives each entry a block and each piece the blocks that it touches; 0: any number */
+	uint64_t files, bytes, entries, taken;
 	char error[512]; /* what failed, with its name; after a negative result */
 };
 
 /* Sends what `name` in directory dir is (a link at the top is followed). 0 or a negative errno with report->error. */
 int tree_send(int fd, int dir, const char *name, struct tree_report *report);
 /*
- * Receives one tree as `name` in directory dir: files replace files, directories are filled. Of the modes only those in
+ * Receives one tree as `name` in directory dir: files replace files once they are whole, directories are filled. Of the modes only those in
  * mode_mask are taken, and a directory that was there keeps its mode and time. The stream is hostile. 0 or a negative errno with report->error; what came before it stays.
  */
 int tree_receive(int fd, int dir, const char *name, mode_t mode_mask, struct tree_report *report);

@@ -115,11 +115,11 @@ static mode_t own_umask(void)
 	return mask;
 }
 
-/* A guest may announce any amount: what it sends must leave room on the host. */
+/* A guest may announce any amount: what it sends must leave room on the host. There are file systems that know no size. */
 static uint64_t half_of_free(int dir)
 {
 	struct statvfs fs;
-	return fstatvfs(dir, &fs) ? UINT64_MAX : (uint64_t)fs.f_bavail * fs.f_frsize / 2 + 1;
+	return fstatvfs(dir, &fs) || !fs.f_blocks ? UINT64_MAX : (uint64_t)fs.f_bavail * fs.f_frsize / 2 + 1;
 }
 
 /* And any number of empty files. 0: a file system that makes room for as many as come. */
@@ -141,7 +141,9 @@ static int pull(int fd, const struct place *from, const struct place *to, uint64
 	char *given = name_of(from), *name = NULL;
 	int dir = open_target(to, given, &name, error), err = dir < 0 ? dir : 0;
 	if (!err) {
-		report.limit = max_size ? max_size : half_of_free(dir);
+		uint64_t half = half_of_free(dir);
+		report.limit = max_size ? max_size : half;
+		report.room = max_size > half ? max_size : half;
 		report.most = half_of_files(dir);
 		err = tree_receive(fd, dir, name, HOST_MODES & ~own_umask(), &report);
 	}
@@ -245,7 +247,7 @@ const struct verb verb_cp = {
 	.summary = "Copy files between the host and a virtual machine that runs",
 	.text = "Copies a file, or a directory with all that is in it. If the target is a directory the copy is made in it, under its own\n"
 		"name; DIR/. as the source means what is in DIR. Modes (on the host without those of your umask) and times are kept, owners are\n"
-		"not: in the VM the copy is root's, on the host yours. Symbolic links within a directory are copied as links, hard links as\n"
+		"not: in the VM the copy is root's, on the host yours. A file takes the place of another one when it is whole. Symbolic links within a directory are copied as links, hard links as\n"
 		"files of their own. What cannot be read, devices, sockets and what lies deeper than 128 directories is left out, with a\n"
 		"warning for each and exit status 125.\n\n"
 		"With - in place of HOSTPATH the copy is a tar archive: on standard output, or from standard input into the directory /PATH.\n\n"

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -324,6 +325,77 @@ static void links_are_replaced(void **state)
 	free(path);
 }
 
+/* What comes, into a directory that has the file "top" already: it stays. Answers what is said. */
+static void stays(const struct text *stream, uint64_t room, const char *words)
+{
+	char *path = scratch();
+	struct tree_report report = { .room = room };
+	int dir = open(path, O_RDONLY | O_DIRECTORY), pair[2];
+	sockets(pair);
+	put_file(dir, "top", "old", 0600);
+	assert_int_equal(fd_write(pair[0], stream->data, stream->size), 0);
+	close(pair[0]);
+	assert_true(tree_receive(pair[1], dir, "top", 0777, &report) < 0);
+	if (!strstr(report.error, words))
+		fail_msg("\"%s\" does not say \"%s\"", report.error, words);
+	expect_file(dir, "top", "old");
+	assert_int_equal(unlinkat(dir, "top", 0), 0);
+	assert_int_equal(rmdir(path), 0); /* nothing else is there */
+	close(dir);
+	close(pair[1]);
+	free(path);
+}
+
+/* A byte in each block: sixteen times 4 KiB, of which 17 bytes come each time. */
+static void bytes_far_apart(void **state)
+{
+	struct text stream = { 0 };
+	put_entry(&stream, TREE_PIECES, "", 0, 0);
+	for (uint64_t i = 0; i < 16; i++) {
+		text_add(&stream, (uint64_t[]){ i * 4096, 1 }, 16);
+		text_put(&stream, "x");
+	}
+	stays(&stream, 16 * 4096, "top: with it more than 65536 bytes of room would be taken");
+	text_free(&stream);
+	put_entry(&stream, TREE_PIECES, "", 0, 0);
+	text_add(&stream, (uint64_t[]){ 4095, 2 }, 16);
+	text_put(&stream, "xx");
+	stays(&stream, 2 * 4096, "top: with it more than 8192 bytes of room would be taken");
+	text_free(&stream);
+}
+
+static void room_for_names(void **state)
+{
+	char *path = scratch(), name[16];
+	struct text stream = { 0 };
+	struct tree_report report = { .room = 8 * 4096 };
+	int dir = open(path, O_RDONLY | O_DIRECTORY), pair[2];
+	sockets(pair);
+	put_entry(&stream, TREE_DIR, "", 0, 0);
+	for (int i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		put_entry(&stream, TREE_FILE, name, 1, 0);
+	}
+	assert_int_equal(fd_write(pair[0], stream.data, stream.size), 0);
+	assert_true(tree_receive(pair[1], dir, "top", 0777, &report) < 0);
+	assert_string_equal(report.error, "7: with it more than 32768 bytes of room would be taken");
+	tree_remove(AT_FDCWD, path);
+	close(dir);
+	close(pair[0]);
+	close(pair[1]);
+	text_free(&stream);
+	free(path);
+}
+
+static void old_until_whole(void **state)
+{
+	struct text stream = { 0 };
+	put_entry(&stream, TREE_FILE, "", 0, 100);
+	text_put(&stream, "half of it");
+	stays(&stream, 0, "ended in the middle");
+	text_free(&stream);
+}
+
 /* Directories nested deeper than there are descriptors, all of them shut, and the names that are met on the way; not as root, who may look into everything. */
 static int make_and_remove(const char *path)
 {
@@ -365,7 +437,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tree_there), cmocka_unit_test(holes_and_sizes), cmocka_unit_test(old_times),
 		cmocka_unit_test(directories_that_were_there), cmocka_unit_test(too_many_bytes), cmocka_unit_test(too_many_files), cmocka_unit_test(hostile_trees), cmocka_unit_test(links_are_replaced),
-		cmocka_unit_test(remove_deep),
+		cmocka_unit_test(bytes_far_apart), cmocka_unit_test(room_for_names), cmocka_unit_test(old_until_whole), cmocka_unit_test(remove_deep),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
