@@ -11,6 +11,7 @@
 
 #define MAGIC 0xa10a10a1u
 
+#define AIO_EVENTS_MOST (0x10000000 / sizeof(struct io_event)) /* of one context: more is no number of them */
 struct ring { /* the head of the ring, in the program's memory; it may take events away by moving head */
 	uint32_t id, size, head, tail;
 	uint32_t magic, compatible, incompatible, header;
@@ -57,7 +58,7 @@ SYSCALL(io_setup)
 
 	if (user_get(&id, a[1]))
 		return -EFAULT;
-	if (id || !most)
+	if (id || !most || most > AIO_EVENTS_MOST)
 		return -EINVAL;
 	if (most > AIO_MOST - MIN(requests, AIO_MOST))
 		return -EAGAIN;

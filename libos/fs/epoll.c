@@ -299,9 +299,11 @@ static int collect(struct epoll *epoll, uaddr_t events, int most)
 static long wait_until(long fd, uaddr_t events, int most, uint64_t deadline)
 {
 	struct file *self = fd_get((int)fd);
-	if (!self)
+	if (most <= 0 || most > (int)(INT32_MAX / sizeof(struct epoll_event)))
+		return -EINVAL;
+	if (!self || self->flags & O_PATH)
 		return -EBADF;
-	if (self->ops != &epoll_ops || most <= 0 || most > (int)(INT32_MAX / sizeof(struct epoll_event)))
+	if (self->ops != &epoll_ops)
 		return -EINVAL;
 	struct epoll *epoll = self->private;
 	long r = 0;
@@ -392,7 +394,7 @@ static long epoll_new(uint32_t flags)
 
 SYSCALL(epoll_create)
 {
-	return a[0] > 0 ? epoll_new(0) : -EINVAL;
+	return (int)a[0] > 0 ? epoll_new(0) : -EINVAL;
 }
 
 SYSCALL(epoll_create1)

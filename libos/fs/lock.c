@@ -340,6 +340,8 @@ SYSCALL(flock)
 	struct lock wanted = { .whole = true, .last = TO_THE_END };
 	int operation = (int)a[1] & ~LOCK_NB;
 
+	if (operation & LOCK_MAND) /* a request that Linux passes over since 5.19 */
+		return 0;
 	if (operation != LOCK_SH && operation != LOCK_EX && operation != LOCK_UN)
 		return -EINVAL;
 	int err = fd_take((int)a[0], &file);

@@ -444,11 +444,11 @@ const char *file_path(const struct file *file, char *buffer, size_t size)
 SYSCALL(memfd_create)
 {
 	char name[250];
+	if (a[1] & ~(long)(MFD_CLOEXEC | MFD_ALLOW_SEALING))
+		return -EINVAL;
 	int64_t len = user_string(name, a[0], sizeof(name));
 	if (len < 0)
 		return len == -ENAMETOOLONG ? -EINVAL : len;
-	if (a[1] & ~(long)(MFD_CLOEXEC | MFD_ALLOW_SEALING))
-		return -EINVAL;
 	struct inode *inode = inode_new(&memory_fs, S_IFREG | 0777);
 	struct file *file;
 	if (!inode)

@@ -281,6 +281,8 @@ static int walk_from(int dirfd, const char *path, size_t len, unsigned flags, st
 {
 	struct dentry *start = here()->root;
 	struct file *file = NULL;
+	if (!len && !(flags & WALK_EMPTY))
+		return -ENOENT;
 	int err = len && path[0] == '/' ? 0 : start_of(dirfd, &start, &file);
 	if (err)
 		return err;

@@ -70,7 +70,7 @@ static long signalfd(int fd, const uint64_t *user, size_t size, uint32_t flags)
 	mask &= ~(SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP));
 	if (fd != -1) {
 		struct file *file = fd_get(fd);
-		if (!file)
+		if (!file || file->flags & O_PATH)
 			return -EBADF;
 		if (file->ops != &signal_ops)
 			return -EINVAL;

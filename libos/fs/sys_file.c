@@ -52,17 +52,15 @@ int64_t file_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
 	return r;
 }
 
-static int check_position(const struct file *file, int64_t position)
-{
-	return position < 0 ? -EINVAL : !file->ops->seek ? -ESPIPE : 0;
-}
-
 /* As take_readable or take_writable; whether the file has positions is asked before what it was opened for. NULL: the file's own. */
 static int64_t take_at(long fd, const int64_t *position, bool into, struct file **file)
 {
 	const struct file *named = fd_get((int)fd);
-	int err = position && named && !(named->flags & O_PATH) ? check_position(named, *position) : 0;
-	return err ? err : into ? take_readable(fd, file) : take_writable(fd, file);
+	if (position && *position < 0)
+		return -EINVAL;
+	if (position && named && !(named->flags & O_PATH) && !named->ops->seek)
+		return -ESPIPE;
+	return into ? take_readable(fd, file) : take_writable(fd, file);
 }
 
 static int64_t read_at(const long *a, int64_t *position)
@@ -72,7 +70,7 @@ static int64_t read_at(const long *a, int64_t *position)
 	int64_t r = take_at(a[0], position, true, &file);
 	if (r)
 		return r;
-	r = user_range((uaddr_t)a[1], n) ? file_read(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
+	r = user_range((uaddr_t)a[1], (size_t)a[2]) ? file_read(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
 	file_put(file);
 	return r;
 }
@@ -84,7 +82,7 @@ static int64_t write_at(const long *a, int64_t *position)
 	int64_t r = take_at(a[0], position, false, &file);
 	if (r)
 		return r;
-	r = user_range((uaddr_t)a[1], n) ? file_write(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
+	r = user_range((uaddr_t)a[1], (size_t)a[2]) ? file_write(file, (uaddr_t)a[1], n, position ? position : &file->position) : -EFAULT;
 	file_put(file);
 	return r;
 }
@@ -149,7 +147,7 @@ static int vectors_take(struct vectors *v, const void *from, uint64_t count)
 		v->vector = v->few;
 		return -ENOMEM;
 	}
-	int64_t r = user_read(v->vector, from, count * sizeof(*v->vector));
+	int64_t r = count ? user_read(v->vector, from, count * sizeof(*v->vector)) : 0;
 	if (!r)
 		r = vectors_check(v);
 	if (r < 0)
@@ -262,9 +260,11 @@ SYSCALL(lseek)
 SYSCALL(ftruncate)
 {
 	struct file *file = fd_get((int)a[0]);
+	if (a[1] < 0)
+		return -EINVAL;
 	if (!file || (file->flags & O_PATH))
 		return -EBADF;
-	if (a[1] < 0 || !file->ops->truncate || (file->flags & O_ACCMODE) == O_RDONLY)
+	if (!file->ops->truncate || (file->flags & O_ACCMODE) == O_RDONLY)
 		return -EINVAL;
 	file_get(file);
 	int err = file->ops->truncate(file, (uint64_t)a[1]);
@@ -277,11 +277,11 @@ SYSCALL(ftruncate)
 SYSCALL(truncate)
 {
 	struct walk walk;
-	int err = path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
+	int err = a[1] < 0 ? -EINVAL : path_at(AT_FDCWD, (const char *)a[0], WALK_FOLLOW, &walk);
 	if (err)
 		return err;
 	const struct inode *inode = walk.dentry ? walk.dentry->inode : walk.file->inode;
-	if (a[1] < 0 || !inode || (!S_ISREG(inode->mode) && !S_ISDIR(inode->mode)))
+	if (!inode || (!S_ISREG(inode->mode) && !S_ISDIR(inode->mode)))
 		err = -EINVAL;
 	else if (S_ISDIR(inode->mode))
 		err = -EISDIR;
@@ -448,11 +448,16 @@ SYSCALL(sendfile)
 {
 	struct file *in, *out;
 	uaddr_t offset = (uaddr_t)a[2];
-	int64_t r = take_pair(a[1], a[0], &in, &out), from = r ? 0 : in->position;
+	int64_t r, from;
+	if (offset && user_get(&from, offset))
+		return -EFAULT;
+	r = take_pair(a[1], a[0], &in, &out);
 	if (r)
 		return r;
-	if (offset)
-		r = user_get(&from, offset) ? -EFAULT : in->ops->seek ? 0 : -ESPIPE;
+	if (!offset)
+		from = in->position;
+	else if (!in->ops->seek)
+		r = -ESPIPE;
 	if (!r)
 		r = send_from(out, in, &from, (size_t)a[3]);
 	if (!offset)

@@ -411,7 +411,7 @@ static long set_times(struct inode *inode, const struct dentry *dentry, const st
 static long times_at(int dirfd, const char *path, const struct timespec ts[2], unsigned flags)
 {
 	struct walk walk;
-	if (!path) { /* futimens */
+	if (!path && dirfd != AT_FDCWD) { /* futimens */
 		struct file *file;
 		long r = fd_take(dirfd, &file);
 		if (r)

@@ -115,7 +115,7 @@ SYSCALL(timerfd_create)
 static int timer_of(long fd, struct timer_file **t)
 {
 	struct file *file = fd_get((int)fd);
-	if (!file)
+	if (!file || file->flags & O_PATH)
 		return -EBADF;
 	if (file->ops != &timer_ops)
 		return -EINVAL;
@@ -151,11 +151,11 @@ SYSCALL(timerfd_settime)
 	struct itimerspec old;
 	const struct itimerspec *new = (const struct itimerspec *)a[2];
 	uint64_t value, interval;
-	if (a[1] & ~(long)(LINUX_TFD_TIMER_ABSTIME | LINUX_TFD_TIMER_CANCEL_ON_SET))
-		return -EINVAL;
 	int err = user_read_time(&new->it_value, &value);
 	if (!err)
 		err = user_read_time(&new->it_interval, &interval);
+	if (!err && a[1] & ~(long)(LINUX_TFD_TIMER_ABSTIME | LINUX_TFD_TIMER_CANCEL_ON_SET))
+		err = -EINVAL;
 	if (!err)
 		err = timer_of(a[0], &t);
 	if (err)

@@ -210,7 +210,7 @@ SYSCALL(mincore)
 
 	if (start % LV_PAGE)
 		return -EINVAL;
-	if (!end || !mm_covered(start, end))
+	if ((!end && a[1]) || !mm_covered(start, end))
 		return -ENOMEM;
 	for (uint64_t va = start; va < end; va += LV_PAGE) {
 		bool huge;
@@ -230,10 +230,12 @@ static long lock(uint64_t start, uint64_t len, bool on)
 	uint64_t low = ALIGN_DOWN(start, LV_PAGE), end = range_end(low, len + (start - low));
 	int err = on && end ? space_may_lock(low, end) : 0;
 
-	if (start + len < start)
-		return -EINVAL;
 	if (err)
 		return err;
+	if (ALIGN_UP(len + (start - low), LV_PAGE) == 0)
+		return 0;
+	if (low + ALIGN_UP(len + (start - low), LV_PAGE) < low)
+		return -EINVAL;
 	if (!end || !mm_covered(low, end))
 		return -ENOMEM;
 	return low < end ? mm_mark(low, end, MAP_LOCKED, on) : 0;

@@ -125,11 +125,11 @@ static long accept_one(long fd, void *to, uint32_t *len, int flags)
 	union address addr;
 	struct socket *child;
 	int err;
-	if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
-		return -EINVAL;
 	struct socket *s = get(fd, &err);
 	if (!s)
 		return err;
+	if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
+		return put(s, -EINVAL);
 	err = s->proto->accept ? s->proto->accept(s, &child, s->file->flags & O_NONBLOCK) : -EOPNOTSUPP;
 	if (err < 0)
 		return put(s, err);

@@ -66,6 +66,14 @@ const struct credentials *credentials(void)
 	return own();
 }
 
+bool has_user_of(const struct process *process)
+{
+	const struct credentials *own = credentials(), *other = &process->credentials;
+
+	return own->uid == other->uid && own->uid == other->euid && own->uid == other->suid &&
+	       own->gid == other->gid && own->gid == other->egid && own->gid == other->sgid;
+}
+
 bool capable(int capability)
 {
 	return own()->effective & BIT(capability);

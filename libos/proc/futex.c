@@ -301,6 +301,8 @@ SYSCALL(futex)
 	int op = (int)a[1], command = op & FUTEX_CMD_MASK, most = (int)a[2], most_second = (int)a[3];
 	uint32_t word;
 
+	if (command > FUTEX_LOCK_PI2)
+		return -ENOSYS;
 	if ((addr & 3) || (uses_second(command) && (second & 3)))
 		return -EINVAL;
 	if (op & FUTEX_CLOCK_REALTIME && command != FUTEX_WAIT_BITSET && command != FUTEX_LOCK_PI2)

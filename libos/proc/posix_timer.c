@@ -173,12 +173,12 @@ SYSCALL(setitimer)
 	struct itimerval value = { 0 }, old;
 	uint64_t first, interval;
 
-	if (a[0] < 0 || a[0] > ITIMER_PROF)
-		return -EINVAL;
-	struct posix_timer *timer = &current->process->interval_timers[a[0]];
-
-	if (a[1] && user_read(&value, (const void *)a[1], sizeof(value)))
+	if (a[1] && user_get(&value, a[1]))
 		return -EFAULT;
+	if ((uint32_t)a[0] > ITIMER_PROF)
+		return -EINVAL;
+	struct posix_timer *timer = &current->process->interval_timers[(uint32_t)a[0]];
+
 	if (timeval_ns(&value.it_value, &first) || timeval_ns(&value.it_interval, &interval))
 		return -EINVAL;
 	old = itimer_value(timer);
@@ -250,11 +250,11 @@ SYSCALL(timer_create)
 	uint64_t now;
 	int error;
 
+	if (a[1] && user_get(&event, a[1]))
+		return -EFAULT;
 	if (clock_read((int)a[0], &now))
 		return -EINVAL;
 	if (a[1]) {
-		if (user_read(&event, (const void *)a[1], sizeof(event)))
-			return -EFAULT;
 		error = check_event(&event);
 		if (error)
 			return error;
@@ -283,13 +283,11 @@ SYSCALL(timer_settime)
 	uint64_t first, interval;
 	int error;
 
-	if (!timer || !a[2])
-		return -EINVAL;
-	error = user_read_time((const void *)a[2], &interval);
+	error = a[2] ? user_read_time((const void *)a[2], &interval) : -EINVAL;
 	if (!error)
 		error = user_read_time((const char *)a[2] + sizeof(struct timespec), &first);
-	if (error)
-		return error;
+	if (error || !timer)
+		return error ? error : -EINVAL;
 	if (a[3] && write_value((void *)a[3], timer))
 		return -EFAULT;
 	timer->counts = a[1] & TIMER_ABSTIME ? timer->clock : clock_for_spans(timer->clock);

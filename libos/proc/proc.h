@@ -328,6 +328,8 @@ const struct credentials *credentials(void);
  */
 struct credentials credentials_of_libos(void);
 void credentials_put_back(const struct credentials *had);
+/* Do all ids of the process agree with the running one's real ones? Then it may look into it, and change its limits. */
+bool has_user_of(const struct process *process);
 bool capable(int capability);     /* CAP_...: is it in the effective set? */
 bool in_group(uint32_t gid);      /* as files see it: the group of the file system, or a supplementary one */
 long capability_prctl(const long *a); /* the options of prctl(2) that are about capabilities */

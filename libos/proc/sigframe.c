@@ -52,6 +52,9 @@ int altstack_set(const stack_t *stack)
 		return -EPERM;
 	if (mode != 0 && mode != SS_ONSTACK && mode != SS_DISABLE)
 		return -EINVAL;
+	if (current->altstack_sp == (uint64_t)stack->ss_sp && current->altstack_size == stack->ss_size &&
+	    current->altstack_flags == ((uint32_t)stack->ss_flags & (uint32_t)SS_AUTODISARM))
+		return 0; /* as it is */
 	if (mode != SS_DISABLE && stack->ss_size < MINSIGSTKSZ)
 		return -ENOMEM;
 	current->altstack_sp = mode == SS_DISABLE ? 0 : (uint64_t)stack->ss_sp;

@@ -91,16 +91,18 @@ SYSCALL(prlimit64)
 	unsigned resource = (unsigned)a[1];
 	struct rlimit64 old, new;
 
-	struct process *process = a[0] ? process_find((int)a[0]) : current->process;
+	if (a[2] && user_get(&new, a[2]))
+		return -EFAULT;
+	struct process *process = (int)a[0] ? process_find((int)a[0]) : current->process;
 
 	if (!process)
 		return -ESRCH;
+	if (process != current->process && !has_user_of(process) && !capable(CAP_SYS_RESOURCE))
+		return -EPERM;
 	if (resource >= RLIM_NLIMITS)
 		return -EINVAL;
 	old = process->limits[resource];
 	if (a[2]) {
-		if (user_read(&new, (const void *)a[2], sizeof(new)))
-			return -EFAULT;
 		long error = set_limit(process, resource, &new);
 
 		if (error)
@@ -112,7 +114,7 @@ SYSCALL(prlimit64)
 /* struct rlimit is the same as struct rlimit64 here. */
 SYSCALL(getrlimit)
 {
-	return sys_prlimit64((const long[]){ 0, a[0], 0, a[1] });
+	return (unsigned)a[0] >= RLIM_NLIMITS ? -EINVAL : !a[1] ? -EFAULT : sys_prlimit64((const long[]){ 0, a[0], 0, a[1] });
 }
 
 SYSCALL(setrlimit)

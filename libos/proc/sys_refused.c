@@ -4,6 +4,7 @@
  * without them answers, so that they are not reported as missing.
  */
 #include "libos/fs/fs.h"
+#include "libos/fs/linux_fs.h"
 #include "libos/proc/proc.h"
 
 #include <linux/sched.h>
@@ -89,7 +90,9 @@ SYSCALL(pkey_alloc)
 /* Namespaces: there is one of each kind, and no descriptor of one. What threads alone could share with others is not split. */
 SYSCALL(setns)
 {
-	return fd_get((int)a[0]) ? -EINVAL : -EBADF;
+	const struct file *file = fd_get((int)a[0]);
+
+	return file && !(file->flags & O_PATH) ? -EINVAL : -EBADF;
 }
 
 #define SHARED_BY_THREADS ((unsigned long)(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM))

@@ -39,25 +39,37 @@ static struct thread *thread_of(int tid)
 	return tid ? thread_find(tid) : current;
 }
 
+/* May the running process say how this thread is scheduled? */
+static bool may_schedule(const struct thread *thread)
+{
+	const struct credentials *other = &thread->process->credentials;
+
+	return credentials()->euid == other->euid || credentials()->euid == other->uid || capable(CAP_SYS_NICE);
+}
+
 SYSCALL(sched_getaffinity)
 {
 	uint64_t mask = 1;
 
+	if ((uint32_t)a[1] % sizeof(mask) || !(uint32_t)a[1])
+		return -EINVAL;
 	if (!thread_of((int)a[0]))
 		return -ESRCH;
-	if ((uint32_t)a[1] < sizeof(mask) || (uint32_t)a[1] % sizeof(mask))
-		return -EINVAL;
 	return user_put(a[2], mask) ? -EFAULT : (long)sizeof(mask);
 }
 
 SYSCALL(sched_setaffinity)
 {
-	uint8_t mask;
+	const struct thread *thread;
+	uint8_t mask = 0;
 
-	if (!a[1] || user_get(&mask, a[2]))
-		return a[1] ? -EFAULT : -EINVAL;
-	if (!thread_of((int)a[0]))
+	if ((uint32_t)a[1] && user_get(&mask, a[2]))
+		return -EFAULT;
+	thread = thread_of((int)a[0]);
+	if (!thread)
 		return -ESRCH;
+	if (!may_schedule(thread))
+		return -EPERM;
 	return mask & 1 ? 0 : -EINVAL;
 }
 
@@ -94,6 +106,8 @@ static bool may_have(const struct thread *thread, const struct wish *wish)
 
 	if (capable(CAP_SYS_NICE))
 		return true;
+	if (!may_schedule(thread))
+		return false;
 	if (real_time(wish->policy) && ((wish->policy != old->policy && !most) ||
 					(wish->priority > old->priority && (uint64_t)wish->priority > most)))
 		return false;
@@ -319,8 +333,8 @@ SYSCALL(setpriority)
 	if (which < PRIO_PROCESS || which > PRIO_USER)
 		return -EINVAL;
 	for (struct thread *thread = NULL; (thread = next_named(thread, which, (int)a[1]));) {
-		if (!may_have_nice(thread, nice)) {
-			result = -EACCES;
+		if (!may_schedule(thread) || !may_have_nice(thread, nice)) {
+			result = may_schedule(thread) ? -EACCES : -EPERM;
 			continue;
 		}
 		thread->scheduling.nice = (int8_t)nice;
@@ -364,8 +378,11 @@ SYSCALL(ioprio_set)
 		return err;
 	if ((int)a[0] < IOPRIO_WHO_PROCESS || (int)a[0] > IOPRIO_WHO_USER)
 		return -EINVAL;
-	for (struct thread *thread = NULL; (thread = next_for_io(thread, a)); result = 0)
+	for (struct thread *thread = NULL; (thread = next_for_io(thread, a)); result = 0) {
+		if (!may_schedule(thread))
+			return -EPERM;
 		thread->scheduling.io_priority = (uint16_t)a[2];
+	}
 	return result;
 }
 

@@ -198,13 +198,13 @@ SYSCALL(kill)
 
 SYSCALL(pidfd_send_signal)
 {
-	struct process *process = pidfd_process((int)a[0]);
+	struct process *process = a[3] ? NULL : pidfd_process((int)a[0]);
 	struct siginfo_k info = { .code = SI_USER, .kill = { .pid = process_id(), .uid = credentials()->uid } };
 	int signo = (int)a[1];
 
 	if (!process)
-		return -EBADF;
-	if (a[3] || (signo && !valid(signo)))
+		return a[3] ? -EINVAL : -EBADF;
+	if (signo && !valid(signo))
 		return -EINVAL;
 	if (a[2] && user_read(&info, (const void *)a[2], sizeof(info)))
 		return -EFAULT;
@@ -245,6 +245,12 @@ SYSCALL(tgkill)
 	return (int)a[0] > 0 ? kill_thread((int)a[0], (int)a[1], (int)a[2]) : -EINVAL;
 }
 
+/* Nobody speaks for the kernel, or as kill(2) does, but to himself. */
+static bool poses(const struct siginfo_k *info, int to)
+{
+	return (info->code >= 0 || info->code == SI_TKILL) && to != process_id();
+}
+
 SYSCALL(rt_sigqueueinfo)
 {
 	int signo = (int)a[1];
@@ -252,15 +258,13 @@ SYSCALL(rt_sigqueueinfo)
 
 	if (user_read(&info, (const void *)a[2], sizeof(info)))
 		return -EFAULT;
+	if (poses(&info, (int)a[0]))
+		return -EPERM;
 	if (signo && !valid(signo))
 		return -EINVAL;
 	struct process *process = (int)a[0] > 0 ? process_of((int)a[0]) : NULL;
 
-	if (!process)
-		return -ESRCH;
-	if (process != current->process && (info.code >= 0 || info.code == SI_TKILL)) /* nobody speaks for the kernel */
-		return -EPERM;
-	return send_checked(process, signo, &info);
+	return !process ? -ESRCH : send_checked(process, signo, &info);
 }
 
 SYSCALL(rt_tgsigqueueinfo)
@@ -269,5 +273,7 @@ SYSCALL(rt_tgsigqueueinfo)
 
 	if (user_read(&info, (const void *)a[3], sizeof(info)))
 		return -EFAULT;
-	return (int)a[0] > 0 ? send_to_thread((int)a[0], (int)a[1], (int)a[2], &info) : -EINVAL;
+	if ((int)a[0] <= 0 || (int)a[1] <= 0)
+		return -EINVAL;
+	return poses(&info, (int)a[0]) ? -EPERM : send_to_thread((int)a[0], (int)a[1], (int)a[2], &info);
 }

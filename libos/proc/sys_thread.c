@@ -167,6 +167,8 @@ static long clone_either(const struct new_thread *new)
 
 	if (err)
 		return err;
+	if (new->flags & CLONE_PIDFD && user_touch(new->pidfd))
+		return -EFAULT;
 	return new->flags & CLONE_THREAD ? clone_thread(new) : clone_process(new);
 }
 
@@ -184,10 +186,20 @@ SYSCALL(clone3)
 {
 	struct clone_args args = { 0 };
 
+	if ((size_t)a[1] > LV_PAGE)
+		return -E2BIG;
 	if ((size_t)a[1] < CLONE_ARGS_SIZE_VER0)
 		return -EINVAL;
 	if (user_read(&args, (const void *)a[0], MIN((size_t)a[1], sizeof(args))))
 		return -EFAULT;
+	for (size_t at = sizeof(args); at < (size_t)a[1]; at++) { /* of a later version: nothing may be asked for there */
+		uint8_t byte;
+
+		if (user_get(&byte, a[0] + (long)at))
+			return -EFAULT;
+		if (byte)
+			return -E2BIG;
+	}
 	if (args.flags & (CSIGNAL | CLONE_DETACHED | CLONE_INTO_CGROUP) || args.exit_signal > SIG_MAX || !args.stack != !args.stack_size || args.set_tid_size)
 		return -EINVAL;
 	struct new_thread new = { .flags = args.flags, .exit_signal = (int)args.exit_signal, .stack = args.stack ? args.stack + args.stack_size : 0,

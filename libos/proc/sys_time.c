@@ -256,9 +256,9 @@ SYSCALL(clock_nanosleep)
 	bool absolute = a[1] & TIMER_ABSTIME;
 	uint64_t ns, now;
 
-	if (clock_read(clock, &now) || clock == CLOCK_THREAD_CPUTIME_ID)
+	if (clock_read(clock, &now))
 		return -EINVAL;
-	if (clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE)
+	if (clock == CLOCK_THREAD_CPUTIME_ID || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE)
 		return -EOPNOTSUPP;
 	int error = user_read_time((const void *)a[2], &ns);
 
