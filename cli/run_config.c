@@ -223,8 +223,6 @@ int run_config(struct vm_config *config, struct run_options *given, struct opera
 		err = run_volumes(config, given, error);
 	if (!err)
 		err = fill_kernel(config, given, template, operands, source, error);
-	if (!err)
-		err = run_volumes_check(config, error);
 	if (err)
 		return err;
 	config->name = given->name ? alloc_copy(given->name) : NULL;

@@ -90,20 +90,10 @@ static int check_places(const struct vm_config *config, struct error *error)
 
 int run_volumes(struct vm_config *config, struct run_options *given, struct error *error)
 {
-	/* Kernels without FUSE have no live volumes: there a directory is copied. */
-	bool live = !given->kernel || !strcmp(given->kernel, "libos");
-	int err = volume_words_take(&given->volumes, live, config, error);
+	int err = volume_words_take(&given->volumes, config, error);
 	for (size_t i = 0; i < given->copies.count; i++)
 		strings_add(&given->volumes, given->copies.item[i]);
 	return err;
-}
-
-int run_volumes_check(const struct vm_config *config, struct error *error)
-{
-	for (size_t i = 0; i < config->mounts && config->guest.is_linux; i++)
-		if (config->mount[i].kind == MOUNT_VOLUME)
-			return error_set(error, -EOPNOTSUPP, "-v: %s: Linux guests have no live volumes yet; --copy %s:%s gives it a copy", config->mount[i].source, config->mount[i].source, config->mount[i].path);
-	return 0;
 }
 
 /* Does anything freeze what a volume may lie below? */

@@ -10,8 +10,6 @@
 int run_mount_words(struct run_options *given, struct error *error);
 /* -v, and --copy: live volumes become mounts, and words that say so; what is copied stays among the words. After run_mount_words. */
 int run_volumes(struct vm_config *config, struct run_options *given, struct error *error);
-/* When the kernel is chosen: can it have what there is? */
-int run_volumes_check(const struct vm_config *config, struct error *error);
 /* writable: paths of the image that are to be where nothing else is. 0 or a negative errno with a message that names the option and the word. */
 int run_mounts(struct vm_config *config, const struct run_options *given, const struct strings *writable, struct error *error);
 

@@ -224,11 +224,31 @@ static int add_tmpfs(const struct mount_word *part)
 	return err ? err : mount_at("tmpfs", part->path, "tmpfs", MS_NOSUID | MS_NODEV, data);
 }
 
+/* A directory of the host, by the virtio-fs device that has its tag. Neither devices nor set-user-ID programs of the host count here. */
+static int add_volume(const struct mount_word *part)
+{
+	char tag[16];
+	int err = make_way(part->path);
+	snprintf(tag, sizeof(tag), MOUNT_TAG, (unsigned)part->size);
+	if (!err && mount(tag, part->path, "virtiofs", MS_NOSUID | MS_NODEV | (part->read_only ? MS_RDONLY : 0), NULL))
+		err = errno == ENODEV ? report_error("mount: this kernel has no virtio-fs (CONFIG_VIRTIO_FS), by which volumes are live; --copy gives the VM a copy at", part->path, ENODEV)
+				      : report_error("mount: volume", part->path, errno);
+	return err;
+}
+
+static int add_part(const struct mount_word *part)
+{
+	return part->kind == MOUNT_TMPFS ? add_tmpfs(part) : part->kind == MOUNT_VOLUME ? add_volume(part) : 0;
+}
+
+/* Shorter paths first: what lies below another part is mounted there, and not hidden by it. */
 int mounts_add(const struct guest_config *config)
 {
 	int err = 0;
-	for (size_t i = 0; i < config->mounts && !err; i++)
-		err = config->mount[i].kind == MOUNT_TMPFS ? add_tmpfs(&config->mount[i]) : 0;
+	for (size_t length = 1; length <= MOUNT_PATH_MAX; length++)
+		for (size_t i = 0; i < config->mounts && !err; i++)
+			if (strlen(config->mount[i].path) == length)
+				err = add_part(&config->mount[i]);
 	return err;
 }
 
@@ -242,7 +262,7 @@ static int set_rights(const char *path, bool read_only)
 /* A part becomes a mount of its own, with what is mounted below it: its rights are not those of what it lies in. */
 static int freeze_part(const struct mount_word *part)
 {
-	if (part->kind == MOUNT_TMPFS || !part->path[1])
+	if (part->kind == MOUNT_TMPFS || part->kind == MOUNT_VOLUME || !part->path[1])
 		return 0;
 	if (mount(part->path, part->path, NULL, MS_BIND | MS_REC, NULL))
 		return report_error("mount: a part of the file system", part->path, errno);

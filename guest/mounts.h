@@ -11,7 +11,7 @@ int mounts_early(void);
 int mounts_root(const struct guest_config *config);
 /* /new becomes the root; what the initial RAM disk held is given back. */
 int mounts_enter(void);
-/* In the new root, what the configuration adds to it: directories in memory. */
+/* In the new root, what the configuration adds to it: directories in memory, and of the host. */
 int mounts_add(const struct guest_config *config);
 /* From here on parts of it cannot be changed, as the configuration says: PID 1 has written its own files by then. */
 int mounts_freeze(const struct guest_config *config);

@@ -48,6 +48,16 @@ static int open_kernel(struct vm_config *config, struct error *error)
 	return err ? error_prefix(error, "--kernel") : 0;
 }
 
+/* Before a kernel is started for nothing. Of one that is not ours, PID 1 finds out. */
+static int check_volumes(const struct vm_config *config, struct error *error)
+{
+	for (size_t i = 0; i < config->mounts; i++)
+		if (config->mount[i].kind == MOUNT_VOLUME && kernel_lacks(config->guest.kernel_path, "CONFIG_VIRTIO_FS"))
+			return error_set(error, -EOPNOTSUPP, "-v: %s: kernel %s has no virtio-fs (CONFIG_VIRTIO_FS), by which volumes are live; --copy %s:%s gives the VM a copy",
+					 config->mount[i].source, config->guest.kernel, config->mount[i].source, config->mount[i].path);
+	return 0;
+}
+
 static int open_initrd(struct vm_config *config, struct error *error)
 {
 	struct stat st;
@@ -88,6 +98,8 @@ int config_open_files(struct vm_config *config, struct error *error)
 		err = open_kernel(config, error);
 	if (!err && guest->initrd && guest->initrd_fd < 0)
 		err = open_initrd(config, error);
+	if (!err && guest->is_linux)
+		err = check_volumes(config, error);
 	return err;
 }
 

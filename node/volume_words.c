@@ -61,18 +61,18 @@ static int add_live(const struct volume_word *word, char *source, struct vm_conf
 	return config_mount(config, (struct config_mount){ .kind = MOUNT_VOLUME, .path = path_clean("/", word->guest), .source = source, .frozen = word->read_only }, error);
 }
 
-static int take_one(char **given, bool live, struct vm_config *config, struct error *error)
+static int take_one(char **given, struct vm_config *config, struct error *error)
 {
 	struct volume_word word;
 	struct stat st;
 	int err = word_read(*given, &word, error);
 	bool named = !err && named_volume_is(word.host);
-	if (named && (!live || word.copy)) /* before one is made */
-		err = error_set(error, -EINVAL, "-v: %s is a volume by its name, which is live, and not for this VM; ./%s would be a directory here", word.host, word.host);
+	if (named && word.copy) /* before one is made */
+		err = error_set(error, -EINVAL, "-v: %s is a volume by its name, which is live; ./%s would be a directory here", word.host, word.host);
 	char *next = NULL, *host = err ? NULL : named ? named_volume_path(word.host, true, NULL, error) : absolute(word.host);
 	if (!err && !host)
 		err = error->code ? error->code : -ENOMEM;
-	if (!err && live && !word.copy && !stat(host, &st) && S_ISDIR(st.st_mode)) {
+	if (!err && !word.copy && !stat(host, &st) && S_ISDIR(st.st_mode)) {
 		next = alloc_format("%s:%s:live", host, word.guest);
 		err = add_live(&word, host, config, error);
 		host = NULL; /* the mount's, in either case */
@@ -88,10 +88,10 @@ static int take_one(char **given, bool live, struct vm_config *config, struct er
 	return err;
 }
 
-int volume_words_take(struct strings *words, bool live, struct vm_config *config, struct error *error)
+int volume_words_take(struct strings *words, struct vm_config *config, struct error *error)
 {
 	int err = 0;
 	for (size_t i = 0; i < words->count && !err; i++)
-		err = take_one(&words->item[i], live, config, error);
+		err = take_one(&words->item[i], config, error);
 	return err;
 }

@@ -9,9 +9,9 @@
 #include "node/vm_config.h"
 
 /*
- * Makes live volumes of the words that mean such ones (live: none do, if false), as mounts of the configuration; in words they become HOST:/PATH:live, which
+ * Makes live volumes of the words that mean such ones, as mounts of the configuration; in words they become HOST:/PATH:live, which
  * names where a program comes from, and is not packed. What is to be copied becomes HOST:/PATH[:ro]. 0, or a negative errno with a message.
  */
-int volume_words_take(struct strings *words, bool live, struct vm_config *config, struct error *error);
+int volume_words_take(struct strings *words, struct vm_config *config, struct error *error);
 
 #endif

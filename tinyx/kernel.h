@@ -94,6 +94,8 @@ void kernel_free(struct kernel *kernel);
 char *kernel_cache(void);
 /* Whether this absolute path leads there: what was built is never written to again, only removed. */
 bool kernel_is_kept(const char *path);
+/* Whether it leads to a kernel there that was built without an option ("CONFIG_VIRTIO_FS"). Of other kernels nobody knows. */
+bool kernel_lacks(const char *path, const char *option);
 /* Makes that directory, where only this user can write to it; else an error with a message. */
 int kernel_cache_make(struct error *error);
 

@@ -33,6 +33,22 @@ bool kernel_is_kept(const char *path)
 	return kept;
 }
 
+bool kernel_lacks(const char *path, const char *option)
+{
+	struct strings missing = { 0 };
+	char *config = alloc_format("%.*s/config", (int)(strrchr(path, '/') ? strrchr(path, '/') - path : 0), path);
+	char *wanted = alloc_format("%s=y\n", option), *built = NULL;
+	size_t size;
+	if (kernel_is_kept(path) && config && wanted && !file_read(AT_FDCWD, config, KERNEL_CONFIG_MAX, &built, &size))
+		kernel_config_missing(wanted, built, &missing);
+	bool lacks = missing.count;
+	strings_free(&missing);
+	free(built);
+	free(wanted);
+	free(config);
+	return lacks;
+}
+
 /*
  * Opens the cache's directory "kernel": like an image, a kernel is only taken from where nobody else can have put it. It may be a link,
  * to kernels that several caches share: the user alone can have made it.
