@@ -40,8 +40,7 @@ static int lock_file(struct volume *volume, struct node *node, uint64_t owner, s
 		free(new);
 		return -errno;
 	}
-	new->owner = owner;
-	new->next = node->locks;
+	*new = (struct lock_file){ .fd = new->fd, .owner = owner, .next = node->locks };
 	*file = node->locks = new;
 	return 0;
 }
@@ -53,10 +52,56 @@ void lock_drop(struct volume *volume, struct node *node, uint64_t owner)
 		if (file->owner != owner)
 			continue;
 		*link = file->next;
-		close(file->fd);
-		free(file);
+		lock_file_free(volume, file);
 		return;
 	}
+}
+
+/* ---- ranges ---- */
+
+/* What file has, once new is set: in out, which has room for two more than it has now. */
+static uint32_t ranges_with(const struct lock_file *file, struct lock_range new, struct lock_range *out)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < file->ranges; i++) {
+		const struct lock_range *old = &file->range[i];
+		if (old->type == new.type && old->start <= new.end + 1 && new.start <= old->end + 1) {
+			new.start = old->start < new.start ? old->start : new.start;
+			new.end = old->end > new.end ? old->end : new.end;
+			continue;
+		}
+		if (old->end < new.start || old->start > new.end) {
+			out[n++] = *old;
+			continue;
+		}
+		if (old->start < new.start)
+			out[n++] = (struct lock_range){ old->start, new.start - 1, old->type };
+		if (old->end > new.end)
+			out[n++] = (struct lock_range){ new.end + 1, old->end, old->type };
+	}
+	if (new.type != F_UNLCK)
+		out[n++] = new;
+	return n;
+}
+
+/* The kernel's memory for it is as much as a guest asks for, so it is counted; taking one away may need one more. */
+static int set_range(struct volume *volume, struct lock_file *file, struct flock *host)
+{
+	const uint64_t start = (uint64_t)host->l_start, end = host->l_len ? start + (uint64_t)host->l_len - 1 : INT64_MAX;
+	struct lock_range *range = malloc((file->ranges + 2ul) * sizeof(*range));
+	uint32_t n = range ? ranges_with(file, (struct lock_range){ start, end, (uint32_t)host->l_type }, range) : 0;
+	int err = !range || (n > file->ranges && n - file->ranges > VOLUME_RANGES - volume->ranges) ? -ENOLCK : 0;
+	if (!err && fcntl(file->fd, F_OFD_SETLK, host))
+		err = errno == EACCES ? -EAGAIN : -errno;
+	if (err) {
+		free(range);
+		return err;
+	}
+	volume->ranges += n - file->ranges;
+	free(file->range);
+	file->range = range;
+	file->ranges = n;
+	return 0;
 }
 
 /* Of the guest's words, those of the host; false: nonsense. */
@@ -75,11 +120,10 @@ static bool to_host(const struct fuse_file_lock *lock, struct flock *host)
 static int unlock(struct volume *volume, struct node *node, uint64_t owner, struct flock *host)
 {
 	unsigned count;
-	const struct lock_file *file = find_owner(node, owner, &count);
-	if (file && !host->l_start && !host->l_len)
-		lock_drop(volume, node, owner);
-	else if (file && fcntl(file->fd, F_OFD_SETLK, host))
-		return -errno;
+	struct lock_file *file = find_owner(node, owner, &count);
+	if (!file || host->l_start || host->l_len)
+		return file ? set_range(volume, file, host) : 0;
+	lock_drop(volume, node, owner);
 	return 0;
 }
 
@@ -106,9 +150,7 @@ int lock_try(struct volume *volume, const struct lock_wait *wait)
 	if (host.l_type == F_UNLCK)
 		return unlock(volume, node, wait->owner, &host);
 	int err = lock_file(volume, node, wait->owner, &file);
-	if (err)
-		return err;
-	return fcntl(file->fd, F_OFD_SETLK, &host) ? errno == EACCES ? -EAGAIN : -errno : 0;
+	return err ? err : set_range(volume, file, &host);
 }
 
 static struct lock_wait wait_of(const struct request *request)

@@ -67,19 +67,26 @@ int nodes_init(struct volume *volume)
 	return volume->node && volume->bucket ? add_root(volume) : -ENOMEM;
 }
 
-static void drop_locks(struct node *node)
+void lock_file_free(struct volume *volume, struct lock_file *file)
+{
+	volume->ranges -= file->ranges;
+	close(file->fd);
+	free(file->range);
+	free(file);
+}
+
+static void drop_locks(struct volume *volume, struct node *node)
 {
 	while (node->locks) {
 		struct lock_file *lock = node->locks;
 		node->locks = lock->next;
-		close(lock->fd);
-		free(lock);
+		lock_file_free(volume, lock);
 	}
 }
 
-static void node_free(struct node *node)
+static void node_free(struct volume *volume, struct node *node)
 {
-	drop_locks(node);
+	drop_locks(volume, node);
 	close(node->fd);
 	free(node);
 }
@@ -91,7 +98,7 @@ void nodes_fini(struct volume *volume)
 			close(volume->handle[i].fd);
 	for (uint32_t i = FUSE_ROOT_ID; volume->node && i < volume->nodes; i++)
 		if (!((uintptr_t)volume->node[i] & 1) && volume->node[i])
-			node_free(volume->node[i]);
+			node_free(volume, volume->node[i]);
 	free(volume->handle);
 	free(volume->node);
 	free(volume->bucket);
@@ -179,7 +186,7 @@ void node_forget(struct volume *volume, uint64_t id, uint64_t times)
 	while (*link != number)
 		link = &volume->node[*link]->next;
 	*link = node->next;
-	node_free(node);
+	node_free(volume, node);
 	volume->node[number] = (struct node *)((uintptr_t)volume->free_node << 1 | 1);
 	volume->free_node = number;
 	volume->known--;

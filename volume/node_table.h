@@ -8,10 +8,17 @@
 
 #include "volume/volume.h"
 
+struct lock_range {
+	uint64_t start, end; /* both in it */
+	uint32_t type;
+};
+
 struct lock_file { /* record locks belong to an open file of the host's; one for each owner that the guest names */
 	struct lock_file *next;
 	uint64_t owner;
 	int fd;
+	uint32_t ranges;
+	struct lock_range *range; /* as the kernel has them for it: apart from each other, none beside another of its type */
 };
 
 struct node {
@@ -37,6 +44,7 @@ struct node *node_find(const struct volume *volume, uint64_t id); /* NULL: the g
 /* A descriptor (O_PATH, taken in every case) becomes a node, or that which it is already; told once more. -ENFILE: too many; -EIO. */
 int node_add(struct volume *volume, int fd, struct node **node, struct stat *st);
 void node_forget(struct volume *volume, uint64_t id, uint64_t times);
+void lock_file_free(struct volume *volume, struct lock_file *file);
 
 /* Takes fd. The number, or -ENFILE. */
 int handle_add(struct volume *volume, int fd, uint64_t node, bool directory, bool writable, uint64_t *id);

@@ -8,7 +8,7 @@
  *    (openat2, RESOLVE_BENEATH); links are followed by the guest, in its own tree;
  *  - only regular files and directories are ever opened; device nodes are neither opened nor made, FIFOs and sockets only seen;
  *  - numbers of nodes and of open files carry a generation, so that a guest which makes them up finds nothing of others';
- *  - nodes and open files are bounded.
+ *  - nodes, open files and locked ranges are bounded.
  */
 #ifndef LV_VOLUME_H
 #define LV_VOLUME_H
@@ -23,6 +23,7 @@
 #define VOLUME_HANDLES 4096                            /* open files and directories of a guest */
 #define VOLUME_NODES 32768                             /* files that it knows */
 #define VOLUME_WAITING 64                              /* lock requests that wait */
+#define VOLUME_RANGES 4096                             /* ranges of files that are locked: memory of the kernel's */
 
 struct node;
 struct handle;
@@ -49,6 +50,7 @@ struct volume {
 	uint32_t handles, free_handle;
 	struct lock_wait waiting[VOLUME_WAITING];
 	unsigned waits;
+	uint32_t ranges;
 	uint64_t generation;
 };
 

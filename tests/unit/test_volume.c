@@ -250,6 +250,57 @@ static void owners(void **state)
 	assert_int_equal(err, -ENOLCK);
 }
 
+static int lock_one(uint64_t node, uint64_t fh, uint64_t owner, uint64_t start, uint64_t end, uint32_t type)
+{
+	const struct fuse_lk_in in = { .fh = fh, .owner = owner, .lk = { .start = start, .end = end, .type = type } };
+	return ask(FUSE_SETLK, node, &in, sizeof(in), NULL, 0);
+}
+
+/* The kernel keeps something for each range: as many as are counted. */
+static void ranges(void **state)
+{
+	uint32_t byte[65] = { 0 }, runs = 0;
+	uint64_t node, fh;
+	assert_int_equal(create("ranges", &node, &fh), 0);
+	for (size_t i = 0; i < 65; i++)
+		byte[i] = F_UNLCK;
+	for (unsigned step = 0; step < 2000; step++, runs = 0) {
+		static const uint32_t types[] = { F_RDLCK, F_WRLCK, F_UNLCK };
+		uint64_t start = (unsigned)rand() % 64, end = start + (unsigned)rand() % (64 - start);
+		uint32_t type = types[(unsigned)rand() % 3];
+		assert_int_equal(lock_one(node, fh, 1, start, end, type), 0);
+		for (uint64_t i = start; i <= end; i++)
+			byte[i] = type;
+		for (size_t i = 0; i < 64; i++)
+			runs += byte[i] != F_UNLCK && byte[i] != byte[i + 1];
+		assert_int_equal(volume.ranges, runs);
+	}
+	assert_int_equal(lock_one(node, fh, 1, 0, INT64_MAX, F_UNLCK), 0);
+	assert_int_equal(volume.ranges, 0);
+	for (uint64_t i = 0; i < 2 * VOLUME_RANGES; i++) /* one behind the other they are one */
+		assert_int_equal(lock_one(node, fh, 2, i, i, F_WRLCK), 0);
+	assert_int_equal(volume.ranges, 1);
+	assert_int_equal(lock_one(node, fh, 2, 5, INT64_MAX, F_WRLCK), 0);
+	assert_int_equal(lock_one(node, fh, 2, 0, INT64_MAX, F_UNLCK), 0);
+}
+
+static void too_many_ranges(void **state)
+{
+	uint64_t node, fh, i = 0;
+	assert_int_equal(create("ranges", &node, &fh), 0);
+	while (i <= VOLUME_RANGES && !lock_one(node, fh, i % 2, 2 * i, 2 * i, F_RDLCK))
+		i++;
+	assert_int_equal(i, VOLUME_RANGES);
+	assert_int_equal(lock_one(node, fh, 0, 2 * i, 2 * i, F_RDLCK), -ENOLCK);
+	assert_int_equal(lock_one(node, fh, 0, 1, 1, F_RDLCK), 0); /* beside one that is there */
+	assert_int_equal(lock_one(node, fh, 0, 0, 0, F_UNLCK), 0);
+	assert_int_equal(lock_one(node, fh, 0, 2 * i - 4, 2 * i - 4, F_UNLCK), 0);
+	assert_int_equal(lock_one(node, fh, 0, 2 * i, 2 * i, F_RDLCK), 0);
+	const struct fuse_flush_in flush = { .fh = fh, .lock_owner = 1 };
+	assert_int_equal(ask(FUSE_FLUSH, node, &flush, sizeof(flush), NULL, 0), 0);
+	assert_int_equal(volume.ranges, VOLUME_RANGES / 2);
+}
+
 static int set_up(void **state)
 {
 	char *dir = scratch();
@@ -270,7 +321,8 @@ static int tear_down(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-	const struct CMUnitTest tests[] = { TEST(files), TEST(bad_names), TEST(bad_numbers), TEST(bad_lengths), TEST(not_followed), TEST(read_only), TEST(rights_go), TEST(bounded), TEST(locks), TEST(owners) };
+	const struct CMUnitTest tests[] = { TEST(files), TEST(bad_names), TEST(bad_numbers), TEST(bad_lengths), TEST(not_followed), TEST(read_only), TEST(rights_go), TEST(bounded), TEST(locks), TEST(owners),
+		TEST(ranges), TEST(too_many_ranges) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
