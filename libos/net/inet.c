@@ -28,28 +28,29 @@ static bool is_v4_mapped(const struct sockaddr_in6 *in6)
 int inet_from_user(const struct socket *s, const union address *addr, uint32_t len, ip_addr_t *ip, uint16_t *port)
 {
 	*ip = (ip_addr_t){0};
-	if (len < sizeof(addr->any.family))
+	if (len < (s->family == AF_INET ? sizeof(addr->in) : offsetof(struct sockaddr_in6, sin6_scope_id)))
 		return -EINVAL;
 	if (addr->any.family != s->family)
 		return -EAFNOSUPPORT;
 	if (s->family == AF_INET) {
-		if (len < sizeof(addr->in))
-			return -EINVAL;
 		ip_addr_set_ip4_u32_val(*ip, addr->in.sin_addr.s_addr);
 		*port = __builtin_bswap16(addr->in.sin_port);
 		return 0;
 	}
-	if (len < offsetof(struct sockaddr_in6, sin6_scope_id))
-		return -EINVAL;
 	*port = __builtin_bswap16(addr->in6.sin6_port);
 	if (is_v4_mapped(&addr->in6)) {
+		if (s->v6only)
+			return -ENETUNREACH;
 		from_v4_mapped(&addr->in6, ip);
 		return 0;
 	}
 	IP_SET_TYPE_VAL(*ip, IPADDR_TYPE_V6);
 	memcpy(ip_2_ip6(ip)->addr, addr->in6.sin6_addr.s6_addr, 16);
-	if (len >= sizeof(addr->in6) && ip6_addr_islinklocal(ip_2_ip6(ip)))
-		ip6_addr_set_zone(ip_2_ip6(ip), addr->in6.sin6_scope_id);
+	if (!ip6_addr_islinklocal(ip_2_ip6(ip)))
+		return 0;
+	if (len < sizeof(addr->in6) || !addr->in6.sin6_scope_id)
+		return -EINVAL; /* which link? */
+	ip6_addr_set_zone(ip_2_ip6(ip), addr->in6.sin6_scope_id);
 	return 0;
 }
 
@@ -102,7 +103,12 @@ int inet_check_local(const ip_addr_t *ip)
 
 int inet_bind_address(const struct socket *s, const union address *addr, uint32_t len, ip_addr_t *ip, uint16_t *port)
 {
-	int err = inet_from_user(s, addr, len, ip, port);
+	union address plain = *addr;
+	if (s->family == AF_INET && len >= sizeof(plain.in) && plain.any.family == AF_UNSPEC && plain.in.sin_addr.s_addr == 0)
+		plain.any.family = AF_INET; /* as Linux, where old programs say no family */
+	int err = inet_from_user(s, &plain, len, ip, port);
+	if (err == -ENETUNREACH) /* of IPv4, which this socket does not speak */
+		err = -EINVAL;
 	if (err == 0 && !s->free_bind)
 		err = inet_check_local(ip);
 	if (err == 0 && ip_addr_isany(ip) && s->family == AF_INET6 && IP_IS_V6(ip))

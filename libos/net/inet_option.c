@@ -66,10 +66,18 @@ static int set_v4(struct socket *s, int option, int number, uint32_t len, const 
 	}
 }
 
+static bool is_bound(struct socket *s)
+{
+	union address own;
+	return s->proto->name(s, &own, false) > 0 && own.in6.sin6_port;
+}
+
 static int set_v6(struct socket *s, int option, int number, const struct inet_fields *field)
 {
 	switch (option) {
 	case LINUX_IPV6_V6ONLY:
+		if (is_bound(s))
+			return -EINVAL;
 		s->v6only = number;
 		if (s->proto->option_changed)
 			s->proto->option_changed(s);
@@ -101,7 +109,24 @@ int inet_setopt(struct socket *s, int level, int option, const void *value, uint
 	return level == SOL_IP ? set_v4(s, option, number, len, field) : set_v6(s, option, number, field);
 }
 
-static int get_v4(const struct socket *s, int option, int *number, const struct inet_fields *field)
+/* Of the way to the peer. */
+static int get_mtu(struct socket *s, int *number)
+{
+	union address peer;
+	ip_addr_t remote, any = { 0 };
+	uint16_t port;
+	int len = s->proto->name(s, &peer, true), err = len < 0 ? len : inet_from_user(s, &peer, len, &remote, &port);
+	if (err < 0)
+		return err;
+	IP_SET_TYPE_VAL(any, IP_GET_TYPE(&remote));
+	const struct netif *netif = ip_route(&any, &remote);
+	*number = netif ? ifconf_mtu(netif) : 1500;
+	if (IP_IS_V4(&remote))
+		*number = MIN(*number, 0xffff);
+	return 0;
+}
+
+static int get_v4(struct socket *s, int option, int *number, const struct inet_fields *field)
 {
 	switch (option) {
 	case LINUX_IP_TOS: *number = *field->tos; return 0;
@@ -110,12 +135,12 @@ static int get_v4(const struct socket *s, int option, int *number, const struct 
 	case LINUX_IP_MTU_DISCOVER: *number = s->mtu_discover; return 0;
 	case LINUX_IP_FREEBIND: *number = s->free_bind; return 0;
 	case LINUX_IP_BIND_ADDRESS_NO_PORT: *number = s->bind_no_port; return 0;
-	case LINUX_IP_MTU: *number = netif_default ? netif_default->mtu6 : 1500; return 0;
+	case LINUX_IP_MTU: return get_mtu(s, number);
 	default: return -ENOPROTOOPT;
 	}
 }
 
-static int get_v6(const struct socket *s, int option, int *number, const struct inet_fields *field)
+static int get_v6(struct socket *s, int option, int *number, const struct inet_fields *field)
 {
 	switch (option) {
 	case LINUX_IPV6_V6ONLY: *number = s->v6only; return 0;
@@ -123,6 +148,7 @@ static int get_v6(const struct socket *s, int option, int *number, const struct 
 	case LINUX_IPV6_MULTICAST_HOPS: *number = field->multicast_ttl ? *field->multicast_ttl : 1; return 0;
 	case LINUX_IPV6_TCLASS: *number = *field->tos; return 0;
 	case LINUX_IPV6_MTU_DISCOVER: *number = s->mtu_discover; return 0;
+	case LINUX_IPV6_MTU: return get_mtu(s, number);
 	default: return -ENOPROTOOPT;
 	}
 }

@@ -3,8 +3,12 @@
 #include "libos/net/inet_socket.h"
 #include "libos/net/net.h"
 
+#define PROTOCOLS 263 /* IPPROTO_MAX */
+
 int inet_socket(int family, int type, int protocol, struct socket **s)
 {
+	if (protocol < 0 || protocol >= PROTOCOLS)
+		return -EINVAL;
 	net_use();
 	*s = NULL;
 	if (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP))

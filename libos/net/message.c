@@ -60,9 +60,14 @@ void message_add_control(struct message *m, int level, int type, const void *dat
 	struct linux_cmsghdr header = { .len = sizeof(header) + n, .level = level, .type = type };
 	size_t room = m->control_to ? m->control_space - m->control_len : 0;
 	uaddr_t to = m->control_to + m->control_len;
-	if (room < header.len) {
+	if (room < sizeof(header)) {
 		m->out_flags |= MSG_CTRUNC;
 		return;
+	}
+	if (room < header.len) { /* as much of it as fits, as on Linux */
+		m->out_flags |= MSG_CTRUNC;
+		header.len = room;
+		n = room - sizeof(header);
 	}
 	if (user_put(to, header) || user_write(to + sizeof(header), data, n)) {
 		m->out_flags |= MSG_CTRUNC;

@@ -99,7 +99,7 @@ static void loopback_up(void)
 	struct netif *netif;
 	NETIF_FOREACH(netif)
 		if (netif->name[0] == 'l' && netif->name[1] == 'o')
-			netif->mtu = LOOPBACK_MTU;
+			netif->mtu = netif->mtu6 = LOOPBACK_MTU;
 }
 
 static void device_up(void)

@@ -14,6 +14,8 @@
 
 #include "lwip/netif.h"
 
+#define LINUX_IFF_LOWER_UP 0x10000
+
 struct answer { /* one datagram */
 	struct answer *next;
 	uint32_t len, read;
@@ -69,17 +71,19 @@ static void attribute(struct builder *b, int type, const void *data, uint32_t n)
 	append(b, data, n);
 }
 
-static void dump_link(struct builder *b, struct netif *netif)
+static void dump_link(struct builder *b, const struct nlmsghdr *request, uint32_t pid, struct netif *netif)
 {
 	char name[16];
 	uint32_t mtu = ifconf_mtu(netif);
 	struct ifinfomsg info = { .ifi_type = loopback_is(netif) ? 772 : 1, .ifi_index = netif_get_index(netif),
-		.ifi_flags = ifconf_flags(netif)};
+		.ifi_flags = ifconf_flags(netif) | (netif_is_link_up(netif) ? LINUX_IFF_LOWER_UP : 0) };
 	ifconf_name(netif, name);
+	begin(b, request, pid, RTM_NEWLINK, NLM_F_MULTI);
 	append(b, &info, sizeof(info));
 	attribute(b, IFLA_IFNAME, name, strlen(name) + 1);
 	attribute(b, IFLA_MTU, &mtu, sizeof(mtu));
 	attribute(b, IFLA_ADDRESS, netif->hwaddr, 6);
+	end(b);
 }
 
 static unsigned prefix_of(uint32_t mask)
@@ -110,10 +114,11 @@ static void dump_v6(struct builder *b, const struct nlmsghdr *request, uint32_t 
 {
 	for (int i = 0; i < LWIP_IPV6_NUM_ADDRESSES; i++) {
 		const ip6_addr_t *ip = netif_ip6_addr(netif, i);
-		if (!ip6_addr_isvalid(netif_ip6_addr_state(netif, i)))
+		uint8_t state = netif_ip6_addr_state(netif, i);
+		if (ip6_addr_isinvalid(state))
 			continue;
 		struct ifaddrmsg info = { .ifa_family = AF_INET6, .ifa_prefixlen = loopback_is(netif) ? 128 : 64,
-			.ifa_flags = IFA_F_PERMANENT, .ifa_index = netif_get_index(netif),
+			.ifa_flags = IFA_F_PERMANENT | (ip6_addr_istentative(state) ? IFA_F_TENTATIVE : 0), .ifa_index = netif_get_index(netif),
 			.ifa_scope = loopback_is(netif) ? RT_SCOPE_HOST : ip6_addr_islinklocal(ip) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE};
 		begin(b, request, pid, RTM_NEWADDR, NLM_F_MULTI);
 		append(b, &info, sizeof(info));
@@ -122,23 +127,22 @@ static void dump_v6(struct builder *b, const struct nlmsghdr *request, uint32_t 
 	}
 }
 
-static void dump(struct builder *b, const struct nlmsghdr *request, uint32_t pid, uint8_t family)
+static void dump_each(struct builder *b, const struct nlmsghdr *request, uint32_t pid,
+		      void (*one)(struct builder *b, const struct nlmsghdr *request, uint32_t pid, struct netif *netif))
 {
 	struct netif *netif;
-	for (int index = 1; (netif = netif_get_by_index(index)); index++) {
-		if (request->nlmsg_type == RTM_GETLINK) {
-			begin(b, request, pid, RTM_NEWLINK, NLM_F_MULTI);
-			dump_link(b, netif);
-			end(b);
-			continue;
-		}
-		if (request->nlmsg_type != RTM_GETADDR)
-			continue;
-		if (family != AF_INET6)
-			dump_v4(b, request, pid, netif);
-		if (family != AF_INET)
-			dump_v6(b, request, pid, netif);
-	}
+	for (int index = 1; (netif = netif_get_by_index(index)); index++)
+		one(b, request, pid, netif);
+}
+
+static void dump(struct builder *b, const struct nlmsghdr *request, uint32_t pid, uint8_t family)
+{
+	if (request->nlmsg_type == RTM_GETLINK)
+		dump_each(b, request, pid, dump_link);
+	if (request->nlmsg_type == RTM_GETADDR && family != AF_INET6)
+		dump_each(b, request, pid, dump_v4);
+	if (request->nlmsg_type == RTM_GETADDR && family != AF_INET)
+		dump_each(b, request, pid, dump_v6);
 	int done = 0;
 	begin(b, request, pid, NLMSG_DONE, NLM_F_MULTI);
 	append(b, &done, sizeof(done));

@@ -217,8 +217,8 @@ int64_t socket_receive(struct file *file, struct message *m)
 	struct socket *s = of(file);
 	if (m->flags & MSG_ERRQUEUE)
 		return -EAGAIN;
-	if (m->flags & MSG_OOB && !s->proto->at_mark)
-		return -EINVAL;
+	if (m->flags & MSG_OOB && !s->proto->at_mark && s->family == AF_UNIX)
+		return s->type == SOCK_STREAM ? -EINVAL : -EOPNOTSUPP;
 	if (!s->proto->receive)
 		return -EOPNOTSUPP;
 	note_nonblock(file, m);

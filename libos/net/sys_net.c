@@ -10,6 +10,7 @@
 
 #define MAX_VECTOR 1024
 #define MAX_CONTROL (64 * 1024)
+#define MOST_AT_ONCE 0x7ffff000ul /* as Linux limits one call */
 
 /* The socket behind a descriptor, with a reference on its file; NULL and *error. */
 static struct socket *get(long fd, int *error)
@@ -199,13 +200,14 @@ SYSCALL(shutdown)
 SYSCALL(sendto)
 {
 	union address addr;
-	struct iovec vector = { .iov_base = (void *)a[1], .iov_len = a[2] };
-	struct message m = { .iov = &vector, .iovs = 1, .left = a[2], .flags = a[3] };
+	size_t n = MIN((size_t)a[2], MOST_AT_ONCE);
+	struct iovec vector = { .iov_base = (void *)a[1], .iov_len = n };
+	struct message m = { .iov = &vector, .iovs = 1, .left = n, .flags = a[3] };
 	int err;
 	struct socket *s = get(a[0], &err);
 	if (!s)
 		return err;
-	if (!user_range((uaddr_t)a[1], a[2]))
+	if (!user_range((uaddr_t)a[1], n))
 		return put(s, -EFAULT);
 	if (a[4]) {
 		err = get_address(&addr, (void *)a[4], a[5]);
@@ -220,13 +222,14 @@ SYSCALL(sendto)
 SYSCALL(recvfrom)
 {
 	union address addr;
-	struct iovec vector = { .iov_base = (void *)a[1], .iov_len = a[2] };
-	struct message m = { .iov = &vector, .iovs = 1, .left = a[2], .flags = a[3], .name = a[4] ? &addr : NULL };
+	size_t n = MIN((size_t)a[2], MOST_AT_ONCE);
+	struct iovec vector = { .iov_base = (void *)a[1], .iov_len = n };
+	struct message m = { .iov = &vector, .iovs = 1, .left = n, .flags = a[3], .name = a[4] ? &addr : NULL };
 	int err;
 	struct socket *s = get(a[0], &err);
 	if (!s)
 		return err;
-	if (!user_range((uaddr_t)a[1], a[2]))
+	if (!user_range((uaddr_t)a[1], n))
 		return put(s, -EFAULT);
 	int64_t result = socket_receive(s->file, &m);
 	if (result >= 0 && a[4] && (err = put_address(&addr, m.name_len, (void *)a[4], (uint32_t *)a[5])) < 0)
@@ -256,7 +259,12 @@ static int load_vector(struct message *m, const struct linux_msghdr *h)
 
 static int load_header(struct message *m, struct linux_msghdr *h, uaddr_t header)
 {
-	return user_get(h, header) ? -EFAULT : load_vector(m, h);
+	if (user_get(h, header))
+		return -EFAULT;
+	if (h->name && h->name_len < 0)
+		return -EINVAL;
+	h->name_len = MIN((uint32_t)h->name_len, sizeof(union address));
+	return load_vector(m, h);
 }
 
 static int load_control(struct message *m, const struct linux_msghdr *h)
@@ -312,7 +320,7 @@ static int64_t receive_one(struct socket *s, uaddr_t header, int flags)
 	message_free(&m);
 	if (result < 0)
 		return result;
-	if (h.name && h.name_len >= 0) {
+	if (h.name) {
 		if (user_write(h.name, &addr, MIN((uint32_t)h.name_len, m.name_len)))
 			return -EFAULT;
 		h.name_len = m.name_len;
@@ -384,6 +392,12 @@ SYSCALL(recvmmsg)
 		put_length(message, result);
 		if (flags & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
+	}
+	if (done && end) {
+		uint64_t now = clock_monotonic(), left = now < end ? end - now : 0;
+		timeout = (struct timespec){ .tv_sec = left / NS_PER_S, .tv_nsec = left % NS_PER_S };
+		if (user_put(a[4], timeout))
+			return put(s, -EFAULT);
 	}
 	return put(s, done ? done : result);
 }

@@ -34,9 +34,9 @@ static int set_timeout(uint64_t *timeout, const void *value, uint32_t len)
 #define SEND_LEAST 4608
 #define RECEIVE_LEAST 2304
 
-static uint32_t clamp_size(int number, int least)
+static uint32_t clamp_size(uint32_t number, uint32_t least) /* less than nothing is as much as may be */
 {
-	return MAX(MIN(number, 4 << 20) * 2, least); /* Linux doubles what it is told, and says so */
+	return MAX(MIN(number, 4u << 20) * 2, least); /* Linux doubles what it is told, and says so */
 }
 
 static int set_linger(struct socket *s, const void *value, uint32_t len)

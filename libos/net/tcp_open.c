@@ -189,6 +189,11 @@ static int start_connect(struct tcp_socket *t, const ip_addr_t *ip, uint16_t por
 		if (result < 0)
 			return result;
 	}
+	/* Of itself it is refused, where Linux opens from both sides at once: lwIP, which does not, would ask until its patience ends. */
+	if (!ip_addr_isany(&t->pcb->local_ip))
+		local = t->pcb->local_ip;
+	if (port == t->pcb->local_port && ip_addr_cmp_zoneless(&local, ip))
+		return -ECONNREFUSED;
 	t->state = TCP_CONNECTING;
 	t->last_progress = clock_monotonic();
 	err_t err = tcp_connect(t->pcb, ip, port, on_connected);
@@ -266,12 +271,11 @@ int tcp_connect_socket(struct socket *s, const union address *addr, uint32_t len
 	if (t->state == TCP_CONNECTED || t->state == TCP_LISTENING)
 		return -EISCONN;
 	int err = inet_from_user(s, addr, len, &ip, &port);
-	if (err == 0 && s->error)
-		err = socket_take_error(s);
 	if (err == 0 && t->state == TCP_DEAD)
-		err = renew_pcb(t);
+		err = socket_take_error(s) ?: renew_pcb(t);
 	if (err < 0)
 		return err;
+	s->error = 0; /* of a connection that was given up: a new one begins */
 	if (ip_addr_isany(&ip)) /* the host itself, as on Linux */
 		ip = IP_IS_V4(&ip) ? (ip_addr_t)IPADDR4_INIT(PP_HTONL(IPADDR_LOOPBACK)) : (ip_addr_t)IPADDR6_INIT(0, 0, 0, PP_HTONL(1));
 	if (ip_addr_ismulticast(&ip) || (IP_IS_V4(&ip) && ip4_addr_get_u32(ip_2_ip4(&ip)) == IPADDR_BROADCAST))

@@ -79,6 +79,8 @@ int net_ip6_input(struct pbuf *p, struct netif *from)
 	if (p->len < sizeof(*ip))
 		return 0;
 	net_count_loopback(from, p->tot_len);
+	if (IP6H_NEXTH(ip) == IP6_NEXTH_ICMP6)
+		unreachable_icmp6(p, sizeof(*ip));
 	if (early_hold(p, from, IP6H_NEXTH(ip)))
 		return 1;
 	if (IP6H_NEXTH(ip) != IP_PROTO_TCP)

@@ -14,6 +14,7 @@
 struct udp_socket {
 	struct socket s;
 	struct udp_pcb *pcb;
+	bool keeps_port; /* bind() named it */
 	struct packet_queue queue;
 	/* MSG_MORE: what the next sends complete, and where the first of them said that it goes */
 	struct pbuf *held;
@@ -23,7 +24,8 @@ struct udp_socket {
 	struct multicast multicast;
 };
 
-#define LARGEST 65507 /* bytes of a datagram */
+#define LARGEST 65507 /* bytes of a datagram; over IPv6 lwIP counts its header in the same 16 bits */
+#define LARGEST_V6 65487
 #define DATAGRAM_COST 512 /* of memory, beside its bytes: an empty one is not free */
 
 static struct udp_socket *of(struct socket *s)
@@ -105,7 +107,18 @@ static int udp_bind_socket(struct socket *s, const union address *addr, uint32_t
 	int err = inet_bind_address(s, addr, len, &ip, &port);
 	if (err < 0)
 		return err;
-	return u->pcb->local_port ? -EINVAL : ports_bind_udp(u->pcb, &ip, port);
+	if (u->pcb->local_port)
+		return -EINVAL;
+	u->keeps_port = port != 0;
+	return ports_bind_udp(u->pcb, &ip, port);
+}
+
+/* A datagram socket of IPv6 takes addresses of IPv4 as they are, too. */
+static int remote_from_user(const struct socket *s, const union address *addr, uint32_t len, ip_addr_t *ip, uint16_t *port)
+{
+	struct socket plain = { .family = AF_INET };
+	bool is_v4 = len >= sizeof(addr->any.family) && addr->any.family == AF_INET && !s->v6only;
+	return inet_from_user(is_v4 ? &plain : s, addr, len, ip, port);
 }
 
 static int udp_connect_socket(struct socket *s, const union address *addr, uint32_t len, bool nonblock)
@@ -115,9 +128,11 @@ static int udp_connect_socket(struct socket *s, const union address *addr, uint3
 	uint16_t port;
 	if (len >= sizeof(addr->any.family) && addr->any.family == AF_UNSPEC) {
 		udp_disconnect(u->pcb);
+		if (!u->keeps_port)
+			u->pcb->local_port = 0;
 		return 0;
 	}
-	int err = inet_from_user(s, addr, len, &ip, &port);
+	int err = remote_from_user(s, addr, len, &ip, &port);
 	if (err == 0)
 		err = inet_route(s, &ip, &local);
 	if (err == 0)
@@ -133,14 +148,14 @@ static bool is_connected(const struct udp_socket *u)
 static int destination(struct udp_socket *u, struct message *m, ip_addr_t *ip, uint16_t *port)
 {
 	ip_addr_t local;
-	if (m->name_len == 0) {
+	if (!m->name) {
 		*ip = u->pcb->remote_ip;
 		*port = u->pcb->remote_port;
 		return is_connected(u) ? 0 : -EDESTADDRREQ;
 	}
 	if (m->name_len >= sizeof(m->name->in) && m->name->any.family == AF_UNSPEC && u->s.family == AF_INET)
 		m->name->any.family = AF_INET; /* as Linux, where old programs say no family */
-	int err = inet_from_user(&u->s, m->name, m->name_len, ip, port);
+	int err = remote_from_user(&u->s, m->name, m->name_len, ip, port);
 	if (err < 0)
 		return err;
 	if (*port == 0)
@@ -220,7 +235,7 @@ static int64_t udp_send_socket(struct socket *s, struct message *m)
 	int result = address_datagram(u, m, &ip, &port, &control);
 	if (result == 0 && s->shut_write)
 		result = -EPIPE;
-	if (result == 0 && (held + size > LARGEST || inet_too_large(s, &ip, held + size + 8)))
+	if (result == 0 && (held + size > (IP_IS_V4_VAL(ip) ? LARGEST : LARGEST_V6) || inet_too_large(s, &ip, held + size + 8)))
 		result = -EMSGSIZE;
 	struct pbuf *p = result == 0 ? inet_copy_in(m, PBUF_TRANSPORT, &result) : NULL;
 	if (p)

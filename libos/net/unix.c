@@ -80,18 +80,25 @@ static int unix_listen(struct socket *s, int backlog)
 	return 0;
 }
 
+void unix_disconnect(struct unix_socket *u)
+{
+	u->connected = false;
+	u->peer_name_len = 0;
+	unix_watch_space(u, false);
+}
+
 static int connect_datagram(struct unix_socket *u, const union address *addr, uint32_t len)
 {
 	struct unix_socket *to;
 	if (len >= sizeof(addr->any.family) && addr->any.family == AF_UNSPEC) {
-		u->connected = false;
-		u->peer_name_len = 0;
-		unix_watch_space(u, false);
+		unix_disconnect(u);
 		return 0;
 	}
 	int err = unix_name_find(addr, len, SOCK_DGRAM, &to);
 	if (err < 0)
 		return err;
+	if (!unix_may_send(u, to))
+		return -EPERM;
 	u->peer_name = *addr;
 	u->peer_name_len = len;
 	u->connected = true;
@@ -184,10 +191,11 @@ static uint32_t unix_poll(struct socket *s)
 	bool peer_ended = u->peer_gone || (u->peer && u->peer->s.shut_write);
 	if (u->first || s->shut_read || (peer_ended && s->type != SOCK_DGRAM))
 		events |= EPOLLIN | EPOLLRDNORM;
-	if (s->type == SOCK_DGRAM)
-		return events | (datagram_writable(u) ? EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND : 0);
-	if (s->shut_read || peer_ended)
+	if (s->shut_read || (peer_ended && s->type != SOCK_DGRAM))
 		events |= EPOLLRDHUP;
+	if (s->type == SOCK_DGRAM)
+		return events | (s->shut_read && s->shut_write ? EPOLLHUP : 0) |
+		       (datagram_writable(u) ? EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND : 0);
 	if (!u->connected || u->peer_gone || (s->shut_write && (s->shut_read || peer_ended)))
 		events |= EPOLLHUP;
 	if (!u->connected || !u->peer || unix_is_writable(u, u->peer))
@@ -198,8 +206,6 @@ static uint32_t unix_poll(struct socket *s)
 static int unix_shutdown(struct socket *s, int how)
 {
 	struct unix_socket *u = of(s);
-	if (!u->connected)
-		return -ENOTCONN;
 	s->shut_read |= how != SHUT_WR;
 	s->shut_write |= how != SHUT_RD;
 	wake_all(&s->wait, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
@@ -235,7 +241,7 @@ static int64_t unix_readable(struct socket *s)
 	struct unix_socket *u = of(s);
 	if (u->listening)
 		return -EINVAL;
-	return s->type == SOCK_STREAM ? (int64_t)u->bytes : u->first ? (int64_t)u->first->len : 0;
+	return s->type != SOCK_DGRAM ? (int64_t)u->bytes : u->first ? (int64_t)u->first->len : 0;
 }
 
 static int64_t unix_unsent(struct socket *s)
@@ -252,7 +258,7 @@ static void unix_close(struct socket *s)
 		unix_watch_space(u, false);
 	if (peer) {
 		/* Linux tells a peer whose bytes nobody will read that the connection was reset. */
-		if (u->first && s->type == SOCK_STREAM)
+		if (u->first && s->type != SOCK_DGRAM)
 			peer->s.error = ECONNRESET;
 		peer->peer = NULL;
 		peer->peer_gone = true;

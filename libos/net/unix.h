@@ -41,6 +41,8 @@ struct unix_socket {
 	struct unix_socket *accept_first, *accept_last, *accept_next;
 };
 
+void unix_disconnect(struct unix_socket *u); /* of a datagram socket: from the name that it was connected to */
+
 /* unix_name.c */
 int unix_name_bind(struct unix_socket *u, const union address *addr, uint32_t len);
 int unix_name_find(const union address *addr, uint32_t len, int type, struct unix_socket **found); /* -ECONNREFUSED, -ENOENT ... */
@@ -50,6 +52,7 @@ void unix_name_release(struct unix_socket *u);
 int64_t unix_send(struct socket *s, struct message *m);
 int64_t unix_receive(struct socket *s, struct message *m);
 void unix_drop_queue(struct unix_socket *u);
+bool unix_may_send(const struct unix_socket *from, const struct unix_socket *to); /* a datagram: who is connected hears its peer only */
 bool unix_has_room(const struct unix_socket *from, const struct unix_socket *to);
 bool unix_is_writable(const struct unix_socket *from, const struct unix_socket *to); /* as poll(2) sees it */
 extern struct waitq unix_datagram_space; /* woken when any datagram socket was read or closed */

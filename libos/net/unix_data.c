@@ -40,6 +40,12 @@ static bool is_pair(const struct unix_socket *from, const struct unix_socket *to
 	return from->s.type != SOCK_DGRAM || to->peer == from;
 }
 
+bool unix_may_send(const struct unix_socket *from, const struct unix_socket *to)
+{
+	return !to->connected || to->peer == from || to == from ||
+	       (from->name_len && to->peer_name_len == from->name_len && !memcmp(&to->peer_name, &from->name, from->name_len));
+}
+
 bool unix_has_room(const struct unix_socket *from, const struct unix_socket *to)
 {
 	return is_pair(from, to) ? to->charge < from->s.send_size : to->chunks <= DATAGRAMS;
@@ -208,6 +214,8 @@ static int64_t send_stream(struct unix_socket *u, struct message *m)
 	uint64_t start = 0;
 	int64_t done = 0;
 	int err = 0;
+	if (m->name_len)
+		return u->connected ? -EISCONN : -EOPNOTSUPP;
 	if (!u->connected)
 		return -ENOTCONN;
 	while (m->left) {
@@ -234,15 +242,21 @@ static int64_t send_stream(struct unix_socket *u, struct message *m)
 static int target(struct unix_socket *u, struct message *m, struct unix_socket **to)
 {
 	*to = u->peer;
-	if (m->name_len && u->s.type == SOCK_DGRAM)
-		return unix_name_find(m->name, m->name_len, u->s.type, to);
+	int err;
+	if (m->name_len && u->s.type == SOCK_DGRAM) {
+		err = unix_name_find(m->name, m->name_len, u->s.type, to);
+		return err < 0 ? err : unix_may_send(u, *to) ? 0 : -EPERM;
+	}
 	if (u->peer)
 		return 0;
 	if (u->peer_gone)
 		return u->s.type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
 	if (!u->connected)
-		return u->s.type == SOCK_DGRAM ? -ENOTCONN : -ENOTCONN;
-	return unix_name_find(&u->peer_name, u->peer_name_len, u->s.type, to);
+		return -ENOTCONN;
+	err = unix_name_find(&u->peer_name, u->peer_name_len, u->s.type, to);
+	if (err < 0)
+		unix_disconnect(u); /* who binds that name next is another one */
+	return err;
 }
 
 static int64_t send_datagram(struct unix_socket *u, struct message *m)
@@ -251,6 +265,8 @@ static int64_t send_datagram(struct unix_socket *u, struct message *m)
 	uint64_t start = 0;
 	size_t size = m->left;
 	int err;
+	if (u->s.error)
+		return socket_take_error(&u->s);
 	if (size > u->s.send_size)
 		return -EMSGSIZE;
 	if (u->s.shut_write)
@@ -357,15 +373,15 @@ static int64_t pull_datagram(struct unix_socket *u, struct message *m)
 	return size;
 }
 
-static int nothing_to_read(struct unix_socket *u)
+static int nothing_to_read(struct unix_socket *u, const struct message *m)
 {
 	if (u->s.error)
 		return socket_take_error(&u->s);
-	if (u->s.shut_read || (u->peer_gone && u->s.type != SOCK_DGRAM) || (u->peer && u->peer->s.shut_write))
-		return 0;
-	if (!u->connected && u->s.type != SOCK_DGRAM)
+	if (u->s.type == SOCK_DGRAM)
+		return u->s.shut_read && !(m->flags & MSG_DONTWAIT) ? 0 : -EAGAIN;
+	if (!u->connected)
 		return is_stream(u) ? -EINVAL : -ENOTCONN;
-	return -EAGAIN;
+	return u->s.shut_read || u->peer_gone || u->peer->s.shut_write ? 0 : -EAGAIN;
 }
 
 int64_t unix_receive(struct socket *s, struct message *m)
@@ -387,7 +403,7 @@ int64_t unix_receive(struct socket *s, struct message *m)
 		done += result;
 		if ((done && (done >= enough || m->flags & MSG_PEEK)) || (is_stream(u) && !m->left))
 			return done;
-		result = nothing_to_read(u);
+		result = nothing_to_read(u, m);
 		if (result == -EAGAIN && !(m->flags & MSG_DONTWAIT))
 			result = socket_wait(s, s->receive_timeout, &start) ?: 1;
 		if (result <= 0)

@@ -13,10 +13,11 @@ static bool is_abstract(const union address *addr, uint32_t len)
 	return len > PATH_AT && addr->un.sun_path[0] == 0;
 }
 
-static struct unix_socket *find_abstract(const union address *addr, uint32_t len)
+/* Each type has names of its own, unlike files. */
+static struct unix_socket *find_abstract(const union address *addr, uint32_t len, int type)
 {
 	for (struct unix_socket *u = abstract_names; u; u = u->bound_next)
-		if (u->name_len == len && memcmp(&u->name, addr, len) == 0)
+		if (u->s.type == type && u->name_len == len && memcmp(&u->name, addr, len) == 0)
 			return u;
 	return NULL;
 }
@@ -54,7 +55,7 @@ static int bind_automatically(struct unix_socket *u)
 		char digits[8];
 		snprintf(digits, sizeof(digits), "%05x", net_random() & 0xfffff);
 		memcpy(addr.un.sun_path + 1, digits, 5);
-	} while (find_abstract(&addr, len));
+	} while (find_abstract(&addr, len, u->s.type));
 	keep_abstract(u, &addr, len);
 	return 0;
 }
@@ -63,12 +64,14 @@ int unix_name_bind(struct unix_socket *u, const union address *addr, uint32_t le
 {
 	char path[112];
 	int err = check(addr, len);
-	if (err < 0 || u->name_len)
+	if (err < 0)
 		return -EINVAL;
 	if (len == PATH_AT)
-		return bind_automatically(u);
+		return u->name_len ? 0 : bind_automatically(u);
+	if (u->name_len)
+		return -EINVAL;
 	if (is_abstract(addr, len)) {
-		if (find_abstract(addr, len))
+		if (find_abstract(addr, len, u->s.type))
 			return -EADDRINUSE;
 		keep_abstract(u, addr, len);
 		return 0;
@@ -89,7 +92,7 @@ int unix_name_find(const union address *addr, uint32_t len, int type, struct uni
 	if (err < 0 || len == PATH_AT)
 		return -EINVAL;
 	if (is_abstract(addr, len))
-		*found = find_abstract(addr, len);
+		*found = find_abstract(addr, len, type);
 	else
 		err = unix_path_find(path_of(addr, len, path), found);
 	if (err < 0)

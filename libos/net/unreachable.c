@@ -13,6 +13,7 @@
 #include "lwip/netif.h"
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/prot/ip4.h"
+#include "lwip/prot/ip6.h"
 #include "lwip/udp.h"
 
 #define ARP_PATIENCE (3000 / TCP_SLOW_INTERVAL) /* ticks */
@@ -20,6 +21,7 @@
 #define CODE_NET 0
 #define CODE_PORT 3
 #define CODE_TOO_LARGE 4
+#define ICMP6_UNREACHABLE 1
 
 static void tcp_fail(struct tcp_pcb *pcb, int error)
 {
@@ -29,30 +31,39 @@ static void tcp_fail(struct tcp_pcb *pcb, int error)
 	tcp_abandon(pcb, 0);
 }
 
-static void tcp_unreachable(uint16_t local_port, uint16_t remote_port, const ip4_addr_t *remote, int error)
+static void tcp_unreachable(uint16_t local_port, uint16_t remote_port, const ip_addr_t *remote, int error)
 {
 	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next) {
 		if (pcb->state != SYN_SENT || pcb->local_port != local_port || pcb->remote_port != remote_port ||
-		    !IP_IS_V4_VAL(pcb->remote_ip) || !ip4_addr_cmp(ip_2_ip4(&pcb->remote_ip), remote))
+		    !ip_addr_cmp_zoneless(&pcb->remote_ip, remote))
 			continue;
 		tcp_fail(pcb, error);
 		return;
 	}
 }
 
-static void udp_unreachable(uint16_t local_port, uint16_t remote_port, const ip4_addr_t *remote, int error)
+static void udp_unreachable(uint16_t local_port, uint16_t remote_port, const ip_addr_t *remote, int error)
 {
 	for (struct udp_pcb *pcb = udp_pcbs; pcb; pcb = pcb->next) {
 		struct socket *s = pcb->recv_arg;
 		bool connected = pcb->flags & UDP_FLAGS_CONNECTED;
 		if (!s || pcb->local_port != local_port || (!connected && !(s->wants & WANT_ERRORS)))
 			continue;
-		if (connected && (pcb->remote_port != remote_port || !IP_IS_V4_VAL(pcb->remote_ip) ||
-				  !ip4_addr_cmp(ip_2_ip4(&pcb->remote_ip), remote)))
+		if (connected && (pcb->remote_port != remote_port || !ip_addr_cmp_zoneless(&pcb->remote_ip, remote)))
 			continue;
 		s->error = error;
 		wake_all(&s->wait, EPOLLIN | EPOLLERR);
 	}
+}
+
+/* ports: the first bytes behind the IP header of the packet that did not arrive. */
+static void tell(uint8_t protocol, const uint8_t ports[4], const ip_addr_t *remote, int error)
+{
+	uint16_t local_port = ports[0] << 8 | ports[1], remote_port = ports[2] << 8 | ports[3];
+	if (protocol == IP_PROTO_UDP)
+		udp_unreachable(local_port, remote_port, remote, error);
+	else if (protocol == IP_PROTO_TCP)
+		tcp_unreachable(local_port, remote_port, remote, error);
 }
 
 void unreachable_icmp(const struct pbuf *p, unsigned offset)
@@ -62,12 +73,21 @@ void unreachable_icmp(const struct pbuf *p, unsigned offset)
 	    icmp.code == CODE_TOO_LARGE || IPH_HL(&icmp.ip) != 5)
 		return;
 	int err = icmp.code == CODE_PORT ? ECONNREFUSED : icmp.code == CODE_NET ? ENETUNREACH : EHOSTUNREACH;
-	uint16_t local_port = icmp.rest[0] << 8 | icmp.rest[1], remote_port = icmp.rest[2] << 8 | icmp.rest[3];
-	ip4_addr_t remote = { icmp.ip.dest.addr };
-	if (IPH_PROTO(&icmp.ip) == IP_PROTO_UDP)
-		udp_unreachable(local_port, remote_port, &remote, err);
-	else if (IPH_PROTO(&icmp.ip) == IP_PROTO_TCP)
-		tcp_unreachable(local_port, remote_port, &remote, err);
+	ip_addr_t remote = { 0 };
+	ip_addr_set_ip4_u32_val(remote, icmp.ip.dest.addr);
+	tell(IPH_PROTO(&icmp.ip), icmp.rest, &remote, err);
+}
+
+void unreachable_icmp6(const struct pbuf *p, unsigned offset)
+{
+	static const uint8_t error_of[] = { ENETUNREACH, EACCES, EHOSTUNREACH, EHOSTUNREACH, ECONNREFUSED, EACCES, EACCES }; /* by code */
+	struct { uint8_t type, code; uint16_t sum; uint32_t unused; struct ip6_hdr ip; uint8_t rest[8]; } icmp;
+	if (pbuf_copy_partial(p, &icmp, sizeof(icmp), offset) != sizeof(icmp) || icmp.type != ICMP6_UNREACHABLE)
+		return;
+	ip_addr_t remote = { 0 };
+	IP_SET_TYPE_VAL(remote, IPADDR_TYPE_V6);
+	memcpy(ip_2_ip6(&remote)->addr, &icmp.ip.dest, sizeof(icmp.ip.dest));
+	tell(IP6H_NEXTH(&icmp.ip), icmp.rest, &remote, icmp.code < sizeof(error_of) ? error_of[icmp.code] : EPROTO);
 }
 
 static bool neighbour_is_silent(const struct tcp_pcb *pcb)

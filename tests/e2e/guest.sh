@@ -22,7 +22,7 @@ program terminal
 for name in callsites memory misc pipes polling signals sigthreads threads timers clocks futex floating processor sockets echo; do
 	program $name
 done
-for name in attributes edges ends limits local locks loopback names owner processes jobs sockopt urgent vdso watches splices sysv mqueues; do program $name; done
+for name in attributes edges ends limits local locks loopback names owner processes jobs sockopt netedges urgent vdso watches splices sysv mqueues; do program $name; done
 for name in procfiles aio groups forks orders; do program $name; done
 # It needs root: where the process cannot have that, what the VM says of itself must do.
 if [ "$(id -u)" = 0 ]; then program rights; else
