@@ -121,14 +121,19 @@ static void report_missing(const struct vm_config *config)
 	if (!config->image || config->guest.is_linux || config->args.count < 2)
 		return;
 	const char *word = NULL;
+	struct strings volumes = { 0 };
+	for (size_t i = 0; i < config->mounts; i++)
+		if (config->mount[i].kind == MOUNT_VOLUME)
+			strings_add(&volumes, config->mount[i].path);
 	if (!image_open(&image, config->image, NULL))
-		word = image_lacks(&image, config->args.item + 1, config->args.count - 1, config->cwd ? config->cwd : "/");
+		word = image_lacks(&image, &volumes, config->args.item + 1, config->args.count - 1, config->cwd ? config->cwd : "/");
 	if (word && word[0] == '/')
 		log_warn("%s is on this machine, but not in the VM; add it with: -v %s:%s", word, word, word);
 	else if (word && !strncmp(word, "..", 2))
 		log_warn("%s is on this machine, but not in the VM; add its directory with: -v DIR:/PATH", word);
 	else if (word)
 		log_warn("%s is on this machine, but not in the VM; add its directory with: -v .:/work -w /work", word);
+	strings_free(&volumes);
 	image_close(&image);
 }
 

@@ -20,7 +20,13 @@ static const char *const starters[] = { "env", "timeout", "nice", "ionice", "noh
 	"taskset", "unshare", "watch", "strace", "catchsegv", "exec", "command", "eval", "builtin", "sudo" };
 
 /* Languages whose programs start commands as shells do, but say so in ways of their own: the beginning of the interpreter's name. */
-static const char *const languages[] = { "python", "perl", "ruby", "php", "node", "lua", "tclsh", "guile", "make", "gmake", "R", "Rscript", "git" };
+static const char *const languages[] = { "python", "perl", "ruby", "php", "node", "deno", "bun", "lua", "tclsh", "guile", "make", "gmake", "R", "Rscript", "git", "java",
+	"javac", "jshell", "go", "cargo", "rustc", "erl", "escript", "julia" };
+
+/* Compilers that leave the rest to another one. */
+static const struct partner {
+	const char *program, *starts;
+} partners[] = { { "go", "gcc" }, { "cargo", "rustc" }, { "cargo", "cc" }, { "rustc", "cc" } };
 
 /* Behind which a command can stand. */
 static const char *const keywords[] = { "if", "then", "elif", "else", "while", "until", "do", "!", "{" };
@@ -317,6 +323,9 @@ void commands_find(const char *program, const struct strings *words, struct comm
 {
 	bool shell = is_shell(program), starter = is_starter(program);
 	commands->shell = shell || is_language(program);
+	for (size_t i = 0; i < COUNT(partners); i++)
+		if (!strcmp(base_of(program), partners[i].program))
+			note_command(commands, partners[i].starts);
 	if (words && (shell || starter))
 		take_words(words, commands, starter);
 	if (words && shell)

@@ -172,12 +172,15 @@ static void add_pycache(struct plan *plan, const char *path)
 	free(cache);
 }
 
-static void add_list(struct plan *plan, const char *list)
+/* What is left out of a package that is packed for its own sake. */
+static bool for_people(const char *path) { return text_starts(path, "/usr/share/doc") || text_starts(path, "/usr/share/man"); }
+
+static void add_list(struct plan *plan, const char *list, bool (*leaves)(const char *path))
 {
 	for (const char *line = list; *line;) {
 		size_t n = strcspn(line, "\n");
 		char *path = alloc_format("%.*s", (int)n, line);
-		if (n > 1 && !left_out(path)) {
+		if (n > 1 && !leaves(path)) {
 			add_quietly(plan, path, false);
 			add_pycache(plan, path);
 		}
@@ -186,13 +189,13 @@ static void add_list(struct plan *plan, const char *list)
 	}
 }
 
-static void add_package(struct plan *plan, int info, const char *package)
+static void add_package(struct plan *plan, int info, const char *package, bool (*leaves)(const char *path))
 {
 	char *plain = alloc_format("%s.list", package), *arch = alloc_format("%s:amd64.list", package), *list = read_list(info, plain);
 	if (!list)
 		list = read_list(info, arch);
 	if (list)
-		add_list(plan, list);
+		add_list(plan, list, leaves);
 	free(list);
 	free(plain);
 	free(arch);
@@ -246,7 +249,7 @@ int companions_add(struct plan *plan, const char *host, struct error *error)
 		plan->lenient = true;
 		find_packages(owner, &packages, &source);
 		for (size_t i = 0; i < packages.count; i++)
-			add_package(plan, info, packages.item[i]);
+			add_package(plan, info, packages.item[i], left_out);
 		add_named(plan, strrchr(real, '/') + 1);
 		if (source && strcmp(source, strrchr(real, '/') + 1))
 			add_named(plan, source);
@@ -259,4 +262,15 @@ int companions_add(struct plan *plan, const char *host, struct error *error)
 	if (info >= 0)
 		close(info);
 	return 0;
+}
+
+void companions_add_package(struct plan *plan, const char *package)
+{
+	int info = open(DPKG "/info", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (info < 0)
+		return;
+	plan->lenient = true;
+	add_package(plan, info, package, for_people);
+	plan->lenient = false;
+	close(info);
 }

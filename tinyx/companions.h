@@ -12,5 +12,7 @@
 
 /* Adds the companions of host. No package owns it: nothing is added. Files that cannot be read are passed over. */
 int companions_add(struct plan *plan, const char *host, struct error *error);
+/* Adds all files of a package, but documentation and manuals; one that is not installed adds nothing. */
+void companions_add_package(struct plan *plan, const char *package);
 
 #endif

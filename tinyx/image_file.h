@@ -36,9 +36,9 @@ int image_verify(const struct image *image, const char *path, struct error *erro
 void image_close(struct image *image);
 /*
  * The first of the words (or what is behind their "=") that names a file of the host, as seen from here, which the image does not
- * have under that name as seen from cwd: NULL: none. It points into words.
+ * have under that name as seen from cwd: NULL: none. It points into words. What lies below the directories of volumes is not the image's.
  */
-const char *image_lacks(const struct image *image, char *const *words, size_t count, const char *cwd);
+const char *image_lacks(const struct image *image, const struct strings *volumes, char *const *words, size_t count, const char *cwd);
 /* Appends the trailer to the bare file system in fd, which is at least one block long; hex gets its digest, IMAGE_HEX + 1 bytes. */
 int image_seal(int fd, char *hex, struct error *error);
 /* A word that changes whenever the file is replaced or written to: identity, size, mode, both times. Never 0. */

@@ -18,7 +18,7 @@
 
 #define CONF_MAX (64 * 1024)
 #define CONF_DEPTH 8
-#define SCAN_MAX (64u << 20) /* of a file in which text is looked for */
+#define SCAN_MAX (256u << 20) /* of a file in which text is looked for */
 #define LIBRARY_NAME_MAX 64
 
 struct mapped { /* data NULL: not mapped */
@@ -274,8 +274,18 @@ static bool is_c_library(const char *host)
 	return !strcmp(base, "libc.so.6") || text_starts(base, "ld-linux") || text_starts(base, "ld-musl");
 }
 
+/* By execvp and the like, which look for it in PATH; a program of Go has no such names, but keeps those of all its functions, also when it is stripped. */
+static bool starts_by_name(const struct elf *elf, const struct mapped *map)
+{
+	static const char *const calls[] = { "execvp", "execvpe", "execlp", "posix_spawnp" };
+	for (size_t i = 0; i < COUNT(calls); i++)
+		if (elf_mentions(elf, calls[i]))
+			return true;
+	return has_text(map, "os/exec.(*Cmd).Start");
+}
+
 /* Only the program and its own libraries are asked: a package has files for everything, of which one is used now and then. */
-static void note_wants(struct walk *walk, const char *host, const struct elf *elf, const struct mapped *map)
+static void note_wants(struct walk *walk, const char *host, const struct elf *elf, const struct mapped *map, bool is_program)
 {
 	if (!walk->wants->libc && text_ends(host, "/libc.so.6"))
 		walk->wants->libc = plan_real(walk->plan, host);
@@ -283,6 +293,7 @@ static void note_wants(struct walk *walk, const char *host, const struct elf *el
 		return;
 	walk->wants->converters = walk->wants->converters || elf_mentions(elf, "iconv_open");
 	walk->wants->shell = walk->wants->shell || elf_mentions(elf, "system") || elf_mentions(elf, "popen");
+	walk->wants->commands = walk->wants->commands || (is_program && starts_by_name(elf, map));
 	walk->wants->zones = walk->wants->zones || reads_zones(elf, map);
 }
 
@@ -347,7 +358,7 @@ static int add_for(struct walk *walk, const char *host, bool is_program)
 	if (!elf_parse(&elf, map.data, map.size, &why)) {
 		walk->elf = &elf;
 		walk->object = host;
-		note_wants(walk, host, &elf, &map);
+		note_wants(walk, host, &elf, &map, is_program);
 		if (is_program)
 			add_opened(walk, &elf, &map);
 		else
@@ -418,8 +429,10 @@ int libraries_add(struct plan *plan, size_t strict, struct library_wants *wants,
 		err = add_for(&walk, walk.needed.item[i], false);
 	walk.strict = false;
 	size_t done = plan->count;
-	if (!err && wants->shell)
+	if (!err && (wants->shell || wants->commands))
 		commands_add_shell(plan);
+	if (!err && wants->commands)
+		commands_add_usual(plan);
 	if (!err)
 		err = add_range(&walk, strict, given, 0);
 	for (size_t end; !err && done < (end = plan->count); done = end)

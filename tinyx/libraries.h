@@ -25,6 +25,7 @@ struct library_wants { /* what the files whose libraries were looked for will op
 	bool zones;	 /* they read time zones other than that of the host */
 	bool converters; /* they call iconv_open() */
 	bool shell;	 /* they call system() or popen(): /bin/sh comes along */
+	bool commands;	 /* the program starts others by name: the usual ones come along */
 };
 void library_wants_free(struct library_wants *wants);
 

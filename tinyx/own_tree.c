@@ -2,14 +2,18 @@
 #include "tinyx/own_tree.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/text.h"
 
 #define MODULES "/node_modules/"
+#define SETTINGS_MAX (64u << 10)
 
 static bool has(const char *dir, const char *name)
 {
@@ -81,6 +85,55 @@ static void add_java(struct plan *plan, const char *prefix)
 		add_whole(plan, prefix);
 }
 
+/* Go finds its library and its compilers from where it lies. */
+static void add_go(struct plan *plan, const char *prefix)
+{
+	if (has(prefix, "VERSION") && has(prefix, "pkg/tool") && has(prefix, "src/runtime"))
+		add_whole(plan, prefix);
+}
+
+/* The value of a line NAME = "VALUE"; the caller's. NULL: none. */
+static char *quoted_value(const char *text, const char *name)
+{
+	const char *line = strstr(text, name), *open = line ? strchr(line, '"') : NULL;
+	return open ? alloc_format("%.*s", (int)strcspn(open + 1, "\"\n"), open + 1) : NULL;
+}
+
+/*
+ * A program of rustup's is a link to it, which starts the one of that name in the toolchain that its settings name. Of that come the programs and libraries;
+ * documentation is the larger part of it.
+ */
+static void add_toolchain(struct plan *plan, const char *rustup_home)
+{
+	char *settings = alloc_format("%s/settings.toml", rustup_home), *data = NULL, *name = NULL;
+	size_t size;
+	if (!file_read(AT_FDCWD, settings, SETTINGS_MAX, &data, &size))
+		name = quoted_value(data, "default_toolchain");
+	if (name) {
+		char *home = alloc_format("%s/toolchains/%s", rustup_home, name);
+		add_whole(plan, settings);
+		add_below(plan, home, "bin");
+		add_below(plan, home, "lib");
+		add_below(plan, home, "libexec");
+		free(home);
+	}
+	free(name);
+	free(data);
+	free(settings);
+}
+
+static void add_rustup(struct plan *plan, const char *file, const char *prefix)
+{
+	const char *given = getenv("RUSTUP_HOME"), *home = getenv("HOME");
+	char *rustup = alloc_format("%s/bin/rustup", prefix);
+	char *rustup_home = given ? alloc_copy(given) : home ? alloc_format("%s/.rustup", home) : NULL;
+	struct stat its, st;
+	if (rustup_home && !stat(rustup, &its) && !stat(file, &st) && its.st_dev == st.st_dev && its.st_ino == st.st_ino)
+		add_toolchain(plan, rustup_home);
+	free(rustup_home);
+	free(rustup);
+}
+
 /*
  * The node_modules that the script lies in, as what it requires lies beside its package. Those that npm installs for all users (below "lib") hold packages
  * that have nothing to do with each other: of them the script's own.
@@ -110,6 +163,8 @@ static void add_by_marks(struct plan *plan, const char *file)
 		add_environment(plan, prefix);
 		add_python(plan, prefix);
 		add_java(plan, prefix);
+		add_go(plan, prefix);
+		add_rustup(plan, file, prefix);
 	}
 	free(prefix);
 	add_modules(plan, file);

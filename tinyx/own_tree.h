@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The tree around a program that no package of the distribution owns, found by what marks it: a Python environment by its pyvenv.cfg, an
- * interpreter of Python's by its own standard library, a Java by the file "release" in its home, a script of npm by the node_modules
- * that it lies in.
+ * interpreter of Python's by its own standard library, a Java by the file "release" in its home, a Go by its VERSION and its
+ * library's source, a Rust by rustup's settings, a script of npm by the node_modules that it lies in.
  */
 #ifndef LV_TINYX_OWN_TREE_H
 #define LV_TINYX_OWN_TREE_H

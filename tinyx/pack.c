@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/shown.h"
 #include "tinyx/companions.h"
+#include "tinyx/compiler.h"
 #include "tinyx/image_put.h"
 #include "tinyx/image_volume.h"
 #include "tinyx/libraries.h"
@@ -23,7 +24,7 @@
 #include "tinyx/reasons.h"
 #include "tinyx/runtime.h"
 
-#define KEY_VERSION "lightvm-pack-11" /* a change of what is packed makes every cached image stale */
+#define KEY_VERSION "lightvm-pack-12" /* a change of what is packed makes every cached image stale */
 
 /* ---- the request ---- */
 
@@ -185,6 +186,7 @@ static int add_files(const struct pack_request *request, struct plan *plan, stru
 		/* A link of a volume to a program of the distribution: that one has a package. */
 		real = strcmp(elf, packed->program) ? realpath(elf, NULL) : NULL;
 		err = companions_add(plan, real ? real : elf, error);
+		compiler_add(plan, elf);
 		free(real);
 	}
 	free(elf);

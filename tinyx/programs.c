@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "tinyx/commands.h"
 #include "tinyx/companions.h"
+#include "tinyx/compiler.h"
 #include "tinyx/image_volume.h"
 #include "tinyx/libraries.h"
 #include "tinyx/own_tree.h"
@@ -146,6 +147,7 @@ void programs_add_command(struct plan *plan, const char *command)
 		bool script = !plan_add(plan, path, false, &ignored) && script_read(plan, path, &interpreter, &argument, &ignored) == 1;
 		own_tree_add(plan, path);
 		companions_add(plan, path, &ignored);
+		compiler_add(plan, path);
 		free(path);
 		free(argument);
 		path = script ? interpreter : NULL;

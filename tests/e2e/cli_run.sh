@@ -19,16 +19,6 @@ status() {
 		not_ok "$name" "exit status $got, not $want"
 	fi
 }
-# prints NAME TEXT COMMAND...: standard output is exactly TEXT, with status 0.
-prints() {
-	local name=$1 want=$2 got
-	shift 2
-	if got=$("$@" 2>"$work/err" </dev/null) && [ "$got" = "$want" ]; then ok "$name"; else
-		printf 'got: %s\n' "$got"
-		cat "$work/err"
-		not_ok "$name" "not '$want'"
-	fi
-}
 
 status 'exit status 0' 0 run "${guest}end" exit0
 status 'exit status 3' 3 run "${guest}end" exit3

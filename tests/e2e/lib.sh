@@ -89,6 +89,17 @@ says() {
 	not_ok "$name" "no '$text' with status $want"
 }
 
+# prints NAME TEXT COMMAND...: standard output is exactly TEXT, with status 0.
+prints() {
+	local name=$1 want=$2 got
+	shift 2
+	if got=$("$@" 2>"$work/err" </dev/null) && [ "$got" = "$want" ]; then ok "$name"; else
+		printf 'got: %s\n' "$got"
+		cat "$work/err"
+		not_ok "$name" "not '$want'"
+	fi
+}
+
 # A TCP port that nothing listens on.
 free_port() {
 	local port

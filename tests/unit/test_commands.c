@@ -28,7 +28,7 @@ static char *put(const char *name, const char *text)
 /* A machine with these programs, and no others. */
 static int setup(void **state)
 {
-	static const char *const programs[] = { "sh", "bash", "ls", "tr", "git", "cc", "one", "two", "three", "timeout", "env", "xargs", "find", "python3" };
+	static const char *const programs[] = { "sh", "bash", "ls", "tr", "git", "cc", "one", "two", "three", "timeout", "env", "xargs", "find", "python3", "go", "gcc" };
 	if (!mkdtemp(work))
 		return -1;
 	for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++)
@@ -105,6 +105,9 @@ static void programs_that_start_others(void **state)
 	free(names);
 	names = found("/usr/bin/python3.11", (const char *const[]){ "one", NULL });
 	assert_string_equal(names, "+");
+	free(names);
+	names = found("/usr/local/go/bin/go", (const char *const[]){ "build", NULL });
+	assert_string_equal(names, "+ gcc");
 	free(names);
 	names = found("/usr/bin/Rsync", NULL);
 	assert_string_equal(names, "");
