@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "vmm/mem.h"
-#include "vmm/state/ram_file.h"
+#include "vmm/state/page_runs.h"
 #include "vmm/state/stream.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -20,19 +20,7 @@
 #define PAGE 4096ull
 #define TAG STREAM_TAG("PAGE")
 #define VERSION 1
-#define RUNS_MOST 32768u
-#define RUN_BYTES 8u /* first page, number of pages */
-#define FILE_MOST (64u + RUNS_MOST * RUN_BYTES)
 #define NEAR 2u /* pages between two runs that are cheaper had than left out */
-
-struct run {
-	uint32_t first, pages;
-};
-
-struct runs {
-	unsigned count;
-	struct run run[RUNS_MOST];
-};
 
 /* What lies behind the memory of a restored VM: one file, whose pages are counted. NULL: nothing. */
 static const struct mem_file *restored(const struct mem *mem)
@@ -45,46 +33,15 @@ static const struct mem_file *restored(const struct mem *mem)
 
 /* ---- what was touched ---- */
 
-static void add(struct runs *runs, uint32_t page)
+static int write_runs(const struct page_runs *runs, int fd)
 {
-	struct run *last = runs->count ? &runs->run[runs->count - 1] : NULL;
-
-	if (last && page - (last->first + last->pages) <= NEAR)
-		last->pages = page + 1 - last->first;
-	else if (runs->count < RUNS_MOST)
-		runs->run[runs->count++] = (struct run){ page, 1 };
-}
-
-static int look(const struct mem_file *file, int pagemap, struct runs *runs)
-{
-	uint64_t entry[RAM_FILE_BATCH];
-
-	for (uint64_t at = 0; at < file->len / PAGE; at += RAM_FILE_BATCH) {
-		uint64_t pages = file->len / PAGE - at < RAM_FILE_BATCH ? file->len / PAGE - at : RAM_FILE_BATCH;
-		const size_t size = pages * sizeof(entry[0]);
-
-		if (pread(pagemap, entry, size, (off_t)(((uintptr_t)file->hva / PAGE + at) * sizeof(entry[0]))) != (ssize_t)size)
-			return -EIO;
-		for (uint64_t i = 0; i < pages; i++)
-			if (entry[i] & (RAM_PAGE_PRESENT | RAM_PAGE_SWAPPED) && !(entry[i] & RAM_PAGE_FILE))
-				add(runs, (uint32_t)(file->offset / PAGE + at + i));
-	}
-	return 0;
-}
-
-static int write_runs(const struct runs *runs, int fd)
-{
-	uint8_t *bytes = malloc(FILE_MOST);
-	struct stream stream = stream_writer(bytes, FILE_MOST);
+	uint8_t *bytes = malloc(PAGE_RUNS_FILE);
+	struct stream stream = stream_writer(bytes, PAGE_RUNS_FILE);
 
 	if (!bytes)
 		return -ENOMEM;
 	stream_begin(&stream, TAG, VERSION);
-	stream_put32(&stream, runs->count);
-	for (unsigned i = 0; i < runs->count; i++) {
-		stream_put32(&stream, runs->run[i].first);
-		stream_put32(&stream, runs->run[i].pages);
-	}
+	page_runs_put(runs, &stream);
 	int err = stream_end(&stream);
 	ssize_t n = err ? -1 : pwrite(fd, bytes, stream.at, 0);
 
@@ -97,14 +54,14 @@ static int write_runs(const struct runs *runs, int fd)
 int touched_write(const struct mem *mem, int pagemap, int fd, struct error *error)
 {
 	const struct mem_file *file = restored(mem);
-	struct runs *runs = file && pagemap >= 0 ? malloc(sizeof(*runs)) : NULL;
+	struct page_runs *runs = file && pagemap >= 0 ? malloc(sizeof(*runs)) : NULL;
 
 	if (!file)
 		return error_set(error, -EOPNOTSUPP, "it was not restored, and has no pages that another one could have before it runs");
 	if (!runs)
 		return error_set(error, -ENOMEM, "no memory, or no /proc/self/pagemap, to look at the guest's pages");
 	runs->count = 0;
-	int err = look(file, pagemap, runs);
+	int err = page_runs_look(runs, &(struct page_place){ .hva = file->hva, .first = (uint32_t)(file->offset / PAGE), .pages = file->len / PAGE, .near = NEAR, .own = true }, pagemap);
 	if (!err)
 		err = write_runs(runs, fd);
 	free(runs);
@@ -113,28 +70,19 @@ int touched_write(const struct mem *mem, int pagemap, int fd, struct error *erro
 
 /* ---- for the next ones ---- */
 
-static int read_runs(struct stream *stream, struct runs *runs)
+static int read_runs(struct stream *stream, struct page_runs *runs)
 {
 	stream_begin(stream, TAG, VERSION);
-	runs->count = stream_get32(stream);
-	if (runs->count > RUNS_MOST)
-		runs->count = 0;
-	for (unsigned i = 0; i < runs->count; i++) {
-		runs->run[i].first = stream_get32(stream);
-		runs->run[i].pages = stream_get32(stream);
-		/* One after the other: runs over one another could cost a walk over all of memory each. */
-		if (i && runs->run[i].first < (uint64_t)runs->run[i - 1].first + runs->run[i - 1].pages)
-			stream_refuse(stream);
-	}
+	page_runs_get(runs, stream);
 	int err = stream_end(stream);
 	return !err && stream->at != stream->size ? stream_refuse(stream) : err;
 }
 
-static int read_file(int fd, struct runs *runs)
+static int read_file(int fd, struct page_runs *runs)
 {
 	struct stat st;
-	uint8_t *bytes = malloc(FILE_MOST);
-	int err = !bytes ? -ENOMEM : fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)FILE_MOST ? -EINVAL : 0;
+	uint8_t *bytes = malloc(PAGE_RUNS_FILE);
+	int err = !bytes ? -ENOMEM : fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)PAGE_RUNS_FILE ? -EINVAL : 0;
 
 	if (!err && pread(fd, bytes, (size_t)st.st_size, 0) != st.st_size)
 		err = -EIO;
@@ -148,7 +96,7 @@ static int read_file(int fd, struct runs *runs)
 }
 
 /* What is not of this memory is left out: a file says what is good to have, and no more. */
-static void populate(const struct mem_file *file, const struct run *run)
+static void populate(const struct mem_file *file, const struct page_run *run)
 {
 	const uint64_t first = file->offset / PAGE, at = run->first - first, all = file->len / PAGE;
 
@@ -159,7 +107,7 @@ static void populate(const struct mem_file *file, const struct run *run)
 int touched_populate(const struct mem *mem, int fd, struct error *error)
 {
 	const struct mem_file *file = restored(mem);
-	struct runs *runs = malloc(sizeof(*runs));
+	struct page_runs *runs = malloc(sizeof(*runs));
 	int err = runs ? read_file(fd, runs) : -ENOMEM;
 
 	for (unsigned i = 0; !err && file && i < runs->count; i++)
