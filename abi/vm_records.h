@@ -11,7 +11,7 @@
 #include "abi/records.h"
 
 #define LV_VM_RECORDS_MAGIC 0x4356564cu /* "LVVC" */
-#define LV_VM_RECORDS_VERSION 12
+#define LV_VM_RECORDS_VERSION 13
 #define LV_VM_RECORDS_MAX (4u << 20) /* bytes, with the header */
 #define LV_VM_FDS_MAX 64
 #define LV_VM_MOUNTS_MAX 32
@@ -38,6 +38,7 @@ enum lv_vm_record_type {
 	LV_VM_BELOW = 15,   /* struct lv_vm_below; with STATE only, up to LV_VM_BELOW_MAX, in order */
 	LV_VM_FILES = 17,   /* library OS: struct lv_vm_files; without STATE */
 	LV_VM_VOLUME = 18,  /* struct lv_vm_volume, any number */
+	LV_VM_PREFAULT = 19, /* library OS: struct lv_vm_prefault; without STATE */
 	LV_VM_PAGER = 16,   /* library OS: struct lv_vm_pager; with STATE only, and without BELOW and PAGES */
 };
 
@@ -124,6 +125,14 @@ struct lv_vm_pager {
 	int32_t listener; /* of SOCK_SEQPACKET, which listens: who brings the memory connects to it */
 };
 static_assert(sizeof(struct lv_vm_pager) == 8, "pager record layout");
+
+/* Which pages starts of this image touch: the monitor has them there before, if the file says it, and otherwise writes into it what this start touches. */
+#define LV_PREFAULT_ALWAYS 1u /* also where the KVM is the hardware's, and pages are cheap */
+struct lv_vm_prefault {
+	int32_t fd;      /* of a regular file, open for reading and writing: empty, or with anything in it */
+	uint32_t flags;  /* LV_PREFAULT_* */
+};
+static_assert(sizeof(struct lv_vm_prefault) == 8, "prefault record layout");
 
 /* Gets which files of the image are used (abi/used_files.h). */
 struct lv_vm_files {

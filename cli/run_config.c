@@ -228,6 +228,8 @@ int run_config(struct vm_config *config, struct run_options *given, struct opera
 	config->name = given->name ? alloc_copy(given->name) : NULL;
 	config->pid_file = given->pid_file ? absolute_file(given->pid_file) : NULL;
 	config->created_ns = clock_wall();
+	while (given->prefault && strcmp(given->prefault, prefault_words[config->prefault]))
+		config->prefault++; /* it is one of them */
 	config->detached = given->detach;
 	config->remove = given->remove;
 	config->keeps_stdin = given->detach && given->interactive;

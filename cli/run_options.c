@@ -13,6 +13,7 @@ const struct option_spec run_option_table[] = {
 	{ "name", 0, OPTION_STRING, AT(name), "NAME", "a name that later commands can use in place of the id", .complete = "none" },
 	{ "rm", 0, OPTION_FLAG, AT(remove), NULL, "leave nothing behind when the program has ended" },
 	{ "memory", 'm', OPTION_SIZE, AT(memory), "SIZE", "the most memory the VM may use, 4M to 64G (default 256M)", .low = 4u << 20, .high = 64ull << 30 },
+	{ "prefault", 0, OPTION_STRING, AT(prefault), "WHEN", "has the VM the pages that the last starts of its image touched, before it touches them? auto (the default): in the foreground, where KVM works by page tables and the machine has memory to spare; off; all: always; not for Linux guests", .words = "auto off all" },
 	{ "env", 'e', OPTION_LIST, AT(env), "NAME=VALUE", "set a variable of the program's environment; NAME alone takes the value from here; may be repeated" },
 	{ "env-file", 0, OPTION_STRING, AT(env_file), "FILE", "read variables from FILE, one NAME=VALUE a line", .complete = "file" },
 	{ "label", 'l', OPTION_LIST, AT(labels), "NAME[=VALUE]", "a note for whoever looks after VMs; \"lightvm ps --filter label=NAME=VALUE\" finds it; may be repeated", .complete = "none" },

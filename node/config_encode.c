@@ -135,6 +135,10 @@ int config_encode(const struct vm_config *config, const struct monitor_files *fi
 	put_disks(config, out, fds);
 	put_volumes(config, files->volumes, out, fds);
 	put_state(&config->state, out, fds);
+	if (files->prefault >= 0) {
+		struct lv_vm_prefault record = { .fd = put_fd(fds, files->prefault), .flags = config->prefault == PREFAULT_ALL ? LV_PREFAULT_ALWAYS : 0 };
+		records_add(out, LV_VM_PREFAULT, &record, sizeof(record));
+	}
 	if (files->files >= 0) {
 		struct lv_vm_files record = { .fd = put_fd(fds, files->files), .record = config->record };
 		records_add(out, LV_VM_FILES, &record, sizeof(record));

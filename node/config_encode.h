@@ -20,6 +20,7 @@ struct monitor_files { /* what a configuration has no names for; -1: none */
 	int vsock;           /* Linux: listening socket */
 	int control, status, log, cpuid;
 	int files;           /* library OS: gets what is used of the image, as config->record says */
+	int prefault;        /* library OS: the list of the pages that starts touch */
 	int in, out, err;    /* the console */
 	uint32_t own;        /* of these: LV_VM_OWN_IN and its like */
 	int messages;        /* of the monitor */

@@ -29,6 +29,7 @@
 #include "node/vm_files.h"
 #include "node/vm_jail.h"
 #include "node/node_paths.h"
+#include "node/prefault.h"
 #include "node/vm_policy.h"
 #include "node/vm_row.h"
 
@@ -76,6 +77,7 @@ static int open_files(struct launch *launch, struct error *error)
 	const bool records = config->record && !config->guest.is_linux && config->state.state < 0;
 	if (records && (launch->files = vm_files_make(launch->vm, config->record, image_size(config), error)) < 0)
 		return launch->files;
+	launch->prefault = prefault_open(config);
 	launch->control = control_listen(dir);
 	if (launch->control < 0)
 		return error_set(error, launch->control, "control socket: %s", strerror(-launch->control));
@@ -163,7 +165,7 @@ static int start_monitor(struct launch *launch, int *theirs, struct error *error
 static int make_message(const struct launch *launch, uint64_t start_ns, struct config_message *message, struct error *error)
 {
 	const struct monitor_files files = { .link = &launch->net, .libos = -1, .initrd = launch->initrd, .vsock = launch->vsock, .control = launch->control,
-		.status = launch->vm->status, .log = launch->log, .cpuid = early(launch->config) ? -1 : launch->cpuid, .files = launch->files,
+		.status = launch->vm->status, .log = launch->log, .cpuid = early(launch->config) ? -1 : launch->cpuid, .files = launch->files, .prefault = launch->prefault,
 		.messages = launch->config->detached ? launch->messages : STDERR_FILENO, .volumes = &launch->volumes, .claim = launch->claim };
 	return config_message_make(launch->config, files, start_ns, message, error);
 }
@@ -394,7 +396,7 @@ void launch_end(struct launch *launch)
 	link_close(&launch->net);
 	volume_links_close(&launch->volumes);
 	spawned_leave(&launch->monitor);
-	int *fds[] = { &launch->configured, &launch->control, &launch->vsock, &launch->initrd, &launch->cpuid, &launch->files, &launch->log, &launch->messages, &launch->records, &launch->held, &launch->keys };
+	int *fds[] = { &launch->configured, &launch->control, &launch->vsock, &launch->initrd, &launch->cpuid, &launch->files, &launch->prefault, &launch->log, &launch->messages, &launch->records, &launch->held, &launch->keys };
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);

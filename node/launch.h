@@ -25,6 +25,7 @@ struct launch { /* LAUNCH_NONE: nothing started */
 	int cpuid; /* the machine's CPUID cache */
 	int records; /* of the configuration: whoever closes a memory file last has its pages to free, which would be the monitor; -1: not ours */
 	int files; /* gets what is used of the image; -1: nobody asks */
+	int prefault; /* the list of the pages that starts of the image touch; -1: none */
 	int keys; /* in the foreground, with a terminal: what is typed is written there; -1: the VM reads standard input itself */
 	int log, messages; /* console.log, monitor.log (detached), -1: none */
 	struct spawned monitor;
@@ -33,7 +34,7 @@ struct launch { /* LAUNCH_NONE: nothing started */
 	int end;
 	bool refused; /* the configuration, as has been heard */
 };
-#define LAUNCH_NONE ((struct launch){ .net = NET_LINK_NONE, .configured = -1, .control = -1, .vsock = -1, .initrd = -1, .cpuid = -1, .files = -1, .log = -1, \
+#define LAUNCH_NONE ((struct launch){ .net = NET_LINK_NONE, .configured = -1, .control = -1, .vsock = -1, .initrd = -1, .cpuid = -1, .files = -1, .prefault = -1, .log = -1, \
 	.keys = -1, .messages = -1, .records = -1, .held = -1, .monitor = SPAWNED_NONE })
 
 /* A directory for the VM with its configuration in it, visible under its id and name; or nothing of it. */

@@ -13,14 +13,27 @@ bool pressure_read(const char *text)
 	return sscanf(text, "some avg10=%u.", &whole) == 1 && whole >= MUCH;
 }
 
+/* False: it is not there. */
+static bool read_head(const char *path, char *text, size_t room)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ssize_t n = read(fd, text, room - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	return true;
+}
+
 bool memory_pressed(void)
 {
 	char text[256];
-	int fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ssize_t n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = 0;
-	return pressure_read(text);
+	return read_head("/proc/pressure/memory", text, sizeof(text)) && pressure_read(text);
+}
+
+bool memory_scarce(void)
+{
+	unsigned long long total, available;
+	char text[256];
+	return read_head("/proc/meminfo", text, sizeof(text)) && sscanf(text, "MemTotal: %llu kB MemFree: %*u kB MemAvailable: %llu", &total, &available) == 2 && available < total / 8;
 }

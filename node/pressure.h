@@ -7,7 +7,9 @@
 
 /* As the kernel's pressure stall information says: somebody waits for memory for more than a tenth of the time. False where there is none. */
 bool memory_pressed(void);
-/* The same of the text of /proc/pressure/memory. */
+/* Is less than an eighth of it left? False where nobody says. */
+bool memory_scarce(void);
+/* Pressure, of the text of /proc/pressure/memory. */
 bool pressure_read(const char *text);
 
 #endif

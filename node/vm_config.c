@@ -12,6 +12,8 @@
 #include "base/number.h"
 
 static_assert(CONFIG_MEMORY_MOST <= LV_RAM_MAX, "what a monitor takes");
+const char *const prefault_words[] = { [PREFAULT_AUTO] = "auto", [PREFAULT_OFF] = "off", [PREFAULT_ALL] = "all", NULL };
+
 #define ENV_MAX 512
 #define LABELS_MAX 128
 #define SERIAL_MAX 20 /* virtio 1.2, section 5.2.6.1 */

@@ -55,6 +55,9 @@ struct config_guest { /* which kernel, and what only a Linux guest has */
 	bool rng, balloon; /* devices that it has besides those that are named */
 };
 
+enum prefault { PREFAULT_AUTO, PREFAULT_OFF, PREFAULT_ALL }; /* has it the pages of its start before it touches them? docs/prefault.md */
+extern const char *const prefault_words[];
+
 struct config_state { /* from which it goes on, in place of a program that starts */
 	int state, memory; /* descriptors for reading; -1: none */
 	int pages;         /* which pages it writes first, in place of one by one; -1: not known */
@@ -81,6 +84,7 @@ struct vm_config { /* all strings are owned */
 	char *stop_signal; /* "SIGQUIT": what asks the program to end; NULL: SIGTERM */
 	uint32_t uid, gid;
 	uint64_t memory; /* bytes */
+	enum prefault prefault; /* library OS */
 	struct config_guest guest;
 	struct net_spec net;
 	struct config_disk disk[CONFIG_DISKS];

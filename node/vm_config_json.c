@@ -32,6 +32,7 @@ static const struct json_row rows[] = {
 	ROW("uid", ROW_U32, uid, .high = UINT32_MAX - 1),
 	ROW("gid", ROW_U32, gid, .high = UINT32_MAX - 1),
 	ROW("memory", ROW_U64, memory),
+	ROW("prefault", ROW_WORD, prefault, .words = prefault_words),
 	ROW("kernel", ROW_TEXT, guest.kernel),
 	ROW("detached", ROW_BOOL, detached),
 	ROW("remove", ROW_BOOL, remove),

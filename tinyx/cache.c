@@ -21,6 +21,8 @@
 #define INDEX_MAX (64u << 20)
 #define IMAGE_SUFFIX ".lvm"
 #define NEEDED "needed-"
+#define PAGES "pages-"
+#define PAGES_SECONDS 86400 /* programs are used otherwise in time: a start a day is watched anew */
 #define CACHE_LIMIT (8ull << 30)
 #define USE_SECONDS 3600 /* so exactly a use is noted: not every start has to write */
 
@@ -281,8 +283,40 @@ int cache_keep_for(const struct cache *cache, const char *sha256, const char *pa
 	return err;
 }
 
+/* ---- pages that starts touch ---- */
+
+int cache_pages_open(const struct cache *cache, const char *path)
+{
+	const size_t n = strlen(cache->path);
+	const char *name = !strncmp(path, cache->path, n) && text_starts(path + n, "/images/") ? path + n + sizeof("/images/") - 1 : "";
+	if (strlen(name) != IMAGE_HEX + sizeof(IMAGE_SUFFIX) - 1 || strchr(name, '/'))
+		return -ENOENT;
+	char *list = alloc_format("index/" PAGES "%.*s", IMAGE_HEX, name);
+	int fd = openat(cache->dir, list, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int err = fd < 0 ? -errno : 0;
+	struct stat st;
+	if (!err && !fstat(fd, &st) && st.st_size && time(NULL) - st.st_mtime > PAGES_SECONDS && ftruncate(fd, 0))
+		log_debug("%s: %s", list, strerror(errno));
+	free(list);
+	return err ? err : fd;
+}
+
+/* A list goes with its image. */
+static bool forgets_pages(int dir, const char *name, const char *sha256)
+{
+	const char *image = name + sizeof(PAGES) - 1;
+	if (sha256)
+		return !strncmp(image, sha256, IMAGE_HEX);
+	char *path = alloc_format("../images/%s" IMAGE_SUFFIX, image);
+	bool gone = faccessat(dir, path, F_OK, 0) != 0;
+	free(path);
+	return gone;
+}
+
 static bool forgets(int dir, const char *name, const char *sha256)
 {
+	if (text_starts(name, PAGES))
+		return forgets_pages(dir, name, sha256);
 	char *data, image[IMAGE_HEX + 1] = "";
 	size_t size;
 	if (text_starts(name, "verified-"))

@@ -21,7 +21,7 @@ struct decoder {
 	const int *fds;
 	unsigned count;
 	uint64_t taken; /* bit i: descriptor i has its place */
-	bool has_machine, has_vsock, has_state, has_pages, has_pager, has_files;
+	bool has_machine, has_vsock, has_state, has_pages, has_pager, has_files, has_prefault;
 };
 
 static int refuse(struct decoder *decoder, const char *why)
@@ -233,6 +233,17 @@ static int take_files(struct decoder *decoder, const struct record *record)
 	return !err && (c->files_fd < 0 || !files.record || files.record & ~LV_RECORD_KNOWN) ? refuse(decoder, "what is to be said of the image's files is not known, or has no descriptor") : err;
 }
 
+static int take_prefault(struct decoder *decoder, const struct record *record)
+{
+	struct lv_vm_prefault prefault;
+	struct machine_config *c = decoder->config;
+	int err = records_struct(&decoder->reader, record, &prefault, sizeof(prefault), &decoder->has_prefault);
+	if (!err)
+		err = take_fd(decoder, prefault.fd, &c->prefault_fd);
+	c->prefault_always = !err && prefault.flags & LV_PREFAULT_ALWAYS;
+	return !err && (c->prefault_fd < 0 || prefault.flags & ~LV_PREFAULT_ALWAYS) ? refuse(decoder, "which pages it is to have ahead is not known, or has no descriptor") : err;
+}
+
 /* ---- all of them ---- */
 
 static int take_env(struct decoder *decoder, const struct record *record)
@@ -290,6 +301,7 @@ static int take(struct decoder *decoder, const struct record *record)
 	case LV_VM_PAGES: return take_pages(decoder, record);
 	case LV_VM_BELOW: return take_below(decoder, record);
 	case LV_VM_FILES: return take_files(decoder, record);
+	case LV_VM_PREFAULT: return take_prefault(decoder, record);
 	case LV_VM_PAGER: return take_pager(decoder, record);
 	default: return refuse(decoder, "a record is of an unknown type");
 	}
@@ -306,6 +318,8 @@ static int check(struct decoder *decoder)
 		return refuse(decoder, "it has pages, and no state");
 	if (decoder->has_files && (decoder->has_state || decoder->config->kernel_fd >= 0))
 		return refuse(decoder, "the image's files are asked for of a state, or of a kernel");
+	if (decoder->has_prefault && (decoder->has_state || decoder->config->kernel_fd >= 0))
+		return refuse(decoder, "pages are to be had ahead of a state, or of a kernel");
 	if (decoder->config->below_count && !decoder->has_state)
 		return refuse(decoder, "it has a memory below another one, and no state");
 	return decoder->taken == all ? 0 : refuse(decoder, "a descriptor came that it does not name");

@@ -51,7 +51,7 @@ static void each_of_device(struct device_config *device, void (*visit)(void *con
 
 void machine_config_each_fd(struct machine_config *config, void (*visit)(void *context, int *fd), void *context)
 {
-	int *const own[] = { &config->libos_fd, &config->image_fd, &config->kernel_fd, &config->initrd_fd, &config->state_fd, &config->memory_fd, &config->pages_fd, &config->files_fd, &config->pager.device, &config->pager.listener, &config->ahead_image_fd, &config->ahead_state_fd, &config->ahead_memory_fd, &config->vsock_dir, &config->cpuid_fd,
+	int *const own[] = { &config->libos_fd, &config->image_fd, &config->kernel_fd, &config->initrd_fd, &config->state_fd, &config->memory_fd, &config->pages_fd, &config->files_fd, &config->prefault_fd, &config->pager.device, &config->pager.listener, &config->ahead_image_fd, &config->ahead_state_fd, &config->ahead_memory_fd, &config->vsock_dir, &config->cpuid_fd,
 		&config->control_fd, &config->status_fd, &config->log_fd, &config->configure_fd, &config->messages_fd, &config->console.in, &config->console.out, &config->console.err };
 	for (unsigned i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		visit(context, own[i]);

@@ -36,6 +36,8 @@ struct machine_config {
 	int ahead_image_fd, ahead_state_fd, ahead_memory_fd;
 	int pages_fd;            /* which of its pages are had at once; -1: none */
 	struct { int device, listener; } pager; /* its memory comes while it runs (vmm/state/pager.h); -1: it is all there */
+	int prefault_fd;         /* library OS: which pages a start touches (libos_prefault.c), to be read and written; -1: nobody asks */
+	bool prefault_always;    /* on hardware KVM, too */
 	int files_fd;            /* gets which files of the image are used (abi/used_files.h); -1: nobody asks */
 	uint32_t record;         /* LV_RECORD_*, with it */
 	int vsock_dir; /* the directory with the sockets that the guest may connect to; -1: none */

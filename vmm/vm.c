@@ -19,7 +19,7 @@
 #include "vmm/state/save_job.h"
 #include "vmm/state/vm_saved.h"
 
-#define OWN_DESCRIPTORS (68 + LV_AGENT_LINES) /* files of the configuration, KVM, the loop, 8 clients of the control socket with what they attach, what a save takes, and lines */
+#define OWN_DESCRIPTORS (70 + LV_AGENT_LINES) /* files of the configuration, KVM, the loop, 8 clients of the control socket with what they attach, what a save takes, and lines */
 #define PAGER_DESCRIPTORS 4
 #define DEVICE_DESCRIPTORS 8 /* of one: its bell, its file and lock or four queues, its io_uring */
 #define OWN_MEMORY (256ull << 20) /* malloc of glibc sets 128 MiB aside for a thread, and uses what it needs */
@@ -363,7 +363,7 @@ int vm_connect(struct vm *vm)
 static void close_sources(struct vm *vm)
 {
 	const struct machine_config *config = vm->config;
-	const int sources[] = { config->state_fd, config->pages_fd, config->pager.device, config->ahead_image_fd, config->ahead_state_fd, config->kernel_fd, config->initrd_fd, config->files_fd, vm->guest->kind == LV_GUEST_LIBOS ? config->image_fd : -1 };
+	const int sources[] = { config->state_fd, config->pages_fd, config->pager.device, config->ahead_image_fd, config->ahead_state_fd, config->kernel_fd, config->initrd_fd, config->files_fd, vm->libos.prefault.watched ? -1 : config->prefault_fd, vm->guest->kind == LV_GUEST_LIBOS ? config->image_fd : -1 };
 	close_all(sources, sizeof(sources) / sizeof(*sources));
 	if (!vm->guest->boot)
 		close_makings(vm);

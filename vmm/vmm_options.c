@@ -36,6 +36,8 @@ static int set_pages(struct machine_config *c, const char *o, const char *v) { r
 static int set_ahead_image(struct machine_config *c, const char *o, const char *v) { return option_file(o, v, O_RDONLY, &c->ahead_image_fd); }
 static int set_ahead_state(struct machine_config *c, const char *o, const char *v) { return option_file(o, v, O_RDONLY, &c->ahead_state_fd); }
 static int set_ahead_memory(struct machine_config *c, const char *o, const char *v) { return option_file(o, v, O_RDONLY, &c->ahead_memory_fd); }
+static int set_prefault(struct machine_config *c, const char *o, const char *v) { return option_file(o, v, O_RDWR | O_CREAT, &c->prefault_fd); }
+static int set_prefault_always(struct machine_config *c, const char *o, const char *v) { c->prefault_always = true; return 0; }
 static int set_append(struct machine_config *c, const char *o, const char *v) { c->append = v; return 0; }
 static int set_kernel_kept(struct machine_config *c, const char *o, const char *v) { c->kernel_kept = true; return 0; }
 static int set_serial(struct machine_config *c, const char *o, const char *v) { c->serial = true; return 0; }
@@ -199,6 +201,8 @@ static const struct option options[] = {
 	{"ahead-image", "FILE", "with --libos, a connected --control and the next two: the image of a saved VM, of which the configuration will ask for a clone, and nothing else", set_ahead_image},
 	{"ahead-state", "FILE", "its state; --mem is the memory that the clone may have", set_ahead_state},
 	{"ahead-memory", "FILE", "its memory, which is copied before the configuration comes", set_ahead_memory},
+	{"prefault", "FILE", "keep here which pages a start of the image touches, or have them there before if the file says it (the library OS, page-table KVM)", set_prefault},
+	{"prefault-always", NULL, "the same on hardware KVM", set_prefault_always},
 	{"cwd", "DIR", "working directory of the program", set_cwd},
 	{"uid", "N", "user of the program", set_uid},
 	{"gid", "N", "group of the program", set_gid},

@@ -73,6 +73,8 @@ static char *want(const struct vm_config *c, const struct monitor_files *files, 
 		text_format(&out, "disk %d %d %d %s\n", c->disk[i].fd, c->disk[i].lock, c->disk[i].read_only, c->disk[i].serial ? c->disk[i].serial : "");
 	if (files->files >= 0)
 		text_format(&out, "record %d %u\n", files->files, c->record);
+	if (files->prefault >= 0)
+		text_format(&out, "prefault %d %d\n", files->prefault, c->prefault == PREFAULT_ALL);
 	if (files->vsock >= 0)
 		text_format(&out, "vsock %d -1 3\n", files->vsock);
 	return out.data;
@@ -91,7 +93,7 @@ void encode_random(struct encoded *encoded, unsigned seed)
 	bool is_linux = config.guest.is_linux, ours = is_linux && !config.guest.bare;
 	struct monitor_files files = { .link = &link, .libos = is_linux ? -1 : 101, .initrd = ours ? 102 : -1, .vsock = ours ? 103 : -1,
 		.control = 105, .status = 106, .log = seed % 3 ? 107 : -1, .cpuid = seed % 5 ? 108 : -1,
-		.in = seed % 2 ? 116 : -1, .out = seed % 2 ? 117 : -1, .err = seed % 7 ? 118 : -1, .messages = seed % 2 ? 119 : -1, .files = is_linux || seed % 4 ? -1 : 104, .claim = seed % LV_CLAIMS, .own = seed % 8 * LV_VM_OWN_IN };
+		.in = seed % 2 ? 116 : -1, .out = seed % 2 ? 117 : -1, .err = seed % 7 ? 118 : -1, .messages = seed % 2 ? 119 : -1, .files = is_linux || seed % 4 ? -1 : 104, .prefault = is_linux || seed % 3 ? -1 : 113, .claim = seed % LV_CLAIMS, .own = seed % 8 * LV_VM_OWN_IN };
 	config.image_fd = is_linux && seed % 2 ? -1 : 109;
 	config.record = files.files < 0 ? 0 : 1 + seed % 3;
 	config.guest.kernel_fd = is_linux ? 110 : -1;

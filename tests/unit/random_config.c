@@ -104,6 +104,7 @@ void random_config(struct vm_config *config, unsigned seed)
 	for (size_t i = 0; i < config->mounts; i++)
 		config->mount[i] = (struct config_mount){ .path = word_or_none(&seed), .kind = next(&seed, 3), .size = (uint64_t)next(&seed, 1u << 24) << next(&seed, 30),
 							  .mode = next(&seed, 010000) };
+	config->prefault = next(&seed, 3);
 	config->detached = next(&seed, 2);
 	config->remove = next(&seed, 2);
 	config->terminal = next(&seed, 2);
@@ -206,6 +207,7 @@ char *config_difference(const struct vm_config *a, const struct vm_config *b)
 		NUMBER(mount[i].size);
 		NUMBER(mount[i].mode);
 	}
+	NUMBER(prefault);
 	NUMBER(detached);
 	NUMBER(remove);
 	NUMBER(terminal);

@@ -146,7 +146,7 @@ static int encode(struct error *error)
 	struct text out = { 0 };
 	struct fd_list fds = { 0 };
 	struct net_link link = NET_LINK_NONE;
-	const struct monitor_files files = { .link = &link, .libos = 3, .initrd = -1, .vsock = -1, .control = 4, .status = 5, .log = 6, .cpuid = 7, .files = -1, .in = 0, .out = 1, .err = 2 };
+	const struct monitor_files files = { .link = &link, .libos = 3, .initrd = -1, .vsock = -1, .control = 4, .status = 5, .log = 6, .cpuid = 7, .files = -1, .prefault = -1, .in = 0, .out = 1, .err = 2 };
 	config_init(&config);
 	config_env(&config, "A=b");
 	config_env(&config, "A=c");

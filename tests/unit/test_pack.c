@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "abi/image.h"
@@ -392,6 +393,42 @@ static void cache_keeps_what_is_needed(void **state)
 	cache_close(&cache);
 }
 
+/* The list of the pages that starts touch: one for each image of the cache, which goes with it, and is emptied when it is old. */
+static void cache_lists_pages(void **state)
+{
+	struct cache cache;
+	struct error error = { 0 };
+	struct stat st;
+	assert_int_equal(cache_open(&cache, true, &error), 0);
+	char *dir = at("listed"), *volume = alloc_format("%s:/listed", dir);
+	mkdir(dir, 0755);
+	char *image = packed_path("/bin/true", volume), *elsewhere = at("elsewhere.lvm"), sha256[IMAGE_HEX + 1] = "";
+	memcpy(sha256, strrchr(image, '/') + 1, IMAGE_HEX);
+	char *list = alloc_format("%s/index/pages-%s", cache.path, sha256);
+	assert_int_equal(cache_pages_open(&cache, elsewhere), -ENOENT);
+	int fd = cache_pages_open(&cache, image);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "list", 4), 4);
+	close(fd);
+	assert_int_equal(fstat(fd = cache_pages_open(&cache, image), &st), 0);
+	assert_int_equal(st.st_size, 4);
+	close(fd);
+	set_time(list, time(NULL) - 2 * 86400);
+	assert_int_equal(fstat(fd = cache_pages_open(&cache, image), &st), 0);
+	assert_int_equal(st.st_size, 0);
+	close(fd);
+	cache_forget(&cache, NULL);
+	assert_int_equal(access(list, R_OK), 0);
+	cache_forget(&cache, sha256);
+	assert_int_equal(access(list, R_OK), -1);
+	close(cache_pages_open(&cache, image));
+	unlink(image);
+	cache_forget(&cache, NULL);
+	assert_int_equal(access(list, R_OK), -1);
+	free(dir), free(volume), free(image), free(elsewhere), free(list);
+	cache_close(&cache);
+}
+
 /* What others could have written is neither found nor written to: the program is packed for this start alone. */
 static void cache_of_others(void **state)
 {
@@ -465,7 +502,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(manifests), cmocka_unit_test(paths), cmocka_unit_test(plan_follows_links),
 		cmocka_unit_test(plan_names_what_is_missing), cmocka_unit_test(programs), cmocka_unit_test(libraries_of_a_program),
-		cmocka_unit_test(images), cmocka_unit_test(cache_notices_changes), cmocka_unit_test(cache_is_bounded), cmocka_unit_test(cache_keeps_what_is_needed), cmocka_unit_test(cache_of_others), cmocka_unit_test(scripts), cmocka_unit_test(volumes),
+		cmocka_unit_test(images), cmocka_unit_test(cache_notices_changes), cmocka_unit_test(cache_is_bounded), cmocka_unit_test(cache_keeps_what_is_needed), cmocka_unit_test(cache_lists_pages), cmocka_unit_test(cache_of_others), cmocka_unit_test(scripts), cmocka_unit_test(volumes),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -58,6 +58,8 @@ static char *got(const struct machine_config *c)
 		got_device(&c->device[i], c->vsock_dir, &out);
 	if (c->files_fd >= 0)
 		text_format(&out, "record %d %u\n", c->files_fd, c->record);
+	if (c->prefault_fd >= 0)
+		text_format(&out, "prefault %d %d\n", c->prefault_fd, c->prefault_always);
 	return out.data;
 }
 

@@ -188,6 +188,7 @@ int libos_hypercall(struct vcpu *vcpu, uint32_t number)
 	case LV_HC_WAIT:
 		return begin_wait(vcpu, a0, a1);
 	case LV_HC_EXIT:
+		libos_prefault_started(vm);
 		return a0 & 0xffff;
 	case LV_HC_CRASH:
 		return crash(vm, a0);
@@ -223,6 +224,7 @@ int libos_hypercall(struct vcpu *vcpu, uint32_t number)
 		shared->result = libos_line_call(vm, a0, a1, a2);
 		return VCPU_RUNNING;
 	case LV_HC_LISTEN:
+		libos_prefault_started(vm);
 		shared->result = 0;
 		listens(vm);
 		return VCPU_RUNNING;

@@ -13,6 +13,7 @@
 #include "abi/shared.h"
 #include "base/loop.h"
 #include "vmm/mem.h"
+#include "vmm/state/ram_track.h"
 
 struct error;
 struct saved_memory;
@@ -60,6 +61,10 @@ struct libos_guest {
 		uint64_t marked; /* bytes of them */
 		uint32_t named; /* bytes of names */
 	} files;
+	struct {
+		bool watched; /* this start says which pages the next ones have ahead */
+		struct ram_track track;
+	} prefault;
 	struct lv_device_page *device_page;
 	volatile struct lv_shared *shared;
 	struct libos_clock clock; /* written while the vCPU stands still */
@@ -88,7 +93,14 @@ int libos_add_ram(struct vm *vm, uint64_t from, uint64_t bytes); /* [LV_RAM + fr
 int libos_limit(struct vm *vm, uint64_t bytes); /* for guest_ops.limit */
 void *libos_at(const struct vm *vm, uint64_t address);    /* of the window; not checked */
 gpa_t libos_alloc(void *vm, size_t size, size_t align);   /* of the boot area */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; not in every C library's header yet */
+#endif
 void libos_populate(struct vm *vm, uint64_t start, uint64_t end); /* will be written within microseconds */
+
+/* ---- libos_prefault.c: the pages that a start touches are there before. Nothing fails: what cannot be had comes one by one ---- */
+void libos_prefault(struct vm *vm);         /* the image is in place, and nothing has run but libos */
+void libos_prefault_started(struct vm *vm); /* the program listens, or ends: what it has touched by now is a start's. In the vCPU's thread */
 
 /* ---- libos_warm.c ---- */
 void libos_warm(struct vm *vm); /* for guest_ops.warm */

@@ -13,9 +13,6 @@
 #include "base/log.h"
 #include "vmm/vm.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14; not in every C library's header yet */
-#endif
 #define MIB (1024ull * 1024)
 #define HUGE (2 * MIB)
 #define CONFIGURATION LV_PAGE /* what one without a network takes of the boot area */
@@ -169,10 +166,14 @@ static int map_libos(struct vm *vm, int fd)
 	return err;
 }
 
-/* Shared, so that all VMs have the page cache's pages. The guest cannot write them: neither mapping nor descriptor allow it. */
-static int map_file(uint8_t *at, int fd, uint64_t offset, uint64_t size)
+/*
+ * All VMs have the page cache's pages. The guest cannot write them: neither mapping nor descriptor allow it. Private where the guest may get copies of its own of some
+ * (libos_prefault.c): that is no other memory as long as nothing is written.
+ */
+static int map_file(const struct vm *vm, uint8_t *at, int fd, uint64_t offset, uint64_t size)
 {
-	return mmap(at, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, offset) == MAP_FAILED ? log_errno("mapping the image") : 0;
+	const int flags = vm->config->prefault_fd >= 0 ? MAP_PRIVATE : MAP_SHARED;
+	return mmap(at, size, PROT_READ, flags | MAP_FIXED, fd, offset) == MAP_FAILED ? log_errno("mapping the image") : 0;
 }
 
 /*
@@ -186,9 +187,9 @@ static int map_large(struct vm *vm, int fd, uint64_t size)
 	guest->image = reserve(whole_huge(size));
 	if (!guest->image)
 		return log_errno("address space for the image");
-	int err = map_file(guest->image, fd, 0, size);
+	int err = map_file(vm, guest->image, fd, 0, size);
 	if (!err && guest->room)
-		err = map_file(guest->window - guest->room, fd, before, size - before);
+		err = map_file(vm, guest->window - guest->room, fd, before, size - before);
 	if (err)
 		return err;
 	const struct mem_slot slot = { .gpa = LV_IMAGE(size), .len = before, .hva = guest->image, .kind = MEM_IMAGE };
@@ -205,7 +206,7 @@ static int map_image(struct vm *vm, int fd)
 		return err;
 	guest->image_size = size;
 	guest->image = guest->window - whole_huge(size);
-	err = whole_huge(size) > guest->room ? map_large(vm, fd, size) : map_file(guest->image, fd, 0, size);
+	err = whole_huge(size) > guest->room ? map_large(vm, fd, size) : map_file(vm, guest->image, fd, 0, size);
 	return err ? err : mem_add(&vm->mem, LV_IMAGE(size), (size + LV_PAGE - 1) & ~(LV_PAGE - 1), guest->image, false);
 }
 
@@ -390,5 +391,7 @@ int libos_map_saved(struct vm *vm, uint64_t limit, uint64_t ram_size)
 int libos_map_program(struct vm *vm)
 {
 	int err = libos_map_saved(vm, whole_huge(vm->config->memory), UINT64_MAX);
+	if (!err)
+		libos_prefault(vm);
 	return err ? err : map_huge(vm, LV_IMAGE(vm->libos.image_size), vm->libos.image_size, LEAF | LV_PTE_NX);
 }
