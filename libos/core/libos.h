@@ -65,6 +65,7 @@ void panic(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2
 /* ---- time.c ---- */
 uint64_t clock_monotonic(void); /* ns */
 uint64_t clock_realtime(void);  /* ns since the epoch */
+void clock_set(int64_t ahead);  /* puts that ahead by so many ns, for this VM; what waits for a time on it is told */
 uint64_t clock_show(enum lv_clock clock); /* ns on any of the VM's clocks */
 uint64_t clock_uptime(void);    /* ns since the VM got its configuration, the time that it stood still included */
 struct timer {

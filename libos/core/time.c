@@ -8,6 +8,9 @@ static uint32_t sequence_seen; /* of the device page's clocks, when timers was s
 struct waitq clocks_set;
 static uint64_t started;       /* CLOCK_BOOTTIME, when the VM got its configuration */
 
+/* By how much a clock was set: vdso.S adds it, too. A VM that is saved or cloned keeps it. */
+int64_t clock_shift[LV_CLOCKS];
+
 static uint64_t since_base(const volatile struct lv_device_page *page)
 {
 	uint64_t base = page->tsc_base, ticks = __builtin_ia32_rdtsc() - base;
@@ -28,7 +31,7 @@ uint64_t clock_show(enum lv_clock clock)
 		sequence = page->clock_sequence;
 		ns = page->clock_base_ns[clock] + since_base(page);
 	} while (page->clock_sequence != sequence);
-	return ns;
+	return ns + (uint64_t)clock_shift[clock];
 }
 
 uint64_t clock_monotonic(void)
@@ -114,6 +117,12 @@ static void sort_again(void)
 	}
 }
 
+static void clocks_changed(void)
+{
+	sort_again();
+	wake_all(&clocks_set, 0);
+}
+
 void clock_look(void)
 {
 	uint32_t now = *(const volatile uint32_t *)&device_page->clock_sequence;
@@ -121,8 +130,13 @@ void clock_look(void)
 	if (now == sequence_seen)
 		return;
 	sequence_seen = now;
-	sort_again();
-	wake_all(&clocks_set, 0);
+	clocks_changed();
+}
+
+void clock_set(int64_t ahead)
+{
+	clock_shift[LV_CLOCK_REALTIME] += ahead;
+	clocks_changed();
 }
 
 uint64_t timers_next(void)

@@ -153,11 +153,13 @@ entry:
 8:	ret
 	.endm
 
-	/* The clock with this index in RCX: its ns in R10, R8 and R9 and R11 lost. The VM may stand still anywhere, and go on with other bases. */
+	/* The clock with this index in RCX: its ns in R10, R8, R9 and R11 lost. The VM may stand still anywhere, and go on with other bases. */
 	.macro READ_CLOCK
 	movabs $LV_DEVICE, %r11
+	movabs $clock_shift, %r9
 9:	mov VDSO_SEQUENCE(%r11), %r8d
 	mov VDSO_BASE(%r11, %rcx, 8), %r10
+	add (%r9, %rcx, 8), %r10
 	rdtsc
 	shl $32, %rdx
 	or %rdx, %rax

@@ -113,17 +113,33 @@ SYSCALL(clock_getres)
 	return user_write_time((void *)a[1], clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE ? 4000000 : 1);
 }
 
+/* The clock of this VM alone. It never shows less than CLOCK_MONOTONIC, as on Linux. */
+static long set_clock(uint64_t ns)
+{
+	if (!capable(CAP_SYS_TIME))
+		return -EPERM;
+	if (ns < clock_monotonic())
+		return -EINVAL;
+	clock_set((int64_t)(ns - clock_realtime()));
+	return 0;
+}
+
 SYSCALL(clock_settime)
 {
 	uint64_t now, ns;
 	int clock = (int)a[0];
 
-	if (clock != CLOCK_REALTIME && !(clock_counts_cpu(clock) && !clock_read(clock, &now)))
+	if (clock != CLOCK_REALTIME && (clock >= 0 || clock_read(clock, &now)))
 		return -EINVAL;
 	int err = user_read_time((const void *)a[1], &ns);
 
-	return err ? err : -EPERM;
+	if (err)
+		return err;
+	return clock == CLOCK_REALTIME ? set_clock(ns) : -EPERM;
 }
+
+static struct timezone zone_kept; /* nobody but who asks for it uses it */
+#define ZONE_FAR (15 * 60) /* minutes */
 
 SYSCALL(settimeofday)
 {
@@ -136,10 +152,19 @@ SYSCALL(settimeofday)
 		return -EINVAL;
 	if (a[1] && user_get(&zone, (uaddr_t)a[1]))
 		return -EFAULT;
-	return a[0] && (time.tv_sec < 0 || time.tv_usec == 1000000) ? -EINVAL : -EPERM;
+	if (a[0] && (time.tv_sec < 0 || time.tv_usec == 1000000))
+		return -EINVAL;
+	if (!capable(CAP_SYS_TIME))
+		return -EPERM;
+	if (a[1]) {
+		if (zone.tz_minuteswest > ZONE_FAR || zone.tz_minuteswest < -ZONE_FAR)
+			return -EINVAL;
+		zone_kept = zone;
+	}
+	return a[0] ? set_clock((uint64_t)MIN(time.tv_sec, INT64_MAX / 2 / (int64_t)NS_PER_S) * NS_PER_S + (uint64_t)time.tv_usec * 1000) : 0;
 }
 
-/* The clock is the host's affair. It can be asked how it is: nobody here knows of an error, or corrects one. */
+/* How fast the clock goes is the host's affair. It can be asked how it is: nobody here knows of an error, or corrects one. */
 static long adjust(uaddr_t user)
 {
 	struct { uint32_t modes, pad; int64_t offset, frequency, most_error, estimate; int32_t status, pad2; int64_t constant, precision, tolerance, seconds, micro, tick;
@@ -178,11 +203,10 @@ SYSCALL(gettimeofday)
 {
 	uint64_t now = clock_realtime();
 	struct timeval time = { .tv_sec = (long)(now / NS_PER_S), .tv_usec = (long)(now % NS_PER_S / 1000) };
-	struct timezone zone = { 0 };
 
 	if (a[0] && user_write((void *)a[0], &time, sizeof(time)))
 		return -EFAULT;
-	return a[1] ? user_write((void *)a[1], &zone, sizeof(zone)) : 0;
+	return a[1] ? user_put(a[1], zone_kept) : 0;
 }
 
 SYSCALL(time)
