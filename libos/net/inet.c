@@ -2,10 +2,12 @@
 /* What TCP, UDP and raw sockets share. */
 #include "libos/mm/mm.h"
 #include "libos/net/inet.h"
+#include "libos/net/loopback.h"
 #include "libos/net/net.h"
 
 #include "lwip/dhcp.h"
 #include "lwip/ip.h"
+#include "lwip/nd6.h"
 #include "lwip/netif.h"
 
 #define DHCP_PATIENCE (5 * NS_PER_S)
@@ -142,6 +144,16 @@ static bool on_link(const struct netif *netif, const ip4_addr_t *ip)
 	       ip4_addr_get_u32(ip) == IPADDR_BROADCAST;
 }
 
+/* Beyond the link only a router knows the way, which has told of itself; lwIP would try the interface all the same. */
+static bool has_way(const struct netif *netif, const ip6_addr_t *ip)
+{
+	for (int i = 0; i < LWIP_IPV6_NUM_ADDRESSES; i++)
+		if (ip6_addr_isvalid(netif_ip6_addr_state(netif, i)) && ip6_addr_netcmp(ip, netif_ip6_addr(netif, i)) &&
+		    (netif_ip6_addr_isstatic(netif, i) || ip6_addr_nethostcmp(ip, netif_ip6_addr(netif, i))))
+			return true;
+	return loopback_is(netif) || ip6_addr_islinklocal(ip) || ip6_addr_ismulticast(ip) || nd6_find_route(ip);
+}
+
 int inet_route(const struct socket *s, const ip_addr_t *remote, ip_addr_t *local)
 {
 	if (IP_IS_V4(remote) && dhcp_runs() && !is_loopback(remote))
@@ -151,6 +163,8 @@ int inet_route(const struct socket *s, const ip_addr_t *remote, ip_addr_t *local
 	struct netif *netif = ip_route(&from, remote);
 	bool near = s->dont_route || (netif && ip4_addr_isany_val(*netif_ip4_gw(netif)));
 	if (netif && IP_IS_V4(remote) && near && !on_link(netif, ip_2_ip4(remote)))
+		return -ENETUNREACH;
+	if (netif && IP_IS_V6(remote) && !has_way(netif, ip_2_ip6(remote)))
 		return -ENETUNREACH;
 	const ip_addr_t *source = netif ? ip_netif_get_local_ip(netif, remote) : NULL;
 	if (!source || (IP_IS_V4(source) && ip4_addr_isany_val(*ip_2_ip4(source))))
