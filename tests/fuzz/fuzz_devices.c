@@ -8,6 +8,7 @@
  * that stops says why.
  */
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,6 +24,8 @@
 #define PARTS 8
 #define BUFFERS 16 /* of BUFFER bytes: addresses come from few values, so that contents meet requests */
 #define BUFFER 4096u
+#define KINDS 8
+#define FS 7 /* its other end speaks in messages */
 
 struct world {
 	struct guest guest;
@@ -51,7 +54,7 @@ static struct device_config choose(uint8_t which, int fd)
 	struct device_config console = { .type = LV_DEV_CONSOLE, .console = { fd, fd, fd, -1 } };
 	bool odd = which & 0x40;
 
-	switch (which % 7) {
+	switch (which % KINDS) {
 	case 0:
 		return console;
 	case 1:
@@ -67,6 +70,8 @@ static struct device_config choose(uint8_t which, int fd)
 	case 5:
 		close(fd);
 		return (struct device_config){ .type = LV_DEV_RNG };
+	case FS:
+		return (struct device_config){ .type = LV_DEV_FS, .fs = { .fd = fd, .tag = "volume0", .read_only = odd } };
 	default:
 		close(fd);
 		return (struct device_config){ .type = LV_DEV_BALLOON };
@@ -79,7 +84,8 @@ static struct world *world_new(uint8_t which)
 	struct device_config config;
 	int pair[2];
 
-	if (!w || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+	const int kind = which % KINDS == FS ? SOCK_SEQPACKET : SOCK_STREAM;
+	if (!w || socketpair(AF_UNIX, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
 		abort();
 	guest_init(&w->guest);
 	w->peer = pair[1];
@@ -135,8 +141,8 @@ static void world_begin(struct world *w, uint8_t features)
 /* A world is kept from input to input, one of each kind; what the host's side has seen cannot be taken back, and ends it. */
 static struct world **world_of(uint8_t which)
 {
-	static struct world *worlds[7][4];
-	struct world **w = &worlds[which % 7][which >> 6];
+	static struct world *worlds[KINDS][4];
+	struct world **w = &worlds[which % KINDS][which >> 6];
 
 	if (*w && ((*w)->used || ((*w)->device->stats.error[0] && !device_broken((*w)->device)))) {
 		world_free(*w);
@@ -222,12 +228,28 @@ static void reset(struct world *w)
 	device->ops->pause(device, false);
 }
 
+/* Of the server of a volume, who may lie as well: of so many bytes, to what was asked or not. */
+static void answer_message(struct world *w, struct input *in)
+{
+	struct fuse_in_header asked = { 0 };
+	uint8_t reply[sizeof(struct fuse_out_header) + 255] = { 0 };
+	bool is_asked = recv(w->peer, &asked, sizeof(asked), MSG_DONTWAIT) >= (ssize_t)sizeof(asked);
+	struct fuse_out_header header = { .len = take(in), .error = (int8_t)take(in), .unique = is_asked ? asked.unique : take(in) };
+
+	memcpy(reply, &header, sizeof(header));
+	send(w->peer, reply, take(in) + (header.len & 1) * sizeof(header), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void from_host(struct world *w, struct input *in)
 {
 	uint8_t bytes[256];
-	unsigned n = take(in);
 
 	w->used = true;
+	if (w->device->ops->type == LV_DEV_FS && take(in) & 7) {
+		answer_message(w, in);
+		return;
+	}
+	unsigned n = take(in);
 	for (unsigned i = 0; i < n; i++)
 		bytes[i] = take(in);
 	if (n ? send(w->peer, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 : shutdown(w->peer, SHUT_WR) < 0)
