@@ -3,6 +3,7 @@
 """A monitor by hand: started before anything is known of its program, and told by message what to run (abi/control.h, abi/vm_records.h).
 
 monitor_client.py VMM LIBOS IMAGE PROGRAM TEST: one of the functions below. Says what was awaited when it does not come."""
+import errno
 import fcntl
 import os
 import socket
@@ -14,7 +15,7 @@ import time
 
 vmm, libos, image, program = sys.argv[1:5]
 patience = 20 * int(os.environ.get("LV_TIME_FACTOR", "1"))
-STATUS, KILL, CONFIGURE, PAUSE, RESUME = 1, 3, 7, 11, 12
+STATUS, KILL, CONFIGURE, PAUSE, RESUME, AGENT = 1, 3, 7, 11, 12, 20
 RUNNING, EXITED, CREATED, CONFIGURED, PAUSED = 1, 2, 3, 4, 5
 MAGIC = 0x6C74636C
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -253,6 +254,34 @@ def pauses():
     took.sort()
     print(f"until all stood still, of {len(took)}: median {took[len(took) // 2] * 1e3:.2f} ms, worst {took[-1] * 1e3:.2f} ms")
     need(f"half of the pauses take no more than {patience} ms", took[len(took) // 2] * 1e3 <= patience)
+
+
+def lines():
+    """Who goes before a guest that does not answer has taken the line leaves no trace, though it comes as often as it likes."""
+    monitor = Monitor()
+    monitor.await_created()
+    output, requests = configured(monitor, "line")
+    need("PAUSE is answered", ask(requests, PAUSE)[0] == 0)
+    held = []
+    while len(held) < 100:
+        ours, theirs = socket.socketpair()
+        result, _ = ask(requests, AGENT, [theirs.fileno()])
+        theirs.close()
+        if result:
+            break
+        held.append(ours)
+    need(f"so many at once, and no more: {len(held)}", result == -errno.EBUSY and 0 < len(held) < 100)
+    open_files = f"/proc/{monitor.process.pid}/fd"
+    before = len(os.listdir(open_files))
+    for i in range(4 * len(held)):
+        held.pop(0).close()
+        ours, theirs = socket.socketpair()
+        need(f"line {i} is taken", ask(requests, AGENT, [theirs.fileno()])[0] == 0)
+        theirs.close()
+        held.append(ours)
+    need("no descriptor stays", len(os.listdir(open_files)) == before)
+    need("KILL is answered", ask(requests, KILL)[0] == 0)
+    need("it ends", monitor.ended()[0] == 137)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ check 'a configuration that is wrong is refused by name, and loses nothing' by_h
 image=$work/yes.lvm echo=$(readlink -f /usr/bin/yes)
 "$lightvm" image build -o "$image" "$echo" >/dev/null
 check 'paused, nothing runs; resumed, it goes on; it is killed while it stands still' by_hand pause
+check 'who goes before its guest answers leaves its place to the next' by_hand lines
 
 # The same of a VM that lightvm started.
 request() { timeout 100 python3 "$(dirname "$0")/monitor_client.py" - - "$XDG_RUNTIME_DIR/lightvm/vms/$id/control" "$1" request; }

@@ -16,11 +16,22 @@ static void tell(struct vm *vm, uint32_t bits)
 	vcpu_request(&vm->vcpu[0], VCPU_WAKE | VCPU_KICK);
 }
 
-/* Once; it is watched again when the guest finds that it has to wait. */
+static void close_line(struct libos_line *line)
+{
+	loop_update(&line->vm->loop, &line->watch, 0);
+	close(line->watch.fd);
+	*line = (struct libos_line){ 0 };
+}
+
+/* Once; it is watched again when the guest finds that it has to wait. One that goes before the guest has taken it leaves its place to others. */
 static void on_ready(void *context, uint32_t events)
 {
 	struct libos_line *line = context;
 
+	if (!line->taken) {
+		close_line(line);
+		return;
+	}
 	loop_update(&line->vm->loop, &line->watch, 0);
 	tell(line->vm, 1u << line->number);
 }
@@ -35,15 +46,13 @@ int libos_line_take(struct vm *vm, int fd)
 		return -EBUSY;
 	*line = (struct libos_line){ .vm = vm, .number = (unsigned)(line - vm->libos.line), .open = true,
 		.watch = { .fd = fd, .ready = on_ready, .context = line } };
+	int err = loop_update(&vm->loop, &line->watch, EPOLLHUP);
+	if (err) {
+		*line = (struct libos_line){ 0 };
+		return err;
+	}
 	tell(vm, LV_LINE_COMES);
 	return 0;
-}
-
-static void close_line(struct libos_line *line)
-{
-	loop_update(&line->vm->loop, &line->watch, 0);
-	close(line->watch.fd);
-	*line = (struct libos_line){ 0 };
 }
 
 static int64_t next_line(struct vm *vm)
@@ -52,6 +61,7 @@ static int64_t next_line(struct vm *vm)
 		if (!vm->libos.line[i].open || vm->libos.line[i].taken)
 			continue;
 		vm->libos.line[i].taken = true;
+		loop_update(&vm->loop, &vm->libos.line[i].watch, 0);
 		return i;
 	}
 	return -EAGAIN;
