@@ -59,11 +59,12 @@ static void add_devices(const struct lv_status *status, struct vm_stats *stats)
 	}
 }
 
-static void add_calls(struct vm_info *info, int patience_ms, struct vm_stats *stats)
+/* Of a monitor that does answer: one that does not is waited for once. */
+static void add_calls(struct vm_info *info, bool answers, uint64_t deadline, struct vm_stats *stats)
 {
 	struct control_answer *answer = alloc_zero(sizeof(*answer));
-	bool known = answer && info->status.guest == LV_GUEST_LIBOS && info->status.control_version >= 6 &&
-		     !control_ask(info->dir.dir, LV_CTL_CALLS, 0, answer, deadline_in(patience_ms));
+	bool known = answer && answers && info->status.guest == LV_GUEST_LIBOS && info->status.control_version >= 6 &&
+		     !control_ask(info->dir.dir, LV_CTL_CALLS, 0, answer, deadline);
 	stats->calls = known ? answer->report.calls.calls.made : VM_STATS_UNKNOWN;
 	stats->calls_trapped = known ? answer->report.calls.calls.trapped : VM_STATS_UNKNOWN;
 	free(answer);
@@ -73,14 +74,15 @@ int vm_stats_read(struct vm_info *info, int patience_ms, struct vm_stats *stats,
 {
 	if (!info->alive)
 		return vm_not_alive(info, error);
-	vm_info_refresh(info, patience_ms);
+	const uint64_t deadline = deadline_in(patience_ms);
+	const bool answers = !vm_info_refresh(info, patience_ms);
 	const struct lv_status *status = &info->status;
 	*stats = (struct vm_stats){ .at_ns = clock_now(), .cpu_ns = processor_time(status->pid), .memory_used = status->memory_used,
 		.memory_limit = status->ram_limit - (status->balloon.target < status->ram_limit ? status->balloon.target : 0), .exits = status->exits, .exits_mmio = status->exits_mmio, .exits_signal = status->exits_signal,
 		.waits = status->waits };
 	memory_of(status->pid, stats);
 	add_devices(status, stats);
-	add_calls(info, patience_ms, stats);
+	add_calls(info, answers, deadline, stats);
 	/* The numbers were of this process only if it still lives. */
 	return vm_alive(&info->dir) ? 0 : error_set(error, -ESRCH, "VM %s has ended", info->dir.id);
 }
