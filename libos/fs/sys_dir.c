@@ -375,7 +375,7 @@ static int rename_walked(struct walk *from, struct walk *to, uint32_t flags)
 	if (dentry_is_below(b->parent, a))
 		return -EINVAL;
 	err = inode_permission(b->parent->inode, LINUX_W_OK | LINUX_X_OK);
-	if (err || (a->inode == b->inode && !(flags & LINUX_RENAME_EXCHANGE)))
+	if (err || a->inode == b->inode) /* one file: nothing to do, whatever the flags */
 		return err;
 	if (remote_of(a->parent->inode))
 		return rename_remote(a, b, flags);

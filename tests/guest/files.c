@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "check.h"
@@ -179,6 +180,26 @@ static void check_rename(void)
 	FAILS(rename("d3", "d2"), ENOTEMPTY);
 	IS(rename("d2", "d3"), 0);
 	CHECK(holds("d3/to", "one"));
+}
+
+static int exchange(const char *a, const char *b)
+{
+	return syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE);
+}
+
+static void check_exchange(void)
+{
+	CHECK(put("x1", O_CREAT, "one") && put("x2", O_CREAT, "two"));
+	IS(exchange("x1", "x2"), 0);
+	CHECK(holds("x1", "two") && holds("x2", "one"));
+	IS(exchange("x1", "x1"), 0);
+	IS(exchange("d3", "d3"), 0);
+	IS(link("x1", "x3"), 0);
+	IS(exchange("x1", "x3"), 0);
+	FAILS(exchange("x1", "none"), ENOENT); /* a name that is looked for in vain passes all others of its bucket */
+	CHECK(holds("x1", "two") && holds("x3", "two") && holds("d3/to", "one"));
+	IS(unlink("x1") | unlink("x2") | unlink("x3"), 0);
+	CHECK(size_of("x1") == -1);
 }
 
 static void check_unlinked(void)
@@ -429,6 +450,7 @@ int main(int argc, char **argv)
 	check_copies();
 	check_links();
 	check_rename();
+	check_exchange();
 	check_unlinked();
 	check_directories();
 	check_changing_directory();

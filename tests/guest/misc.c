@@ -115,6 +115,7 @@ static void check_seldom(void)
 	CHECK(mincore(m, 4096, &there) == 0 && there & 1);
 	CHECK(mincore(m + far, 4096, &there) == 0 && !(there & 1));
 	FAILS(mincore(m + 1, 4096, &there), EINVAL);
+	CHECK(!mincore(NULL, 0, NULL));
 	FAILS(syscall(SYS_mincore, m, 4096, 8), EFAULT);
 	munmap(m + 4096, 4096);
 	FAILS(mincore(m + 4096, 4096, &there), ENOMEM);
