@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A directory of the host (virtio 1.2, section 5.11): FUSE messages, which go to the volume's server and come back from there as they are, so that
- * nothing here knows what they say but for whom an answer is. Guest memory is not shared with the server, as that of clones cannot be: the
+ * nothing here knows what they say but for whom an answer is: each request has a number of our own, so that what the server still answers after a
+ * reset is nobody's, whatever numbers the next driver gives. Guest memory is not shared with the server, as that of clones cannot be: the
  * kernel copies between it and the socket.
  */
 #include <errno.h>
@@ -27,9 +28,11 @@
 
 struct pending { /* a request that the server has */
 	uint64_t unique; /* what the guest calls it */
+	uint64_t number; /* what the server calls it: the place in the table is its remainder */
 	uint16_t head;
 	uint8_t queue;
 	uint8_t parts; /* 0: free */
+	bool may_last; /* it waits for a lock of somebody else */
 	uint32_t room;
 	struct iovec part[PARTS];
 };
@@ -41,7 +44,8 @@ struct fs {
 	bool gone;    /* the server */
 	bool blocked; /* the socket is full: nothing is taken from the rings until it is not */
 	char tag[16];
-	unsigned in_flight;
+	unsigned in_flight, lasting; /* lasting: that wait for locks, of those in flight */
+	uint64_t numbers;
 	struct pending *pending; /* IN_FLIGHT of them, made with the first request */
 };
 
@@ -52,11 +56,17 @@ static struct fs *fs_of(struct device *device)
 
 /* ---- answers ---- */
 
+static void forget(struct fs *fs, struct pending *pending)
+{
+	pending->parts = 0;
+	fs->in_flight--;
+	fs->lasting -= pending->may_last;
+}
+
 static void finish(struct fs *fs, struct pending *pending, uint32_t written)
 {
 	device_push(&fs->device, pending->queue, pending->head, written);
-	pending->parts = 0;
-	fs->in_flight--;
+	forget(fs, pending);
 }
 
 static size_t copy_header(struct iovec *part, unsigned parts, const struct fuse_out_header *header)
@@ -93,12 +103,11 @@ static void server_gone(struct fs *fs)
 			refuse(fs, &fs->pending[i], -ENOTCONN);
 }
 
-static struct pending *find(struct fs *fs, uint64_t unique)
+static struct pending *find(struct fs *fs, uint64_t number)
 {
-	for (unsigned i = 0; fs->pending && i < IN_FLIGHT; i++)
-		if (fs->pending[i].parts && fs->pending[i].unique == unique)
-			return &fs->pending[i];
-	return NULL;
+	struct pending *pending = fs->pending ? &fs->pending[number % IN_FLIGHT] : NULL;
+
+	return pending && pending->parts && pending->number == number ? pending : NULL;
 }
 
 /* One answer into the guest's buffers; false: there is none now. The server is not trusted: an answer that nobody waits for, or too long, is dropped. */
@@ -121,10 +130,13 @@ static bool take_reply(struct fs *fs)
 	}
 	struct msghdr message = { .msg_iov = pending->part, .msg_iovlen = pending->parts };
 	n = recvmsg(fs->socket.fd, &message, MSG_DONTWAIT);
-	if (n < (ssize_t)sizeof(header) || message.msg_flags & MSG_TRUNC)
+	if (n < (ssize_t)sizeof(header) || message.msg_flags & MSG_TRUNC) {
 		refuse(fs, pending, -EIO);
-	else
+	} else {
+		header.unique = pending->unique;
+		copy_header(pending->part, pending->parts, &header);
 		finish(fs, pending, (uint32_t)n);
+	}
 	return true;
 }
 
@@ -146,32 +158,50 @@ static struct pending *free_pending(struct fs *fs)
 }
 
 /* Where its answer goes. A request without room for one (FORGET) is not pending. */
-static const char *expect(struct fs *fs, unsigned queue, struct chain *chain, struct pending **out)
+static const char *expect(struct fs *fs, unsigned queue, struct chain *chain, struct fuse_in_header *header, struct pending **out)
 {
-	struct fuse_in_header header;
 	struct pending *pending = *out = NULL;
 
-	if (chain_copy_in(chain, 0, &header, sizeof(header)) != sizeof(header))
-		return "a FUSE request that is shorter than its header";
 	if (!chain->writable)
 		return NULL;
 	if (chain->write_len < sizeof(struct fuse_out_header) || chain->writable > PARTS)
 		return "a FUSE request whose answer has no room, or room in too many parts";
 	pending = free_pending(fs);
-	*pending = (struct pending){ .unique = header.unique, .head = chain->head, .queue = (uint8_t)queue, .parts = (uint8_t)chain->writable, .room = chain->write_len };
+	*pending = (struct pending){ .unique = header->unique, .number = ++fs->numbers * IN_FLIGHT + (uint64_t)(pending - fs->pending), .head = chain->head,
+		.queue = (uint8_t)queue, .parts = (uint8_t)chain->writable, .may_last = header->opcode == FUSE_SETLKW, .room = chain->write_len };
 	memcpy(pending->part, chain_writable(chain), chain->writable * sizeof(struct iovec));
+	header->unique = pending->number;
+	fs->in_flight++;
+	fs->lasting += pending->may_last;
 	*out = pending;
 	return NULL;
 }
 
-/* 0, -EAGAIN: not now, or -EMSGSIZE and its like: never. */
-static int pass_on(struct fs *fs, const struct chain *chain)
+/* Which request the guest has had enough of; the server knows it by our number. 0 where it has been answered. */
+static uint64_t interrupted(const struct fs *fs, const struct chain *chain)
 {
-	struct msghdr message = { .msg_iov = (struct iovec *)chain->iov, .msg_iovlen = chain->readable };
+	struct fuse_interrupt_in in = { 0 };
+
+	chain_copy_in(chain, 0, &in, sizeof(in));
+	for (unsigned i = 0; i < IN_FLIGHT; i++)
+		if (fs->pending[i].parts && fs->pending[i].unique == in.unique)
+			return fs->pending[i].number;
+	return 0;
+}
+
+/* chain: behind its header. 0, -EAGAIN: not now, or -EMSGSIZE and its like: never. */
+static int pass_on(struct fs *fs, struct fuse_in_header *header, const struct chain *chain)
+{
+	const bool interrupt = header->opcode == FUSE_INTERRUPT;
+	struct fuse_interrupt_in in = { .unique = interrupt ? interrupted(fs, chain) : 0 };
+	struct iovec part[QUEUE_MAX + 1] = { { .iov_base = header, .iov_len = sizeof(*header) }, { .iov_base = &in, .iov_len = sizeof(in) } };
+	struct msghdr message = { .msg_iov = part, .msg_iovlen = interrupt ? 2 : chain->readable + 1u };
 	ssize_t n;
 
 	if (fs->gone)
 		return -ENOTCONN;
+	if (!interrupt)
+		memcpy(part + 1, chain->iov, chain->readable * sizeof(struct iovec));
 	while ((n = sendmsg(fs->socket.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)) < 0 && errno == EINTR)
 		;
 	return n < 0 ? -errno : 0;
@@ -180,20 +210,19 @@ static int pass_on(struct fs *fs, const struct chain *chain)
 /* Answers why the device is to stop, or NULL. */
 static const char *handle(struct fs *fs, unsigned queue, struct chain *chain)
 {
+	struct fuse_in_header header;
 	struct pending *pending;
-	const char *fault = expect(fs, queue, chain, &pending);
+	const uint32_t whole = chain->read_len;
+	const char *fault = chain_take(chain, &header, sizeof(header)) ? expect(fs, queue, chain, &header, &pending) : "a FUSE request that is shorter than its header";
 	int err;
 
 	if (fault)
 		return fault;
-	fs->in_flight += pending != NULL;
-	err = pass_on(fs, chain);
+	err = pass_on(fs, &header, chain);
 	if (err == -EAGAIN) {
-		if (pending) {
-			pending->parts = 0;
-			fs->in_flight--;
-		}
-		device_unpop(&fs->device, queue, chain->read_len);
+		if (pending)
+			forget(fs, pending);
+		device_unpop(&fs->device, queue, whole);
 		fs->blocked = true;
 		return NULL;
 	}
@@ -314,7 +343,7 @@ static void fs_reset(struct device *device)
 
 	for (unsigned i = 0; fs->pending && i < IN_FLIGHT; i++)
 		fs->pending[i].parts = 0;
-	fs->in_flight = 0;
+	fs->in_flight = fs->lasting = 0;
 	fs->blocked = false;
 }
 
@@ -326,7 +355,7 @@ static bool fs_drain(struct device *device)
 	return !fs_of(device)->blocked;
 }
 
-/* The server answers at once, but for who waits for a lock; such a VM stands still with its question open. */
+/* The server answers at once, but who waits for a lock: such a VM stands still with its question open. */
 static void fs_quiesce(struct device *device)
 {
 	struct fs *fs = fs_of(device);
@@ -335,7 +364,7 @@ static void fs_quiesce(struct device *device)
 	const uint64_t end = clock_now() + SETTLE_MS * NS_PER_MS; /* of all of it, however slow each answer is */
 	uint64_t now;
 
-	while (fs->in_flight && !fs->gone && (now = clock_now()) < end && poll(&poll_fd, 1, (int)((end - now) / NS_PER_MS) + 1) == 1)
+	while (fs->in_flight > fs->lasting && !fs->gone && (now = clock_now()) < end && poll(&poll_fd, 1, (int)((end - now) / NS_PER_MS) + 1) == 1)
 		take_replies(fs);
 }
 
