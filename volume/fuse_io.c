@@ -184,11 +184,16 @@ int op_copy(struct request *request)
 
 /* ---- directories ---- */
 
+static int open_directory(const struct request *request)
+{
+	return openat(request->node->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 int op_opendir(struct request *request)
 {
 	if (request->node->type != S_IFDIR)
 		return -ENOTDIR;
-	return put_open(request, openat(request->node->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), true, false);
+	return put_open(request, open_directory(request), true, false);
 }
 
 int op_releasedir(struct request *request)
@@ -229,20 +234,18 @@ static void put_record(struct request *request, const struct record *record, boo
 	memcpy(entry->name, record->name, entry->namelen);
 }
 
-static int list(struct request *request, bool plus)
+/* As much as there is room for: who gets less than that has seen the end. */
+static int list_from(struct request *request, int fd, bool plus)
 {
 	const struct fuse_read_in *in = request->in;
-	struct handle *handle = handle_of(request, in->fh, true);
 	char records[8192] __attribute__((aligned(8)));
 	size_t done = 0, most = in->size < VOLUME_DATA_MAX ? in->size : VOLUME_DATA_MAX;
-	if (!handle)
-		return -EBADF;
-	if (lseek(handle->fd, (off_t)in->offset, SEEK_SET) < 0)
+	if (lseek(fd, (off_t)in->offset, SEEK_SET) < 0)
 		return -errno;
 	for (;;) {
-		long n = syscall(SYS_getdents64, handle->fd, records, sizeof(records));
+		long n = syscall(SYS_getdents64, fd, records, sizeof(records));
 		if (n <= 0)
-			return n < 0 && !done ? -errno : (int)done;
+			return n < 0 ? -errno : (int)done;
 		for (long at = 0; at < n;) {
 			const struct record *record = (const struct record *)(records + at);
 			size_t size = entry_size(record, plus);
@@ -253,6 +256,23 @@ static int list(struct request *request, bool plus)
 			at += record->size;
 		}
 	}
+}
+
+/* Without a handle (0, which no handle is) the directory is open for this answer only: one message in place of three. */
+static int list(struct request *request, bool plus)
+{
+	const struct fuse_read_in *in = request->in;
+	const struct handle *handle = in->fh ? handle_of(request, in->fh, true) : NULL;
+	if (in->fh && !handle)
+		return -EBADF;
+	if (handle)
+		return list_from(request, handle->fd, plus);
+	if (request->node->type != S_IFDIR)
+		return -ENOTDIR;
+	int fd = open_directory(request), n = fd < 0 ? -errno : list_from(request, fd, plus);
+	if (fd >= 0)
+		close(fd);
+	return n;
 }
 
 int op_readdir(struct request *request)

@@ -4,7 +4,9 @@
 #include "libos/mm/mm.h"
 
 #define FIRST_BUCKETS 256
-#define CLEAN_MOST 4096 /* names that are only remembered to save look-ups */
+#define CLEAN_LEAST 4096 /* names that are only remembered to save look-ups, and as many as take a sixtieth of memory, up to the second number */
+#define CLEAN_MOST 16384
+#define CLEAN_COST 32768 /* bytes of memory for each of them: sixty times what one takes */
 #define EVICT_TRIES 16
 
 static struct dentry *first_buckets[FIRST_BUCKETS];
@@ -177,7 +179,8 @@ void dentry_put(struct dentry *dentry)
 /* Forgets names that nobody uses and that the backing knows as well. */
 static void evict(void)
 {
-	for (int tries = 0; tries < EVICT_TRIES && names.clean > CLEAN_MOST; tries++) {
+	uint64_t most = MAX(CLEAN_LEAST, MIN(CLEAN_MOST, page_total_bytes() / CLEAN_COST));
+	for (int tries = 0; tries < EVICT_TRIES && names.clean > most; tries++) {
 		struct dentry *dentry = names.lru_last;
 		lru_remove(dentry);
 		if (dentry->refs || dentry->children || (dentry->inode && dentry->inode->dirty))

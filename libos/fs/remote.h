@@ -14,14 +14,19 @@
 
 #define REMOTE_PIECE (128u << 10) /* bytes of one read or write */
 #define REMOTE_NAME_NS NS_PER_S   /* for which a name is believed */
+#define REMOTE_FORGETS 64         /* files at once of which the server is told that they are not known any more */
 
 struct remote_fs {
 	struct fs fs; /* the first member: an inode's fs is this */
 	struct fs_link *link;
 	enum { REMOTE_NEW, REMOTE_STARTS, REMOTE_READY } state;
 	struct waitq started;
-	struct remote_inode *bucket[256];
+	struct remote_inode *bucket[1024];
 	uint64_t last_unique;
+	struct { /* one message; files that are no longer known here, of which the server is to hear some time */
+		struct fuse_batch_forget_in in;
+		struct fuse_forget_one one[REMOTE_FORGETS];
+	} forgets;
 	char tag[16];
 };
 
@@ -35,6 +40,7 @@ struct remote_inode {
 	struct remote_inode *newer, *older; /* of those that have pages, by when they were last read */
 	uint32_t held;             /* somebody uses a page, and may wait or fault meanwhile: they stay, and go when nobody does */
 	bool drop;                 /* then */
+	bool removed;              /* by this VM: what the server holds of it is space on the disk */
 	bool wrote;                /* since its attributes were asked for: then its time is another one, and its pages are good */
 	uint64_t ahead_until, ahead_offset; /* of a directory: names are learnt from there on, until then */
 	uint32_t misses;           /* names of it that were asked for since */

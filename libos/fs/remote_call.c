@@ -100,7 +100,7 @@ void remote_tell(struct remote_fs *remote, uint32_t opcode, uint64_t node, const
 {
 	const struct remote_words words = { .in = in, .in_size = in_size };
 	char *out;
-	struct call *call = remote->state == REMOTE_READY ? call_new(remote, opcode, node, &words, opcode != FUSE_FORGET, &out) : NULL;
+	struct call *call = remote->state == REMOTE_READY ? call_new(remote, opcode, node, &words, opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET, &out) : NULL;
 	if (!call)
 		return;
 	call->request.finished = told;

@@ -32,9 +32,10 @@ int remote_start(struct remote_fs *remote)
 	return err;
 }
 
+/* Both halves of our server's numbers count up, at the same pace: no simple mix of them spreads. */
 static struct remote_inode **bucket_of(struct remote_fs *remote, uint64_t node)
 {
-	return &remote->bucket[(node ^ node >> 32) % ARRAY_SIZE(remote->bucket)];
+	return &remote->bucket[(node * 0x9e3779b97f4a7c15ull >> 40) % ARRAY_SIZE(remote->bucket)];
 }
 
 static struct remote_inode *find(struct remote_fs *remote, uint64_t node)
@@ -98,16 +99,26 @@ int remote_found(struct remote_fs *remote, const struct fuse_entry_out *entry, s
 	return 0;
 }
 
+/* Each costs a message, and is in no hurry, but for files that are gone, whose space the host has back then. */
+static void forget(struct remote_fs *remote, const struct remote_inode *gone)
+{
+	uint32_t *count = &remote->forgets.in.count;
+	remote->forgets.one[(*count)++] = (struct fuse_forget_one){ .nodeid = gone->node, .nlookup = gone->told };
+	if (*count < REMOTE_FORGETS && !gone->removed)
+		return;
+	remote_tell(remote, FUSE_BATCH_FORGET, 0, &remote->forgets, sizeof(remote->forgets.in) + *count * sizeof(remote->forgets.one[0]));
+	*count = 0;
+}
+
 void remote_free(struct inode *inode)
 {
 	struct remote_inode *gone = remote_inode(inode), **link = bucket_of(gone->remote, gone->node);
-	const struct fuse_forget_in in = { .nlookup = gone->told };
 	while (*link != gone)
 		link = &(*link)->bucket_next;
 	*link = gone->bucket_next;
 	remote_drop_pages(gone);
 	kfree(gone->dirty);
-	remote_tell(gone->remote, FUSE_FORGET, gone->node, &in, sizeof(in));
+	forget(gone->remote, gone);
 }
 
 void remote_stale(struct inode *inode)

@@ -64,6 +64,7 @@ static int64_t remote_readlink(struct inode *link, char *buffer, size_t size)
 
 #define LIST_ORDER 4 /* 64 KiB at once */
 #define LIST_BYTES (4096u << LIST_ORDER)
+#define ENTRY_MOST (FUSE_NAME_OFFSET + NAME_MAX + 8) /* an answer with room for one more is the last (virtio-fs servers fill them) */
 
 /* One answer's names; *offset: where to go on. */
 static int take_names(const char *data, size_t n, uint64_t *offset, int (*add)(void *context, const struct vfs_entry *entry), void *context)
@@ -82,36 +83,47 @@ static int take_names(const char *data, size_t n, uint64_t *offset, int (*add)(v
 	return err;
 }
 
-static int list_open(struct inode *dir, uint64_t fh, char *page, int (*add)(void *context, const struct vfs_entry *entry), void *context)
+/* One piece; without a handle (0) the server opens the directory for it. */
+static int64_t ask_names(struct inode *dir, uint32_t opcode, uint64_t fh, uint64_t offset, char *page)
 {
 	const struct ring_buffer buffer = { .data = page, .len = LIST_BYTES, .device_writes = true };
-	struct fuse_read_in in = { .fh = fh, .size = LIST_BYTES };
-	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .pages = &buffer, .page_count = 1 };
-	int64_t n;
-	int err = 0;
-	while (!err && (n = remote_ask(fs_of(dir), FUSE_READDIR, remote_inode(dir)->node, &words)) != 0)
-		err = n < 0 ? (int)n : take_names(page, (size_t)n, &in.offset, add, context);
-	return err;
+	const struct fuse_read_in in = { .fh = fh, .offset = offset, .size = LIST_BYTES };
+	return remote_ask(fs_of(dir), opcode, remote_inode(dir)->node, &(struct remote_words){ .in = &in, .in_size = sizeof(in), .pages = &buffer, .page_count = 1 });
 }
 
-static int remote_list(struct inode *dir, int (*add)(void *context, const struct vfs_entry *entry), void *context)
+/* Of a directory with more names than one answer holds: it is open until the end, so that none is missed that was there all the time. */
+static int list_large(struct inode *dir, char *page, int (*add)(void *context, const struct vfs_entry *entry), void *context)
 {
 	const struct fuse_open_in in = { 0 };
 	struct fuse_open_out out = { 0 };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
+	uint64_t offset = 0, before;
+	int64_t n;
+	int err = (int)remote_ask(fs_of(dir), FUSE_OPENDIR, remote_inode(dir)->node, &words);
+	if (err < 0)
+		return err;
+	do {
+		before = offset;
+		n = ask_names(dir, FUSE_READDIR, out.fh, offset, page);
+		err = n < 0 ? (int)n : take_names(page, (size_t)n, &offset, add, context);
+	} while (!err && n && offset != before); /* a server that tells of the same place for ever is not to be followed */
+	const struct fuse_release_in release = { .fh = out.fh };
+	remote_tell(fs_of(dir), FUSE_RELEASEDIR, remote_inode(dir)->node, &release, sizeof(release));
+	return !err && n ? -EIO : err;
+}
+
+static int remote_list(struct inode *dir, int (*add)(void *context, const struct vfs_entry *entry), void *context)
+{
 	char *page = page_alloc(LIST_ORDER);
+	uint64_t offset = 0;
 	if (!page)
 		return -ENOMEM;
 	inode_get(dir);
-	int64_t r = remote_ask(fs_of(dir), FUSE_OPENDIR, remote_inode(dir)->node, &words);
-	if (r >= 0) {
-		const struct fuse_release_in release = { .fh = out.fh };
-		r = list_open(dir, out.fh, page, add, context);
-		remote_tell(fs_of(dir), FUSE_RELEASEDIR, remote_inode(dir)->node, &release, sizeof(release));
-	}
+	int64_t n = ask_names(dir, FUSE_READDIR, 0, 0, page);
+	int err = n < 0 ? (int)n : LIST_BYTES - (size_t)n < ENTRY_MOST ? list_large(dir, page, add, context) : take_names(page, (size_t)n, &offset, add, context);
 	inode_put(dir);
 	page_free(page, LIST_ORDER);
-	return r < 0 ? (int)r : 0;
+	return err;
 }
 
 /* ---- many names at once ---- */
@@ -134,24 +146,15 @@ static void learn(struct dentry *dir, const char *data, size_t n, uint64_t *offs
 static void learn_piece(struct dentry *dir, char *page)
 {
 	struct remote_inode *remote = remote_inode(dir->inode);
-	const struct fuse_open_in in = { 0 };
-	struct fuse_open_out out = { 0 };
-	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
-	if (remote_ask(remote->remote, FUSE_OPENDIR, remote->node, &words) < 0)
-		return;
-	const struct ring_buffer buffer = { .data = page, .len = LIST_BYTES, .device_writes = true };
-	const struct fuse_read_in read = { .fh = out.fh, .offset = remote->ahead_offset, .size = LIST_BYTES };
-	const struct fuse_release_in release = { .fh = out.fh };
-	int64_t n = remote_ask(remote->remote, FUSE_READDIRPLUS, remote->node, &(struct remote_words){ .in = &read, .in_size = sizeof(read), .pages = &buffer, .page_count = 1 });
-	remote_tell(remote->remote, FUSE_RELEASEDIR, remote->node, &release, sizeof(release));
+	int64_t n = ask_names(dir->inode, FUSE_READDIRPLUS, 0, remote->ahead_offset, page);
 	if (n > 0)
 		learn(dir, page, (size_t)n, &remote->ahead_offset);
 	remote->ahead_done = n <= 0;
 }
 
 /*
- * Who asks for a second name of a directory within a second will ask for more (find, git status): then names are learnt some hundred at once, which costs two
- * messages in place of one for each.
+ * Who asks for a second name of a directory within a second will ask for more (find, git status): then names are learnt some hundred at once, which costs one
+ * message in place of one for each.
  */
 static void remote_ahead(struct dentry *dir)
 {
@@ -229,6 +232,7 @@ static int remote_remove(struct dentry *what)
 	if (r >= 0) {
 		changed(what->parent);
 		remote_stale(inode);
+		remote_inode(inode)->removed = true;
 	}
 	return r < 0 ? (int)r : 0;
 }
@@ -244,8 +248,10 @@ static int remote_rename(struct dentry *from, struct dentry *to, uint32_t flags)
 	changed(from->parent);
 	changed(to->parent);
 	remote_stale(from->inode);
-	if (to->inode)
+	if (to->inode) {
 		remote_stale(to->inode);
+		remote_inode(to->inode)->removed = !(flags & LINUX_RENAME_EXCHANGE);
+	}
 	return 0;
 }
 

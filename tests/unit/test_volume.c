@@ -301,6 +301,30 @@ static void too_many_ranges(void **state)
 	assert_int_equal(volume.ranges, VOLUME_RANGES / 2);
 }
 
+/* Without a handle the directory is open for one answer; what an answer with room to spare does not tell is not there. */
+static void listings(void **state)
+{
+	const struct fuse_read_in in = { .size = 65536 }, small = { .size = 64 };
+	uint64_t node, fh;
+	int names = 0;
+	assert_int_equal(create("a", &node, &fh), 0);
+	assert_int_equal(create("b", &node, &fh), 0);
+	assert_int_equal(ask(FUSE_READDIR, node, &in, sizeof(in), NULL, 0), -ENOTDIR);
+	uint32_t handles = volume.handles;
+	assert_int_equal(ask(FUSE_READDIR, FUSE_ROOT_ID, &in, sizeof(in), NULL, 0), 0);
+	size_t size = ((const struct fuse_out_header *)reply)->len - sizeof(struct fuse_out_header);
+	for (size_t at = 0; at < size; at += FUSE_DIRENT_SIZE((const struct fuse_dirent *)(body(char) + at)))
+		names += ((const struct fuse_dirent *)(body(char) + at))->name[0] != '.';
+	assert_int_equal(names, 2);
+	assert_int_equal(volume.handles, handles);
+	assert_int_equal(ask(FUSE_READDIRPLUS, FUSE_ROOT_ID, &in, sizeof(in), NULL, 0), 0);
+	assert_int_equal(ask(FUSE_READDIR, FUSE_ROOT_ID, &small, sizeof(small), NULL, 0), 0); /* as many as fit */
+	const struct { struct fuse_batch_forget_in in; struct fuse_forget_one one[1]; } forget = { .in.count = 1, .one[0] = { .nodeid = node, .nlookup = 2 } };
+	const struct fuse_getattr_in getattr = { 0 };
+	assert_int_equal(ask(FUSE_BATCH_FORGET, 0, &forget, sizeof(forget), NULL, 0), 1);
+	assert_int_equal(ask(FUSE_GETATTR, node, &getattr, sizeof(getattr), NULL, 0), -ESTALE);
+}
+
 static int set_up(void **state)
 {
 	char *dir = scratch();
@@ -322,7 +346,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = { TEST(files), TEST(bad_names), TEST(bad_numbers), TEST(bad_lengths), TEST(not_followed), TEST(read_only), TEST(rights_go), TEST(bounded), TEST(locks), TEST(owners),
-		TEST(ranges), TEST(too_many_ranges) };
+		TEST(ranges), TEST(too_many_ranges), TEST(listings) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
