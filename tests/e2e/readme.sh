@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # rig
 # The README's tour and what follows it, as a newcomer pastes it: line by line, literally but for the ports, which somebody may have.
-# timeout: 120
+# timeout: 180
 . "$(dirname "$0")/lib_net.sh"
 way_out
 . "$(dirname "$0")/lib.sh"
@@ -34,6 +34,43 @@ for line in "${first[@]}"; do
 	esac
 done
 check 'the server is forgotten' test "$(lightvm ps -a | grep -cw web)" = 0
+
+# A directory as the README supposes it.
+own_project() {
+	mkdir -p "$work/project/node_modules/greeting" "$work/project/node_modules/.bin"
+	cd "$work/project" || exit 1
+	/usr/bin/python3 -m venv --without-pip env
+	echo 'import sys; print(sys.prefix)' >app.py
+	echo 'console.log(require("greeting"))' >app.js
+	echo 'module.exports = "hello"' >node_modules/greeting/index.js
+	printf '#!/usr/bin/env node\nconsole.log(require("./index.js"))\n' >node_modules/greeting/cli.js
+	chmod +x node_modules/greeting/cli.js
+	ln -s ../greeting/cli.js node_modules/.bin/greet
+	echo 'public class App { public static void main(String[] args) { System.out.println("hello"); } }' >App.java
+	printf '#include <stdio.h>\nint main(void) { return puts("hello") < 0; }\n' >server.c
+	gcc -o server server.c
+	! command -v javac >/dev/null || { javac App.java && jar cfe app.jar App App.class; }
+}
+mapfile -t languages < <(tour 1 'Programs of your language')
+check 'languages are there' test ${#languages[@]} -ge 6
+if [ -n "${LV_INNER:-}" ]; then # tens of thousands of files, through the rig's file system
+	skip 'programs of languages' 'toolchains are not packed in the rig'
+else (
+	own_project
+	for line in "${languages[@]}"; do
+		case $line in
+		*java*) need=javac said=hello ;;
+		*node*) need=node said=hello ;;
+		*python*) need=python3 said=$PWD/env ;;
+		*gcc*) need=gcc said= ;;
+		*) need=gcc said=hello ;;
+		esac
+		command -v $need >/dev/null || { skip "$(sed 's/ *#.*//' <<<"$line")" "$need is not installed"; continue; }
+		paste "$line" && check "  says ${said:-nothing}" test "$(cat "$work/out")" = "$said"
+	done
+	exit $((failures > 0))
+) || failures=$((failures + 1))
+fi
 
 mapfile -t saving < <(tour 1 'Saved, restored, cloned' | sed "s/\b8080\b/$port/g; s/\b8081\b/$first_clone/g; s/\b8082\b/$((first_clone + 1))/g")
 check 'saving is there' test ${#saving[@]} -ge 6
