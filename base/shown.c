@@ -96,3 +96,11 @@ size_t text_shown(char *out, const char *text, size_t n, unsigned allow, size_t 
 		*rest = n - at;
 	return size;
 }
+
+void shown_from(struct text *text, size_t start, unsigned allow)
+{
+	if (text->size <= start)
+		return;
+	text->size = start + text_shown(text->data + start, text->data + start, text->size - start, allow, NULL);
+	text->data[text->size] = 0;
+}

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include "base/text.h"
+
 #define SHOWN_LINES 1u   /* line feeds and tabs stay */
 #define SHOWN_COLOURS 2u /* "ESC [ digits and ; m" stays, and carriage returns: logs */
 
@@ -17,5 +19,9 @@
  */
 #define SHOWN_REST 32
 size_t text_shown(char *out, const char *text, size_t n, unsigned allow, size_t *rest);
+
+
+/* The same with what a text has behind its first `start` bytes. What stands in one line, as a name does, is made so before the line is built, with 0: a line feed in it would make two of it. */
+void shown_from(struct text *text, size_t start, unsigned allow);
 
 #endif

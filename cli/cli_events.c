@@ -102,10 +102,9 @@ static int follow(const json_t *wish, struct error *error)
 
 static void put_shown(struct text *out, const char *word)
 {
-	size_t n = strlen(word);
-	char *copy = alloc_copy(word);
-	text_add(out, copy, text_shown(copy, word, n, 0, NULL));
-	free(copy);
+	size_t start = out->size;
+	text_put(out, word);
+	shown_from(out, start, 0);
 }
 
 /* "latency=1.52ms" for "latency_ns": 1520000. */

@@ -38,9 +38,9 @@ static void opened_close(struct opened *opened)
 /* Names in an image may hold anything; a terminal sees none of it that it would act on. */
 static void put_path(struct text *out, const char *path)
 {
-	char *copy = alloc_copy(path);
-	text_add(out, copy, text_shown(copy, path, strlen(path), 0, NULL));
-	free(copy);
+	size_t start = out->size;
+	text_put(out, path);
+	shown_from(out, start, 0);
 }
 
 /* ---- files ---- */
@@ -81,8 +81,7 @@ static int explain(const char *word, const char *path, struct error *error)
 		err = reasons_open(&reasons, &image, word, error);
 	if (!err)
 		reasons_explain(&reasons, &image, clean, &out);
-	if (out.size)
-		out.size = text_shown(out.data, out.data, out.size, SHOWN_LINES, NULL);
+	shown_from(&out, 0, SHOWN_LINES);
 	reasons_free(&reasons);
 	image_close(&image);
 	free(file);

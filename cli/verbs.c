@@ -46,8 +46,7 @@ static int unknown_verb(const struct verb *const *table, const char *parent, con
 
 int text_print(struct text *out)
 {
-	if (out->size) /* names, arguments and reasons in it may be a guest's or an image's */
-		out->size = text_shown(out->data, out->data, out->size, SHOWN_LINES, NULL);
+	shown_from(out, 0, SHOWN_LINES); /* names, arguments and reasons in it may be a guest's or an image's */
 	int err = out->size ? fd_write(STDOUT_FILENO, out->data, out->size) : 0;
 	text_free(out);
 	if (err && err != -EPIPE)

@@ -91,8 +91,5 @@ void call_report_warn(const struct lv_status *status, const struct lv_calls_repo
 		    calls->calls.trapped, calls->calls.made, calls->calls.most);
 	put_site(&site[0], &symbols, out);
 	symbols_close(&symbols);
-	if (out->size == start)
-		return;
-	out->size = start + text_shown(out->data + start, out->data + start, out->size - start, 0, NULL);
-	out->data[out->size] = 0;
+	shown_from(out, start, 0);
 }

@@ -27,6 +27,7 @@ static void put_what(const struct lv_crash *crash, struct text *out)
 {
 	char message[sizeof(crash->message) + 1] = "";
 	memcpy(message, crash->message, sizeof(crash->message));
+	message[text_shown(message, message, strlen(message), 0, NULL)] = 0;
 	if (crash->kind == LV_CRASH_LIBOS)
 		text_format(out, "lightvm: the library OS found itself broken: %s\n", message[0] ? message : "no message");
 	else
@@ -97,8 +98,5 @@ void crash_report(const struct lv_status *status, const struct lv_report *report
 	put_tail(report, out);
 	symbols_close(&symbols);
 	/* Messages, paths, symbols and output are the guest's. */
-	if (out->size == start)
-		return;
-	out->size = start + text_shown(out->data + start, out->data + start, out->size - start, SHOWN_LINES, NULL);
-	out->data[out->size] = 0;
+	shown_from(out, start, SHOWN_LINES);
 }

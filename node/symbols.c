@@ -9,6 +9,7 @@
 #include "abi/layout.h"
 #include "abi/libos_header.h"
 #include "base/file.h"
+#include "base/shown.h"
 #include "node/libos_build.h"
 #include "node/node_paths.h"
 #include "parse/elf.h"
@@ -68,7 +69,7 @@ static bool elf_name(const void *data, size_t size, uint64_t file_offset, uint64
 	return true;
 }
 
-void symbols_put(const struct symbols *symbols, uint64_t at, struct text *out)
+static void put(const struct symbols *symbols, uint64_t at, struct text *out)
 {
 	if (at >= LV_LIBOS && at < LV_LIBOS_END) {
 		if (!symbols->libos || !elf_name(symbols->libos, symbols->libos_size, 0, at, out))
@@ -91,4 +92,12 @@ void symbols_put(const struct symbols *symbols, uint64_t at, struct text *out)
 		return;
 	}
 	text_put(out, "in no file");
+}
+
+/* Names and paths are the program's; what they stand in is a line. */
+void symbols_put(const struct symbols *symbols, uint64_t at, struct text *out)
+{
+	size_t start = out->size;
+	put(symbols, at, out);
+	shown_from(out, start, 0);
 }

@@ -75,7 +75,6 @@ static void put_command(const struct reasons *reasons, const char *path, struct 
 {
 	text_format(out, "%s --keep ", reasons->command ? reasons->command : "lightvm image trim ...");
 	word_quote(out, path);
-	text_put(out, "\n");
 }
 
 /* So many names of dir, whose path ends in a slash, were left out. */
@@ -90,26 +89,24 @@ static size_t left_in(const struct reasons *reasons, const char *dir)
 void vm_files_left(const struct vm_files *files, const struct image *image, bool listed, struct text *out)
 {
 	struct reasons reasons;
-	struct text raw = { 0 };
 	size_t told = 0;
 	if (reasons_open(&reasons, image, "", NULL))
 		return;
 	for (const char *path = NULL; (path = vm_files_lack(files, path)) && told < LEFT_TOLD;) {
+		const size_t start = out->size;
 		const bool is_dir = text_ends(path, "/");
 		const size_t inside = is_dir && listed ? left_in(&reasons, path) : 0;
 		if (inside)
-			text_format(&raw, "%s was listed, of which %zu names were left out when the image was trimmed; they come back with: ", path, inside);
+			text_format(out, "%s was listed, of which %zu names were left out when the image was trimmed; they come back with: ", path, inside);
 		else if (!is_dir && reasons_left(&reasons, path))
-			text_format(&raw, "%s was looked for, and was left out when the image was trimmed; it comes back with: ", path);
+			text_format(out, "%s was looked for, and was left out when the image was trimmed; it comes back with: ", path);
 		else
 			continue;
-		put_command(&reasons, path, &raw);
+		put_command(&reasons, path, out);
+		shown_from(out, start, 0);
+		text_put(out, "\n");
 		told++;
 	}
-	if (raw.size)
-		raw.size = text_shown(raw.data, raw.data, raw.size, SHOWN_LINES, NULL);
-	text_add(out, raw.data ? raw.data : "", raw.size);
-	text_free(&raw);
 	reasons_free(&reasons);
 }
 

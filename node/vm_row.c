@@ -22,13 +22,9 @@ static const char *base_of(const char *path)
 /* One line of it: no control character, no line feed. */
 static void put_shown(struct text *out, const char *words)
 {
-	size_t size = strlen(words);
-	char *copy = alloc_copy(words);
-	if (copy)
-		text_add(out, copy, text_shown(copy, copy, size, 0, NULL));
-	else
-		out->failed = true;
-	free(copy);
+	size_t start = out->size;
+	text_put(out, words);
+	shown_from(out, start, 0);
 }
 
 static void put_ports(const json_t *ports, struct text *out)

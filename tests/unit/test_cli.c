@@ -129,6 +129,25 @@ static void hostile_crash_records(void **state)
 	free(hostile);
 }
 
+/* A guest's words in it begin no line of their own, which would be taken for ours. */
+static void crash_in_its_lines(void **state)
+{
+	struct lv_status status = { .crashed = 1 };
+	struct lv_report *report = alloc_zero(sizeof(*report));
+	struct lv_crash *crash = &report->what.crash;
+	struct text out = { 0 };
+	strcpy(crash->message, "one\nlightvm: two");
+	crash->reg[16] = 0x401005; /* RIP */
+	crash->maps = 1;
+	crash->map[0] = (struct lv_text_map){ .start = 0x401000, .end = 0x402000 };
+	strcpy(crash->map[0].path, "/three\nlightvm: four");
+	crash_report(&status, report, NULL, &out);
+	assert_non_null(strstr(out.data, "one?lightvm: two\n"));
+	assert_non_null(strstr(out.data, "(/three?lightvm: four)\n"));
+	text_free(&out);
+	free(report);
+}
+
 /* What monitors of other versions have written: the one before, as a whole; a later one, as far as all versions are the same. */
 /* Names of the library OS are those of the build that ran, or none. */
 static void names_of_another_build(void **state)
@@ -486,7 +505,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ledger), cmocka_unit_test(ledger_of_linux),
-		cmocka_unit_test(names_of_system_calls), cmocka_unit_test(hostile_crash_records), cmocka_unit_test(names_of_another_build), cmocka_unit_test(records_of_other_versions),
+		cmocka_unit_test(names_of_system_calls), cmocka_unit_test(hostile_crash_records), cmocka_unit_test(crash_in_its_lines), cmocka_unit_test(names_of_another_build), cmocka_unit_test(records_of_other_versions),
 		cmocka_unit_test(report_without_calls),
 		cmocka_unit_test(record_of_version_2), cmocka_unit_test(recorded_by_version_1),
 		cmocka_unit_test(monitor_of_the_version_before), cmocka_unit_test(vms), cmocka_unit_test(places), cmocka_unit_test(old_places), cmocka_unit_test(vm_names),
