@@ -5,6 +5,7 @@
 #include "libos/proc/proc.h"
 
 #define FEW 8
+#define PART 4096u /* entries in one piece: memory has no larger ones than 2 MiB */
 #define MOST_FILES (1u << 20)
 #define ALWAYS (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM)
 #define SELECT_IN (POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR)
@@ -19,7 +20,7 @@ struct entry {
 };
 
 struct entries {
-	struct entry few[FEW], *entry;
+	struct entry few[FEW], *part, **parts; /* up to PART of them in one piece, more in several */
 	uint32_t count;
 };
 
@@ -31,27 +32,50 @@ static bool on_wake(struct waiter *waiter, uint32_t events)
 	return true;
 }
 
+static struct entry *entry_at(const struct entries *e, uint32_t i)
+{
+	return &e->parts[i / PART][i % PART];
+}
+
+static void parts_free(struct entries *e)
+{
+	for (uint32_t i = 0; i * PART < e->count; i++)
+		if (e->parts[i] != e->few)
+			kfree(e->parts[i]);
+	if (e->parts != &e->part)
+		kfree(e->parts);
+}
+
 static int entries_new(struct entries *e, uint32_t count)
 {
-	e->entry = e->few;
+	e->parts = &e->part;
+	e->part = NULL;
 	e->count = count;
-	if (count > FEW)
-		e->entry = kmalloc(count * sizeof(*e->entry));
-	if (!e->entry)
+	if (count > PART)
+		e->parts = kzalloc((count + PART - 1) / PART * sizeof(*e->parts));
+	if (!e->parts)
 		return -ENOMEM;
-	memset(e->entry, 0, count * sizeof(*e->entry));
+	for (uint32_t first = 0; first < count; first += PART) {
+		size_t size = MIN(count - first, PART) * sizeof(struct entry);
+		struct entry *part = count > FEW ? kmalloc(size) : e->few;
+		if (!part) {
+			parts_free(e);
+			return -ENOMEM;
+		}
+		e->parts[first / PART] = memset(part, 0, size);
+	}
 	return 0;
 }
 
 static void entries_free(struct entries *e)
 {
 	for (uint32_t i = 0; i < e->count; i++) {
-		waitq_remove(&e->entry[i].waiter);
-		if (e->entry[i].file)
-			file_put(e->entry[i].file);
+		struct entry *entry = entry_at(e, i);
+		waitq_remove(&entry->waiter);
+		if (entry->file)
+			file_put(entry->file);
 	}
-	if (e->entry != e->few)
-		kfree(e->entry);
+	parts_free(e);
 }
 
 static void entry_set(struct entry *entry, struct file *file, uint32_t want)
@@ -80,10 +104,10 @@ static uint32_t look_at_all(struct entries *e, bool queue)
 {
 	uint32_t ready = 0;
 	for (uint32_t i = 0; i < e->count; i++)
-		if (e->entry[i].file)
-			ready += look(&e->entry[i], queue && !ready);
+		if (entry_at(e, i)->file)
+			ready += look(entry_at(e, i), queue && !ready);
 		else
-			ready += e->entry[i].got != 0;
+			ready += entry_at(e, i)->got != 0;
 	return ready;
 }
 
@@ -91,10 +115,10 @@ static bool look_again(struct entries *e, uint32_t *ready)
 {
 	bool any = false;
 	for (uint32_t i = 0; i < e->count; i++) {
-		if (!e->entry[i].hit)
+		if (!entry_at(e, i)->hit)
 			continue;
 		any = true;
-		*ready += look(&e->entry[i], false);
+		*ready += look(entry_at(e, i), false);
 	}
 	return any;
 }
@@ -147,9 +171,9 @@ static int poll_fill(struct entries *e, uaddr_t from)
 			return -EFAULT;
 		struct file *file = fd_get(asked.fd);
 		if (file && !(file->flags & O_PATH))
-			entry_set(&e->entry[i], file, (uint16_t)asked.events | POLLERR | POLLHUP);
+			entry_set(entry_at(e, i), file, (uint16_t)asked.events | POLLERR | POLLHUP);
 		else if (asked.fd >= 0)
-			e->entry[i].got = POLLNVAL;
+			entry_at(e, i)->got = POLLNVAL;
 	}
 	return 0;
 }
@@ -158,7 +182,7 @@ static int poll_answer(const struct entries *e, uaddr_t to)
 {
 	int err = 0;
 	for (uint32_t i = 0; !err && i < e->count; i++, to += sizeof(struct pollfd)) {
-		short got = (short)e->entry[i].got;
+		short got = (short)entry_at(e, i)->got;
 		err = user_put(to + offsetof(struct pollfd, revents), got);
 	}
 	return err;
@@ -263,7 +287,7 @@ static int select_fill(struct entries *e, const struct sets *s)
 		struct file *file = fd_get((int)fd);
 		if (!file)
 			return -EBADF;
-		entry_set(&e->entry[fd], file, want);
+		entry_set(entry_at(e, fd), file, want);
 	}
 	return 0;
 }
@@ -276,7 +300,7 @@ static long select_answer(const struct entries *e, const struct sets *s)
 		for (uint32_t fd = 0; s->set[i] && fd < e->count; fd++) {
 			if (!asked(s, i, fd))
 				continue;
-			if (e->entry[fd].got & select_events[i])
+			if (entry_at(e, fd)->got & select_events[i])
 				bits++;
 			else
 				s->set[i][fd / 64] &= ~(1ull << (fd % 64));

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 
 #include "check.h"
@@ -41,6 +42,30 @@ static void check_poll(void)
 	start = now_ms();
 	IS(poll(NULL, 0, 20), 0);
 	CHECK(now_ms() - start >= 19);
+}
+
+/* More entries than lie in one piece of libos' memory. */
+static void check_many(void)
+{
+	struct rlimit limit;
+	int p[2];
+
+	IS(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	nfds_t count = limit.rlim_max < 60000 ? limit.rlim_max : 60000;
+	struct pollfd *fds = calloc(count, sizeof(*fds));
+	IS(pipe(p), 0);
+	for (nfds_t i = 0; i < count; i++)
+		fds[i] = (struct pollfd){ .fd = p[0], .events = POLLIN };
+	IS(poll(fds, count, 0), 0);
+	fds[count - 1] = (struct pollfd){ .fd = p[1], .events = POLLOUT };
+	IS(poll(fds, count, -1), 1);
+	CHECK(fds[count - 1].revents == POLLOUT && !fds[0].revents);
+	IS(write(p[1], "x", 1), 1);
+	CHECK(poll(fds, count, -1) == (int)count);
+	close(p[0]), close(p[1]);
+	free(fds);
 }
 
 static void check_select(void)
@@ -257,6 +282,7 @@ static void check_signal(void)
 int main(void)
 {
 	check_poll();
+	check_many();
 	check_select();
 	check_level();
 	check_edge();
