@@ -38,6 +38,8 @@ struct file_ops {
 	   write are called for each piece. The vector was copied from the program. */
 	int64_t (*readv)(struct file *file, const struct iovec *vector, int count);
 	int64_t (*writev)(struct file *file, const struct iovec *vector, int count);
+	/* The same of files with a position, to which a write is dear; NULL: piece by piece. */
+	int64_t (*gather)(struct file *file, const struct iovec *vector, int count, int64_t *position);
 	/* Ready events now; *queue is set to what is woken when they change (NULL: they never do). */
 	uint32_t (*poll)(struct file *file, struct waitq **queue);
 	int64_t (*seek)(struct file *file, int64_t offset, int whence);

@@ -324,14 +324,23 @@ static int flock_change(struct file *file, const struct lock *wanted, bool relea
 
 	while (link && *link && !((*link)->whole && (*link)->owner == file))
 		link = &(*link)->next;
-	if (link && *link) {
+	bool had = link && *link;
+
+	if (had) {
 		if (!release && (*link)->exclusive == wanted->exclusive)
 			return 0;
 		remove(link);
 		wake_all(&table->released, 0);
 		table_drop_if_idle(table);
 	}
-	return release ? lock_elsewhere(file, wanted, true, false) : lock_or_wait(file, wanted, false, wait);
+	if (release)
+		return lock_elsewhere(file, wanted, true, false);
+	int err = lock_or_wait(file, wanted, false, wait);
+
+	/* The attempt has cost the lock that there was, also where others see it. */
+	if (err && had)
+		lock_elsewhere(file, wanted, true, false);
+	return err;
 }
 
 SYSCALL(flock)

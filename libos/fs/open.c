@@ -105,11 +105,18 @@ static void take_group(struct inode *inode, const struct inode *dir)
 		inode->mode &= ~(uint32_t)S_ISGID; /* nobody makes a program of a group that he is not in */
 }
 
+static void tell_new(const struct dentry *dentry, uint32_t mode)
+{
+	fs_event_name(dentry->parent->inode, dentry->name, dentry->name_len, S_ISDIR(mode) ? IN_CREATE | IN_ISDIR : IN_CREATE);
+}
+
 static int make_remote(struct dentry *dentry, uint32_t mode, uint64_t rdev, const char *target, struct inode **made)
 {
 	int err = remote_of(dentry->parent->inode)->make(dentry, mode, rdev, target, made);
-	if (!err)
+	if (!err) {
 		dentry_found(dentry, *made);
+		tell_new(dentry, mode);
+	}
 	return err;
 }
 
@@ -150,7 +157,7 @@ int vfs_create(struct dentry *dentry, uint32_t mode, uint64_t rdev, struct inode
 	if (S_ISDIR(mode))
 		dir->nlink++;
 	inode_touch(dir, TOUCH_MTIME | TOUCH_CTIME);
-	fs_event_name(dir, dentry->name, dentry->name_len, S_ISDIR(mode) ? IN_CREATE | IN_ISDIR : IN_CREATE);
+	tell_new(dentry, mode);
 	*made = inode;
 	return 0;
 }
@@ -247,8 +254,12 @@ static int open_new(struct walk *walk, uint32_t flags, uint32_t mode, struct fil
 	if (walk->slash)
 		return -EISDIR;
 	int err = may_make(walk->dentry);
-	if (!err && remote_of(walk->dentry->parent->inode))
-		return remote_of(walk->dentry->parent->inode)->create(walk->dentry, flags, mode, file);
+	if (!err && remote_of(walk->dentry->parent->inode)) {
+		err = remote_of(walk->dentry->parent->inode)->create(walk->dentry, flags, mode, file);
+		if (!err)
+			tell_new(walk->dentry, S_IFREG);
+		return err;
+	}
 	err = vfs_create(walk->dentry, S_IFREG | mode, 0, &inode);
 	return err ? err : vfs_open_inode(inode, walk->dentry, flags, file); /* the mode does not bind who creates */
 }

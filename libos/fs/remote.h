@@ -45,6 +45,7 @@ struct remote_inode {
 	uint64_t ahead_until, ahead_offset; /* of a directory: names are learnt from there on, until then */
 	uint32_t misses;           /* names of it that were asked for since */
 	bool ahead_done;
+	bool locked;               /* has had record locks: any close lets go of those of the process, so the server is told */
 	uint64_t *dirty, dirty_words, dirty_count; /* bit for each page that was written through a mapping, and not to the host yet */
 	struct file *writer;       /* with which they can be written; a reference while there are any */
 };

@@ -13,7 +13,7 @@
 struct remote_file {
 	uint64_t fh;
 	uint64_t next; /* where a read would go on that goes through the file */
-	bool wrote, locked; /* the server is told when a descriptor is closed */
+	bool wrote; /* the server is told when a descriptor is closed */
 };
 
 static const struct file_ops remote_file_ops;
@@ -167,10 +167,37 @@ static void into_pages(struct inode *inode, uint64_t offset, const char *from, s
 	}
 }
 
-static int64_t write_piece(struct file *file, uint64_t offset, uaddr_t from, char *bounce, size_t n)
+/* What is left of a vector. */
+struct source {
+	const struct iovec *vector;
+	int count;
+	size_t used; /* of the first one */
+};
+
+/* Pieces as small as a line of a log go to the host together: so much as there is of n bytes, less where memory is missing. */
+static size_t gather(char *to, size_t n, struct source *from)
+{
+	size_t done = 0;
+	while (done < n && from->count) {
+		size_t want = MIN(n - done, from->vector->iov_len - from->used);
+		size_t moved = buffer_get(to + done, (uaddr_t)from->vector->iov_base + from->used, want);
+		done += moved;
+		from->used += moved;
+		if (moved < want)
+			break;
+		if (from->used == from->vector->iov_len) {
+			from->vector++;
+			from->count--;
+			from->used = 0;
+		}
+	}
+	return done;
+}
+
+static int64_t write_piece(struct file *file, uint64_t offset, struct source *from, char *bounce, size_t n)
 {
 	struct inode *inode = file->inode;
-	size_t moved = buffer_get(bounce, from, n);
+	size_t moved = gather(bounce, n, from);
 	int64_t r = moved ? ask_write(file, offset, bounce, (uint32_t)moved) : -EFAULT;
 	if (r <= 0)
 		return r;
@@ -182,7 +209,7 @@ static int64_t write_piece(struct file *file, uint64_t offset, uaddr_t from, cha
 	return r;
 }
 
-static int64_t remote_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
+static int64_t write_all(struct file *file, struct source from, size_t n, int64_t *position)
 {
 	uint64_t count = MIN(ALIGN_UP(n, PAGE) / PAGE, PIECE_PAGES), limit = process_limit(RLIMIT_FSIZE);
 	size_t done = 0;
@@ -199,7 +226,7 @@ static int64_t remote_write(struct file *file, uaddr_t from, size_t n, int64_t *
 		return -ENOMEM;
 	while (done < n) {
 		size_t piece = MIN(n - done, count * PAGE);
-		r = write_piece(file, (uint64_t)*position, from + done, bounce, piece);
+		r = write_piece(file, (uint64_t)*position, &from, bounce, piece);
 		if (r <= 0)
 			break;
 		done += (size_t)r;
@@ -209,6 +236,20 @@ static int64_t remote_write(struct file *file, uaddr_t from, size_t n, int64_t *
 	}
 	page_free_run(bounce, count);
 	return done ? (int64_t)done : r;
+}
+
+static int64_t remote_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
+{
+	const struct iovec whole = { .iov_base = (void *)from, .iov_len = n };
+	return write_all(file, (struct source){ &whole, 1, 0 }, n, position);
+}
+
+static int64_t remote_gather(struct file *file, const struct iovec *vector, int count, int64_t *position)
+{
+	size_t n = 0;
+	for (int i = 0; i < count; i++)
+		n += vector[i].iov_len;
+	return write_all(file, (struct source){ vector, count, 0 }, n, position);
 }
 
 /* ---- shared mappings ---- */
@@ -293,7 +334,7 @@ static int remote_flush(struct file *file)
 	const struct fuse_flush_in in = { .fh = private_of(file)->fh, .lock_owner = (uint64_t)process_id() };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in) };
 	int err = remote_write_inode(file->inode);
-	if (!private_of(file)->wrote && !private_of(file)->locked)
+	if (!private_of(file)->wrote && !remote->locked)
 		return err;
 	private_of(file)->wrote = false;
 	int64_t r = remote_ask(remote->remote, FUSE_FLUSH, remote->node, &words);
@@ -310,7 +351,7 @@ static int remote_lock(struct file *file, uint64_t owner, bool whole, int type, 
 	int err = type == F_UNLCK ? remote_write_inode(file->inode) : 0;
 	int64_t r = remote_ask(remote->remote, FUSE_SETLK, remote->node, &words);
 	if (r >= 0 && type != F_UNLCK) {
-		private_of(file)->locked |= !whole;
+		remote->locked |= !whole;
 		remote->wrote = false;
 		remote_drop_pages(remote);
 		remote_stale(file->inode);
@@ -387,7 +428,8 @@ static int64_t remote_seek(struct file *file, int64_t offset, int whence)
 static void remote_release(struct file *file)
 {
 	struct remote_inode *remote = remote_inode(file->inode);
-	const struct fuse_release_in in = { .fh = private_of(file)->fh, .flags = file->flags };
+	const struct fuse_release_in in = { .fh = private_of(file)->fh, .flags = file->flags, .release_flags = FUSE_RELEASE_FLUSH,
+		.lock_owner = (uint64_t)file }; /* of F_OFD_SETLK */
 	remote_tell(remote->remote, FUSE_RELEASE, remote->node, &in, sizeof(in));
 	kfree(file->private);
 }
@@ -425,6 +467,7 @@ static const struct file_ops remote_file_ops = {
 	.kind = "file",
 	.read = remote_read,
 	.write = remote_write,
+	.gather = remote_gather,
 	.seek = remote_seek,
 	.truncate = remote_truncate,
 	.allocate = remote_allocate,

@@ -113,26 +113,40 @@ static int removable(const struct dentry *dentry)
 	return err;
 }
 
+static void name_gone(struct inode *inode)
+{
+	if (S_ISDIR(inode->mode)) {
+		inode->nlink = 0;
+	} else if (inode->nlink) {
+		inode->nlink--;
+		fs_event(inode, NULL, IN_ATTRIB);
+	}
+}
+
+static int remove_remote(struct dentry *dentry)
+{
+	struct inode *inode = dentry->inode;
+	int err = remote_of(dentry->parent->inode)->remove(dentry);
+	if (err)
+		return err;
+	name_gone(inode); /* until its server is asked again, which who watches it does not do */
+	dentry_lost(dentry);
+	return 0;
+}
+
 static int remove_name(struct dentry *dentry)
 {
 	struct inode *inode = dentry->inode, *dir = dentry->parent->inode;
-	if (remote_of(dir)) {
-		int r = remote_of(dir)->remove(dentry);
-		if (!r)
-			dentry_lost(dentry);
-		return r;
-	}
+	if (remote_of(dir))
+		return remove_remote(dentry);
 	int err = dentry_detach(dentry);
 	if (err)
 		return err;
 	if (S_ISDIR(inode->mode)) {
 		dentry_forget_children(dentry);
-		inode->nlink = 0;
 		dir->nlink--;
-	} else if (inode->nlink) {
-		inode->nlink--;
-		fs_event(inode, NULL, IN_ATTRIB);
 	}
+	name_gone(inode);
 	inode_touch(inode, TOUCH_CTIME);
 	inode_touch(dir, TOUCH_MTIME | TOUCH_CTIME);
 	return 0;
@@ -225,16 +239,20 @@ static int link_to(struct inode *inode, struct walk *to)
 	int err = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
 	if (err)
 		return err;
-	if (remote_of(dir))
-		return remote_of(dir)->link(inode, to->dentry);
-	if (!inode->nlink && !inode->linkable)
-		return -ENOENT; /* what was removed does not come back */
-	inode->linkable = false;
-	inode_get(inode);
-	inode->nlink++;
-	dentry_attach(to->dentry, inode);
-	inode_touch(inode, TOUCH_CTIME);
-	inode_touch(dir, TOUCH_MTIME | TOUCH_CTIME);
+	if (remote_of(dir)) {
+		err = remote_of(dir)->link(inode, to->dentry);
+		if (err)
+			return err;
+	} else {
+		if (!inode->nlink && !inode->linkable)
+			return -ENOENT; /* what was removed does not come back */
+		inode->linkable = false;
+		inode_get(inode);
+		inode->nlink++;
+		dentry_attach(to->dentry, inode);
+		inode_touch(inode, TOUCH_CTIME);
+		inode_touch(dir, TOUCH_MTIME | TOUCH_CTIME);
+	}
 	fs_event(inode, NULL, IN_ATTRIB);
 	fs_event_name(dir, to->dentry->name, to->dentry->name_len, IN_CREATE);
 	return 0;
@@ -348,10 +366,21 @@ static int rename_swap(struct dentry *from, struct dentry *to)
 
 static int rename_remote(struct dentry *from, struct dentry *to, uint32_t flags)
 {
+	bool swap = flags & LINUX_RENAME_EXCHANGE;
 	int err = to->inode ? removable(to) : 0;
 	if (!err)
 		err = remote_of(from->parent->inode)->rename(from, to, flags);
-	return err ? err : dentry_moved(from, to, flags & LINUX_RENAME_EXCHANGE);
+	if (err)
+		return err;
+	if (inotify_watches)
+		tell_move(from, to);
+	if (inotify_watches && swap)
+		tell_move(to, from);
+	if (to->inode && to->inode != from->inode && !swap)
+		name_gone(to->inode);
+	err = dentry_moved(from, to, swap);
+	fs_event(from->inode, NULL, IN_MOVE_SELF);
+	return err;
 }
 
 static int rename_walked(struct walk *from, struct walk *to, uint32_t flags)

@@ -41,15 +41,19 @@ int64_t file_read(struct file *file, uaddr_t to, size_t n, int64_t *position)
 	return r;
 }
 
-int64_t file_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
+static int64_t count_write(const struct file *file, int64_t r)
 {
-	int64_t r = file->ops->write ? file->ops->write(file, from, n, position) : -EINVAL;
 	struct process_io *io = &current->process->io;
 	io->writes++;
 	io->written += r > 0 ? (uint64_t)r : 0;
 	if (r > 0)
 		fs_event_file(file, IN_MODIFY);
 	return r;
+}
+
+int64_t file_write(struct file *file, uaddr_t from, size_t n, int64_t *position)
+{
+	return count_write(file, file->ops->write ? file->ops->write(file, from, n, position) : -EINVAL);
 }
 
 /* As take_readable or take_writable; whether the file has positions is asked before what it was opened for. NULL: the file's own. */
@@ -195,12 +199,13 @@ static int64_t vector_io(long fd, const void *from, uint64_t count, int64_t *pos
 			file->flags |= O_NONBLOCK;
 		int64_t (*whole)(struct file *, const struct iovec *, int) = into ? file->ops->readv : file->ops->writev;
 		int64_t end = file->inode ? (int64_t)file->inode->size : 0;
+		int64_t *at = flags & LINUX_RWF_APPEND ? &end : position ? position : &file->position;
 		if (whole)
 			r = whole(file, v.vector, v.count);
-		else if (flags & LINUX_RWF_APPEND)
-			r = each_piece(file, &v, into, &end);
+		else if (!into && file->ops->gather)
+			r = count_write(file, file->ops->gather(file, v.vector, v.count, at));
 		else
-			r = each_piece(file, &v, into, position ? position : &file->position);
+			r = each_piece(file, &v, into, at);
 		vectors_free(&v);
 		if (flags & LINUX_RWF_NOWAIT)
 			file->flags = (file->flags & ~(uint32_t)O_NONBLOCK) | kept;
@@ -469,9 +474,14 @@ SYSCALL(sendfile)
 	return r;
 }
 
+static bool is_regular(const struct file *file)
+{
+	return file->inode && S_ISREG(file->inode->mode);
+}
+
 static int64_t copy_range(struct file *in, int64_t *from, struct file *out, int64_t *to, uint64_t n)
 {
-	if (in->ops != &regular_ops || out->ops != &regular_ops || *from < 0 || *to < 0)
+	if (!is_regular(in) || !is_regular(out) || *from < 0 || *to < 0)
 		return -EINVAL;
 	if ((uint64_t)*from + n < n || (uint64_t)*to + n < n)
 		return -EOVERFLOW;

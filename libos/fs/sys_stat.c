@@ -399,11 +399,15 @@ static long set_times(struct inode *inode, const struct dentry *dentry, const st
 		r = one_time(&ts[1], &mtime);
 	if (r)
 		return r;
-	if (remote_of(inode))
-		return set_remote_times(inode, ts);
-	inode->atime = atime;
-	inode->mtime = mtime;
-	inode_touch(inode, TOUCH_CTIME);
+	if (remote_of(inode)) {
+		r = set_remote_times(inode, ts);
+		if (r)
+			return r;
+	} else {
+		inode->atime = atime;
+		inode->mtime = mtime;
+		inode_touch(inode, TOUCH_CTIME);
+	}
 	fs_event(inode, dentry, ts[0].tv_nsec == LINUX_UTIME_OMIT ? IN_MODIFY : ts[1].tv_nsec == LINUX_UTIME_OMIT ? IN_ACCESS : IN_ATTRIB);
 	return 0;
 }

@@ -53,6 +53,12 @@ vm -v "$data:/data" "$busybox" rm -rf /data/a /data/hard /data/soft
 check 'taken away' test ! -e "$data/a" -a ! -e "$data/hard" -a ! -L "$data/soft"
 refused 'a directory that is not empty stays' 'not empty' -v "$data:/data" "$busybox" rmdir /data/sub
 
+# What a program may ask of its files, asked of those of a volume.
+fresh
+for name in files locks watches; do
+	same "guest/$name in a volume" --net none -v "$data:/data" -e TMPDIR=/data -- "$build/tests/guest/guest_$name"
+done
+
 # :ro
 fresh
 gives 'with :ro it can be read' hello -v "$data:/data:ro" "$busybox" cat /data/file

@@ -441,12 +441,40 @@ static void check_image(const char *directory)
 	list("moved");
 }
 
+/* More pieces than go to a file at once, some of them empty; each call goes on where the last one ended. */
+static void check_pieces(void)
+{
+	enum { PIECES = 1000 };
+	static struct iovec piece[PIECES];
+	static char text[3 * PIECES], again[sizeof(text)];
+	int fd = open("pieces", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	ssize_t total = 0;
+
+	for (int i = 0; i < PIECES; i++) {
+		memset(text + 3 * i, 'a' + i % 26, 3);
+		piece[i] = (struct iovec){ text + 3 * i, (size_t)(i % 4) };
+		total += i % 4;
+	}
+	IS(writev(fd, piece, PIECES), total);
+	IS(writev(fd, piece, 4), 6);
+	IS(pwritev(fd, piece + 1, 1, 2), 1);
+	IS(lseek(fd, 0, SEEK_CUR), total + 6);
+	IS(pread(fd, again, sizeof(again), 0), total + 6);
+	CHECK(!memcmp(again, "bcbddd", 6) && !memcmp(again + total, "bccddd", 6));
+	IS(lseek(fd, 0, SEEK_SET), 0);
+	IS(readv(fd, piece, PIECES), total);
+	piece[1].iov_base = (void *)8;
+	FAILS(writev(fd, piece, 2), EFAULT);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	check_scratch();
 	check_open();
 	check_seek();
 	check_vectors();
+	check_pieces();
 	check_copies();
 	check_links();
 	check_rename();
