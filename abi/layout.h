@@ -63,9 +63,13 @@
 /* RFLAGS and registers of a guest at its start. */
 #define LV_RFLAGS 0x002 /* nothing but the bit that is always set: port I/O at level 3 faults */
 
-/* A TLB flush: int3 with this value in RAX. With the other, RDI is loaded into CR3: other page tables. Any other int3 is a breakpoint trap. */
+/*
+ * A TLB flush: int3 with this value in RAX. With the second, RDI is loaded into CR3: other page tables. With the third, a flush of pages, from that of RDI on to RSI, but at
+ * least one; RDI changes. Any other int3 is a breakpoint trap.
+ */
 #define LV_FLUSH_MAGIC 0x4c56464cu /* "LVFL" */
 #define LV_SWITCH_MAGIC 0x4c565357u /* "LVSW" */
+#define LV_PAGES_MAGIC 0x4c565047u /* "LVPG" */
 
 /* Page-table bits that both sides write. */
 #define LV_PTE_P 0x001ull

@@ -4,7 +4,7 @@
 #define LV_ABI_LIBOS_HEADER_H
 
 #define LV_LIBOS_MAGIC 0x736f62696c564c /* "LVlibos" */
-#define LV_LIBOS_ABI 9 /* layout.h, device_page.h, shared.h and the header below; the monitor and libos check it of each other */
+#define LV_LIBOS_ABI 10 /* layout.h, device_page.h, shared.h and the header below; the monitor and libos check it of each other */
 #define LV_BUILD_ID 20
 
 #ifndef __ASSEMBLER__

@@ -47,8 +47,10 @@ static int drop_part(uint64_t start, uint64_t end, bool tables)
 	if (!pt_split(start) || !pt_split(end))
 		return -ENOMEM;
 	flush = pt_clear(start, end);
-	if ((tables && pt_trim(ALIGN_DOWN(start, HUGE_PAGE), ALIGN_UP(end, HUGE_PAGE))) || flush)
+	if (tables && pt_trim(ALIGN_DOWN(start, HUGE_PAGE), ALIGN_UP(end, HUGE_PAGE)))
 		tlb_flush();
+	else if (flush)
+		tlb_flush_pages(start, end);
 	return 0;
 }
 
@@ -250,7 +252,7 @@ static int protect_vma(struct vma *vma, uint32_t prot)
 	if (!pt_walk(vma->start, vma->end, protect_entry, &protect))
 		return -ENOMEM;
 	if (protect.flush)
-		tlb_flush();
+		tlb_flush_pages(vma->start, vma->end);
 	if (was_reserved && !vma->file)
 		vma_populate_first(vma, vma->start, vma->end);
 	return 0;

@@ -100,6 +100,7 @@ void patch_rewind(struct regs *regs);
 /* One that lets each instruction trap: true: it is on that way, which is no instruction of its own, and goes on without a word. */
 bool patch_step(struct regs *regs);
 void tlb_flush(void);
+void tlb_flush_pages(uint64_t start, uint64_t end); /* of these pages nothing is known any more; of others, perhaps */
 /* vdso.c: maps the vDSO; where it is now, 0: it found no room. */
 uint64_t mm_map_vdso(void);
 

@@ -19,7 +19,7 @@ program() {
 program empty
 program args -e GUEST_ONE=1 -e GUEST_EMPTY= -e "GUEST_SPACE=$GUEST_SPACE" -- one '' 'three words' $'tab\tnewline\n' -x --
 program terminal
-for name in callsites memory misc pipes polling signals sigthreads threads timers clocks futex floating processor sockets echo; do
+for name in callsites memory misc stale pipes polling signals sigthreads threads timers clocks futex floating processor sockets echo; do
 	program $name
 done
 for name in attributes edges ends limits local locks loopback names owner processes jobs sockopt netedges urgent vdso watches splices sysv mqueues; do program $name; done

@@ -56,6 +56,11 @@ static void build_stubs(struct vm *vm)
 	p = EMIT(p, 0x48, 0x3d);                               /* cmp $SWITCH_MAGIC, %rax */
 	p = emit(p, &(uint32_t){LV_SWITCH_MAGIC}, 4);
 	p = EMIT(p, 0x75, 5, 0x0f, 0x22, 0xdf, 0x48, 0xcf);    /* jne +5; mov %rdi, %cr3; iretq */
+	p = EMIT(p, 0x48, 0x3d);                               /* cmp $PAGES_MAGIC, %rax */
+	p = emit(p, &(uint32_t){LV_PAGES_MAGIC}, 4);
+	p = EMIT(p, 0x75, 17, 0x0f, 0x01, 0x3f);               /* jne +17; invlpg (%rdi) */
+	p = EMIT(p, 0x48, 0x81, 0xc7, 0, 0x10, 0, 0);          /* add $4096, %rdi */
+	p = EMIT(p, 0x48, 0x39, 0xf7, 0x72, 0xf1, 0x48, 0xcf); /* cmp %rsi, %rdi; jb to the invlpg; iretq */
 	p = EMIT(p, 0xe9);                                     /* jmp to vector 3's own stub */
 	int32_t distance = stubs + 3 * 16 - (p + 4);
 	emit(p, &distance, 4);
