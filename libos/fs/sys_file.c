@@ -5,7 +5,6 @@
 #include "libos/proc/proc.h"
 
 #define MOST_AT_ONCE 0x7ffff000ul /* as Linux limits one call */
-#define FEW_VECTORS 8
 
 /* The file behind fd with a reference, if it may be read (written). */
 static int take_readable(long fd, struct file **file)
@@ -115,12 +114,7 @@ SYSCALL(pwrite64)
 
 /* ---- vectors ---- */
 
-struct vectors {
-	struct iovec few[FEW_VECTORS], *vector;
-	int count;
-};
-
-static int64_t vectors_check(struct vectors *v)
+static int64_t vectors_check(struct vectors *v, bool own)
 {
 	size_t total = 0;
 	for (int i = 0; i < v->count; i++) {
@@ -129,19 +123,19 @@ static int64_t vectors_check(struct vectors *v)
 			return -EINVAL;
 		piece->iov_len = MIN(piece->iov_len, MOST_AT_ONCE - total);
 		total += piece->iov_len;
-		if (!user_range((uaddr_t)piece->iov_base, piece->iov_len))
+		if (own && !user_range((uaddr_t)piece->iov_base, piece->iov_len))
 			return -EFAULT;
 	}
 	return (int64_t)total;
 }
 
-static void vectors_free(struct vectors *v)
+void vectors_free(struct vectors *v)
 {
 	if (v->vector != v->few)
 		kfree(v->vector);
 }
 
-static int vectors_take(struct vectors *v, const void *from, uint64_t count)
+int vectors_take(struct vectors *v, const void *from, uint64_t count, bool own)
 {
 	v->vector = v->few;
 	v->count = (int)count;
@@ -153,7 +147,7 @@ static int vectors_take(struct vectors *v, const void *from, uint64_t count)
 	}
 	int64_t r = count ? user_read(v->vector, from, count * sizeof(*v->vector)) : 0;
 	if (!r)
-		r = vectors_check(v);
+		r = vectors_check(v, own);
 	if (r < 0)
 		vectors_free(v);
 	return r < 0 ? (int)r : 0;
@@ -192,7 +186,7 @@ static int64_t vector_io(long fd, const void *from, uint64_t count, int64_t *pos
 	if ((flags & ~(int)LINUX_RWF_SUPPORTED))
 		r = -EOPNOTSUPP;
 	if (!r)
-		r = vectors_take(&v, from, count);
+		r = vectors_take(&v, from, count, true);
 	if (!r) {
 		uint32_t kept = file->flags & O_NONBLOCK;
 		if (flags & LINUX_RWF_NOWAIT) /* without waiting, nobody else sees the flag meanwhile */

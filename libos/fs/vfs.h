@@ -160,6 +160,14 @@ int inode_seal(struct inode *inode, uint32_t add); /* F_ADD_SEALS: 0 or -errno *
 /* ---- sys_file.c: as read(2) and write(2) of an open file that may be read (written); buffers as those of file_ops ---- */
 int64_t file_read(struct file *file, uaddr_t to, size_t n, int64_t *position);
 int64_t file_write(struct file *file, uaddr_t from, size_t n, int64_t *position);
+#define FEW_VECTORS 8
+struct vectors { /* what readv(2) and its like are given */
+	struct iovec few[FEW_VECTORS], *vector;
+	int count;
+};
+/* A copy, with its lengths checked; own: its addresses, too, which are the running program's. 0, or -errno and nothing to free. */
+int vectors_take(struct vectors *v, const void *from, uint64_t count, bool own);
+void vectors_free(struct vectors *v);
 
 /* ---- dir.c ---- */
 extern const struct file_ops dir_ops;

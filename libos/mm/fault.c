@@ -11,7 +11,6 @@
 #include <asm-generic/siginfo.h>
 #include <linux/elf.h>
 
-#define FAULT_WRITE 2u
 #define FAULT_EXEC 16u
 #define LARGE_AFTER (512ull << 10) /* a region that brought in so much gets 2 MiB pages */
 #define FIRST_PAGES (2 * CHUNK)    /* of a new anonymous region, at once */

@@ -382,25 +382,49 @@ uint64_t mm_shared_word(uaddr_t at)
 
 /* ---- memory of a process that does not run ---- */
 
+/* Where in RAM the byte lies, brought in; NULL: nowhere, or it must not be written. */
+static char *byte_at(uint64_t va, bool write)
+{
+	const uint64_t needed = LV_PTE_P | (write ? LV_PTE_W : 0);
+	bool huge;
+	const uint64_t *entry = mm_find(va) ? pt_find(va, &huge) : NULL;
+
+	if (entry && *entry && !(*entry & LV_PTE_P)) /* PROT_NONE */
+		return NULL;
+	if ((!entry || (*entry & needed) != needed) && mm_fault(va, write ? FAULT_WRITE : 0))
+		return NULL;
+	entry = pt_find(va, &huge);
+	if (!entry || (*entry & needed) != needed)
+		return NULL;
+	uint64_t mask = (huge ? HUGE_PAGE : LV_PAGE) - 1;
+
+	return (char *)((*entry & LV_PTE_ADDR & ~mask) + (va & mask));
+}
+
 size_t space_read(struct space *other, uaddr_t from, void *to, size_t n)
 {
 	struct space *before = space_use(other);
-	size_t done = 0;
+	size_t done = 0, part;
 
-	while (done < n) {
-		uint64_t va = from + done;
-		size_t part = MIN(n - done, LV_PAGE - va % LV_PAGE);
-		bool huge;
-		const uint64_t *entry = mm_find(va) ? pt_find(va, &huge) : NULL;
-
-		if (entry && !(*entry & LV_PTE_P))
-			entry = NULL;
-		if (!entry && (mm_fault(va, 0) || !(entry = pt_find(va, &huge)) || !(*entry & LV_PTE_P)))
-			break;
-		uint64_t mask = (huge ? HUGE_PAGE : LV_PAGE) - 1;
-		memcpy((char *)to + done, (const void *)((*entry & LV_PTE_ADDR & ~mask) + (va & mask)), part);
-		done += part;
+	for (const char *bytes; done < n && (bytes = byte_at(from + done, false)); done += part) {
+		part = MIN(n - done, LV_PAGE - (from + done) % LV_PAGE);
+		memcpy((char *)to + done, bytes, part);
 	}
 	space_use(before);
+	return done;
+}
+
+size_t space_write(struct space *other, uaddr_t to, const void *from, size_t n)
+{
+	struct space *before = space_use(other);
+	size_t done = 0, part;
+
+	for (char *bytes; done < n && (bytes = byte_at(to + done, true)); done += part) {
+		part = MIN(n - done, LV_PAGE - (to + done) % LV_PAGE);
+		memcpy(bytes, (const char *)from + done, part);
+	}
+	space_use(before);
+	if (other == before) /* the processor may remember a page that was copied for this */
+		tlb_flush();
 	return done;
 }

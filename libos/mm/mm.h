@@ -69,7 +69,9 @@ struct space *space_use(struct space *space);     /* what mm_... works on from n
 uint64_t space_size(const struct space *space); /* bytes that it brought in */
 bool space_give_up(struct space *space);         /* all of its memory, of a process that ends; false: others have it, too */
 uint64_t mm_shared_word(uaddr_t at); /* where in RAM the word is if its mapping is a shared one and it is there, else 0 */
-size_t space_read(struct space *space, uaddr_t from, void *to, size_t n); /* of any space: the bytes that could be read */
+/* Of any space: the bytes that could be read, or written where the program itself may. */
+size_t space_read(struct space *space, uaddr_t from, void *to, size_t n);
+size_t space_write(struct space *space, uaddr_t to, const void *from, size_t n);
 
 void mm_init(void);
 void mm_configured(void); /* the device page has the memory that the VM gets; nothing may have used up the early one */
@@ -89,6 +91,7 @@ bool mm_is_present(uint64_t va, bool *shared);
  * Handles a page fault at addr with the processor's error code: 0 resolved, else what the program gets: the si_code of
  * SIGSEGV (SEGV_MAPERR, SEGV_ACCERR), or -BUS_ADRERR for SIGBUS (past the end of a mapped file), or -ENOMEM (kill).
  */
+#define FAULT_WRITE 2u
 int mm_fault(uint64_t addr, uint64_t error);
 /* The file was cut: pages of it at offsets >= from are about to be freed and must leave the address space (SIGBUS from now on). */
 void mm_file_cut(struct inode *inode, uint64_t from);

@@ -74,6 +74,13 @@ bool has_user_of(const struct process *process)
 	       own->gid == other->gid && own->gid == other->egid && own->gid == other->sgid;
 }
 
+bool process_lets_look(const struct process *process)
+{
+	if (process == current->process || capable(CAP_SYS_PTRACE))
+		return true;
+	return has_user_of(process) && !process->undumpable && !(process->credentials.permitted & ~own()->permitted);
+}
+
 bool capable(int capability)
 {
 	return own()->effective & BIT(capability);

@@ -38,9 +38,6 @@ REFUSED(userfaultfd, EPERM)
 REFUSED(open_by_handle_at, EPERM)
 REFUSED(fanotify_init, EPERM)
 REFUSED(syslog, EPERM)
-REFUSED(process_vm_readv, EPERM)
-REFUSED(process_vm_writev, EPERM)
-REFUSED(pidfd_getfd, EPERM)
 REFUSED(seccomp, EINVAL)
 REFUSED(fsopen, EPERM)
 REFUSED(fsconfig, EPERM)
@@ -107,22 +104,4 @@ SYSCALL(unshare)
 	if (flags & ~SHARED_BY_THREADS)
 		return -EPERM;
 	return flags && current->process->thread_count > 1 ? -EPERM : 0;
-}
-
-/* Of the caller itself only, which has what it has: descriptors may be the same file. */
-SYSCALL(kcmp)
-{
-	const struct file *one, *two;
-
-	if (!process_find((int)a[0]) || !process_find((int)a[1]))
-		return -ESRCH;
-	if ((unsigned)a[2] > 7) /* KCMP_EPOLL_TFD */
-		return -EINVAL;
-	if (a[0] != process_id() || a[1] != process_id() || a[2] == 7)
-		return -EPERM;
-	if (a[2])
-		return 0;
-	one = fd_get((int)a[3]);
-	two = fd_get((int)a[4]);
-	return !one || !two ? -EBADF : one == two ? 0 : one < two ? 1 : 2;
 }
