@@ -332,6 +332,8 @@ void commands_find(const char *program, const struct strings *words, struct comm
 		take_script(words, commands);
 	if (!shell && !starter)
 		take_file(program, commands, false);
+	for (size_t i = 0; i < commands->named.count; i++) /* which grows by what they name */
+		take_file(commands->named.item[i], commands, false);
 	if (commands->shell)
 		drop_usual(&commands->named);
 }

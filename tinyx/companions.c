@@ -101,8 +101,26 @@ static char *source_of(const char *status, const char *package)
 	return source ? alloc_format("%.*s", (int)strcspn(source, " \n"), source) : alloc_copy(package);
 }
 
-/* Adds those packages of a dependency field that are installed and built from source. */
-static void add_related(const char *status, const char *value, size_t len, const char *source, struct strings *packages)
+/* Nothing but the dependency leads to it: data of that kind, and of a script modules of a language. */
+static bool is_known_by_name(const char *package)
+{
+	return !strcmp(package, "media-types") || !strcmp(package, "mime-support");
+}
+
+static bool is_module(const char *status, const char *package)
+{
+	static const char *const sections[] = { "python", "perl", "ruby", "php", "javascript", "lua", "gnu-r" };
+	const char *end, *stanza = find_stanza(status, package, &end);
+	size_t len = 0;
+	const char *section = stanza ? field(stanza, end, "Section", &len) : NULL;
+	for (size_t i = 0; section && i < sizeof(sections) / sizeof(*sections); i++)
+		if (strlen(sections[i]) == len && !strncmp(section, sections[i], len))
+			return true;
+	return false;
+}
+
+/* Adds those packages of a dependency field that are installed and built from source, or that nothing else leads to. */
+static void add_related(const char *status, const char *value, size_t len, const char *source, bool modules, struct strings *packages)
 {
 	for (size_t at = 0; at < len && packages->count < PACKAGES_MAX;) {
 		size_t n = strspn(value + at, ", |");
@@ -111,7 +129,7 @@ static void add_related(const char *status, const char *value, size_t len, const
 		while (at + n < len && !strchr(" ,|:(", value[at + n]))
 			n++;
 		char *name = alloc_format("%.*s", (int)n, value + at), *its_source = n && !strings_have(packages, name) ? source_of(status, name) : NULL;
-		if (its_source && !strcmp(its_source, source))
+		if (its_source && (!strcmp(its_source, source) || is_known_by_name(name) || (modules && is_module(status, name))))
 			strings_add(packages, name);
 		free(name);
 		free(its_source);
@@ -120,10 +138,10 @@ static void add_related(const char *status, const char *value, size_t len, const
 	}
 }
 
-/* The owner, and what it depends on or recommends (a usual installation has it) of the same source. */
-static void find_packages(const char *owner, struct strings *packages, char **source)
+/* The owner, and what it depends on or recommends (a usual installation has it) of the same source; of a script the modules that it depends on. */
+static void find_packages(const char *owner, bool script, struct strings *packages, char **source)
 {
-	static const char *const fields[] = { "Depends", "Pre-Depends", "Recommends" };
+	static const char *const fields[] = { "Recommends", "Depends", "Pre-Depends" };
 	char *status = read_list(AT_FDCWD, DPKG "/status");
 	strings_add(packages, owner);
 	*source = status ? source_of(status, owner) : NULL;
@@ -133,7 +151,7 @@ static void find_packages(const char *owner, struct strings *packages, char **so
 			size_t len;
 			const char *value = field(stanza, end, fields[f], &len);
 			if (value)
-				add_related(status, value, len, *source, packages);
+				add_related(status, value, len, *source, script && f, packages);
 		}
 	}
 	free(status);
@@ -141,20 +159,31 @@ static void find_packages(const char *owner, struct strings *packages, char **so
 
 /* ---- what of them goes in ---- */
 
-/* For people and for other programs; other programs themselves, since a VM runs one. */
+/* Other programs, which only a script starts. */
+static bool is_command(const char *path)
+{
+	static const char *const dirs[] = { "/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/games/" };
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
+		if (text_starts(path, dirs[i]))
+			return true;
+	return false;
+}
+
+/* For people and for other programs. */
 static bool left_out(const char *path)
 {
 	static const char *const prefixes[] = { "/usr/share/doc", "/usr/share/man", "/usr/share/info", "/usr/share/locale/", "/usr/share/lintian",
 		"/usr/share/bash-completion", "/usr/share/applications", "/usr/share/icons", "/usr/share/pixmaps", "/usr/share/menu",
 		"/usr/share/bug", "/usr/share/gdb", "/usr/share/apport", "/usr/include", "/usr/src", "/lib/systemd", "/usr/lib/systemd",
 		"/usr/lib/tmpfiles.d", "/usr/lib/sysusers.d", "/usr/lib/pkgconfig", "/usr/lib/x86_64-linux-gnu/pkgconfig", "/etc/init.d",
-		"/etc/logrotate.d", "/etc/default", "/etc/cron", "/etc/ufw", "/etc/systemd", "/etc/apparmor", "/bin/", "/sbin/",
-		"/usr/bin/", "/usr/sbin/", "/usr/games/", "/boot", "/usr/lib/debug" };
+		"/etc/logrotate.d", "/etc/default", "/etc/cron", "/etc/ufw", "/etc/systemd", "/etc/apparmor", "/boot", "/usr/lib/debug" };
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++)
 		if (text_starts(path, prefixes[i]))
 			return true;
 	return text_ends(path, ".a");
 }
+
+static bool left_out_or_command(const char *path) { return left_out(path) || is_command(path); }
 
 static void add_quietly(struct plan *plan, const char *path, bool whole)
 {
@@ -196,6 +225,8 @@ static void add_package(struct plan *plan, int info, const char *package, bool (
 		list = read_list(info, arch);
 	if (list)
 		add_list(plan, list, leaves);
+	if (list && !strings_have(&plan->owners, package))
+		strings_add(&plan->owners, package);
 	free(list);
 	free(plain);
 	free(arch);
@@ -239,7 +270,7 @@ static void add_named(struct plan *plan, const char *name)
 	}
 }
 
-int companions_add(struct plan *plan, const char *host, struct error *error)
+int companions_add(struct plan *plan, const char *host, bool script, struct error *error)
 {
 	char *real = realpath(host, NULL);
 	int info = open(DPKG "/info", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -247,9 +278,9 @@ int companions_add(struct plan *plan, const char *host, struct error *error)
 	struct strings packages = { 0 };
 	if (owner) {
 		plan->lenient = true;
-		find_packages(owner, &packages, &source);
+		find_packages(owner, script, &packages, &source);
 		for (size_t i = 0; i < packages.count; i++)
-			add_package(plan, info, packages.item[i], left_out);
+			add_package(plan, info, packages.item[i], script ? left_out : left_out_or_command);
 		add_named(plan, strrchr(real, '/') + 1);
 		if (source && strcmp(source, strrchr(real, '/') + 1))
 			add_named(plan, source);

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/shown.h"
 #include "tinyx/companions.h"
+#include "tinyx/host_accounts.h"
 #include "tinyx/compiler.h"
 #include "tinyx/image_put.h"
 #include "tinyx/image_volume.h"
@@ -24,7 +25,7 @@
 #include "tinyx/reasons.h"
 #include "tinyx/runtime.h"
 
-#define KEY_VERSION "lightvm-pack-12" /* a change of what is packed makes every cached image stale */
+#define KEY_VERSION "lightvm-pack-13" /* a change of what is packed makes every cached image stale */
 
 /* ---- the request ---- */
 
@@ -95,9 +96,6 @@ static void add_commands(const struct pack_request *request, struct plan *plan)
 
 static void add_base(struct plan *plan)
 {
-	static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n"
-				     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
-	static const char group[] = "root:x:0:\ntty:x:5:\nwww-data:x:33:\nnogroup:x:65534:\n";
 	static const char nsswitch[] = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n";
 	static const char *const dirs[] = { "/dev", "/proc", "/sys", "/run", "/root", "/var", "/usr", "/etc" };
 	static const char *const files[] = { "/etc/services", "/etc/protocols" };
@@ -106,8 +104,10 @@ static void add_base(struct plan *plan)
 		plan_dir(plan, dirs[i], 0755);
 	plan_dir(plan, "/tmp", 01777);
 	plan_dir(plan, "/var/tmp", 01777);
-	plan_data(plan, "/etc/passwd", 0644, passwd, sizeof(passwd) - 1);
-	plan_data(plan, "/etc/group", 0644, group, sizeof(group) - 1);
+	plan_dir(plan, "/run/lock", 01777);
+	plan_link(plan, "/var/run", "/run");
+	plan_link(plan, "/var/lock", "/run/lock");
+	host_accounts_add(plan);
 	plan_data(plan, "/etc/nsswitch.conf", 0644, nsswitch, sizeof(nsswitch) - 1);
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
 		plan_add(plan, files[i], false, NULL);
@@ -185,7 +185,9 @@ static int add_files(const struct pack_request *request, struct plan *plan, stru
 		own_tree_add(plan, elf);
 		/* A link of a volume to a program of the distribution: that one has a package. */
 		real = strcmp(elf, packed->program) ? realpath(elf, NULL) : NULL;
-		err = companions_add(plan, real ? real : elf, error);
+		err = companions_add(plan, real ? real : elf, false, error);
+		if (!err && strcmp(request->program, packed->program))
+			err = companions_add(plan, request->program, true, error);
 		compiler_add(plan, elf);
 		free(real);
 	}

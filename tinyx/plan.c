@@ -339,7 +339,7 @@ void plan_depend(struct plan *plan, const char *host)
 
 void plan_leave_out(struct plan *plan, const char *path)
 {
-	if (!plan->left_out++)
+	if (!plan->lenient && !plan->left_out++)
 		plan->left_out_first = alloc_copy(path);
 }
 
@@ -350,6 +350,7 @@ void plan_free(struct plan *plan)
 	for (size_t i = 0; i < plan->also_count; i++)
 		free(plan->also[i].path);
 	free(plan->also);
+	strings_free(&plan->owners);
 	free(plan->left_out_first);
 	free(plan->why);
 	free(plan->entry);

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
 struct pack_progress {
 	size_t files, files_total;   /* regular files of the host; total 0: still being looked for */
@@ -83,6 +84,7 @@ struct plan { /* zero-initialised: empty */
 	bool explains;   /* each entry keeps why it is there: what plan_why said last */
 	char *why;
 	const struct plan *from; /* what is added by its path, and looked for, is looked for here (what packages hold) and not on the host; NULL: the host */
+	struct strings owners; /* Debian packages of the host that came along as companions */
 	bool lenient; /* a tree's unreadable files, static libraries and tests are passed over */
 	bool whole;   /* the latter two are not */
 };
@@ -120,7 +122,7 @@ struct plan_owner { /* NULL, -1: it stays */
 void plan_own(struct plan *plan, const char *guest, const struct plan_owner *change, bool below);
 /* What is added from here on is there for this reason; nothing unless the plan explains. */
 void plan_why(struct plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Counts what cannot be packed. */
+/* Counts what cannot be packed, unless the plan is lenient. */
 void plan_leave_out(struct plan *plan, const char *path);
 /* The file or directory behind fd is never packed. */
 void plan_skip(struct plan *plan, int fd);

@@ -146,7 +146,7 @@ void programs_add_command(struct plan *plan, const char *command)
 		char *interpreter = NULL, *argument = NULL;
 		bool script = !plan_add(plan, path, false, &ignored) && script_read(plan, path, &interpreter, &argument, &ignored) == 1;
 		own_tree_add(plan, path);
-		companions_add(plan, path, &ignored);
+		companions_add(plan, path, script, &ignored);
 		compiler_add(plan, path);
 		free(path);
 		free(argument);

@@ -106,6 +106,11 @@ else
 	skip fonts 'fontconfig or the fonts DejaVu are not installed'
 fi
 
+# Links of every system, and the users that the packages' scripts make, with the numbers that files of the host have.
+same 'links that programs name' -- sh -c 'readlink /var/run /var/lock; stat -c %a /run/lock'
+if command -v redis-server >/dev/null; then same 'the users of a package' -- sh -c 'redis-server --version >/dev/null; grep ^redis: /etc/passwd /etc/group | cut -d: -f2,4-5 | sed "s/:redis.*//"'; else skip 'the users of a package' 'no redis'; fi
+check 'and no others' test "$("$lightvm" run sh -c 'wc -l </etc/passwd')" = 3
+
 # Locales that were asked for, as directories and in the archive; here copies of C.UTF-8 by other names.
 if [ "$(id -u)" = 0 ]; then
 	mkdir "$work/locale"

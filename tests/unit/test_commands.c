@@ -129,6 +129,9 @@ static void scripts(void **state)
 	names = found(plain, NULL);
 	assert_string_equal(names, "");
 	free(names);
+	names = found("/bin/sh", (const char *const[]){ "-c", "build", NULL }); /* what it starts is a script, too */
+	assert_string_equal(names, "+ build one two");
+	free(names);
 	free(shell);
 	free(plain);
 	free(python);

@@ -115,6 +115,27 @@ static void test_script_accounts(void **state)
 	world_free(&world);
 }
 
+/* Files of the host belong to the numbers that it gave. */
+static void test_numbers_of_the_host(void **state)
+{
+	struct world world = { 0 };
+	struct text passwd = { 0 }, groups = { 0 };
+	assert_false(accounts_made(&world.accounts));
+	run_script(&world, "adduser --system --group web\nadduser --system --ingroup www-data other\naddgroup --system shadows\n");
+	assert_true(accounts_made(&world.accounts));
+	accounts_number(&world.accounts, "web2:x:5:5::/:\nroot:x:7:7::/:\nweb:x:998:997::/:\nother", "shadows:x:993:a,b\nweb:x:997:\nwww-data:x:1:\n");
+	accounts_print(&world.accounts, &passwd, &groups);
+	assert_non_null(strstr(passwd.data, "root:x:0:0:"));
+	assert_non_null(strstr(passwd.data, "web:x:998:997:"));
+	assert_non_null(strstr(passwd.data, "other:x:102:33:"));
+	assert_non_null(strstr(groups.data, "web:x:997:"));
+	assert_non_null(strstr(groups.data, "www-data:x:33:"));
+	assert_non_null(strstr(groups.data, "shadows:x:993:"));
+	text_free(&passwd);
+	text_free(&groups);
+	world_free(&world);
+}
+
 static void expect_entry(const struct world *world, const char *path, mode_t mode, uint32_t uid, uint32_t gid)
 {
 	const struct plan_entry *entry = plan_find(&world->plan, path);
@@ -317,6 +338,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_script_accounts),
+		cmocka_unit_test(test_numbers_of_the_host),
 		cmocka_unit_test(test_script_files),
 		cmocka_unit_test(test_script_hostile),
 		cmocka_unit_test(test_script_bombs),

@@ -2,6 +2,7 @@
 #include "tinyx/packages/accounts.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,6 +151,43 @@ void accounts_join(struct accounts *accounts, const char *user, const char *grou
 	struct account *joined = find(accounts->group, accounts->groups, group);
 	if (!strings_have(&joined->members, user))
 		strings_add(&joined->members, user);
+}
+
+bool accounts_made(const struct accounts *accounts)
+{
+	for (size_t i = 0; i < accounts->users; i++)
+		if (!find_fixed(accounts->user[i].name, true))
+			return true;
+	for (size_t i = 0; i < accounts->groups; i++)
+		if (!find_fixed(accounts->group[i].name, false))
+			return true;
+	return false;
+}
+
+/* The numbers of the line "NAME:x:NUMBER:[GROUP:]" of name. */
+static bool find_line(const char *text, const char *name, uint32_t *id, uint32_t *group)
+{
+	size_t len = strlen(name);
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		unsigned first, second = 0;
+		if (strncmp(line, name, len) || line[len] != ':' || sscanf(line + len + 1, "%*[^:\n]:%u:%u", &first, &second) < 1)
+			continue;
+		*id = first;
+		*group = second;
+		return true;
+	}
+	return false;
+}
+
+void accounts_number(struct accounts *accounts, const char *passwd, const char *group)
+{
+	uint32_t unused;
+	for (size_t i = 0; i < accounts->users; i++)
+		if (!find_fixed(accounts->user[i].name, true))
+			find_line(passwd, accounts->user[i].name, &accounts->user[i].id, &accounts->user[i].group);
+	for (size_t i = 0; i < accounts->groups; i++)
+		if (!find_fixed(accounts->group[i].name, false))
+			find_line(group, accounts->group[i].name, &accounts->group[i].id, &unused);
 }
 
 void accounts_print(struct accounts *accounts, struct text *passwd, struct text *group)

@@ -29,6 +29,10 @@ bool accounts_group(struct accounts *accounts, const char *name, uint32_t *id);
 uint32_t accounts_add_group(struct accounts *accounts, const char *name);
 uint32_t accounts_add_user(struct accounts *accounts, const char *name, const char *group, const char *home, const char *shell);
 void accounts_join(struct accounts *accounts, const char *user, const char *group);
+/* Whether there are others than Debian's fixed ones. */
+bool accounts_made(const struct accounts *accounts);
+/* Those that are made get the numbers that their names have in these files' texts, as far as they are there. */
+void accounts_number(struct accounts *accounts, const char *passwd, const char *group);
 /* Contents of /etc/passwd and /etc/group. */
 void accounts_print(struct accounts *accounts, struct text *passwd, struct text *group);
 void accounts_free(struct accounts *accounts);
