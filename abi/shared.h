@@ -115,6 +115,14 @@ struct lv_crash {
 #define LV_CRASH_PROGRAM 1u /* a fault that the program did not handle */
 #define LV_CRASH_LIBOS 2u   /* libos found itself broken */
 
+/* What CPUID answers here, so that libos can answer it without an exit (libos/core/answer_cpuid.c). */
+#define LV_CPUID_LEAVES 38
+#define LV_CPUID_ANY 0xffffffffu /* index: the leaf has none */
+struct lv_cpuid_leaf {
+	uint32_t function, index;
+	uint32_t eax, ebx, ecx, edx;
+};
+
 struct lv_shared {
 	/* guest writes */
 	uint32_t need_wake; /* 1: the guest is about to WAIT or waits; the monitor wakes it when it publishes a used entry */
@@ -139,6 +147,8 @@ struct lv_shared {
 	struct lv_calls calls; /* guest writes */
 	/* monitor: bit n: line n may have bytes, or room, again, or LV_LINE_COMES, with resched set; the guest takes them with an atomic exchange */
 	uint32_t lines;
+	uint32_t cpuid_leaves; /* monitor, before the first instruction: how many of these there are */
+	struct lv_cpuid_leaf cpuid[LV_CPUID_LEAVES];
 };
 static_assert(sizeof(struct lv_crash) == 1528, "crash record layout");
 static_assert(sizeof(struct lv_shared) <= 4096, "the shared page is one page");

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "abi/layout.h"
+#include "abi/shared.h"
 #include "base/log.h"
 
 #define XCR0_AMX (3ull << 17) /* 8 KiB of state for every thread switch: not for tiny guests */
@@ -81,13 +82,17 @@ struct cpuid_cache {
 	/* what a library-OS guest gets of it: ready, so that no VM has a copy of its own */
 	struct kvm_cpuid2 libos_head;
 	struct kvm_cpuid_entry2 libos_entry[CPUID_ENTRIES];
+	/* and what it read, asked in a VM */
+	uint32_t leaves;
+	struct lv_cpuid_leaf leaf[LV_CPUID_LEAVES];
 };
-#define CPUID_CACHE_MAGIC 0x35444955504343ull
+#define CPUID_CACHE_MAGIC 0x36444955504343ull
 
 static bool cache_valid(const struct cpuid_cache *cache, const char *boot_id)
 {
 	return cache->magic == CPUID_CACHE_MAGIC && memcmp(cache->boot_id, boot_id, sizeof(cache->boot_id)) == 0 &&
-	       cache->head.nent <= CPUID_ENTRIES && cache->libos_head.nent <= CPUID_ENTRIES;
+	       cache->head.nent <= CPUID_ENTRIES && cache->libos_head.nent <= CPUID_ENTRIES &&
+	       cache->leaves <= LV_CPUID_LEAVES;
 }
 
 /* Mapped, so that all monitors share its pages. NULL: there is none yet, or it is damaged or from before this boot. */
@@ -181,7 +186,7 @@ static void ask_processor(uint32_t function, uint32_t index, uint32_t reg[4])
 }
 
 /* A full disk does not keep a VM from starting: the next one asks again. */
-void kvm_keep_kind(struct vm *vm, int answer)
+void kvm_keep_kind(struct vm *vm, int answer, unsigned (*leaves)(const struct vm *vm, struct lv_cpuid_leaf *leaf))
 {
 	static struct cpuid_cache known; /* once a boot: the VMs after this one map the file */
 	if (vm->cpuid != &known)
@@ -190,6 +195,7 @@ void kvm_keep_kind(struct vm *vm, int answer)
 	if (answer == 0)
 		cpuid_add_working(known.libos_entry, known.libos_head.nent, cache_xcr0(&known), ask_processor);
 	vm->cpuid = &known;
+	known.leaves = leaves(vm, known.leaf);
 	if (known.boot_id[0] && vm->config->cpuid_fd >= 0 && pwrite(vm->config->cpuid_fd, &known, sizeof(known), 0) != sizeof(known) &&
 	    ftruncate(vm->config->cpuid_fd, 0) < 0)
 		log_errno("keeping the self-test's answer in the CPUID cache");
@@ -198,6 +204,12 @@ void kvm_keep_kind(struct vm *vm, int answer)
 const struct kvm_cpuid2 *kvm_libos_cpuid(const struct vm *vm)
 {
 	return &vm->cpuid->libos_head;
+}
+
+unsigned kvm_libos_leaves(const struct vm *vm, struct lv_cpuid_leaf *leaf)
+{
+	memcpy(leaf, vm->cpuid->leaf, vm->cpuid->leaves * sizeof(*leaf));
+	return vm->cpuid->leaves;
 }
 
 uint32_t kvm_libos_features(const struct vm *vm)

@@ -15,7 +15,13 @@ int kvm_create_vcpu(struct vm *vm); /* the next one */
 uint64_t kvm_xcr0(const struct vm *vm); /* the state components that a guest may use */
 uint32_t kvm_xsave_size(const struct vm *vm); /* bytes of their standard layout */
 int kvm_known_kind(const struct vm *vm); /* as probe_kind(), from the cache file; -1: not known yet */
-void kvm_keep_kind(struct vm *vm, int kind); /* also in the cache file, if there is one; a library-OS guest may get more bits of CPUID then */
+struct lv_cpuid_leaf;
+/*
+ * Also in the cache file, if there is one, as is what leaves() answers (probe_leaves(), which starts a VM with what is known by then); a library-OS
+ * guest may get more bits of CPUID then.
+ */
+void kvm_keep_kind(struct vm *vm, int kind, unsigned (*leaves)(const struct vm *vm, struct lv_cpuid_leaf *leaf));
+unsigned kvm_libos_leaves(const struct vm *vm, struct lv_cpuid_leaf *leaf); /* what CPUID answers a library-OS guest: how many were asked, LV_CPUID_LEAVES at most */
 struct kvm_cpuid_entry2;
 struct kvm_cpuid2;
 const struct kvm_cpuid2 *kvm_libos_cpuid(const struct vm *vm); /* what a library-OS guest is told */

@@ -94,7 +94,7 @@ static int find_kind(struct vm *vm)
 		return 0;
 	int kind = probe_kind(vm);
 	if (kind >= 0)
-		kvm_keep_kind(vm, kind);
+		kvm_keep_kind(vm, kind, probe_leaves);
 	return kind < 0 ? -ENOTSUP : 0;
 }
 

@@ -35,6 +35,7 @@ int vm_add_configured_devices(struct vm *vm);
 
 /* ---- x86_64/probe.c: which kind of KVM is this? Runs code in scratch VMs ---- */
 int probe_print(void);
+unsigned probe_leaves(const struct vm *vm, struct lv_cpuid_leaf *leaf); /* asks LV_CPUID_LEAVES at most in a scratch VM; how many, 0: it could not */
 int probe_kind(const struct vm *vm); /* 1: runs level-0 code natively; 0: by page tables; negative: a message is logged */
 
 #endif

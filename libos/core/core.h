@@ -19,7 +19,11 @@ int syscall_dispatch(struct regs *regs);
 int syscall_trapped(struct regs *regs);
 void trap_dispatch(struct regs *regs, uint64_t vector, uint64_t error, uint64_t cr2);
 void upcall_dispatch(struct regs *regs);
+void cpuid_dispatch(struct regs *regs);
 void thread_started(void);
+
+/* syscall.c: a program that lets each instruction trap does so again behind the call. */
+void step_goes_on(struct regs *regs);
 
 /* calls.c: one more system call trapped, with the number nr, at the instruction before rip. */
 void calls_trapped(uint64_t rip, uint64_t nr);

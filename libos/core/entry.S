@@ -132,6 +132,25 @@ leave_start:
 	mov 24(%rsp), %rsp
 	jmp *%rcx
 
+	/* A CPUID by a patched site: RBX is the return address. */
+	.globl cpuid_entry
+cpuid_entry:
+	mov %rsp, user_rsp(%rip)
+	mov kstack_top(%rip), %rsp
+	push $LV_SS3
+	pushq user_rsp(%rip)
+	pushfq
+	push $LV_CS3
+	push %rbx
+	pushq $-1
+	PUSH_REGISTERS %rcx, %rax
+	mov %rsp, %rdi
+	sub $8, %rsp
+	cld
+	call cpuid_dispatch
+	add $8, %rsp
+	jmp return_all
+
 	/* RSP points at a whole struct regs: restore every register. Also how a thread starts. */
 	.globl return_all
 return_all:

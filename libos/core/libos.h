@@ -155,6 +155,7 @@ extern uint64_t kstack_top; /* of the running thread's kernel stack, which begin
 extern char boot_stack_top[];
 void thread_start(void);         /* where the first switch to a new thread returns to: RSP is 8 below its struct regs */
 void syscall_entry_direct(void); /* where a patched call site comes in */
+void cpuid_entry(void);          /* and a patched CPUID */
 
 /* ---- hypercall.c ---- */
 int64_t hypercall(enum lv_hypercall number, uint64_t a0);

@@ -48,14 +48,18 @@ static bool found_nothing(uint64_t nr, long result)
 			       nr == __NR_ppoll || nr == __NR_pselect6);
 }
 
+void step_goes_on(struct regs *regs)
+{
+	if (current->stepped) /* trap.c took the flag away at the entry */
+		regs->rflags |= RFLAGS_TRAP;
+	current->stepped = false;
+}
+
 int syscall_dispatch(struct regs *regs)
 {
 	uint64_t nr = regs->orig_rax;
 	shared_page->calls.made++;
-	if (current->stepped) { /* trap.c took the flag away at the entry */
-		current->stepped = false;
-		regs->rflags |= RFLAGS_TRAP;
-	}
+	step_goes_on(regs);
 	const long args[6] = { regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9 };
 	current->restore_all = false;
 	long result = nr < ARRAY_SIZE(table) && table[nr] ? table[nr](args) : missing(nr);

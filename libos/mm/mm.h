@@ -98,6 +98,8 @@ void mm_file_cut(struct inode *inode, uint64_t from);
 bool mm_any(bool (*is)(const struct vma *vma, const void *with), const void *with); /* a region of any process */
 /* The system call at rip (just behind its instruction) trapped once more; replaces it by a jump when it is hot. */
 void mm_syscall_trapped(uint64_t rip, uint64_t nr);
+/* The code of a dynamic linker was mapped there, and has not run yet: its CPUIDs become jumps. */
+void mm_patch_cpuid(uint64_t start);
 /* A program that was interrupted on its way from a patched call to libos goes on at the call. */
 void patch_rewind(struct regs *regs);
 /* One that lets each instruction trap: true: it is on that way, which is no instruction of its own, and goes on without a word. */

@@ -106,17 +106,13 @@ static void put_program(uint8_t *text, uint64_t from, size_t n)
 
 	for (unsigned i = 0; i < jump_count; i++) {
 		const struct jump *jump = &jumps[i];
-		uint8_t mov[] = { 0xb8, jump->nr, jump->nr >> 8, jump->nr >> 16, jump->nr >> 24 };
 
-		mov[0] = jump->displaced > PATCH_MOV ? 0xc7 : 0xb8;
+		if (jump->displaced) {
+			put_over(text, from, n, jump->rip - 2 - jump->displaced, jump->was, PATCH_JUMP);
+			continue;
+		}
 		put_over(text, from, n, jump->rip - 2, (const uint8_t *)"\x0f\x05", 2);
 		put_over(text, from, n, jump->padding, taken, jump->padded);
-		if (!jump->displaced)
-			continue;
-		put_over(text, from, n, jump->rip - 2 - jump->displaced, mov, 1);
-		if (jump->displaced > PATCH_MOV)
-			put_over(text, from, n, jump->rip - 2 - PATCH_MOV, (const uint8_t *)"\xc0", 1);
-		put_over(text, from, n, jump->rip - 2 - 4, mov + 1, 4);
 	}
 }
 
@@ -239,16 +235,19 @@ static bool plan_site(uint64_t rip, uint32_t nr, struct plan *plan)
 	return plan_padding(rip, vma, plan) || plan_pun(rip, vma, plan) || plan_long_pun(rip, vma, plan) || plan_number(rip, nr, vma, plan);
 }
 
-static void write_trampoline(const struct jump *jump)
+/* site: libos' view of the SYSCALL or CPUID. */
+static void write_trampoline(const struct jump *jump, const uint8_t *site)
 {
 	uint8_t *to = patch_page_view(jump->to) + jump->to % LV_PAGE;
-	unsigned mov = jump->displaced ? PATCH_MOV : 0;
+	unsigned displaced = patch_displaced_size(jump);
 
-	if (mov) {
+	if (jump->cpuid) {
+		memcpy(to, site - displaced, displaced);
+	} else if (displaced) {
 		to[0] = 0xb8;
 		memcpy(to + 1, &jump->nr, sizeof(jump->nr));
 	}
-	patch_trampoline(to + mov, jump->to + mov, jump->rip);
+	patch_trampoline(to + displaced, jump->to + displaced, jump->rip, jump->cpuid ? PATCH_ENTRY_CPUID : PATCH_ENTRY_SYSCALL);
 }
 
 static void write_jump(uint8_t *at, uint64_t from, uint64_t to)
@@ -293,7 +292,9 @@ static void patch_site(const struct site *site, uint8_t *view)
 		if (!second)
 			return;
 	}
-	write_trampoline(&jump);
+	write_trampoline(&jump, at);
+	if (jump.displaced)
+		memcpy(jump.was, at - jump.displaced, PATCH_JUMP);
 	jumps[jump_count++] = jump;
 	memset(view + from % LV_PAGE, 0xcc, plan.padded); /* the rest of a nop would be read as something else */
 	if (!plan.to || plan.padding)
@@ -303,6 +304,25 @@ static void patch_site(const struct site *site, uint8_t *view)
 		if (second)
 			*second = plan.second;
 	}
+}
+
+bool patch_cpuid(uint64_t rip, unsigned displaced)
+{
+	uint64_t from = rip - 2 - displaced;
+	struct jump jump = { .rip = rip, .displaced = displaced, .cpuid = true };
+	uint8_t *at;
+
+	if (in_use(from, rip) || !jump_room_make())
+		return false;
+	jump.to = patch_table_take(from + PATCH_JUMP, patch_trampoline_size(&jump));
+	at = jump.to ? vma_own_page(from) : NULL;
+	if (!at)
+		return false;
+	write_trampoline(&jump, at + displaced);
+	memcpy(jump.was, at, PATCH_JUMP);
+	jumps[jump_count++] = jump;
+	write_jump(at, from, jump.to);
+	return true;
 }
 
 /* A page that is made private may as well get all its sites patched that were seen so far. */
@@ -368,8 +388,8 @@ bool patch_step(struct regs *regs)
 
 	if (!jump)
 		return false;
-	/* What was displaced is an instruction of the program's, after which it sees the SYSCALL. */
-	if (jump->displaced && regs->rip == jump->to + PATCH_MOV) {
+	/* What was displaced are instructions of the program's, after which it sees the SYSCALL or CPUID. */
+	if (jump->displaced && regs->rip == jump->to + patch_displaced_size(jump)) {
 		regs->rip = jump->rip - 2;
 		return false;
 	}
@@ -394,12 +414,8 @@ static void restore(const struct jump *jump, uint8_t *at)
 {
 	uint8_t *second;
 
-	if (jump->displaced && at[-(int)jump->displaced] == 0xe9) {
-		at[-(int)jump->displaced] = jump->displaced == PATCH_MOV ? 0xb8 : 0xc7;
-		if (jump->displaced > PATCH_MOV)
-			at[-PATCH_MOV] = 0xc0;
-		memcpy(at - sizeof(jump->nr), &jump->nr, sizeof(jump->nr));
-	}
+	if (jump->displaced && at[-(int)jump->displaced] == 0xe9)
+		memcpy(at - jump->displaced, jump->was, PATCH_JUMP);
 	if (jump->displaced || at[0] != jump->first)
 		return;
 	at[0] = 0x0f;

@@ -47,10 +47,19 @@ unsigned patch_number(const uint8_t *text, size_t size, uint32_t nr);
 uint64_t patch_pun(uint64_t rip, const uint8_t following[3], uint8_t second);
 /* Where "48 e9" over it does (PATCH_LONG_PUN): REX.W makes no difference to a jump. */
 uint64_t patch_long_pun(uint64_t rip, const uint8_t following[4]);
+enum patch_entry { /* where in the trampoline's page the address lies to which it leads */
+	PATCH_ENTRY_SYSCALL = 0,
+	PATCH_ENTRY_CPUID = 8,
+};
 /*
- * The trampoline at va for the SYSCALL before back: what a SYSCALL does to RCX, and then on to the address that the first
- * eight bytes of the trampoline's page hold. Nothing else changes, so until it gets there it may start again at the site.
+ * The trampoline at va for the SYSCALL or CPUID before back: puts back into a register that the instruction destroys, RCX or RBX, and
+ * goes on to its entry. Nothing else changes, so until it gets there it may start again at the site.
  */
-void patch_trampoline(uint8_t code[PATCH_TRAMPOLINE], uint64_t va, uint64_t back);
+void patch_trampoline(uint8_t code[PATCH_TRAMPOLINE], uint64_t va, uint64_t back, enum patch_entry entry);
+/*
+ * text: the size bytes up to a CPUID. How many of them a trampoline can do in its place: whole instructions, of which the first has room for
+ * a jump, so that whoever jumps to one of the others, or to the CPUID, finds them; and which may be done twice. 0: leave them.
+ */
+unsigned patch_before_cpuid(const uint8_t *text, size_t size);
 
 #endif

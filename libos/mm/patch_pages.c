@@ -6,7 +6,7 @@
 #include "libos/mm/patch.h"
 #include "libos/mm/patches.h"
 
-#define TABLE_FIRST PATCH_TRAMPOLINE /* the page begins with the address of libos' entry */
+#define TABLE_FIRST PATCH_TRAMPOLINE /* the page begins with the addresses of libos' entries */
 #define TABLE_GAP 0x40000ull
 
 bool patch_yields(uint64_t va)
@@ -34,7 +34,7 @@ bool patch_page_make(uint64_t va)
 {
 	struct vma model = { .start = va, .end = va + LV_PAGE, .prot = PROT_READ | PROT_EXEC,
 	                     .flags = MAP_PRIVATE | MAP_ANONYMOUS | VMA_YIELDS, .name = "[lightvm]" };
-	uint64_t *entry = pt_make(va), to = (uint64_t)syscall_entry_direct;
+	uint64_t *entry = pt_make(va), to[2] = { [PATCH_ENTRY_SYSCALL / 8] = (uint64_t)syscall_entry_direct, [PATCH_ENTRY_CPUID / 8] = (uint64_t)cpuid_entry };
 	void *page = entry ? page_alloc_zeroed(0) : NULL;
 
 	if (!page)
@@ -43,21 +43,26 @@ bool patch_page_make(uint64_t va)
 		page_free(page, 0);
 		return false;
 	}
-	memcpy(page, &to, sizeof(to));
+	memcpy(page, to, sizeof(to));
 	*entry = (uint64_t)page | pt_bits(model.prot);
 	return true;
 }
 
+unsigned patch_displaced_size(const struct jump *jump)
+{
+	return jump->cpuid || !jump->displaced ? jump->displaced : PATCH_MOV;
+}
+
 unsigned patch_trampoline_size(const struct jump *jump)
 {
-	return PATCH_TRAMPOLINE + (jump->displaced ? PATCH_MOV : 0);
+	return PATCH_TRAMPOLINE + patch_displaced_size(jump);
 }
 
 bool patch_place_free(uint64_t va, unsigned size)
 {
 	uint64_t offset = va % LV_PAGE;
 
-	if (offset < sizeof(uint64_t) || offset + size > LV_PAGE || !place_allowed(va - offset))
+	if (offset < TABLE_FIRST || offset + size > LV_PAGE || !place_allowed(va - offset))
 		return false;
 	if (mm_find(va) && !patch_yields(va))
 		return false;

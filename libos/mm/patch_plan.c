@@ -287,12 +287,74 @@ uint64_t patch_long_pun(uint64_t rip, const uint8_t following[4])
 	return rip + 4 + (int64_t)distance;
 }
 
-void patch_trampoline(uint8_t code[PATCH_TRAMPOLINE], uint64_t va, uint64_t back)
+void patch_trampoline(uint8_t code[PATCH_TRAMPOLINE], uint64_t va, uint64_t back, enum patch_entry entry)
 {
-	int32_t distance = ALIGN_DOWN(va, LV_PAGE) - (va + PATCH_TRAMPOLINE);
+	int32_t distance = ALIGN_DOWN(va, LV_PAGE) + entry - (va + PATCH_TRAMPOLINE);
 
-	memcpy(code, (const uint8_t[]){ 0x48, 0xb9 }, 2); /* movabs $back,%rcx */
+	memcpy(code, (const uint8_t[]){ 0x48, entry == PATCH_ENTRY_CPUID ? 0xbb : 0xb9 }, 2); /* movabs $back,%rbx or %rcx */
 	memcpy(code + 2, &back, sizeof(back));
-	memcpy(code + 10, (const uint8_t[]){ 0xff, 0x25 }, 2); /* jmp *(start of the page) */
+	memcpy(code + 10, (const uint8_t[]){ 0xff, 0x25 }, 2); /* jmp *(entry in the page) */
 	memcpy(code + 12, &distance, sizeof(distance));
+}
+
+/* ---- what stands before a CPUID ---- */
+
+#define CPUID_MOST 15   /* bytes before it that a trampoline does */
+#define CPUID_BEFORE 48 /* bytes before those, from which the reading must come to them */
+
+/*
+ * Length of an instruction that may be done twice, and elsewhere: it loads EAX or ECX with a number or from a register that none of its kind
+ * changes, or stores a number in the stack. 0: another one.
+ */
+static unsigned repeatable(const uint8_t *insn, size_t size)
+{
+	unsigned rex = size > 2 && (*insn & 0xf8) == 0x40 && !(*insn & 2), at = rex != 0;
+	unsigned modrm = size > at + 1 ? insn[at + 1] : 0, reg = (modrm >> 3 & 7) + (*insn & 4 && rex ? 8 : 0), rm = (modrm & 7) + (*insn & 1 && rex ? 8 : 0);
+	unsigned from = insn[at] == 0x89 ? reg : rm, to = insn[at] == 0x89 ? rm : reg;
+
+	if ((*insn == 0xb8 || *insn == 0xb9) && size >= 5)
+		return 5;
+	if ((*insn == 0x31 || *insn == 0x33) && size >= 2 && (insn[1] == 0xc0 || insn[1] == 0xc9))
+		return 2;
+	if (*insn == 0xc6 && size >= 5 && insn[1] == 0x44 && insn[2] == 0x24)
+		return 5;
+	if (*insn == 0xc7 && size >= 8 && insn[1] == 0x44 && insn[2] == 0x24)
+		return 8;
+	if ((insn[at] == 0x89 || insn[at] == 0x8b) && modrm >= 0xc0 && to <= 1 && from != 0 && from != 1 && from != 3)
+		return at + 2;
+	return 0;
+}
+
+/* Does all code before text + at that can be read from far enough come to an instruction there? It has more bytes behind it. */
+static bool comes_to(const uint8_t *text, unsigned at, unsigned more)
+{
+	unsigned start = at > CPUID_BEFORE ? at - CPUID_BEFORE : 0, came = 0;
+	enum insn_kind kind;
+
+	for (unsigned from = start; from < start + LONGEST && from + 2 * LONGEST <= at; from++) {
+		unsigned now = from, n = 1;
+
+		for (; now < at && n; now += n)
+			n = patch_insn(text + now, at - now + more, &kind);
+		if (now > at)
+			return false;
+		came += now == at && n;
+	}
+	return came >= 3;
+}
+
+unsigned patch_before_cpuid(const uint8_t *text, size_t size)
+{
+	for (unsigned n = PATCH_MOV; n <= CPUID_MOST && n + CPUID_BEFORE <= size; n++) {
+		const uint8_t *start = text + size - n;
+		unsigned done = repeatable(start, n), more = done >= PATCH_JUMP;
+
+		while (more && done < n) {
+			more = repeatable(start + done, n - done);
+			done += more;
+		}
+		if (more && done == n)
+			return comes_to(text, size - n, n) ? n : 0;
+	}
+	return 0;
 }

@@ -18,6 +18,8 @@ struct jump { /* a site that is patched now */
 	uint32_t nr;        /* if an instruction is displaced: what it loads */
 	uint8_t displaced;  /* so many bytes before the SYSCALL; 0: it is the SYSCALL itself that jumps */
 	uint8_t first;      /* byte of that */
+	uint8_t was[5];     /* the displaced bytes over which the jump lies */
+	bool cpuid;         /* it is a CPUID, and all that is displaced is in the trampoline */
 };
 /* Each address space has its own. */
 #define sites (space->patches.seen)
@@ -26,13 +28,17 @@ struct jump { /* a site that is patched now */
 #define jump_room (space->patches.room)
 #define tables (space->patches.table)
 
+/* Makes the CPUID before rip a jump: the so many bytes before it are done in the trampoline. Not in any TLB yet. */
+bool patch_cpuid(uint64_t rip, unsigned displaced);
 /* Is there a page of trampolines at va? */
 bool patch_yields(uint64_t va);
 /* libos' view of the page of trampolines that va is in. */
 uint8_t *patch_page_view(uint64_t va);
 /* Makes one at va, which is the beginning of a page that is free. false: out of memory. */
 bool patch_page_make(uint64_t va);
-/* Bytes of the jump's trampoline. */
+/* Bytes of what is displaced at the beginning of the jump's trampoline, */
+unsigned patch_displaced_size(const struct jump *jump);
+/* and of the trampoline. */
 unsigned patch_trampoline_size(const struct jump *jump);
 /* Is there room for a trampoline of so many bytes at va, in a page that is there or can be? */
 bool patch_place_free(uint64_t va, unsigned size);

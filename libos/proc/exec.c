@@ -279,7 +279,11 @@ static int load_interp(struct program *program)
 			return fail(program, -ENOMEM, "no room for its dynamic linker");
 		image->bias = at - image->elf.low;
 	}
-	return load_image(program, image);
+	err = load_image(program, image);
+	for (int i = 0; !err && i < image->elf.loads; i++)
+		if (image->elf.load[i].flags & PF_X)
+			mm_patch_cpuid(ALIGN_DOWN(image->bias + image->elf.load[i].vaddr, LV_PAGE));
+	return err;
 }
 
 /* ---- */

@@ -69,6 +69,11 @@ void syscall_entry_direct(void)
 {
 }
 
+void cpuid_entry(void);
+void cpuid_entry(void)
+{
+}
+
 /* ---- fork.c, without other spaces ---- */
 
 struct space *space_use(struct space *other)

@@ -164,6 +164,35 @@ static void test_number(void **state)
 	assert_int_equal(patch_number(BYTES(0xb8, 228, 0, 0, 0), 228), 0);
 }
 
+static unsigned before_cpuid(const char *bytes, size_t n)
+{
+	uint8_t text[64];
+
+	memset(text, 0x55, sizeof(text)); /* push %rbp */
+	memcpy(text + sizeof(text) - n, bytes, n);
+	return patch_before_cpuid(text, sizeof(text));
+}
+#define BEFORE_CPUID(bytes) before_cpuid(bytes, sizeof(bytes) - 1)
+
+static void test_before_cpuid(void **state)
+{
+	assert_int_equal(BEFORE_CPUID("\xb8\x01\x00\x00\x00"), 5);             /* mov $1,%eax */
+	assert_int_equal(BEFORE_CPUID("\xb8\x04\x00\x00\x00\x31\xc9"), 7);   /* and xor %ecx,%ecx, */
+	assert_int_equal(BEFORE_CPUID("\xb8\x0d\x00\x00\x00\x44\x89\xc1"), 8); /* or mov %r8d,%ecx */
+	assert_int_equal(BEFORE_CPUID("\xb8\x0d\x00\x00\x00\x41\x8b\xc8"), 8); /* in its other form */
+	assert_int_equal(BEFORE_CPUID("\xc7\x44\x24\x60\x00\x00\x00\x00"), 8); /* movl $0,96(%rsp) */
+	/* Not twice: what was loaded would be read; not at all: the trampoline has RBX. */
+	assert_int_equal(BEFORE_CPUID("\xb8\x0d\x00\x00\x00\x89\xc1"), 0);   /* mov %eax,%ecx */
+	assert_int_equal(BEFORE_CPUID("\xb8\x0d\x00\x00\x00\x89\xd9"), 0);   /* mov %ebx,%ecx */
+	assert_int_equal(BEFORE_CPUID("\xbb\x0d\x00\x00\x00"), 0);             /* mov $13,%ebx */
+	/* No room for a jump in the first one. */
+	assert_int_equal(BEFORE_CPUID("\x44\x89\xe0\x89\xf1"), 0);
+	/* Not in another place: the distance is from here; and not another instruction's end: movabs, a store. */
+	assert_int_equal(BEFORE_CPUID("\x89\x15\x37\xe3\x01\x00"), 0);
+	assert_int_equal(BEFORE_CPUID("\x48\xb8\x00\xb8\x01\x00\x00\x00"), 0);
+	assert_int_equal(patch_before_cpuid((const uint8_t[]){ 0xb8, 1, 0, 0, 0 }, 5), 0); /* nothing tells where they begin */
+}
+
 static void test_pun(void **state)
 {
 	/* cmp $-4095,%rax follows */
@@ -185,6 +214,7 @@ static void test_any_bytes(void **state)
 		for (size_t i = 0; i < size; i++)
 			text[i] = rand() % 4 ? "\xc3\xcc\x0f\x1f\x48\x62\xc4\x66\x24\x90"[rand() % 10] : rand();
 		found = patch_padding(text, size);
+		assert_in_range(patch_before_cpuid(text, size), 0, size);
 		assert_true(found.size == 0 || (found.size >= PATCH_SHORT && found.at + MAX(found.size, PATCH_JUMP) <= size && found.at <= PATCH_REACH));
 		free(text);
 	}
@@ -192,7 +222,7 @@ static void test_any_bytes(void **state)
 
 /* ---- against objdump ---- */
 
-enum { OTHER, ENDS, FILLS, CALLS, LOADS };
+enum { OTHER, ENDS, FILLS, CALLS, LOADS, ASKS };
 
 struct listing { /* of one file, by address */
 	struct line { uint64_t at; uint8_t what; } *line;
@@ -211,6 +241,8 @@ static uint8_t what_is(const char *text)
 			text += strlen(prefixes[i]), i = 0;
 	if (strncmp(text, "syscall", 7) == 0)
 		return CALLS;
+	if (strncmp(text, "cpuid", 5) == 0)
+		return ASKS;
 	if (strncmp(text, "nop", 3) == 0 || strncmp(text, "int3", 4) == 0 || strncmp(text, "xchg   %ax,%ax", 14) == 0)
 		return FILLS;
 	if (strncmp(text, "mov    $", 8) == 0 && (strstr(text, ",%eax") || strstr(text, ",%rax")))
@@ -354,7 +386,7 @@ static void check_written(uint64_t rip, const uint8_t following[3])
 	int file = mkstemp(path), found = 0;
 	FILE *dump;
 
-	patch_trampoline(code + 5, va, rip);
+	patch_trampoline(code + 5, va, rip, PATCH_ENTRY_SYSCALL);
 	assert_true(file >= 0 && write(file, code, sizeof(code)) == sizeof(code) && close(file) == 0);
 	snprintf(want[0], sizeof(want[0]), "jmp    0x%lx", patch_pun(rip, following, 0x05));
 	snprintf(want[1], sizeof(want[1]), "movabs $0x%lx,%%rcx", rip);
@@ -417,7 +449,7 @@ static struct place place_of(const struct listing *listing, const char *path)
 
 static bool place_is_free(const struct place *place, uint64_t va)
 {
-	if (va % 4096 < 8 || va % 4096 + PATCH_TRAMPOLINE > 4096 || va < LOWEST || va >= 0x7ffffffff000)
+	if (va % 4096 < PATCH_TRAMPOLINE || va % 4096 + PATCH_TRAMPOLINE > 4096 || va < LOWEST || va >= 0x7ffffffff000)
 		return false;
 	if (va >= LV_STACK_TOP)
 		return va < LV_BASE - IMAGE_SIZE || va >= LV_WINDOW_END;
@@ -448,8 +480,36 @@ static bool short_is_open(const struct place *place, uint64_t from, unsigned siz
 	return false;
 }
 
+static bool begins(const struct listing *listing, uint64_t at)
+{
+	size_t low = 0, high = listing->lines;
+
+	while (low < high)
+		if (listing->line[(low + high) / 2].at < at)
+			low = (low + high) / 2 + 1;
+		else
+			high = (low + high) / 2;
+	return low < listing->lines && listing->line[low].at == at;
+}
+
+/* What would be displaced before a CPUID begins with an instruction, by objdump, and nothing jumps into the five bytes that change. */
+static bool check_cpuid(const struct listing *listing, uint64_t at)
+{
+	size_t n, before = at % 4096;
+	unsigned displaced = patch_before_cpuid(bytes_at(listing, at - before, &n), before);
+
+	if (!displaced)
+		return false;
+	assert_true(begins(listing, at - displaced));
+	for (size_t t = 0; t < listing->targets; t++)
+		if (listing->target[t] > at - displaced && listing->target[t] < at - displaced + PATCH_JUMP)
+			fail_msg("a jump leads to the middle of what stands before the CPUID at %lx", at);
+	return true;
+}
+
 struct ways { /* how many sites go which way: the first that is open */
 	unsigned sites, padding, pun, long_pun, number, none;
+	unsigned cpuids, displaced;
 };
 
 static void check_file(const char *path, struct ways *all)
@@ -471,6 +531,10 @@ static void check_file(const char *path, struct ways *all)
 		size_t n;
 		const uint8_t *text;
 
+		if (listing.line[i].what == ASKS && listing.line[i].at % 4096) {
+			ways.cpuids++;
+			ways.displaced += check_cpuid(&listing, listing.line[i].at);
+		}
 		if (listing.line[i].what != CALLS)
 			continue;
 		text = bytes_at(&listing, listing.line[i].at + 2, &n);
@@ -495,6 +559,10 @@ static void check_file(const char *path, struct ways *all)
 	if (ways.sites)
 		print_message("%s: %u system calls: %u by padding, %u and %u by the three and four bytes that follow, %u by the number, %u left\n", path, ways.sites,
 			      ways.padding, ways.pun, ways.long_pun, ways.number, ways.none);
+	if (ways.cpuids)
+		print_message("%s: %u of %u CPUIDs by what stands before them\n", path, ways.displaced, ways.cpuids);
+	all->cpuids += ways.cpuids;
+	all->displaced += ways.displaced;
 	all->sites += ways.sites;
 	all->none += ways.none;
 	if (!strstr(path, ".so"))
@@ -534,6 +602,7 @@ static void test_against_objdump(void **state)
 	pclose(list);
 	print_message("%u system calls in %u files\n", all.sites, files);
 	assert_true(all.sites > 500);
+	assert_true(all.displaced > all.cpuids / 2);
 }
 
 /* With names: what becomes of the calls in those files. */
@@ -548,7 +617,7 @@ int main(int argc, char **argv)
 
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lengths), cmocka_unit_test(test_kinds),     cmocka_unit_test(test_padding),         cmocka_unit_test(test_reach), cmocka_unit_test(test_short_padding),
-		cmocka_unit_test(test_number),  cmocka_unit_test(test_pun),       cmocka_unit_test(test_any_bytes),       cmocka_unit_test(test_against_objdump),
+		cmocka_unit_test(test_number),  cmocka_unit_test(test_before_cpuid), cmocka_unit_test(test_pun),       cmocka_unit_test(test_any_bytes),       cmocka_unit_test(test_against_objdump),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -164,6 +164,42 @@ static void test_number_way(void **state)
 	clear();
 }
 
+/* The second time that code is loaded, what stands before a CPUID becomes a jump. */
+static void test_cpuid_way(void **state)
+{
+	const uint64_t site = CODE + AT - 7;
+	uint64_t to;
+
+	CODE_OF("\x89\xc2");
+	memcpy((uint8_t *)IMAGE + AT - 7, "\xb8\x04\x00\x00\x00\x31\xc9\x0f\xa2", 9);
+	mm_patch_cpuid(CODE);
+	assert_int_equal(regions_that_yield(), 0);
+	mm_patch_cpuid(CODE);
+	assert_int_equal(peek(site), 0xe9);
+	assert_int_equal(peek(RIP - 2), 0x0f); /* whoever jumps there finds it */
+	assert_int_equal(peek(RIP - 1), 0xa2);
+	assert_int_equal(((uint8_t *)IMAGE)[AT - 7], 0xb8);
+	to = site + 5 + peek32(site + 1);
+	for (unsigned i = 0; i < 9; i++)
+		assert_int_equal(peek(to + i), "\xb8\x04\x00\x00\x00\x31\xc9\x48\xbb"[i] & 0xff);
+	assert_int_equal(peek32(to + 9), RIP);
+	for (uint64_t at = to; at < to + 7 + PATCH_TRAMPOLINE; at++) {
+		struct regs regs = { .rip = at };
+
+		patch_rewind(&regs);
+		assert_int_equal(regs.rip, site);
+	}
+	struct regs regs = { .rip = to + 7 };
+	assert_false(patch_step(&regs));
+	assert_int_equal(regs.rip, RIP - 2);
+	mm_patch_cpuid(CODE); /* it is one already */
+	assert_int_equal(regions_that_yield(), 1);
+	assert_int_equal(mm_protect(CODE, LV_PAGE, RW), 0);
+	for (unsigned i = 0; i < 9; i++)
+		assert_int_equal(peek(site + i), "\xb8\x04\x00\x00\x00\x31\xc9\x0f\xa2"[i] & 0xff);
+	clear();
+}
+
 /* Whoever wants the trampoline's place gets it, and the site is what it was; it may be patched again. */
 static void test_place_is_wanted(void **state)
 {
@@ -369,7 +405,7 @@ static void test_two_pages(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_padding_way),     cmocka_unit_test(test_pun_way),          cmocka_unit_test(test_number_way),
+		cmocka_unit_test(test_padding_way),     cmocka_unit_test(test_pun_way),          cmocka_unit_test(test_cpuid_way), cmocka_unit_test(test_number_way),
 		cmocka_unit_test(test_place_is_wanted), cmocka_unit_test(test_not_the_programs), cmocka_unit_test(test_code_changes),
 		cmocka_unit_test(test_two_pages),       cmocka_unit_test(test_long_pun_way),
 		cmocka_unit_test(test_neighbours),      cmocka_unit_test(test_short_padding_way),

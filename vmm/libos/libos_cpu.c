@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 
 #include "abi/layout.h"
+#include "abi/shared.h"
 #include "base/log.h"
 #include "vmm/vm.h"
 
@@ -18,6 +19,13 @@
 static int set_cpuid(struct vm *vm)
 {
 	return ioctl(vm->vcpu[0].fd, KVM_SET_CPUID2, kvm_libos_cpuid(vm)) < 0 ? log_errno("KVM_SET_CPUID2") : 0;
+}
+
+/* For libos, which answers CPUID itself where it can. */
+static void tell_cpuid(struct vm *vm)
+{
+	struct lv_shared *shared = libos_at(vm, LV_SHARED);
+	shared->cpuid_leaves = kvm_libos_leaves(vm, shared->cpuid);
 }
 
 static int set_xcr0(struct vm *vm)
@@ -79,6 +87,7 @@ int libos_set_start(struct vm *vm)
 		err = set_msrs(vm);
 	if (err < 0)
 		return err;
+	tell_cpuid(vm);
 	set_tsc(vm);
 	struct kvm_regs regs = {.rip = vm->libos.entry, .rsp = vm->libos.boot_stack, .rflags = LV_RFLAGS};
 	return ioctl(vm->vcpu[0].fd, KVM_SET_REGS, &regs) < 0 ? log_errno("KVM_SET_REGS") : 0;
