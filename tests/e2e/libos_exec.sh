@@ -52,7 +52,6 @@ echo old >"$work/more"
 says 'cp: no more than was asked for' 125 'more: with it more than 4096 bytes would be copied' "$lightvm" cp --max-size 4K vm:/tmp/tree/sub/file "$work/more"
 check '  and what was there stays as it was' test "$(cat "$work/more")" = old
 check '  with nothing beside it' test "$(find "$work" -maxdepth 1 -name '.copied*')" = ''
-check '  and no byte of it is there' test ! -s "$work/more"
 says 'cp: no such file' 125 '/nothing: No such file or directory' "$lightvm" cp vm:/nothing "$work/x"
 says 'cp: no such directory in the VM' 125 'No such file or directory' "$lightvm" cp "$work/one" vm:/no/where/
 # ---- states
