@@ -29,6 +29,7 @@
 #define CHUNK 65536
 #define NS 1000000000ll
 #define UNSIZED_MAX (64u << 20) /* of a file whose size nobody knows before its end: a tar says it first */
+#define LINKS_MOST (4u << 20) /* of symbolic links in an archive: each takes 8 to 16 bytes here */
 #define MODES 0777 /* who unpacks it as root gets nothing that a guest has marked setuid */
 
 static char chunk[CHUNK];
@@ -67,6 +68,8 @@ struct packing {
 	struct archive *archive;
 	struct archive_entry *entry;
 	struct text path; /* of the directory that we are in, with a slash behind it; terminated */
+	uint64_t *link;	  /* a hash of the path of each symbolic link, in a table (open addressing) that is at most half full; 0: a free place */
+	size_t links, room;
 };
 
 static int archive_failed(struct packing *packing)
@@ -184,10 +187,72 @@ static int pass_file(struct packing *packing, const struct tree_entry *entry, co
 	return err ? err : pass_data(packing, name, entry->size);
 }
 
+/* ---- what comes behind a symbolic link of the same name: whoever unpacks it might write where that leads ---- */
+
+/* FNV-1a; who finds two paths with the same one has his archive refused. */
+static uint64_t hash_of(const struct packing *packing, const char *name)
+{
+	uint64_t hash = 0xcbf29ce484222325ull;
+	const char *parts[] = { packing->path.size ? packing->path.data : "", name };
+	for (size_t i = 0; i < 2; i++)
+		for (const char *at = parts[i]; *at; at++)
+			hash = (hash ^ (uint8_t)*at) * 0x100000001b3ull;
+	return hash ? hash : 1;
+}
+
+static uint64_t *place_of(const struct packing *packing, uint64_t hash)
+{
+	size_t at = hash & (packing->room - 1);
+	while (packing->link[at] && packing->link[at] != hash)
+		at = (at + 1) & (packing->room - 1);
+	return &packing->link[at];
+}
+
+static int check_links(struct packing *packing, const char *name)
+{
+	char word[TREE_NAME_MAX + 1];
+	if (!packing->links || !*place_of(packing, hash_of(packing, name)))
+		return 0;
+	word[text_shown(word, name, strnlen(name, TREE_NAME_MAX), 0, NULL)] = 0;
+	return tree_fail(packing->reader.report, -EPROTO, "%s: the other side sent it again, behind a symbolic link of that name", word);
+}
+
+static int grow_links(struct packing *packing)
+{
+	struct packing larger = { .room = packing->room ? 2 * packing->room : 64 };
+	if (packing->links == LINKS_MOST)
+		return tree_fail(packing->reader.report, -E2BIG, "more than %u symbolic links", LINKS_MOST);
+	if (2 * packing->links < packing->room)
+		return 0;
+	larger.link = alloc_zero(larger.room * sizeof(*larger.link));
+	if (!larger.link)
+		return tree_fail(packing->reader.report, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < packing->room; i++)
+		if (packing->link[i])
+			*place_of(&larger, packing->link[i]) = packing->link[i];
+	free(packing->link);
+	packing->link = larger.link;
+	packing->room = larger.room;
+	return 0;
+}
+
+static int note_link(struct packing *packing, const char *name)
+{
+	int err = grow_links(packing);
+	uint64_t hash = hash_of(packing, name);
+	if (err)
+		return err;
+	*place_of(packing, hash) = hash;
+	packing->links++;
+	return 0;
+}
+
 static int pass_link(struct packing *packing, const struct tree_entry *entry, const char *name)
 {
 	char target[TREE_TEXT_MAX + 1];
 	int err = tree_get_target(&packing->reader, entry, name, target);
+	if (!err)
+		err = note_link(packing, name);
 	return err ? err : put_header(packing, entry, name, AE_IFLNK, 0, target);
 }
 
@@ -211,6 +276,8 @@ static int pass_all(struct packing *packing, const char *top)
 	int err;
 	while (!(err = tree_next(&packing->reader, &entry, name)) && entry.type != TREE_END) {
 		const char *word = (packing->reader.depth - (entry.type == TREE_DIR)) ? name : top;
+		if (entry.type != TREE_UP && (err = check_links(packing, word)))
+			return err;
 		if (entry.type == TREE_UP)
 			leave_dir(&packing->path);
 		else if ((err = entry.type == TREE_DIR ? pass_dir(packing, &entry, word) : entry.type == TREE_LINK ? pass_link(packing, &entry, word)
@@ -235,6 +302,7 @@ static int from_tree(const char *top, struct tree_report *report)
 	archive_write_free(packing.archive);
 	archive_entry_free(packing.entry);
 	text_free(&packing.path);
+	free(packing.link);
 	return err;
 }
 

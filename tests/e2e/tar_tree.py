@@ -142,6 +142,10 @@ def hostile_trees():
             (71, "before the last one", [top, entry(PIECES, b"f", size=9), piece(4, b"four"), piece(2, b"x")]),
             (27, "does not tell its size", [top, entry(PIECES, b"f"), piece(5, b"x")]),
             (27, "does not tell its size", [top, entry(PIECES, b"f"), struct.pack("<QQ", 0, 1 << 40)]),
+            (71, "l: the other side sent it again", [top, entry(LINK, b"l", data=b"/etc"), entry(DIR, b"l"), entry(FILE, b"passwd", data=b"x")]),
+            (71, "l: the other side sent it again", [top, entry(LINK, b"l", data=b"/etc/passwd"), entry(FILE, b"l", data=b"x")]),
+            (71, "l: the other side sent it again", [top, entry(DIR, b"d"), entry(LINK, b"l", data=b".."), entry(UP), entry(DIR, b"d"), entry(PIECES, b"l", size=1)]),
+            (71, "l77: the other side sent it again", [top, *[entry(LINK, b"l%d" % i, data=b"x") for i in range(500)], entry(DIR, b"l77")]),
             (71, "a text of", [top, entry(NOTE, size=1 << 40)])):
         fails(from_tree(*pieces), code, text)
     fails(from_tree(top, entry(FILE, b"f", size=1 << 50), limit=1000), 27, "more than 1000 bytes")
@@ -150,6 +154,12 @@ def hostile_trees():
     fails(from_tree(top, entry(PIECES, b"f", size=1 << 50), piece(1 << 49, b"x"), limit=1 << 20), 27, "bytes would be copied")
     _, out, _ = from_tree(top, entry(FILE, b"good", data=b"x" * 20000), entry(FILE, b"bad", size=100, data=b""))
     assert not out.endswith(b"\0" * 1024), "an archive that is not whole looks whole"
+
+
+def links_of_one_name_in_two_places():
+    many = [entry(LINK, b"l%d" % i, data=b"x") for i in range(1000)]
+    status, out, lines = from_tree(entry(DIR), *many, entry(DIR, b"d"), *many, entry(FILE, b"l", data=b"y"), entry(UP), entry(UP), entry(END))
+    assert status == 0 and len(members(out)) == 2003, (status, lines)
 
 
 def controls_in_what_is_said():
@@ -228,7 +238,7 @@ def any_bytes():
         assert status in (0, 1) and lines, (status, lines)
 
 
-for test in (a_tree_becomes_an_archive, a_file_alone, holes_and_sizes, hostile_trees, controls_in_what_is_said, an_archive_becomes_a_tree, long_names, what_is_left_out,
+for test in (a_tree_becomes_an_archive, a_file_alone, holes_and_sizes, hostile_trees, links_of_one_name_in_two_places, controls_in_what_is_said, an_archive_becomes_a_tree, long_names, what_is_left_out,
              sparse, hostile_archives, any_bytes):
     name = test.__name__.replace("_", " ")
     try:
