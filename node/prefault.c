@@ -20,7 +20,7 @@ static bool wanted(const struct vm_config *config)
 int prefault_open(const struct vm_config *config)
 {
 	struct cache cache = CACHE_NONE;
-	int fd = wanted(config) && !cache_open(&cache, false, NULL) ? cache_pages_open(&cache, config->image) : -1;
+	int fd = wanted(config) && !cache_open(&cache, false, NULL) ? cache_pages_open(&cache, config->image, config->image_fd) : -1;
 	cache_close(&cache);
 	return fd < 0 ? -1 : fd;
 }

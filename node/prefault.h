@@ -6,8 +6,8 @@
 #include "node/vm_config.h"
 
 /*
- * The list, for the VM's monitor, as LV_VM_PREFAULT wants it; the caller's. -1: the VM shall have none, or its image has none, since it is not of the user's cache. What cannot be
- * opened is none: that costs speed only.
+ * The list, for the VM's monitor, as LV_VM_PREFAULT wants it; the caller's. -1: the VM shall have none. What cannot be opened is none: that costs speed
+ * only.
  */
 int prefault_open(const struct vm_config *config);
 

@@ -22,6 +22,7 @@
 #define IMAGE_SUFFIX ".lvm"
 #define NEEDED "needed-"
 #define PAGES "pages-"
+#define PAGES_KEPT 30 /* days, of an image that is not of the cache */
 #define PAGES_SECONDS 86400 /* programs are used otherwise in time: a start a day is watched anew */
 #define CACHE_LIMIT (8ull << 30)
 #define USE_SECONDS 3600 /* so exactly a use is noted: not every start has to write */
@@ -285,13 +286,22 @@ int cache_keep_for(const struct cache *cache, const char *sha256, const char *pa
 
 /* ---- pages that starts touch ---- */
 
-int cache_pages_open(const struct cache *cache, const char *path)
+/* By the digest that an image of the cache is called by; others by what changes when the file does. */
+static char *pages_path(const struct cache *cache, const char *path, int image)
 {
 	const size_t n = strlen(cache->path);
 	const char *name = !strncmp(path, cache->path, n) && text_starts(path + n, "/images/") ? path + n + sizeof("/images/") - 1 : "";
-	if (strlen(name) != IMAGE_HEX + sizeof(IMAGE_SUFFIX) - 1 || strchr(name, '/'))
-		return -ENOENT;
-	char *list = alloc_format("index/" PAGES "%.*s", IMAGE_HEX, name);
+	struct stat st;
+	if (strlen(name) == IMAGE_HEX + sizeof(IMAGE_SUFFIX) - 1 && !strchr(name, '/'))
+		return alloc_format("index/" PAGES "%.*s", IMAGE_HEX, name);
+	return fstat(image, &st) ? NULL : alloc_format("index/" PAGES "%016" PRIx64, file_fingerprint(&st));
+}
+
+int cache_pages_open(const struct cache *cache, const char *path, int image)
+{
+	char *list = pages_path(cache, path, image);
+	if (!list)
+		return -EBADF;
 	int fd = openat(cache->dir, list, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int err = fd < 0 ? -errno : 0;
 	struct stat st;
@@ -301,12 +311,15 @@ int cache_pages_open(const struct cache *cache, const char *path)
 	return err ? err : fd;
 }
 
-/* A list goes with its image. */
+/* A list goes with its image; where nobody can say whether that is there, when it has not been made anew for long. */
 static bool forgets_pages(int dir, const char *name, const char *sha256)
 {
 	const char *image = name + sizeof(PAGES) - 1;
+	struct stat st;
 	if (sha256)
 		return !strncmp(image, sha256, IMAGE_HEX);
+	if (strlen(image) != IMAGE_HEX)
+		return !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) && time(NULL) - st.st_mtime > PAGES_KEPT * PAGES_SECONDS;
 	char *path = alloc_format("../images/%s" IMAGE_SUFFIX, image);
 	bool gone = faccessat(dir, path, F_OK, 0) != 0;
 	free(path);

@@ -61,10 +61,10 @@ void cache_forget(const struct cache *cache, const char *sha256);
  */
 int cache_keep_for(const struct cache *cache, const char *sha256, const char *path);
 /*
- * The list of the pages that starts of the image touch (docs/prefault.md), open for reading and writing; empty if there was none, or one of before yesterday: it is made anew then. path: of the
- * image. -ENOENT: that is none of the cache's; or another negative errno. No message.
+ * The list of the pages that starts of the image touch (docs/prefault.md), open for reading and writing; empty if there was none, or one of before yesterday: it is made anew then. path, fd: of the
+ * image, which may lie elsewhere, too. A negative errno, without a message.
  */
-int cache_pages_open(const struct cache *cache, const char *path);
+int cache_pages_open(const struct cache *cache, const char *path, int fd);
 /*
  * Removes the images whose last use is longest ago (to the hour), with what the index says of them, until those left have at most
  * limit bytes. keep, a name in images/, stays, and so does what cache_keep_for was told of. VMs that run from a removed image are not disturbed.

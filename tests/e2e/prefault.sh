@@ -45,6 +45,14 @@ check 'it has copies' test "$with" -gt $((without + 100))
 check '  in bounds' test "$with" -lt $((without + 17 * 1024))
 check '  and none in the background, unless asked for' test "$auto" -le $((without + 64))
 
+# An image of the user's own has a list, too.
+"$lightvm" image build -o "$work/own.lvm" /bin/sh >/dev/null
+own_image() { [ "$("$lightvm" run --net none --prefault all "$work/own.lvm" -c 'echo own')" = own ]; }
+had=$(lists | wc -l)
+check 'an image elsewhere' own_image
+check '  has a list' lists_are $((had + 1))
+check '  and starts with it' own_image
+
 # Whatever the file holds, the program does what it does. "hostile NAME" writes a list whose checksum is right.
 hostile() {
 	python3 - "$work/first" "$list" "$1" <<'P'
@@ -92,7 +100,7 @@ counts() { [ -n "$("$lightvm" logs "$1")" ]; }
 counter() { "$lightvm" run -d --name "$1" --net none --prefault "$2" "$build/tests/guest/guest_counter" >/dev/null && await 20 'a number' counts "$1" >&2; }
 counter watched all
 "$lightvm" stop watched >/dev/null
-check 'a program that was stopped has a list' lists_are 2
+check 'a program that was stopped has a list' lists_are 3
 size_of_save() { # off|all: KiB
 	counter saved "$1"
 	"$lightvm" save saved "$work/saved-$1" >&2
