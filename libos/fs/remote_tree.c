@@ -315,6 +315,35 @@ static int remote_change(struct inode *inode, const struct attr_change *change)
 	return remote_setattr(inode, &in);
 }
 
+/* ---- extended attributes ---- */
+
+static int64_t read_attribute(struct inode *inode, uint32_t opcode, const char *name, void *value, size_t size)
+{
+	const struct ring_buffer buffer = { .data = value, .len = (uint32_t)size, .device_writes = true };
+	const struct fuse_getxattr_in in = { .size = (uint32_t)size };
+	struct fuse_getxattr_out out = { 0 };
+	struct remote_words words = { .in = &in, .in_size = sizeof(in), .name = name };
+	if (size)
+		words.pages = &buffer, words.page_count = 1;
+	else
+		words.out = &out, words.out_size = words.out_least = sizeof(out);
+	int64_t r = remote_ask(fs_of(inode), opcode, remote_inode(inode)->node, &words);
+	return r < 0 || size ? r : (int64_t)out.size;
+}
+
+static int64_t remote_attribute(struct inode *inode, enum attribute_verb verb, const char *name, void *value, size_t size, int flags)
+{
+	const struct fuse_setxattr_in in = { .size = (uint32_t)size, .flags = (uint32_t)flags };
+	const struct remote_words set = { .in = &in, .in_size = FUSE_COMPAT_SETXATTR_IN_SIZE, .name = name, .send = value, .send_size = size };
+	const struct remote_words remove = { .name = name };
+	if (verb == ATTRIBUTE_GET || verb == ATTRIBUTE_LIST)
+		return read_attribute(inode, verb == ATTRIBUTE_GET ? FUSE_GETXATTR : FUSE_LISTXATTR, verb == ATTRIBUTE_GET ? name : NULL, value, size);
+	int64_t r = verb == ATTRIBUTE_SET ? remote_ask(fs_of(inode), FUSE_SETXATTR, remote_inode(inode)->node, &set)
+					  : remote_ask(fs_of(inode), FUSE_REMOVEXATTR, remote_inode(inode)->node, &remove);
+	remote_stale(inode); /* its time */
+	return r < 0 ? r : 0;
+}
+
 static const struct remote_ops remote_ops = {
 	.revalidate = remote_revalidate,
 	.ahead = remote_ahead,
@@ -327,6 +356,7 @@ static const struct remote_ops remote_ops = {
 	.rename = remote_rename,
 	.link = remote_link,
 	.statfs = remote_statfs,
+	.attribute = remote_attribute,
 };
 
 const struct inode_ops remote_inode_ops = {

@@ -44,6 +44,7 @@ struct attr_change {
 	uint64_t size;
 	struct { uint64_t tv_sec; int64_t tv_nsec; } atime, mtime;
 };
+enum attribute_verb { ATTRIBUTE_GET, ATTRIBUTE_SET, ATTRIBUTE_REMOVE, ATTRIBUTE_LIST };
 struct remote_ops {
 	bool (*revalidate)(struct dentry *dentry); /* the name still leads where it did */
 	void (*ahead)(struct dentry *dir);         /* a name of it is about to be asked for: many may be learnt at once (dentry_learn) */
@@ -56,6 +57,8 @@ struct remote_ops {
 	int (*rename)(struct dentry *from, struct dentry *to, uint32_t flags);
 	int (*link)(struct inode *inode, struct dentry *at); /* attaches it */
 	int (*statfs)(struct inode *inode, struct statfs *out);
+	/* value: libos' own, size bytes (0: how many there are); bytes of the value or of the list. name: not of a list */
+	int64_t (*attribute)(struct inode *inode, enum attribute_verb verb, const char *name, void *value, size_t size, int flags);
 };
 static inline const struct remote_ops *remote_of(const struct inode *inode)
 {

@@ -59,6 +59,14 @@ for name in files locks watches; do
 	same "guest/$name in a volume" --net none -v "$data:/data" -e TMPDIR=/data -- "$build/tests/guest/guest_$name"
 done
 
+# Extended attributes are the host's: a process in the directory and a VM on it say the same, and each finds what the other one set.
+fresh
+mkdir "$work/plain"
+"$build/tests/guest/guest_xattrs" "$work/plain" >"$work/process"
+gives 'extended attributes' "$(cat "$work/process")" -v "$data:/data" "$build/tests/guest/guest_xattrs" /data
+gives '  once more' "$("$build/tests/guest/guest_xattrs" "$work/plain")" -v "$data:/data" "$build/tests/guest/guest_xattrs" /data
+gives '  not where it is read-only' 'xattr /data/file: EROFS' -v "$data:/data:ro" "$build/tests/guest/guest_changes" xattr /data/file
+
 # :ro
 fresh
 gives 'with :ro it can be read' hello -v "$data:/data:ro" "$busybox" cat /data/file
