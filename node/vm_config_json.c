@@ -157,10 +157,10 @@ static int mounts_read(struct vm_config *config, const json_t *json, struct erro
 	int err = 0;
 	if (json && !json_is_array(json))
 		return error_set(error, -EINVAL, "mounts: not a list");
-	if (json_array_size(json) > CONFIG_MOUNTS)
+	if (json_array_size(json) > CONFIG_MOUNTS - config->mounts) /* beside those of a request's volumes */
 		return error_set(error, -E2BIG, "mounts: more than %d", CONFIG_MOUNTS);
-	for (size_t i = 0; i < json_array_size(json) && !err; i++, config->mounts++)
-		err = rows_read(mount_rows, NULL, &config->mount[i], json_array_get(json, i), "mounts", error);
+	for (size_t i = 0; i < json_array_size(json) && !err; i++)
+		err = rows_read(mount_rows, NULL, &config->mount[config->mounts++], json_array_get(json, i), "mounts", error);
 	return err;
 }
 

@@ -10,9 +10,12 @@
 #include "node/choose.h"
 #include "node/config_open.h"
 #include "node/launch.h"
+#include "node/named_volumes.h"
 #include "node/vm_policy.h"
 #include "node/vm_source.h"
 #include "node/vm_template.h"
+#include "node/volume_words.h"
+#include "tinyx/image_volume.h"
 
 /* ---- what is asked for ---- */
 
@@ -64,6 +67,15 @@ static int check_paths(const struct wish *wish, const json_t *json, struct error
 	return err;
 }
 
+/* It begins with a path, or with a volume's name. */
+static int check_volume(const char *word, struct error *error)
+{
+	char *host = alloc_format("%.*s", (int)strcspn(word, ":"), word);
+	int err = !host ? error_set(error, -ENOMEM, "out of memory") : named_volume_is(host) ? 0 : absolute("volumes", word, error);
+	free(host);
+	return err;
+}
+
 static int volumes_of(struct wish *wish, const json_t *json, struct error *error)
 {
 	const json_t *volumes = json_object_get(json, "volumes");
@@ -73,7 +85,7 @@ static int volumes_of(struct wish *wish, const json_t *json, struct error *error
 		const char *word = json_string_value(json_array_get(volumes, i));
 		if (!word)
 			return error_set(error, -EINVAL, "volumes: not a text");
-		int err = absolute("volumes", word, error);
+		int err = check_volume(word, error);
 		if (err)
 			return err;
 		strings_add(&wish->volumes, word);
@@ -148,8 +160,9 @@ static int use_source(struct vm_config *config, struct wish *wish, const json_t 
 		return error_set(error, -errno, "image: %s: %s", wish->image, strerror(errno));
 	if (!source_is_image(wish->image) && !text_ends(wish->image, ".lvm"))
 		return use_program(config, wish, json_object_get(json, "memory"), json_object_get(json, "args"), error);
-	if (wish->volumes.count)
-		return error_set(error, -EINVAL, "volumes: are packed when an image is made, and %s is one", wish->image);
+	for (size_t i = 0; i < wish->volumes.count; i++)
+		if (!text_ends(wish->volumes.item[i], VOLUME_LIVE))
+			return error_set(error, -EINVAL, "volumes: %s: copies are packed when an image is made, and %s is one", wish->volumes.item[i], wish->image);
 	struct source_facts facts = { 0 };
 	int err = source_image(config, wish->image, NULL, &facts, error);
 	wish->known_on_libos = facts.on_libos;
@@ -251,7 +264,9 @@ int wish_net(struct net_spec *spec, const json_t *net, const char *id, struct er
 
 static int fill(struct vm_config *config, struct wish *wish, const json_t *json, struct error *error)
 {
-	int err = use_source(config, wish, json, error);
+	int err = volume_words_take(&wish->volumes, config, error);
+	if (!err)
+		err = use_source(config, wish, json, error);
 	if (!err)
 		err = use_kernel(config, wish, error);
 	if (!err)

@@ -119,7 +119,7 @@ for i in $(seq 300); do head -c 200000 /dev/zero >"$work/many/$i"; done
 progress() { curl -sN --max-time 60 -H 'Content-Type: application/json' -d "$2" --unix-socket "$socket" "http://localhost$1?progress=true" >"$work/progress"; }
 steps() { sed -n '/^event: progress/ { n; s/^data: //p }' "$work/progress" | jq -r .step | uniq | xargs; }
 ends() { sed -n '/^event: end/ { n; s/^data: //p }' "$work/progress" | jq -e "$1" >"$work/out"; }
-check "create, told as it goes on" progress /v1/vms "{\"image\": \"/usr/bin/sleep\", \"args\": [\"sleep\", \"1000\"], \"name\": \"told\", \"volumes\": [\"$work/many:/many\"]}"
+check "create, told as it goes on" progress /v1/vms "{\"image\": \"/usr/bin/sleep\", \"args\": [\"sleep\", \"1000\"], \"name\": \"told\", \"volumes\": [\"$work/many:/many:copy\"]}"
 check "it is packed, and starts" bash -c '[[ "$1" =~ ^(packing )?starting$ ]]' - "$(steps)"
 check "and ends with the answer" ends '.status == 201 and .answer.state == "running" and .answer.name == "told"'
 check "stop" progress /v1/vms/told/stop '{"seconds": 5}'
@@ -153,6 +153,18 @@ check "a body that is too long" bash -c '[ "$(curl -s -o /dev/null -w "%{http_co
 	--unix-socket "$2" http://localhost/v1/vms)" = 413 ]' - "$work/long" "$socket"
 check "also where nobody says how long it is" bash -c '[ "$(curl -s -o /dev/null -w "%{http_code}" -H "Content-Type: application/json" -H "Transfer-Encoding: chunked" \
 	--data-binary @"$1" --unix-socket "$2" http://localhost/v1/vms)" = 413 ]' - "$work/long" "$socket"
+
+# ---- volumes
+mkdir "$work/live"
+busybox=$(command -v busybox)
+answers "a VM with a volume" 201 '"id"' POST /v1/vms "{\"image\": \"$busybox\", \"args\": [\"busybox\", \"sh\", \"-c\", \"echo live >/live/file && echo kept >/kept/file\"],
+	\"name\": \"writer\", \"net\": {\"kind\": \"none\"}, \"volumes\": [\"$work/live:/live\", \"of-api:/kept\"]}"
+check "what it writes is on the host" await 20 grep -qx live "$work/live/file"
+answers "a relative path as a volume" 400 'volumes: \"./x:/x\" is not an absolute path' POST /v1/vms '{"image": "/usr/bin/true", "volumes": ["./x:/x"]}'
+answers "nor one in disguise" 400 'volumes: \"~x:/x\" is not an absolute path' POST /v1/vms '{"image": "/usr/bin/true", "volumes": ["~x:/x"]}'
+answers "it goes" 204 '' DELETE '/v1/vms/writer?force=true'
+check "a volume by its name stays" grep -qx kept "$("$lightvm" volume inspect of-api | jq -r '.. | .path? // empty')/file"
+check "until it is removed" "$lightvm" volume rm of-api
 
 # ---- killed and started again
 api POST /v1/vms '{"image": "/usr/bin/sleep", "args": ["sleep", "1000"], "name": "kept"}' >"$work/out"
