@@ -78,13 +78,20 @@ struct users {
 	const struct state *state;
 	const char *path;
 	json_t *ids;
+	char unread[STATE_ID + 1]; /* whose configuration cannot be read */
 };
 
+/* A VM that is gone, or is still being made and has no configuration yet, has no volume either. */
 static int look_at(void *context, const char *id)
 {
 	struct users *users = context;
 	struct vm_dir vm = VM_DIR_NONE;
-	json_t *config = vm_find(users->state, id, &vm, NULL) ? NULL : config_read(vm.dir);
+	int err = vm_open(users->state, id, &vm);
+	json_t *config = err ? NULL : config_read(vm.dir);
+	if (!err && !config)
+		err = faccessat(vm.dir, CONFIG_FILE, F_OK, AT_SYMLINK_NOFOLLOW) && errno == ENOENT ? -ENOENT : -EIO;
+	if (err && err != -ENOENT)
+		snprintf(users->unread, sizeof(users->unread), "%s", id);
 	const json_t *mounts = json_object_get(config, "mounts");
 	for (size_t i = 0; i < json_array_size(mounts); i++)
 		if (!strcmp(config_string(json_array_get(mounts, i), "source"), users->path)) {
@@ -93,7 +100,7 @@ static int look_at(void *context, const char *id)
 		}
 	json_decref(config);
 	vm_close(&vm);
-	return 0;
+	return err == -ENOENT ? 0 : err;
 }
 
 /* *ids: a new reference. Where it cannot be told who has the volume, nobody may take it away. */
@@ -103,7 +110,9 @@ static int users_of(const char *path, json_t **ids, struct error *error)
 	struct users users = { .state = &state, .path = path, .ids = json_array() };
 	int err = state_open(&state, false, error), each = err ? 0 : state_each(&state, look_at, &users);
 	state_close(&state);
-	if (each)
+	if (each && users.unread[0])
+		err = error_set(error, each, "which volumes VM %s has cannot be told: its configuration cannot be read; lightvm rm removes it", users.unread);
+	else if (each)
 		err = error_set(error, each, "the records of VMs cannot be read: %s", strerror(-each));
 	if (err && err != -ENOENT) {
 		json_decref(users.ids);
@@ -126,17 +135,49 @@ json_t *named_volume_view(const char *name, struct error *error)
 	return view;
 }
 
+static int check_unused(const char *name, const char *path, struct error *error)
+{
+	json_t *ids = NULL;
+	int err = users_of(path, &ids, error);
+	const char *user = json_string_value(json_array_get(ids, 0));
+	if (user)
+		err = error_set(error, -EBUSY, "volume %s: VM %s has it; remove that before", name, user);
+	json_decref(ids);
+	return err;
+}
+
+/*
+ * Out of the way, and looked at once more: a VM whose record is written from now on does not find it, and says so; one whose record has come meanwhile is seen,
+ * and keeps it.
+ */
+static int put_aside(int dir, const char *name, const char *aside, const char *path, struct error *error)
+{
+	int err = tree_remove(dir, aside); /* of somebody who was killed in the middle of this */
+	if (err && err != -ENOENT)
+		return error_set(error, err, "volume %s: %s", name, strerror(-err));
+	if (renameat(dir, name, dir, aside))
+		return error_set(error, -errno, "volume %s: %s", name, strerror(errno));
+	err = check_unused(name, path, error);
+	if (err && renameat(dir, aside, dir, name)) /* somebody has made one of that name, and it is not empty */
+		return error_set(error, err, "volume %s: a VM took it meanwhile, and another one has its name: it is %s beside that", name, aside);
+	return err;
+}
+
 int named_volume_remove(const char *name, struct error *error)
 {
-	json_t *view = named_volume_view(name, error);
-	if (!view)
-		return error->code;
-	const char *user = json_string_value(json_array_get(json_object_get(view, "vms"), 0));
-	int err = user ? error_set(error, -EBUSY, "volume %s: VM %s has it; remove that before", name, user) : 0, dir = err ? err : kept_open(KEPT_VOLUME, false, error);
-	if (!err && (err = tree_remove(dir, name)))
+	char *path = named_volume_path(name, false, NULL, error), *aside = alloc_format(".%s", name);
+	int dir = path ? kept_open(KEPT_VOLUME, false, error) : error->code, err = dir < 0 ? dir : 0;
+	if (!err && !aside)
+		err = error_set(error, -ENOMEM, "out of memory");
+	if (!err)
+		err = check_unused(name, path, error);
+	if (!err)
+		err = put_aside(dir, name, aside, path, error);
+	if (!err && (err = tree_remove(dir, aside)))
 		error_set(error, err, "volume %s: %s", name, strerror(-err));
 	if (dir >= 0)
 		close(dir);
-	json_decref(view);
+	free(aside);
+	free(path);
 	return err;
 }

@@ -24,6 +24,7 @@
 #define CONFIG_DISKS 8
 #define CONFIG_MOUNTS 32
 #define CONFIG_VERSION 1
+#define CONFIG_FILE "config.json" /* in a VM's directory */
 
 struct config_disk {
 	char *path, *serial; /* serial NULL: none */

@@ -11,7 +11,6 @@
 #include "node/kept.h"
 #include "node/vm_config.h"
 
-#define CONFIG_FILE "config.json"
 #define CONFIG_FILE_MAX (4u << 20)
 #define CPUS_MAX 32
 
