@@ -88,6 +88,20 @@ char *program_find(const char *name)
 	return NULL;
 }
 
+char *program_find_for(const struct plan *plan, const char *name)
+{
+	static const char *const dirs[] = { "/usr/local/bin", "/usr/bin", "/usr/sbin" };
+	if (!plan->from)
+		return program_find(name);
+	for (size_t i = 0; i < COUNT(dirs); i++) {
+		char *path = alloc_format("%s/%s", dirs[i], name);
+		if (plan_has(plan, path))
+			return path;
+		free(path);
+	}
+	return NULL;
+}
+
 /* ---- a text, as far as a shell's grammar says where commands stand ---- */
 
 static void note_command(struct commands *commands, const char *word)
@@ -338,6 +352,11 @@ void commands_find(const char *program, const struct strings *words, struct comm
 		drop_usual(&commands->named);
 }
 
+bool commands_start_shell(const char *program, const char *text)
+{
+	return is_shell(program) || first_line_names(text, is_shell);
+}
+
 void commands_free(struct commands *commands)
 {
 	strings_free(&commands->named);
@@ -346,7 +365,7 @@ void commands_free(struct commands *commands)
 
 static void add_found(struct plan *plan, const char *name)
 {
-	char *path = program_find(name);
+	char *path = program_find_for(plan, name);
 	struct error ignored;
 	if (path)
 		plan_add(plan, path, false, &ignored);

@@ -21,15 +21,19 @@ struct commands { /* zero-initialised: none */
 
 /* Where PATH has an executable of this name; the caller's. NULL: nowhere. */
 char *program_find(const char *name);
+/* The same for a plan that packages make: where they have one. */
+char *program_find_for(const struct plan *plan, const char *name);
 /*
  * What program (a path of the host) will start, as its arguments, which may be NULL, or its text say. Files that cannot be read, and words that name nothing,
  * are passed over: a script may name what it only looks for.
  */
 void commands_find(const char *program, const struct strings *words, struct commands *commands);
+/* Whether the program of this path, with this text, is a shell or a script of one. */
+bool commands_start_shell(const char *program, const char *text);
 void commands_free(struct commands *commands);
 /* Adds /bin/sh. */
 void commands_add_shell(struct plan *plan);
-/* Adds the usual ones that the host has. */
+/* Adds the usual ones that the host, or the packages, have. */
 void commands_add_usual(struct plan *plan);
 
 #endif

@@ -25,7 +25,7 @@
 #include "tinyx/reasons.h"
 #include "tinyx/runtime.h"
 
-#define KEY_VERSION "lightvm-pack-13" /* a change of what is packed makes every cached image stale */
+#define KEY_VERSION "lightvm-pack-14" /* a change of what is packed makes every cached image stale */
 
 /* ---- the request ---- */
 
@@ -218,7 +218,7 @@ static void depend_on_sources(struct plan *plan, const struct packages *packages
 }
 
 /* In place of the host's files those of the packages: the program, its libraries, and whatever the rules add. */
-static int add_packages(const struct pack_request *request, struct packages *packages, struct plan *plan, struct packed *packed, struct error *error)
+static int add_packages(const struct pack_request *request, struct packages *packages, bool shell, struct plan *plan, struct packed *packed, struct error *error)
 {
 	char *elf = NULL;
 	struct library_wants wants = { 0 };
@@ -228,6 +228,8 @@ static int add_packages(const struct pack_request *request, struct packages *pac
 	if (!err && !request->no_companions) {
 		packages_add(packages, plan, request->program);
 		packages_add(packages, plan, elf);
+		if (shell)
+			commands_add_usual(plan);
 	}
 	free(elf);
 	if (!err)
@@ -266,19 +268,29 @@ static void merge_start(struct manifest *manifest, const struct pack_request *re
 	copy_list(&manifest->ports, &given->ports);
 }
 
+static int open_packages(const struct pack_request *request, struct packages *packages, bool scripts, struct package_start *start, struct error *error)
+{
+	int err = packages_open(packages, request->packages, request->rules, scripts, request->steps, error);
+	return err ? err : packages_start(packages, request->program, start, error);
+}
+
 static int plan_packages(const struct pack_request *request, struct packages *packages, struct plan *plan, struct packed *packed, struct error *error)
 {
 	struct package_start start = { 0 };
 	struct manifest manifest = { 0 };
-	int err = packages_open(packages, request->packages, request->rules, request->steps, error);
-	if (!err)
-		err = packages_start(packages, request->program, &start, error);
+	bool shell = false;
+	int err = open_packages(request, packages, false, &start, error);
+	if (!err && (shell = packages_start_shell(packages, &start))) {
+		package_start_free(&start);
+		packages_close(packages);
+		err = open_packages(request, packages, true, &start, error);
+	}
 	if (!err) {
 		struct pack_request started = *request;
 		merge_start(&manifest, request, &start);
 		started.program = start.program;
 		started.manifest = &manifest;
-		err = add_packages(&started, packages, plan, packed, error);
+		err = add_packages(&started, packages, shell, plan, packed, error);
 		if (!err)
 			err = add_manifest(plan, &started, packed, error);
 	}

@@ -18,19 +18,6 @@
 #define SCRIPTS_MAX 4 /* as the kernel: a script's interpreter may be a script */
 #define LINE_MAX_SCRIPT 256
 
-/* As program_find, in what packages hold. */
-static char *find_planned(const struct plan *plan, const char *name)
-{
-	static const char *const dirs[] = { "/usr/local/bin", "/usr/bin", "/usr/sbin" };
-	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
-		char *path = alloc_format("%s/%s", dirs[i], name);
-		if (plan_has(plan, path))
-			return path;
-		free(path);
-	}
-	return NULL;
-}
-
 /* "#!/usr/bin/env [-S] NAME [ARG]" is resolved here: the image needs no env, and the guest no second start. */
 static int script_env(const struct plan *plan, char *rest, const char *script, char **interpreter, char **argument, struct error *error)
 {
@@ -42,7 +29,7 @@ static int script_env(const struct plan *plan, char *rest, const char *script, c
 	size_t n = strcspn(name, " \t");
 	*argument = name[n] ? name + n + strspn(name + n, " \t") : NULL;
 	name[n] = 0;
-	*interpreter = plan->from ? find_planned(plan, name) : program_find(name);
+	*interpreter = program_find_for(plan, name);
 	return *interpreter ? 0 : error_set(error, -ENOENT, "%s: its interpreter \"%s\" is not in PATH", script, name);
 }
 

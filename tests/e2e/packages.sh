@@ -104,6 +104,19 @@ printf '[Service]\nExecStart=/usr/bin/escapes "\033]0;title\007"\n' | put /lib/s
 deb escapes 1.0 net libgreet1
 put /usr/bin/liar <<<x
 deb liar 1.0 net ''
+# What starts a server is often a script, which nobody's dependencies give its commands: those are of essential packages.
+put /usr/sbin/scripted <<'EOF' && chmod 755 "$work/tree/usr/sbin/scripted"
+#!/bin/sh
+mkdir -p /tmp/a/b && ls /tmp/a && id -u && echo "$@"
+EOF
+printf '[Service]\nExecStart=/usr/sbin/scripted in the foreground\n' | put /lib/systemd/system/scripted.service
+deb scripted 1.0 net libc6
+for name in mkdir ls id true; do put "/usr/bin/$name" <"$(command -v "/usr/bin/$name")" && chmod 755 "$work/tree/usr/bin/$name"; done
+ldd /usr/bin/ls | awk '$3 ~ /selinux|pcre/ { print $3 }' | while read -r file; do put "/usr/lib/x86_64-linux-gnu/${file##*/}" <"$file"; done
+deb coreutils 9.9 utils libc6 'Essential: yes'
+for name in debianutils diffutils findutils grep gzip hostname mawk sed tar util-linux; do deb $name 9.9 utils ''; done
+put /usr/bin/dash <"$(readlink -f /bin/dash)" && chmod 755 "$work/tree/usr/bin/dash" && ln -s dash "$work/tree/usr/bin/sh"
+deb dash 0.9 shells libc6 'Essential: yes'
 # A package whose archive leads out of it: "../evil".
 mkdir -p "$work/bad/in" && echo evil >"$work/bad/evil" && echo 2.0 >"$work/bad/debian-binary"
 tar -C "$work/bad/in" -P -cf "$work/bad/data.tar" ../evil
@@ -154,6 +167,10 @@ lacks 'nor what is for people' /usr/share/doc
 lacks 'nor manuals' /usr/share/man
 lacks 'nor unit files' greeter.service
 lacks "nor all of the C library's converters" gconv
+
+run --rm --package scripted >"$work/got" 2>"$work/err"
+printf 'b\n0\nin the foreground\n' >"$work/want"
+check 'a script that is started has the commands of every system' diff "$work/want" "$work/got"
 
 # ---- run, from the cache, without a network or a source ----
 status=0

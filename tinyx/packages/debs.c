@@ -22,36 +22,8 @@
 #define SHELL "dash"
 #define OUTPUT_MAX (8u << 20)
 #define DEBS_MAX 5000
-#define NAME_BYTES 128
 #define KEPT_MAX ((off_t)2 << 30) /* bytes of packages in the cache, beside those of the image that is being made */
 #define COMPLAINT_MAX 700 /* bytes of what apt says, in a message */
-
-/* ---- names ---- */
-
-static bool is_word(const char *word, size_t len, const char *marks)
-{
-	for (size_t i = 0; i < len; i++)
-		if (!islower((unsigned char)word[i]) && !isdigit((unsigned char)word[i]) && !strchr(marks, word[i]))
-			return false;
-	return len >= 2 && len <= NAME_BYTES && isalnum((unsigned char)word[0]);
-}
-
-static bool is_version(const char *word)
-{
-	for (const char *c = word; *c; c++)
-		if (!isalnum((unsigned char)*c) && !strchr(".+:~-", *c))
-			return false;
-	return *word && strlen(word) <= NAME_BYTES;
-}
-
-int debs_check_name(const char *name, struct error *error)
-{
-	size_t len = strcspn(name, "=");
-	/* To apt-get a "-" behind a name would mean to remove it. */
-	if (is_word(name, len, "+-.") && name[len - 1] != '-' && (!name[len] || is_version(name + len + 1)))
-		return 0;
-	return error_set(error, -EINVAL, "--package: \"%s\" is not the name of a Debian package (small letters, digits, + - .), nor NAME=VERSION", name);
-}
 
 /* ---- apt, with directories of our own ---- */
 
@@ -360,22 +332,42 @@ static int resolve(struct apt *apt, struct debs *debs, const struct strings *nam
 	return err ? err : check_asked(debs, names, error);
 }
 
-/* No package depends on /bin/sh, by which popen() and scripts start programs: it is there if it is needed, and the sources have it. */
-static int resolve_with_shell(struct apt *apt, struct debs *debs, const struct strings *names, struct error *error)
+/* beside: all of them or none, as the sources have them. */
+static int resolve_all(struct apt *apt, struct debs *debs, const struct strings *names, const struct strings *beside, struct error *error)
 {
 	struct strings fetched = { 0 };
 	for (size_t i = 0; i < names->count; i++)
 		strings_add(&fetched, names->item[i]);
-	if (!is_asked(names, SHELL))
-		strings_add(&fetched, SHELL);
+	for (size_t i = 0; i < beside->count; i++)
+		if (!is_asked(names, beside->item[i]))
+			strings_add(&fetched, beside->item[i]);
 	int err = resolve(apt, debs, names, &fetched, error);
-	if (err == -ENOENT && fetched.count > names->count)
-		err = resolve(apt, debs, names, names, error);
 	strings_free(&fetched);
 	return err;
 }
 
-int debs_find(struct debs *debs, const struct strings *names, const struct strings *assumed, const struct debs_watch *watch, struct error *error)
+/* No package depends on /bin/sh, by which popen() and scripts start programs: it is there if it is needed, and the sources have it. */
+static int resolve_with(struct apt *apt, struct debs *debs, const struct strings *names, const struct strings *beside, struct error *error)
+{
+	const struct strings none = { 0 };
+	struct strings all = { 0 };
+	strings_add(&all, SHELL);
+	int err = -ENOENT;
+	for (size_t i = 0; i < beside->count; i++)
+		strings_add(&all, beside->item[i]);
+	if (beside->count)
+		err = resolve_all(apt, debs, names, &all, error);
+	all.count = 1;
+	if (err == -ENOENT)
+		err = resolve_all(apt, debs, names, &all, error);
+	if (err == -ENOENT)
+		err = resolve_all(apt, debs, names, &none, error);
+	all.count += beside->count;
+	strings_free(&all);
+	return err;
+}
+
+int debs_find(struct debs *debs, const struct strings *names, const struct strings *beside, const struct strings *assumed, const struct debs_watch *watch, struct error *error)
 {
 	struct apt apt;
 	int err = 0;
@@ -390,7 +382,7 @@ int debs_find(struct debs *debs, const struct strings *names, const struct strin
 		err = choose_lists(&apt, &debs->lists, error);
 	if (!err) {
 		tell(&apt, "asking apt which packages are needed");
-		err = resolve_with_shell(&apt, debs, names, error);
+		err = resolve_with(&apt, debs, names, beside, error);
 	}
 	apt_close(&apt);
 	return err;

@@ -38,10 +38,10 @@ struct debs_watch { /* before something that takes its time; NULL: nobody looks 
 /* "redis-server", "redis-server=5:7.0.15-1": -EINVAL with a message otherwise. */
 int debs_check_name(const char *name, struct error *error);
 /*
- * Which packages make these (names, or NAME=VERSION) and what they depend on; assumed: packages that are taken to be installed, since
+ * Which packages make these (names, or NAME=VERSION) and what they depend on; beside: further ones, if the sources have them; assumed: packages that are taken to be installed, since
  * only maintainer scripts or people want them, unless they are asked for. -ENOENT: there is no such package; -EINVAL: they do not go together, or cannot be had.
  */
-int debs_find(struct debs *debs, const struct strings *names, const struct strings *assumed, const struct debs_watch *watch, struct error *error);
+int debs_find(struct debs *debs, const struct strings *names, const struct strings *beside, const struct strings *assumed, const struct debs_watch *watch, struct error *error);
 /*
  * Brings those that the cache does not have, and compares each of them with its digest; one in the cache that differs is fetched again. -EBADMSG: what was fetched is not what the package
  * lists say; -EHOSTUNREACH: it cannot be fetched, as without a network.

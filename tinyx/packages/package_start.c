@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "tinyx/commands.h"
 #include "tinyx/packages/packages.h"
 #include "tinyx/packages/read.h"
 #include "tinyx/packages/unit_file.h"
@@ -192,6 +193,14 @@ int packages_start(struct packages *packages, const char *program, struct packag
 			if (packages->debs.item[i].asked && ways[way](packages, &packages->debs.item[i], (uint32_t)i + 1, start))
 				return 0;
 	return error_set(error, -ENOENT, "these packages do not say which program to start, by a unit file or a program of their name; name one behind the options");
+}
+
+bool packages_start_shell(const struct packages *packages, const struct package_start *start)
+{
+	char *text = planned_read(&packages->all, start->program, TEXT_MAX);
+	bool shell = commands_start_shell(start->program, text ? text : "");
+	free(text);
+	return shell;
 }
 
 void package_start_free(struct package_start *start)

@@ -202,21 +202,22 @@ static int open_spool(struct packages *packages, struct error *error)
 	return err;
 }
 
-static int find_and_fetch(struct packages *packages, const struct strings *names, const struct debs_watch *watch, struct error *error)
+static int find_and_fetch(struct packages *packages, const struct strings *names, bool scripts, const struct debs_watch *watch, struct error *error)
 {
+	static const struct strings none;
 	debs_free(&packages->debs);
-	int err = debs_find(&packages->debs, names, &packages->rules.assumed, watch, error);
+	int err = debs_find(&packages->debs, names, scripts ? &packages->rules.scripts : &none, &packages->rules.assumed, watch, error);
 	return err ? err : debs_fetch(&packages->debs, watch, error);
 }
 
-int packages_open(struct packages *packages, const struct strings *names, const char *rules, const struct debs_watch *watch, struct error *error)
+int packages_open(struct packages *packages, const struct strings *names, const char *rules, bool scripts, const struct debs_watch *watch, struct error *error)
 {
 	*packages = PACKAGES_CLOSED;
 	int err = rules_load(&packages->rules, rules, default_rules, error);
 	if (!err)
-		err = find_and_fetch(packages, names, watch, error);
+		err = find_and_fetch(packages, names, scripts, watch, error);
 	if (err == -ESTALE && !(err = debs_update(watch, error))) /* distributions keep a package until the next version of it */
-		err = find_and_fetch(packages, names, watch, error);
+		err = find_and_fetch(packages, names, scripts, watch, error);
 	packages->item = alloc_zero((packages->debs.count + 1) * sizeof(*packages->item));
 	if (!err)
 		err = open_spool(packages, error);

@@ -47,15 +47,17 @@ struct package_start {
 };
 
 /*
- * Finds, fetches and reads the packages; scripts are read, and what they would make is in the plan and the accounts. rules: a file, NULL: the
+ * Finds, fetches and reads the packages, and with scripts those of the rules of that name; maintainer scripts are read, and what they would make is in the plan and the accounts. rules: a file, NULL: the
  * default ones. Messages name the package. Close in any case; plans made from all must be gone or written by then.
  */
-int packages_open(struct packages *packages, const struct strings *names, const char *rules, const struct debs_watch *watch, struct error *error);
+int packages_open(struct packages *packages, const struct strings *names, const char *rules, bool scripts, const struct debs_watch *watch, struct error *error);
 /*
  * What to start: program, a path or a name in the packages, or if it is NULL what the packages themselves start: a rule's command, the unit file's, or the program of a
  * package's name. It is said. -ENOENT: there is none; free in any case.
  */
 int packages_start(struct packages *packages, const char *program, struct package_start *start, struct error *error);
+/* Whether a shell, or a script of one, is started. */
+bool packages_start_shell(const struct packages *packages, const struct package_start *start);
 void package_start_free(struct package_start *start);
 /* Adds to plan, whose from is all, what comes along at any rate when program is started: the packages asked for, and those that are no libraries. */
 void packages_add(struct packages *packages, struct plan *plan, const char *program);

@@ -34,14 +34,14 @@ static int add_start(struct rules *rules, const char *rest, const char *place, s
 
 static int add_words(struct rules *rules, const char *kind, char *rest, const char *place, struct error *error)
 {
-	static const char *const kinds[] = { "used", "whole", "assume" };
-	struct strings *const lists[] = { &rules->used, &rules->whole, &rules->assumed };
+	static const char *const kinds[] = { "used", "whole", "assume", "scripts" };
+	struct strings *const lists[] = { &rules->used, &rules->whole, &rules->assumed, &rules->scripts };
 	bool paths = !strcmp(kind, "leave") || !strcmp(kind, "keep");
 	struct strings *list = NULL;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
 		list = strcmp(kinds[i], kind) ? list : lists[i];
 	if (!list && !paths)
-		return error_set(error, -EINVAL, "%s: \"%s\" is no rule: leave, keep, used, whole, assume or start", place, kind);
+		return error_set(error, -EINVAL, "%s: \"%s\" is no rule: leave, keep, used, whole, assume, scripts or start", place, kind);
 	char *save = NULL, *word = strtok_r(rest, " \t", &save);
 	if (!word)
 		return error_set(error, -EINVAL, "%s: %s says of nothing", place, kind);
@@ -115,6 +115,7 @@ void rules_free(struct rules *rules)
 	strings_free(&rules->used);
 	strings_free(&rules->whole);
 	strings_free(&rules->assumed);
+	strings_free(&rules->scripts);
 	strings_free(&rules->start);
 	*rules = (struct rules){ 0 };
 }

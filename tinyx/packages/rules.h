@@ -19,7 +19,7 @@ struct rule_path {
 struct rules { /* zero-initialised: none */
 	struct rule_path *path;
 	size_t paths;
-	struct strings used, whole, assumed; /* packages */
+	struct strings used, whole, assumed, scripts; /* packages */
 	struct strings start;		     /* package, command, package, command ... */
 };
 
