@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is read of packages, on any bytes: maintainer scripts, sysusers.d, unit files, rules. Names of accounts and paths that come of it are such.
- * fuzz-sources: tinyx/packages/maintainer.c tinyx/packages/words.c tinyx/packages/accounts.c tinyx/packages/unit_file.c tinyx/packages/rules.c tinyx/plan.c tinyx/image_file.c tinyx/manifest.c parse/erofs.c base/crc32c.c base/text.c base/file.c base/shown.c base/error.c
+ * fuzz-sources: tinyx/packages/maintainer.c tinyx/packages/words.c tinyx/packages/accounts.c tinyx/packages/read.c tinyx/packages/unit_file.c tinyx/packages/rules.c tinyx/plan.c tinyx/image_file.c tinyx/manifest.c parse/erofs.c base/crc32c.c base/text.c base/file.c base/shown.c base/error.c
  * fuzz-libs: -ljansson -lcrypto
  */
 #include <stdint.h>

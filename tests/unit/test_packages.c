@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/stat.h>
 
 #include "base/text.h"
@@ -112,6 +113,31 @@ static void test_script_accounts(void **state)
 	assert_null(strstr(groups.data, "cache:x:102"));
 	text_free(&passwd);
 	text_free(&groups);
+	world_free(&world);
+}
+
+/* As apache2's own script does it, in functions that are handed all arguments. */
+static void test_script_enables(void **state)
+{
+	struct world world = { 0 };
+	static const char needs[] = "# Depends: core mime\nLoadModule";
+	char file[] = "/tmp/test-packages-XXXXXX";
+	int fd = mkstemp(file);
+	assert_int_equal(write(fd, needs, sizeof(needs) - 1), sizeof(needs) - 1);
+	close(fd);
+	plan_put(&world.plan, (struct plan_entry){ .guest = alloc_copy("/etc/apache2/mods-available/mime.load"), .kind = PLAN_FILE, .mode = 0644, .source = alloc_copy(file), .size = sizeof(needs) - 1 });
+	plan_data(&world.plan, "/etc/apache2/mods-available/core.load", 0644, "x", 1);
+	plan_data(&world.plan, "/etc/apache2/mods-available/mime.conf", 0644, "x", 1);
+	plan_data(&world.plan, "/etc/apache2/sites-available/first.conf", 0644, "x", 1);
+	run_script(&world, "all()\n{\n\tif true; then\n\tfor m in none mime ../../x; do\n\ta2enmod -m -q $m\n\tdone\n\tfi\n}\nmake() {\n\tadduser --system \"$@\"\n}\nall $@\nmake one two\na2ensite -q first\n");
+	const struct plan_entry *link = plan_find(&world.plan, "/etc/apache2/mods-enabled/mime.conf");
+	assert_true(link && link->kind == PLAN_LINK && !strcmp(link->source, "../mods-available/mime.conf"));
+	assert_non_null(plan_follow(&world.plan, "/etc/apache2/mods-enabled/mime.load"));
+	assert_non_null(plan_find(&world.plan, "/etc/apache2/mods-enabled/core.load"));
+	assert_non_null(plan_follow(&world.plan, "/etc/apache2/sites-enabled/first.conf"));
+	assert_null(plan_find(&world.plan, "/etc/apache2/mods-enabled/none.load"));
+	unlink(file);
+	assert_false(accounts_made(&world.accounts)); /* quoted, they are several words, which no name is */
 	world_free(&world);
 }
 
@@ -338,6 +364,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_script_accounts),
+		cmocka_unit_test(test_script_enables),
 		cmocka_unit_test(test_numbers_of_the_host),
 		cmocka_unit_test(test_script_files),
 		cmocka_unit_test(test_script_hostile),

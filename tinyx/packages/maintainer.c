@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tinyx/packages/read.h"
 #include "tinyx/packages/words.h"
 
 #define COMMANDS_MAX 20000 /* of one script, with what loops repeat */
 #define BYTES_MAX (64u << 20) /* that are read of one script, likewise: a loop may have one long line */
 #define BELOW_MAX 200	   /* changes of all that is below a directory: each looks at every file of all packages */
-#define DEPTH_MAX 4	   /* of loops and functions within another */
+#define DEPTH_MAX 4	   /* of loops and functions within another, of modules that need others */
+#define ENABLED_MAX 65536 /* bytes of the file of a module */
 
 struct reading {
 	struct maintainer *to;
@@ -270,6 +272,60 @@ static void do_alternatives(struct reading *reading, const struct strings *words
 			make_link(reading->to, words->item[i + 1], words->item[i + 3]);
 }
 
+static void enable(struct maintainer *to, const char *kind, const char *name, int depth);
+
+/* "# Depends: NAME...", in a module's file. */
+static void enable_needed(struct maintainer *to, const char *kind, const char *file, int depth)
+{
+	static const char head[] = "# Depends:";
+	char *text = planned_read(to->all, file, ENABLED_MAX), *line = text ? strstr(text, head) : NULL, *save;
+	if (line) {
+		line += sizeof(head) - 1;
+		line[strcspn(line, "\n")] = 0;
+	}
+	for (char *word = line ? strtok_r(line, " \t", &save) : NULL; word; word = strtok_r(NULL, " \t", &save))
+		enable(to, kind, word, depth);
+	free(text);
+}
+
+static void enable(struct maintainer *to, const char *kind, const char *name, int depth)
+{
+	static const char *const endings[] = { "load", "conf" };
+	for (size_t i = 0; i < sizeof(endings) / sizeof(*endings) && account_is_name(name) && depth < DEPTH_MAX; i++) {
+		char *target = alloc_format("../%s-available/%s.%s", kind, name, endings[i]), *from = path_clean("/etc/apache2/enabled", target);
+		char *path = alloc_format("/etc/apache2/%s-enabled/%s.%s", kind, name, endings[i]);
+		if (plan_follow(to->all, from) && !plan_find(to->all, path)) {
+			make_link(to, path, target);
+			enable_needed(to, kind, from, depth + 1);
+		}
+		free(from);
+		free(path);
+		free(target);
+	}
+}
+
+/* a2enmod [-m] [-q] NAME...; a2enconf, a2ensite: apache's parts that are there become parts that are used. */
+static void enable_all(struct reading *reading, const struct strings *words, const char *kind)
+{
+	for (size_t i = 1; i < words->count; i++)
+		enable(reading->to, kind, words->item[i], 0);
+}
+
+static void do_a2enmod(struct reading *reading, const struct strings *words)
+{
+	enable_all(reading, words, "mods");
+}
+
+static void do_a2enconf(struct reading *reading, const struct strings *words)
+{
+	enable_all(reading, words, "conf");
+}
+
+static void do_a2ensite(struct reading *reading, const struct strings *words)
+{
+	enable_all(reading, words, "sites");
+}
+
 /* ---- the script ---- */
 
 static const struct rule {
@@ -277,7 +333,8 @@ static const struct rule {
 	void (*apply)(struct reading *reading, const struct strings *words);
 } rules[] = { { "adduser", do_adduser }, { "useradd", do_adduser }, { "addgroup", do_addgroup }, { "groupadd", do_addgroup }, { "usermod", do_usermod },
 	{ "chown", do_chown }, { "chmod", do_chmod }, { "dpkg-statoverride", do_statoverride }, { "mkdir", do_mkdir }, { "install", do_mkdir },
-	{ "ln", do_ln }, { "cp", do_cp }, { "update-alternatives", do_alternatives } };
+	{ "ln", do_ln }, { "cp", do_cp }, { "update-alternatives", do_alternatives },
+	{ "a2enmod", do_a2enmod }, { "a2enconf", do_a2enconf }, { "a2ensite", do_a2ensite } };
 
 /* Words that stand before a command without being one. */
 static void drop_keywords(struct strings *words)
@@ -320,8 +377,13 @@ static bool call(struct reading *reading, const struct strings *words, int depth
 		body = strcmp(reading->functions.item[i], words->item[0]) ? body : reading->functions.item[i + 1];
 	if (!body || depth >= DEPTH_MAX)
 		return body;
-	for (size_t i = 1; i < words->count && i <= 9; i++)
+	struct text all = { 0 };
+	for (size_t i = 1; i < words->count && i <= 9; i++) {
 		variables_set(&reading->variables, (const char[]){ (char)('0' + i), 0 }, words->item[i]);
+		text_format(&all, i > 1 ? " %s" : "%s", words->item[i]);
+	}
+	variables_set(&reading->variables, "@", all.data ? all.data : "");
+	text_free(&all);
 	read_commands(reading, body, depth + 1);
 	return true;
 }
@@ -397,6 +459,7 @@ void maintainer_read(struct maintainer *maintainer, const char *script)
 	struct reading reading = { .to = maintainer };
 	variables_set(&reading.variables, "1", "configure");
 	variables_set(&reading.variables, "2", "");
+	variables_set(&reading.variables, "@", "configure");
 	read_commands(&reading, script, 0);
 	variables_free(&reading.variables);
 	strings_free(&reading.functions);

@@ -103,6 +103,8 @@ static const char *variable(struct splitter *split, const char *at, bool quoted)
 	const char *name = at + braces, *end = name;
 	while (isalnum((unsigned char)*end) || *end == '_')
 		end++;
+	if (end == name && *end == '@') /* all arguments, where somebody has set them */
+		end += variables_get(split->variables, "@") != NULL;
 	const char *after = braces ? skip_nested(name) : end;
 	char *key = alloc_format("%.*s", (int)(end - name), name);
 	const char *value = variables_get(split->variables, key);
