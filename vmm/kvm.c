@@ -148,9 +148,10 @@ static int ask_cpuid(const struct vm *vm, struct cpuid_cache *cache)
 	return 0;
 }
 
+static struct cpuid_cache own; /* where no file has it yet: once a boot */
+
 int kvm_read_cpuid(struct vm *vm)
 {
-	static struct cpuid_cache cache;
 	char boot_id[40] = "";
 	int fd = vm->config->cpuid_fd;
 	if (fd >= 0) {
@@ -164,13 +165,13 @@ int kvm_read_cpuid(struct vm *vm)
 		if (vm->cpuid)
 			return 0;
 	}
-	int result = ask_cpuid(vm, &cache);
+	int result = ask_cpuid(vm, &own);
 	if (result < 0)
 		return result;
-	memcpy(cache.boot_id, boot_id, sizeof(boot_id));
-	if (boot_id[0] && pwrite(fd, &cache, sizeof(cache), 0) != sizeof(cache) && ftruncate(fd, 0) < 0)
+	memcpy(own.boot_id, boot_id, sizeof(boot_id));
+	if (boot_id[0] && pwrite(fd, &own, sizeof(own), 0) != sizeof(own) && ftruncate(fd, 0) < 0)
 		return log_errno("the CPUID cache"); /* half a cache would be worse than none */
-	vm->cpuid = &cache;
+	vm->cpuid = &own;
 	return 0;
 }
 
@@ -188,15 +189,14 @@ static void ask_processor(uint32_t function, uint32_t index, uint32_t reg[4])
 /* A full disk does not keep a VM from starting: the next one asks again. */
 void kvm_keep_kind(struct vm *vm, int answer, unsigned (*leaves)(const struct vm *vm, struct lv_cpuid_leaf *leaf))
 {
-	static struct cpuid_cache known; /* once a boot: the VMs after this one map the file */
-	if (vm->cpuid != &known)
-		known = *vm->cpuid;
-	known.kind = answer + 1;
+	if (vm->cpuid != &own)
+		own = *vm->cpuid;
+	own.kind = answer + 1;
 	if (answer == 0)
-		cpuid_add_working(known.libos_entry, known.libos_head.nent, cache_xcr0(&known), ask_processor);
-	vm->cpuid = &known;
-	known.leaves = leaves(vm, known.leaf);
-	if (known.boot_id[0] && vm->config->cpuid_fd >= 0 && pwrite(vm->config->cpuid_fd, &known, sizeof(known), 0) != sizeof(known) &&
+		cpuid_add_working(own.libos_entry, own.libos_head.nent, cache_xcr0(&own), ask_processor);
+	vm->cpuid = &own;
+	own.leaves = leaves(vm, own.leaf);
+	if (own.boot_id[0] && vm->config->cpuid_fd >= 0 && pwrite(vm->config->cpuid_fd, &own, sizeof(own), 0) != sizeof(own) &&
 	    ftruncate(vm->config->cpuid_fd, 0) < 0)
 		log_errno("keeping the self-test's answer in the CPUID cache");
 }
