@@ -203,6 +203,9 @@ int vfs_make(struct dentry *start, const char *path, uint32_t mode, struct inode
 /* What is there, links followed: 0 and a reference, or -ENOENT ... */
 int vfs_find(struct dentry *start, const char *path, struct inode **inode);
 
+/* ---- procfs.c ---- */
+int proc_directory_of(const struct inode *inode); /* the process whose directory /proc/PID it is; 0: it is none */
+
 /* ---- shared_memory.c ---- */
 struct file *shared_memory_new(uint64_t size); /* NULL: no memory */
 bool shared_memory_take(struct file *file, uint64_t offset, void *page); /* the page becomes the file's; false: no memory */

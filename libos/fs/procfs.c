@@ -239,6 +239,12 @@ static struct inode *place_inode(const struct fs *fs, const struct node *node, i
 	return inode;
 }
 
+int proc_directory_of(const struct inode *inode)
+{
+	const struct place *place = inode->fs == &proc_fs ? inode->private : NULL;
+	return place && place->node == &proc_process ? place->pid : 0;
+}
+
 static int parse_number(const char *name, size_t len)
 {
 	int value = 0;

@@ -38,6 +38,15 @@ struct process *pidfd_process(int fd)
 	return file && file->ops == &pidfd_ops ? file->private : NULL;
 }
 
+int pidfd_or_directory(int fd, struct process **process)
+{
+	const struct file *file = fd_get(fd);
+	int pid = file && file->inode ? proc_directory_of(file->inode) : 0;
+
+	*process = pid ? process_find(pid) : pidfd_process(fd);
+	return *process ? 0 : pid ? -ESRCH : -EBADF;
+}
+
 SYSCALL(pidfd_open)
 {
 	struct process *process = (int)a[0] > 0 ? process_find((int)a[0]) : NULL;

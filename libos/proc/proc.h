@@ -201,6 +201,7 @@ long wait_for_child(int kind, int id, int options, struct siginfo_k *info, int *
 /* pidfd.c */
 int pidfd_new(struct process *process, uint32_t flags); /* a descriptor, or -errno */
 struct process *pidfd_process(int fd); /* borrowed; NULL: it is none */
+int pidfd_or_directory(int fd, struct process **process); /* also of a directory /proc/PID that is open: 0, -ESRCH or -EBADF */
 
 
 void timers_start(struct process *process); /* posix_timer.c: none is armed */

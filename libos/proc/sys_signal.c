@@ -198,12 +198,14 @@ SYSCALL(kill)
 
 SYSCALL(pidfd_send_signal)
 {
-	struct process *process = a[3] ? NULL : pidfd_process((int)a[0]);
+	struct process *process = NULL;
 	struct siginfo_k info = { .code = SI_USER, .kill = { .pid = process_id(), .uid = credentials()->uid } };
 	int signo = (int)a[1];
 
-	if (!process)
-		return a[3] ? -EINVAL : -EBADF;
+	int err = a[3] ? -EINVAL : pidfd_or_directory((int)a[0], &process);
+
+	if (err)
+		return err;
 	if (signo && !valid(signo))
 		return -EINVAL;
 	if (a[2] && user_read(&info, (const void *)a[2], sizeof(info)))

@@ -194,9 +194,15 @@ static void death_signal(void)
 
 static void pidfds(void)
 {
-	int gate, fd;
+	int gate, fd, place, other = open("/proc", O_RDONLY | O_DIRECTORY);
 	struct pollfd ready;
 	pid_t pid = gated(&gate, 6);
+	char name[32];
+
+	snprintf(name, sizeof(name), "/proc/%d", pid);
+	place = open(name, O_RDONLY | O_DIRECTORY);
+	IS(syscall(SYS_pidfd_send_signal, place, 0, NULL, 0), 0);
+	FAILS(syscall(SYS_pidfd_send_signal, other, 0, NULL, 0), EBADF);
 
 	fd = syscall(SYS_pidfd_open, pid, 0);
 	CHECK(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC);
@@ -209,9 +215,10 @@ static void pidfds(void)
 
 	CHECK(waitid(P_PIDFD, fd, &info, WEXITED) == 0 && info.si_pid == pid && info.si_status == 6);
 	FAILS(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), ESRCH);
+	FAILS(syscall(SYS_pidfd_send_signal, place, 0, NULL, 0), ESRCH);
 	FAILS(syscall(SYS_pidfd_open, pid, 0), ESRCH);
 	FAILS(syscall(SYS_pidfd_send_signal, 0, 0, NULL, 0), EBADF);
-	close(fd);
+	close(fd), close(place), close(other);
 }
 
 int main(void)

@@ -108,6 +108,12 @@ struct process *pidfd_process(int fd)
 	return NULL;
 }
 
+int pidfd_or_directory(int fd, struct process **process)
+{
+	*process = pidfd_process(fd);
+	return *process ? 0 : -EBADF;
+}
+
 bool process_group_is_orphaned(int group)
 {
 	return true;
