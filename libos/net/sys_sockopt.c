@@ -191,6 +191,9 @@ static int get_socket(struct socket *s, int option, void *value, uint32_t *len)
 	case SO_PEERCRED:
 		*len = put_value(value, *len, &s->peer, sizeof(s->peer));
 		return 0;
+	case SO_BINDTODEVICE: /* to none, by an empty name: setting one is refused */
+		*len = 0;
+		return 0;
 	}
 	int err = get_number(s, option, &number);
 	if (err == 0)

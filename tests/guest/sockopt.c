@@ -169,6 +169,8 @@ static void check_read_back(void)
 	KEPT(tcp, SOL_SOCKET, SO_REUSEADDR, 1);
 	KEPT(tcp, SOL_SOCKET, SO_REUSEPORT, 1);
 	KEPT(tcp, SOL_SOCKET, SO_KEEPALIVE, 1);
+	socklen_t name = IFNAMSIZ; /* sshd asks: bound to no device */
+	CHECK(!getsockopt(tcp, SOL_SOCKET, SO_BINDTODEVICE, buffer, &name) && !name);
 	KEPT(tcp, SOL_SOCKET, SO_OOBINLINE, 1);
 	KEPT(udp, SOL_SOCKET, SO_BROADCAST, 1);
 	KEPT(udp, SOL_SOCKET, SO_DONTROUTE, 1);
