@@ -308,6 +308,8 @@ SYSCALL(fallocate)
 	if (file->ops->allocate) {
 		file_get(file);
 		int err = file->ops->allocate(file, (int)a[1], (uint64_t)a[2], (uint64_t)a[3]);
+		if (!err)
+			fs_event_file(file, IN_MODIFY);
 		file_put(file);
 		return err;
 	}

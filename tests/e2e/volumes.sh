@@ -37,6 +37,11 @@ check 'a large file, whole' cmp "$busybox" "$data/copy"
 check 'threads and processes take files away from calls that wait' \
 	within 60 "$lightvm" run --rm --net none -v "$data:/data" "$build/tests/guest/guest_forks" volume /data
 rm -f "$data/mapped" "$data/taken"
+mkdir "$data/watched"
+TMPDIR=$data/watched "$build/tests/guest/guest_watches" >"$work/watched.native"
+vm -v "$data/watched:/data" -e TMPDIR=/data "$build/tests/guest/guest_watches" >"$work/watched.vm"
+check 'inotify says the same of a volume' diff "$work/watched.native" "$work/watched.vm"
+rm -r "$data/watched"
 vm -v "$data:/data" "$busybox" mkdir -p /data/a/b
 vm -v "$data:/data" "$busybox" mv /data/new /data/a/b/moved
 check 'made and moved' test "$(cat "$data/a/b/moved")" = $'one\ntwo'
