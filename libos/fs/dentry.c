@@ -214,6 +214,22 @@ static struct dentry *revalidated(struct dentry *dentry)
 	return NULL;
 }
 
+/*
+ * Another thread looked up the same name meanwhile, and may be making something there, or below it: true: its dentry stays the one for all, with a reference, and
+ * takes inode, which the server told us. False: it leads elsewhere.
+ */
+static bool quicker(struct dentry *dentry, struct inode *inode)
+{
+	if (dentry->inode && dentry->inode != inode && clock_monotonic() >= dentry->until)
+		return false;
+	dentry_get(dentry);
+	if (inode && !dentry->inode)
+		dentry_found(dentry, inode);
+	else if (inode)
+		inode_put(inode);
+	return true;
+}
+
 int dentry_lookup(struct dentry *parent, const char *name, size_t len, struct dentry **found)
 {
 	struct inode *dir = parent->inode;
@@ -241,7 +257,11 @@ int dentry_lookup(struct dentry *parent, const char *name, size_t len, struct de
 	if (err && err != -ENOENT)
 		return err;
 	dentry = remote_of(dir) ? dentry_find(parent, name, len) : NULL;
-	if (dentry) /* another thread was quicker */
+	if (dentry && quicker(dentry, inode)) {
+		*found = dentry;
+		return 0;
+	}
+	if (dentry)
 		dentry_lost(dentry);
 	dentry = dentry_new(parent, name, len);
 	if (!dentry) {

@@ -128,8 +128,8 @@ static int may_make(const struct dentry *dentry)
 		return -EEXIST;
 	if (!dir || dir->fs->read_only)
 		return dir && !dir->fs->remembered ? -ENOENT : -EROFS;
-	if (dentry->parent->parent && !dentry->parent->hashed)
-		return -ENOENT; /* the directory was removed meanwhile */
+	if (dentry->parent->parent && !dentry->parent->hashed && !remote_of(dir))
+		return -ENOENT; /* the directory was removed meanwhile; a server says so itself */
 	return inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
 }
 

@@ -34,9 +34,9 @@ vm -v "$data:/data" "$busybox" sh -c 'echo one >/data/new && echo two >>/data/ne
 check 'what the VM writes is on the host' test "$(cat "$data/new")" = $'one\ntwo'
 vm -v "$data:/data" "$busybox" cp /bin/busybox /data/copy 2>/dev/null || vm -v "$data:/data" "$busybox" cp "$busybox" /data/copy
 check 'a large file, whole' cmp "$busybox" "$data/copy"
-check 'threads and processes take files away from calls that wait' \
+check 'threads and processes take files away from calls that wait, and make the same directories' \
 	within 60 "$lightvm" run --rm --net none -v "$data:/data" "$build/tests/guest/guest_forks" volume /data
-rm -f "$data/mapped" "$data/taken"
+rm -rf "$data/mapped" "$data/taken" "$data"/made*
 mkdir "$data/watched"
 TMPDIR=$data/watched "$build/tests/guest/guest_watches" >"$work/watched.native"
 vm -v "$data/watched:/data" -e TMPDIR=/data "$build/tests/guest/guest_watches" >"$work/watched.vm"

@@ -489,6 +489,46 @@ static void *asks_of_itself(void *with)
 	return good ? with : NULL;
 }
 
+#define MAKERS 6
+
+static pthread_barrier_t makers;
+
+/* Each makes the same directories, as builds do whose parts run at once, and a file of its own in each. */
+static void *makes(void *number)
+{
+	char name[300];
+	bool good = true;
+
+	for (int i = 0; i < 30; i++) {
+		pthread_barrier_wait(&makers);
+		snprintf(name, sizeof(name), "%s/made%d", path, i);
+		good &= !mkdir(name, 0755) || errno == EEXIST;
+		snprintf(name, sizeof(name), "%s/made%d/%d", path, i, (int)(long)number % 2);
+		good &= !mkdir(name, 0755) || errno == EEXIST;
+		snprintf(name, sizeof(name), "%s/made%d/%d/%d", path, i, (int)(long)number % 2, (int)(long)number);
+		int fd = open(name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+		good &= fd >= 0 && write(fd, "x", 1) == 1 && !close(fd);
+	}
+	return good ? number : NULL;
+}
+
+static void make_at_once(const char *directory)
+{
+	pthread_t thread[MAKERS];
+	void *answer;
+	bool good = true;
+
+	path = directory;
+	pthread_barrier_init(&makers, NULL, MAKERS);
+	for (long i = 0; i < MAKERS; i++)
+		pthread_create(&thread[i], NULL, makes, (void *)(i + 1));
+	for (int i = 0; i < MAKERS; i++) {
+		pthread_join(thread[i], &answer);
+		good &= answer != NULL;
+	}
+	CHECK(good);
+}
+
 static void volume(const char *directory)
 {
 	char name[256], other[256];
@@ -526,6 +566,7 @@ static void volume(const char *directory)
 	}
 	CHECK(good);
 	CHECK(reaped(pid));
+	make_at_once(directory);
 }
 
 int main(int argc, char **argv)
