@@ -22,7 +22,7 @@ def square(number):
 
 if __name__ == "__main__":
     environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent), "MAIN_PID": str(os.getpid())}
-    worker = subprocess.Popen([sys.executable, "-m", "celery", "-A", "celery_case", "worker", "-c", "2", "-l", "error", "-q", "--without-gossip", "--without-mingle"],
+    worker = subprocess.Popen([sys.executable, "-m", "celery", "-q", "-A", "celery_case", "worker", "-c", "2", "-l", "error", "--without-gossip", "--without-mingle"],
                               env=environment, stdout=subprocess.DEVNULL)
     results = [square.delay(n) for n in range(6)]
     print([result.get(timeout=150) for result in results])

@@ -28,9 +28,11 @@ func main() {
 	server := &http.Server{Addr: ":" + os.Args[1], Handler: app}
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
+	stopped := make(chan error)
 	go func() {
 		<-stop.Done()
-		fmt.Println("shutdown:", server.Shutdown(context.Background()))
+		stopped <- server.Shutdown(context.Background())
 	}()
 	fmt.Println(server.ListenAndServe())
+	fmt.Println("shutdown:", <-stopped)
 }
