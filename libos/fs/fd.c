@@ -128,13 +128,16 @@ void fd_table_put(struct fd_table *table)
 		kfree(table);
 }
 
-struct fd_table *fd_table_own(struct fd_table *table)
+int fd_table_own(struct fd_table **table)
 {
-	struct fd_table *copy = table->refs > 1 ? fd_table_copy(table) : NULL;
+	struct fd_table *old = *table, *copy = old->refs > 1 ? fd_table_copy(old) : old;
 
-	if (copy)
-		fd_table_put(table);
-	return copy;
+	if (!copy)
+		return -ENOMEM;
+	if (copy != old)
+		fd_table_put(old);
+	*table = copy;
+	return 0;
 }
 
 void fd_table_close_on_exec(struct fd_table *table)

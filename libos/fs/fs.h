@@ -74,7 +74,7 @@ struct fd_table *fd_table_new(void); /* empty; NULL: no memory */
 struct fd_table *fd_table_get(struct fd_table *table);
 struct fd_table *fd_table_copy(const struct fd_table *from); /* NULL: no memory */
 void fd_table_put(struct fd_table *table); /* the last reference: all that is open is closed */
-struct fd_table *fd_table_own(struct fd_table *table); /* a copy in place of one that others have, too, else NULL; gives that up */
+int fd_table_own(struct fd_table **table); /* of one that others have, too, a copy in its place: 0 or -ENOMEM */
 void fd_table_close_on_exec(struct fd_table *table);
 struct file *fd_table_at(const struct fd_table *table, int fd); /* borrowed, NULL: not open; table NULL: nothing is */
 int fd_table_count(const struct fd_table *table);               /* one more than the highest open descriptor */

@@ -37,6 +37,8 @@ static int check_access(const struct inode *inode, uint32_t flags)
 	if (((mask & LINUX_W_OK) || (flags & O_TRUNC)) && S_ISREG(inode->mode) && inode_is_frozen(inode))
 		return -EROFS;
 	int err = inode_permission(inode, mask);
+	if (!err && ((mask & LINUX_W_OK) || (flags & O_TRUNC)) && process_runs(inode))
+		return -ETXTBSY;
 	return err ? err : (flags & O_NOATIME) && !inode_is_own(inode) ? -EPERM : 0;
 }
 

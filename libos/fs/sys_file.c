@@ -285,7 +285,7 @@ SYSCALL(truncate)
 	else if (S_ISDIR(inode->mode))
 		err = -EISDIR;
 	else if (!(err = inode_permission(inode, LINUX_W_OK)))
-		err = inode->fs->read_only ? -EROFS : inode_truncate((struct inode *)inode, (uint64_t)a[1]);
+		err = inode->fs->read_only ? -EROFS : process_runs(inode) ? -ETXTBSY : inode_truncate((struct inode *)inode, (uint64_t)a[1]);
 	if (!err)
 		fs_event((struct inode *)inode, walk.dentry, IN_MODIFY);
 	walk_done(&walk);

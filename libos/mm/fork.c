@@ -192,12 +192,9 @@ uint64_t space_size(const struct space *of)
 	return size;
 }
 
-bool space_give_up(struct space *old)
+void space_give_up(struct space *old)
 {
-	if (old->refs > 1)
-		return false;
 	space_empty(old);
-	return true;
 }
 
 /* ---- fork ---- */

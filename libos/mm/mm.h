@@ -67,7 +67,7 @@ void space_put(struct space *space); /* it must not be entered */
 void space_enter(struct space *space);            /* the processor has its tables then */
 struct space *space_use(struct space *space);     /* what mm_... works on from now on, until the next switch of threads; what it was */
 uint64_t space_size(const struct space *space); /* bytes that it brought in */
-bool space_give_up(struct space *space);         /* all of its memory, of a process that ends; false: others have it, too */
+void space_give_up(struct space *space);         /* all of its memory, of processes that end */
 uint64_t mm_shared_word(uaddr_t at); /* where in RAM the word is if its mapping is a shared one and it is there, else 0 */
 /* Of any space: the bytes that could be read, or written where the program itself may. */
 size_t space_read(struct space *space, uaddr_t from, void *to, size_t n);

@@ -36,14 +36,20 @@ static struct credentials *own(void)
 	return &current->process->credentials;
 }
 
-/* Of execve: there are no set-id programs, nor files with capabilities. */
-void credentials_execute(void)
+/* Files have no capabilities. */
+void credentials_execute(uint32_t euid, uint32_t egid)
 {
+	struct process *process = current->process;
 	struct credentials *c = own();
 
-	current->process->keep_capabilities = false;
-	c->suid = c->fsuid = c->euid;
-	c->sgid = c->fsgid = c->egid;
+	process->keep_capabilities = false;
+	if (c->euid != euid || c->egid != egid)
+		c->ambient = 0;
+	c->suid = c->fsuid = c->euid = euid;
+	c->sgid = c->fsgid = c->egid = egid;
+	process->undumpable = c->uid != euid || c->gid != egid;
+	if (process->undumpable)
+		process->death_signal = 0;
 	c->permitted = !c->uid || !c->euid ? c->inheritable | c->bounding : c->ambient;
 	c->effective = !c->euid ? c->permitted : c->ambient;
 }

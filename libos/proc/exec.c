@@ -300,11 +300,30 @@ static void name_program(const struct program *program)
 	snprintf(current->name, sizeof(current->name), "%s", base);
 }
 
+/* A script's own bits do not count: the file is its interpreter by now. */
+static int take_ids(struct program *program)
+{
+	struct stat st;
+	int err = file_stat(program->main.file, &st);
+
+	program->euid = credentials()->euid;
+	program->egid = credentials()->egid;
+	if (err || process_no_new_privs())
+		return err;
+	if (st.st_mode & S_ISUID)
+		program->euid = st.st_uid;
+	if ((st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
+		program->egid = st.st_gid;
+	return 0;
+}
+
 static int load(struct program *program, uint64_t *entry, uint64_t *sp)
 {
 	struct exec_stack stack = { 0 };
 	int err = open_program(program);
 
+	if (!err)
+		err = take_ids(program);
 	if (!err)
 		err = place_main(program);
 	if (err)
@@ -388,7 +407,14 @@ static int load_here(struct program *program, uint64_t *entry, uint64_t *stack)
 
 static void become(const struct program *program)
 {
-	current->process->layout = program->layout;
+	struct process *process = current->process;
+
+	inode_get(program->main.file->inode);
+	if (process->program)
+		inode_put(process->program);
+	process->program = program->main.file->inode;
+	credentials_execute(program->euid, program->egid);
+	process->layout = program->layout;
 	name_program(program);
 }
 
@@ -411,7 +437,7 @@ int exec_load(uint64_t *entry, uint64_t *stack, const char **why)
 	return err;
 }
 
-int exec_replace(struct exec_request *request, uint64_t *entry, uint64_t *stack, bool (*commit)(struct space *new))
+int exec_replace(struct exec_request *request, uint64_t *entry, uint64_t *stack, int (*commit)(struct space *new))
 {
 	const char *why = NULL;
 	struct program *program = program_new(&why);
@@ -430,8 +456,8 @@ int exec_replace(struct exec_request *request, uint64_t *entry, uint64_t *stack,
 		err = load_here(program, entry, stack);
 		space_use(old);
 	}
-	if (!err && !commit(new))
-		err = -EINTR;
+	if (!err)
+		err = commit(new);
 	if (!err)
 		become(program);
 	else

@@ -32,6 +32,7 @@ struct program {
 	unsigned prefixes;
 	struct image main, interp;
 	uint64_t vdso; /* 0: none */
+	uint32_t euid, egid; /* that it runs with: of the file, if that has the set-id bits */
 	const char **why;
 };
 

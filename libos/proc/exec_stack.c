@@ -79,10 +79,10 @@ static void fill_auxv(struct auxv *auxv, const struct program *program, struct e
 	aux(auxv, AT_FLAGS, 0);
 	aux(auxv, AT_ENTRY, program->main.bias + elf->entry);
 	aux(auxv, AT_UID, credentials()->uid);
-	aux(auxv, AT_EUID, credentials()->euid);
+	aux(auxv, AT_EUID, program->euid);
 	aux(auxv, AT_GID, credentials()->gid);
-	aux(auxv, AT_EGID, credentials()->egid);
-	aux(auxv, AT_SECURE, 0);
+	aux(auxv, AT_EGID, program->egid);
+	aux(auxv, AT_SECURE, program->euid != credentials()->uid || program->egid != credentials()->gid);
 	aux(auxv, AT_RANDOM, push(stack, random, sizeof(random)));
 	aux(auxv, AT_HWCAP, device_page->cpu_features);
 	aux(auxv, AT_HWCAP2, 0);

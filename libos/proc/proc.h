@@ -91,8 +91,6 @@ struct whereabouts;
 struct posix_timer {
 	struct posix_timer *next;
 	struct process *process;
-	struct space *space;        /* what mm_... works on for it; kept while it does not run */
-	uint64_t set_child_tid;     /* address in the program: its tid goes there before it starts */
 	struct timer timer; /* monotonic */
 	int id;             /* 0: of setitimer */
 	int clock;
@@ -159,6 +157,7 @@ struct process {
 	/* exec.c */
 	struct exec_layout layout;
 	char path[512];
+	struct inode *program; /* its file, which nobody may write meanwhile; a reference */
 	char name[16];        /* of its last thread, when that has ended */
 	/* prctl(2) and others */
 	uint32_t personality;
@@ -172,6 +171,7 @@ void process_start_first(void); /* of the thread that boots */
 #define DEFAULT_TIMER_SLACK 50000 /* ns, as Linux has it */
 struct process *process_find(int pid);
 struct process *process_first(void);
+bool process_runs(const struct inode *inode); /* is that the program of any? */
 bool process_group_exists(int group); /* is there a process in it? */
 /* A copy of the running one without threads, in the list, with these parts of it shared (CLONE_VM, CLONE_FILES, CLONE_FS). NULL: no memory. */
 struct process *process_copy(uint64_t clone_flags);
@@ -206,7 +206,7 @@ int pidfd_or_directory(int fd, struct process **process); /* also of a directory
 
 void timers_start(struct process *process); /* posix_timer.c: none is armed */
 void limits_start(struct process *process); /* sys_limits.c: Linux' own */
-void credentials_execute(void);
+void credentials_execute(uint32_t euid, uint32_t egid); /* execve of a program that runs with these */
 void credentials_start(struct process *process); /* credentials.c: as the configuration says */
 void credentials_root(struct process *process); /* all rights */
 
@@ -340,7 +340,7 @@ long capability_prctl(const long *a); /* the options of prctl(2) that are about 
 #define LV_UNAME_RELEASE "6.1.0-lightvm"
 #define LV_UNAME_VERSION "#1 LightVM library OS"
 const char *process_hostname(void);
-bool process_no_new_privs(void); /* kept for prctl: there is no set-id program to be started */
+bool process_no_new_privs(void); /* programs get no rights of their files' (set-id bits) */
 
 /* ---- sys_limits.c ---- */
 uint64_t process_limit_hard(int resource);
@@ -359,10 +359,10 @@ struct exec_request { /* of execve(2), in libos' memory */
 };
 /*
  * Loads another program into an address space of its own. When nothing can fail any more commit is called, which makes it that of the
- * process; it fails if the process is to end. 0, or -errno: the old program goes on.
+ * process; it fails with -EINTR if the process is to end. 0, or -errno: the old program goes on.
  */
 int process_execute(struct exec_request *request); /* the running process goes on with that, at its way back; the request is used up. 0 or -errno */
-int exec_replace(struct exec_request *request, uint64_t *entry, uint64_t *stack, bool (*commit)(struct space *new));
+int exec_replace(struct exec_request *request, uint64_t *entry, uint64_t *stack, int (*commit)(struct space *new));
 void signals_execute(void);  /* signal.c, posix_timer.c: what does not outlive an execve */
 void timers_end(struct process *process, bool all); /* those of timer_create; with all, of setitimer, too */
 void vectors_reset(void);    /* sigframe.c: as at the start of a program */

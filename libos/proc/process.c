@@ -45,6 +45,15 @@ struct process *process_first(void)
 	return &first;
 }
 
+bool process_runs(const struct inode *inode)
+{
+	const struct process *process = processes;
+
+	while (process && process->program != inode)
+		process = process->next;
+	return process;
+}
+
 bool process_group_exists(int group)
 {
 	const struct process *process = processes;
@@ -69,10 +78,19 @@ static void unlist(struct process *process)
 		*at = process->next;
 }
 
+/* Its file may be written again. */
+static void leave_program(struct process *process)
+{
+	if (process->program)
+		inode_put(process->program);
+	process->program = NULL;
+}
+
 void process_put(struct process *process)
 {
 	if (--process->refs)
 		return;
+	leave_program(process);
 	kfree(process->credentials.groups);
 	kfree(process);
 }
@@ -101,6 +119,8 @@ static bool copy_groups(struct credentials *c)
 static void begin(struct process *child, struct process *parent)
 {
 	child->refs = 1;
+	if (child->program)
+		inode_get(child->program);
 	child->parent = parent;
 	child->thread_count = 0;
 	child->ended_threads_ns = child->children_ns = 0;
@@ -144,6 +164,7 @@ struct process *process_copy(uint64_t flags)
 	begin(child, parent);
 	child->pid = tid_new();
 	if (!child->pid || !copy_groups(&child->credentials)) {
+		leave_program(child);
 		kfree(child);
 		return NULL;
 	}
@@ -215,11 +236,14 @@ bool process_make_room(void)
 		if (process != &first && process->space && !process->ending && process->space != first.space &&
 		    (!victim || space_size(process->space) > space_size(victim->space)))
 			victim = process;
-	if (!victim || !space_give_up(victim->space))
+	if (!victim)
 		return false;
+	space_give_up(victim->space);
 	snprintf(text, sizeof(text), "lightvm: out of memory: process %d was ended\n", victim->pid);
 	console_note(text);
-	process_end(victim, SIGKILL);
+	for (struct process *process = processes; process; process = process->next) /* and all that share its memory */
+		if (process->space == victim->space)
+			process_end(process, SIGKILL);
 	return true;
 }
 
@@ -286,6 +310,7 @@ void process_finish(void)
 	timers_end(process, true);
 	fd_table_put(process->files);
 	where_put(process->where);
+	leave_program(process);
 	process->files = NULL;
 	process->where = NULL;
 	struct space *space = process->space;

@@ -84,17 +84,21 @@ static bool be_alone(void)
 }
 
 /* From here on there is no way back. */
-static bool commit(struct space *new)
+static int commit(struct space *new)
 {
 	struct process *process = current->process;
 	struct space *old = process->space;
+	int err = fd_table_own(&process->files);
+
+	if (err)
+		return err;
 
 	current->sig_parked = true; /* a signal waits for the new program */
 	bool alone = be_alone();
 
 	current->sig_parked = false;
 	if (!alone)
-		return false;
+		return -EINTR;
 	futex_program_exit(current);
 	process->space = current->space = new;
 	space_enter(new);
@@ -102,25 +106,20 @@ static bool commit(struct space *new)
 	current->tid = process->pid;
 	process->executed = true;
 	process_release_parent(process);
-	return true;
+	return 0;
 }
 
 /* What the next program does not get. */
 static void drop_old(void)
 {
 	struct process *process = current->process;
-	struct fd_table *own = fd_table_own(process->files);
 
-	if (own)
-		process->files = own;
 	fd_table_close_on_exec(process->files);
 	signals_execute();
 	timers_end(process, false);
 	aio_process_ends(process);
-	credentials_execute();
 	vectors_reset();
 	__asm__ volatile("wrfsbase %0; wrgsbase %0" : : "r"(0ull));
-	process->undumpable = false;
 	process->personality &= ~(uint32_t)READ_IMPLIES_EXEC;
 }
 

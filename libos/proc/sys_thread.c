@@ -128,8 +128,10 @@ static long clone_process(const struct new_thread *new)
 	if (!process)
 		return may_have_more() ? -ENOMEM : -EAGAIN;
 	process->exit_signal = new->exit_signal;
-	if (new->flags & CLONE_PARENT && current->process->parent)
+	if (new->flags & CLONE_PARENT && current->process->parent) {
 		process->parent = current->process->parent;
+		process->exit_signal = current->process->exit_signal;
+	}
 	if (new->flags & CLONE_CLEAR_SIGHAND)
 		drop_handlers(&process->signals);
 	process->holds_parent = new->flags & CLONE_VFORK;

@@ -24,11 +24,12 @@ for name in callsites memory misc stale pipes polling signals sigthreads threads
 done
 for name in attributes edges ends limits local locks loopback names owner processes jobs sockopt netedges urgent vdso watches splices sysv mqueues; do program $name; done
 for name in procfiles aio groups forks; do program $name; done
-for name in orders settime reach; do program $name; done
-# It needs root: where the process cannot have that, what the VM says of itself must do.
-if [ "$(id -u)" = 0 ]; then program rights; else
-	run "${guest}rights" >"$work/vm.out" 2>&1 && ok 'guest rights' || { cat "$work/vm.out"; not_ok 'guest rights' 'a fact does not hold'; }
-fi
+# They need root: where the process cannot have that, what the VM says of itself must do.
+for name in rights orders settime reach execs; do
+	if [ "$(id -u)" = 0 ]; then program $name; else
+		run "$guest$name" >"$work/vm.out" 2>&1 && ok "guest $name" || { cat "$work/vm.out"; not_ok "guest $name" 'a fact does not hold'; }
+	fi
+done
 program large -m 128M
 
 # As many threads as there is memory for; the process would take the machine's.
