@@ -196,3 +196,28 @@ SYSCALL(getdents64)
 	file_put(file);
 	return r;
 }
+
+/* The older record has the same length: its name begins where the type was, which goes to the end. */
+static int make_old(uaddr_t at, uint16_t *len)
+{
+	char record[ALIGN_UP(sizeof(struct linux_dirent64) + NAME_MAX + 1, 8)], type;
+	const size_t name = offsetof(struct linux_dirent64, d_type);
+
+	if (user_get(len, at + offsetof(struct linux_dirent64, d_reclen)) || *len > sizeof(record) || *len <= name + 1 || user_read(record, at, *len))
+		return -EFAULT;
+	type = record[name];
+	memmove(record + name, record + name + 1, *len - name - 1);
+	record[*len - 1] = type;
+	return user_write(at, record, *len);
+}
+
+SYSCALL(getdents)
+{
+	long n = sys_getdents64(a);
+	uint16_t len;
+
+	for (long at = 0; at < n; at += len)
+		if (make_old((uaddr_t)(a[1] + at), &len))
+			return -EFAULT;
+	return n;
+}

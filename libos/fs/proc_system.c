@@ -104,9 +104,37 @@ static void show_version(struct text *text, int key)
 	text_add(text, "Linux version %s (lightvm) %s\n", LV_UNAME_RELEASE, LV_UNAME_VERSION);
 }
 
+static const char *const filesystems[] = { "sysfs", "tmpfs", "proc", "devtmpfs", "overlay", "erofs" };
+
 static void show_filesystems(struct text *text, int key)
 {
-	text_add(text, "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n");
+	for (size_t i = 0; i < ARRAY_SIZE(filesystems); i++)
+		text_add(text, "%s\t%s\n", i + 1 < ARRAY_SIZE(filesystems) ? "nodev" : "", filesystems[i]);
+}
+
+/* The same, by number: sysfs(2) has nothing to do with /sys. */
+SYSCALL(sysfs)
+{
+	char name[16];
+	int64_t len;
+
+	switch ((int)a[0]) {
+	case 1:
+		len = user_string(name, a[1], sizeof(name));
+		if (len == -EFAULT)
+			return -EFAULT;
+		for (size_t i = 0; len > 0 && i < ARRAY_SIZE(filesystems); i++)
+			if (!strcmp(name, filesystems[i]))
+				return (long)i;
+		break;
+	case 2:
+		if ((uint64_t)a[1] < ARRAY_SIZE(filesystems))
+			return user_write(a[2], filesystems[a[1]], strlen(filesystems[a[1]]) + 1);
+		break;
+	case 3:
+		return ARRAY_SIZE(filesystems);
+	}
+	return -EINVAL;
 }
 
 static void show_ostype(struct text *text, int key)

@@ -526,3 +526,14 @@ SYSCALL(fstatfs)
 	file_put(file);
 	return r;
 }
+
+/* By the device number: of the root, as all that was asked with this call is known by statfs now. */
+SYSCALL(ustat)
+{
+	struct { int32_t free, pad; uint64_t inodes; char name[6], pack[6], pad2[4]; } out = { .free = (int32_t)(page_free_bytes() / LV_PAGE), .inodes = page_free_bytes() / 1024 };
+
+	static_assert(sizeof(out) == 32, "struct ustat");
+	if ((uint32_t)a[0] != path_root()->inode->fs->dev)
+		return -EINVAL;
+	return user_put(a[1], out);
+}

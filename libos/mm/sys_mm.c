@@ -109,6 +109,25 @@ SYSCALL(mremap)
 	return mm_remap(a[0], a[1], a[2], a[3], a[4]);
 }
 
+/* Other pages of the file that a shared mapping shows, by a mapping of their own. */
+SYSCALL(remap_file_pages)
+{
+	uint64_t start = ALIGN_DOWN(a[0], LV_PAGE), end = start + ALIGN_DOWN(a[1], LV_PAGE), offset = (uint64_t)a[3] * LV_PAGE;
+	const struct vma *vma = mm_find(start);
+
+	if (a[2] || end <= start || offset / LV_PAGE != (uint64_t)a[3] || offset + (end - start) < offset)
+		return -EINVAL;
+	if (!vma || !vma->file || !(vma->flags & MAP_SHARED) || end > vma->end)
+		return -EINVAL;
+	struct file *file = vma->file;
+
+	file_get(file);
+	int64_t at = mm_map(start, end - start, vma->prot, MAP_SHARED | MAP_FIXED | (vma->flags & MAP_LOCKED), file, offset, NULL);
+
+	file_put(file);
+	return at < 0 ? at : 0;
+}
+
 SYSCALL(brk)
 {
 	return mm_brk(a[0]);

@@ -57,6 +57,8 @@ SYSCALL(uname)
 	memcpy(names.domainname, state.domain, sizeof(state.domain));
 	if ((current->process->personality & PER_MASK) == PER_LINUX32)
 		memcpy(names.machine, "i686", sizeof("i686"));
+	if (current->process->personality & UNAME26) /* as Linux counts on from 2.6.40 for programs that know no other */
+		memcpy(names.release, "2.6.61-lightvm", sizeof("2.6.61-lightvm"));
 	return user_write((void *)a[0], &names, sizeof(names));
 }
 

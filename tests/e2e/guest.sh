@@ -25,7 +25,7 @@ done
 for name in attributes edges ends limits local locks loopback names owner processes jobs sockopt netedges urgent vdso watches splices sysv mqueues; do program $name; done
 for name in procfiles aio groups forks; do program $name; done
 # They need root: where the process cannot have that, what the VM says of itself must do.
-for name in rights orders settime reach execs; do
+for name in rights orders settime reach execs machine; do
 	if [ "$(id -u)" = 0 ]; then program $name; else
 		run "$guest$name" >"$work/vm.out" 2>&1 && ok "guest $name" || { cat "$work/vm.out"; not_ok "guest $name" 'a fact does not hold'; }
 	fi
