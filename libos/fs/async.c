@@ -10,7 +10,7 @@
 
 #define SIGNALLED (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLERR | EPOLLHUP)
 /* si_code of the signal: what is ready */
-enum { IN_READY = 1, OUT_READY = 2, FAILED = 4, URGENT = 5, HUNG_UP = 6 };
+enum { IN_READY = 1, OUT_READY = 2, MESSAGE = 3, FAILED = 4, URGENT = 5, HUNG_UP = 6 };
 
 struct async {
 	struct waiter waiter;
@@ -33,6 +33,8 @@ static int code_of(uint32_t events)
 		return HUNG_UP;
 	if (events & EPOLLERR)
 		return FAILED;
+	if (events & EPOLLMSG)
+		return MESSAGE;
 	return events & EPOLLIN ? IN_READY : events & EPOLLOUT ? OUT_READY : URGENT;
 }
 
@@ -106,6 +108,23 @@ int async_switch(struct file *file, int fd, bool on)
 	if (queue)
 		waitq_add(queue, &async->waiter);
 	return 0;
+}
+
+int async_own(struct file *file, int fd)
+{
+	struct async *async = async_of(file);
+
+	if (!async)
+		return -ENOMEM;
+	async->fd = fd;
+	if (!async->owner.pid)
+		async->owner = (struct f_owner_ex){ .type = F_OWNER_PID, .pid = process_id() };
+	return 0;
+}
+
+void async_lease_breaks(const struct file *file)
+{
+	tell_owner(file->async, EPOLLMSG);
 }
 
 void async_forget(struct file *file)

@@ -11,6 +11,9 @@ long async_fcntl(struct file *file, int command, long arg);
 bool async_possible(const struct file *file);
 /* O_ASYNC was set or cleared by way of descriptor fd: 0 or -ENOMEM. */
 int async_switch(struct file *file, int fd, bool on);
+/* Who has a lease of the file by this descriptor: he owns it, unless somebody does. 0 or -ENOMEM. */
+int async_own(struct file *file, int fd);
+void async_lease_breaks(const struct file *file); /* its owner is told */
 void async_forget(struct file *file); /* the file is about to go */
 
 #endif

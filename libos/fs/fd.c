@@ -51,12 +51,12 @@ int fd_table_count(const struct fd_table *table)
 	return table ? table->highest : 0;
 }
 
-bool fd_table_writes(const struct fd_table *table, const struct inode *inode)
+bool fd_table_opens(const struct fd_table *table, const struct inode *inode, const struct file *but, bool writing)
 {
 	for (int fd = 0; fd < fd_table_count(table); fd++) {
 		const struct file *file = table->slot[fd].file;
 
-		if (file && file->inode == inode && (file->flags & O_ACCMODE) != O_RDONLY && !(file->flags & O_PATH))
+		if (file && file != but && file->inode == inode && !(file->flags & O_PATH) && (!writing || (file->flags & O_ACCMODE) != O_RDONLY))
 			return true;
 	}
 	return false;
@@ -193,6 +193,7 @@ void file_put(struct file *file)
 	if (file->async)
 		async_forget(file);
 	locks_file_closed(file);
+	lease_file_closed(file);
 	if (file->ops->release)
 		file->ops->release(file);
 	if (file->dentry)
@@ -411,9 +412,8 @@ static long fcntl_of(struct file *file, int fd, int command, long arg)
 	case F_GETSIG:
 		return async_fcntl(file, command, arg);
 	case F_GETLEASE:
-		return F_UNLCK;
-	case F_SETLEASE: /* nobody has one */
-		return arg == F_UNLCK && file->inode && S_ISREG(file->inode->mode) ? -EAGAIN : -EINVAL;
+	case F_SETLEASE:
+		return lease_fcntl(file, fd, command, arg);
 	}
 	return -EINVAL;
 }

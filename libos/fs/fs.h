@@ -78,7 +78,8 @@ int fd_table_own(struct fd_table **table); /* of one that others have, too, a co
 void fd_table_close_on_exec(struct fd_table *table);
 struct file *fd_table_at(const struct fd_table *table, int fd); /* borrowed, NULL: not open; table NULL: nothing is */
 int fd_table_count(const struct fd_table *table);               /* one more than the highest open descriptor */
-bool fd_table_writes(const struct fd_table *table, const struct inode *inode); /* is it open there for writing? */
+/* Is the inode open there, by another file than this (NULL: any); for writing? */
+bool fd_table_opens(const struct fd_table *table, const struct inode *inode, const struct file *but, bool writing);
 bool fd_table_is_cloexec(const struct fd_table *table, int fd);
 /* The table of the running process. */
 struct file *fd_get(int fd); /* borrowed, NULL: not open. Take a reference before waiting. */

@@ -12,4 +12,10 @@ void locks_descriptor_closed(const struct file *file, const struct fd_table *tab
 /* The last reference to file goes: what it holds itself is given back. */
 void locks_file_closed(const struct file *file);
 
+/* ---- lease.c ---- */
+long lease_fcntl(struct file *file, int fd, int command, long arg); /* F_SETLEASE, F_GETLEASE */
+/* The inode is about to be opened with these flags: 0, -EAGAIN with O_NONBLOCK if a lease is in the way, -ERESTARTSYS. May wait. */
+int lease_break(const struct inode *inode, uint32_t flags);
+void lease_file_closed(const struct file *file);
+
 #endif

@@ -2,6 +2,7 @@
 /* From a name in the tree to an open file, and new names. */
 #include "libos/dev/dev.h"
 #include "libos/fs/inotify.h"
+#include "libos/fs/lock.h"
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
@@ -85,6 +86,8 @@ static int open_checked(struct inode *inode, struct dentry *dentry, uint32_t fla
 	if ((flags & O_DIRECTORY) && !S_ISDIR(inode->mode))
 		return -ENOTDIR;
 	int err = flags & O_PATH ? 0 : check_access(inode, flags);
+	if (!err && !(flags & O_PATH))
+		err = lease_break(inode, flags);
 	if (!err && (flags & O_TRUNC) && !(flags & O_PATH) && S_ISREG(inode->mode) && (flags & O_ACCMODE) != O_RDONLY && !inode->fs->read_only)
 		err = empty(inode, dentry);
 	return err ? err : vfs_open_inode(inode, dentry, flags, file);

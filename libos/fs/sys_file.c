@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading and writing open files of any kind. */
 #include "libos/fs/inotify.h"
+#include "libos/fs/lock.h"
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
@@ -284,7 +285,7 @@ SYSCALL(truncate)
 		err = -EINVAL;
 	else if (S_ISDIR(inode->mode))
 		err = -EISDIR;
-	else if (!(err = inode_permission(inode, LINUX_W_OK)))
+	else if (!(err = inode_permission(inode, LINUX_W_OK)) && !(err = lease_break(inode, O_WRONLY)))
 		err = inode->fs->read_only ? -EROFS : process_runs(inode) ? -ETXTBSY : inode_truncate((struct inode *)inode, (uint64_t)a[1]);
 	if (!err)
 		fs_event((struct inode *)inode, walk.dentry, IN_MODIFY);

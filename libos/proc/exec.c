@@ -85,7 +85,7 @@ static int image_look(struct program *program, struct image *image)
 	if (st.st_size == 0)
 		return fail(program, -ENOEXEC, "an empty file");
 	for (const struct process *process = processes; process; process = process->next)
-		if (fd_table_writes(process->files, image->file->inode))
+		if (fd_table_opens(process->files, image->file->inode, NULL, true))
 			return fail(program, -ETXTBSY, "open for writing");
 	image->size = image->data_size = st.st_size;
 	image->data = in_place(image->file, image->size);

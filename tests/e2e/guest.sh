@@ -23,7 +23,7 @@ for name in callsites memory misc stale pipes polling signals sigthreads threads
 	program $name
 done
 for name in attributes edges ends limits local locks loopback names owner processes jobs sockopt netedges urgent vdso watches splices sysv mqueues; do program $name; done
-for name in procfiles aio groups forks; do program $name; done
+for name in procfiles aio groups forks leases; do program $name; done
 # They need root: where the process cannot have that, what the VM says of itself must do.
 for name in rights orders settime reach execs machine; do
 	if [ "$(id -u)" = 0 ]; then program $name; else
