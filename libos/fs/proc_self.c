@@ -168,14 +168,17 @@ static void show_maps(struct text *text, int key)
 }
 
 struct sizes { /* in bytes */
-	uint64_t all, data, stack, text, resident, locked;
+	uint64_t all, data, stack, text, own, shared, locked;
 };
 
 static struct sizes memory_sizes(void)
 {
-	struct sizes s = { .resident = page_total_bytes() - page_free_bytes() };
+	struct sizes s = { 0 };
 	for (struct vma *vma = first_region(); vma; vma = mm_next(vma)) {
-		uint64_t size = vma->end - vma->start;
+		uint64_t size = vma->end - vma->start, own, shared;
+		mm_resident(vma, &own, &shared);
+		s.own += own;
+		s.shared += shared;
 		s.all += size;
 		s.locked += vma->flags & MAP_LOCKED ? size : 0;
 		if (vma->name && !strcmp(vma->name, "[stack]"))
@@ -185,14 +188,13 @@ static struct sizes memory_sizes(void)
 		else if (vma->prot & PROT_WRITE)
 			s.data += size;
 	}
-	s.resident = MIN(s.resident, s.all);
 	return s;
 }
 
 static void show_statm(struct text *text, int key)
 {
 	struct sizes s = memory_sizes();
-	text_add(text, "%lu %lu %lu %lu 0 %lu 0\n", s.all / 4096, s.resident / 4096, 0ul, s.text / 4096, (s.data + s.stack) / 4096);
+	text_add(text, "%lu %lu %lu %lu 0 %lu 0\n", s.all / 4096, (s.own + s.shared) / 4096, s.shared / 4096, s.text / 4096, (s.data + s.stack) / 4096);
 }
 
 /* ---- state ---- */
@@ -260,7 +262,7 @@ static void show_status(struct text *text, int key)
 		text_add(text, "%u ", ids->groups[i]);
 	text_add(text, "\n");
 	text_add(text, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t%8lu kB\nVmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", s.all / 1024, s.all / 1024,
-		 s.locked / 1024, s.resident / 1024, s.resident / 1024);
+		 s.locked / 1024, (s.own + s.shared) / 1024, (s.own + s.shared) / 1024);
 	text_add(text, "VmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\nVmSwap:\t       0 kB\nThreads:\t%d\n", s.data / 1024, s.stack / 1024,
 		 s.text / 1024, process->thread_count);
 	show_signals(text, thread);
@@ -278,7 +280,7 @@ static void show_stat_of(struct text *text, const struct thread *thread, uint64_
 	struct sizes s = memory_sizes();
 	text_add(text, "%d (%s) %c %d %d %d 0 -1 4194304 0 0 0 0 %lu 0 %lu 0 %d %d %d 0 0 %lu %lu 18446744073709551615 ", thread->tid, thread->name,
 		 state_of(thread), process->parent ? process->parent->pid : 0, process->group, process->session, cpu_ns / 10000000, process->children_ns / 10000000,
-		 20 + thread->scheduling.nice, thread->scheduling.nice, process->thread_count, s.all, s.resident / 4096);
+		 20 + thread->scheduling.nice, thread->scheduling.nice, process->thread_count, s.all, (s.own + s.shared) / 4096);
 	text_add(text, "%lu %lu %lu 0 0 0 0 0 0 0 0 0 17 0 %d %d 0 0 0 %lu %lu %lu %lu %lu %lu %lu 0\n", layout->code_start, layout->code_end, layout->stack,
 		 thread->scheduling.priority, thread->scheduling.policy,
 		 layout->data_start, layout->data_end, process->space ? mm_brk_start() : 0, layout->args_start, layout->args_end, layout->env_start, layout->env_end);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "check.h"
 
@@ -145,11 +146,54 @@ static void check_sockets(void)
 	close(s), close(u), close(x);
 }
 
+/* ---- what each process has in memory ---- */
+
+#define HELD (48 << 20)
+
+static long resident_kb(pid_t pid)
+{
+	char name[64], lines[8192] = "";
+	long statm, status;
+
+	snprintf(name, sizeof(name), "/proc/%d/statm", pid);
+	FILE *f = fopen(name, "r");
+
+	if (!f || fscanf(f, "%*d %ld", &statm) != 1 || fclose(f))
+		return -1;
+	snprintf(name, sizeof(name), "/proc/%d/status", pid);
+	f = fopen(name, "r");
+	if (!f || !fread(lines, 1, sizeof(lines) - 1, f) || fclose(f) || !strstr(lines, "VmRSS:"))
+		return -1;
+	status = atol(strstr(lines, "VmRSS:") + 6);
+	return labs(status - statm * 4) < 1024 ? status : -1;
+}
+
+static void check_resident(void)
+{
+	int ready[2], go[2];
+	char byte = 0;
+
+	CHECK(!pipe(ready) && !pipe(go));
+	pid_t pid = fork();
+
+	if (!pid) {
+		char *memory = mmap(NULL, HELD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		memset(memory, 1, HELD);
+		_exit(write(ready[1], &byte, 1) == 1 && read(go[0], &byte, 1) == 1 ? 0 : 1);
+	}
+	CHECK(read(ready[0], &byte, 1) == 1);
+	CHECK(resident_kb(pid) >= HELD / 1024 && resident_kb(pid) < 2 * HELD / 1024);
+	CHECK(resident_kb(getpid()) > 0 && resident_kb(getpid()) < HELD / 1024);
+	CHECK(write(go[1], &byte, 1) == 1 && waitpid(pid, NULL, 0) == pid);
+}
+
 int main(void)
 {
 	check_scratch();
 	check_there();
 	check_memory();
+	check_resident();
 	check_io();
 	check_sockets();
 	return check_end();
