@@ -46,6 +46,10 @@ struct lv_net_config {
 	uint32_t ip, netmask, gateway, dns; /* network byte order; ip 0: ask by DHCP */
 	uint8_t reserved[8];
 };
+/* Its own address of IPv6, in a network of 64 bits, and who leads out of that; zeroes: none, or as routers on the link tell. */
+struct lv_net6_config {
+	uint8_t ip[16], gateway[16];
+};
 /*
  * The MAC address that goes with an IPv4 address (network byte order) on a shared network, unless another one is asked for: whoever has the one has
  * the other, whichever VM that is, so nobody has to be told, and a start need not wake every other VM of a bridge.
@@ -166,9 +170,11 @@ struct lv_device_page {
 	uint32_t device_count;
 	uint32_t record; /* LV_RECORD_*: what is to be said of the image's files (abi/used_files.h) */
 	struct lv_device device[LV_MAX_DEVICES];
+	struct lv_net6_config net6; /* of its network */
 };
 static_assert(offsetof(struct lv_device_page, program) == 208, "device page layout");
 static_assert(offsetof(struct lv_device_page, device) == 792, "device page layout");
+static_assert(offsetof(struct lv_device_page, net6) == 3608, "device page layout");
 static_assert(sizeof(struct lv_device_page) <= 4096, "the device page is one page");
 
 #endif

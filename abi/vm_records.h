@@ -74,6 +74,7 @@ struct lv_vm_net {
 	uint32_t spoof; /* 1: what the guest sends is not filtered: of a tap, by sender; of passt, link-local addresses */
 	uint32_t answers; /* 1: of passt, whose gateway's address leads to the host's loopback: only answers go there (vmm/dev/net_answers.h) */
 	struct lv_net_config config;
+	struct lv_net6_config config6;
 };
 
 struct lv_vm_disk {

@@ -127,6 +127,24 @@ int ip_parse(const char *word, uint32_t *out)
 	return 0;
 }
 
+bool ip6_is_host(const uint8_t address[16])
+{
+	static const uint8_t reserved[10]; /* "::", "::1", and those of IPv4 */
+	return memcmp(address, reserved, sizeof(reserved)) && address[0] != 0xff && !(address[0] == 0xfe && (address[1] & 0xc0) == 0x80);
+}
+
+int ip6_parse(const char *word, uint8_t out[16])
+{
+	char head[INET6_ADDRSTRLEN];
+	const char *slash = strchr(word, '/');
+	size_t len = slash ? (size_t)(slash - word) : strlen(word);
+	if (len >= sizeof(head) || (slash && strcmp(slash, "/64")))
+		return -EINVAL;
+	memcpy(head, word, len);
+	head[len] = 0;
+	return inet_pton(AF_INET6, head, out) == 1 && ip6_is_host(out) ? 0 : -EINVAL;
+}
+
 int cidr_parse(const char *word, uint32_t *ip, uint32_t *mask)
 {
 	char head[16];

@@ -3,6 +3,7 @@
 #ifndef LV_BASE_NUMBER_H
 #define LV_BASE_NUMBER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,10 @@ int duration_parse(const char *word, uint64_t *ns);
 char *size_print(uint64_t bytes, char *buffer, size_t room);
 /* "a.b.c.d" in network byte order. */
 int ip_parse(const char *word, uint32_t *out);
+/* The address of one host, not of this machine or link, in any of IPv6's forms; "/64" may stand behind it. */
+int ip6_parse(const char *word, uint8_t out[16]);
+/* Whether it is one of those. */
+bool ip6_is_host(const uint8_t address[16]);
 /* "a.b.c.d/nn": address and mask, network byte order. Without /nn the mask is 24 bits. */
 int cidr_parse(const char *word, uint32_t *ip, uint32_t *mask);
 /* "02:00:00:00:00:01"; a multicast address is refused. */

@@ -12,7 +12,7 @@
 
 struct clone_options {
 	uint64_t count;
-	const char *name, *net, *ip, *gateway, *dns, *mac;
+	const char *name, *net, *ip, *ip6, *gateway, *gateway6, *dns, *mac;
 	struct strings ports;
 	bool accept, remove, paused, verify, whole;
 };
@@ -23,6 +23,8 @@ static const struct option_spec options[] = {
 	{ "name", 0, OPTION_STRING, AT(name), "NAME", "what one is called, or the beginning of what each of many is called: NAME-1, NAME-2 (default: the VM's name as the beginning)", .complete = "none" },
 	{ "ip", 0, OPTION_STRING, AT(ip), "ADDR[/BITS]", "address of the first; each has one higher than the one before" },
 	{ "gateway", 0, OPTION_STRING, AT(gateway), "ADDR", "another default gateway" },
+	{ "ip6", 0, OPTION_STRING, AT(ip6), "ADDR[/64]", "IPv6 address of the first; each has one higher than the one before", .complete = "none" },
+	{ "gateway6", 0, OPTION_STRING, AT(gateway6), "ADDR", "another default gateway of IPv6", .complete = "none" },
 	{ "dns", 0, OPTION_STRING, AT(dns), "ADDR", "another name server" },
 	{ "mac", 0, OPTION_STRING, AT(mac), "MAC", "hardware address of the first; the others' are made from their address or id, as all are without it" },
 	{ "net", 0, OPTION_STRING, AT(net), "KIND", "another end of their network: bridge:NAME, or for one tap:NAME; passt for one that has passt", .words = "passt passt,host tap: bridge:" },
@@ -81,7 +83,7 @@ static int clone_one(const struct state *state, struct vm_info *info, void *cont
 	const struct cloning *cloning = context;
 	const struct clone_options *given = cloning->given;
 	const struct clone_wish wish = { .count = (unsigned)given->count, .name = given->name, .accept_shared_random = given->accept, .remove = given->remove, .paused = given->paused, .whole = given->whole,
-		.net = { given->net, given->ip, given->gateway, given->dns, given->mac, &given->ports, NULL } };
+		.net = { given->net, given->ip, given->gateway, given->dns, given->mac, &given->ports, NULL, given->ip6, given->gateway6 } };
 	struct clone *clones = alloc_zero(wish.count * sizeof(*clones));
 	int err = vm_clone(state, info, &wish, cloning->start_ns, clones, error);
 	bool begun = clones[0].id[0] != 0;

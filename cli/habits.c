@@ -56,7 +56,7 @@ static const struct habit options[] = {
 	{ "a attach sig-proxy", "is not needed: without -d a VM's input, output and signals are the terminal's" },
 	{ "detach-keys", "is not there: Ctrl-C three times ends a VM in the foreground; start it with -d and use \"lightvm console\"" },
 	{ "mac-address", "is called --mac here" },
-	{ "ip6 link-local-ip network-alias dns-search dns-option dns-opt", "is not there; --ip, --gateway, --dns and --mac are" },
+	{ "link-local-ip network-alias dns-search dns-option dns-opt", "is not there; --ip, --ip6, --gateway, --dns and --mac are" },
 	{ "runtime isolation", "has no meaning here; --kernel says what the program runs on" },
 	{ "pidfile", "is called --pid-file here" },
 	{ "stop-timeout stop-signal", "is not there; \"lightvm stop -t SECONDS\" says how long, \"lightvm kill -s SIGNAL\" sends another signal" },

@@ -261,7 +261,7 @@ int run_config(struct vm_config *config, struct run_options *given, struct opera
 		err = set_user(config, given->user, error);
 	for (size_t i = 0; i < given->disks.count && !err; i++)
 		err = choose_disk(config, given->disks.item[i], error);
-	struct net_request net = { given->net, given->ip, given->gateway, given->dns, given->mac, &given->ports, config->id };
+	struct net_request net = { given->net, given->ip, given->gateway, given->dns, given->mac, &given->ports, config->id, given->ip6, given->gateway6 };
 	if (!err)
 		err = net_parse(&config->net, &net, error);
 	if (!err)

@@ -10,7 +10,7 @@
 
 struct run_options {
 	bool detach, remove, tty, interactive, no_companions, init, read_only, accept_shared_random;
-	const char *name, *kernel, *env_file, *workdir, *user, *hostname, *net, *ip, *gateway, *dns, *mac, *initrd, *append, *wait, *label_file, *cid_file, *pid_file, *entrypoint, *restart, *restore, *template_at, *rules, *prefault;
+	const char *name, *kernel, *env_file, *workdir, *user, *hostname, *net, *ip, *ip6, *gateway, *gateway6, *dns, *mac, *initrd, *append, *wait, *label_file, *cid_file, *pid_file, *entrypoint, *restart, *restore, *template_at, *rules, *prefault;
 	uint64_t memory, cpus, wait_seconds;
 	struct strings env, ports, volumes, copies, disks, labels, tmpfs, mounts, preload, packages;
 };

@@ -169,7 +169,7 @@ int restore_word(const struct context *context, const char *word, const struct r
 }
 
 struct restore_options {
-	const char *name, *net, *ip, *gateway, *dns, *mac, *hostname;
+	const char *name, *net, *ip, *ip6, *gateway, *gateway6, *dns, *mac, *hostname;
 	bool detach, attach, interactive, tty, remove, advance, paused, prefetch, whole;
 	struct strings ports;
 };
@@ -188,6 +188,8 @@ static const struct option_spec restore_options[] = {
 	{ "network", 0, OPTION_STRING, AT(net), "KIND", "as --net", .words = "passt passt,host tap: bridge:" },
 	{ "ip", 0, OPTION_STRING, AT(ip), "ADDR[/BITS]", "another address; its connections are reset then" },
 	{ "gateway", 0, OPTION_STRING, AT(gateway), "ADDR", "another default gateway" },
+	{ "ip6", 0, OPTION_STRING, AT(ip6), "ADDR[/64]", "another IPv6 address; its connections are reset then", .complete = "none" },
+	{ "gateway6", 0, OPTION_STRING, AT(gateway6), "ADDR", "another default gateway of IPv6", .complete = "none" },
 	{ "dns", 0, OPTION_STRING, AT(dns), "ADDR", "another name server" },
 	{ "mac", 0, OPTION_STRING, AT(mac), "MAC", "another hardware address" },
 	{ "advance", 0, OPTION_FLAG, AT(advance), NULL, "its monotonic clock goes on as if it had stood still in a pause, not as if no time had passed since the save" },
@@ -201,7 +203,7 @@ static const struct option_spec restore_options[] = {
 static int restore(const struct context *context, void *options, struct operands operands, struct error *error)
 {
 	const struct restore_options *given = options;
-	const struct restore_wish wish = { .name = given->name, .hostname = given->hostname, .net = { given->net, given->ip, given->gateway, given->dns, given->mac, &given->ports, NULL },
+	const struct restore_wish wish = { .name = given->name, .hostname = given->hostname, .net = { given->net, given->ip, given->gateway, given->dns, given->mac, &given->ports, NULL, given->ip6, given->gateway6 },
 		.attached = given->attach || (given->interactive && given->tty), .keeps_stdin = given->interactive, .remove = given->remove,
 		.advance = given->advance, .paused = given->paused, .whole = given->whole };
 	if (given->detach && wish.attached)
@@ -255,7 +257,7 @@ static const char *said_already(const struct run_options *given)
 int restore_by_run(const struct context *context, const struct run_options *given, struct operands operands, struct error *error)
 {
 	const char *option = said_already(given);
-	const struct restore_wish wish = { .name = given->name, .hostname = given->hostname, .net = { given->net, given->ip, given->gateway, given->dns, given->mac, &given->ports, NULL },
+	const struct restore_wish wish = { .name = given->name, .hostname = given->hostname, .net = { given->net, given->ip, given->gateway, given->dns, given->mac, &given->ports, NULL, given->ip6, given->gateway6 },
 		.attached = !given->detach, .keeps_stdin = given->detach && given->interactive, .remove = given->remove };
 	if (operands.argc)
 		return error_set(error, -EINVAL, "--restore: what goes on is the program that was saved; \"%s\" is one program too many", operands.argv[0]);

@@ -86,7 +86,7 @@ static int read_ports(const json_t *body, struct strings *ports, struct error *e
 
 static int read_net(const json_t *body, struct net_request *net, struct strings *ports, struct error *error)
 {
-	const struct { const char *key, **out; } words[] = { { "net", &net->net }, { "ip", &net->ip }, { "gateway", &net->gateway }, { "dns", &net->dns }, { "mac", &net->mac } };
+	const struct { const char *key, **out; } words[] = { { "net", &net->net }, { "ip", &net->ip }, { "ip6", &net->ip6 }, { "gateway", &net->gateway }, { "gateway6", &net->gateway6 }, { "dns", &net->dns }, { "mac", &net->mac } };
 	int err = read_ports(body, ports, error);
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words) && !err; i++)
 		err = api_body_string(body, words[i].key, words[i].out, error);
@@ -137,7 +137,7 @@ static int restore_from(const char *word, const json_t *body, struct api_reply *
 	return err;
 }
 
-#define RESTORE_KEYS "name", "hostname", "net", "ip", "gateway", "dns", "mac", "ports", "remove", "advance", "paused", "prefetch_all", NULL
+#define RESTORE_KEYS "name", "hostname", "net", "ip", "ip6", "gateway", "gateway6", "dns", "mac", "ports", "remove", "advance", "paused", "prefetch_all", NULL
 static const char *const restore_keys[] = { RESTORE_KEYS }, *const restore_from_keys[] = { "from", RESTORE_KEYS };
 
 static int restore(struct api_request *request, struct api_reply *reply, struct error *error)
@@ -172,7 +172,7 @@ static json_t *clones_json(const struct clone *clones, unsigned count)
 	return json_pack("{s:o}", "clones", array);
 }
 
-static const char *const clone_keys[] = { "count", "name", "net", "ip", "gateway", "dns", "mac", "ports", "remove", "paused", "prefetch_all", "accept_shared_random", NULL };
+static const char *const clone_keys[] = { "count", "name", "net", "ip", "ip6", "gateway", "gateway6", "dns", "mac", "ports", "remove", "paused", "prefetch_all", "accept_shared_random", NULL };
 static int read_clone(const json_t *body, struct clone_wish *wish, struct strings *ports, struct error *error)
 {
 	uint64_t count = 1;

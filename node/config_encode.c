@@ -74,6 +74,8 @@ static void put_net(const struct net_spec *spec, const struct net_link *link, st
 	if (link->fd < 0)
 		return;
 	memcpy(net.config.mac, spec->mac, sizeof(net.config.mac));
+	memcpy(net.config6.ip, spec->ip6, sizeof(net.config6.ip));
+	memcpy(net.config6.gateway, spec->gateway6, sizeof(net.config6.gateway));
 	net.fd[0] = put_fd(fds, link->fd);
 	for (unsigned i = 1; i < LV_VM_NET_QUEUES; i++)
 		net.fd[i] = i <= link->mores ? put_fd(fds, link->more[i - 1]) : LV_VM_NO_FD;

@@ -49,7 +49,8 @@ static uint64_t number_at(const struct json_row *row, const void *field)
 
 static json_t *row_write(const struct json_row *row, const void *field)
 {
-	char word[32];
+	static const uint8_t no_ip6[16];
+	char word[INET6_ADDRSTRLEN];
 	const uint8_t *mac = field;
 	switch (row->kind) {
 	case ROW_TEXT: return json_text(*(char *const *)field);
@@ -58,6 +59,7 @@ static json_t *row_write(const struct json_row *row, const void *field)
 	case ROW_BOOL: return json_boolean(*(const bool *)field);
 	case ROW_WORD: return json_string(row->words[*(const unsigned *)field]);
 	case ROW_IP: return *(const uint32_t *)field ? json_string(inet_ntop(AF_INET, field, word, sizeof(word))) : json_null();
+	case ROW_IP6: return memcmp(field, no_ip6, sizeof(no_ip6)) ? json_string(inet_ntop(AF_INET6, field, word, sizeof(word))) : json_null();
 	case ROW_MAC:
 		snprintf(word, sizeof(word), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 		return json_string(word);
@@ -189,9 +191,11 @@ static int address_read(const struct json_row *row, void *field, const json_t *j
 	if (row->kind == ROW_MAC)
 		return word && !mac_parse(word, field) ? 0 : refuse(place, -EINVAL, "not a MAC address of one host");
 	if (json_is_null(json)) {
-		*(uint32_t *)field = 0;
+		memset(field, 0, row->kind == ROW_IP6 ? 16 : sizeof(uint32_t));
 		return 0;
 	}
+	if (row->kind == ROW_IP6)
+		return word && inet_pton(AF_INET6, word, field) == 1 ? 0 : refuse(place, -EINVAL, "not an IPv6 address");
 	return word && !ip_parse(word, field) ? 0 : refuse(place, -EINVAL, "not an IPv4 address");
 }
 
@@ -214,6 +218,7 @@ static int row_read(const struct json_row *row, void *field, const json_t *json,
 	case ROW_LIST: return list_read(field, json, place);
 	case ROW_WORD: return word_read(row, field, json, place);
 	case ROW_IP:
+	case ROW_IP6:
 	case ROW_MAC: return address_read(row, field, json, place);
 	case ROW_BOOL:
 		if (!json_is_boolean(json))

@@ -20,6 +20,7 @@ enum row_kind {
 	ROW_U16, ROW_U32, ROW_U64, /* low to high; high 0: any */
 	ROW_WORD,   /* an enum, by its word in words */
 	ROW_IP,     /* uint32_t, network order; 0 is null */
+	ROW_IP6,    /* uint8_t[16]; zeroes are null */
 	ROW_MAC,    /* uint8_t[6] */
 };
 

@@ -151,6 +151,10 @@ static int parse_addresses(struct net_spec *spec, const struct net_request *requ
 		return error_set(error, -EINVAL, "--ip: \"%s\" is not A.B.C.D/BITS", request->ip);
 	if (request->gateway && ip_parse(request->gateway, &spec->gateway))
 		return error_set(error, -EINVAL, "--gateway: \"%s\" is not an IPv4 address", request->gateway);
+	if (request->ip6 && ip6_parse(request->ip6, spec->ip6))
+		return error_set(error, -EINVAL, "--ip6: \"%s\" is not an IPv6 address of one host, alone or with /64", request->ip6);
+	if (request->gateway6 && inet_pton(AF_INET6, request->gateway6, spec->gateway6) != 1)
+		return error_set(error, -EINVAL, "--gateway6: \"%s\" is not an IPv6 address", request->gateway6);
 	if (request->dns && ip_parse(request->dns, &spec->dns))
 		return error_set(error, -EINVAL, "--dns: \"%s\" is not an IPv4 address", request->dns);
 	if (request->mac && mac_parse(request->mac, spec->mac))
@@ -200,7 +204,7 @@ int net_parse(struct net_spec *spec, const struct net_request *request, struct e
 		err = parse_addresses(spec, request, error);
 	if (!err && spec->ports && spec->kind != NET_PASST)
 		err = error_set(error, -EINVAL, "-p needs --net passt: with --net %s the VM has an address of its own", request->net);
-	if (!err && spec->kind == NET_NONE && (request->ip || request->mac))
+	if (!err && spec->kind == NET_NONE && (request->ip || request->ip6 || request->mac))
 		err = error_set(error, -EINVAL, "--ip and --mac need a network: --net passt, tap:NAME or bridge:NAME");
 	if (!err && spec->kind == NET_NONE)
 		net_free(spec);
@@ -231,6 +235,8 @@ static int change_kind(struct net_spec *spec, const struct net_request *request,
 		next.mask = spec->mask;
 		next.gateway = spec->gateway;
 		next.dns = spec->dns;
+		memcpy(next.ip6, spec->ip6, sizeof(next.ip6));
+		memcpy(next.gateway6, spec->gateway6, sizeof(next.gateway6));
 		next.port = spec->port;
 		next.ports = spec->ports;
 		spec->port = NULL;
@@ -258,7 +264,7 @@ bool net_answers_loopback(const struct net_spec *spec)
 
 bool net_asked(const struct net_request *request)
 {
-	return request->net || request->ip || request->gateway || request->dns || request->mac || (request->ports && request->ports->count);
+	return request->net || request->ip || request->ip6 || request->gateway || request->gateway6 || request->dns || request->mac || (request->ports && request->ports->count);
 }
 
 int net_change(struct net_spec *spec, const struct net_request *request, struct error *error)
@@ -308,6 +314,8 @@ static const struct json_row rows[] = {
 	ROW("netmask", ROW_IP, mask),
 	ROW("gateway", ROW_IP, gateway),
 	ROW("dns", ROW_IP, dns),
+	ROW("ip6", ROW_IP6, ip6),
+	ROW("gateway6", ROW_IP6, gateway6),
 	ROW("mtu", ROW_U16, mtu),
 	{ 0 },
 };
@@ -358,6 +366,28 @@ static int ports_from_json(struct net_spec *spec, const json_t *json, struct err
 	return err;
 }
 
+static bool is_set(const uint8_t ip6[16])
+{
+	static const uint8_t none[16];
+	return memcmp(ip6, none, sizeof(none));
+}
+
+bool net_has_ip6(const struct net_spec *spec)
+{
+	return is_set(spec->ip6);
+}
+
+static int validate_ip6(const struct net_spec *spec, bool shared, struct error *error)
+{
+	if (!is_set(spec->ip6))
+		return is_set(spec->gateway6) ? error_set(error, -EINVAL, "net.gateway6: without an ip6 (--gateway6 needs --ip6)") : 0;
+	if (!shared)
+		return error_set(error, -EINVAL, "net.ip6: only on a tap or bridge has a VM an address of IPv6 (--ip6 needs --net tap:NAME or bridge:NAME)");
+	if (!ip6_is_host(spec->ip6))
+		return error_set(error, -EINVAL, "net.ip6: not an address of one host");
+	return spec->gateway6[0] == 0xff ? error_set(error, -EINVAL, "net.gateway6: not an address of one host") : 0;
+}
+
 int net_validate(const struct net_spec *spec, struct error *error)
 {
 	bool named = spec->kind == NET_TAP || spec->kind == NET_BRIDGE;
@@ -371,6 +401,9 @@ int net_validate(const struct net_spec *spec, struct error *error)
 		return error_set(error, -EINVAL, "net.mtu: %u is not %d to %d%s", spec->mtu, NET_MTU_MIN, UINT16_MAX, named ? ", or 0: that of the tap or bridge" : "");
 	if (spec->ports && spec->kind != NET_PASST)
 		return error_set(error, -EINVAL, "net.ports: only passt forwards ports");
+	int err = validate_ip6(spec, named, error);
+	if (err)
+		return err;
 	uint32_t mask = ntohl(spec->mask);
 	if (spec->ip && (!mask || (~mask & (~mask + 1))))
 		return error_set(error, -EINVAL, "net.netmask: not a mask");

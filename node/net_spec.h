@@ -28,6 +28,7 @@ struct net_spec { /* NET_NONE: all zero */
 	struct net_port *port;
 	size_t ports;
 	uint32_t ip, mask, gateway, dns; /* network order; ip 0: by DHCP */
+	uint8_t ip6[16], gateway6[16]; /* zeroes: none but by router advertisement; its network has 64 bits */
 	uint8_t mac[6];
 	uint16_t mtu; /* 0: that of the tap or bridge */
 };
@@ -36,6 +37,7 @@ struct net_request { /* as on the command line; NULL: not given */
 	const char *net, *ip, *gateway, *dns, *mac;
 	const struct strings *ports;
 	const char *id; /* of the VM: its MAC address follows from it */
+	const char *ip6, *gateway6;
 };
 
 #define NET_QUEUES 4
@@ -56,6 +58,7 @@ int net_change(struct net_spec *spec, const struct net_request *request, struct 
  * back otherwise, and the monitor holds back all else (vmm/dev/net_answers.h). Never with host_loopback, which asks for nothing to be held back.
  */
 bool net_answers_loopback(const struct net_spec *spec);
+bool net_has_ip6(const struct net_spec *spec);
 /* The hardware address of another VM, of this id. */
 void net_renew(struct net_spec *spec, const char *id);
 /* What net_parse would have refused, of a specification that came from elsewhere. */

@@ -96,6 +96,8 @@ static int check_shared(const struct cloning *cloning, const struct vm_config *c
 	bool shares = config->net.kind == NET_TAP || config->net.kind == NET_BRIDGE;
 	if (shares && config->net.ip && !net->ip)
 		return error_set(error, -EADDRINUSE, "VM %s has an address of its own: give clones others: --ip FIRST, and each has one higher than the one before", id);
+	if (shares && net_has_ip6(&config->net) && !net->ip6)
+		return error_set(error, -EADDRINUSE, "VM %s has an IPv6 address of its own: give clones others: --ip6 FIRST, and each has one higher than the one before", id);
 	if (config->guest.is_linux && config->net.kind != NET_NONE)
 		return error_set(error, -EOPNOTSUPP, "VM %s is a Linux guest with a network, whose addresses its kernel keeps: only with --net none can one be cloned yet", id);
 	if (config->guest.is_linux && cloning->wish->paused)
@@ -124,6 +126,16 @@ static int higher_address(struct net_spec *net, unsigned by, struct error *error
 	return 0;
 }
 
+static int higher_address6(struct net_spec *net, unsigned by, struct error *error)
+{
+	unsigned sum = by;
+	for (int i = 15; i >= 8 && sum; i--, sum >>= 8) {
+		sum += net->ip6[i];
+		net->ip6[i] = (uint8_t)sum;
+	}
+	return sum ? error_set(error, -ERANGE, "--ip6: the %u. address behind the first is not of its network any more", by) : 0;
+}
+
 /* Ports of the VM itself are taken; only those that were asked for are forwarded. */
 static int change_net(const struct cloning *cloning, unsigned i, struct vm_config *config, struct error *error)
 {
@@ -140,6 +152,8 @@ static int change_net(const struct cloning *cloning, unsigned i, struct vm_confi
 		err = error_set(error, -EINVAL, "--net none: the VM has a network device, which its clones go on with");
 	if (!err && i && request.ip)
 		err = higher_address(net, i, error);
+	if (!err && i && request.ip6)
+		err = higher_address6(net, i, error);
 	for (size_t p = 0; p < net->ports && !err; p++) {
 		if (net->port[p].host + i > UINT16_MAX)
 			err = error_set(error, -ERANGE, "-p: there is no port %u for the %u. clone", net->port[p].host + i, i + 1);

@@ -195,6 +195,8 @@ int config_validate(const struct vm_config *config, struct error *error)
 		err = too_long("--workdir", config->cwd, sizeof(page->cwd), error);
 	if (!err)
 		err = too_long("--hostname", config->hostname, sizeof(page->hostname), error);
+	if (!err && config->guest.is_linux && net_has_ip6(&config->net))
+		err = error_set(error, -EOPNOTSUPP, "net.ip6: a Linux guest has the IPv6 addresses that routers advertise, and those that it gives itself; --ip6 is for the library OS");
 	return err ? err : net_validate(&config->net, error);
 }
 

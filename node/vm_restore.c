@@ -230,6 +230,8 @@ static int beside(struct going_on *go, const struct restore_wish *wish, struct e
 	bool shares = config->net.kind == NET_TAP || config->net.kind == NET_BRIDGE;
 	if (shares && config->net.ip && !wish->net.ip)
 		return error_set(error, -EADDRINUSE, "VM %s still runs, with the same address: give this one another: --ip ADDRESS", *own ? own : go->vm.id);
+	if (shares && net_has_ip6(&config->net) && !wish->net.ip6)
+		return error_set(error, -EADDRINUSE, "VM %s still runs, with the same IPv6 address: give this one another: --ip6 ADDRESS", *own ? own : go->vm.id);
 	vm_close(&go->vm);
 	int err = vm_new_id(config->id, error);
 	if (!err && !wish->net.mac)

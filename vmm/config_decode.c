@@ -108,6 +108,7 @@ static int take_net(struct decoder *decoder, const struct record *record)
 	device->net.spoof = net.spoof;
 	device->net.answers = net.answers;
 	device->net.config = net.config;
+	device->net.config6 = net.config6;
 	err = take_fd(decoder, net.fd[0], &device->net.fd);
 	for (unsigned i = 1; i < LV_VM_NET_QUEUES && net.fd[i] != LV_VM_NO_FD && !err; i++)
 		err = take_fd(decoder, net.fd[i], &device->net.more_fd[device->net.more++]);

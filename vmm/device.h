@@ -47,6 +47,7 @@ struct device_config {
 			bool spoof; /* what the guest sends is not filtered (vmm/dev/net_filter.h) */
 			bool answers; /* passt: the gateway's address leads to the host's loopback, which gets answers only (vmm/dev/net_answers.h) */
 			struct lv_net_config config; /* MAC, addresses, MTU: goes to the device page as it is */
+			struct lv_net6_config config6; /* so does this */
 			unsigned more; /* further queues of the tap (IFF_MULTI_QUEUE), for Linux */
 			int more_fd[NET_PAIRS_MAX - 1];
 		} net;

@@ -20,4 +20,7 @@ uint32_t *net_tcp_output(struct tcp_hdr *header, const struct tcp_pcb *pcb, uint
 int net_ip4_input(struct pbuf *p, struct netif *from);
 int net_ip6_input(struct pbuf *p, struct netif *from);
 
+/* Who leads to others than neighbours, if that was given; NULL: the routers that told of themselves. */
+const ip6_addr_t *net_gateway6(struct netif *netif, const ip6_addr_t *to);
+
 #endif

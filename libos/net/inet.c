@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What TCP, UDP and raw sockets share. */
 #include "libos/mm/mm.h"
+#include "libos/net/hooks.h"
 #include "libos/net/inet.h"
 #include "libos/net/loopback.h"
 #include "libos/net/net.h"
@@ -145,13 +146,13 @@ static bool on_link(const struct netif *netif, const ip4_addr_t *ip)
 }
 
 /* Beyond the link only a router knows the way, which has told of itself; lwIP would try the interface all the same. */
-static bool has_way(const struct netif *netif, const ip6_addr_t *ip)
+static bool has_way(struct netif *netif, const ip6_addr_t *ip)
 {
 	for (int i = 0; i < LWIP_IPV6_NUM_ADDRESSES; i++)
 		if (ip6_addr_isvalid(netif_ip6_addr_state(netif, i)) && ip6_addr_netcmp(ip, netif_ip6_addr(netif, i)) &&
 		    (netif_ip6_addr_isstatic(netif, i) || ip6_addr_nethostcmp(ip, netif_ip6_addr(netif, i))))
 			return true;
-	return loopback_is(netif) || ip6_addr_islinklocal(ip) || ip6_addr_ismulticast(ip) || nd6_find_route(ip);
+	return loopback_is(netif) || ip6_addr_islinklocal(ip) || ip6_addr_ismulticast(ip) || nd6_find_route(ip) || net_gateway6(netif, ip);
 }
 
 int inet_route(const struct socket *s, const ip_addr_t *remote, ip_addr_t *local)

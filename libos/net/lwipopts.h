@@ -105,6 +105,7 @@
 #define LWIP_HOOK_TCP_OUT_ADD_TCPOPTS(p, header, pcb, options) net_tcp_output(header, pcb, options) /* tcp_urgent.c */
 #define LWIP_HOOK_IP4_INPUT net_ip4_input
 #define LWIP_HOOK_IP6_INPUT net_ip6_input
+#define LWIP_HOOK_ND6_GET_GW net_gateway6 /* net_config.c */
 
 /* what lwIP asks of random.c and net.c */
 #define LWIP_RAND() net_random()

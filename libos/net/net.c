@@ -109,7 +109,6 @@ static void device_up(void)
 		return;
 	netif_set_default(device);
 	netif_create_ip6_linklocal_address(device, 1);
-	device->ip6_autoconfig_enabled = 1;
 	net_config_start(device);
 	/* The stack tells everybody of an address; not of one whose owner everybody knows. */
 	const uint8_t tells = net_config_is_known(device) ? NETIF_FLAG_ETHARP : 0;

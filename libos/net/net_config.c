@@ -2,6 +2,7 @@
 /* Addresses of the VM: static from the device page, or by DHCP. */
 #include "libos/core/libos.h"
 #include "libos/fs/fs.h"
+#include "libos/net/hooks.h"
 #include "libos/net/neighbour.h"
 #include "libos/net/net_config.h"
 #include "libos/net/text_file.h"
@@ -118,6 +119,32 @@ static void renew_lease(struct netif *netif, bool same_mac)
 	dhcp_start(netif);
 }
 
+#define GIVEN 1 /* its place; the link-local address is the first */
+
+/* Who has an address by hand takes none of those that routers offer; routers themselves, if it names none. */
+static void set_static6(struct netif *netif)
+{
+	ip6_addr_t ip = { 0 };
+	memcpy(ip.addr, device_page->net6.ip, sizeof(ip.addr));
+	bool given = !ip6_addr_isany(&ip);
+	netif->ip6_autoconfig_enabled = !given;
+	if (!given)
+		return;
+	netif_ip6_addr_set(netif, GIVEN, &ip);
+	netif_ip6_addr_set_valid_life(netif, GIVEN, IP6_ADDR_LIFE_STATIC);
+	netif_ip6_addr_set_state(netif, GIVEN, IP6_ADDR_PREFERRED);
+}
+
+const ip6_addr_t *net_gateway6(struct netif *netif, const ip6_addr_t *to)
+{
+	static ip6_addr_t gateway;
+	memcpy(gateway.addr, device_page->net6.gateway, sizeof(gateway.addr));
+	if (ip6_addr_isany(&gateway) || netif != netif_default)
+		return NULL;
+	ip6_addr_assign_zone(&gateway, IP6_UNICAST, netif);
+	return &gateway;
+}
+
 void net_config_renew(struct netif *netif)
 {
 	const struct lv_net_config *net = config();
@@ -136,6 +163,7 @@ void net_config_renew(struct netif *netif)
 	} else {
 		renew_lease(netif, same_mac);
 	}
+	set_static6(netif);
 	if (same_mac) /* new ones are probed for first, which says the same */
 		neighbour_announce(netif);
 	net_config_resolver();
@@ -144,6 +172,7 @@ void net_config_renew(struct netif *netif)
 void net_config_start(struct netif *netif)
 {
 	const struct lv_net_config *net = config();
+	set_static6(netif);
 	netif_set_hostname(netif, device_page->hostname);
 	if (!net->ip) {
 		netif_set_up(netif);

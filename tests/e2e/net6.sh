@@ -89,4 +89,21 @@ else
 	cat "$work/err"
 	not_ok 'a connection from the VM' "$out"
 fi
+
+# Given by hand, beside an address of IPv4: on a bridge, with the host and with each other, and beyond a gateway.
+ip addr add fd00:77::1/128 dev lo
+"$lightvm" run -d --name given --net bridge:lvbr6 --ip 10.6.0.2/24 --ip6 fd00:8::2 "$work/six" >"$work/out" 2>&1 || cat "$work/out"
+await 30 'the server in the VM' serves given
+check 'a given address answers' await 10 'an answer to ping' answers fd00:8::2
+check 'a connection to the given address' hello fd00:8::2
+# from WANT ADDRESS [OPTION...]: what a VM that connects to the address says.
+from() {
+	local want=$1 to=$2 out
+	shift 2
+	out=$(within 30 "$lightvm" run --rm --net bridge:lvbr6 --ip 10.6.0.3/24 "$@" "$work/six" "$to" 2>"$work/err")
+	[ "$out" = "$want" ] || { cat "$work/err"; echo "$out"; return 1; }
+}
+check 'from VM to VM' from $'hello\nto fd00:8::3' fd00:8::2 --ip6 fd00:8::3/64
+check 'from the VM beyond a gateway' from $'hello\nto fd00:8::3' fd00:77::1 --ip6 fd00:8::3 --gateway6 fd00:8::1
+"$lightvm" rm -f given >/dev/null
 finish

@@ -41,8 +41,8 @@ static void want_net(const struct vm_config *config, const struct net_link *link
 	text_format(out, "net %d", link->fd);
 	for (unsigned i = 0; i < link->mores; i++)
 		text_format(out, "+%d", link->more[i]);
-	text_format(out, " %s%s %02x%02x%02x%02x%02x%02x %x %x %x %x %u\n", net->kind == NET_PASST ? "passt" : "tap",
-		    net_answers_loopback(net) ? " answers" : "", net->mac[0], net->mac[1], net->mac[2], net->mac[3], net->mac[4], net->mac[5], net->ip, net->mask, net->gateway, net->dns, net->mtu);
+	text_format(out, " %s%s %02x%02x%02x%02x%02x%02x %x %x %x %x %u ip6 %02x%02x %02x%02x\n", net->kind == NET_PASST ? "passt" : "tap",
+		    net_answers_loopback(net) ? " answers" : "", net->mac[0], net->mac[1], net->mac[2], net->mac[3], net->mac[4], net->mac[5], net->ip, net->mask, net->gateway, net->dns, net->mtu, net->ip6[0], net->ip6[15], net->gateway6[0], net->gateway6[15]);
 }
 
 static char *want(const struct vm_config *c, const struct monitor_files *files, uint64_t start_ns)

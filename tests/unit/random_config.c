@@ -49,6 +49,8 @@ static void random_net(struct net_spec *net, unsigned *seed)
 	net->mask = htonl(next(seed, 1u << 24));
 	net->gateway = htonl(next(seed, 1u << 24));
 	net->dns = htonl(next(seed, 1u << 24));
+	for (int i = 0; i < 32 && next(seed, 2); i++)
+		(i < 16 ? net->ip6 : net->gateway6)[i % 16] = (uint8_t)next(seed, 256);
 	net->mtu = (uint16_t)(576 + next(seed, 65536 - 576));
 	net->ports = next(seed, 5);
 	net->port = net->ports ? calloc(net->ports, sizeof(*net->port)) : NULL;
@@ -159,6 +161,10 @@ static char *net_difference(const struct net_spec *a, const struct net_spec *b)
 	NUMBER(mtu);
 	if (memcmp(a->mac, b->mac, sizeof(a->mac)))
 		return "mac";
+	if (memcmp(a->ip6, b->ip6, sizeof(a->ip6)))
+		return "ip6";
+	if (memcmp(a->gateway6, b->gateway6, sizeof(a->gateway6)))
+		return "gateway6";
 	for (size_t i = 0; i < a->ports; i++) {
 		NUMBER(port[i].host_ip);
 		NUMBER(port[i].host);

@@ -11,7 +11,7 @@
 #include "vmm/dev/net_filter.h"
 
 struct frame {
-	uint8_t bytes[64];
+	uint8_t bytes[NET_FILTER_BYTES];
 	size_t len;
 };
 
@@ -64,6 +64,19 @@ static struct frame packet(const char *ip, uint16_t tag)
 	add(&frame, (uint8_t[12]){ 0x45 }, 12);
 	add(&frame, &address, 4);
 	add(&frame, (uint8_t[4]){ 9, 9, 9, 9 }, 4);
+	return frame;
+}
+
+static struct frame packet6(const char *from, uint8_t next, uint8_t hops, uint8_t type, const char *target, unsigned tag)
+{
+	struct frame frame = head(all, filter.mac, tag, 0x86dd);
+	uint8_t address[16] = { 0xff, 2, [15] = 1 };
+	struct { uint8_t start[6], next, hops, from[16], to[16], type, rest[7], target[16]; } packet = { .start = { 0x60 }, .next = next, .hops = hops, .type = type };
+
+	memcpy(packet.to, address, sizeof(address));
+	assert_int_equal(inet_pton(AF_INET6, from, packet.from), 1);
+	assert_int_equal(inet_pton(AF_INET6, target, packet.target), 1);
+	add(&frame, &packet, sizeof(packet));
 	return frame;
 }
 
@@ -121,6 +134,40 @@ static void test_arp(void **state)
 	struct frame odd = arp(filter.mac, "10.0.0.7", 0);
 	odd.bytes[18] = 8; /* other lengths: the addresses lie elsewhere */
 	assert_false(passes(odd));
+}
+
+static void test_ip6(void **state)
+{
+	static const char own[] = "fd00::7", link[] = "fe80::ff:fe00:7";
+	enum { TCP = 6, UDP = 17, HOPS = 0, FRAGMENT = 44, ICMP = 58 };
+
+	filter.ip = inet_addr("10.0.0.7");
+	assert_false(passes(packet6(own, TCP, 64, 0, own, 0)));
+	filter.has_ip6 = true;
+	assert_int_equal(inet_pton(AF_INET6, own, filter.ip6), 1);
+	for (unsigned tag = 0; tag <= 0x8100; tag += 0x8100) {
+		assert_true(passes(packet6(own, TCP, 64, 0, own, tag)));
+		assert_true(passes(packet6(own, UDP, 255, 0, own, tag)));
+		assert_true(passes(packet6(link, ICMP, 255, 135, "fd00::1", tag))); /* asks for a neighbour */
+		assert_true(passes(packet6("::", ICMP, 255, 135, own, tag)));       /* is its own free? */
+		assert_true(passes(packet6(own, ICMP, 255, 136, own, tag)));
+		assert_true(passes(packet6(link, ICMP, 255, 136, link, tag)));
+		assert_true(passes(packet6(own, FRAGMENT, 64, 0, own, tag)));
+		assert_true(passes(packet6(link, HOPS, 1, 58, own, tag)));
+		assert_false(passes(packet6("fd00::8", TCP, 64, 0, own, tag)));
+		assert_false(passes(packet6("fe80::ff:fe00:8", UDP, 64, 0, own, tag)));
+		assert_false(passes(packet6(own, ICMP, 255, 136, "fd00::1", tag)));  /* to be another */
+		assert_false(passes(packet6(link, ICMP, 255, 134, own, tag)));       /* a router */
+		assert_false(passes(packet6(link, ICMP, 255, 137, own, tag)));
+		assert_false(passes(packet6(link, HOPS, 255, 58, own, tag)));        /* what hides behind another header */
+		assert_false(passes(packet6(link, FRAGMENT, 255, 0, own, tag)));
+	}
+	struct frame cut = packet6(own, ICMP, 255, 136, own, 0);
+	cut.len--;
+	assert_false(passes(cut));
+	cut.len = 14 + 39;
+	assert_false(passes(cut));
+	filter.has_ip6 = false;
 }
 
 /* On a network of its own a guest is who it likes, but reaches no service that tells programs of the host its keys. */
@@ -184,7 +231,7 @@ static void test_off(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mac), cmocka_unit_test(test_bridges), cmocka_unit_test(test_ip), cmocka_unit_test(test_arp),
+		cmocka_unit_test(test_mac), cmocka_unit_test(test_bridges), cmocka_unit_test(test_ip), cmocka_unit_test(test_ip6), cmocka_unit_test(test_arp),
 		cmocka_unit_test(test_tags), cmocka_unit_test(test_metadata), cmocka_unit_test(test_off),
 	};
 

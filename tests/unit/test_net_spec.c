@@ -39,7 +39,7 @@ static void assert_spec(const char *net, const char *ip, const char *want)
 }
 
 #define MAC "\"mac\":\"02:23:45:67:89:ab\","
-#define NO_IP "\"ip\":null,\"netmask\":null,\"gateway\":null,\"dns\":null,\"mtu\":0,\"ports\":[]}"
+#define NO_IP "\"ip\":null,\"netmask\":null,\"gateway\":null,\"dns\":null,\"ip6\":null,\"gateway6\":null,\"mtu\":0,\"ports\":[]}"
 
 static void assert_refused(const char *net, const char *port, const char *ip, const char *message)
 {
@@ -50,17 +50,53 @@ static void assert_refused(const char *net, const char *port, const char *ip, co
 	net_free(&spec);
 }
 
+/* With these addresses: as JSON reads, or the message. */
+static void assert_ip6(const char *net, const char *ip6, const char *gateway6, const char *want)
+{
+	struct net_spec spec;
+	struct error error = { 0 };
+	struct net_request request = { .net = net, .ip6 = ip6, .gateway6 = gateway6, .id = "0123456789ab" };
+	int err = net_parse(&spec, &request, &error);
+	if (!err)
+		err = net_validate(&spec, &error);
+	if (err) {
+		assert_string_equal(error.text, want);
+	} else {
+		json_t *json = net_to_json(&spec);
+		assert_string_equal(json_string_value(json_object_get(json, "ip6")), want);
+		if (gateway6)
+			assert_string_equal(json_string_value(json_object_get(json, "gateway6")), gateway6);
+		json_decref(json);
+	}
+	net_free(&spec);
+}
+
+static void ip6(void **state)
+{
+	assert_ip6("tap:lvm0", "fd00:0::2", NULL, "fd00::2");
+	assert_ip6("bridge:br0", "2001:db8::5/64", "fe80::1", "2001:db8::5");
+	assert_ip6("bridge:br0", "2001:db8::5/48", NULL, "--ip6: \"2001:db8::5/48\" is not an IPv6 address of one host, alone or with /64");
+	assert_ip6("bridge:br0", "ff02::1", NULL, "--ip6: \"ff02::1\" is not an IPv6 address of one host, alone or with /64");
+	assert_ip6("bridge:br0", "::1", NULL, "--ip6: \"::1\" is not an IPv6 address of one host, alone or with /64");
+	assert_ip6("bridge:br0", "::ffff:10.0.0.1", NULL, "--ip6: \"::ffff:10.0.0.1\" is not an IPv6 address of one host, alone or with /64");
+	assert_ip6("bridge:br0", "fe80::2", NULL, "--ip6: \"fe80::2\" is not an IPv6 address of one host, alone or with /64");
+	assert_ip6("bridge:br0", "fd00::2", "10.0.0.1", "--gateway6: \"10.0.0.1\" is not an IPv6 address");
+	assert_ip6("bridge:br0", "fd00::2", "ff02::2", "net.gateway6: not an address of one host");
+	assert_ip6("bridge:br0", NULL, "fe80::1", "net.gateway6: without an ip6 (--gateway6 needs --ip6)");
+	assert_ip6(NULL, "fd00::2", NULL, "net.ip6: only on a tap or bridge has a VM an address of IPv6 (--ip6 needs --net tap:NAME or bridge:NAME)");
+}
+
 static void networks(void **state)
 {
 	assert_spec("none", NULL, "{\"kind\":\"none\"}");
 	assert_spec(NULL, NULL, "{\"kind\":\"passt\",\"host_loopback\":false,\"spoof\":false,\"name\":null,\"queues\":1," MAC "\"ip\":\"10.0.2.15\",\"netmask\":"
-				"\"255.255.255.0\",\"gateway\":\"10.0.2.2\",\"dns\":\"10.0.2.3\",\"mtu\":65520,\"ports\":[]}");
+				"\"255.255.255.0\",\"gateway\":\"10.0.2.2\",\"dns\":\"10.0.2.3\",\"ip6\":null,\"gateway6\":null,\"mtu\":65520,\"ports\":[]}");
 	assert_spec("tap:lvm0", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":1," MAC NO_IP);
 	assert_spec("bridge:br0", "10.1.2.3/16", "{\"kind\":\"bridge\",\"host_loopback\":false,\"spoof\":false,\"name\":\"br0\",\"queues\":1,\"mac\":\"02:4c:0a:01:02:03\","
-			"\"ip\":\"10.1.2.3\",\"netmask\":\"255.255.0.0\",\"gateway\":null,\"dns\":null,\"mtu\":0,\"ports\":[]}");
+			"\"ip\":\"10.1.2.3\",\"netmask\":\"255.255.0.0\",\"gateway\":null,\"dns\":null,\"ip6\":null,\"gateway6\":null,\"mtu\":0,\"ports\":[]}");
 	assert_spec("tap:lvm0,queues=3", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":3," MAC NO_IP);
 	assert_spec("tap:lvm0,mtu=9000", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":false,\"name\":\"lvm0\",\"queues\":1," MAC
-			"\"ip\":null,\"netmask\":null,\"gateway\":null,\"dns\":null,\"mtu\":9000,\"ports\":[]}");
+			"\"ip\":null,\"netmask\":null,\"gateway\":null,\"dns\":null,\"ip6\":null,\"gateway6\":null,\"mtu\":9000,\"ports\":[]}");
 	assert_spec("tap:lvm0,queues=3,spoof=on", NULL, "{\"kind\":\"tap\",\"host_loopback\":false,\"spoof\":true,\"name\":\"lvm0\",\"queues\":3," MAC NO_IP);
 	assert_refused("tap:lvm0,spoof=maybe", NULL, NULL, "--net tap:lvm0,spoof=maybe: \"spoof=maybe\" is none of queues=1 to queues=4, mtu=N and spoof=on");
 	assert_refused("tap:lvm0,mtu=100", NULL, NULL, "--net tap:lvm0,mtu=100: \"mtu=100\" is not mtu=576 to mtu=65535");
@@ -157,7 +193,7 @@ static void announcements_wake_nobody(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(networks), cmocka_unit_test(ports), cmocka_unit_test(answers_of_ports), cmocka_unit_test(announcements_wake_nobody),
+		cmocka_unit_test(networks), cmocka_unit_test(ip6), cmocka_unit_test(ports), cmocka_unit_test(answers_of_ports), cmocka_unit_test(announcements_wake_nobody),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -373,7 +373,7 @@ static void test_chosen(void **state)
 			skip();
 		uint64_t features;
 		assert_int_equal(tap_setup(tap, &features), 0); /* reads do not wait */
-		assert_int_equal(tap_choose(tap, own, inet_addr("10.0.0.2"), alone), 0);
+		assert_int_equal(tap_choose(tap, own, inet_addr("10.0.0.2"), NULL, alone), 0);
 		assert_true(group_reaches(tap, host, own, 0x88b5));
 		assert_false(group_reaches(tap, host, foreign, 0x88b5));
 		assert_false(group_reaches(tap, host, (uint8_t[]){ 2, 1, 0, 0, 0, 7 }, 0x88b5));
@@ -392,7 +392,11 @@ static void test_chosen(void **state)
 		assert_true(reaches(tap, host, frame));
 		ask_for(frame, (uint8_t[]){ 0, 0, 0, 0 }, mine); /* is that address free? */
 		assert_true(reaches(tap, host, frame));
-		assert_int_equal(tap_choose(tap, own, 0, alone), 0);
+		static const uint8_t given[16] = { 0xfd, [13] = 5, 6, 7 };
+		assert_int_equal(tap_choose(tap, own, 0, given, alone), 0);
+		assert_true(group_reaches(tap, host, (uint8_t[]){ 0x33, 0x33, 0xff, 5, 6, 7 }, 0x86dd));
+		assert_true(group_reaches(tap, host, (uint8_t[]){ 0x33, 0x33, 0xff, 0, 0, 7 }, 0x86dd));
+		assert_int_equal(group_reaches(tap, host, (uint8_t[]){ 0x33, 0x33, 0xff, 5, 6, 8 }, 0x86dd), !alone);
 		ask_for(frame, another, third); /* by DHCP it may have any */
 		assert_true(reaches(tap, host, frame));
 		close(host);

@@ -33,8 +33,9 @@ static void got_device(const struct device_config *d, int vsock_dir, struct text
 		text_format(out, "net %d", d->net.fd);
 		for (unsigned i = 0; i < d->net.more; i++)
 			text_format(out, "+%d", d->net.more_fd[i]);
-		text_format(out, " %s%s %02x%02x%02x%02x%02x%02x %x %x %x %x %u\n", d->net.passt ? "passt" : "tap",
-			    d->net.answers ? " answers" : "", net->mac[0], net->mac[1], net->mac[2], net->mac[3], net->mac[4], net->mac[5], net->ip, net->netmask, net->gateway, net->dns, net->mtu);
+		text_format(out, " %s%s %02x%02x%02x%02x%02x%02x %x %x %x %x %u ip6 %02x%02x %02x%02x\n", d->net.passt ? "passt" : "tap",
+			    d->net.answers ? " answers" : "", net->mac[0], net->mac[1], net->mac[2], net->mac[3], net->mac[4], net->mac[5], net->ip, net->netmask, net->gateway, net->dns, net->mtu,
+			    d->net.config6.ip[0], d->net.config6.ip[15], d->net.config6.gateway[0], d->net.config6.gateway[15]);
 	}
 }
 

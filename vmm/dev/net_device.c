@@ -18,6 +18,7 @@
 struct net {
 	struct device device;
 	struct lv_net_config config;
+	struct lv_net6_config config6;
 	uint64_t offered;
 	uint64_t told; /* the features that the tap was told; UINT64_MAX: none yet */
 	unsigned pairs, used; /* used: frames come to so many of them */
@@ -92,13 +93,20 @@ static unsigned control_queue(const struct net *net)
 
 /* ---- device operations ---- */
 
-/* The library OS has no IPv6 address but those that it makes of its MAC address; a Linux guest may have any. A filter is of the tap, not of a queue. */
+static bool has_ip6(const struct net *net)
+{
+	static const uint8_t none[sizeof(net->config6.ip)];
+
+	return memcmp(net->config6.ip, none, sizeof(none));
+}
+
+/* The library OS has no IPv6 address but the one that it was given and those that it makes of its MAC address; a Linux guest may have any. A filter is of the tap, not of a queue. */
 static void choose(const struct net *net)
 {
 	bool is_libos = net->device.set->transport == &page_transport;
 
 	/* What cannot filter (a macvtap) brings more than is wanted, which the guest drops. */
-	tap_choose(net->pair[0].fd, net->config.mac, net->config.ip, is_libos);
+	tap_choose(net->pair[0].fd, net->config.mac, net->config.ip, has_ip6(net) ? net->config6.ip : NULL, is_libos);
 }
 
 static int open_pairs(struct net *net, const struct device_config *config)
@@ -139,6 +147,7 @@ static int net_init(struct device *device, const struct device_config *config)
 	struct net *net = net_of(device);
 
 	net->config = config->net.config;
+	net->config6 = config->net.config6;
 	net->pairs = 1 + config->net.more;
 	net->pair = calloc(net->pairs, sizeof(*net->pair));
 	if (!net->pair) {
@@ -152,6 +161,8 @@ static int net_init(struct device *device, const struct device_config *config)
 	for (unsigned i = 0; i < net->pairs; i++) {
 		net->pair[i].filter = (struct net_filter){ .off = config->net.spoof, .alone = config->net.passt, .ip = net->config.ip };
 		memcpy(net->pair[i].filter.mac, net->config.mac, sizeof(net->config.mac));
+		net->pair[i].filter.has_ip6 = has_ip6(net);
+		memcpy(net->pair[i].filter.ip6, net->config6.ip, sizeof(net->config6.ip));
 	}
 	int r = open_pairs(net, config);
 	net->told = UINT64_MAX;
@@ -164,6 +175,7 @@ static int net_init(struct device *device, const struct device_config *config)
 static int net_describe(struct device *device, struct lv_device *entry)
 {
 	entry->config.net = net_of(device)->config;
+	device->set->page->net6 = net_of(device)->config6;
 	device->features = net_of(device)->offered & PAGE_FEATURES;
 	return net_of(device)->pairs > 1 ? -ENOTSUP : 0;
 }

@@ -25,6 +25,37 @@ static bool arp_passes(const struct net_filter *filter, const uint8_t *arp, size
 	       (is_own(filter, arp + 14) || !memcmp(arp + 14, none, sizeof(none)));
 }
 
+/* The link-local address of this MAC address (RFC 4291, appendix A). */
+static bool is_link_local(const struct net_filter *filter, const uint8_t *address)
+{
+	const uint8_t *mac = filter->mac;
+	const uint8_t own[16] = { 0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5] };
+
+	return !memcmp(address, own, sizeof(own));
+}
+
+static bool is_own6(const struct net_filter *filter, const uint8_t *address)
+{
+	return !memcmp(address, filter->ip6, sizeof(filter->ip6)) || is_link_local(filter, address);
+}
+
+enum { ROUTER_ADVERTISEMENT = 134, NEIGHBOUR_ADVERTISEMENT = 136, REDIRECT = 137 }; /* RFC 4861 */
+
+/* That messages of neighbours have a hop limit of 255 when they arrive is what others know them by; behind a header in between they are not looked for. */
+static bool ipv6_passes(const struct net_filter *filter, const uint8_t *packet, size_t len)
+{
+	static const uint8_t none[16]; /* whose own is looked for on the link first */
+	enum { NEXT = 6, HOPS = 7, FROM = 8, HEADER = 40, TARGET = HEADER + 8, TCP = 6, UDP = 17, ICMP = 58 };
+
+	if (!filter->has_ip6 || len < HEADER || (!is_own6(filter, packet + FROM) && memcmp(packet + FROM, none, sizeof(none))))
+		return false;
+	if (packet[NEXT] != ICMP)
+		return packet[HOPS] != 255 || packet[NEXT] == TCP || packet[NEXT] == UDP;
+	if (len < TARGET || packet[HEADER] == ROUTER_ADVERTISEMENT || packet[HEADER] == REDIRECT)
+		return false;
+	return packet[HEADER] != NEIGHBOUR_ADVERTISEMENT || (len >= TARGET + 16 && is_own6(filter, packet + TARGET));
+}
+
 static bool packet_passes(const struct net_filter *filter, const uint8_t *frame, size_t len)
 {
 	size_t at = 12;
@@ -36,7 +67,9 @@ static bool packet_passes(const struct net_filter *filter, const uint8_t *frame,
 			return arp_passes(filter, frame + at + 2, len - at - 2);
 		if (type == ETH_P_IP)
 			return len - at - 2 >= 20 && is_own(filter, frame + at + 2 + 12);
-		if (type == ETH_P_RARP || type == ETH_P_IPV6) /* nobody gave the guest an address of that kind */
+		if (type == ETH_P_IPV6)
+			return ipv6_passes(filter, frame + at + 2, len - at - 2);
+		if (type == ETH_P_RARP) /* nobody gave the guest an address of that kind */
 			return false;
 		if (type != ETH_P_8021Q && type != ETH_P_8021AD)
 			return true;

@@ -46,14 +46,15 @@ int tap_set_offloads(int fd, uint64_t features)
 /* Of a frame's bytes: destination, type; ARP's sender and target. */
 enum { TO_HIGH = 0, TO_LOW = 2, TYPE = 12, ARP_SENDER = 28, ARP_TARGET = 38 };
 /* Places in the filter. */
-enum { UNICAST = 2, OTHERS = 4, IPV6 = 6, NEIGHBOUR = 11, BROADCAST = 12, ARP = 15, PASS = 20, DROP = 21 };
+enum { UNICAST = 2, OTHERS = 4, IPV6 = 6, NEIGHBOUR = 11, GIVEN = 12, BROADCAST = 13, ARP = 16, PASS = 21, DROP = 22 };
 #define LOAD(at, size, from) [at] = { BPF_LD | BPF_ABS | BPF_##size, 0, 0, from }
 #define JUMP(at, test, value, yes, no) [at] = { BPF_JMP | BPF_##test, (yes) - (at) - 1, (no) - (at) - 1, value }
 
-int tap_choose(int fd, const uint8_t mac[6], uint32_t ip, bool alone)
+int tap_choose(int fd, const uint8_t mac[6], uint32_t ip, const uint8_t ip6[16], bool alone)
 {
 	const uint32_t high = (uint32_t)mac[0] << 8 | mac[1];
 	const uint32_t low = (uint32_t)mac[2] << 24 | (uint32_t)mac[3] << 16 | (uint32_t)mac[4] << 8 | mac[5];
+	const uint32_t given = ip6 ? (uint32_t)ip6[13] << 16 | (uint32_t)ip6[14] << 8 | ip6[15] : low & 0x00ffffff;
 	struct sock_filter steps[] = {
 		LOAD(0, H, TO_HIGH),
 		JUMP(1, JEQ, high, UNICAST, OTHERS),
@@ -66,15 +67,16 @@ int tap_choose(int fd, const uint8_t mac[6], uint32_t ip, bool alone)
 		JUMP(8, JEQ, 0x00000016, DROP, 9),  /* MLDv2 */
 		JUMP(9, JGE, 0xff000000, 10, PASS), /* who has an address that ends in these three bytes? */
 		[10] = { BPF_ALU | BPF_AND, 0, 0, 0x00ffffff },
-		JUMP(NEIGHBOUR, JEQ, low & 0x00ffffff, PASS, alone ? DROP : PASS),
-		JUMP(BROADCAST, JEQ, 0xffff, 13, PASS),
-		LOAD(13, H, TYPE),
-		JUMP(14, JEQ, ETH_P_ARP, ip ? ARP : PASS, PASS),
+		JUMP(NEIGHBOUR, JEQ, low & 0x00ffffff, PASS, GIVEN),
+		JUMP(GIVEN, JEQ, given, PASS, alone ? DROP : PASS),
+		JUMP(BROADCAST, JEQ, 0xffff, 14, PASS),
+		LOAD(14, H, TYPE),
+		JUMP(15, JEQ, ETH_P_ARP, ip ? ARP : PASS, PASS),
 		LOAD(ARP, W, ARP_TARGET),
-		JUMP(16, JEQ, ntohl(ip), PASS, 17),
-		[17] = { BPF_MISC | BPF_TAX, 0, 0, 0 },
-		LOAD(18, W, ARP_SENDER),
-		JUMP(19, JEQ | BPF_X, 0, PASS, DROP), /* it tells of itself */
+		JUMP(17, JEQ, ntohl(ip), PASS, 18),
+		[18] = { BPF_MISC | BPF_TAX, 0, 0, 0 },
+		LOAD(19, W, ARP_SENDER),
+		JUMP(20, JEQ | BPF_X, 0, PASS, DROP), /* it tells of itself */
 		[PASS] = { BPF_RET, 0, 0, UINT32_MAX },
 		[DROP] = { BPF_RET, 0, 0, 0 },
 	};

@@ -34,6 +34,7 @@ static int place_rings(struct device *device, struct lv_device *entry,
 int devices_describe(struct devices *set, struct lv_device_page *page,
 		     gpa_t (*alloc)(void *context, size_t size, size_t align), void *context)
 {
+	set->page = page;
 	for (unsigned i = 0; i < set->count; i++) {
 		struct device *device = set->device[i];
 		struct lv_device *entry = &page->device[i];
@@ -50,7 +51,6 @@ int devices_describe(struct devices *set, struct lv_device_page *page,
 		device->entry = entry;
 	}
 	page->device_count = set->count;
-	set->page = page;
 	return 0;
 }
 
@@ -58,11 +58,11 @@ int devices_describe_restored(struct devices *set, struct lv_device_page *page)
 {
 	int err = 0;
 
+	set->page = page;
 	for (unsigned i = 0; !err && i < set->count; i++) {
 		memset(&page->device[i].config, 0, sizeof(page->device[i].config));
 		err = set->device[i]->ops->describe ? set->device[i]->ops->describe(set->device[i], &page->device[i]) : -ENOTSUP;
 	}
-	set->page = page;
 	return err;
 }
 
