@@ -55,7 +55,7 @@ static uint32_t socket_poll(struct file *file, struct waitq **queue)
 {
 	struct socket *s = of(file);
 	*queue = &s->wait;
-	return s->proto->poll(s) | (s->error ? EPOLLERR : 0);
+	return s->proto->poll(s) | (s->error || s->faults ? EPOLLERR : 0);
 }
 
 static long put_int(unsigned long arg, int value)
@@ -142,6 +142,7 @@ void socket_inherit(struct socket *child, const struct socket *listener)
 	child->send_timeout = listener->send_timeout;
 	child->receive_size = listener->receive_size;
 	child->send_size = listener->send_size;
+	child->send_chosen = listener->send_chosen;
 	child->low_water = listener->low_water;
 	child->mtu_discover = listener->mtu_discover;
 	child->wants = listener->wants;
@@ -216,7 +217,7 @@ int64_t socket_receive(struct file *file, struct message *m)
 {
 	struct socket *s = of(file);
 	if (m->flags & MSG_ERRQUEUE)
-		return -EAGAIN;
+		return s->proto->receive_error ? s->proto->receive_error(s, m) : -EAGAIN;
 	if (m->flags & MSG_OOB && !s->proto->at_mark && s->family == AF_UNIX)
 		return s->type == SOCK_STREAM ? -EINVAL : -EOPNOTSUPP;
 	if (!s->proto->receive)

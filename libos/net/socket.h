@@ -35,6 +35,7 @@ struct proto { /* 0, a count or a negative errno; NULL: EOPNOTSUPP */
 	int (*accept)(struct socket *s, struct socket **child, bool nonblock); /* the child has no file yet */
 	int64_t (*send)(struct socket *s, struct message *m);
 	int64_t (*receive)(struct socket *s, struct message *m);
+	int64_t (*receive_error)(struct socket *s, struct message *m); /* MSG_ERRQUEUE; NULL: there is never one */
 	uint32_t (*poll)(struct socket *s);
 	int (*shutdown)(struct socket *s, int how);
 	int (*name)(struct socket *s, union address *addr, bool peer); /* its length */
@@ -57,7 +58,9 @@ struct socket { /* first member of every family's own structure */
 	bool reuse_address, reuse_port, keepalive, broadcast, passcred, linger_on, v6only, accepting;
 	int linger_seconds;
 	uint32_t send_size, receive_size; /* what SO_SNDBUF and SO_RCVBUF say */
+	bool send_chosen; /* SO_SNDBUF was set */
 	uint64_t send_timeout, receive_timeout; /* ns; 0: none */
+	struct queued_fault *faults; /* error_queue.c */
 	void *owner; /* the listener while it waits to be accepted */
 	uint32_t wants; /* WANT_* */
 	int stamp_option; /* SO_TIMESTAMP*: which one delivers the time; 0: none */

@@ -91,7 +91,10 @@ static int set_number(struct socket *s, int option, int number)
 	case SO_KEEPALIVE: s->keepalive = number; break;
 	case SO_BROADCAST: s->broadcast = number; break;
 	case SO_PASSCRED: s->passcred = number; break;
-	case SO_SNDBUF: case SO_SNDBUFFORCE: s->send_size = clamp_size(number, SEND_LEAST); break;
+	case SO_SNDBUF: case SO_SNDBUFFORCE:
+		s->send_size = clamp_size(number, SEND_LEAST);
+		s->send_chosen = true;
+		break;
 	case SO_RCVBUF: case SO_RCVBUFFORCE: s->receive_size = clamp_size(number, RECEIVE_LEAST); break;
 	case SO_RCVLOWAT: s->low_water = number < 0 ? INT32_MAX : MAX(number, 1); break;
 	case SO_DONTROUTE: case SO_NO_CHECK: case SO_OOBINLINE: *plain(s, option) = number != 0; break;

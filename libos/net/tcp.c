@@ -17,6 +17,8 @@
 #define QUICK_ACK 2920  /* bytes */
 #define QUICK_ACKS 16   /* segments at the start of a connection, and after a pause */
 #define QUICK_AGAIN NS_PER_S
+#define SEND_SIZE 16384 /* net.ipv4.tcp_wmem and tcp_rmem, as they are where nothing was set */
+#define RECEIVE_SIZE 131072
 #define ANSWER_WITHIN 40000000 /* ns */
 
 static struct tcp_socket *of(struct socket *s)
@@ -118,19 +120,13 @@ static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t er
 	return ERR_OK;
 }
 
-static bool has_room(const struct tcp_socket *t)
-{
-	if (t->o.unsent_most && t->pcb->snd_lbb - t->pcb->snd_nxt >= t->o.unsent_most)
-		return false;
-	return t->pcb->snd_buf >= TCP_SND_BUF / 3 && t->pcb->snd_queuelen < TCP_SND_QUEUELEN / 2;
-}
-
 static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 {
 	struct tcp_socket *t = arg;
 	if (t->o.user_timeout)
 		t->last_progress = clock_monotonic();
-	if (has_room(t))
+	tcp_rtt_acked(t);
+	if (tcp_has_room(t))
 		wake(t, EPOLLOUT | EPOLLWRNORM);
 	return ERR_OK;
 }
@@ -226,6 +222,8 @@ struct tcp_socket *tcp_socket_alloc(int family)
 	if (!t)
 		return NULL;
 	t->o.ttl = TCP_TTL;
+	t->s.send_size = SEND_SIZE;
+	t->s.receive_size = RECEIVE_SIZE;
 	t->quick_acks = QUICK_ACKS;
 	t->o.keep_idle = 7200;
 	t->o.keep_interval = 75;
@@ -270,9 +268,9 @@ static int64_t push(struct tcp_socket *t, struct message *m)
 	tcp_segment_adapt(t->pcb, t);
 	if (t->o.user_timeout && !t->pcb->unacked && !t->pcb->unsent)
 		t->last_progress = clock_monotonic();
-	while (m->left && t->pcb->snd_buf && t->pcb->snd_queuelen < TCP_SND_QUEUELEN - 64) {
+	while (m->left && tcp_send_room(t) && t->pcb->snd_queuelen < TCP_SND_QUEUELEN - 64) {
 		size_t n, most = 0xffff - 0xffff % t->pcb->mss;
-		const void *from = message_borrow(m, MIN(t->pcb->snd_buf, most), &n);
+		const void *from = message_borrow(m, MIN(tcp_send_room(t), most), &n);
 		if (!from)
 			return done ? done : -EFAULT;
 		uint8_t more = n < m->left || (m->flags & MSG_MORE) || t->cork ? TCP_WRITE_FLAG_MORE : 0;
@@ -281,6 +279,8 @@ static int64_t push(struct tcp_socket *t, struct message *m)
 		message_advance(m, n);
 		done += n;
 	}
+	if (done)
+		tcp_rtt_start(t);
 	return done;
 }
 
@@ -327,7 +327,7 @@ static int64_t tcp_send_socket(struct socket *s, struct message *m)
 			return done;
 		if (m->flags & MSG_DONTWAIT)
 			return done ? done : -EAGAIN;
-		while (can_send(t) && !has_room(t))
+		while (can_send(t) && !tcp_has_room(t))
 			if ((result = socket_wait(s, s->send_timeout, &start)) < 0)
 				return done ? done : result;
 		net_busy();
@@ -462,7 +462,7 @@ static uint32_t tcp_poll_socket(struct socket *s)
 		events |= EPOLLRDHUP;
 	if (t->state == TCP_NEW || t->state == TCP_DEAD || ((t->eof || s->shut_read) && s->shut_write))
 		events |= EPOLLHUP;
-	if (t->state == TCP_NEW || t->state == TCP_DEAD || s->shut_write || (t->state == TCP_CONNECTED && (!t->pcb || has_room(t))))
+	if (t->state == TCP_NEW || t->state == TCP_DEAD || s->shut_write || (t->state == TCP_CONNECTED && (!t->pcb || tcp_has_room(t))))
 		events |= EPOLLOUT | EPOLLWRNORM;
 	return events;
 }

@@ -171,6 +171,7 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 {
 	struct tcp_socket *t = arg;
 	t->state = TCP_CONNECTED;
+	tcp_rtt_sample(t, t->last_progress);
 	tcp_socket_note_names(t);
 	tcp_segment_start(pcb, t);
 	wake_all(&t->s.wait, EPOLLOUT | EPOLLWRNORM);

@@ -3,6 +3,7 @@
 #include "libos/net/inet.h"
 #include "libos/net/tcp_socket.h"
 
+#include "lwip/priv/tcp_priv.h"
 #include "lwip/tcp.h"
 
 #define SYN_RETRIES 6 /* net.ipv4.tcp_syn_retries */
@@ -80,19 +81,89 @@ static uint8_t state_of(const struct tcp_socket *t)
 	return linux_state[t->pcb ? t->pcb->state : CLOSED];
 }
 
-/* The first fields of struct tcp_info; the rest is zero. */
-static void fill_info(struct tcp_socket *t, uint8_t *info, uint32_t len)
+/* ---- TCP_INFO ---- */
+
+void tcp_rtt_sample(struct tcp_socket *t, uint64_t since)
 {
-	memset(info, 0, len);
-	if (len)
-		info[0] = state_of(t);
-	const struct { unsigned at; uint32_t value; } field[] = {
-		{ 8, 200000 }, { 12, 40000 }, { 16, t->wire_mss ? t->wire_mss : 1460 }, { 20, 1460 },
-		{ 68, 1000 }, { 72, 500 }, { 80, t->pcb && t->state == TCP_CONNECTED ? t->pcb->cwnd / MAX(t->pcb->mss, 1) : 10 },
-	};
-	for (unsigned i = 0; i < ARRAY_SIZE(field); i++)
-		if (field[i].at + 4 <= len)
-			memcpy(info + field[i].at, &field[i].value, 4);
+	uint32_t us = MAX((clock_monotonic() - since) / 1000, 1u), mean = t->rtt.mean;
+	uint32_t off = us > mean ? us - mean : mean - us;
+	t->rtt.deviation = mean ? t->rtt.deviation - t->rtt.deviation / 4 + off / 4 : us / 2;
+	t->rtt.mean = mean ? mean - mean / 8 + us / 8 : us;
+}
+
+void tcp_rtt_start(struct tcp_socket *t)
+{
+	if (t->rtt.since)
+		return;
+	t->rtt.since = clock_monotonic();
+	t->rtt.end = t->pcb->snd_lbb;
+}
+
+void tcp_rtt_acked(struct tcp_socket *t)
+{
+	if (t->pcb->nrtx) /* which of the two it answers is not known (Karn's algorithm) */
+		t->rtt.since = 0;
+	if (!t->rtt.since || TCP_SEQ_LT(t->pcb->lastack, t->rtt.end))
+		return;
+	tcp_rtt_sample(t, t->rtt.since);
+	t->rtt.since = 0;
+}
+
+/* Where the fields of struct tcp_info lie; what lwIP does not know of is zero. */
+enum { INFO_STATE = 0, INFO_RETRANSMITS = 2, INFO_OPTIONS = 5, INFO_SCALES = 6, INFO_RTO = 8, INFO_ATO = 12, INFO_SND_MSS = 16, INFO_RCV_MSS = 20,
+	INFO_UNACKED = 24, INFO_LAST_RECEIVE = 52, INFO_PMTU = 60, INFO_RTT = 68, INFO_RTT_DEVIATION = 72, INFO_SSTHRESH = 76, INFO_CWND = 80,
+	INFO_ADVMSS = 84, INFO_RCV_SPACE = 96, INFO_RECEIVED = 128, INFO_NOTSENT = 144, INFO_SIZE = 232 };
+#define ACK_DELAY_US 40000
+#define SSTHRESH_NONE 0x7fffffff
+
+static void put(uint8_t *info, unsigned at, uint32_t value)
+{
+	memcpy(info + at, &value, sizeof(value));
+}
+
+static uint32_t unacked(const struct tcp_pcb *pcb)
+{
+	uint32_t segments = 0;
+	for (const struct tcp_seg *segment = pcb->unacked; segment; segment = segment->next)
+		segments++;
+	return segments;
+}
+
+/* What only a connection has. */
+static void fill_connection(const struct tcp_pcb *pcb, uint8_t *info)
+{
+	uint32_t mss = MAX(pcb->mss, 1);
+	info[INFO_RETRANSMITS] = pcb->nrtx;
+	info[INFO_OPTIONS] = (pcb->flags & TF_SACK ? 2 : 0) | (pcb->flags & TF_WND_SCALE ? 4 : 0);
+	info[INFO_SCALES] = pcb->snd_scale | pcb->rcv_scale << 4;
+	put(info, INFO_RTO, MAX(pcb->rto, 1) * TCP_SLOW_INTERVAL * 1000);
+	put(info, INFO_UNACKED, unacked(pcb));
+	put(info, INFO_SSTHRESH, pcb->ssthresh >= TCP_SND_BUF ? SSTHRESH_NONE : pcb->ssthresh / mss);
+	put(info, INFO_CWND, pcb->cwnd / mss);
+	put(info, INFO_NOTSENT, pcb->snd_lbb - pcb->snd_nxt);
+}
+
+static void fill_info(struct tcp_socket *t, uint8_t info[INFO_SIZE])
+{
+	uint32_t mss = t->wire_mss ? t->wire_mss : 1460;
+	memset(info, 0, INFO_SIZE);
+	info[INFO_STATE] = state_of(t);
+	put(info, INFO_RTO, LWIP_TCP_RTO_TIME * 1000);
+	put(info, INFO_ATO, ACK_DELAY_US);
+	put(info, INFO_SND_MSS, mss);
+	put(info, INFO_RCV_MSS, mss);
+	put(info, INFO_ADVMSS, mss);
+	put(info, INFO_PMTU, mss + (IP_IS_V6_VAL(t->remote_ip) ? 60 : 40));
+	put(info, INFO_CWND, 10);
+	put(info, INFO_SSTHRESH, SSTHRESH_NONE);
+	put(info, INFO_RTT, t->rtt.mean);
+	put(info, INFO_RTT_DEVIATION, t->rtt.deviation);
+	put(info, INFO_RCV_SPACE, TCP_WND);
+	put(info, INFO_RECEIVED, t->queued);
+	if (t->last_receive)
+		put(info, INFO_LAST_RECEIVE, (clock_monotonic() - t->last_receive) / 1000000);
+	if (t->pcb && t->state == TCP_CONNECTED)
+		fill_connection(t->pcb, info);
 }
 
 static int get_tcp(struct tcp_socket *t, int option, int *number)
@@ -120,8 +191,8 @@ int tcp_getopt(struct socket *s, int level, int option, void *value, uint32_t *l
 	if (level != SOL_TCP)
 		return inet_getopt(s, level, option, value, len, &(struct inet_fields){ .tos = &t->o.tos, .ttl = &t->o.ttl });
 	if (option == LINUX_TCP_INFO) {
-		*len = MIN(*len, 232);
-		fill_info(t, value, *len);
+		*len = MIN(*len, INFO_SIZE);
+		fill_info(t, value);
 		return 0;
 	}
 	if (option == LINUX_TCP_CONGESTION) {

@@ -105,3 +105,20 @@ unsigned tcp_segment_cut(uint8_t *ip, uint8_t *tcp, unsigned packet_len)
 		limit_mss_option(tcp);
 	return packet_len > wire_mtu ? mss_of(ip, tcp) : 0;
 }
+
+/* SO_SNDBUF bounds what waits; who has not set it has as much as lwIP holds, as Linux finds a size itself. */
+size_t tcp_send_room(const struct tcp_socket *t)
+{
+	size_t room = t->pcb->snd_buf, held = TCP_SND_BUF - room;
+	if (!t->s.send_chosen)
+		return room;
+	return held < t->s.send_size ? MIN(room, t->s.send_size - held) : 0;
+}
+
+bool tcp_has_room(const struct tcp_socket *t)
+{
+	if (t->o.unsent_most && t->pcb->snd_lbb - t->pcb->snd_nxt >= t->o.unsent_most)
+		return false;
+	size_t most = t->s.send_chosen ? MIN(t->s.send_size, TCP_SND_BUF) : TCP_SND_BUF;
+	return tcp_send_room(t) >= most / 3 && t->pcb->snd_queuelen < TCP_SND_QUEUELEN / 2;
+}

@@ -54,6 +54,11 @@ struct tcp_socket {
 	uint8_t quick_acks;    /* segments that are still acknowledged at once */
 	bool answers;          /* the program answers what it receives: acknowledgements wait for that */
 	uint64_t last_receive; /* ns, monotonic */
+	struct {
+		uint64_t since;    /* ns, monotonic: when what ends at end was handed over; 0: nothing is timed */
+		uint32_t end;      /* sequence number */
+		uint32_t mean, deviation; /* us, smoothed (RFC 6298); 0: none yet. lwIP's own count ticks of 100 ms */
+	} rtt;
 	bool in_progress; /* connect() was not waited for: the next one tells how it ended */
 	/* of a listener */
 	struct tcp_socket *accept_first, *accept_last, *accept_next; /* nobody has accepted them yet */
@@ -70,6 +75,9 @@ extern const struct proto tcp_proto;
 int tcp_setopt(struct socket *s, int level, int option, const void *value, uint32_t len);
 int tcp_getopt(struct socket *s, int level, int option, void *value, uint32_t *len);
 void tcp_socket_changed(struct tcp_socket *t); /* an option of the socket */
+void tcp_rtt_start(struct tcp_socket *t); /* bytes were handed to lwIP: one round trip is timed at a time */
+void tcp_rtt_acked(struct tcp_socket *t); /* an acknowledgement came */
+void tcp_rtt_sample(struct tcp_socket *t, uint64_t since); /* from then on until now */
 void tcp_ack_quickly(struct tcp_socket *t); /* what waits to be acknowledged now, what comes next at once */
 
 /* tcp.c */
@@ -101,5 +109,7 @@ int tcp_connect_socket(struct socket *s, const union address *addr, uint32_t len
 /* tcp_segment.c: a connection was made; data is about to be sent. */
 void tcp_segment_start(struct tcp_pcb *pcb, struct tcp_socket *t);
 void tcp_segment_adapt(struct tcp_pcb *pcb, struct tcp_socket *t);
+size_t tcp_send_room(const struct tcp_socket *t); /* bytes that it takes now; it has a pcb */
+bool tcp_has_room(const struct tcp_socket *t);    /* so many that poll() says so */
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* UDP sockets on lwIP's callbacks. */
 #include "libos/mm/mm.h"
+#include "libos/net/error_queue.h"
 #include "libos/net/inet.h"
 #include "libos/net/inet_socket.h"
 #include "libos/net/loopback.h"
@@ -369,11 +370,12 @@ static void udp_close_socket(struct socket *s)
 	udp_remove(of(s)->pcb);
 	packet_clear(&of(s)->queue);
 	drop_held(of(s));
+	error_queue_clear(s);
 	kfree(s);
 }
 
 static const struct proto udp_proto = {
-	.bind = udp_bind_socket, .connect = udp_connect_socket, .send = udp_send_socket, .receive = udp_receive_socket,
+	.bind = udp_bind_socket, .connect = udp_connect_socket, .send = udp_send_socket, .receive = udp_receive_socket, .receive_error = error_queue_receive,
 	.poll = udp_poll_socket, .shutdown = udp_shutdown_socket, .name = udp_name_socket, .setopt = udp_setopt,
 	.getopt = udp_getopt, .option_changed = option_changed, .readable = udp_readable_socket, .close = udp_close_socket,
 };

@@ -3,6 +3,7 @@
  * What lwIP does not tell its users: that a destination cannot be reached. ICMP's word reaches the socket that sent
  * the packet (RFC 1122, 4.1.3.3 and 4.2.3.9), and a connection to a neighbour who does not answer ARP fails early.
  */
+#include "libos/net/error_queue.h"
 #include "libos/net/hooks.h"
 #include "libos/net/inet.h"
 #include "libos/net/tcp_socket.h"
@@ -42,28 +43,30 @@ static void tcp_unreachable(uint16_t local_port, uint16_t remote_port, const ip_
 	}
 }
 
-static void udp_unreachable(uint16_t local_port, uint16_t remote_port, const ip_addr_t *remote, int error)
+static void udp_unreachable(uint16_t local_port, const struct fault *fault)
 {
 	for (struct udp_pcb *pcb = udp_pcbs; pcb; pcb = pcb->next) {
 		struct socket *s = pcb->recv_arg;
 		bool connected = pcb->flags & UDP_FLAGS_CONNECTED;
 		if (!s || pcb->local_port != local_port || (!connected && !(s->wants & WANT_ERRORS)))
 			continue;
-		if (connected && (pcb->remote_port != remote_port || !ip_addr_cmp_zoneless(&pcb->remote_ip, remote)))
+		if (connected && (pcb->remote_port != fault->port || !ip_addr_cmp_zoneless(&pcb->remote_ip, &fault->to)))
 			continue;
-		s->error = error;
+		s->error = fault->error;
+		error_queue_add(s, fault);
 		wake_all(&s->wait, EPOLLIN | EPOLLERR);
 	}
 }
 
 /* ports: the first bytes behind the IP header of the packet that did not arrive. */
-static void tell(uint8_t protocol, const uint8_t ports[4], const ip_addr_t *remote, int error)
+static void tell(uint8_t protocol, const uint8_t ports[4], struct fault *fault)
 {
-	uint16_t local_port = ports[0] << 8 | ports[1], remote_port = ports[2] << 8 | ports[3];
+	uint16_t local_port = ports[0] << 8 | ports[1];
+	fault->port = ports[2] << 8 | ports[3];
 	if (protocol == IP_PROTO_UDP)
-		udp_unreachable(local_port, remote_port, remote, error);
+		udp_unreachable(local_port, fault);
 	else if (protocol == IP_PROTO_TCP)
-		tcp_unreachable(local_port, remote_port, remote, error);
+		tcp_unreachable(local_port, fault->port, &fault->to, fault->error);
 }
 
 void unreachable_icmp(const struct pbuf *p, unsigned offset)
@@ -72,10 +75,17 @@ void unreachable_icmp(const struct pbuf *p, unsigned offset)
 	if (pbuf_copy_partial(p, &icmp, sizeof(icmp), offset) != sizeof(icmp) || icmp.type != ICMP_UNREACHABLE ||
 	    icmp.code == CODE_TOO_LARGE || IPH_HL(&icmp.ip) != 5)
 		return;
-	int err = icmp.code == CODE_PORT ? ECONNREFUSED : icmp.code == CODE_NET ? ENETUNREACH : EHOSTUNREACH;
-	ip_addr_t remote = { 0 };
-	ip_addr_set_ip4_u32_val(remote, icmp.ip.dest.addr);
-	tell(IPH_PROTO(&icmp.ip), icmp.rest, &remote, err);
+	struct fault fault = { .type = icmp.type, .code = icmp.code, .p = p, .offset = offset + sizeof(icmp),
+		.error = icmp.code == CODE_PORT ? ECONNREFUSED : icmp.code == CODE_NET ? ENETUNREACH : EHOSTUNREACH };
+	ip_addr_set_ip4_u32_val(fault.to, icmp.ip.dest.addr);
+	ip_addr_set_ip4_u32_val(fault.from, ((const struct ip_hdr *)p->payload)->src.addr);
+	tell(IPH_PROTO(&icmp.ip), icmp.rest, &fault);
+}
+
+static void set_ip6(ip_addr_t *ip, const void *from)
+{
+	IP_SET_TYPE_VAL(*ip, IPADDR_TYPE_V6);
+	memcpy(ip_2_ip6(ip)->addr, from, 16);
 }
 
 void unreachable_icmp6(const struct pbuf *p, unsigned offset)
@@ -84,10 +94,11 @@ void unreachable_icmp6(const struct pbuf *p, unsigned offset)
 	struct { uint8_t type, code; uint16_t sum; uint32_t unused; struct ip6_hdr ip; uint8_t rest[8]; } icmp;
 	if (pbuf_copy_partial(p, &icmp, sizeof(icmp), offset) != sizeof(icmp) || icmp.type != ICMP6_UNREACHABLE)
 		return;
-	ip_addr_t remote = { 0 };
-	IP_SET_TYPE_VAL(remote, IPADDR_TYPE_V6);
-	memcpy(ip_2_ip6(&remote)->addr, &icmp.ip.dest, sizeof(icmp.ip.dest));
-	tell(IP6H_NEXTH(&icmp.ip), icmp.rest, &remote, icmp.code < sizeof(error_of) ? error_of[icmp.code] : EPROTO);
+	struct fault fault = { .type = icmp.type, .code = icmp.code, .p = p, .offset = offset + sizeof(icmp),
+		.error = icmp.code < sizeof(error_of) ? error_of[icmp.code] : EPROTO };
+	set_ip6(&fault.to, &icmp.ip.dest);
+	set_ip6(&fault.from, &((const struct ip6_hdr *)p->payload)->src);
+	tell(IP6H_NEXTH(&icmp.ip), icmp.rest, &fault);
 }
 
 static bool neighbour_is_silent(const struct tcp_pcb *pcb)

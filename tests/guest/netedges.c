@@ -3,8 +3,10 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <linux/errqueue.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
@@ -117,6 +119,49 @@ static void mtu_of_the_way(int family, struct sockaddr *to, socklen_t len, int l
 	close(fd);
 }
 
+/* A small SO_SNDBUF is a bound; TCP_INFO is of the connection. */
+static void buffers_and_info(void)
+{
+	struct sockaddr_in a = local4();
+	socklen_t len = sizeof(a);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0), server = -1;
+	struct tcp_info info = { 0 };
+	ssize_t n, sent = 0;
+
+	IS(get(client, SOL_SOCKET, SO_SNDBUF), 16384);
+	CHECK(!bind(listener, ADDRESS(a)) && !listen(listener, 4) && !getsockname(listener, (struct sockaddr *)&a, &len));
+	IS(set(client, SOL_SOCKET, SO_SNDBUF, 20000), 0);
+	IS(set(listener, SOL_SOCKET, SO_RCVBUF, 20000), 0);
+	CHECK(!connect(client, ADDRESS(a)) && (server = accept(listener, NULL, NULL)) >= 0);
+	IS(get(client, SOL_SOCKET, SO_SNDBUF), 40000);
+	IS(send(client, "ping", 4, 0), 4);
+	IS(recv(server, buffer, 4, 0), 4);
+	IS(send(server, "pong", 4, 0), 4);
+	IS(recv(client, buffer, 4, MSG_WAITALL), 4);
+	len = sizeof(info);
+	CHECK(!getsockopt(client, IPPROTO_TCP, TCP_INFO, &info, &len) && len >= 104);
+	CHECK(info.tcpi_state == TCP_ESTABLISHED && info.tcpi_rtt > 0 && info.tcpi_rtt < 10000000 && info.tcpi_snd_mss > 500 && info.tcpi_snd_cwnd > 0);
+	CHECK(info.tcpi_rto >= 100000 && info.tcpi_unacked == 0 && info.tcpi_last_data_recv < 60000);
+	len = 1;
+	info.tcpi_state = 0;
+	CHECK(!getsockopt(client, IPPROTO_TCP, TCP_INFO, &info, &len) && len == 1 && info.tcpi_state == TCP_ESTABLISHED);
+	/* Nobody reads: what is taken ends with the buffers, and goes on when somebody does. */
+	while ((n = send(client, buffer, 10000, MSG_DONTWAIT)) > 0)
+		sent += n;
+	CHECK(errno == EAGAIN && sent > 10000 && sent < 1000000);
+	IS(now(client) & POLLOUT, 0);
+	CHECK(!getsockopt(client, IPPROTO_TCP, TCP_INFO, &info, (len = sizeof(info), &len)));
+	while (sent > 0 && (n = recv(server, buffer, sizeof(buffer), 0)) > 0)
+		sent -= n;
+	IS(sent, 0);
+	IS(set(server, SOL_SOCKET, SO_SNDBUF, 4 << 20), 0);
+	IS(now(server) & POLLOUT, POLLOUT);
+	CHECK(awaited(client, POLLOUT) == POLLOUT);
+	close(client);
+	close(server);
+	close(listener);
+}
+
 /* ---- datagrams ---- */
 
 static void unreachable(int family, struct sockaddr *to, socklen_t len)
@@ -136,6 +181,35 @@ static void unreachable(int family, struct sockaddr *to, socklen_t len)
 	IS(port_of(fd), 0); /* which it had of itself */
 	FAILS(sendto(fd, "x", 1, 0, to, 0), EINVAL);
 	FAILS(send(fd, "x", 1, 0), EDESTADDRREQ);
+	close(fd);
+}
+
+/* What MSG_ERRQUEUE tells of a datagram that nobody took; how much of it comes back is the answerer's choice. */
+static void error_queue(int family, struct sockaddr *to, socklen_t len, int level, int option, int origin)
+{
+	union { char bytes[256]; struct cmsghdr one; } control;
+	struct sockaddr_in6 name;
+	struct iovec part = { buffer, 100 };
+	struct msghdr m = { .msg_name = &name, .msg_namelen = sizeof(name), .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct sock_extended_err *told = (void *)CMSG_DATA(&control.one);
+	int fd = socket(family, SOCK_DGRAM, 0), held = socket(family, SOCK_DGRAM, 0);
+
+	((struct sockaddr_in *)to)->sin_port = 0;
+	CHECK(!bind(held, to, len) && !getsockname(held, to, &len));
+	close(held);
+	FAILS(recvmsg(fd, &m, MSG_ERRQUEUE), EAGAIN);
+	IS(set(fd, level, option, 1), 0);
+	IS(sendto(fd, "lost", 4, 0, to, len), 4);
+	CHECK(awaited(fd, 0) & POLLERR);
+	CHECK(recvmsg(fd, &m, MSG_ERRQUEUE) >= 0 && m.msg_flags & MSG_ERRQUEUE);
+	CHECK(m.msg_namelen == len && ((struct sockaddr_in *)&name)->sin_port == ((struct sockaddr_in *)to)->sin_port);
+	CHECK(control.one.cmsg_level == level && control.one.cmsg_type == option);
+	IS(control.one.cmsg_len, CMSG_LEN(sizeof(*told) + len));
+	CHECK(told->ee_errno == ECONNREFUSED && told->ee_origin == origin && told->ee_code == (family == AF_INET ? 3 : 4));
+	IS(SO_EE_OFFENDER(told)->sa_family, family);
+	IS(get(fd, SOL_SOCKET, SO_ERROR), 0);
+	IS(now(fd) & POLLERR, 0);
+	FAILS(recvmsg(fd, &m, MSG_ERRQUEUE), EAGAIN);
 	close(fd);
 }
 
@@ -299,11 +373,14 @@ int main(void)
 
 	alarm(60);
 	again_after_unspec();
+	buffers_and_info();
 	refused_at_once();
 	unreachable(AF_INET, ADDRESS(a4));
 	unreachable(AF_INET6, ADDRESS(a6));
 	mtu_of_the_way(AF_INET, ADDRESS(a4), IPPROTO_IP, IP_MTU, 65535);
 	mtu_of_the_way(AF_INET6, ADDRESS(a6), IPPROTO_IPV6, IPV6_MTU, 65536);
+	error_queue(AF_INET, ADDRESS(a4), IPPROTO_IP, IP_RECVERR, SO_EE_ORIGIN_ICMP);
+	error_queue(AF_INET6, ADDRESS(a6), IPPROTO_IPV6, IPV6_RECVERR, SO_EE_ORIGIN_ICMP6);
 	datagrams();
 	only_v6();
 	unix_ends(SOCK_STREAM);
