@@ -31,7 +31,7 @@ cp "$home"/lib/{plpgsql,dict_snowball}.so "$work/home/lib"
 cp -r "$share"/{*.sql,*.bki,*.txt,*.sample,timezonesets,tsearch_data} "$work/share"
 cp "$share"/extension/plpgsql* "$work/share/extension"
 # initdb and pg_ctl want a shell; busybox is one.
-within 100 "$lightvm" run --kernel linux --net none --rm -m 512M --cpus 2 -u nobody -e TZ=UTC -v "$work/home:$home:ro" -v "$work/share:$share:ro" \
+within 100 "$lightvm" run --kernel linux --net none --rm -m 512M --cpus 2 -u nobody -e TZ=UTC --copy "$work/home:$home:ro" --copy "$work/share:$share:ro" \
 	-v "$(command -v busybox):/bin/sh:ro" -v "$work/script:/script:ro" "$(command -v busybox)" sh /script "$bin" $((60 * ${LV_TIME_FACTOR:-1})) >"$work/out" 2>"$work/err"
 status=$?
 [ $status = 0 ] || { cat "$work/out"; tail -n 20 "$work/err"; }
