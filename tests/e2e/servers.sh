@@ -110,7 +110,7 @@ unbound -c /tmp/conf; echo $?; listens 5353; dig +short @127.0.0.1 -p 5353 a.tes
 S
 
 server 'mosquitto: a message of quality 1' mosquitto mosquitto_sub mosquitto_pub <<'S'
-printf 'listener 1884 127.0.0.1\nallow_anonymous true\npid_file /tmp/pid\n' >conf; mosquitto -d -c conf; echo $?; listens 1884
+printf 'listener 1884 127.0.0.1\nallow_anonymous true\npid_file /tmp/pid\n' >conf; mosquitto -c conf 2>log & listens 1884
 mosquitto_pub -p 1884 -t t -r -m kept -q 1; mosquitto_sub -p 1884 -t t -C 1; kill "$(cat pid)"
 S
 
