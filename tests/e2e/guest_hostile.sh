@@ -119,7 +119,7 @@ done
 for vm in ${vms[@]+"${vms[@]}"}; do
 	check "endless: $vm" await 100 "the end of $vm" ended "$vm"
 	case " $stuck " in
-	*" ${vm%-*} "*) check "endless: $vm, and why" grep -q 'does not answer any more' <("$lightvm" inspect "$vm") ;;
+	*" ${vm%-*} "*) check "endless: $vm, and why" grep -qE 'does not answer any more|found itself broken' <("$lightvm" inspect "$vm") ;;
 	esac
 done
 
