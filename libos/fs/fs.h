@@ -160,6 +160,7 @@ struct inode {
 	struct page_store pages;      /* regular files */
 	const struct erofs_inode *lower; /* data under the pages, or NULL */
 	uint64_t lower_size;          /* how much of it still counts */
+	struct xattr *xattrs;         /* sys_xattr.c */
 	char *target;                 /* of a symbolic link in RAM; of a file without a name: what /proc calls it */
 	bool linkable;                /* without a name, but may be given one (O_TMPFILE) */
 	bool watched;                 /* has had inotify watches */

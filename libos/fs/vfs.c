@@ -51,6 +51,7 @@ void inode_put(struct inode *inode)
 	if (inode->ops && inode->ops->free)
 		inode->ops->free(inode);
 	inode_cut(inode, 0, UINT64_MAX);
+	xattrs_free(inode);
 	kfree(inode->target);
 	kfree(inode);
 }

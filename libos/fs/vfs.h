@@ -172,6 +172,9 @@ struct vectors { /* what readv(2) and its like are given */
 int vectors_take(struct vectors *v, const void *from, uint64_t count, bool own);
 void vectors_free(struct vectors *v);
 
+/* ---- sys_xattr.c ---- */
+void xattrs_free(struct inode *inode);
+
 /* ---- dir.c ---- */
 extern const struct file_ops dir_ops;
 int dir_is_empty(struct dentry *dir); /* 1, 0 or -errno */
