@@ -42,7 +42,7 @@ def configure(monitor, sent, fds, link):
         name, address, host = link
         fds.append(tap(name))
         net = struct.pack("<4iIII6sH", len(fds) - 1, -1, -1, -1, 0, 0, 0, bytes([2, 0x4C, *socket.inet_aton(address)]), 1500)
-        sent.append((NET, net + socket.inet_aton(address) + socket.inet_aton("255.255.255.0") + socket.inet_aton(host) + bytes(12)))
+        sent.append((NET, net + socket.inet_aton(address) + socket.inet_aton("255.255.255.0") + socket.inet_aton(host) + bytes(12 + 32)))
     result, why = monitor.ask(CONFIGURE, [records(*sent), *fds])
     need(f"the configuration is taken: {why.decode()}", result == 0)
     if link:

@@ -228,7 +228,7 @@ def served(monitor, what, name, address, host):
     link = tap(name)
     sent, fds = what
     net = struct.pack("<4iIII6sH", len(fds), -1, -1, -1, 0, 0, 0, bytes([2, 0x4C, *socket.inet_aton(address)]), 1500)
-    net += socket.inet_aton(address) + socket.inet_aton("255.255.255.0") + socket.inet_aton(host) + bytes(12)
+    net += socket.inet_aton(address) + socket.inet_aton("255.255.255.0") + socket.inet_aton(host) + bytes(12 + 32)
     socket.send_fds(monitor.socket, [struct.pack("<IHHq", MAGIC, CONFIGURE, 0, 0)], [records(*sent, (9, net)), *fds, link])
     reply = monitor.socket.recv(8192)
     need(f"an answer comes, instead of {'' if reply else monitor.ended()}", reply)

@@ -144,7 +144,7 @@ within 20 "$lightvm" run -d --name holder --net none -v kept:/data "$busybox" tr
 check 'one that a VM has stays' grep -q 'VM .* has it' <<<"$("$lightvm" volume rm kept 2>&1)"
 touch "$work/no-records"
 check 'and all where it cannot be told who has them' grep -q 'records of VMs' <<<"$(LIGHTVM_STATE=$work/no-records "$lightvm" volume prune 2>&1)"
-record=$(find "$XDG_RUNTIME_DIR" -name config.json)
+record=$XDG_RUNTIME_DIR/lightvm/vms/$("$lightvm" ps -aq --no-trunc --filter name=holder)/config.json
 mv "$record" "$work/record"
 echo '{' >"$record"
 check 'a VM whose configuration cannot be read may have any' grep -q 'its configuration cannot be read' <<<"$("$lightvm" volume rm other 2>&1)"
