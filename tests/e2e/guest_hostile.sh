@@ -118,9 +118,8 @@ for vm in ${vms[@]+"${vms[@]}"}; do
 done
 for vm in ${vms[@]+"${vms[@]}"}; do
 	check "endless: $vm" await 100 "the end of $vm" ended "$vm"
-	case " $stuck " in
-	*" ${vm%-*} "*) check "endless: $vm, and why" grep -qE 'does not answer any more|found itself broken' <("$lightvm" inspect "$vm") ;;
-	esac
+	# Without its memory libos may end in any way.
+	[ "${vm%-*}" != spin-stubs ] || check "endless: $vm, and why" grep -q 'does not answer any more' <("$lightvm" inspect "$vm")
 done
 
 # The status record says which device stopped and why.

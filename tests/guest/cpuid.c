@@ -21,7 +21,8 @@ static int say(char *text, size_t size)
 
 	for (unsigned leaf = 0; (feature = __x86_get_cpuid_feature_leaf(leaf)) != NULL && leaf < CPUID_INDEX_19 + 1; leaf++)
 		for (unsigned i = 0; i < 4; i++)
-			n += snprintf(text + n, size - n, "%u.%u %08x %08x\n", leaf, i, feature->cpuid_array[i], feature->active_array[i]);
+			n += leaf == CPUID_INDEX_1 && i == 1 ? 0 : /* EBX: where it runs */
+			     snprintf(text + n, size - n, "%u.%u %08x %08x\n", leaf, i, feature->cpuid_array[i], feature->active_array[i]);
 	for (int name = _SC_LEVEL1_ICACHE_SIZE; name <= _SC_LEVEL4_CACHE_LINESIZE; name++)
 		n += snprintf(text + n, size - n, "%d %ld\n", name, sysconf(name));
 	return n;
