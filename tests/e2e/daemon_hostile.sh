@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_daemon.sh"
 check "it starts" start_daemon
-api POST /v1/vms '{"image": "/usr/bin/seq", "args": ["seq", "100000000"], "name": "chatty", "net": {"kind": "none"}}' >"$work/out"
+api POST /v1/vms '{"image": "/usr/bin/yes", "args": ["yes", "a line that never ends"], "name": "chatty", "net": {"kind": "none"}}' >"$work/out"
 api POST /v1/vms '{"image": "/usr/bin/sleep", "args": ["sleep", "1000"], "name": "stopped", "net": {"kind": "none"}}' >"$work/out"
 python3 "$(dirname "$0")/hostile_clients.py" "$daemon" "$socket" "$LIGHTVM_RUN/lightvm.sock" "$(field pid)" || failures=1
 api DELETE '/v1/vms/chatty?force=true' >"$work/out"
