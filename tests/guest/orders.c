@@ -90,7 +90,8 @@ static void check_signals(void)
 	info.si_code = SI_QUEUE;
 	FAILS(syscall(SYS_rt_sigqueueinfo, 999999, SIGUSR1, &info), ESRCH);
 	FAILS(syscall(SYS_pidfd_send_signal, NOT_OPEN, SIGUSR1, NULL, 0x100), EINVAL);
-	IS(sigaltstack(&none, NULL), 0); /* as it is: nothing is asked for */
+	/* As it is: nothing is asked for. Linux 6.1 says ENOMEM all the same. */
+	CHECK(!sigaltstack(&none, NULL) || (errno == ENOMEM && !in_vm()));
 	none.ss_sp = (void *)4096;
 	FAILS(sigaltstack(&none, NULL), ENOMEM);
 }
