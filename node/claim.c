@@ -21,7 +21,9 @@ static enum lv_claim take(const struct text *said, const int fds[2], unsigned co
 		hit = claimed.claim == LV_CLAIM_HIT && count == 2 && claimed.pid;
 	}
 	if (hit) {
-		*shell = (struct shell){ .monitor = { .pid = (pid_t)claimed.pid, .pidfd = fds[1] }, .socket = fds[0] };
+		*shell = SHELL_NONE;
+		shell->monitor = (struct spawned){ .pid = (pid_t)claimed.pid, .pidfd = fds[1] };
+		shell->socket = fds[0];
 		return LV_CLAIM_HIT;
 	}
 	for (unsigned i = 0; i < count; i++)
