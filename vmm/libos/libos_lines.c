@@ -36,13 +36,30 @@ static void on_ready(void *context, uint32_t events)
 	tell(line->vm, 1u << line->number);
 }
 
+/* Of a stream of this host: nothing can be sent to who has closed it. The loop may hear of that in its next turn only. */
+static bool is_gone(const struct libos_line *line)
+{
+	return !line->taken && send(line->watch.fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EPIPE;
+}
+
+static struct libos_line *free_line(struct vm *vm)
+{
+	for (unsigned i = 0; i < LV_AGENT_LINES; i++)
+		if (!vm->libos.line[i].open)
+			return &vm->libos.line[i];
+	for (unsigned i = 0; i < LV_AGENT_LINES; i++)
+		if (is_gone(&vm->libos.line[i])) {
+			close_line(&vm->libos.line[i]);
+			return &vm->libos.line[i];
+		}
+	return NULL;
+}
+
 int libos_line_take(struct vm *vm, int fd)
 {
-	struct libos_line *line = vm->libos.line;
+	struct libos_line *line = free_line(vm);
 
-	while (line < vm->libos.line + LV_AGENT_LINES && line->open)
-		line++;
-	if (line == vm->libos.line + LV_AGENT_LINES)
+	if (!line)
 		return -EBUSY;
 	*line = (struct libos_line){ .vm = vm, .number = (unsigned)(line - vm->libos.line), .open = true,
 		.watch = { .fd = fd, .ready = on_ready, .context = line } };
