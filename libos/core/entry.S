@@ -71,6 +71,22 @@ touch_entry:
 	add $8, %rsp
 	.endm
 
+	/* From a patched site: flags as the program has them. The return address, what orig_rax is to be; then the C function gets the frame. */
+	.macro ENTER_DIRECT back, orig_rax
+	mov %rsp, user_rsp(%rip)
+	mov kstack_top(%rip), %rsp
+	push $LV_SS3
+	pushq user_rsp(%rip)
+	pushfq
+	push $LV_CS3
+	pushq \back
+	pushq \orig_rax
+	PUSH_REGISTERS %rcx, %rax
+	mov %rsp, %rdi
+	sub $8, %rsp
+	cld
+	.endm
+
 	/* SYSCALL: RCX is the return address, R11 RFLAGS, RSP the program's, with a red zone below it. */
 	.globl syscall_entry
 syscall_entry:
@@ -101,18 +117,7 @@ syscall_entry:
 	/* The same, reached by a patched call site: RCX is the return address, R11 free, flags as the program has them. */
 	.globl syscall_entry_direct
 syscall_entry_direct:
-	mov %rsp, user_rsp(%rip)
-	mov kstack_top(%rip), %rsp
-	push $LV_SS3
-	pushq user_rsp(%rip)
-	pushfq
-	push $LV_CS3
-	push %rcx
-	push %rax
-	PUSH_REGISTERS %rcx, %rax
-	mov %rsp, %rdi
-	sub $8, %rsp
-	cld
+	ENTER_DIRECT %rcx, %rax
 	call syscall_dispatch
 syscall_return:
 	add $8, %rsp
@@ -135,18 +140,7 @@ leave_start:
 	/* A CPUID by a patched site: RBX is the return address. */
 	.globl cpuid_entry
 cpuid_entry:
-	mov %rsp, user_rsp(%rip)
-	mov kstack_top(%rip), %rsp
-	push $LV_SS3
-	pushq user_rsp(%rip)
-	pushfq
-	push $LV_CS3
-	push %rbx
-	pushq $-1
-	PUSH_REGISTERS %rcx, %rax
-	mov %rsp, %rdi
-	sub $8, %rsp
-	cld
+	ENTER_DIRECT %rbx, $-1
 	call cpuid_dispatch
 	add $8, %rsp
 	jmp return_all
