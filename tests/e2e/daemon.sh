@@ -157,7 +157,7 @@ check "also where nobody says how long it is" bash -c '[ "$(curl -s -o /dev/null
 # ---- volumes
 mkdir "$work/live"
 busybox=$(command -v busybox)
-answers "a VM with a volume" 201 '"id"' POST /v1/vms "{\"image\": \"$busybox\", \"args\": [\"busybox\", \"sh\", \"-c\", \"echo live >/live/file && echo kept >/kept/file\"],
+answers "a VM with a volume" 201 '"id"' POST /v1/vms "{\"image\": \"$busybox\", \"args\": [\"busybox\", \"sh\", \"-c\", \"echo kept >/kept/file && echo live >/live/file\"],
 	\"name\": \"writer\", \"net\": {\"kind\": \"none\"}, \"volumes\": [\"$work/live:/live\", \"of-api:/kept\"]}"
 check "what it writes is on the host" await 20 grep -qx live "$work/live/file"
 answers "a relative path as a volume" 400 'volumes: \"./x:/x\" is not an absolute path' POST /v1/vms '{"image": "/usr/bin/true", "volumes": ["./x:/x"]}'

@@ -10,7 +10,7 @@ check "it moves" to a b
 told=true
 reported '.compared == false' 2>/dev/null || told=false
 check "and back" to b a
-if $told; then check "its monitor told what was written" reported '.compared == false and .rounds >= 2'; else skip "its monitor told what was written" "the kernel is older than 6.7"; fi
+if $told || printf '6.7\n%s\n' "$(uname -r)" | sort -CV; then check "its monitor told what was written" reported '.compared == false and .rounds >= 2'; else skip "its monitor told what was written" "the kernel is older than 6.7"; fi
 check "it moves by comparing" to a b --compare
 check "that is what was done" reported '.compared'
 check "and back, from where it was restored" to b a

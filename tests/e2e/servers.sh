@@ -31,6 +31,8 @@ server() {
 	within 30 "${apart[@]}" bash -c "$private$script" </dev/null >"$work/native.out" 2>"$work/native.err" || native=$?
 	within 60 "$lightvm" run -m 512M bash -c "$script" </dev/null >"$work/vm.out" 2>"$work/vm.err" || vm=$?
 	sed -i '/^[a-z]*\[[0-9]*\]: /d' "$work/vm.out" # syslog without a daemon writes to the console
+	# A server that neither side has would be the same on both.
+	if grep -E '^(nobody listens on|never: )' "$work/native.out"; then tail -n 20 "$work/native.err"; not_ok "$name" 'the processes do not serve either'; return; fi
 	if [ $native = $vm ] && [ -s "$work/vm.out" ] && diff -u --label processes --label VM "$work/native.out" "$work/vm.out"; then ok "$name"; return; fi
 	echo "--- the processes, status $native:" && tail -n 20 "$work/native.err"
 	echo "--- the VM, status $vm:" && tail -n 20 "$work/vm.err"
