@@ -40,7 +40,7 @@ const struct option_spec run_option_table[] = {
 	{ "net", 0, OPTION_STRING, AT(net), "KIND", "none, passt (outgoing connections and -p, without any rights; started when the program sends its first packet; passt,host: the host's loopback is reached too, at 10.0.2.2), tap:NAME or bridge:NAME, with ,queues=2 to 4 behind it for a Linux guest of several vCPUs, with ,mtu=N where that of the device is not meant, and ,spoof=on for a guest that sends under other addresses than its own (default: passt)", .words = "none passt passt,host tap: bridge:" },
 	{ "ip", 0, OPTION_STRING, AT(ip), "ADDR[/BITS]", "address of the VM (24 bits of network if none are given); with tap and bridge the default is DHCP" },
 	{ "gateway", 0, OPTION_STRING, AT(gateway), "ADDR", "its default gateway" },
-	{ "ip6", 0, OPTION_STRING, AT(ip6), "ADDR[/64]", "IPv6 address of the VM, with tap and bridge; the default is what routers on the link advertise", .complete = "none" },
+	{ "ip6", 0, OPTION_STRING, AT(ip6), "ADDR[/64]", "IPv6 address of the VM, with tap and bridge; the default is what routers on the link advertise, and none with --ip", .complete = "none" },
 	{ "gateway6", 0, OPTION_STRING, AT(gateway6), "ADDR", "with --ip6: the way to other networks (default: routers that advertise themselves)", .complete = "none" },
 	{ "dns", 0, OPTION_STRING, AT(dns), "ADDR", "its name server" },
 	{ "mac", 0, OPTION_STRING, AT(mac), "MAC", "its hardware address (default: made from the id)" },

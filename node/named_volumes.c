@@ -4,9 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -158,8 +161,13 @@ static int put_aside(int dir, const char *name, const char *aside, const char *p
 	if (renameat(dir, name, dir, aside))
 		return error_set(error, -errno, "volume %s: %s", name, strerror(errno));
 	err = check_unused(name, path, error);
-	if (err && renameat(dir, aside, dir, name)) /* somebody has made one of that name, and it is not empty */
-		return error_set(error, err, "volume %s: a VM took it meanwhile, and another one has its name: it is %s beside that", name, aside);
+	if (!err || !syscall(SYS_renameat2, dir, aside, dir, name, RENAME_NOREPLACE))
+		return err;
+	/* Somebody has made one of that name. Under this one nobody removes it. */
+	char *kept = alloc_format("%s.kept", aside);
+	const char *now = kept && !syscall(SYS_renameat2, dir, aside, dir, kept, RENAME_NOREPLACE) ? kept : aside;
+	error_set(error, err, "volume %s: a VM took it meanwhile, and another one has its name: it is %s beside that", name, now);
+	free(kept);
 	return err;
 }
 

@@ -204,8 +204,8 @@ int net_parse(struct net_spec *spec, const struct net_request *request, struct e
 		err = parse_addresses(spec, request, error);
 	if (!err && spec->ports && spec->kind != NET_PASST)
 		err = error_set(error, -EINVAL, "-p needs --net passt: with --net %s the VM has an address of its own", request->net);
-	if (!err && spec->kind == NET_NONE && (request->ip || request->ip6 || request->mac))
-		err = error_set(error, -EINVAL, "--ip and --mac need a network: --net passt, tap:NAME or bridge:NAME");
+	if (!err && spec->kind == NET_NONE && (request->ip || request->ip6 || request->gateway6 || request->mac))
+		err = error_set(error, -EINVAL, "--ip, --ip6, --gateway6 and --mac need a network: --net passt, tap:NAME or bridge:NAME");
 	if (!err && spec->kind == NET_NONE)
 		net_free(spec);
 	if (!err && !request->mac)

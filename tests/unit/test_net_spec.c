@@ -82,6 +82,7 @@ static void ip6(void **state)
 	assert_ip6("bridge:br0", "fe80::2", NULL, "--ip6: \"fe80::2\" is not an IPv6 address of one host, alone or with /64");
 	assert_ip6("bridge:br0", "fd00::2", "10.0.0.1", "--gateway6: \"10.0.0.1\" is not an IPv6 address");
 	assert_ip6("bridge:br0", "fd00::2", "ff02::2", "net.gateway6: not an address of one host");
+	assert_ip6("none", NULL, "fe80::1", "--ip, --ip6, --gateway6 and --mac need a network: --net passt, tap:NAME or bridge:NAME");
 	assert_ip6("bridge:br0", NULL, "fe80::1", "net.gateway6: without an ip6 (--gateway6 needs --ip6)");
 	assert_ip6(NULL, "fd00::2", NULL, "net.ip6: only on a tap or bridge has a VM an address of IPv6 (--ip6 needs --net tap:NAME or bridge:NAME)");
 }
@@ -108,7 +109,7 @@ static void networks(void **state)
 	assert_refused("wifi", NULL, NULL, "--net wifi: none of none, passt[,host], tap:NAME, bridge:NAME");
 	assert_refused("passt,hosts", NULL, NULL, "--net passt,hosts: \"hosts\" is not host");
 	assert_refused("none", "80:80", NULL, "-p needs --net passt: with --net none the VM has an address of its own");
-	assert_refused("none", NULL, "10.0.0.1", "--ip and --mac need a network: --net passt, tap:NAME or bridge:NAME");
+	assert_refused("none", NULL, "10.0.0.1", "--ip, --ip6, --gateway6 and --mac need a network: --net passt, tap:NAME or bridge:NAME");
 	assert_refused("tap:x", NULL, "10.0.0", "--ip: \"10.0.0\" is not A.B.C.D/BITS");
 }
 
