@@ -36,7 +36,12 @@ int op_open(struct request *request)
 	if (request->volume->read_only && (writes || in->flags & O_TRUNC))
 		return -EROFS;
 	int flags = (int)(in->flags & OPEN_FLAGS) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-	return put_open(request, openat(request->volume->proc, proc_name(request->node->fd, name), flags), false, writes);
+	int fd = openat(request->volume->proc, proc_name(request->node->fd, name), flags);
+	int err = fd >= 0 && flags & O_TRUNC ? drop_rights(request->volume, fd) : 0;
+	if (!err)
+		return put_open(request, fd, false, writes);
+	close(fd);
+	return err;
 }
 
 static int drop_rights_of(const struct request *request, const struct handle *handle)

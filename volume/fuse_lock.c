@@ -23,13 +23,13 @@ static struct lock_file *find_owner(const struct node *node, uint64_t owner, uns
 	return file;
 }
 
-static int lock_file(struct volume *volume, struct node *node, uint64_t owner, struct lock_file **file)
+static int lock_file(struct volume *volume, struct node *node, uint64_t owner, unsigned most, struct lock_file **file)
 {
 	char name[PROC_NAME];
 	unsigned count;
 	if ((*file = find_owner(node, owner, &count)))
 		return 0;
-	struct lock_file *new = node->type == S_IFREG && count < OWNERS ? malloc(sizeof(*new)) : NULL;
+	struct lock_file *new = node->type == S_IFREG && count < most ? malloc(sizeof(*new)) : NULL;
 	if (!new)
 		return -ENOLCK;
 	int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
@@ -149,7 +149,7 @@ int lock_try(struct volume *volume, const struct lock_wait *wait)
 		return try_flock(volume, wait);
 	if (host.l_type == F_UNLCK)
 		return unlock(volume, node, wait->owner, &host);
-	int err = lock_file(volume, node, wait->owner, &file);
+	int err = lock_file(volume, node, wait->owner, OWNERS, &file);
 	return err ? err : set_range(volume, file, &host);
 }
 
@@ -197,9 +197,13 @@ int op_getlk(struct request *request)
 	struct lock_file *file;
 	if (!to_host(&in->lk, &host) || host.l_type == F_UNLCK)
 		return -EINVAL;
-	int err = lock_file(request->volume, request->node, in->owner, &file);
+	unsigned owners;
+	const bool had = find_owner(request->node, in->owner, &owners);
+	int err = lock_file(request->volume, request->node, in->owner, OWNERS + 1, &file);
 	if (!err && fcntl(file->fd, F_OFD_GETLK, &host))
 		err = -errno;
+	if (!had) /* who only asks is no owner of locks */
+		lock_drop(request->volume, request->node, in->owner);
 	if (err)
 		return err;
 	memset(out, 0, sizeof(*out));

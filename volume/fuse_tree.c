@@ -118,7 +118,12 @@ static int open_existing(struct request *request, const struct node *node, uint3
 	if (node->type != S_IFREG)
 		return node->type == S_IFDIR ? -EISDIR : -ENXIO;
 	int fd = openat(request->volume->proc, proc_name(node->fd, name), (int)flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	int err = flags & O_TRUNC ? drop_rights(request->volume, fd) : 0;
+	if (err)
+		close(fd);
+	return err ? err : fd;
 }
 
 /* A new file, or one that is there: only the first is opened by its name, so that no device or FIFO ever is. */

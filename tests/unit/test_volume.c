@@ -175,9 +175,12 @@ static void rights_go(void **state)
 	int dir = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(create("program", &node, &fh), 0);
 	const struct fuse_fallocate_in room = { .fh = fh, .length = 4096 };
-	for (int way = 0; way < 3; way++) {
+	const struct fuse_open_in again = { .flags = O_WRONLY | O_TRUNC };
+	const struct fuse_create_in over = { .flags = O_WRONLY | O_TRUNC, .mode = 0755 };
+	for (int way = 0; way < 5; way++) {
 		assert_int_equal(fchmodat(dir, "program", 06755, 0), 0);
-		int err = way == 0 ? write_text(node, fh, "mine", 4) : way == 1 ? ask(FUSE_SETATTR, node, &cut, sizeof(cut), NULL, 0) : ask(FUSE_FALLOCATE, node, &room, sizeof(room), NULL, 0);
+		int err = way == 3 ? ask(FUSE_OPEN, node, &again, sizeof(again), NULL, 0) : way == 4 ? ask(FUSE_CREATE, FUSE_ROOT_ID, &over, sizeof(over), "program", 8) :
+			  way == 0 ? write_text(node, fh, "mine", 4) : way == 1 ? ask(FUSE_SETATTR, node, &cut, sizeof(cut), NULL, 0) : ask(FUSE_FALLOCATE, node, &room, sizeof(room), NULL, 0);
 		assert_int_equal(err, 0);
 		assert_int_equal(ask(FUSE_GETATTR, node, &getattr, sizeof(getattr), NULL, 0), 0);
 		assert_int_equal(body(struct fuse_attr_out)->attr.mode, S_IFREG | 0755);
@@ -248,6 +251,16 @@ static void owners(void **state)
 	for (in.owner = 1; !err && in.owner < 200; in.owner++)
 		err = ask(FUSE_SETLK, node, &in, sizeof(in), NULL, 0);
 	assert_int_equal(err, -ENOLCK);
+	/* Who only asks takes no place, and is answered where there is none. */
+	for (in.owner = 1000; in.owner < 1200; in.owner++) {
+		in.lk = (struct fuse_file_lock){ .end = 9, .type = F_WRLCK };
+		assert_int_equal(ask(FUSE_GETLK, node, &in, sizeof(in), NULL, 0), 0);
+		assert_int_equal(body(struct fuse_lk_out)->lk.type, F_RDLCK);
+	}
+	in = (struct fuse_lk_in){ .fh = fh, .owner = 1, .lk = { .end = INT64_MAX, .type = F_UNLCK } };
+	assert_int_equal(ask(FUSE_SETLK, node, &in, sizeof(in), NULL, 0), 0);
+	in = (struct fuse_lk_in){ .fh = fh, .owner = 1200, .lk = { .end = 9, .type = F_RDLCK } };
+	assert_int_equal(ask(FUSE_SETLK, node, &in, sizeof(in), NULL, 0), 0);
 }
 
 static int lock_one(uint64_t node, uint64_t fh, uint64_t owner, uint64_t start, uint64_t end, uint32_t type)
