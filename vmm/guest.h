@@ -38,8 +38,8 @@ struct guest_ops {
 	void (*on_give_up)(struct vcpu *vcpu, const char *what); /* add to the report of a VM that KVM ended; NULL: nothing to add */
 	/* The program gets a signal (1 to 32) from outside. -EOPNOTSUPP: not by way of the monitor. In the loop thread. */
 	int (*signal)(struct vm *vm, int number);
-	/* Has the guest tell of its threads, by control_threads(). In the loop thread. NULL: nobody to ask */
 	int (*agent)(struct vm *vm, int fd); /* a line to who serves requests in the guest: 0, it is owned; or a negative errno. NULL: it has others */
+	/* Has the guest tell of its threads, by control_threads(). In the loop thread. NULL: nobody to ask */
 	void (*ask_threads)(struct vm *vm);
 	/* The most memory that it may have from now on, bytes: 0, -ERANGE or -EBUSY. In the loop thread. NULL: it has what it was made with */
 	int (*limit)(struct vm *vm, uint64_t bytes);

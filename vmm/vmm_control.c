@@ -233,11 +233,11 @@ static int64_t save(struct control *control, struct control_client *client, stru
 {
 	struct error error = { 0 };
 	const bool looks = message->request.op == LV_CTL_LOOK, possible = looks ? control->look != NULL : control->save != NULL;
-	const int fd[FDS] = { message->fd[0], message->fd[1], message->fds == FDS ? message->fd[2] : -1 };
 	const bool holds = client->saves; /* one that was saved, or looked at, before */
 
 	if (message->fds < 2 || (looks && message->fds > 2))
 		return -EBADF;
+	const int fd[FDS] = { message->fd[0], message->fd[1], message->fds == FDS ? message->fd[2] : -1 };
 	if (!possible)
 		return -EOPNOTSUPP;
 	client->saves = true;

@@ -257,10 +257,10 @@ static int settle_memory(struct vm *vm, uint64_t limit, uint64_t most)
 int libos_add_ram(struct vm *vm, uint64_t from, uint64_t bytes)
 {
 	const uint64_t slot = vm->libos.slot_ram, left = from < slot ? slot - from : 0, here = bytes < left ? bytes : left;
-	int err = here ? mem_add(&vm->mem, LV_RAM + from, here, libos_at(vm, LV_RAM + from), true) : 0;
-	if (err || here == bytes)
-		return err;
-	return mem_add_ram(&vm->mem, vm->fd, LV_RAM + from + here, bytes - here, libos_at(vm, LV_RAM + from + here));
+	const struct mem_slot rest = { .gpa = LV_RAM + from + here, .len = bytes - here, .hva = libos_at(vm, LV_RAM + from + here), .kind = MEM_RAM };
+	/* KVM first: it can refuse what the list cannot take back. */
+	int err = rest.len ? mem_add_slot(&vm->mem, vm->fd, &rest) : 0;
+	return err ? err : mem_add(&vm->mem, LV_RAM + from, bytes, libos_at(vm, LV_RAM + from), true);
 }
 
 int libos_limit(struct vm *vm, uint64_t bytes)

@@ -211,7 +211,7 @@ static int check_ahead(const struct vm *vm, uint64_t limit, struct error *error)
 	const struct machine_config *config = vm->config;
 	if (!same_file(config->image_fd, config->ahead_image_fd) || !same_file(config->state_fd, config->ahead_state_fd) || !same_file(config->memory_fd, config->ahead_memory_fd))
 		return error_set(error, -EINVAL, "this monitor has the memory of another saved VM");
-	if (config->below_count || !(config->restore & LV_RESTORE_CLONE))
+	if (config->below_count || vm->pager || !(config->restore & LV_RESTORE_CLONE))
 		return error_set(error, -EINVAL, "this monitor is for clones of a whole memory");
 	return limit == vm->ram_limit ? 0 : error_set(error, -EINVAL, "it shall have up to %llu MiB of memory, and this monitor was made for %llu", (unsigned long long)(limit >> 20),
 							   (unsigned long long)(vm->ram_limit >> 20));

@@ -9,9 +9,10 @@
 
 #define PAGE 4096ull
 
-static void add(struct page_runs *runs, uint32_t page, uint32_t near)
+/* had: runs of other places, which it does not join though it may lie beside them. */
+static void add(struct page_runs *runs, unsigned had, uint32_t page, uint32_t near)
 {
-	struct page_run *last = runs->count ? &runs->run[runs->count - 1] : NULL;
+	struct page_run *last = runs->count > had ? &runs->run[runs->count - 1] : NULL;
 
 	if (last && page - (last->first + last->pages) <= near)
 		last->pages = page + 1 - last->first;
@@ -27,6 +28,7 @@ static bool counts(uint64_t entry, bool own)
 int page_runs_look(struct page_runs *runs, const struct page_place *place, int pagemap)
 {
 	uint64_t entry[RAM_FILE_BATCH];
+	const unsigned had = runs->count;
 
 	for (uint64_t at = 0; at < place->pages; at += RAM_FILE_BATCH) {
 		uint64_t pages = place->pages - at < RAM_FILE_BATCH ? place->pages - at : RAM_FILE_BATCH;
@@ -36,7 +38,7 @@ int page_runs_look(struct page_runs *runs, const struct page_place *place, int p
 			return -EIO;
 		for (uint64_t i = 0; i < pages; i++)
 			if (counts(entry[i], place->own))
-				add(runs, (uint32_t)(place->first + at + i), place->near);
+				add(runs, had, (uint32_t)(place->first + at + i), place->near);
 	}
 	return 0;
 }

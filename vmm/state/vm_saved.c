@@ -243,7 +243,7 @@ static int read_vcpus(const struct vm *vm, struct saved *saved)
 		return -ENOMEM;
 	for (unsigned i = 0; !err && i < vm->vcpu_count; i++) {
 		err = registers_read(&saved->vcpu[i], &saved->stream);
-		if (!err && saved->vcpu[i].index != i)
+		if (!err && (saved->vcpu[i].index != i || (saved->vcpu[i].wait.underway && !vm->guest->on_wait)))
 			err = stream_refuse(&saved->stream);
 	}
 	return err;
