@@ -284,6 +284,9 @@ SYSCALL(close_range)
 	uint32_t first = (uint32_t)a[0], last = (uint32_t)a[1], flags = (uint32_t)a[2];
 	if (first > last || (flags & ~(LINUX_CLOSE_RANGE_UNSHARE | LINUX_CLOSE_RANGE_CLOEXEC)))
 		return -EINVAL;
+	int err = flags & LINUX_CLOSE_RANGE_UNSHARE ? fd_table_own(&current->process->files) : 0;
+	if (err)
+		return err;
 	for (uint32_t fd = first; fd <= last && fd < (uint32_t)own()->highest; fd++) {
 		if (!(flags & LINUX_CLOSE_RANGE_CLOEXEC))
 			fd_close((int)fd);

@@ -48,6 +48,9 @@ struct remote_inode {
 	bool locked;               /* has had record locks: any close lets go of those of the process, so the server is told */
 	uint64_t *dirty, dirty_words, dirty_count; /* bit for each page that was written through a mapping, and not to the host yet */
 	struct file *writer;       /* with which they can be written; a reference while there are any */
+	bool writing;              /* they are on their way to the host, */
+	struct waitq written;      /* and then there */
+	int write_error;           /* of some that did not get there: fsync(2) and close(2) say so, whoever wrote them back */
 };
 
 static inline struct remote_inode *remote_inode(const struct inode *inode)

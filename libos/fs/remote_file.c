@@ -274,36 +274,57 @@ static int remote_fetch_page(struct file *file, uint64_t offset)
 	return r < 0 ? (int)r : 1;
 }
 
-/* Each page leaves the address space first, so that what is written there meanwhile is seen to be. */
+/*
+ * All pages leave the address space first, and are clean from then on: what is written there meanwhile faults, and makes its page dirty anew. Who
+ * comes while they are on their way waits for them, as his own may be among them.
+ */
 int remote_write_inode(struct inode *inode)
 {
 	struct remote_inode *remote = remote_inode(inode);
-	struct file *writer = remote->writer;
-	int err = 0;
+	while (remote->writing)
+		if (wait_on(&remote->written, 0))
+			return -EINTR;
 	if (!remote->dirty_count)
 		return 0;
-	file_get(writer);
+	int err = 0;
+	uint64_t *dirty = remote->dirty, words = remote->dirty_words;
+	struct file *writer = remote->writer;
+	remote->dirty = NULL;
+	remote->dirty_words = remote->dirty_count = 0;
+	remote->writer = NULL;
+	remote->writing = true;
 	remote_hold(remote);
 	mm_file_cut(inode, 0);
-	for (uint64_t index = 0; index / 64 < remote->dirty_words && remote->dirty_count; index++) {
-		char *page = remote_is_dirty(remote, index) ? remote_page(inode, index) : NULL;
-		if (!remote_is_dirty(remote, index))
-			continue;
-		remote->dirty[index / 64] &= ~(1ull << index % 64);
-		remote->dirty_count--;
+	for (uint64_t index = 0; index / 64 < words; index++) {
+		char *page = dirty[index / 64] >> index % 64 & 1 ? remote_page(inode, index) : NULL;
 		if (!page || index * PAGE >= inode->size)
 			continue;
-		int64_t r = ask_write(writer, index * PAGE, page, (uint32_t)MIN(PAGE, inode->size - index * PAGE));
-		err = r < 0 && !err ? (int)r : err;
+		uint32_t n = (uint32_t)MIN(PAGE, inode->size - index * PAGE);
+		int64_t r = ask_write(writer, index * PAGE, page, n);
+		if (r != (int64_t)n && !err)
+			err = r < 0 ? (int)r : -EIO;
 	}
+	kfree(dirty);
 	remote_let_go(remote);
 	remote->wrote = true;
 	remote_stale(inode);
-	if (!remote->dirty_count && remote->writer) {
-		remote->writer = NULL;
-		file_put(writer);
-	}
+	if (!remote->write_error)
+		remote->write_error = err;
+	remote->writing = false;
+	wake_all(&remote->written, 0);
 	file_put(writer);
+	return err;
+}
+
+/* The same, for who tells of errors, those of others too: once. */
+static int write_and_tell(struct inode *inode)
+{
+	struct remote_inode *remote = remote_inode(inode);
+	int err = remote_write_inode(inode);
+	if (err == -EINTR)
+		return err;
+	err = remote->write_error;
+	remote->write_error = 0;
 	return err;
 }
 
@@ -313,7 +334,7 @@ static int remote_sync(struct file *file)
 	const struct fuse_fsync_in in = { .fh = private_of(file)->fh };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in) };
 	file_get(file);
-	int err = remote_write_inode(file->inode);
+	int err = write_and_tell(file->inode);
 	int64_t r = remote_ask(remote->remote, FUSE_FSYNC, remote->node, &words);
 	file_put(file);
 	return err ? err : r < 0 ? (int)r : 0;
@@ -323,6 +344,7 @@ static int remote_write_back(struct file *file)
 {
 	file_get(file);
 	int err = remote_write_inode(file->inode);
+	err = err ? err : remote_inode(file->inode)->write_error; /* of who wrote before, munmap(2) for one */
 	file_put(file);
 	return err;
 }
@@ -333,7 +355,7 @@ static int remote_flush(struct file *file)
 	struct remote_inode *remote = remote_inode(file->inode);
 	const struct fuse_flush_in in = { .fh = private_of(file)->fh, .lock_owner = (uint64_t)process_id() };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in) };
-	int err = remote_write_inode(file->inode);
+	int err = write_and_tell(file->inode);
 	if (!private_of(file)->wrote && !remote->locked)
 		return err;
 	private_of(file)->wrote = false;

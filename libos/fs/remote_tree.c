@@ -205,7 +205,7 @@ static int remote_make(struct dentry *at, uint32_t mode, uint64_t rdev, const ch
 
 static int remote_create(struct dentry *at, uint32_t flags, uint32_t mode, struct file **file)
 {
-	const struct fuse_create_in in = { .flags = flags & (O_ACCMODE | O_APPEND | O_EXCL | O_TRUNC | O_CREAT), .mode = S_IFREG | mode };
+	const struct fuse_create_in in = { .flags = flags & (O_ACCMODE | O_APPEND | O_EXCL | O_TRUNC | O_CREAT | O_DSYNC | __O_SYNC), .mode = S_IFREG | mode };
 	struct { struct fuse_entry_out entry; struct fuse_open_out open; } out = { 0 };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .name = at->name, .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
 	struct inode *dir = at->parent->inode, *inode = NULL;

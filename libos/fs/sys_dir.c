@@ -397,7 +397,7 @@ static int rename_walked(struct walk *from, struct walk *to, uint32_t flags)
 		return -EEXIST;
 	if (a->parent->inode->fs != b->parent->inode->fs)
 		return -EXDEV;
-	if (b->parent->parent && !b->parent->hashed)
+	if (b->parent->parent && !b->parent->hashed && !remote_of(b->parent->inode)) /* a server says so itself */
 		return -ENOENT;
 	if (!is_dir(a) && (from->slash || to->slash) && !is_dir(b))
 		return -ENOTDIR;

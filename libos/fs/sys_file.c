@@ -186,6 +186,8 @@ static int64_t vector_io(long fd, const void *from, uint64_t count, int64_t *pos
 		return r;
 	if ((flags & ~(int)LINUX_RWF_SUPPORTED))
 		r = -EOPNOTSUPP;
+	if (!r && file->inode && flags & LINUX_RWF_APPEND)
+		r = inode_refresh(file->inode);
 	if (!r)
 		r = vectors_take(&v, from, count, true);
 	if (!r) {
@@ -473,7 +475,7 @@ SYSCALL(sendfile)
 
 static bool is_regular(const struct file *file)
 {
-	return file->inode && S_ISREG(file->inode->mode);
+	return file->inode && S_ISREG(file->inode->mode) && (file->ops == &regular_ops || remote_of(file->inode)); /* not those of /proc, which have no size */
 }
 
 static int64_t copy_range(struct file *in, int64_t *from, struct file *out, int64_t *to, uint64_t n)
@@ -482,6 +484,11 @@ static int64_t copy_range(struct file *in, int64_t *from, struct file *out, int6
 		return -EINVAL;
 	if ((uint64_t)*from + n < n || (uint64_t)*to + n < n)
 		return -EOVERFLOW;
+	if (out->flags & O_APPEND)
+		return -EBADF;
+	int err = inode_refresh(in->inode);
+	if (err)
+		return err;
 	n = MIN(n, in->inode->size - MIN((uint64_t)*from, in->inode->size));
 	if (in->inode == out->inode && (uint64_t)*from < (uint64_t)*to + n && (uint64_t)*to < (uint64_t)*from + n)
 		return -EINVAL;

@@ -152,7 +152,7 @@ static long set(struct xattr **at, struct request *request)
 }
 
 /* Of a live volume, by way of a buffer of libos' own: the volume's server does not see the program's memory. */
-static long ask_remote(struct inode *inode, struct request *request)
+static long ask_remote(struct inode *inode, const struct dentry *dentry, struct request *request)
 {
 	bool set = request->what == ATTRIBUTE_SET;
 	size_t size = MIN(request->size, VALUE_MOST), pages = set ? 0 : ALIGN_UP(size, LV_PAGE) / LV_PAGE;
@@ -168,6 +168,8 @@ static long ask_remote(struct inode *inode, struct request *request)
 		r = remote_of(inode)->attribute(inode, request->what, request->name, set ? request->new->value : buffer, size, request->flags);
 	if (r > 0 && buffer && user_write(request->buffer, buffer, (size_t)r))
 		r = -EFAULT;
+	if (!r && (set || request->what == ATTRIBUTE_REMOVE))
+		fs_event(inode, dentry, IN_ATTRIB);
 	if (buffer)
 		page_free_run(buffer, pages);
 	inode_put(inode);
@@ -180,7 +182,7 @@ static long serve(struct inode *inode, const struct dentry *dentry, struct reque
 	long err;
 
 	if (inode && remote_of(inode) && (S_ISREG(inode->mode) || S_ISDIR(inode->mode)))
-		return ask_remote(inode, request);
+		return ask_remote(inode, dentry, request);
 	if (request->what == ATTRIBUTE_LIST)
 		return list(inode, request);
 	err = check(inode, request);

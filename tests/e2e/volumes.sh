@@ -64,6 +64,21 @@ for name in files locks watches; do
 	same "guest/$name in a volume" --net none -v "$data:/data" -e TMPDIR=/data -- "$build/tests/guest/guest_$name"
 done
 
+# What is written to a mapping while it is being written back is written back, too.
+for time in 1 2 3; do
+	last=$(vm -v "$data:/data" "$build/tests/guest/guest_mapped" /data/mapped)
+	check "a mapping that is written all the while, $time" test "${last:-none}" = "$(od -An -td8 -j $((5 * 4096)) -N8 "$data/mapped" | tr -d ' ')"
+done
+
+if [ "$(id -u)" = 0 ]; then
+	mkdir "$work/full"
+	got=$(unshare -m bash -c 'mount -t tmpfs -o size=16k none "$1" && truncate -s 32768 "$1/mapped" && shift && "$@"' - "$work/full" \
+		"$lightvm" run --rm --net none -v "$work/full:/data" "$build/tests/guest/guest_mapped" /data/mapped full)
+	check 'no room for what was written to a mapping is told by fsync, once' test "$got" = $'done\nENOSPC\ndone'
+else
+	skip 'no room for what was written to a mapping' 'only root can make a full file system'
+fi
+
 # Extended attributes are the host's: a process in the directory and a VM on it say the same, and each finds what the other one set.
 fresh
 mkdir "$work/plain"

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mapped FILE: one thread counts in a page of a shared mapping, another one changes others and has all of them written back, again and again. Prints
+ * the last number, which the file has when all has been written back once more.
+ *
+ * mapped FILE full: FILE is there, and has no room for what is written to it by a mapping. munmap(2) cannot tell, fsync(2) does, once.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PAGE 4096
+#define PAGES 8
+#define COUNTED 5
+
+static volatile long *page[PAGES];
+static atomic_bool done;
+
+static void *count(void *context)
+{
+	while (!done) {
+		page[COUNTED][0]++;
+		sched_yield();
+	}
+	return NULL;
+}
+
+static int full(const char *path)
+{
+	int fd = open(path, O_RDWR);
+	char *map = fd < 0 ? MAP_FAILED : mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED)
+		return 1;
+	memset(map, 'x', PAGES * PAGE);
+	for (int i = 0; i < 3; i++)
+		printf("%s\n", (i ? fsync(fd) : munmap(map, PAGES * PAGE)) ? strerrorname_np(errno) : "done");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3)
+		return full(argv[1]);
+	int fd = argc == 2 ? open(argv[1], O_RDWR | O_CREAT | O_TRUNC, 0644) : -1;
+	char *map = fd < 0 || ftruncate(fd, PAGES * PAGE) ? MAP_FAILED : mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	pthread_t thread;
+
+	if (map == MAP_FAILED)
+		return 1;
+	for (int i = 0; i < PAGES; i++)
+		page[i] = (volatile long *)(map + i * PAGE);
+	if (pthread_create(&thread, NULL, count, NULL))
+		return 1;
+	for (int round = 1; round <= 50; round++) {
+		for (int i = 0; i < PAGES; i++)
+			page[i][1] = round;
+		if (msync(map, PAGES * PAGE, MS_SYNC))
+			return 1;
+	}
+	done = true;
+	pthread_join(thread, NULL);
+	if (msync(map, PAGES * PAGE, MS_SYNC))
+		return 1;
+	printf("%ld\n", page[COUNTED][0]);
+	return 0;
+}
