@@ -98,5 +98,20 @@ SYSCALL(unshare)
 		return -EINVAL;
 	if (flags & ~SHARED_BY_THREADS)
 		return -EPERM;
-	return flags && current->process->thread_count > 1 ? -EPERM : 0;
+	if (flags && current->process->thread_count > 1)
+		return -EPERM;
+	struct whereabouts *where = flags & CLONE_FS ? where_copy(current->process->where) : NULL;
+
+	if (flags & CLONE_FS && !where)
+		return -ENOMEM;
+	if (flags & CLONE_FILES && fd_table_own(&current->process->files)) {
+		if (where)
+			where_put(where);
+		return -ENOMEM;
+	}
+	if (where) {
+		where_put(current->process->where);
+		current->process->where = where;
+	}
+	return 0;
 }

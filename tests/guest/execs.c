@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What execve keeps, resets and refuses: programs that run and are written, set-id bits, tables of descriptors that others share. */
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/auxv.h>
@@ -150,6 +151,28 @@ static void check_table(void)
 	close(keep);
 }
 
+/* The same without execve: what is closed, and where one goes, from then on is one's own. */
+static void check_unshared(void)
+{
+	int kept = open("/", O_RDONLY), status;
+	char before[256], after[256];
+
+	CHECK(getcwd(before, sizeof(before)) != NULL);
+	for (int way = 0; way < 3; way++) {
+		pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | CLONE_FS | SIGCHLD, NULL, NULL, NULL, 0);
+
+		if (!pid && way == 0)
+			_exit(syscall(SYS_close_range, kept, kept, CLOSE_RANGE_UNSHARE) != 0);
+		if (!pid && way == 1)
+			_exit(unshare(CLONE_FILES) || close(kept));
+		if (!pid)
+			_exit(unshare(CLONE_FS) || chdir("/"));
+		CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+		CHECK(fcntl(kept, F_GETFD) == 0 && getcwd(after, sizeof(after)) && !strcmp(before, after));
+	}
+	close(kept);
+}
+
 /* ---- what stays and what goes ---- */
 
 static int say_state(void)
@@ -244,6 +267,7 @@ int main(int argc, char **argv)
 	check_scratch();
 	check_busy();
 	check_table();
+	check_unshared();
 	check_state();
 	check_sibling();
 	if (!getuid()) {

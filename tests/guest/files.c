@@ -126,6 +126,11 @@ static void check_copies(void)
 
 	IS(write(fd, "abcdefgh", 8), 8);
 	FAILS(copy_file_range(fd, &from, fd, &to, SIZE_MAX, 0), EOVERFLOW);
+	int proc = open("/proc/self/status", O_RDONLY), appends = open("copy", O_WRONLY | O_APPEND);
+	CHECK(copy_file_range(proc, NULL, fd, &to, 100, 0) == -1 && (errno == EXDEV || errno == EINVAL)); /* no end of a file: cp reads it then */
+	FAILS(copy_file_range(fd, &from, appends, &to, 1, 0), EBADF);
+	close(proc);
+	close(appends);
 	FAILS(copy_file_range(fd, &from, fd, &to, 1 << 20, 0), EINVAL);
 	CHECK(holds("copy", "abcdefgh") && from == 0 && to == 4);
 	to = 8;
