@@ -92,6 +92,7 @@ const char *file_path(const struct file *file, char *buffer, size_t size);
 
 void path_enter(const char *path); /* becomes the working directory, if it is a directory */
 void vfs_init(void); /* the image and the RAM layer over it, /dev, /proc, directories in memory */
+int remote_sync_volumes(const struct inode *of); /* what was written to that inode's live volume, or to all (NULL), is on the host's disk: 0 or a negative errno */
 void remote_end(void);     /* the VM ends: what was written through mappings goes to the host. No other thread runs meanwhile */
 void mounts_volumes(void); /* directories of the host, over what is there: the program was loaded from the image by then */
 void mounts_freeze(void); /* from here on parts of it cannot be changed, as the configuration says; libos has made its own files by then */

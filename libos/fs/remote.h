@@ -18,6 +18,7 @@
 
 struct remote_fs {
 	struct fs fs; /* the first member: an inode's fs is this */
+	struct remote_fs *next; /* of all */
 	struct fs_link *link;
 	enum { REMOTE_NEW, REMOTE_STARTS, REMOTE_READY } state;
 	struct waitq started;
@@ -95,6 +96,8 @@ int remote_open(struct inode *inode, struct file *file);
 int remote_opened(struct file *file, uint64_t fh);
 /* What was written through mappings of the inode goes to the host. May wait; 0 or the first negative errno. */
 int remote_write_inode(struct inode *inode);
+/* What was written through mappings, of files of that volume (NULL: of all), goes to the host. The first error. */
+int remote_write_all(const struct remote_fs *only);
 
 /* ---- remote_pages.c ---- */
 void *remote_page(struct inode *inode, uint64_t index); /* NULL: it is not kept */

@@ -152,6 +152,21 @@ int remote_setattr(struct inode *inode, const struct fuse_setattr_in *in)
 	return take_attr(remote_inode(inode), FUSE_SETATTR, in, sizeof(*in));
 }
 
+static struct remote_fs *volumes;
+
+int remote_sync_volumes(const struct inode *of)
+{
+	const struct fuse_syncfs_in in = { 0 };
+	const struct remote_words words = { .in = &in, .in_size = sizeof(in) };
+	struct remote_fs *only = of ? remote_inode((struct inode *)of)->remote : NULL;
+	int err = remote_write_all(only);
+	for (struct remote_fs *remote = volumes; remote; remote = remote->next) {
+		int64_t r = (only && remote != only) || remote->state != REMOTE_READY ? 0 : remote_ask(remote, FUSE_SYNCFS, FUSE_ROOT_ID, &words);
+		err = err || r >= 0 ? err : (int)r;
+	}
+	return err;
+}
+
 /* Nothing is asked of the server yet: a VM that never looks there costs it nothing. */
 struct inode *remote_root(const char *tag, bool read_only, uint64_t dev)
 {
@@ -170,5 +185,7 @@ struct inode *remote_root(const char *tag, bool read_only, uint64_t dev)
 	root->remote = remote;
 	root->node = FUSE_ROOT_ID;
 	*bucket_of(remote, FUSE_ROOT_ID) = root;
+	remote->next = volumes;
+	volumes = remote;
 	return &root->inode;
 }

@@ -145,6 +145,35 @@ bool remote_mark_dirty(struct file *file, uint64_t index)
 	return true;
 }
 
+static struct remote_inode *first_dirty(const struct remote_fs *only, unsigned *count)
+{
+	struct remote_inode *first = NULL;
+	*count = 0;
+	for (struct remote_inode *inode = cache.oldest; inode; inode = inode->newer) {
+		if ((only && inode->remote != only) || (!inode->dirty_count && !inode->writing))
+			continue;
+		first = first ? first : inode;
+		++*count;
+	}
+	return first;
+}
+
+int remote_write_all(const struct remote_fs *only)
+{
+	unsigned left, now;
+	int err = 0;
+	/* As many as there are now: who writes all the while does not hold this up for ever. The list may be another one after each. */
+	for (struct remote_inode *inode = first_dirty(only, &left); inode && left--; inode = first_dirty(only, &now)) {
+		inode_get(&inode->inode);
+		int r = remote_write_inode(&inode->inode);
+		inode_put(&inode->inode);
+		if (r == -EINTR)
+			return r;
+		err = err ? err : r;
+	}
+	return err;
+}
+
 void remote_end(void)
 {
 	fs_links_stay(true);

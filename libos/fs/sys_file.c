@@ -324,7 +324,7 @@ SYSCALL(fallocate)
 	return err;
 }
 
-/* Everything is in RAM: there is nothing to wait for. */
+/* But for live volumes everything is in RAM: there is nothing to wait for. */
 SYSCALL(fsync)
 {
 	struct file *file = fd_get((int)a[0]);
@@ -332,6 +332,8 @@ SYSCALL(fsync)
 		return -EBADF;
 	if (file->ops->sync)
 		return file->ops->sync(file);
+	if (remote_of(file->inode) && S_ISDIR(file->inode->mode))
+		return remote_sync_volumes(file->inode);
 	return file->inode && (S_ISREG(file->inode->mode) || S_ISDIR(file->inode->mode)) ? 0 : -EINVAL;
 }
 
@@ -343,7 +345,9 @@ SYSCALL(fdatasync)
 SYSCALL(syncfs)
 {
 	struct file *file = fd_get((int)a[0]);
-	return file && !(file->flags & O_PATH) ? 0 : -EBADF;
+	if (!file || file->flags & O_PATH)
+		return -EBADF;
+	return remote_of(file->inode) ? remote_sync_volumes(file->inode) : 0;
 }
 
 SYSCALL(sync_file_range)
@@ -358,6 +362,7 @@ SYSCALL(sync_file_range)
 
 SYSCALL(sync)
 {
+	remote_sync_volumes(NULL);
 	return 0;
 }
 

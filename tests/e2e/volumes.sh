@@ -70,6 +70,14 @@ for time in 1 2 3; do
 	check "a mapping that is written all the while, $time" test "${last:-none}" = "$(od -An -td8 -j $((5 * 4096)) -N8 "$data/mapped" | tr -d ' ')"
 done
 
+within 60 "$lightvm" run -d --name syncs --net none -v "$data:/data" "$build/tests/guest/guest_mapped" /data/synced sync >/dev/null
+for way in 1 2 3; do
+	await 20 "number $way" test -e "$data/said-$way" # while the VM runs: nothing else has written it back
+	check "number $way is on the host" test "$(od -An -td8 -N8 "$data/synced" | tr -d ' ')" = $way
+	rm -f "$data/said-$way"
+done
+check '  and it ends' within 20 "$lightvm" wait syncs
+"$lightvm" rm syncs >/dev/null
 if [ "$(id -u)" = 0 ]; then
 	mkdir "$work/full"
 	got=$(unshare -m bash -c 'mount -t tmpfs -o size=16k none "$1" && truncate -s 32768 "$1/mapped" && shift && "$@"' - "$work/full" \

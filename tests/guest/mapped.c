@@ -3,6 +3,8 @@
  * mapped FILE: one thread counts in a page of a shared mapping, another one changes others and has all of them written back, again and again. Prints
  * the last number, which the file has when all has been written back once more.
  *
+ * mapped FILE sync: what was written to a mapping is the file's after syncfs(2), sync(2) and fsync(2) of its directory, without msync(2).
+ *
  * mapped FILE full: FILE is there, and has no room for what is written to it by a mapping. munmap(2) cannot tell, fsync(2) does, once.
  */
 #include <errno.h>
@@ -45,10 +47,31 @@ static int full(const char *path)
 	return 0;
 }
 
+/* The other end says when it has seen the number, by taking the file of that name away. */
+static int synced(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT, 0644), directory = open("/data", O_RDONLY | O_DIRECTORY);
+	volatile long *number = fd < 0 || directory < 0 || ftruncate(fd, PAGE) ? MAP_FAILED : mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char name[32];
+
+	if (number == MAP_FAILED)
+		return 1;
+	for (long way = 1; way <= 3; way++) {
+		number[0] = way;
+		if (way == 1 ? syncfs(fd) : way == 2 ? (sync(), 0) : fsync(directory))
+			return 1;
+		snprintf(name, sizeof(name), "/data/said-%ld", way);
+		close(open(name, O_CREAT | O_WRONLY, 0644));
+		while (!access(name, F_OK))
+			usleep(1000);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3)
-		return full(argv[1]);
+		return argv[2][0] == 's' ? synced(argv[1]) : full(argv[1]);
 	int fd = argc == 2 ? open(argv[1], O_RDWR | O_CREAT | O_TRUNC, 0644) : -1;
 	char *map = fd < 0 || ftruncate(fd, PAGES * PAGE) ? MAP_FAILED : mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	pthread_t thread;
