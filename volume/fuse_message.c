@@ -21,6 +21,7 @@ enum form {
 };
 
 static int op_init(struct request *request);
+static int op_destroy(struct request *request);
 static int op_interrupt(struct request *request);
 
 static const struct {
@@ -55,6 +56,7 @@ static const struct {
 	{ FUSE_REMOVEXATTR, op_removexattr, 0, TEXT, true, false },
 	{ FUSE_FLUSH, op_flush, sizeof(struct fuse_flush_in), PLAIN, false, false },
 	{ FUSE_INIT, op_init, 16, DATA, false, true }, /* its structure has grown with the versions */
+	{ FUSE_DESTROY, op_destroy, 0, PLAIN, false, true },
 	{ FUSE_OPENDIR, op_opendir, sizeof(struct fuse_open_in), PLAIN, false, false },
 	{ FUSE_READDIR, op_readdir, sizeof(struct fuse_read_in), PLAIN, false, false },
 	{ FUSE_READDIRPLUS, op_readdirplus, sizeof(struct fuse_read_in), PLAIN, false, false },
@@ -126,6 +128,15 @@ static int take_names(struct request *request, enum form form)
 
 /* ---- operations of the connection itself ---- */
 
+/* Linux says it when it unmounts, and forgets no file before. */
+static int op_destroy(struct request *request)
+{
+	for (unsigned i = 0; i < request->volume->waits; i++)
+		lock_interrupt(request->volume, request->volume->waiting[i].unique);
+	nodes_forget_all(request->volume);
+	return 0;
+}
+
 static int op_init(struct request *request)
 {
 	const struct fuse_init_in *in = request->in;
@@ -139,6 +150,7 @@ static int op_init(struct request *request)
 		return in->major < FUSE_KERNEL_VERSION ? -EPROTO : (int)sizeof(*out);
 	if (in->minor < 31)
 		return -EPROTO;
+	op_destroy(request); /* a driver that starts knows nothing, whatever the one before it did */
 	out->max_readahead = in->max_readahead < VOLUME_DATA_MAX ? in->max_readahead : VOLUME_DATA_MAX;
 	out->flags = in->flags & want;
 	out->max_background = 64;

@@ -192,6 +192,16 @@ void node_forget(struct volume *volume, uint64_t id, uint64_t times)
 	volume->known--;
 }
 
+void nodes_forget_all(struct volume *volume)
+{
+	for (uint32_t i = 0; i < volume->handles; i++)
+		if (volume->handle[i].fd >= 0)
+			handle_close(volume, &volume->handle[i]);
+	for (uint32_t i = FUSE_ROOT_ID + 1; i < volume->nodes; i++)
+		if (!is_free(volume->node[i]))
+			node_forget(volume, volume->node[i]->id, UINT64_MAX);
+}
+
 /* ---- open files ---- */
 
 /* A free one holds the number of the next, plus one. */

@@ -74,7 +74,7 @@ struct remote_words { /* of one message, besides its header; addresses are libos
 /* Bytes of the answer, or -errno. May wait. */
 int64_t remote_ask(struct remote_fs *remote, uint32_t opcode, uint64_t node, const struct remote_words *words);
 /* The same without waiting, and nobody hears of the answer. */
-void remote_tell(struct remote_fs *remote, uint32_t opcode, uint64_t node, const void *in, size_t in_size);
+bool remote_tell(struct remote_fs *remote, uint32_t opcode, uint64_t node, const void *in, size_t in_size);
 
 /* ---- remote_node.c ---- */
 int remote_start(struct remote_fs *remote); /* the first message of all, once; 0 or -errno */

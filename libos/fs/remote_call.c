@@ -96,13 +96,14 @@ static void told(struct fs_request *request)
 	kfree(request);
 }
 
-void remote_tell(struct remote_fs *remote, uint32_t opcode, uint64_t node, const void *in, size_t in_size)
+bool remote_tell(struct remote_fs *remote, uint32_t opcode, uint64_t node, const void *in, size_t in_size)
 {
 	const struct remote_words words = { .in = in, .in_size = in_size };
 	char *out;
 	struct call *call = remote->state == REMOTE_READY ? call_new(remote, opcode, node, &words, opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET, &out) : NULL;
 	if (!call)
-		return;
+		return false;
 	call->request.finished = told;
 	fs_link_send(remote->link, &call->request);
+	return true;
 }

@@ -103,11 +103,13 @@ int remote_found(struct remote_fs *remote, const struct fuse_entry_out *entry, s
 static void forget(struct remote_fs *remote, const struct remote_inode *gone)
 {
 	uint32_t *count = &remote->forgets.in.count;
+	if (*count == REMOTE_FORGETS) /* there was no memory to say it: the last one is given up */
+		--*count;
 	remote->forgets.one[(*count)++] = (struct fuse_forget_one){ .nodeid = gone->node, .nlookup = gone->told };
 	if (*count < REMOTE_FORGETS && !gone->removed)
 		return;
-	remote_tell(remote, FUSE_BATCH_FORGET, 0, &remote->forgets, sizeof(remote->forgets.in) + *count * sizeof(remote->forgets.one[0]));
-	*count = 0;
+	if (remote_tell(remote, FUSE_BATCH_FORGET, 0, &remote->forgets, sizeof(remote->forgets.in) + *count * sizeof(remote->forgets.one[0])))
+		*count = 0;
 }
 
 void remote_free(struct inode *inode)

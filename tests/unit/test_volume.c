@@ -90,6 +90,29 @@ static void files(void **state)
 	assert_int_equal(ask(FUSE_RELEASE, node, &release, sizeof(release), NULL, 0), -EBADF);
 }
 
+/* A driver that has gone, by its word or since another one starts, leaves nothing open. */
+static void driver_goes(void **state)
+{
+	const struct fuse_init_in init = { .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION };
+	const struct fuse_getattr_in getattr = { 0 };
+	uint64_t node, fh;
+	for (int way = 0; way < 2; way++) {
+		const uint32_t known = volume.known;
+		assert_int_equal(create(way ? "second" : "first", &node, &fh), 0);
+		const struct fuse_lk_in lock = { .fh = fh, .owner = 1, .lk = { .end = 9, .type = F_WRLCK } }, wait = { .fh = fh, .owner = 2, .lk = lock.lk };
+		assert_int_equal(ask(FUSE_SETLK, node, &lock, sizeof(lock), NULL, 0), 0);
+		assert_int_equal(ask(FUSE_SETLKW, node, &wait, sizeof(wait), NULL, 0), 1);
+		assert_true(volume.known > known);
+		assert_int_equal(way ? ask(FUSE_INIT, 0, &init, sizeof(init), NULL, 0) : ask(FUSE_DESTROY, 0, NULL, 0, NULL, 0), 0);
+		assert_int_equal(volume.known, 0);
+		assert_int_equal(volume.ranges, 0);
+		assert_int_equal(ask(FUSE_GETATTR, node, &getattr, sizeof(getattr), NULL, 0), -ESTALE);
+		assert_int_equal(volume_retry(&volume, reply), sizeof(struct fuse_out_header));
+		assert_int_equal(((struct fuse_out_header *)reply)->error, -EINTR);
+		assert_int_equal(look_up(FUSE_ROOT_ID, way ? "second" : "first", &node), 0);
+	}
+}
+
 static void bad_names(void **state)
 {
 	static const char *const bad[] = { "", ".", "..", "/", "a/b", "../x", "/etc" };
@@ -358,7 +381,7 @@ static int tear_down(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-	const struct CMUnitTest tests[] = { TEST(files), TEST(bad_names), TEST(bad_numbers), TEST(bad_lengths), TEST(not_followed), TEST(read_only), TEST(rights_go), TEST(bounded), TEST(locks), TEST(owners),
+	const struct CMUnitTest tests[] = { TEST(files), TEST(driver_goes), TEST(bad_names), TEST(bad_numbers), TEST(bad_lengths), TEST(not_followed), TEST(read_only), TEST(rights_go), TEST(bounded), TEST(locks), TEST(owners),
 		TEST(ranges), TEST(too_many_ranges), TEST(listings) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
