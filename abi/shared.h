@@ -118,6 +118,7 @@ struct lv_crash {
 /* What CPUID answers here, so that libos can answer it without an exit (libos/core/answer_cpuid.c). */
 #define LV_CPUID_LEAVES 38
 #define LV_CPUID_ANY 0xffffffffu /* index: the leaf has none */
+#define LV_CPUID_PAGES 8
 struct lv_cpuid_leaf {
 	uint32_t function, index;
 	uint32_t eax, ebx, ecx, edx;
@@ -149,6 +150,8 @@ struct lv_shared {
 	uint32_t lines;
 	uint32_t cpuid_leaves; /* monitor, before the first instruction: how many of these there are */
 	struct lv_cpuid_leaf cpuid[LV_CPUID_LEAVES];
+	/* Guest addresses of pages of the image in which an earlier start of it found CPUID to be; zero: none. The monitor writes them before it says LV_HC_READY has come back. */
+	uint64_t cpuid_page[LV_CPUID_PAGES];
 };
 static_assert(sizeof(struct lv_crash) == 1528, "crash record layout");
 static_assert(sizeof(struct lv_shared) <= 4096, "the shared page is one page");

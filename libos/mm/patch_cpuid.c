@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CPUID leaves the VM, which costs 35 us and more on page-table KVM. The C library's dynamic linker asks 35 times whenever a program
- * starts. So its sites become jumps to libos (core/answer_cpuid.c), as call sites do. They are looked for when it is loaded for the second time: that takes
- * a look at each page of its code, and the first touch of a page costs so much that the first program of a VM, often the only one, would
- * not gain. What cannot be told for certain stays as it is.
+ * starts. So its sites become jumps to libos (core/answer_cpuid.c), as call sites do. They are looked for where the monitor says that an earlier start of the image
+ * found some; or else when it is loaded for the second time: that takes a look at each page of its code, and the first touch of a page costs so much that the
+ * first program of a VM, often the only one, would not gain. What cannot be told for certain stays as it is.
  */
 #include "libos/core/libos.h"
 #include "libos/mm/mm.h"
@@ -47,6 +47,22 @@ static void look_at_page(const uint8_t *page, uint32_t offset)
 	}
 }
 
+/* A wrong word of the monitor costs a look at a page. */
+static bool look_where_told(uint64_t image, uint64_t len)
+{
+	bool told = false;
+
+	for (unsigned i = 0; i < LV_CPUID_PAGES; i++) {
+		uint64_t page = shared_page->cpuid_page[i];
+
+		if (page < image || page - image >= len || page % LV_PAGE)
+			continue;
+		look_at_page((const uint8_t *)page, (uint32_t)(page - image));
+		told = true;
+	}
+	return told;
+}
+
 void mm_patch_cpuid(uint64_t start)
 {
 	struct vma *vma = mm_find(start);
@@ -56,8 +72,10 @@ void mm_patch_cpuid(uint64_t start)
 		return;
 	if (known.image != image) {
 		known.image = image;
-		known.looked_at = false;
-		return;
+		known.count = 0;
+		known.looked_at = look_where_told(image, vma->end - start);
+		if (!known.looked_at)
+			return;
 	}
 	if (!known.looked_at) {
 		known.looked_at = true;

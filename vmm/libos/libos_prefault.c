@@ -22,7 +22,7 @@
 #include "vmm/vm.h"
 
 #define TAG STREAM_TAG("PRE ")
-#define VERSION 1
+#define VERSION 2
 #define COPIES_MOST ((16ull << 20) / LV_PAGE) /* of pages of the image; and an eighth of the memory that the VM may have */
 #define NEAR_IMAGE 4u /* KVM looks at eight neighbours, and stops at the first that is not there */
 #define NEAR_RAM 2u
@@ -56,6 +56,19 @@ static uint8_t *host_at(const struct vm *vm, uint64_t gpa)
 	return gpa < LV_BASE - vm->libos.room ? vm->libos.image + (gpa - LV_IMAGE(vm->libos.image_size)) : libos_at(vm, gpa);
 }
 
+static bool within(const struct span *span, const struct page_run *run)
+{
+	const uint64_t from = run->first * LV_PAGE;
+	return from >= span->from && from < span->to && run->pages <= (span->to - from) / LV_PAGE;
+}
+
+static bool is_of_image(const struct vm *vm, const struct page_run *run)
+{
+	struct span span[2];
+	const unsigned count = image_spans(vm, span);
+	return (count > 0 && within(&span[0], run)) || (count > 1 && within(&span[1], run));
+}
+
 /* What a list is good for: memory is used alike by one build of libos, with the same image. */
 static void put_head(const struct vm *vm, struct stream *stream)
 {
@@ -83,6 +96,47 @@ static void look(const struct vm *vm, struct page_runs *runs, const struct span 
 		runs->count = 0;
 }
 
+static unsigned count_cpuid(const uint8_t *page)
+{
+	unsigned count = 0;
+	for (const uint8_t *at = page; (at = memmem(at, (size_t)(page + LV_PAGE - at), "\x0f\xa2", 2)); at += 2)
+		count++;
+	return count;
+}
+
+/*
+ * The pages that have the most of the two bytes that are CPUID, and more than one: a program's start asks many times in a few pages, and the bytes are found elsewhere by chance.
+ * A place that is not taken is page 0.
+ */
+static void find_cpuid(const struct vm *vm, const struct page_runs *runs, uint32_t page[LV_CPUID_PAGES])
+{
+	unsigned count[LV_CPUID_PAGES] = { 0 };
+	for (unsigned i = 0; i < runs->count; i++) {
+		for (uint32_t n = 0; is_of_image(vm, &runs->run[i]) && n < runs->run[i].pages; n++) {
+			const uint32_t at = runs->run[i].first + n;
+			const unsigned found = count_cpuid(host_at(vm, at * LV_PAGE));
+			unsigned place = LV_CPUID_PAGES;
+			for (; place && found > count[place - 1]; place--)
+				if (place < LV_CPUID_PAGES) {
+					count[place] = count[place - 1];
+					page[place] = page[place - 1];
+				}
+			if (place < LV_CPUID_PAGES && found > 1) {
+				count[place] = found;
+				page[place] = at;
+			}
+		}
+	}
+}
+
+static void put_cpuid(const struct vm *vm, const struct page_runs *runs, struct stream *stream)
+{
+	uint32_t page[LV_CPUID_PAGES] = { 0 };
+	find_cpuid(vm, runs, page);
+	for (unsigned i = 0; i < LV_CPUID_PAGES; i++)
+		stream_put32(stream, page[i]);
+}
+
 static void write_list(const struct vm *vm, const struct page_runs *runs)
 {
 	uint8_t *bytes = malloc(PAGE_RUNS_FILE);
@@ -90,6 +144,7 @@ static void write_list(const struct vm *vm, const struct page_runs *runs)
 	if (!bytes)
 		return;
 	put_head(vm, &stream);
+	put_cpuid(vm, runs, &stream);
 	page_runs_put(runs, &stream);
 	/* Half a list has the wrong checksum. */
 	if (!stream_end(&stream) && pwrite(vm->config->prefault_fd, bytes, stream.at, 0) != (ssize_t)stream.at)
@@ -133,7 +188,16 @@ void libos_prefault_started(struct vm *vm)
 
 /* ---- those after it ---- */
 
-static int read_list(const struct vm *vm, struct page_runs *runs)
+static void get_cpuid(const struct vm *vm, uint32_t page[LV_CPUID_PAGES], struct stream *stream)
+{
+	for (unsigned i = 0; i < LV_CPUID_PAGES; i++) {
+		page[i] = stream_get32(stream);
+		if (page[i] && !is_of_image(vm, &(struct page_run){ .first = page[i], .pages = 1 }))
+			stream_refuse(stream);
+	}
+}
+
+static int read_list(const struct vm *vm, struct page_runs *runs, uint32_t cpuid[LV_CPUID_PAGES])
 {
 	const int fd = vm->config->prefault_fd;
 	struct stat st;
@@ -144,17 +208,12 @@ static int read_list(const struct vm *vm, struct page_runs *runs)
 	if (!err) {
 		struct stream stream = stream_reader(bytes, (size_t)st.st_size);
 		get_head(vm, &stream);
+		get_cpuid(vm, cpuid, &stream);
 		page_runs_get(runs, &stream);
 		err = stream_end(&stream); /* behind it may be the rest of a longer one */
 	}
 	free(bytes);
 	return err;
-}
-
-static bool within(const struct span *span, const struct page_run *run)
-{
-	const uint64_t from = run->first * LV_PAGE;
-	return from >= span->from && from < span->to && run->pages <= (span->to - from) / LV_PAGE;
 }
 
 /* Written by the host, that is copied; and to be written further, or KVM would not take it with its neighbours. Nobody else sees what the guest may write there. */
@@ -171,12 +230,9 @@ static void have(struct vm *vm, const struct page_runs *runs)
 	const uint64_t eighth = vm->ram_limit / LV_PAGE / 8;
 	uint64_t left = eighth < COPIES_MOST ? eighth : COPIES_MOST;
 	const struct span window = window_span(vm);
-	struct span span[2];
-	const unsigned spans = image_spans(vm, span);
 	for (unsigned i = 0; i < runs->count; i++) {
 		const struct page_run *run = &runs->run[i];
-		const bool of_image = (spans > 0 && within(&span[0], run)) || (spans > 1 && within(&span[1], run));
-		if (of_image && run->pages <= left) {
+		if (run->pages <= left && is_of_image(vm, run)) {
 			copy(vm, run);
 			left -= run->pages;
 		} else if (within(&window, run)) {
@@ -189,9 +245,13 @@ void libos_prefault(struct vm *vm)
 {
 	const struct machine_config *config = vm->config;
 	struct page_runs *runs = config->prefault_fd >= 0 && (config->prefault_always || kvm_known_kind(vm) == 0) ? malloc(sizeof(*runs)) : NULL;
-	if (runs && !read_list(vm, runs))
+	uint32_t cpuid[LV_CPUID_PAGES];
+	if (runs && !read_list(vm, runs, cpuid)) {
 		have(vm, runs);
-	else if (runs)
+		for (unsigned i = 0; i < LV_CPUID_PAGES; i++)
+			vm->libos.shared->cpuid_page[i] = cpuid[i] * LV_PAGE;
+	} else if (runs) {
 		watch(vm);
+	}
 	free(runs);
 }
