@@ -23,13 +23,14 @@
 
 struct save_options {
 	const char *name, *base;
-	bool leave_running;
+	bool leave_running, compress;
 };
 
 #define AT(field) offsetof(struct save_options, field)
 static const struct option_spec save_options[] = {
 	{ "name", 0, OPTION_STRING, AT(name), "NAME", "what \"lightvm restore\" calls it (default: the name of the VM, or its id); one of that name is replaced", .complete = "none" },
 	{ "base", 0, OPTION_STRING, AT(base), "SAVED", "only what changed since SAVED, from which the VM was restored: a name, or a directory, that has to stay", .complete = "checkpoint" },
+	{ "compress", 0, OPTION_FLAG, AT(compress), NULL, "compress its memory (zstd): less on disk, and a restore that decompresses all of it first" },
 	{ "leave-running", 'R', OPTION_FLAG, AT(leave_running), NULL, "the VM goes on after it" },
 	{ 0 },
 };
@@ -43,7 +44,8 @@ struct saving {
 static int save_one(const struct state *state, struct vm_info *info, void *context, struct error *error)
 {
 	const struct saving *saving = context;
-	const struct save_wish wish = { .path = saving->path, .name = saving->given->name, .base = saving->base, .leave_running = saving->given->leave_running };
+	const struct save_wish wish = { .path = saving->path, .name = saving->given->name, .base = saving->base, .leave_running = saving->given->leave_running,
+		.compress = saving->given->compress };
 	const char *note = wish.leave_running ? NULL : vm_save_note(info);
 	char *path;
 	int err = vm_save(info, &wish, &path, error);
@@ -118,8 +120,10 @@ const struct verb verb_save = {
 		"The directory is printed. It holds all that was in the VM's memory, passwords and keys too: only its owner can read it.\n\n"
 		"With --base only what changed since the VM was restored is written, which is little and quick; what it was restored from has to stay as it is,\n"
 		"and where it is. Up to eight may be based on one another.\n\n"
+		"With --compress its memory lies in one file, memory.zst, which \"zstd -d\" reads, too; a restore decompresses it, and finds out whether it is damaged, before anything\n"
+		"is started. It can be no base.\n\n"
 		"Connections of a VM behind passt end with it; on a tap or a bridge they go on, if it comes back soon enough.",
-	.examples = "lightvm save web\nlightvm restore web\nlightvm save --leave-running db /backup/db\nlightvm save --base web --name web-monday web",
+	.examples = "lightvm save web\nlightvm restore web\nlightvm save --leave-running db /backup/db\nlightvm save --base web --name web-monday web\nlightvm save --compress web /backup/web",
 	.options = save_options,
 	.options_size = sizeof(struct save_options),
 	.complete = "vm",

@@ -37,7 +37,7 @@ static int find_base(const json_t *body, char **base, struct error *error)
 	return err || !word || *base ? err : error->code;
 }
 
-static const char *const save_keys[] = { "name", "directory", "base", "leave_running", NULL };
+static const char *const save_keys[] = { "name", "directory", "base", "leave_running", "compress", NULL };
 static int save(struct api_request *request, struct api_reply *reply, struct error *error)
 {
 	struct api_vm vm;
@@ -52,6 +52,8 @@ static int save(struct api_request *request, struct api_reply *reply, struct err
 		err = body_directory(request->body, "directory", &wish.path, error);
 	if (!err)
 		err = api_body_bool(request->body, "leave_running", false, &wish.leave_running, error);
+	if (!err)
+		err = api_body_bool(request->body, "compress", false, &wish.compress, error);
 	if (!err && (err = find_base(request->body, &base, error)) && api_error_status(err) == 404)
 		reply->refused = 400;
 	wish.base = base;

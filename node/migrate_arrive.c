@@ -119,6 +119,8 @@ static int read_offer(struct arriving *vm, const void *text, size_t size, struct
 		err = save_manifest_from_json(&vm->save.manifest, manifest, error);
 	if (!err && vm->save.manifest.parent.path) /* a path of the source's choice */
 		err = error_set(error, -EINVAL, "parent: a VM arrives whole");
+	if (!err && *vm->save.manifest.compressed.method)
+		err = error_set(error, -EINVAL, "compressed: there is no file of a VM that arrives");
 	vm->record.paused = json_is_true(paused);
 	vm->disks = json_incref(json_object_get(offer, "disks"));
 	json_decref(offer);

@@ -43,9 +43,9 @@ static int open_parent(struct save *save, const struct save_parent *parent, stru
 
 static int add(struct save_chain *chain, const struct save *save, struct error *error)
 {
-	int fd = fcntl(save->memory, F_DUPFD_CLOEXEC, 3);
+	int err = save_is_plain(save, "nothing can be a difference from it", error), fd = err ? err : save_open_memory(save, error);
 	if (fd < 0)
-		return error_set(error, -errno, "%s: %s", save->path, strerror(errno));
+		return fd;
 	chain->memory[chain->count++] = fd;
 	return 0;
 }

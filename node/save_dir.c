@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "base/owned_dir.h"
 #include "node/kept.h"
 #include "node/save_files.h"
+#include "node/save_zstd.h"
 #include "tinyx/plan.h"
 
 static char *absolute(const char *path)
@@ -161,6 +163,15 @@ static int open_pages(struct save *save, struct error *error)
 	return save->pages;
 }
 
+static int open_memory(struct save *save, struct error *error)
+{
+	const struct save_manifest *manifest = &save->manifest;
+	bool packed = *manifest->compressed.method;
+	int *fd = packed ? &save->packed : &save->memory;
+	*fd = open_file(save, packed ? SAVE_PACKED : SAVE_MEMORY, packed ? manifest->compressed.size : manifest->memory_size, error);
+	return *fd < 0 ? *fd : 0;
+}
+
 int save_open(struct save *save, const char *path, struct error *error)
 {
 	*save = SAVE_NONE;
@@ -174,19 +185,63 @@ int save_open(struct save *save, const char *path, struct error *error)
 	if (!err)
 		err = (save->state = open_file(save, SAVE_STATE, save->manifest.state_size, error)) < 0 ? save->state : 0;
 	if (!err)
-		err = (save->memory = open_file(save, SAVE_MEMORY, save->manifest.memory_size, error)) < 0 ? save->memory : 0;
+		err = open_memory(save, error);
 	return err ? err : open_pages(save, error);
 }
 
 void save_close(struct save *save)
 {
-	const int fds[] = { save->dir, save->state, save->memory, save->pages };
+	const int fds[] = { save->dir, save->state, save->memory, save->packed, save->pages };
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	free(save->path);
 	save_manifest_free(&save->manifest);
 	*save = SAVE_NONE;
+}
+
+/* ---- its memory ---- */
+
+/* Beside the compressed one, from where the host may write it back to the disk when it is short of memory. Another file system than ours may have no such files, or take none. */
+static int nameless_file(const struct save *save)
+{
+	int fd = openat(save->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return fd >= 0 ? fd : memfd_create("memory", MFD_CLOEXEC);
+}
+
+/* Who has it shall not be able to write to it. */
+static int reopen_for_reading(int fd)
+{
+	char path[32];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static int unpack(const struct save *save, struct error *error)
+{
+	char *what = alloc_format("%s/" SAVE_PACKED, save->path);
+	int fd = nameless_file(save), read = -1, err = !what ? error_set(error, -ENOMEM, "out of memory") : fd < 0 ? error_set(error, -errno, "%s: %s", what, strerror(errno)) : 0;
+	if (!err)
+		err = save_zstd_unpack(save->packed, fd, save->manifest.memory_size, what, error);
+	if (!err && (read = reopen_for_reading(fd)) < 0)
+		err = error_set(error, -errno, "%s: %s", what, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	free(what);
+	return err ? err : read;
+}
+
+int save_open_memory(const struct save *save, struct error *error)
+{
+	if (save->packed >= 0)
+		return unpack(save, error);
+	int fd = fcntl(save->memory, F_DUPFD_CLOEXEC, 3);
+	return fd >= 0 ? fd : error_set(error, -errno, "%s: %s", save->path, strerror(errno));
+}
+
+int save_is_plain(const struct save *save, const char *why, struct error *error)
+{
+	return save->packed < 0 ? 0 : error_set(error, -EOPNOTSUPP, "%s: its memory is compressed: %s", save->path, why);
 }
 
 /* ---- all of them ---- */

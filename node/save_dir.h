@@ -13,11 +13,13 @@
 
 struct save { /* open; SAVE_NONE */
 	char *path; /* absolute */
-	int dir, state, memory;
+	int dir, state;
+	int memory; /* -1: it is compressed; save_open_memory() */
+	int packed; /* that; -1: it is not */
 	int pages; /* which pages one that goes on writes first; -1: nobody has seen that yet */
 	struct save_manifest manifest;
 };
-#define SAVE_NONE ((struct save){ .dir = -1, .state = -1, .memory = -1, .pages = -1 })
+#define SAVE_NONE ((struct save){ .dir = -1, .state = -1, .memory = -1, .packed = -1, .pages = -1 })
 
 /*
  * The path of a saved VM, the caller's: word is a path with a slash, the name or id of a VM that was saved (state NULL: is not looked at), a name in the user's place, or a
@@ -30,6 +32,13 @@ char *save_find(const struct state *state, const char *word, struct error *error
  */
 int save_open(struct save *save, const char *path, struct error *error);
 void save_close(struct save *save);
+/*
+ * The whole memory as a file, for reading; the caller's. Of a compressed one it is a file without a name, beside it, or in memory where there can be none: decompressed, which
+ * takes its time. A negative errno with a message: -EBADMSG: it is damaged.
+ */
+int save_open_memory(const struct save *save, struct error *error);
+/* 0: its memory is a file of its own, that stays the same one. -EOPNOTSUPP with a message: it is compressed; why: what cannot be. */
+int save_is_plain(const struct save *save, const char *why, struct error *error);
 
 /* Calls each() for every saved VM of the user's place, in no order; error: why it cannot be read, NULL otherwise. 0 or what each answered. */
 int save_each(int (*each)(void *context, const char *name, struct save *save, const struct error *error), void *context);
@@ -52,6 +61,8 @@ char *save_place(const char *name, bool create, struct error *error);
  * VM; -EBUSY: another command saves to it. End with commit or abandon; accepts what is half built.
  */
 int save_begin(struct save_draft *draft, const char *path, struct error *error);
+/* Puts the memory, which is whole, into the place of which it takes less; the manifest is to tell so. */
+int save_compress(struct save_draft *draft, struct save_manifest *manifest, struct error *error);
 /* Writes the manifest; has all of it on the disk. */
 int save_finish(struct save_draft *draft, const struct save_manifest *manifest, struct error *error);
 /* In the place of what was there. Then free it. */

@@ -15,12 +15,13 @@
 #include "base/file.h"
 #include "node/save_dir.h"
 #include "node/save_files.h"
+#include "node/save_zstd.h"
 #include "tinyx/plan.h"
 
 #define HIDDEN ".saving"
 #define TRIES 16 /* to have a directory locked before another command takes it for a leftover */
 
-static const char *const files[] = { SAVE_MANIFEST, SAVE_STATE, SAVE_MEMORY, SAVE_PAGES, SAVE_PAGES_NEW };
+static const char *const files[] = { SAVE_MANIFEST, SAVE_STATE, SAVE_MEMORY, SAVE_PACKED, SAVE_PAGES, SAVE_PAGES_NEW };
 
 int save_files_remove(int dir)
 {
@@ -182,6 +183,28 @@ int save_begin(struct save_draft *draft, const char *path, struct error *error)
 	if (err == -EBUSY)
 		return error_set(error, err, "%s: another command saves to it", path);
 	return error_set(error, err, "%s: %s", path, strerror(-err));
+}
+
+/* ---- compressing ---- */
+
+int save_compress(struct save_draft *draft, struct save_manifest *manifest, struct error *error)
+{
+	struct stat st;
+	int packed = -1, err = make_file(draft->dir, SAVE_PACKED, &packed);
+	err = err ? error_set(error, err, "%s: %s", draft->path, strerror(-err)) : save_zstd_pack(draft->memory, packed, draft->path, error);
+	if (!err && (fstat(packed, &st) || unlinkat(draft->dir, SAVE_MEMORY, 0)))
+		err = error_set(error, -errno, "%s: %s", draft->path, strerror(errno));
+	if (err) {
+		if (packed >= 0)
+			close(packed);
+		return err;
+	}
+	close(draft->memory);
+	draft->memory = packed;
+	strcpy(manifest->compressed.method, SAVE_ZSTD);
+	manifest->compressed.size = (uint64_t)st.st_size;
+	manifest->memory_taken = (uint64_t)st.st_blocks * 512;
+	return 0;
 }
 
 /* ---- ending ---- */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/json_rows.h"
+#include "node/save_zstd.h"
 
 #define DEVICES_MAX LV_MAX_DEVICES
 
@@ -30,7 +31,7 @@ static const struct json_row rows[] = {
 	ROW("devices", ROW_LIST, devices),
 	{ 0 },
 };
-static const char *const more[] = { "format", "cpu", "config", "parent", NULL };
+static const char *const more[] = { "format", "cpu", "config", "parent", "compressed", NULL };
 #undef ROW
 
 void save_manifest_free(struct save_manifest *manifest)
@@ -53,11 +54,23 @@ static json_t *parent_json(const struct save_parent *parent)
 	return parent->path ? rows_write(parent_rows, parent) : json_null();
 }
 
+static const struct json_row compressed_rows[] = {
+	JSON_ROW(struct save_compressed, "method", ROW_NAME, method, .high = sizeof(((struct save_compressed *)0)->method)),
+	JSON_ROW(struct save_compressed, "size", ROW_U64, size),
+	{ 0 },
+};
+
+/* Only where it says something: what is not compressed is read by every LightVM. */
+static int put_compressed(json_t *json, const struct save_compressed *compressed)
+{
+	return *compressed->method ? json_object_set_new(json, "compressed", rows_write(compressed_rows, compressed)) : 0;
+}
+
 json_t *save_manifest_to_json(const struct save_manifest *manifest)
 {
 	json_t *json = rows_write(rows, manifest);
 	if (json && !json_object_set_new(json, "format", json_integer(SAVE_FORMAT)) && !json_object_set_new(json, "cpu", cpu_words_json(&manifest->cpu)) &&
-	    !json_object_set_new(json, "parent", parent_json(&manifest->parent)) && !json_object_set(json, "config", manifest->config))
+	    !json_object_set_new(json, "parent", parent_json(&manifest->parent)) && !put_compressed(json, &manifest->compressed) && !json_object_set(json, "config", manifest->config))
 		return json;
 	json_decref(json);
 	return NULL;
@@ -91,6 +104,16 @@ static int parent_read(struct save_parent *parent, const json_t *json, struct er
 	return err;
 }
 
+static int compressed_read(struct save_compressed *compressed, const json_t *json, struct error *error)
+{
+	if (!json || json_is_null(json))
+		return 0;
+	int err = rows_read(compressed_rows, NULL, compressed, json, "compressed", error);
+	if (!err && strcmp(compressed->method, SAVE_ZSTD))
+		return error_set(error, -EPROTONOSUPPORT, "compressed.method: \"%s\" is not known; this lightvm reads " SAVE_ZSTD, compressed->method);
+	return err || compressed->size ? err : error_set(error, -EINVAL, "compressed.size: missing, or 0");
+}
+
 static int check(const struct save_manifest *manifest, struct error *error)
 {
 	if (strlen(manifest->id) != STATE_ID || !is_hex(manifest->id, STATE_ID))
@@ -121,6 +144,8 @@ int save_manifest_from_json(struct save_manifest *manifest, const json_t *json, 
 		err = cpu_words_from_json(&manifest->cpu, json_object_get(json, "cpu"), "cpu", error);
 	if (!err)
 		err = parent_read(&manifest->parent, json_object_get(json, "parent"), error);
+	if (!err)
+		err = compressed_read(&manifest->compressed, json_object_get(json, "compressed"), error);
 	if (!err)
 		manifest->config = json_incref(json_object_get(json, "config"));
 	return err ? err : check(manifest, error);

@@ -15,6 +15,11 @@ struct save_parent { /* of one that holds only what changed since */
 	char state_sha256[SAVE_HEX + 1]; /* of the parent's state, by which it is known */
 };
 
+struct save_compressed { /* of one whose memory is compressed (node/save_zstd.h) */
+	char method[8]; /* empty: it is not */
+	uint64_t size;  /* bytes of the file */
+};
+
 struct save_manifest { /* all strings are owned */
 	char id[STATE_ID + 1];
 	char *name; /* of the VM; NULL: none */
@@ -25,7 +30,8 @@ struct save_manifest { /* all strings are owned */
 	uint64_t image_size;
 	struct cpu_words cpu;
 	uint64_t memory_limit, memory_used; /* bytes */
-	uint64_t memory_size, memory_taken; /* of the file: its length, and what it takes on disk */
+	uint64_t memory_size, memory_taken; /* its length, as it is when it is not compressed; and what its file takes on disk */
+	struct save_compressed compressed;
 	uint64_t state_size;
 	struct strings devices; /* in their order */
 	struct save_parent parent;

@@ -268,6 +268,8 @@ static int open_base(struct base *base, const char *path, struct error *error)
 	int err = path ? save_open(&base->save, path, error) : 0;
 	if (!err && path)
 		err = save_chain_open(&base->chain, &base->save, error);
+	if (!err && path)
+		err = save_is_plain(&base->save, "nothing can be a difference from it", error);
 	if (!err && base->chain.count == LV_VM_BELOW_MAX)
 		err = error_set(error, -ELOOP, "it is the last of %d saved VMs, each a difference from the one before, and there may be no more: save the whole VM once", LV_VM_BELOW_MAX + 1);
 	return err ? error_prefix(error, "--base %s", path) : 0;
@@ -302,10 +304,11 @@ static int keep_image(const struct save_manifest *manifest, const char *path, st
 	return err ? error_set(error, err, "the image cache, which is to keep the image for %s: %s", path, strerror(-err)) : 0;
 }
 
-/* One that is to go on does so while the files are brought to the disk. */
-static int save_in(const struct vm_info *info, bool leave_running, const struct base *base, struct save_draft *draft, struct error *error)
+/* One that is to go on does so while its memory is compressed, and the files are brought to the disk. */
+static int save_in(const struct vm_info *info, const struct save_wish *wish, const struct base *base, struct save_draft *draft, struct error *error)
 {
 	struct save_manifest manifest;
+	const bool leave_running = wish->leave_running;
 	int connection = -1, err = vm_save_describe(info, &manifest, error);
 	manifest.ended = !leave_running;
 	if (!err && base->save.path)
@@ -318,6 +321,8 @@ static int save_in(const struct vm_info *info, bool leave_running, const struct 
 		close(connection);
 		connection = -1;
 	}
+	if (!err && wish->compress)
+		err = save_compress(draft, &manifest, error);
 	if (!err)
 		err = save_finish(draft, &manifest, error);
 	if (!err)
@@ -347,7 +352,7 @@ int vm_save(struct vm_info *info, const struct save_wish *wish, char **path, str
 	if (!err)
 		err = save_begin(&draft, *path, error);
 	if (!err)
-		err = save_in(info, wish->leave_running, &base, &draft, error);
+		err = save_in(info, wish, &base, &draft, error);
 	close_base(&base);
 	save_free(&draft);
 	return err;

@@ -11,6 +11,7 @@ struct save_wish {
 	const char *name; /* NULL: the VM's, or its id */
 	const char *base; /* only what changed since this saved VM, an absolute path, from which it was restored; NULL: all of it */
 	bool leave_running;
+	bool compress; /* its memory by zstd, when it is written: until then it takes both on disk */
 };
 
 /*

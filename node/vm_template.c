@@ -339,6 +339,8 @@ static int open_one(struct save *save, const char *path, struct error *error)
 	int err = save_open(save, path, &none);
 	if (err && err != -ENOENT)
 		return error_set(error, err, "%s; \"lightvm checkpoint rm\" removes it, and it is made again", none.text);
+	if (!err && (err = save_is_plain(save, "it cannot be a template; \"lightvm checkpoint rm\" removes it, and one is made", error)))
+		return err;
 	cpu_words_read(&here);
 	return err ? err : cpu_words_fit(&save->manifest.cpu, &here, &none);
 }
@@ -490,6 +492,8 @@ int template_files_open(struct template_files *files, const char *name, struct e
 		return error->code;
 	char *path = save_place(name, false, error);
 	int err = !path ? error->code : access(path, F_OK) ? error_set(error, -ENOENT, "%s is none of \"lightvm checkpoint ls\"", name) : save_open(&save, path, error);
+	if (!err)
+		err = save_is_plain(&save, "it cannot be a template", error);
 	if (!err)
 		err = use_saved(files, &save, error);
 	if (err)

@@ -119,6 +119,24 @@ static void what_was_written_reads_back(void **state)
 	save_manifest_free(&second);
 }
 
+/* What is not compressed is as it always was: older ones read it. */
+static void compression_is_told_only_where_it_is(void **state)
+{
+	struct save_manifest manifest = sample(), read = { 0 };
+	struct error error = { 0 };
+	json_t *json = save_manifest_to_json(&manifest);
+	assert_null(json_object_get(json, "compressed"));
+	json_decref(json);
+	manifest.compressed = (struct save_compressed){ "zstd", 77 };
+	json = save_manifest_to_json(&manifest);
+	assert_int_equal(save_manifest_from_json(&read, json, &error), 0);
+	assert_string_equal(read.compressed.method, "zstd");
+	assert_int_equal(read.compressed.size, 77);
+	json_decref(json);
+	save_manifest_free(&read);
+	save_manifest_free(&manifest);
+}
+
 static void foreign_manifests_are_refused(void **state)
 {
 	static const struct { const char *key, *value, *words; int err; } cases[] = {
@@ -144,6 +162,10 @@ static void foreign_manifests_are_refused(void **state)
 		{ "devices", "[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]", "devices: more than 16", -E2BIG },
 		{ "cpu", "{\"vendor\":\"GenuineIntelIntel\"}", "cpu.vendor: too long", -ERANGE },
 		{ "cpu", "3", "cpu: not an object", -EINVAL },
+		{ "compressed", "\"zstd\"", "compressed: not an object", -EINVAL },
+		{ "compressed", "{\"method\":\"lzma\", \"size\":1}", "compressed.method: \"lzma\" is not known; this lightvm reads zstd", -EPROTONOSUPPORT },
+		{ "compressed", "{\"method\":\"zstd\"}", "compressed.size: missing, or 0", -EINVAL },
+		{ "compressed", "{\"method\":\"zstd\", \"size\":1, \"level\":1}", "compressed.level: there is no such key", -EINVAL },
 		{ "config", "[]", "config: missing, or not an object", -EINVAL },
 		{ "colour", "1", "colour: there is no such key", -EINVAL },
 	};
@@ -345,6 +367,54 @@ static void a_difference_needs_its_parent(void **state)
 	free(whole), free(first), free(second), free(aside);
 }
 
+/* As publish(), with its memory compressed. */
+static void publish_small(const char *path, const char *words)
+{
+	struct save_manifest manifest = sample();
+	struct save_draft made;
+	struct error error = { 0 };
+	assert_int_equal(save_begin(&made, path, &error), 0);
+	assert_int_equal(fd_write(made.memory, words, 6), 0);
+	assert_int_equal(fd_write(made.state, "state", 5), 0);
+	assert_int_equal(save_compress(&made, &manifest, &error), 0);
+	assert_int_equal(save_finish(&made, &manifest, &error), 0);
+	assert_int_equal(save_publish(&made, &error), 0);
+	save_free(&made);
+	save_manifest_free(&manifest);
+}
+
+static void a_compressed_one_has_its_memory(void **state)
+{
+	struct save save;
+	struct error error = { 0 };
+	char data[7] = "", *path = kept("small"), *packed = alloc_format("%s/memory.zst", path), *plain = alloc_format("%s/memory", path);
+	publish_on(path, "before", NULL);
+	publish_small(path, "small!");
+	assert_true(is_there(packed));
+	assert_false(is_there(plain));
+	assert_int_equal(save_open(&save, path, &error), 0);
+	assert_int_equal(save.memory, -1);
+	int memory = save_open_memory(&save, &error);
+	assert_true(memory >= 0);
+	assert_int_equal(pread(memory, data, 7, 0), 6);
+	assert_string_equal(data, "small!");
+	assert_int_equal(pwrite(memory, "x", 1, 0), -1); /* nobody who has it can change it */
+	assert_int_equal(save_is_plain(&save, "nothing can be made of it", &error), -EOPNOTSUPP);
+	assert_non_null(strstr(error.text, "small: its memory is compressed: nothing can be made of it"));
+	close(memory);
+	save_close(&save);
+	/* One that says that it is a difference from it. */
+	char *part = kept("part");
+	publish_on(part, "change", path);
+	chain_refused(part, -EOPNOTSUPP, "small: its memory is compressed: nothing can be a difference from it");
+	assert_int_equal(truncate(packed, 5), 0);
+	refused(path, -EBADMSG, "memory.zst: 5 bytes where the manifest says");
+	assert_int_equal(save_remove(path, &error), 0);
+	assert_false(is_there(path));
+	assert_int_equal(save_remove(part, &error), 0);
+	free(path), free(packed), free(plain), free(part);
+}
+
 static void a_chain_has_an_end(void **state)
 {
 	struct save_chain chain;
@@ -516,11 +586,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_written_reads_back),
+		cmocka_unit_test(compression_is_told_only_where_it_is),
 		cmocka_unit_test(foreign_manifests_are_refused),
 		cmocka_unit_test(another_processor_is_told_by_name),
 		cmocka_unit_test(the_older_one_stays_until_the_newer_is_whole),
 		cmocka_unit_test(leftovers_beside_it_go),
-		cmocka_unit_test(a_difference_needs_its_parent), cmocka_unit_test(a_chain_has_an_end), cmocka_unit_test(what_is_no_saved_vm_is_not_replaced),
+		cmocka_unit_test(a_difference_needs_its_parent), cmocka_unit_test(a_compressed_one_has_its_memory), cmocka_unit_test(a_chain_has_an_end), cmocka_unit_test(what_is_no_saved_vm_is_not_replaced),
 		cmocka_unit_test(what_others_may_have_written_is_not_read),
 		cmocka_unit_test(the_users_place_is_listed), cmocka_unit_test(digest_of_a_file_only), cmocka_unit_test(held_for_a_moment),
 	};

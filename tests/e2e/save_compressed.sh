@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# VMs whose memory is saved compressed: they go on with all of it, it takes less, and what is damaged, or cannot be with it, is refused.
+# timeout: 180
+. "$(dirname "$0")/lib_net.sh"
+way_out
+. "$(dirname "$0")/lib.sh"
+guest=$build/tests/guest/guest_counter
+saved=$LIGHTVM_KEPT/saved
+is() { [ "$("$lightvm" inspect -f state "$1")" = "$2" ]; }
+ask_once() { # LINE
+	answer=
+	exec 9<>"/dev/tcp/127.0.0.1/$port" || return 1
+	printf '%s\n' "$1" >&9
+	read -rt 20 answer <&9
+	exec 9>&-
+	[ -n "$answer" ]
+}
+# passt takes a connection before the VM that comes back can be reached, and lets it go then.
+ask() { # LINE
+	local answer
+	await 30 "an answer to $1" ask_once "$1" 2>/dev/null
+	printf '%s\n' "$answer"
+}
+restore() { "$lightvm" restore "$@" >/dev/null && await 10 'its port' port_open "$port"; }
+gone() { flock -ns "$XDG_RUNTIME_DIR/lightvm/vms/$id/status" true; }
+kill_db() { "$lightvm" kill db && await 10 'its end' gone; }
+port=$(free_port)
+
+"$lightvm" run -d --wait --name db -m 256M -p "127.0.0.1:$port:7" "$guest" 7 >/dev/null
+id=$("$lightvm" inspect -f id db)
+ask 'hold 24' >/dev/null
+sum=$(ask digest) count=$(ask count)
+"$lightvm" save --leave-running --name plain db >/dev/null
+check 'save --compress prints where' test "$("$lightvm" save --compress db)" = "$saved/db"
+check '  it has ended' is db saved
+check '  its memory lies in one file, for its user alone' test "$(cd "$saved/db" && stat -c %n:%a -- *)" = $'memory.zst:600\nstate:600\nvm.json:600'
+check '  of which the manifest tells' jq -e --argjson size "$(stat -c %s "$saved/db/memory.zst")" '.compressed == { method: "zstd", size: $size }' "$saved/db/vm.json"
+check '  which is as long as the one that is not, when it is unpacked' test "$(jq .memory_size "$saved/db/vm.json")" = "$(stat -c %s "$saved/plain/memory")"
+size_of() { "$lightvm" checkpoint ls --format json | jq --arg name "$1" '.[] | select(.name == $name) | .size'; }
+check '  checkpoint ls tells what it takes, which is less' test "$(size_of db)" -lt "$(size_of plain)"
+if command -v zstd >/dev/null; then
+	check '  zstd reads it, too' test "$(zstd -dqc "$saved/db/memory.zst" | wc -c)" = "$(stat -c %s "$saved/plain/memory")"
+else
+	skip '  zstd reads it, too' 'there is no zstd here'
+fi
+for how in '' --prefetch-all; do
+	# shellcheck disable=SC2086
+	check "restore $how" restore $how db
+	check '  with all its memory' test "$(ask digest)" = "$sum"
+	check '  as the same program' test "$(ask count | cut -d' ' -f1)" = "${count% *}"
+	check '  what was unpacked for it has no name' test "$(cd "$saved/db" && echo *)" = 'memory.zst state vm.json'
+	kill_db
+done
+restore db
+check 'a second one beside it' "$lightvm" restore --name twin -p "127.0.0.1:$(free_port):7" db
+"$lightvm" rm -f twin
+says 'it can be no base' 125 "--base $saved/db: $saved/db: its memory is compressed: nothing can be a difference from it" "$lightvm" save --base db --name part db
+check '  it runs' is db running
+check '  with all its memory' test "$(ask digest)" = "$sum"
+kill_db
+
+# A difference may be compressed.
+restore plain
+ask 'mark 5' >/dev/null
+changed=$(ask digest)
+check 'what changed, compressed' "$lightvm" save --compress --base plain --name part db
+check 'it goes on' restore part
+check '  with all its memory' test "$(ask digest)" = "$changed" -a "$changed" != "$sum"
+kill_db
+
+# One that is to go on does so; one that was there stays until it is replaced, in either direction.
+restore plain
+check 'save --compress --leave-running' "$lightvm" save --compress --leave-running db "$work/there"
+check '  it goes on' test "$(ask digest)" = "$sum"
+check 'not compressed in its place' "$lightvm" save --leave-running db "$work/there"
+check '  nothing of the other stays' test "$(cd "$work/there" && echo *)" = 'memory state vm.json'
+check 'and compressed again' "$lightvm" save --compress --leave-running db "$work/there"
+check '  likewise' test "$(cd "$work/there" && echo *)" = 'memory.zst state vm.json'
+
+# Where there is room for the memory, but not for what is made of it, the VM goes on.
+mkdir "$work/small"
+need=$(($(stat -c '%b * %B' "$saved/plain/memory") / 1024 + 256))
+if mount -t tmpfs -o size=${need}k tmpfs "$work/small" 2>/dev/null; then
+	says 'a disk that becomes full' 125 "$work/small/db: No space left on device" "$lightvm" save --compress db "$work/small/db"
+	check '  it runs' is db running
+	check '  with all its memory' test "$(ask digest)" = "$sum"
+	check '  nothing is left' test -z "$(ls -A "$work/small")"
+	umount "$work/small"
+else
+	skip 'a disk that becomes full' 'no right to mount'
+fi
+for i in 1 2 3 4 5 6; do
+	start "$lightvm" save --compress --leave-running db "$work/there" >/dev/null 2>&1
+	read -rt "0.0$((i * 2))" <> <(:) || :
+	kill -KILL "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
+	"$lightvm" inspect "$work/there" >/dev/null || break
+done
+check 'a client that is killed leaves a VM that runs' await 10 'that it runs' is db running
+check '  and goes on' test "$(ask digest)" = "$sum"
+kill_db
+check '  and files that are whole' restore "$work/there"
+check '  with all its memory' test "$(ask digest)" = "$sum"
+check '  the next save sweeps' bash -c '"$1" save --compress db "$2/there" >/dev/null && [ -z "$(ls -A "$2" | grep saving)" ]' - "$lightvm" "$work"
+
+# What is not as it was is said before anything is started.
+damaged() { # COMMAND...: in a copy
+	rm -rf "$work/altered"
+	cp -a "$work/there" "$work/altered"
+	(cd "$work/altered" && "$@")
+}
+manifest() { jq "$1" vm.json >new && cat new >vm.json && rm new; }
+damaged truncate -s -7 memory.zst
+says 'memory that was cut' 125 'altered/memory.zst: ' "$lightvm" restore "$work/altered"
+damaged dd if=/dev/zero of=memory.zst bs=1 seek=5000 count=64 conv=notrunc status=none
+says 'memory that was altered' 125 "$work/altered: $work/altered/memory.zst: zstd: " "$lightvm" restore "$work/altered"
+damaged manifest '.memory_size -= 4096'
+says 'memory that is more than is told' 125 'altered/memory.zst: more than the' "$lightvm" restore "$work/altered"
+damaged manifest '.memory_size += 4096'
+says 'memory that is less than is told' 125 'it is not whole' "$lightvm" restore "$work/altered"
+damaged manifest '.compressed.method = "lz4"'
+says 'another method' 125 'compressed.method: "lz4" is not known; this lightvm reads zstd' "$lightvm" restore "$work/altered"
+check 'nothing was started' is db saved
+if mount -t tmpfs tmpfs "$work/small" 2>/dev/null; then
+	cp -a "$work/there" "$work/small/there"
+	mount -o remount,ro "$work/small"
+	check 'on a disk that cannot be written to' restore "$work/small/there"
+	check '  with all its memory' test "$(ask digest)" = "$sum"
+	kill_db
+	umount -l "$work/small"
+else
+	skip 'on a disk that cannot be written to' 'no right to mount'
+fi
+check 'checkpoint rm' "$lightvm" checkpoint rm part plain db "$work/there"
+check '  leaves nothing' test -z "$(ls -A "$saved")" -a ! -e "$work/there"
+finish
