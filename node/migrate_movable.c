@@ -3,11 +3,26 @@
 
 #include <errno.h>
 
+#include "node/vm_config.h"
 #include "node/vm_policy.h"
+
+/* A directory of the source's host, which this one would serve to it of its own. */
+static const char *live_volume(const json_t *config)
+{
+	size_t i;
+	const json_t *mount;
+	json_array_foreach(json_object_get(config, "mounts"), i, mount)
+		if (json_is_object(mount) && json_object_get(mount, "source") && !json_is_null(json_object_get(mount, "source")))
+			return config_string(mount, "path");
+	return NULL;
+}
 
 /* Kernel and initrd are files of a host: those of the same path at another one are not the VM's, and none of the source's business. Of disks migrate_disks.h finds out. */
 int migrate_movable(const json_t *config, const char *id, struct error *error)
 {
+	const char *volume = live_volume(config);
+	if (volume)
+		return error_set(error, -EOPNOTSUPP, "VM %s has a live volume at %s, a directory of its host, and does not move; with --copy it has a copy", id, volume);
 	if (json_object_get(config, "linux"))
 		return error_set(error, -EOPNOTSUPP, "VM %s runs Linux, which cannot be moved yet", id);
 	/* Started again, its disks would be opened like those of any VM; below a directory that others write to, too, a link may be there by then. */

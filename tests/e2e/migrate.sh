@@ -37,6 +37,10 @@ chmod 600 "$work/kept-a/hosts/own.pem"
 check "a VM" start_vm one --pid-file "$work/pid"
 says "nobody listens" 125 "127.0.0.1:$port: Connection refused; is \"lightvm host serve\" running there?" a "$lightvm" migrate one big
 says "no host of that name" 125 'there is no host "none"' a "$lightvm" migrate one none
+mkdir "$work/volume"
+a "$lightvm" run -d --name live -v "$work/volume:/x" "$work/count" >/dev/null
+says "one with a live volume" 125 "has a live volume at /x, a directory of its host, and does not move" a "$lightvm" migrate live big
+a "$lightvm" rm -f live >/dev/null
 says "--with-storage" 125 "--with-storage is not there yet" a "$lightvm" migrate --with-storage one big
 says "no memory that another host waits for" 125 "has no memory that another host waits for" a "$lightvm" migrate --recover one
 says "no migration to hear of" 125 "does not wait for the outcome of a migration" a "$lightvm" migrate --resolve ask one
@@ -72,6 +76,8 @@ offer() { grep -qF -- "$1" <<<"$(within 20 "$(dirname "$0")/migrate_hostile.py" 
 check "an offer as it should be" offer WANTED '{}'
 check "no disk, which would be a file of this host" offer "its disk $work/secret is in no directory from which this host takes disks" '{"disks": [{"path": "'"$work/secret"'"}]}'
 check "no kernel, and no initrd" offer "runs Linux, which cannot be moved yet" '{"linux": {"kernel": "'"$work/secret"'", "initrd": "/etc/shadow"}}'
+check "no directory of this host as a live volume" offer "has a live volume at /x, a directory of its host" '{"mounts": [{"path": "/x", "kind": "volume", "source": "/etc"}]}'
+check "no compressed memory" offer "compressed: there is no file of a VM that arrives" '{"compressed": {"method": "zstd", "size": 1}}'
 check "no other saved VM below it, which would be one of this host" offer "parent: a VM arrives whole" '{"parent": {"path": "'"$work/offer"'", "state_sha256": "'"$(sha256sum <"$work/offer/state" | cut -d" " -f1)"'"}}'
 check "none in the foreground" offer "runs in the foreground of a command" '{"detached": false}'
 check "no image without end" offer "its image has" '{"image_size": 4611686018427387904}'
