@@ -2,9 +2,12 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/shown.h"
@@ -12,6 +15,24 @@
 enum log_level log_level = LOG_LEVEL_WARN;
 
 static const char *const words[] = { "error", "warn", "info", "debug" };
+static const int priorities[] = { 3, 4, 6, 7 }; /* sd-daemon(3) */
+static bool journal;
+
+void log_know_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	uintmax_t device, inode;
+	struct stat st;
+	journal = stream && sscanf(stream, "%" SCNuMAX ":%" SCNuMAX, &device, &inode) == 2 && !fstat(STDERR_FILENO, &st) && st.st_dev == device && st.st_ino == inode;
+}
+
+static int begin(char *line, size_t room, enum log_level level)
+{
+	if (journal)
+		return snprintf(line, room, "<%d>%s: ", priorities[level], program_invocation_short_name);
+	/* An error needs no level word: it is what a user expects to see after the program's name. */
+	return level == LOG_LEVEL_ERROR ? snprintf(line, room, "%s: ", program_invocation_short_name) : snprintf(line, room, "%s: %s: ", program_invocation_short_name, words[level]);
+}
 
 int log_line(enum log_level level, const char *format, ...)
 {
@@ -19,9 +40,7 @@ int log_line(enum log_level level, const char *format, ...)
 		return -1;
 	int saved = errno;
 	char line[2048];
-	/* An error needs no level word: it is what a user expects to see after the program's name. */
-	int n = level == LOG_LEVEL_ERROR ? snprintf(line, sizeof(line), "%s: ", program_invocation_short_name)
-					 : snprintf(line, sizeof(line), "%s: %s: ", program_invocation_short_name, words[level]);
+	int n = begin(line, sizeof(line), level);
 	va_list args;
 	va_start(args, format);
 	int m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, format, args);

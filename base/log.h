@@ -5,8 +5,11 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
-/* The one mutable global: set once by main. */
+/* This and what log_know_journal finds are the mutable globals: set once by main. */
 extern enum log_level log_level;
+
+/* Looks whether stderr is the journal's (JOURNAL_STREAM, systemd.exec(5)): then a line begins with its priority, and the journal knows errors from what is only told. */
+void log_know_journal(void);
 
 /* Any thread; one write(2) a line. Keeps errno. Returns -1, so that a caller can report and fail in one line. */
 int log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -83,6 +83,7 @@ int main(int argc, char **argv)
 	struct option_result result;
 	struct error error = { 0 };
 	log_level = LOG_LEVEL_INFO;
+	log_know_journal();
 	int err = options_parse(table, argc, argv, false, &given, &result, &error);
 	if (!err && result.help)
 		return help();

@@ -63,7 +63,7 @@ static void on_word(void *context, uint32_t events)
 static int spawn(int theirs, const char *rights, int group, bool keeper, pid_t *pid, struct error *error)
 {
 	/* What root chose of where our parts lie, and where we are reached; nothing of root's own directories. */
-	static const char *const passed[] = { "LIGHTVM_RUN", "LIGHTVM_VMM", "LIGHTVM_LIBOS", "LIGHTVM_INIT", "LIGHTVM_LOG", "PATH" };
+	static const char *const passed[] = { "LIGHTVM_RUN", "LIGHTVM_VMM", "LIGHTVM_LIBOS", "LIGHTVM_INIT", "LIGHTVM_LOG", "JOURNAL_STREAM", "PATH" };
 	char self[4096], *word = alloc_format("%d:%s", theirs, rights), *env[sizeof(passed) / sizeof(*passed) + 1];
 	size_t n = 0;
 	struct spawned child;
