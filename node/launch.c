@@ -170,13 +170,39 @@ static int make_message(const struct launch *launch, uint64_t start_ns, struct c
 	return config_message_make(launch->config, files, start_ns, message, error);
 }
 
+char *launch_messages(const struct launch *launch)
+{
+	char *text = NULL;
+	size_t size = 0;
+	if (file_read(launch->vm->dir, "monitor.log", MESSAGES_MAX, &text, &size))
+		return NULL;
+	while (size && text[size - 1] == '\n')
+		text[--size] = 0;
+	if (!size) {
+		free(text);
+		text = NULL;
+	}
+	return text;
+}
+
+/* A helper has said why it failed where only we look. */
+static int with_messages(const struct launch *launch, struct error *error)
+{
+	const struct error told = *error;
+	char *text = launch_messages(launch);
+	if (text)
+		error_set(error, told.code, "%s: %s", told.text, text);
+	free(text);
+	return told.code;
+}
+
 /* What of the host the VM is given: its network, and the servers of its volumes. */
 static int open_link(struct launch *launch, struct error *error)
 {
 	const struct vm_config *config = launch->config;
 	int err = volume_servers_start(config, config->detached ? launch->messages : -1, &launch->volumes, error);
 	if (err)
-		return err;
+		return config->detached ? with_messages(launch, error) : err;
 	if (!config->link)
 		return link_open(&config->net, launch->messages, &launch->net, error);
 	launch->net = *config->link;
@@ -405,21 +431,6 @@ void launch_end(struct launch *launch)
 }
 
 /* ---- detached ---- */
-
-char *launch_messages(const struct launch *launch)
-{
-	char *text = NULL;
-	size_t size = 0;
-	if (file_read(launch->vm->dir, "monitor.log", MESSAGES_MAX, &text, &size))
-		return NULL;
-	while (size && text[size - 1] == '\n')
-		text[--size] = 0;
-	if (!size) {
-		free(text);
-		text = NULL;
-	}
-	return text;
-}
 
 static int monitor_failed(struct launch *launch, struct error *error)
 {

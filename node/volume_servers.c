@@ -14,12 +14,18 @@
 
 #define SOCKET_ROOM (1 << 20) /* for a few of the largest messages; the kernel limits it to wmem_max */
 
+/* One that can be gone through is served, if it cannot be listed. */
 static int open_directory(const struct config_mount *mount, struct error *error)
 {
 	int fd = open(mount->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 && errno == EACCES) /* it can be gone through, if not be listed */
+	if (fd < 0 && errno == EACCES)
 		fd = open(mount->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? error_set(error, -errno, "volume %s: %s", mount->source, strerror(errno)) : fd;
+	if (fd >= 0 && !faccessat(fd, ".", X_OK, AT_EACCESS))
+		return fd;
+	int err = error_set(error, -errno, "volume %s: %s", mount->source, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return err;
 }
 
 /* Its first process ends when the second one serves. */
@@ -40,7 +46,7 @@ static int spawn_server(const struct vm_config *config, const struct config_moun
 	int status = err ? 0 : spawned_wait(&server);
 	strings_free(&argv);
 	if (status)
-		return error_set(error, -EIO, "volume %s: its server could not be started (status 0x%x); its message came before", mount->source, (unsigned)status);
+		return error_set(error, -EIO, "volume %s: its server could not be started (status 0x%x)", mount->source, (unsigned)status);
 	return err;
 }
 

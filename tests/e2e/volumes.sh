@@ -196,4 +196,24 @@ else
 	check '  the VM lives' test "$("$lightvm" inspect -f state orphan)" = running
 	check '  and inspect says so' grep -q 'server has ended' <<<"$("$lightvm" inspect orphan)"
 fi
+
+# One that cannot be served is told, with the reason, also where only the toolstack hears the server.
+printf '#!/bin/sh\necho "lightvm-fs: not today" >&2\nexit 1\n' >"$work/fs"
+chmod 755 "$work/fs"
+for how in --rm -d; do
+	says "a server that does not start ($how)" 125 'its server could not be started (status 0x100)' env LIGHTVM_FS="$work/fs" "$lightvm" run $how --net none -v "$data:/data" "$busybox" true
+	check '  and its reason' grep -qF 'lightvm-fs: not today' "$work/says.err"
+done
+other=(setpriv --reuid=54325 --regid=54325 --groups "$(stat -c %g /dev/kvm)" env LIGHTVM_STATE="$work/other/state" HOME="$work/other")
+if [ "$(id -u)" = 0 ] && chmod 755 "$work" && mkdir "$work/other" && chown 54325 "$work/other" && "${other[@]}" test -x "$build/vmm/lightvm-vmm"; then
+	mkdir -m 700 "$work/shut"
+	for how in --rm -d; do
+		says "a directory that one may not look into ($how)" 125 "volume $work/shut: Permission denied" "${other[@]}" "$lightvm" run $how --net none -v "$work/shut:/data" "$busybox" true
+	done
+	chmod 711 "$work/shut"
+	echo named >"$work/shut/file"
+	prints 'one that cannot be listed, but gone through' named "${other[@]}" "$lightvm" run --rm --net none -v "$work/shut:/data" "$busybox" cat /data/file
+else
+	skip 'directories that one may not look into' 'needs root, and a build that others can read'
+fi
 finish
