@@ -210,6 +210,23 @@ assert os.path.exists(run + "/api.sock")  # it is not ours
 PY
 check "sockets that systemd holds, and what it is told" python3 "$work/activate.py" "$lightvmd"
 rm -f "$LIGHTVM_RUN"/*.sock
+if command -v systemd-analyze >/dev/null; then
+	mkdir "$work/units"
+	for unit in lightvmd.service lightvmd.socket; do sed "s|^ExecStart=.*/lightvmd|ExecStart=$lightvmd|" "$build/daemon/$unit" >"$work/units/$unit"; done
+	check "its units are what systemd takes" bash -c 'cd "$1" && said=$(systemd-analyze verify --man=no ./lightvmd.service ./lightvmd.socket 2>&1) && [ -z "$said" ] || { echo "$said"; false; }' - "$work/units"
+else
+	skip "units" "systemd-analyze is not installed"
+fi
+# In the journal what fails is an error, and what is only told is not.
+start env JOURNAL_STREAM="$(: >"$work/journal" && stat -c %d:%i "$work/journal")" "$lightvmd" 2>"$work/journal"
+daemon=$pid
+check "in the journal lines have priorities" await 10 grep -q '^<6>lightvmd: ' "$work/journal"
+JOURNAL_STREAM=$(: >"$work/error" && stat -c %d:%i "$work/error") "$lightvmd" 2>"$work/error"
+check "  a failure another one" grep -q '^<3>lightvmd: .*another lightvmd is running' "$work/error"
+JOURNAL_STREAM=$(stat -c %d:%i "$work/journal") "$lightvmd" 2>"$work/error"
+check "what is not the journal has none" grep -q '^lightvmd: .*another lightvmd is running' "$work/error"
+kill "$daemon"
+wait "$daemon"
 
 # ---- other users
 if [ "$(id -u)" != 0 ]; then
@@ -241,6 +258,13 @@ as=("${be_other[@]}")
 answers "he sees no VM of others" 200 '{"vms":[]}' GET '/v1/vms?all=true'
 for verb in start pause resume stop kill restart; do answers "he cannot $verb one" 404 'there is no VM' POST "/v1/vms/roots/$verb"; done
 answers "he cannot delete one" 404 'there is no VM' DELETE '/v1/vms/roots?force=true'
+for what in '' /ledger /stats /top /wait /listens /logs /console '/archive?path=/etc'; do answers "he cannot see one (/vms/roots$what)" 404 'there is no VM' GET "/v1/vms/roots$what"; done
+answers "nor run anything in one" 404 'there is no VM' POST /v1/vms/roots/exec '{"args": ["true"]}'
+answers "nor save one" 404 'there is no VM' POST /v1/vms/roots/save '{}'
+answers "nor clone one" 404 'there is no VM' POST /v1/vms/roots/clone '{}'
+check "no event of one comes to him" bash -c '! "$@" | grep -q roots' - "${as[@]}" curl -s --unix-socket "$socket" 'http://localhost/v1/events?after=0&follow=false'
+check "  but to root" bash -c 'curl -s --unix-socket "$1" "http://localhost/v1/events?after=0&follow=false" | grep -q roots' - "$socket"
+check "nor a figure" bash -c '! "$@" | grep -q roots' - "${as[@]}" curl -s --unix-socket "$socket" http://localhost/v1/metrics
 
 secret=$work/secret
 mkdir -m 700 "$secret"
@@ -248,8 +272,8 @@ printf '#!/bin/sh\necho secret\n' >"$secret/program"
 chmod 755 "$secret/program"
 truncate -s 1M "$secret/disk"
 "$lightvm" image build -o "$secret/image.lvm" /usr/bin/true >"$work/out" 2>&1
-denied() { # NAME JSON
-	api POST /v1/vms "$2" >"$work/answers.out"
+denied() { # NAME JSON [PATH]
+	api POST "${3:-/v1/vms}" "$2" >"$work/answers.out"
 	if [[ $(cat "$work/status") = 40[03] ]] && grep -q 'Permission denied' "$work/body"; then ok "$1"; else
 		cat "$work/answers.out"
 		not_ok "$1" "status $(cat "$work/status"), or no refusal"
@@ -261,6 +285,10 @@ denied "nor a disk" "{\"image\": \"/usr/bin/true\", \"disks\": [{\"path\": \"$se
 denied "nor a volume" "{\"image\": \"/usr/bin/true\", \"volumes\": [\"$secret/disk:/disk\"]}"
 denied "nor a kernel" "{\"image\": \"/usr/bin/true\", \"kernel\": \"$secret/disk\"}"
 denied "nor an initial RAM disk" "{\"image\": \"/usr/bin/true\", \"kernel\": \"/boot/none\", \"linux\": {\"kernel\": \"$secret/disk\", \"initrd\": \"$secret/disk\"}}"
+denied "nor a directory" "{\"image\": \"/usr/bin/true\", \"volumes\": [\"$secret:/all\"]}"
+denied "nor have a program packed" "{\"program\": \"$secret/program\"}" /v1/images
+denied "nor files" "{\"program\": \"/usr/bin/true\", \"volumes\": [\"$secret/disk:/disk\"]}" /v1/images
+denied "nor a saved VM" "{\"from\": \"$secret/saved\"}" /v1/restore
 denied "nor by way of /proc" "{\"image\": \"/proc/1/root$secret/program\"}"
 check "the local socket leads to his process, too" bash -c 'setpriv --reuid=$2 --regid=$2 --clear-groups "$1" daemon status --format json | grep -q "\"uid\": $2"' - "$lightvm" $other
 as=()
