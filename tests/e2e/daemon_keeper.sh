@@ -78,12 +78,13 @@ cp /usr/bin/cat "$secret/program"
 mine service add --per-connection --port "127.0.0.1:$(free_port)" spy "$secret/program" >"$work/out" 2>&1
 refused() { grep -q 'Permission denied' "$work/out" || mine service ls --format json | grep -q 'Permission denied'; }
 check 'what root alone may read is not served' await 10 refused
+says '  nor with a directory that he may not look into' 125 "$secret: Permission denied" mine service add other --per-connection --port "127.0.0.1:$(free_port)" -v "$secret:/secret:copy" /usr/bin/cat
 mine service rm spy >"$work/out" 2>&1
 as_fewer=(env -i PATH="$PATH" HOME="$home" LIGHTVM_RUN="$LIGHTVM_RUN" setpriv --reuid="$other" --regid="$other" --clear-groups)
 says 'who has given up his groups does not get them back so' 125 'other groups than those' "${as_fewer[@]}" "$lightvm" service ls
 
 # ---- a policy
-check 'a policy' mine run -d --net none --name again --restart always sh -c 'read -rt 0.2 <> <(:); exit 3'
+check 'a policy' mine run -d --net none --name again --restart unless-stopped sh -c 'read -rt 0.2 <> <(:); exit 3'
 check '  is minded' await 20 at_least again restart.restarts 2
 check 'a VM that runs for long' mine run -d --net none --name long --restart always sleep 1000
 as=("${as_user[@]}")
@@ -93,6 +94,7 @@ kill -9 "$(inspected byapi record.pid)"
 check '  is minded' await 20 at_least byapi restart.restarts 1
 mine stop again >"$work/out"
 check 'one that is stopped stays so' is exited inspected again state
+restarts=$(inspected again restart.restarts)
 
 # ---- the process that minds them is killed
 first=$(keeper)
@@ -111,6 +113,7 @@ check '  nobody has asked for anything: it serves' await 30 talk back
 kill -9 "$(inspected long record.pid)"
 check '  and minds' await 30 at_least long restart.restarts 2
 check '  one that is stopped has stayed so' is exited inspected again state
+check '    all the time' is "$restarts" inspected again restart.restarts
 
 # ---- it ends with what it kept
 check 'the service goes' mine service rm echo
