@@ -59,9 +59,19 @@ check "ran for less time than since it was asked for" test "$ran" -le $((died - 
 "$lightvm" run --rm --name crash /usr/bin/python3 -c 'import ctypes; ctypes.string_at(0)' >"$work/out" 2>&1
 told "crash" crash crash
 says_event "which says by what" '.attributes.signal == "SIGSEGV"'
-"$lightvm" run --rm --name full -m 12M /bin/sh -c 'a=xxxxxxxxxxxxxxxx; while :; do a=$a$a; done' >"$work/out" 2>&1
-have_oom_or_die() { have die full; }
-check "one that uses up its memory dies" await 10 have_oom_or_die
+"$lightvm" run --name full -m 16M --net none /usr/bin/python3 -c 'import mmap
+all = mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)  # MAP_NORESERVE
+for at in range(0, 1 << 30, 4096): all[at] = 1' >"$work/out" 2>&1
+told "one that uses up its memory" oom full
+says_event "which says whose limit it was" '.attributes.limit == "memory of the VM"'
+oomed=$(jq .id "$work/event")
+told "its end" die full
+says_event "which comes after that" ".id > $oomed and .attributes.signal == \"SIGKILL\""
+"$lightvm" rm full >"$work/out"
+"$lightvm" run --rm --name cramped -m 12M /bin/sh -c 'a=xxxxxxxxxxxxxxxx; while :; do a=$a$a; done' >"$work/out" 2>&1
+told "one that is refused more, and ends by itself" die cramped
+have_no_oom() { ! have oom cramped; }
+check "has not been killed for it" have_no_oom
 "$lightvm" run -d --rm --name server "$build/tests/guest/echo" 7777 >"$work/out" 2>&1 || "$lightvm" run -d --rm --name server /usr/bin/python3 -m http.server 7777 >"$work/out"
 told "listen" listen server
 "$lightvm" run -d --name victim /usr/bin/sleep 1000 >"$work/out"
