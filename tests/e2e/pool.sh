@@ -71,6 +71,23 @@ kill -CONT "$daemon"
 check 'the shell that it did not wait for is no hit' is "$hits" pool default hits
 check 'and is made anew' await 30 ready default 8
 
+# A machine whose memory is short: what it says of that is ours here.
+no_shells() { [ -z "$(shells "$1")" ]; }
+calm='some avg10=9.99 avg60=0.00 avg300=0.00 total=1' short='some avg10=25.00 avg60=0.00 avg300=0.00 total=1'
+echo "$calm" >"$work/pressure"
+if [ -n "${LV_OWN_PIDS:-}" ] && [ -e /proc/pressure/memory ] && mount --bind "$work/pressure" /proc/pressure/memory 2>/dev/null; then
+	echo "$short" >"$work/pressure"
+	check 'under memory pressure all shells are given back' await 10 no_shells default
+	check '  and the pool says so' is true pool default pressed
+	check '  a VM starts cold' run --name pressed "$build/apps/hello"
+	check '    and says why' is_claim pressed 'miss: empty'
+	echo "$calm" >"$work/pressure"
+	check '  when it is over they are made again' await 30 ready default 8
+	umount /proc/pressure/memory
+else
+	skip 'memory pressure' 'the kernel does not tell of it, or no file can be mounted over that'
+fi
+
 # Many from one pool: no two are the same in anything.
 count=2000
 [ "${LV_TIME_FACTOR:-1}" -le 2 ] || count=$((count / 5))
@@ -134,7 +151,6 @@ check '  one that does takes it, though another pool has shells, too' run /usr/b
 check '  as is told' is 1 pool roomy hits
 check '  and goes' "$lightvm" pool rm roomy
 check 'a pool goes' "$lightvm" pool rm big
-no_shells() { [ -z "$(shells "$1")" ]; }
 check 'with its shells' await 10 no_shells big
 
 # The daemon is killed: what was claimed lives, what was not ends, and the next daemon has the pools again.
