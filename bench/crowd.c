@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Many VMs that stay, started through node/ as "lightvm run -d" does, in one process:
- *   crowd [-n COUNT] [-i SECONDS] [-t KIB] [-c CYCLES] [-g FILE] [-w] [-l] DIR
- * DIR has a config.json, from which COUNT VMs are made one after the other, with -t after KIB for each were touched once. With a network
+ *   crowd [-n COUNT] [-i SECONDS] [-t KIB] [-c CYCLES] [-p MS] [-g FILE] [-w] [-l] DIR
+ * DIR has a config.json, from which COUNT VMs are made one after the other, with -p after MS of rest each, with -t after KIB for each were touched once. From
+ * a pool come those for which a lightvmd has a shell. With a network
  * bridge:... they lie on the bridges crowd0, crowd1 ... of a thousand each, with tap:... each has crowdN, a tap that is there already.
  * JSON, one object a line. For each hundred the median time of a start until the guest runs, and what of the machine's memory (and of a
  * control group's, whose usage is in FILE) each VM takes. Then -c: VMs that are started and ended again beside none and beside all; -i: what all
@@ -42,6 +43,7 @@
 struct vm {
 	char id[STATE_ID + 1];
 	pid_t pid;
+	bool claimed;
 	uint32_t ip;
 	uint64_t start_ns, entry_ns; /* how long the command took; to the program's first instruction */
 	uint64_t ours_ns, its_ns;    /* processor time that it took here, and in its monitor until it came to rest */
@@ -103,12 +105,18 @@ static int start(const struct state *state, int template, unsigned number, struc
 	made->start_ns = clock_now() - began;
 	made->ours_ns = processor_ns() - used;
 	made->pid = launch.monitor.pid;
+	made->claimed = launch.claim == LV_CLAIM_HIT;
 	made->ip = config.net.ip;
 	memcpy(made->id, config.id, sizeof(made->id));
 	launch_end(&launch);
 	vm_close(&vm);
 	config_free(&config);
 	return err;
+}
+
+static void rest(int ms)
+{
+	nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L }, NULL);
 }
 
 /* ---- what they cost ---- */
@@ -137,14 +145,14 @@ static void add_time(pid_t pid, uint64_t *ns, uint64_t *turns)
 /* After a while: a network stack has timers for 20 s after its last frame. */
 static void idle(int n, int seconds)
 {
-	nanosleep(&(struct timespec){ .tv_sec = SETTLED_S }, NULL);
+	rest(SETTLED_S * 1000);
 	uint64_t ns[2] = { 0 }, turns[2] = { 0 }, at[2];
 	for (int look = 0; look < 2; look++) {
 		at[look] = clock_now();
 		for (int i = 0; i < n; i++)
 			add_time(vms[i].pid, &ns[look], &turns[look]);
 		if (!look)
-			nanosleep(&(struct timespec){ .tv_sec = seconds }, NULL);
+			rest(seconds * 1000);
 	}
 	printf("{\"what\": \"idle\", \"vms\": %d, \"seconds\": %.1f, \"percent_of_a_processor\": %.3f, \"wakeups_per_vm_s\": %.4f}\n", n,
 	       (at[1] - at[0]) / 1e9, 100.0 * (ns[1] - ns[0]) / (at[1] - at[0]), (double)(turns[1] - turns[0]) / n / ((at[1] - at[0]) / 1e9));
@@ -239,7 +247,7 @@ static int cycles(const struct state *state, int template, int made, int count, 
 	int err = 0;
 	for (int i = 0; i < count && !err; i++) {
 		err = start(state, template, (unsigned)made, &one, error);
-		nanosleep(&(struct timespec){ .tv_nsec = 3000000 }, NULL); /* until it has come to rest */
+		rest(3); /* until it has come to rest */
 		uint64_t began = clock_now();
 		if (!err)
 			end_one(state, one.id);
@@ -273,7 +281,7 @@ static void end_all(struct state *state, int n)
 /* ---- the run ---- */
 
 struct wish {
-	int count, idle_s, cycles;
+	int count, idle_s, cycles, rest_ms;
 	size_t touched;
 	const char *group; /* file with the usage of our control group */
 	bool web, leave;
@@ -291,6 +299,7 @@ static int start_all(const struct state *state, int template, const struct wish 
 		touch(wish->touched * (size_t)wish->count);
 	uint64_t before = available_kib(), group = group_bytes(wish);
 	while (made < wish->count && !(err = start(state, template, (unsigned)made, &vms[made], error))) {
+		rest(wish->rest_ms);
 		if (++made % PART)
 			continue;
 		printf("{\"what\": \"start\", \"vms\": %d, \"start_us\": %.1f, \"kib_each\": %.1f, \"group_kib_each\": %.1f}\n", made,
@@ -300,6 +309,14 @@ static int start_all(const struct state *state, int template, const struct wish 
 	if (err)
 		fprintf(stderr, "crowd: VM %d: %s\n", made + 1, error->text);
 	return made;
+}
+
+static void tell_claims(int made)
+{
+	int hits = 0;
+	for (int i = 0; i < made; i++)
+		hits += vms[i].claimed;
+	printf("{\"what\": \"claims\", \"vms\": %d, \"of\": %d}\n", hits, made);
 }
 
 static void tell_entries(int made)
@@ -324,6 +341,7 @@ static int run(struct state *state, int template, const struct wish *wish, struc
 	if (made && wish->idle_s)
 		idle(made, wish->idle_s);
 	tell_entries(made);
+	tell_claims(made);
 	if (!wish->leave && made)
 		end_all(state, made);
 	return err || made < wish->count;
@@ -334,12 +352,13 @@ int main(int argc, char **argv)
 	struct state state = STATE_NONE;
 	struct error error = { 0 };
 	struct wish wish = { .count = 100 };
-	for (int option; (option = getopt(argc, argv, "n:i:t:c:g:wl")) != -1;) {
+	for (int option; (option = getopt(argc, argv, "n:i:t:c:p:g:wl")) != -1;) {
 		switch (option) {
 		case 'n': wish.count = atoi(optarg); break;
 		case 'i': wish.idle_s = atoi(optarg); break;
 		case 't': wish.touched = (size_t)atoi(optarg) << 10; break;
 		case 'c': wish.cycles = atoi(optarg); break;
+		case 'p': wish.rest_ms = atoi(optarg); break;
 		case 'g': wish.group = optarg; break;
 		case 'w': wish.web = true; break;
 		case 'l': wish.leave = true; break;
@@ -348,8 +367,8 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	int template = argc == optind + 1 ? open(argv[optind], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	int err = template < 0 || wish.count < 1 || wish.count > MOST || wish.cycles > MOST
-		? error_set(&error, -EINVAL, "usage: crowd [-n COUNT] [-i SECONDS] [-t KIB] [-c CYCLES] [-g FILE] [-w] [-l] DIR")
+	int err = template < 0 || wish.count < 1 || wish.count > MOST || wish.cycles > MOST || wish.rest_ms < 0
+		? error_set(&error, -EINVAL, "usage: crowd [-n COUNT] [-i SECONDS] [-t KIB] [-c CYCLES] [-p MS] [-g FILE] [-w] [-l] DIR")
 		: state_open(&state, true, &error);
 	if (err)
 		fprintf(stderr, "crowd: %s\n", error.text);

@@ -71,3 +71,12 @@ crun_us() {
 	crun_bundle "$1" "$build/apps/empty" && cd "$1/bundle" || return
 	with_run unshare -m sh -c '! mountpoint -q /sys/fs/cgroup/unified || umount /sys/fs/cgroup/unified; exec "$@"' sh "$runs" -n "$2" crun run "lightvm-bench-$$" | median
 }
+# serve LEAST PRIORITY...: a lightvmd of so many ready shells, it and they with that priority; returns when they are there. Its pid is in $daemon, what it says in $work/log.
+serve() {
+	local least=$1
+	shift
+	"$@" "$build/daemon/lightvmd" 2>"$work/log" &
+	daemon=$!
+	until "$lightvm" pool set default --min "$least" --max 64 2>/dev/null; do read -rt 0.05 <> <(:) || :; done
+	until [ "$("$lightvm" pool ls --format json | jq '.pools[0].ready')" -ge "$least" ]; do read -rt 0.05 <> <(:) || :; done
+}

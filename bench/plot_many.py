@@ -12,6 +12,7 @@ SERIES = [  # file, key, label, colour; those that are there are drawn
     ("many-containers.json", "start_us", "container (crun run -d)", "#b5432f"),
     ("many-bridges.json", "entry_us", "VM on one bridge", "#8a6fb0"),
     ("many-nginx.json", "entry_us", "VM of nginx, routed tap", "#2f7f86"),
+    ("many-pooled.json", "entry_us", "VM from a pool", "#c98a1b"),
     ("many-sleepers.json", "entry_us", "VM that sleeps", "#1f5fa8"),
     ("many-processes.json", "start_us", "process (fork, by a shell)", "#6b6b6b"),
 ]
