@@ -2,6 +2,7 @@
 #include "base/loop.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -9,6 +10,8 @@
 #include "base/clock.h"
 
 #define STACK_SIZE (64 << 10)
+#define CROWDED_NS 20000           /* whoever gave way for so long did so to somebody */
+#define CROWDED_LASTS_NS 10000000ull
 #define TIMERS_A_TURN 64 /* before descriptors get their turn: one may set itself to a time that has passed */
 
 static void alarm_ready(void *context, uint32_t events);
@@ -256,12 +259,71 @@ static void dispatch(struct loop *loop, struct epoll_event *batch, int count)
 	run_always(loop);
 }
 
+/* ---- looking ---- */
+
+bool loop_look_for(struct loop *loop, struct loop_look *look, uint64_t ns)
+{
+	uint64_t now = clock_now();
+	struct loop_look *before = loop->look;
+
+	if (now < loop->crowded_until)
+		return false;
+	loop->look = look;
+	look->until = now + ns;
+	if (before && before != look)
+		before->over(before->context);
+	return true;
+}
+
+void loop_look_end(struct loop *loop, struct loop_look *look)
+{
+	if (loop->look == look)
+		loop->look = NULL;
+}
+
+/* True: it has neither come, nor is its time over. */
+static bool look_once(struct loop *loop)
+{
+	bool goes_on;
+
+	pthread_mutex_lock(&loop->lock);
+	struct loop_look *look = pthread_equal(loop->owner, pthread_self()) ? loop->look : NULL;
+	uint64_t now = clock_now();
+	goes_on = look && !look->came(look->context) && now < look->until && now >= loop->crowded_until;
+	if (look && !goes_on) {
+		loop->look = NULL;
+		look->over(look->context);
+	}
+	pthread_mutex_unlock(&loop->lock);
+	return goes_on;
+}
+
+/* Whoever else wants this processor has it first; then there is none to spare. */
+static void give_way(struct loop *loop)
+{
+	uint64_t before = clock_now(), now;
+
+	sched_yield();
+	now = clock_now();
+	if (now - before > CROWDED_NS)
+		loop->crowded_until = now + CROWDED_LASTS_NS;
+}
+
+static int await_events(struct loop *loop, struct epoll_event *batch, int timeout_ms)
+{
+	int n = 0;
+
+	while (__atomic_load_n(&loop->look, __ATOMIC_RELAXED) && (n = epoll_wait(loop->epoll_fd, batch, LOOP_BATCH, 0)) == 0 && look_once(loop))
+		give_way(loop);
+	return n > 0 ? n : epoll_wait(loop->epoll_fd, batch, LOOP_BATCH, loop->always ? 0 : timeout_ms);
+}
+
 /* False: the loop was taken over by another thread. */
 static bool turn(struct loop *loop, int timeout_ms)
 {
 	struct epoll_event batch[LOOP_BATCH];
 	unsigned drops = __atomic_load_n(&loop->drops, __ATOMIC_ACQUIRE);
-	int n = epoll_wait(loop->epoll_fd, batch, LOOP_BATCH, loop->always ? 0 : timeout_ms);
+	int n = await_events(loop, batch, timeout_ms);
 	bool mine;
 
 	pthread_mutex_lock(&loop->lock);

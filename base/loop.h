@@ -35,6 +35,18 @@ struct loop_timer {
 	struct loop_timer *before;       /* the previous sibling, of the first one the parent */
 };
 
+/*
+ * Something that will come within microseconds, and of which no descriptor tells. For as long as its time lasts, and nobody else wants the processor,
+ * the loop looks for it instead of waiting: a thread that sleeps takes longer to wake. Lives in its owner, which sets the first three.
+ */
+struct loop_look {
+	bool (*came)(void *context); /* cheap */
+	void (*over)(void *context); /* it came, or is looked for no longer; not after loop_look_end */
+	void *context;
+	/* private */
+	uint64_t until;
+};
+
 #define LOOP_BATCH 16
 struct loop {
 	int epoll_fd;
@@ -42,6 +54,8 @@ struct loop {
 	struct loop_watch alarm;   /* the timerfd */
 	uint64_t alarm_at;         /* when it goes off, 0: never; not later than the first timer */
 	struct loop_timer *timers; /* root of the heap: the first one */
+	struct loop_look *look;    /* what is looked for */
+	uint64_t crowded_until;    /* others wanted the processor meanwhile: nothing is looked for until then */
 	struct epoll_event *batch; /* of the round that runs now */
 	int batch_count;
 	unsigned turns; /* rounds, ever */
@@ -66,6 +80,10 @@ int loop_update(struct loop *loop, struct loop_watch *watch, uint32_t events);
 
 /* deadline: by clock_now(); 0: not any more, which every owner says before it goes. May be set already. As loop_update. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline);
+
+/* Looks for so long; one at a time, and the one before is over. False: not at all now, and over is not called. As loop_update; end may come at any time. */
+bool loop_look_for(struct loop *loop, struct loop_look *look, uint64_t ns);
+void loop_look_end(struct loop *loop, struct loop_look *look);
 
 /* What lives in the loop may be touched by another thread in between; never for long, and never from a callback. */
 void loop_lock(struct loop *loop);

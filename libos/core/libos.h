@@ -113,6 +113,8 @@ struct deadline { /* a time on any clock; at 0: none */
 int wait_till(struct deadline deadline); /* as wait_here */
 extern struct waitq clocks_set; /* time.c; woken when the clocks were set: the VM stood still */
 void thread_wake(struct thread *thread);
+/* Who waits now expects an answer until then (monotonic): if nobody else can run, the vCPU looks for it instead of leaving to the monitor. */
+void sched_expect(uint64_t until);
 void sched_yield_now(void);
 /* For proc/thread.c: a new thread may run; the current one never will again. */
 void sched_add(struct thread *thread);

@@ -193,10 +193,19 @@ void events_poll(void)
 		agent_look();
 }
 
-/* True: something came to do. The device loop sees need_wake unset, and saves itself the waking. */
-static bool spin(void)
+static uint64_t expected_until;
+
+void sched_expect(uint64_t until)
 {
-	uint64_t end = clock_monotonic() + SPIN_NS;
+	expected_until = until;
+}
+
+/* True: something came to do. The device loop sees need_wake unset, and saves itself the waking. */
+static bool spin(bool was_short)
+{
+	uint64_t now = clock_monotonic(), end = MAX(was_short ? now + SPIN_NS : 0, expected_until);
+	if (end <= now)
+		return false;
 	rings_flush();
 	while (!run_first && clock_monotonic() < end) {
 		events_poll();
@@ -212,7 +221,7 @@ static bool spin(void)
 static void idle(void)
 {
 	static bool was_short;
-	if (was_short && spin())
+	if (spin(was_short))
 		return;
 	uint64_t start = clock_show(LV_CLOCK_RUN);
 	shared_page->need_wake = 1;

@@ -14,8 +14,12 @@ struct fs_link {
 	struct waitq wait;
 	struct fs_request *late, **late_end; /* without a waiter, and without room yet */
 	struct poller poller;
+	unsigned late_answers, passed; /* one after the other that came too late to look for; waits since then that did not look */
 	bool dead; /* the ring is broken, and who waited was told */
 };
+
+#define LOOK_NS 100000
+#define LATE_MOST 6
 
 static unsigned stays SELDOM_USED; /* who waits keeps the processor */
 
@@ -91,14 +95,41 @@ struct fs_link *fs_link(const char *tag)
 	return NULL;
 }
 
+/* As the scheduler waits when nobody can run, but nobody else gets his turn. */
+static void stay(struct fs_link *link, uint64_t until)
+{
+	bool any = false;
+	while (!(any = link_poll(&link->poller)) && clock_monotonic() < until)
+		__builtin_ia32_pause();
+	shared_page->need_wake = 1;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!any && !link_poll(&link->poller)) {
+		shared_page->arg[1] = rings_take_bells();
+		hypercall(LV_HC_WAIT, 0);
+	}
+	shared_page->need_wake = 0;
+}
+
+/*
+ * Until when to look for an answer: leaving to the monitor and coming back may take longer than the answer does. Where it did not come in time the server has no
+ * processor, as it seems, and might need ours: looking pauses, each time for longer. 0: now.
+ */
+static uint64_t look_until(struct fs_link *link, uint64_t now)
+{
+	if (link->passed++ < (1u << MIN(link->late_answers, LATE_MOST)) - 1)
+		return 0;
+	link->passed = 0;
+	return now + LOOK_NS;
+}
+
 /* A request must not be left behind in the ring, so signals do not end the wait: the server answers soon. */
-static void look_or_wait(struct fs_link *link)
+static void look_or_wait(struct fs_link *link, uint64_t until)
 {
 	if (stays) {
-		link_poll(&link->poller);
-		__builtin_ia32_pause();
+		stay(link, until);
 		return;
 	}
+	sched_expect(until);
 	if (wait_on(&link->wait, 0) == -EINTR && !pollers_run())
 		sched_yield_now();
 }
@@ -110,20 +141,24 @@ void fs_links_stay(bool on)
 
 int fs_link_call(struct fs_link *link, struct fs_request *request)
 {
+	uint64_t until = look_until(link, clock_monotonic());
 	int err;
 	request->done = false;
 	request->finished = NULL;
 	while ((err = add(link, request)) == -ENOSPC)
-		look_or_wait(link);
+		look_or_wait(link, until);
 	while (!err && !request->done && !ring_broken(&link->ring))
-		look_or_wait(link);
+		look_or_wait(link, until);
+	if (until)
+		link->late_answers = clock_monotonic() < until ? 0 : link->late_answers + 1;
 	return err || !request->done ? -EIO : 0;
 }
 
 void fs_link_send(struct fs_link *link, struct fs_request *request)
 {
 	request->next = NULL;
-	int err = link->late ? -ENOSPC : add(link, request);
+	int err = link->late ? -ENOSPC : ring_add(&link->ring, request->buffer, request->buffers, request);
+	ring_kick_later(&link->ring); /* with the next one, or with WAIT; a program that computes all the time is interrupted for it */
 	if (err == -ENOSPC) {
 		*link->late_end = request;
 		link->late_end = &request->next;

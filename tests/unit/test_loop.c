@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop's timers, of which any number shares one descriptor. */
+/* The loop's timers, of which any number shares one descriptor; what it looks for by itself. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -167,6 +167,106 @@ static void test_earlier(void **state)
 	run(test, 1);
 }
 
+/* ---- looking ---- */
+
+struct seen {
+	struct test *test;
+	struct loop_look look;
+	unsigned looks, comes_after; /* comes_after: looks, 0: never */
+	unsigned over;
+	bool expired; /* when it was over its time was, too */
+};
+
+static bool came(void *context)
+{
+	struct seen *seen = context;
+
+	return ++seen->looks == seen->comes_after;
+}
+
+static void over(void *context)
+{
+	struct seen *seen = context;
+
+	seen->over++;
+	seen->expired = clock_now() >= seen->look.until;
+}
+
+static void look_for(struct test *test, struct seen *seen, unsigned comes_after, uint64_t ns)
+{
+	*seen = (struct seen){ .test = test, .look = { .came = came, .over = over, .context = seen }, .comes_after = comes_after };
+	test->loop.crowded_until = 0;
+	assert_true(loop_look_for(&test->loop, &seen->look, ns));
+}
+
+/* Others may want our processor in any test: who gives way for long looks no further. */
+static void test_look_comes(void **state)
+{
+	struct test *test = *state;
+	struct seen seen;
+
+	for (unsigned tries = 0; tries < 1000; tries++) {
+		look_for(test, &seen, 3, 3600 * NS_PER_S);
+		loop_once(&test->loop, 0);
+		assert_int_equal(seen.over, 1);
+		assert_false(seen.expired);
+		assert_null(test->loop.look);
+		if (seen.looks == 3)
+			return;
+	}
+	fail_msg("in 1000 times nothing was looked for three times");
+}
+
+static void test_look_expires(void **state)
+{
+	struct test *test = *state;
+	struct seen seen;
+
+	for (unsigned tries = 0; tries < 1000; tries++) {
+		look_for(test, &seen, 0, NS_PER_MS / 10);
+		loop_once(&test->loop, 0);
+		assert_int_equal(seen.over, 1);
+		if (seen.expired && seen.looks > 1)
+			return;
+	}
+	fail_msg("in 1000 times nothing was looked for until its time was over");
+}
+
+/* Descriptors and timers do not wait until it comes. */
+static void test_look_aside(void **state)
+{
+	struct test *test = *state;
+	struct seen seen;
+
+	look_for(test, &seen, 0, 3600 * NS_PER_S);
+	set(&test->wake[0], clock_now() + NS_PER_MS);
+	run(test, 1);
+	loop_look_end(&test->loop, &seen.look);
+	loop_once(&test->loop, 0);
+	assert_in_range(seen.over, 0, 1); /* 1: others wanted the processor */
+}
+
+/* Where others do nothing is looked for, and who asked is told. */
+static void test_look_crowded(void **state)
+{
+	struct test *test = *state;
+	struct seen seen, second;
+
+	look_for(test, &seen, 0, 3600 * NS_PER_S);
+	test->loop.crowded_until = clock_now() + 3600 * NS_PER_S;
+	loop_once(&test->loop, 0);
+	assert_int_equal(seen.over, 1);
+	assert_false(loop_look_for(&test->loop, &seen.look, NS_PER_S));
+	assert_int_equal(seen.over, 1);
+	look_for(test, &seen, 0, NS_PER_S);
+	look_for(test, &second, 0, NS_PER_S);
+	assert_int_equal(seen.over, 1); /* by the second one */
+	loop_look_end(&test->loop, &seen.look); /* which goes on */
+	assert_ptr_equal(test->loop.look, &second.look);
+	loop_look_end(&test->loop, &second.look);
+	assert_int_equal(second.over, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +275,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_earlier, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_look_comes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_look_expires, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_look_aside, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_look_crowded, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

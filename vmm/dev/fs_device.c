@@ -23,6 +23,8 @@
 #define IN_FLIGHT 128
 #define PARTS 72          /* of an answer's room: 128 KiB in pages, and some */
 #define REPLIES_AT_ONCE 64
+#define REQUESTS 1        /* the queue of most of them; the other one is for Linux' messages about files that it forgets */
+#define LOOK_NS 100000    /* for the next request of a guest that had an answer: what waking this thread may cost */
 #define SETTLE_MS 1000    /* for what the server has, when the VM is to stand still */
 #define SERVER_GONE "the volume's server has ended: the guest gets ENOTCONN for what it asks of it"
 
@@ -40,6 +42,9 @@ struct pending { /* a request that the server has */
 struct fs {
 	struct device device;
 	struct loop_watch socket;
+	struct loop_look next; /* request, of a guest that asks one after the other */
+	uint64_t answered;     /* when the last answer went to the guest that it waited for */
+	bool quick;            /* the request after that came soon */
 	bool read_only, paused;
 	bool gone;    /* the server */
 	bool blocked; /* the socket is full: nothing is taken from the rings until it is not */
@@ -140,11 +145,39 @@ static bool take_reply(struct fs *fs)
 	return true;
 }
 
+/* Its doorbell need not ring meanwhile. */
+static void look_for_next(struct fs *fs)
+{
+	if (fs->in_flight || fs->gone || fs->paused)
+		return;
+	fs->answered = clock_now();
+	if (fs->quick && loop_look_for(fs->device.set->loop, &fs->next, LOOK_NS))
+		queue_notify_off(&fs->device.queue[REQUESTS]);
+}
+
 static void take_replies(struct fs *fs)
 {
+	const unsigned before = fs->in_flight;
+
 	for (unsigned n = 0; n < REPLIES_AT_ONCE && !fs->gone && take_reply(fs); n++)
 		;
 	device_publish_all(&fs->device);
+	if (before)
+		look_for_next(fs);
+}
+
+static bool next_came(void *context)
+{
+	struct fs *fs = context;
+
+	return queue_ready(&fs->device.queue[REQUESTS]);
+}
+
+static void look_over(void *context)
+{
+	struct fs *fs = context;
+
+	device_run(&fs->device, REQUESTS);
 }
 
 /* ---- requests ---- */
@@ -255,6 +288,8 @@ static bool fs_process(struct device *device, unsigned queue)
 	}
 	if (fs->paused)
 		return false;
+	if (!fs->in_flight && queue_ready(&device->queue[queue]))
+		fs->quick = clock_now() - fs->answered < LOOK_NS;
 	for (unsigned n = 0; n < QUEUE_SIZE && !fault && !fs->blocked && fs->in_flight < IN_FLIGHT && device_pop(device, queue, chain); n++)
 		fault = handle(fs, queue, chain);
 	if (fault)
@@ -287,6 +322,7 @@ static int fs_init(struct device *device, const struct device_config *config)
 	struct fs *fs = fs_of(device);
 
 	fs->socket = (struct loop_watch){ .fd = config->fs.fd, .ready = socket_ready, .context = fs };
+	fs->next = (struct loop_look){ .came = next_came, .over = look_over, .context = fs };
 	fs->read_only = config->fs.read_only;
 	memcpy(fs->tag, config->fs.tag, sizeof(fs->tag));
 	fs->tag[sizeof(fs->tag) - 1] = 0;
@@ -331,6 +367,7 @@ static void fs_pause(struct device *device, bool on)
 	struct fs *fs = fs_of(device);
 
 	fs->paused = on;
+	loop_look_end(device->set->loop, &fs->next);
 	watch(fs);
 	for (unsigned i = 0; i < QUEUES && !on; i++)
 		device_run(device, i);
@@ -343,6 +380,7 @@ static void fs_reset(struct device *device)
 
 	for (unsigned i = 0; fs->pending && i < IN_FLIGHT; i++)
 		fs->pending[i].parts = 0;
+	loop_look_end(device->set->loop, &fs->next);
 	fs->in_flight = fs->lasting = 0;
 	fs->blocked = false;
 }
@@ -382,6 +420,7 @@ static void fs_free(struct device *device)
 {
 	struct fs *fs = fs_of(device);
 
+	loop_look_end(device->set->loop, &fs->next);
 	loop_update(device->set->loop, &fs->socket, 0);
 	if (fs->socket.fd >= 0)
 		close(fs->socket.fd);
