@@ -23,11 +23,25 @@ static int open_name(const struct node *dir, const char *name, uint64_t flags, u
 	return fd < 0 ? -errno : fd;
 }
 
+/* What the guest knows need not be opened for that: one system call in place of three. NULL: it does not. */
+static struct node *known_by_name(struct volume *volume, const struct node *dir, const char *name, struct stat *st)
+{
+	if (dir->type != S_IFDIR || fstatat(dir->fd, name, st, AT_SYMLINK_NOFOLLOW))
+		return NULL;
+	return node_again(volume, st->st_dev, st->st_ino);
+}
+
+static int open_node(struct volume *volume, const struct node *dir, const char *name, struct stat *st, struct node **node)
+{
+	int fd = open_name(dir, name, O_PATH, 0);
+	return fd < 0 ? fd : node_add(volume, fd, node, st);
+}
+
 int tell_entry(struct volume *volume, const struct node *dir, const char *name, struct fuse_entry_out *entry, struct node **found)
 {
 	struct stat st;
-	struct node *node;
-	int fd = open_name(dir, name, O_PATH, 0), err = fd < 0 ? fd : node_add(volume, fd, &node, &st);
+	struct node *node = known_by_name(volume, dir, name, &st);
+	int err = node ? 0 : open_node(volume, dir, name, &st, &node);
 	if (err)
 		return err;
 	*entry = (struct fuse_entry_out){ .nodeid = node->id, .generation = 0, .entry_valid = LIVES_S, .attr_valid = LIVES_S };

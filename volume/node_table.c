@@ -173,6 +173,15 @@ int node_add(struct volume *volume, int fd, struct node **node, struct stat *st)
 	return 0;
 }
 
+/* As long as we have it open nobody else gets its number. */
+struct node *node_again(struct volume *volume, dev_t dev, ino_t ino)
+{
+	struct node *node = find_file(volume, dev, ino);
+	if (node)
+		node->known++;
+	return node;
+}
+
 void node_forget(struct volume *volume, uint64_t id, uint64_t times)
 {
 	struct node *node = node_find(volume, id);

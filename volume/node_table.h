@@ -43,6 +43,8 @@ void nodes_fini(struct volume *volume);
 struct node *node_find(const struct volume *volume, uint64_t id); /* NULL: the guest was told of no such one */
 /* A descriptor (O_PATH, taken in every case) becomes a node, or that which it is already; told once more. -ENFILE: too many; -EIO. */
 int node_add(struct volume *volume, int fd, struct node **node, struct stat *st);
+/* The same where the guest knows it already: NULL if it does not. */
+struct node *node_again(struct volume *volume, dev_t dev, ino_t ino);
 void node_forget(struct volume *volume, uint64_t id, uint64_t times);
 void nodes_forget_all(struct volume *volume); /* all that the guest knows but the root, and what it has open */
 void lock_file_free(struct volume *volume, struct lock_file *file);

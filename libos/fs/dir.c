@@ -89,7 +89,7 @@ static int gather(struct dentry *dir, struct listing *list)
 	if (!err)
 		err = add_name(list, "..", 2, parent->ino, LINUX_DT_DIR);
 	if (!err && remote_of(inode))
-		return remote_of(inode)->list(inode, add_entry, list);
+		return remote_of(inode)->list(dir, add_entry, list);
 	for (struct dentry *child = dir->children; !err && child; child = child->next)
 		if (child->inode && child->dirty)
 			err = add_name(list, child->name, child->name_len, child->inode->ino, type_of(child->inode));

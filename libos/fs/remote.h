@@ -14,6 +14,8 @@
 
 #define REMOTE_PIECE (128u << 10) /* bytes of one read or write */
 #define REMOTE_NAME_NS NS_PER_S   /* for which a name is believed */
+#define REMOTE_ORDER 3 /* pages of the table of inodes, by which they are found */
+#define REMOTE_BUCKETS ((4096u << REMOTE_ORDER) / sizeof(void *))
 #define REMOTE_FORGETS 64         /* files at once of which the server is told that they are not known any more */
 
 struct remote_fs {
@@ -22,7 +24,9 @@ struct remote_fs {
 	struct fs_link *link;
 	enum { REMOTE_NEW, REMOTE_STARTS, REMOTE_READY } state;
 	struct waitq started;
-	struct remote_inode *bucket[1024];
+	struct remote_inode *root, **bucket; /* REMOTE_BUCKETS of them; made with the first message */
+	bool ahead_used;   /* some of the names that came unasked were asked for */
+	uint64_t ahead_at; /* when the last ones came */
 	uint64_t last_unique;
 	struct { /* one message; files that are no longer known here, of which the server is to hear some time */
 		struct fuse_batch_forget_in in;
@@ -41,6 +45,7 @@ struct remote_inode {
 	struct remote_inode *newer, *older; /* of those that have pages, by when they were last read */
 	uint32_t held;             /* somebody uses a page, and may wait or fault meanwhile: they stay, and go when nobody does */
 	bool drop;                 /* then */
+	bool unasked;              /* came with others of its directory, and was not used yet */
 	bool removed;              /* by this VM: what the server holds of it is space on the disk */
 	bool wrote;                /* since its attributes were asked for: then its time is another one, and its pages are good */
 	uint64_t ahead_until, ahead_offset; /* of a directory: names are learnt from there on, until then */
@@ -57,6 +62,13 @@ struct remote_inode {
 static inline struct remote_inode *remote_inode(const struct inode *inode)
 {
 	return (struct remote_inode *)inode;
+}
+
+/* Who is told of it asked for it, or would have. */
+static inline void remote_used(struct remote_inode *inode)
+{
+	inode->remote->ahead_used |= inode->unasked;
+	inode->unasked = false;
 }
 
 /* ---- remote_call.c ---- */

@@ -480,6 +480,7 @@ static int open_regular(struct inode *inode, struct file *file)
 /* A FIFO or a socket is one among the programs of this VM; devices of the host are no devices of it. */
 int remote_open(struct inode *inode, struct file *file)
 {
+	remote_used(remote_inode(inode));
 	if (S_ISREG(inode->mode))
 		return open_regular(inode, file);
 	return S_ISCHR(inode->mode) || S_ISBLK(inode->mode) ? -EACCES : vfs_open_special(inode, file);

@@ -4,13 +4,33 @@
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
+/* Both halves of our server's numbers count up, at the same pace: no simple mix of them spreads. */
+static struct remote_inode **bucket_of(struct remote_fs *remote, uint64_t node)
+{
+	return &remote->bucket[(node * 0x9e3779b97f4a7c15ull >> 40) % REMOTE_BUCKETS];
+}
+
+static void add(struct remote_fs *remote, struct remote_inode *inode)
+{
+	struct remote_inode **bucket = bucket_of(remote, inode->node);
+	inode->bucket_next = *bucket;
+	*bucket = inode;
+}
+
+static bool make_table(struct remote_fs *remote)
+{
+	if (!remote->bucket && (remote->bucket = page_alloc_zeroed(REMOTE_ORDER)))
+		add(remote, remote->root);
+	return remote->bucket;
+}
+
 static int start(struct remote_fs *remote)
 {
 	const struct fuse_init_in in = { .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION, .max_readahead = REMOTE_PIECE,
 		.flags = FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_MAX_PAGES };
 	struct fuse_init_out out = { 0 };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
-	int64_t r = remote_ask(remote, FUSE_INIT, 0, &words);
+	int64_t r = make_table(remote) ? remote_ask(remote, FUSE_INIT, 0, &words) : -ENOMEM;
 	if (r < 0)
 		return (int)r;
 	return out.major == FUSE_KERNEL_VERSION && out.max_write >= REMOTE_PIECE ? 0 : -EPROTO;
@@ -30,12 +50,6 @@ int remote_start(struct remote_fs *remote)
 	remote->state = err ? REMOTE_NEW : REMOTE_READY;
 	wake_all(&remote->started, 0);
 	return err;
-}
-
-/* Both halves of our server's numbers count up, at the same pace: no simple mix of them spreads. */
-static struct remote_inode **bucket_of(struct remote_fs *remote, uint64_t node)
-{
-	return &remote->bucket[(node * 0x9e3779b97f4a7c15ull >> 40) % ARRAY_SIZE(remote->bucket)];
 }
 
 static struct remote_inode *find(struct remote_fs *remote, uint64_t node)
@@ -90,8 +104,7 @@ int remote_found(struct remote_fs *remote, const struct fuse_entry_out *entry, s
 		inode->inode.refs = 1;
 		inode->remote = remote;
 		inode->node = entry->nodeid;
-		inode->bucket_next = *bucket_of(remote, entry->nodeid);
-		*bucket_of(remote, entry->nodeid) = inode;
+		add(remote, inode);
 	}
 	inode->told++;
 	remote_attributes(inode, &entry->attr, entry->attr_valid);
@@ -146,6 +159,7 @@ int remote_refresh(struct inode *inode)
 {
 	const struct fuse_getattr_in in = { 0 };
 	struct remote_inode *remote = remote_inode(inode);
+	remote_used(remote);
 	return clock_monotonic() < remote->attr_until ? 0 : take_attr(remote, FUSE_GETATTR, &in, sizeof(in));
 }
 
@@ -186,7 +200,7 @@ struct inode *remote_root(const char *tag, bool read_only, uint64_t dev)
 	root->inode.ino = FUSE_ROOT_ID;
 	root->remote = remote;
 	root->node = FUSE_ROOT_ID;
-	*bucket_of(remote, FUSE_ROOT_ID) = root;
+	remote->root = root;
 	remote->next = volumes;
 	volumes = remote;
 	return &root->inode;

@@ -66,11 +66,12 @@ static int64_t remote_readlink(struct inode *link, char *buffer, size_t size)
 #define LIST_BYTES (4096u << LIST_ORDER)
 #define ENTRY_MOST (FUSE_NAME_OFFSET + NAME_MAX + 8) /* an answer with room for one more is the last (virtio-fs servers fill them) */
 
-/* One answer's names; *offset: where to go on. */
-static int take_names(const char *data, size_t n, uint64_t *offset, int (*add)(void *context, const struct vfs_entry *entry), void *context)
+/* One answer's names (plus: with attributes, which are passed over); *offset: where to go on. */
+static int take_names(const char *data, size_t n, bool plus, uint64_t *offset, int (*add)(void *context, const struct vfs_entry *entry), void *context)
 {
+	const size_t before = plus ? sizeof(struct fuse_entry_out) : 0;
 	int err = 0;
-	for (size_t at = 0; !err && at + FUSE_NAME_OFFSET <= n;) {
+	for (size_t at = before; !err && at + FUSE_NAME_OFFSET <= n;) {
 		const struct fuse_dirent *entry = (const struct fuse_dirent *)(data + at);
 		if (!entry->namelen || entry->namelen > NAME_MAX || FUSE_DIRENT_SIZE(entry) > n - at)
 			return -EIO;
@@ -78,7 +79,7 @@ static int take_names(const char *data, size_t n, uint64_t *offset, int (*add)(v
 		if (!dots)
 			err = add(context, &(struct vfs_entry){ .name = entry->name, .len = entry->namelen, .ino = entry->ino, .type = (uint8_t)entry->type });
 		*offset = entry->off;
-		at += FUSE_DIRENT_SIZE(entry);
+		at += FUSE_DIRENT_SIZE(entry) + before;
 	}
 	return err;
 }
@@ -105,30 +106,16 @@ static int list_large(struct inode *dir, char *page, int (*add)(void *context, c
 	do {
 		before = offset;
 		n = ask_names(dir, FUSE_READDIR, out.fh, offset, page);
-		err = n < 0 ? (int)n : take_names(page, (size_t)n, &offset, add, context);
+		err = n < 0 ? (int)n : take_names(page, (size_t)n, false, &offset, add, context);
 	} while (!err && n && offset != before); /* a server that tells of the same place for ever is not to be followed */
 	const struct fuse_release_in release = { .fh = out.fh };
 	remote_tell(fs_of(dir), FUSE_RELEASEDIR, remote_inode(dir)->node, &release, sizeof(release));
 	return !err && n ? -EIO : err;
 }
 
-static int remote_list(struct inode *dir, int (*add)(void *context, const struct vfs_entry *entry), void *context)
-{
-	char *page = page_alloc(LIST_ORDER);
-	uint64_t offset = 0;
-	if (!page)
-		return -ENOMEM;
-	inode_get(dir);
-	int64_t n = ask_names(dir, FUSE_READDIR, 0, 0, page);
-	int err = n < 0 ? (int)n : LIST_BYTES - (size_t)n < ENTRY_MOST ? list_large(dir, page, add, context) : take_names(page, (size_t)n, &offset, add, context);
-	inode_put(dir);
-	page_free(page, LIST_ORDER);
-	return err;
-}
+/* ---- many names at once, with their attributes ---- */
 
-/* ---- many names at once ---- */
-
-/* What one answer tells: names with their attributes, each as a look-up would have. */
+/* What one answer tells, each name as a look-up would have. *offset: where to go on. */
 static void learn(struct dentry *dir, const char *data, size_t n, uint64_t *offset)
 {
 	for (size_t at = 0; at + FUSE_NAME_OFFSET_DIRENTPLUS <= n;) {
@@ -136,46 +123,103 @@ static void learn(struct dentry *dir, const char *data, size_t n, uint64_t *offs
 		struct inode *inode;
 		if (!entry->dirent.namelen || entry->dirent.namelen > NAME_MAX || FUSE_DIRENTPLUS_SIZE(entry) > n - at)
 			return;
-		if (entry->entry_out.nodeid && !remote_found(fs_of(dir->inode), &entry->entry_out, &inode))
+		if (entry->entry_out.nodeid && !remote_found(fs_of(dir->inode), &entry->entry_out, &inode)) {
+			remote_inode(inode)->unasked = true;
 			dentry_learn(dir, entry->dirent.name, entry->dirent.namelen, inode);
+		}
 		*offset = entry->dirent.off;
 		at += FUSE_DIRENTPLUS_SIZE(entry);
 	}
 }
 
-static void learn_piece(struct dentry *dir, char *page)
+/* Bytes of the answer, or -errno. */
+static int64_t learn_piece(struct dentry *dir, char *page)
 {
 	struct remote_inode *remote = remote_inode(dir->inode);
+	remote->ahead_done = true; /* nobody else meanwhile */
+	dentry_get(dir);
 	int64_t n = ask_names(dir->inode, FUSE_READDIRPLUS, 0, remote->ahead_offset, page);
+	fs_of(dir->inode)->ahead_used = false;
+	fs_of(dir->inode)->ahead_at = clock_monotonic();
 	if (n > 0)
 		learn(dir, page, (size_t)n, &remote->ahead_offset);
 	remote->ahead_done = n <= 0;
+	dentry_put(dir);
+	return n;
+}
+
+static void begin_ahead(struct remote_inode *remote, uint64_t now)
+{
+	if (now < remote->ahead_until)
+		return;
+	remote->misses = 0;
+	remote->ahead_offset = 0;
+	remote->ahead_done = false;
+	remote->ahead_until = now + REMOTE_NAME_NS;
+}
+
+/* Somebody goes from directory to directory: what came of the last one was of use to him. */
+static bool goes_through(const struct remote_fs *remote, uint64_t now)
+{
+	return remote->ahead_used && now < remote->ahead_at + REMOTE_NAME_NS;
 }
 
 /*
  * Who asks for a second name of a directory within a second will ask for more (find, git status): then names are learnt some hundred at once, which costs one
- * message in place of one for each.
+ * message in place of one for each; in the directories after that with the first name.
  */
 static void remote_ahead(struct dentry *dir)
 {
 	struct remote_inode *remote = remote_inode(dir->inode);
 	uint64_t now = clock_monotonic();
-	if (now >= remote->ahead_until) {
-		remote->misses = 0;
-		remote->ahead_offset = 0;
-		remote->ahead_done = false;
-		remote->ahead_until = now + REMOTE_NAME_NS;
-	}
-	if (++remote->misses < 2 || remote->ahead_done)
+	begin_ahead(remote, now);
+	if (++remote->misses < (goes_through(fs_of(dir->inode), now) ? 1 : 2) || remote->ahead_done)
 		return;
 	char *page = page_alloc(LIST_ORDER);
 	if (!page)
 		return;
-	remote->ahead_done = true; /* nobody else meanwhile */
-	dentry_get(dir);
 	learn_piece(dir, page);
+	page_free(page, LIST_ORDER);
+}
+
+/* Who lists one directory after the other and asks for what is in there gets both at once. True: names were told, all of them. */
+static bool list_and_learn(struct dentry *dir, char *page, int (*add)(void *context, const struct vfs_entry *entry), void *context, int *err)
+{
+	struct remote_inode *remote = remote_inode(dir->inode);
+	uint64_t now = clock_monotonic(), offset;
+	if (!goes_through(fs_of(dir->inode), now))
+		return false;
+	remote->ahead_until = 0;
+	begin_ahead(remote, now);
+	int64_t n = learn_piece(dir, page);
+	if (n < 0 || LIST_BYTES - (size_t)n < ENTRY_MOST + sizeof(struct fuse_entry_out))
+		return false;
+	remote->ahead_done = true;
+	*err = take_names(page, (size_t)n, true, &offset, add, context);
+	return true;
+}
+
+static int list_names(struct inode *dir, char *page, int (*add)(void *context, const struct vfs_entry *entry), void *context)
+{
+	uint64_t offset = 0;
+	int64_t n = ask_names(dir, FUSE_READDIR, 0, 0, page);
+	if (n < 0)
+		return (int)n;
+	return LIST_BYTES - (size_t)n < ENTRY_MOST ? list_large(dir, page, add, context) : take_names(page, (size_t)n, false, &offset, add, context);
+}
+
+static int remote_list(struct dentry *dir, int (*add)(void *context, const struct vfs_entry *entry), void *context)
+{
+	char *page = page_alloc(LIST_ORDER);
+	int err = 0;
+	if (!page)
+		return -ENOMEM;
+	dentry_get(dir);
+	if (!list_and_learn(dir, page, add, context, &err))
+		err = list_names(dir->inode, page, add, context);
 	dentry_put(dir);
 	page_free(page, LIST_ORDER);
+	return err;
 }
 
 /* ---- changes ---- */

@@ -50,7 +50,7 @@ struct remote_ops {
 	void (*ahead)(struct dentry *dir);         /* a name of it is about to be asked for: many may be learnt at once (dentry_learn) */
 	int (*refresh)(struct inode *inode);       /* attributes, if they are too old */
 	int (*change)(struct inode *inode, const struct attr_change *change);
-	int (*list)(struct inode *dir, int (*add)(void *context, const struct vfs_entry *entry), void *context);
+	int (*list)(struct dentry *dir, int (*add)(void *context, const struct vfs_entry *entry), void *context);
 	int (*make)(struct dentry *at, uint32_t mode, uint64_t rdev, const char *target, struct inode **inode); /* a reference; the caller attaches it */
 	int (*create)(struct dentry *at, uint32_t flags, uint32_t mode, struct file **file); /* a regular file, opened and attached */
 	int (*remove)(struct dentry *what);
