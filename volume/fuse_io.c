@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "abi/volume.h"
 #include "volume/operations.h"
 
 #define OPEN_FLAGS (O_ACCMODE | O_APPEND | O_TRUNC | O_SYNC | O_DSYNC)
@@ -26,6 +27,13 @@ static int put_open(struct request *request, int fd, bool directory, bool writab
 	return err ? err : (int)sizeof(*out);
 }
 
+/* A guest that opens a file to read it saves the second message. Who cannot read it learns why when he does. */
+static int put_first_bytes(struct request *request, int fd)
+{
+	ssize_t n = pread(fd, (char *)request->out + sizeof(struct fuse_open_out), LV_FUSE_OPEN_BYTES, 0);
+	return n < 0 ? 0 : (int)n;
+}
+
 int op_open(struct request *request)
 {
 	const struct fuse_open_in *in = request->in;
@@ -38,10 +46,10 @@ int op_open(struct request *request)
 	int flags = (int)(in->flags & OPEN_FLAGS) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	int fd = openat(request->volume->proc, proc_name(request->node->fd, name), flags);
 	int err = fd >= 0 && flags & O_TRUNC ? drop_rights(request->volume, fd) : 0;
-	if (!err)
-		return put_open(request, fd, false, writes);
-	close(fd);
-	return err;
+	if (err)
+		return close(fd), err;
+	int n = put_open(request, fd, false, writes);
+	return n < 0 || !(in->open_flags & LV_FUSE_OPEN_READ) ? n : n + put_first_bytes(request, fd);
 }
 
 static int drop_rights_of(const struct request *request, const struct handle *handle)

@@ -12,6 +12,8 @@
 
 #include <linux/fuse.h>
 
+#define REMOTE_PAGE 4096ull
+#define REMOTE_SPARES 64 /* files that are open at the server and no more here */
 #define REMOTE_PIECE (128u << 10) /* bytes of one read or write */
 #define REMOTE_NAME_NS NS_PER_S   /* for which a name is believed */
 #define REMOTE_ORDER 3 /* pages of the table of inodes, by which they are found */
@@ -32,6 +34,8 @@ struct remote_fs {
 		struct fuse_batch_forget_in in;
 		struct fuse_forget_one one[REMOTE_FORGETS];
 	} forgets;
+	struct remote_inode *spare[REMOTE_SPARES]; /* those that have one */
+	unsigned next_spare;
 	char tag[16];
 };
 
@@ -45,8 +49,11 @@ struct remote_inode {
 	struct remote_inode *newer, *older; /* of those that have pages, by when they were last read */
 	uint32_t held;             /* somebody uses a page, and may wait or fault meanwhile: they stay, and go when nobody does */
 	bool drop;                 /* then */
+	uint64_t spare, spare_until; /* a file that was opened for reading and closed: who opens it until then, as the server would let him, has it. 0: none */
+	uint8_t spare_place;
 	bool unasked;              /* came with others of its directory, and was not used yet */
 	bool removed;              /* by this VM: what the server holds of it is space on the disk */
+	uint32_t changes;          /* by this VM, or seen: what was read before one of them, and comes after it, is not kept */
 	bool wrote;                /* since its attributes were asked for: then its time is another one, and its pages are good */
 	uint64_t ahead_until, ahead_offset; /* of a directory: names are learnt from there on, until then */
 	uint32_t misses;           /* names of it that were asked for since */
@@ -62,6 +69,19 @@ struct remote_inode {
 static inline struct remote_inode *remote_inode(const struct inode *inode)
 {
 	return (struct remote_inode *)inode;
+}
+
+struct remote_file { /* an open one */
+	uint64_t fh;
+	uint64_t next; /* where a read would go on that goes through the file */
+	uint64_t believed_until; /* the server would open it in the same way */
+	bool wrote; /* the server is told when a descriptor is closed */
+	bool locked; /* by this one: closing it lets go of the lock */
+};
+
+static inline struct remote_file *remote_file(const struct file *file)
+{
+	return file->private;
 }
 
 /* Who is told of it asked for it, or would have. */
@@ -97,15 +117,24 @@ void remote_attributes(struct remote_inode *inode, const struct fuse_attr *attr,
 int remote_refresh(struct inode *inode); /* if they are no longer believed; 0 or -errno */
 int remote_setattr(struct inode *inode, const struct fuse_setattr_in *in);
 void remote_free(struct inode *inode);
+void remote_gone(struct inode *inode);  /* a name of it was taken away by this VM: its space is not to be held for nothing */
 void remote_stale(struct inode *inode); /* attributes are asked for anew */
 
 /* ---- remote_tree.c ---- */
 extern const struct inode_ops remote_inode_ops;
 
-/* ---- remote_file.c ---- */
+/* ---- remote_open.c ---- */
 int remote_open(struct inode *inode, struct file *file);
-/* A file that was just made, and is open: fh. */
-int remote_opened(struct file *file, uint64_t fh);
+/* Room for what is open, before the server opens it: nothing that it has opened is lost for want of it. NULL: no memory */
+struct remote_file *remote_file_new(void);
+/* A file that is open at the server: private->fh. Takes private. */
+void remote_opened(struct file *file, struct remote_file *private);
+void remote_release(struct file *file);
+void remote_tell_release(struct remote_inode *inode, uint64_t fh, uint32_t flags, uint64_t owner);
+void remote_drop_spare(struct remote_inode *inode); /* the server closes it, and is asked by who opens it next */
+
+/* ---- remote_file.c ---- */
+extern const struct file_ops remote_file_ops;
 /* What was written through mappings of the inode goes to the host. May wait; 0 or the first negative errno. */
 int remote_write_inode(struct inode *inode);
 /* What was written through mappings, of files of that volume (NULL: of all), goes to the host. The first error. */
@@ -115,6 +144,14 @@ int remote_write_all(const struct remote_fs *only);
 void *remote_page(struct inode *inode, uint64_t index); /* NULL: it is not kept */
 /* Takes the page; false: it stays the caller's, since there is one already, or no memory. */
 bool remote_keep_page(struct remote_inode *remote, uint64_t index, char *page);
+/* The same for the answer to a read (n: bytes, or -errno) into count pages from the first one on; takes all of them. How many came, or -errno. */
+struct remote_answer {
+	uint64_t first, count;
+	char *pages;
+	int64_t n;
+	uint32_t changes; /* of the inode, when it was asked for */
+};
+int64_t remote_keep_answer(struct inode *inode, const struct remote_answer *answer);
 void remote_was_read(struct remote_inode *inode); /* just now: of those that have pages it is the last to lose them */
 /* For so many pages, but not of keep's, if there are others'. May wait. */
 void remote_make_room(uint64_t pages, const struct remote_inode *keep);

@@ -7,21 +7,8 @@
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
-#define PAGE 4096ull
+#define PAGE REMOTE_PAGE
 #define PIECE_PAGES (REMOTE_PIECE / PAGE)
-
-struct remote_file {
-	uint64_t fh;
-	uint64_t next; /* where a read would go on that goes through the file */
-	bool wrote; /* the server is told when a descriptor is closed */
-};
-
-static const struct file_ops remote_file_ops;
-
-static struct remote_file *private_of(const struct file *file)
-{
-	return file->private;
-}
 
 /* ---- pages ---- */
 
@@ -38,7 +25,7 @@ static int64_t ask_read(struct file *file, uint64_t offset, void *to, uint32_t n
 {
 	struct remote_inode *remote = remote_inode(file->inode);
 	const struct ring_buffer buffer = { .data = to, .len = n, .device_writes = true };
-	const struct fuse_read_in in = { .fh = private_of(file)->fh, .offset = offset, .size = n };
+	const struct fuse_read_in in = { .fh = remote_file(file)->fh, .offset = offset, .size = n };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .pages = &buffer, .page_count = 1 };
 	return remote_ask(remote->remote, FUSE_READ, remote->node, &words);
 }
@@ -54,21 +41,9 @@ static int64_t fetch(struct file *file, uint64_t first, uint64_t most)
 	char *pages = page_alloc_run(count);
 	if (!pages && (count = 1, remote_make_room(UINT64_MAX / 2, NULL), !(pages = page_alloc_run(1))))
 		return -ENOMEM;
-	if (!file->inode->pages.count)
-		remote->data_mtime = file->inode->mtime;
-	int64_t n = ask_read(file, first * PAGE, pages, (uint32_t)(count * PAGE));
-	uint64_t got = n > 0 ? ALIGN_UP((uint64_t)n, PAGE) / PAGE : 0;
-	if (n > 0)
-		memset(pages + n, 0, got * PAGE - (uint64_t)n);
-	for (uint64_t i = 0; i < count; i++) {
-		if (i >= got || !remote_keep_page(remote, first + i, pages + i * PAGE))
-			page_free(pages + i * PAGE, 0);
-	}
-	if (file->inode->pages.count)
-		remote_was_read(remote);
-	if (n < 0)
-		return n;
-	return got && !remote_page(file->inode, first) ? -ENOMEM : (int64_t)got; /* it came, and there was no memory to find it by */
+	struct remote_answer answer = { .first = first, .count = count, .pages = pages, .changes = remote->changes };
+	answer.n = ask_read(file, first * PAGE, pages, (uint32_t)(count * PAGE));
+	return remote_keep_answer(file->inode, &answer);
 }
 
 /* ---- reading ---- */
@@ -83,7 +58,7 @@ static uint64_t ahead(const struct remote_file *private, uint64_t offset, size_t
 static int64_t read_kept(struct file *file, uint64_t offset, uaddr_t to, size_t n)
 {
 	struct inode *inode = file->inode;
-	struct remote_file *private = private_of(file);
+	struct remote_file *private = remote_file(file);
 	size_t done = 0;
 	int64_t r = 0;
 	while (done < n && offset + done < inode->size) {
@@ -149,7 +124,7 @@ static int64_t remote_read(struct file *file, uaddr_t to, size_t n, int64_t *pos
 static int64_t ask_write(struct file *file, uint64_t offset, const void *from, uint32_t n)
 {
 	struct remote_inode *remote = remote_inode(file->inode);
-	const struct fuse_write_in in = { .fh = private_of(file)->fh, .offset = offset, .size = n };
+	const struct fuse_write_in in = { .fh = remote_file(file)->fh, .offset = offset, .size = n };
 	struct fuse_write_out out = { 0 };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .send = from, .send_size = n, .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
 	int64_t r = remote_ask(remote->remote, FUSE_WRITE, remote->node, &words);
@@ -159,6 +134,7 @@ static int64_t ask_write(struct file *file, uint64_t offset, const void *from, u
 /* Pages that are kept show what was written. */
 static void into_pages(struct inode *inode, uint64_t offset, const char *from, size_t n)
 {
+	remote_inode(inode)->changes++;
 	for (size_t done = 0, run; done < n; done += run) {
 		char *page = remote_page(inode, (offset + done) / PAGE);
 		run = MIN(PAGE - (offset + done) % PAGE, n - done);
@@ -205,7 +181,7 @@ static int64_t write_piece(struct file *file, uint64_t offset, struct source *fr
 	inode->size = MAX(inode->size, offset + (uint64_t)r);
 	remote_inode(inode)->wrote = true; /* its time is another one, and we know why */
 	remote_stale(inode);
-	private_of(file)->wrote = true;
+	remote_file(file)->wrote = true;
 	return r;
 }
 
@@ -267,9 +243,9 @@ static int remote_fetch_page(struct file *file, uint64_t offset)
 	fs_links_stay(true);
 	int64_t r = remote_refresh(file->inode);
 	if (!r && offset < file->inode->size)
-		r = fetch(file, offset / PAGE, ahead(private_of(file), offset, PAGE));
+		r = fetch(file, offset / PAGE, ahead(remote_file(file), offset, PAGE));
 	if (r > 0)
-		private_of(file)->next = offset + PAGE;
+		remote_file(file)->next = offset + PAGE;
 	fs_links_stay(false);
 	return r < 0 ? (int)r : 1;
 }
@@ -331,7 +307,7 @@ static int write_and_tell(struct inode *inode)
 static int remote_sync(struct file *file)
 {
 	struct remote_inode *remote = remote_inode(file->inode);
-	const struct fuse_fsync_in in = { .fh = private_of(file)->fh };
+	const struct fuse_fsync_in in = { .fh = remote_file(file)->fh };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in) };
 	file_get(file);
 	int err = write_and_tell(file->inode);
@@ -353,12 +329,12 @@ static int remote_write_back(struct file *file)
 static int remote_flush(struct file *file)
 {
 	struct remote_inode *remote = remote_inode(file->inode);
-	const struct fuse_flush_in in = { .fh = private_of(file)->fh, .lock_owner = (uint64_t)process_id() };
+	const struct fuse_flush_in in = { .fh = remote_file(file)->fh, .lock_owner = (uint64_t)process_id() };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in) };
 	int err = write_and_tell(file->inode);
-	if (!private_of(file)->wrote && !remote->locked)
+	if (!remote_file(file)->wrote && !remote->locked)
 		return err;
-	private_of(file)->wrote = false;
+	remote_file(file)->wrote = false;
 	int64_t r = remote_ask(remote->remote, FUSE_FLUSH, remote->node, &words);
 	return err ? err : r < 0 ? (int)r : 0;
 }
@@ -367,12 +343,13 @@ static int remote_flush(struct file *file)
 static int remote_lock(struct file *file, uint64_t owner, bool whole, int type, int64_t first, int64_t last)
 {
 	struct remote_inode *remote = remote_inode(file->inode);
-	const struct fuse_lk_in in = { .fh = private_of(file)->fh, .owner = owner, .lk_flags = whole ? FUSE_LK_FLOCK : 0,
+	const struct fuse_lk_in in = { .fh = remote_file(file)->fh, .owner = owner, .lk_flags = whole ? FUSE_LK_FLOCK : 0,
 		.lk = { .start = (uint64_t)first, .end = (uint64_t)last, .type = (uint32_t)type, .pid = (uint32_t)process_id() } };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in) };
 	int err = type == F_UNLCK ? remote_write_inode(file->inode) : 0;
 	int64_t r = remote_ask(remote->remote, FUSE_SETLK, remote->node, &words);
 	if (r >= 0 && type != F_UNLCK) {
+		remote_file(file)->locked = true;
 		remote->locked |= !whole;
 		remote->wrote = false;
 		remote_drop_pages(remote);
@@ -385,7 +362,7 @@ static int remote_lock(struct file *file, uint64_t owner, bool whole, int type, 
 
 static int remote_truncate(struct file *file, uint64_t size)
 {
-	const struct fuse_setattr_in in = { .valid = FATTR_SIZE | FATTR_FH, .fh = private_of(file)->fh, .size = size };
+	const struct fuse_setattr_in in = { .valid = FATTR_SIZE | FATTR_FH, .fh = remote_file(file)->fh, .size = size };
 	int err = size > file->inode->size ? file_size_allowed(size) : 0;
 	if (err)
 		return err;
@@ -398,7 +375,7 @@ static int remote_truncate(struct file *file, uint64_t size)
 static int remote_allocate(struct file *file, int mode, uint64_t offset, uint64_t len)
 {
 	struct remote_inode *remote = remote_inode(file->inode);
-	const struct fuse_fallocate_in in = { .fh = private_of(file)->fh, .offset = offset, .length = len, .mode = (uint32_t)mode };
+	const struct fuse_fallocate_in in = { .fh = remote_file(file)->fh, .offset = offset, .length = len, .mode = (uint32_t)mode };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in) };
 	int err = remote_write_inode(file->inode);
 	int64_t r = err ? err : remote_ask(remote->remote, FUSE_FALLOCATE, remote->node, &words);
@@ -410,7 +387,7 @@ static int remote_allocate(struct file *file, int mode, uint64_t offset, uint64_
 static int64_t seek_data(struct file *file, int64_t offset, int whence)
 {
 	struct remote_inode *remote = remote_inode(file->inode);
-	const struct fuse_lseek_in in = { .fh = private_of(file)->fh, .offset = (uint64_t)offset, .whence = (uint32_t)whence };
+	const struct fuse_lseek_in in = { .fh = remote_file(file)->fh, .offset = (uint64_t)offset, .whence = (uint32_t)whence };
 	struct fuse_lseek_out out = { 0 };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
 	if (offset < 0)
@@ -447,46 +424,7 @@ static int64_t remote_seek(struct file *file, int64_t offset, int whence)
 	return file->position = offset;
 }
 
-static void remote_release(struct file *file)
-{
-	struct remote_inode *remote = remote_inode(file->inode);
-	const struct fuse_release_in in = { .fh = private_of(file)->fh, .flags = file->flags, .release_flags = FUSE_RELEASE_FLUSH,
-		.lock_owner = (uint64_t)file }; /* of F_OFD_SETLK */
-	remote_tell(remote->remote, FUSE_RELEASE, remote->node, &in, sizeof(in));
-	kfree(file->private);
-}
-
-int remote_opened(struct file *file, uint64_t fh)
-{
-	struct remote_file *private = kzalloc(sizeof(*private));
-	if (!private)
-		return -ENOMEM;
-	private->fh = fh;
-	file->ops = &remote_file_ops;
-	file->private = private;
-	return 0;
-}
-
-static int open_regular(struct inode *inode, struct file *file)
-{
-	struct remote_inode *remote = remote_inode(inode);
-	const struct fuse_open_in in = { .flags = file->flags & (O_ACCMODE | O_APPEND | O_DSYNC | __O_SYNC) };
-	struct fuse_open_out out = { 0 };
-	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
-	int64_t r = remote_ask(remote->remote, FUSE_OPEN, remote->node, &words);
-	return r < 0 ? (int)r : remote_opened(file, out.fh);
-}
-
-/* A FIFO or a socket is one among the programs of this VM; devices of the host are no devices of it. */
-int remote_open(struct inode *inode, struct file *file)
-{
-	remote_used(remote_inode(inode));
-	if (S_ISREG(inode->mode))
-		return open_regular(inode, file);
-	return S_ISCHR(inode->mode) || S_ISBLK(inode->mode) ? -EACCES : vfs_open_special(inode, file);
-}
-
-static const struct file_ops remote_file_ops = {
+const struct file_ops remote_file_ops = {
 	.kind = "file",
 	.read = remote_read,
 	.write = remote_write,

@@ -131,6 +131,7 @@ void remote_free(struct inode *inode)
 	while (*link != gone)
 		link = &(*link)->bucket_next;
 	*link = gone->bucket_next;
+	remote_drop_spare(gone);
 	remote_drop_pages(gone);
 	kfree(gone->dirty);
 	forget(gone->remote, gone);
@@ -139,6 +140,13 @@ void remote_free(struct inode *inode)
 void remote_stale(struct inode *inode)
 {
 	remote_inode(inode)->attr_until = 1;
+}
+
+void remote_gone(struct inode *inode)
+{
+	remote_stale(inode);
+	remote_inode(inode)->removed = true;
+	remote_drop_spare(remote_inode(inode));
 }
 
 static int take_attr(struct remote_inode *inode, uint32_t opcode, const void *in, size_t in_size)
@@ -165,6 +173,7 @@ int remote_refresh(struct inode *inode)
 
 int remote_setattr(struct inode *inode, const struct fuse_setattr_in *in)
 {
+	remote_drop_spare(remote_inode(inode)); /* it may be another one who may open it then */
 	return take_attr(remote_inode(inode), FUSE_SETATTR, in, sizeof(*in));
 }
 

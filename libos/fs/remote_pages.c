@@ -3,7 +3,7 @@
 #include "libos/fs/remote.h"
 #include "libos/mm/mm.h"
 
-#define PAGE 4096ull
+#define PAGE REMOTE_PAGE
 
 /* Inodes with pages, the one that was read last first. */
 static struct {
@@ -76,6 +76,7 @@ static void cut(struct remote_inode *remote, uint64_t from, uint64_t to)
 
 void remote_drop_pages(struct remote_inode *inode)
 {
+	inode->changes++;
 	if (inode->inode.pages.count)
 		cut(inode, 0, UINT64_MAX);
 }
@@ -120,6 +121,25 @@ bool remote_keep_page(struct remote_inode *remote, uint64_t index, char *page)
 	remote->inode.pages.count++;
 	cache.pages++;
 	return true;
+}
+
+int64_t remote_keep_answer(struct inode *inode, const struct remote_answer *answer)
+{
+	struct remote_inode *remote = remote_inode(inode);
+	const int64_t n = answer->n;
+	const uint64_t got = n > 0 ? ALIGN_UP((uint64_t)n, PAGE) / PAGE : 0, good = answer->changes == remote->changes ? got : 0;
+	if (!inode->pages.count)
+		remote->data_mtime = inode->mtime;
+	if (n > 0)
+		memset(answer->pages + n, 0, got * PAGE - (uint64_t)n);
+	for (uint64_t i = 0; i < answer->count; i++)
+		if (i >= good || !remote_keep_page(remote, answer->first + i, answer->pages + i * PAGE))
+			page_free(answer->pages + i * PAGE, 0);
+	if (inode->pages.count)
+		remote_was_read(remote);
+	if (n < 0)
+		return n;
+	return good && !remote_page(inode, answer->first) ? -ENOMEM : (int64_t)got; /* it came, and there was no memory to find it by */
 }
 
 bool remote_mark_dirty(struct file *file, uint64_t index)

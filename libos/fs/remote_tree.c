@@ -253,17 +253,24 @@ static int remote_create(struct dentry *at, uint32_t flags, uint32_t mode, struc
 	struct { struct fuse_entry_out entry; struct fuse_open_out open; } out = { 0 };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .name = at->name, .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
 	struct inode *dir = at->parent->inode, *inode = NULL;
-	int64_t r = remote_ask(fs_of(dir), FUSE_CREATE, remote_inode(dir)->node, &words);
+	struct remote_file *private = remote_file_new();
+	int64_t r = private ? remote_ask(fs_of(dir), FUSE_CREATE, remote_inode(dir)->node, &words) : -ENOMEM;
 	if (r >= 0)
 		r = remote_found(fs_of(dir), &out.entry, &inode);
-	if (r < 0)
+	if (r < 0) {
+		kfree(private);
 		return (int)r;
+	}
+	private->fh = out.open.fh;
 	changed(at->parent);
 	dentry_found(at, inode);
 	r = vfs_open_inode(inode, at, flags | O_PATH, file); /* it is open at the server already */
 	if (r >= 0) {
 		(*file)->flags &= ~(uint32_t)O_PATH;
-		r = remote_opened(*file, out.open.fh);
+		remote_opened(*file, private);
+	} else {
+		remote_tell_release(remote_inode(inode), private->fh, flags, 0);
+		kfree(private);
 	}
 	return (int)r;
 }
@@ -275,8 +282,7 @@ static int remote_remove(struct dentry *what)
 	int64_t r = remote_ask(fs_of(dir), S_ISDIR(inode->mode) ? FUSE_RMDIR : FUSE_UNLINK, remote_inode(dir)->node, &words);
 	if (r >= 0) {
 		changed(what->parent);
-		remote_stale(inode);
-		remote_inode(inode)->removed = true;
+		remote_gone(inode);
 	}
 	return r < 0 ? (int)r : 0;
 }
@@ -293,8 +299,10 @@ static int remote_rename(struct dentry *from, struct dentry *to, uint32_t flags)
 	changed(to->parent);
 	remote_stale(from->inode);
 	if (to->inode) {
-		remote_stale(to->inode);
-		remote_inode(to->inode)->removed = !(flags & LINUX_RENAME_EXCHANGE);
+		if (flags & LINUX_RENAME_EXCHANGE)
+			remote_stale(to->inode);
+		else
+			remote_gone(to->inode);
 	}
 	return 0;
 }

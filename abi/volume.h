@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What libos and the server of a volume say to each other beyond FUSE (linux/fuse.h). Linux never says it, and no other server has to understand it. */
+#ifndef LV_ABI_VOLUME_H
+#define LV_ABI_VOLUME_H
+
+/*
+ * In fuse_open_in.open_flags: behind struct fuse_open_out the answer has the file's first bytes, so many at most, for which there is room; none where they
+ * cannot be read. A server that does not know of it answers with the structure alone.
+ */
+#define LV_FUSE_OPEN_READ (1u << 31)
+#define LV_FUSE_OPEN_BYTES 16384u
+
+#endif
