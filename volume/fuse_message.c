@@ -66,6 +66,7 @@ static const struct {
 	{ FUSE_SETLK, op_setlk, sizeof(struct fuse_lk_in), PLAIN, false, false },
 	{ FUSE_SETLKW, op_setlkw, sizeof(struct fuse_lk_in), PLAIN, false, false },
 	{ FUSE_CREATE, op_create, sizeof(struct fuse_create_in), NAME, true, false },
+	{ FUSE_TMPFILE, op_tmpfile, sizeof(struct fuse_create_in), TEXT, true, false },
 	{ FUSE_INTERRUPT, op_interrupt, sizeof(struct fuse_interrupt_in), PLAIN, false, true },
 	{ FUSE_FALLOCATE, op_fallocate, sizeof(struct fuse_fallocate_in), PLAIN, true, false },
 	{ FUSE_LSEEK, op_lseek, sizeof(struct fuse_lseek_in), PLAIN, false, false },

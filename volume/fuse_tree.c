@@ -37,6 +37,12 @@ static int open_node(struct volume *volume, const struct node *dir, const char *
 	return fd < 0 ? fd : node_add(volume, fd, node, st);
 }
 
+static void fill_entry(const struct volume *volume, const struct node *node, const struct stat *st, struct fuse_entry_out *entry)
+{
+	*entry = (struct fuse_entry_out){ .nodeid = node->id, .generation = 0, .entry_valid = LIVES_S, .attr_valid = LIVES_S };
+	attr_fill(volume, st, &entry->attr);
+}
+
 int tell_entry(struct volume *volume, const struct node *dir, const char *name, struct fuse_entry_out *entry, struct node **found)
 {
 	struct stat st;
@@ -44,8 +50,7 @@ int tell_entry(struct volume *volume, const struct node *dir, const char *name, 
 	int err = node ? 0 : open_node(volume, dir, name, &st, &node);
 	if (err)
 		return err;
-	*entry = (struct fuse_entry_out){ .nodeid = node->id, .generation = 0, .entry_valid = LIVES_S, .attr_valid = LIVES_S };
-	attr_fill(volume, &st, &entry->attr);
+	fill_entry(volume, node, &st, entry);
 	if (found)
 		*found = node;
 	return 0;
@@ -165,6 +170,38 @@ int op_create(struct request *request)
 		close(fd);
 	if (err && out->entry.nodeid)
 		node_forget(request->volume, out->entry.nodeid, 1);
+	return err ? err : (int)sizeof(*out);
+}
+
+/* A file without a name, which op_link gives it one unless it was made with O_EXCL. What the message calls it means nothing. */
+static int open_unnamed(struct request *request)
+{
+	const struct fuse_create_in *in = request->in;
+	uint64_t flags = in->flags & (O_ACCMODE | O_APPEND | O_EXCL | O_SYNC | O_DSYNC);
+	int fd = open_name(request->node, ".", flags | O_TMPFILE, in->mode & 01777 & ~in->umask);
+	if (fd >= 0)
+		give_owner(request, fd, mode_of(request->node));
+	return fd;
+}
+
+int op_tmpfile(struct request *request)
+{
+	const struct fuse_create_in *in = request->in;
+	struct { struct fuse_entry_out entry; struct fuse_open_out open; } *out = request->out;
+	struct node *node;
+	struct stat st;
+	char name[PROC_NAME];
+	int fd = open_unnamed(request), path = fd < 0 ? fd : openat(request->volume->proc, proc_name(fd, name), O_PATH | O_CLOEXEC);
+	int err = fd < 0 ? fd : path < 0 ? -errno : node_add(request->volume, path, &node, &st);
+	if (fd >= 0 && err)
+		close(fd);
+	if (err)
+		return err;
+	memset(out, 0, sizeof(*out));
+	fill_entry(request->volume, node, &st, &out->entry);
+	err = handle_add(request->volume, fd, node->id, false, (in->flags & O_ACCMODE) != O_RDONLY, &out->open.fh);
+	if (err)
+		node_forget(request->volume, node->id, 1);
 	return err ? err : (int)sizeof(*out);
 }
 

@@ -42,7 +42,7 @@ int op_getxattr(struct request *request), op_setxattr(struct request *request), 
 int tell_entry(struct volume *volume, const struct node *dir, const char *name, struct fuse_entry_out *entry, struct node **node);
 int op_lookup(struct request *request), op_readlink(struct request *request), op_symlink(struct request *request), op_mknod(struct request *request);
 int op_mkdir(struct request *request), op_unlink(struct request *request), op_rmdir(struct request *request), op_rename(struct request *request);
-int op_rename2(struct request *request), op_link(struct request *request), op_create(struct request *request);
+int op_rename2(struct request *request), op_link(struct request *request), op_create(struct request *request), op_tmpfile(struct request *request);
 
 /* ---- fuse_io.c ---- */
 int op_open(struct request *request), op_release(struct request *request), op_read(struct request *request), op_write(struct request *request);

@@ -228,28 +228,34 @@ static char *temporary_name(const struct dentry *dir, uint64_t ino)
 	return name;
 }
 
+static int make_temporary(struct dentry *dir, uint32_t flags, uint32_t mode, struct file **file)
+{
+	struct inode *inode = inode_new(dir->inode->fs, S_IFREG | mode);
+	if (!inode)
+		return -ENOMEM;
+	inode->nlink = 0;
+	inode->linkable = !(flags & O_EXCL);
+	take_group(inode, dir->inode);
+	int err = vfs_open_inode(inode, NULL, flags, file);
+	inode_put(inode);
+	return err;
+}
+
 static int open_temporary(struct dentry *dir, uint32_t flags, uint32_t mode, struct file **file)
 {
 	if (!dir->inode || !S_ISDIR(dir->inode->mode))
 		return -ENOTDIR;
 	if ((flags & O_ACCMODE) == O_RDONLY)
 		return -EINVAL;
-	if (remote_of(dir->inode))
-		return -EOPNOTSUPP;
+	const struct remote_ops *remote = remote_of(dir->inode);
 	if (dir->inode->fs->read_only)
-		return inode_is_frozen(dir->inode) ? -EROFS : -EOPNOTSUPP;
+		return remote || inode_is_frozen(dir->inode) ? -EROFS : -EOPNOTSUPP;
 	int err = inode_permission(dir->inode, LINUX_W_OK | LINUX_X_OK);
-	if (err)
-		return err;
-	struct inode *inode = inode_new(dir->inode->fs, S_IFREG | mode);
-	if (!inode)
-		return -ENOMEM;
-	inode->nlink = 0;
-	inode->linkable = !(flags & O_EXCL);
-	inode->target = temporary_name(dir, inode->ino);
-	take_group(inode, dir->inode);
-	err = vfs_open_inode(inode, NULL, flags & ~(uint32_t)(O_DIRECTORY | __O_TMPFILE), file);
-	inode_put(inode);
+	flags &= ~(uint32_t)(O_DIRECTORY | __O_TMPFILE);
+	if (!err)
+		err = remote ? remote->temporary(dir, flags, mode, file) : make_temporary(dir, flags, mode, file);
+	if (!err && !(*file)->inode->target)
+		(*file)->inode->target = temporary_name(dir, (*file)->inode->ino);
 	return err;
 }
 

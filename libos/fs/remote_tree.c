@@ -247,24 +247,12 @@ static int remote_make(struct dentry *at, uint32_t mode, uint64_t rdev, const ch
 	return (int)r;
 }
 
-static int remote_create(struct dentry *at, uint32_t flags, uint32_t mode, struct file **file)
+/* What a server made and opened. at: its name; NULL: it has none. */
+static int64_t take_created(struct inode *inode, struct dentry *at, uint32_t flags, struct remote_file *private, struct file **file)
 {
-	const struct fuse_create_in in = { .flags = flags & (O_ACCMODE | O_APPEND | O_EXCL | O_TRUNC | O_CREAT | O_DSYNC | __O_SYNC), .mode = S_IFREG | mode };
-	struct { struct fuse_entry_out entry; struct fuse_open_out open; } out = { 0 };
-	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .name = at->name, .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
-	struct inode *dir = at->parent->inode, *inode = NULL;
-	struct remote_file *private = remote_file_new();
-	int64_t r = private ? remote_ask(fs_of(dir), FUSE_CREATE, remote_inode(dir)->node, &words) : -ENOMEM;
-	if (r >= 0)
-		r = remote_found(fs_of(dir), &out.entry, &inode);
-	if (r < 0) {
-		kfree(private);
-		return (int)r;
-	}
-	private->fh = out.open.fh;
-	changed(at->parent);
-	dentry_found(at, inode);
-	r = vfs_open_inode(inode, at, flags | O_PATH, file); /* it is open at the server already */
+	if (at)
+		dentry_found(at, inode);
+	int64_t r = vfs_open_inode(inode, at, flags | O_PATH, file); /* it is open at the server already */
 	if (r >= 0) {
 		(*file)->flags &= ~(uint32_t)O_PATH;
 		remote_opened(*file, private);
@@ -272,7 +260,43 @@ static int remote_create(struct dentry *at, uint32_t flags, uint32_t mode, struc
 		remote_tell_release(remote_inode(inode), private->fh, flags, 0);
 		kfree(private);
 	}
+	return r;
+}
+
+static int make_open(struct dentry *dir, struct dentry *at, uint32_t flags, uint32_t mode, struct file **file)
+{
+	const struct fuse_create_in in = { .flags = flags & (O_ACCMODE | O_APPEND | O_EXCL | O_TRUNC | O_CREAT | O_DSYNC | __O_SYNC), .mode = S_IFREG | mode };
+	struct { struct fuse_entry_out entry; struct fuse_open_out open; } out = { 0 };
+	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .name = at ? at->name : "/", .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
+	struct inode *inode = NULL;
+	struct remote_file *private = remote_file_new();
+	int64_t r = private ? remote_ask(fs_of(dir->inode), at ? FUSE_CREATE : FUSE_TMPFILE, remote_inode(dir->inode)->node, &words) : -ENOMEM;
+	if (r >= 0)
+		r = remote_found(fs_of(dir->inode), &out.entry, &inode);
+	if (r < 0) {
+		kfree(private);
+		return (int)r;
+	}
+	private->fh = out.open.fh;
+	r = take_created(inode, at, flags, private, file);
+	if (!at) {
+		remote_inode(inode)->removed = true;
+		inode_put(inode);
+	}
 	return (int)r;
+}
+
+static int remote_create(struct dentry *at, uint32_t flags, uint32_t mode, struct file **file)
+{
+	int err = make_open(at->parent, at, flags, mode, file);
+	if (!err)
+		changed(at->parent);
+	return err;
+}
+
+static int remote_temporary(struct dentry *dir, uint32_t flags, uint32_t mode, struct file **file)
+{
+	return make_open(dir, NULL, flags, mode, file);
 }
 
 static int remote_remove(struct dentry *what)
@@ -315,6 +339,7 @@ static int remote_link(struct inode *inode, struct dentry *at)
 	if (r < 0)
 		return (int)r;
 	changed(at->parent);
+	remote_inode(found)->removed = false;
 	dentry_found(at, found);
 	return 0;
 }
@@ -404,6 +429,7 @@ static const struct remote_ops remote_ops = {
 	.list = remote_list,
 	.make = remote_make,
 	.create = remote_create,
+	.temporary = remote_temporary,
 	.remove = remote_remove,
 	.rename = remote_rename,
 	.link = remote_link,

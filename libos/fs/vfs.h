@@ -53,6 +53,7 @@ struct remote_ops {
 	int (*list)(struct dentry *dir, int (*add)(void *context, const struct vfs_entry *entry), void *context);
 	int (*make)(struct dentry *at, uint32_t mode, uint64_t rdev, const char *target, struct inode **inode); /* a reference; the caller attaches it */
 	int (*create)(struct dentry *at, uint32_t flags, uint32_t mode, struct file **file); /* a regular file, opened and attached */
+	int (*temporary)(struct dentry *dir, uint32_t flags, uint32_t mode, struct file **file); /* one without a name, opened */
 	int (*remove)(struct dentry *what);
 	int (*rename)(struct dentry *from, struct dentry *to, uint32_t flags);
 	int (*link)(struct inode *inode, struct dentry *at); /* attaches it */

@@ -60,7 +60,7 @@ refused 'a directory that is not empty stays' 'not empty' -v "$data:/data" "$bus
 
 # What a program may ask of its files, asked of those of a volume.
 fresh
-for name in files locks watches; do
+for name in files locks watches temporary; do
 	same "guest/$name in a volume" --net none -v "$data:/data" -e TMPDIR=/data -- "$build/tests/guest/guest_$name"
 done
 
