@@ -54,6 +54,8 @@ static int x87_code(void)
 
 static void page_fault(struct regs *regs, uint64_t error, uint64_t addr)
 {
+	if (!from_libos(regs))
+		mm_fault_ahead(addr, error);
 	int code = mm_fault(addr, error);
 	if (code == 0)
 		return;

@@ -240,13 +240,11 @@ static int remote_fetch_page(struct file *file, uint64_t offset)
 {
 	if (remote_page(file->inode, offset / PAGE) && offset < file->inode->size)
 		return 0;
-	fs_links_stay(true);
 	int64_t r = remote_refresh(file->inode);
 	if (!r && offset < file->inode->size)
 		r = fetch(file, offset / PAGE, ahead(remote_file(file), offset, PAGE));
 	if (r > 0)
 		remote_file(file)->next = offset + PAGE;
-	fs_links_stay(false);
 	return r < 0 ? (int)r : 1;
 }
 

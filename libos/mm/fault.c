@@ -4,6 +4,7 @@
  * for fresh memory that is never touched costs nothing: so every fault brings in a whole neighbourhood, and mappings
  * get the entries that they will need when they are made.
  */
+#include "libos/dev/dev.h"
 #include "libos/mm/mm.h"
 #include "libos/mm/pagetable.h"
 #include "libos/mm/space.h"
@@ -338,6 +339,34 @@ static bool spurious(const uint64_t *entry, uint64_t error)
 	return !(error & FAULT_EXEC) || !(*entry & LV_PTE_NX);
 }
 
+static bool is_fetched(const struct vma *vma)
+{
+	return vma->file && vma->file->ops->fetch_page;
+}
+
+/* A page of a file that a server may have to bring, in the middle of a fault: nobody else runs meanwhile. */
+static int fetch_here(struct vma *vma, uint64_t va)
+{
+	if (!is_fetched(vma))
+		return 0;
+	fs_links_stay(true);
+	int err = vma->file->ops->fetch_page(vma->file, vma->offset + (va - vma->start));
+	fs_links_stay(false);
+	return err;
+}
+
+void mm_fault_ahead(uint64_t addr, uint64_t error)
+{
+	const struct vma *vma = mm_find(addr);
+	if (!vma || !is_fetched(vma) || !allowed(vma, error))
+		return;
+	struct file *file = vma->file;
+	uint64_t offset = vma->offset + (ALIGN_DOWN(addr, LV_PAGE) - vma->start);
+	file_get(file); /* others may unmap it */
+	file->ops->fetch_page(file, offset);
+	file_put(file);
+}
+
 int mm_fault(uint64_t addr, uint64_t error)
 {
 	static uint64_t last_spurious;
@@ -360,7 +389,7 @@ int mm_fault(uint64_t addr, uint64_t error)
 		return fault_own(vma, va);
 	if (!vma->file)
 		return (!entry || !*entry) && !space_may_reach(vma, va) ? SEGV_MAPERR : fault_anonymous(vma, addr);
-	if (vma->file->ops->fetch_page && vma->file->ops->fetch_page(vma->file, vma->offset + (va - vma->start)) < 0)
+	if (fetch_here(vma, va) < 0)
 		return -BUS_ADRERR;
 	return vma->flags & MAP_SHARED ? fault_shared(vma, va, write) : fault_private(vma, va, write);
 }
@@ -447,7 +476,7 @@ void *vma_own_page(uint64_t va)
 	if (!vma || huge)
 		return NULL;
 	if (!(entry && *entry)) {
-		if (vma->file && vma->file->ops->fetch_page && vma->file->ops->fetch_page(vma->file, vma->offset + (ALIGN_DOWN(va, LV_PAGE) - vma->start)) < 0)
+		if (fetch_here(vma, ALIGN_DOWN(va, LV_PAGE)) < 0)
 			return NULL;
 		if (vma->file ? fault_private(vma, ALIGN_DOWN(va, LV_PAGE), true) : fault_anonymous(vma, va))
 			return NULL;

@@ -93,6 +93,8 @@ bool mm_is_present(uint64_t va, bool *shared);
  */
 #define FAULT_WRITE 2u
 int mm_fault(uint64_t addr, uint64_t error);
+/* What a fault of the program itself will need of a file's server is brought before: others run meanwhile, as nothing of the fault is under way yet. */
+void mm_fault_ahead(uint64_t addr, uint64_t error);
 /* The file was cut: pages of it at offsets >= from are about to be freed and must leave the address space (SIGBUS from now on). */
 void mm_file_cut(struct inode *inode, uint64_t from);
 bool mm_any(bool (*is)(const struct vma *vma, const void *with), const void *with); /* a region of any process */

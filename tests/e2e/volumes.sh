@@ -179,15 +179,40 @@ check 'and it goes' "$lightvm" volume rm kept
 check '  with a word where there is none' grep -q 'there is no volume kept' <<<"$("$lightvm" volume rm kept 2>&1)"
 check 'a volume in a volume' test "$(mkdir -p "$data/inner" && vm -v "$data:/data" -v "$data/sub:/data/inner" "$busybox" cat /data/inner/deep)" = deep
 
+# server_of DIR: the process that serves it. Its working directory is one of descriptors, of which one is the volume.
+server_of() {
+	local p fd own
+	own=$(stat -Lc %i "$1")
+	for p in /proc/[0-9]*; do
+		[ "$(cat "$p/comm" 2>/dev/null)" = lightvm-fs ] || continue
+		for fd in "$p"/fd/*; do [ "$(stat -Lc %i "$fd" 2>/dev/null)" = "$own" ] && echo "${p#/proc/}" && return; done
+	done
+}
+
+# One thread waits for a page, others do not.
+fresh
+mkdir -p "$work/other"
+tr '\0' x </dev/zero | head -c 32768 >"$data/file"
+within 20 "$lightvm" run -d --name pages --net none -v "$data:/data" -v "$work/other:/other" "$build/tests/guest/guest_mapped" /data/file wait >/dev/null
+check 'a VM that maps a file' logged pages mapped
+server=$(server_of "$data")
+if [ -z "$server" ]; then
+	not_ok 'whose server is a process' 'none found'
+else
+	kill -STOP "$server"
+	touch "$work/other/go"
+	check 'others run while a page does not come' logged pages 'others run'
+	check '  which it has not' test "$("$lightvm" logs pages)" = $'mapped\nothers run'
+	kill -CONT "$server"
+	check '  and it comes' logged pages 'page x'
+fi
+"$lightvm" rm -f pages >/dev/null
+
 # A server that dies.
 fresh
 within 20 "$lightvm" run -d --name orphan --net none -v "$data:/data" "$busybox" sh -c 'echo up; while read x </data/file; do :; done; echo gone; while :; do :; done' >/dev/null
 check 'a VM that reads a volume' logged orphan up
-own=$(stat -Lc %i "$data")
-for p in /proc/[0-9]*; do # the server of this test's volume: its working directory is one of descriptors, of which one is the volume
-	[ "$(cat "$p/comm" 2>/dev/null)" = lightvm-fs ] || continue
-	for fd in "$p"/fd/*; do [ "$(stat -Lc %i "$fd" 2>/dev/null)" = "$own" ] && server=${p#/proc/}; done
-done
+server=$(server_of "$data")
 if [ -z "${server:-}" ]; then
 	not_ok 'its server is a process' 'none found'
 else

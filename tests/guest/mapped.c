@@ -5,6 +5,8 @@
  *
  * mapped FILE sync: what was written to a mapping is the file's after syncfs(2), sync(2) and fsync(2) of its directory, without msync(2).
  *
+ * mapped FILE wait: once /other/go is there a page of FILE is touched, whose server does not answer: another thread goes on all the same.
+ *
  * mapped FILE full: FILE is there, and has no room for what is written to it by a mapping. munmap(2) cannot tell, fsync(2) does, once.
  */
 #include <errno.h>
@@ -68,10 +70,42 @@ static int synced(const char *path)
 	return 0;
 }
 
+/* Long enough for the page to have been touched meanwhile. */
+static void *go_on(void *touching)
+{
+	while (!*(atomic_bool *)touching)
+		sched_yield();
+	for (int i = 0; i < 50; i++)
+		usleep(1000);
+	puts("others run");
+	return NULL;
+}
+
+static int waiting(const char *path)
+{
+	static atomic_bool touching;
+	int fd = open(path, O_RDONLY);
+	volatile char *map = fd < 0 ? MAP_FAILED : mmap(NULL, PAGES * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	pthread_t thread;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (map == MAP_FAILED)
+		return 1;
+	puts("mapped");
+	while (access("/other/go", F_OK))
+		usleep(1000);
+	if (pthread_create(&thread, NULL, go_on, &touching))
+		return 1;
+	touching = true;
+	printf("page %c\n", map[(PAGES - 1) * PAGE]);
+	pthread_join(thread, NULL);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3)
-		return argv[2][0] == 's' ? synced(argv[1]) : full(argv[1]);
+		return argv[2][0] == 's' ? synced(argv[1]) : argv[2][0] == 'w' ? waiting(argv[1]) : full(argv[1]);
 	int fd = argc == 2 ? open(argv[1], O_RDWR | O_CREAT | O_TRUNC, 0644) : -1;
 	char *map = fd < 0 || ftruncate(fd, PAGES * PAGE) ? MAP_FAILED : mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	pthread_t thread;
