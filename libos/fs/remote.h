@@ -13,7 +13,7 @@
 #include <linux/fuse.h>
 
 #define REMOTE_PAGE 4096ull
-#define REMOTE_SPARES 64 /* files that are open at the server and no more here */
+#define REMOTE_SPARES 256 /* files that are open at the server and no more here */
 #define REMOTE_PIECE (128u << 10) /* bytes of one read or write */
 #define REMOTE_NAME_NS NS_PER_S   /* for which a name is believed */
 #define REMOTE_ORDER 3 /* pages of the table of inodes, by which they are found */
