@@ -8,7 +8,8 @@ import time
 
 top = sys.argv[1]
 file = top + "/large"
-PAGE, RANDOM, DIRECT = 4096, 20000, 2000
+PAGE, RANDOM, DIRECT, FILES = 4096, 20000, 2000, 2000
+FORGOTTEN = 1.2  # seconds after which no name is believed any more
 
 
 def timed(work):
@@ -44,6 +45,28 @@ def walk():
         os.lstat(f"{top}/tree/{name // 100}/{name}")
 
 
+def find():
+    for place, _, names in os.walk(top + "/tree"):
+        for name in names:
+            os.lstat(f"{place}/{name}")
+
+
+def read_file(name):
+    fd = os.open(f"{top}/tree/{name // 100}/{name}", os.O_RDONLY)
+    os.read(fd, PAGE)
+    os.close(fd)
+
+
+def small_files():
+    for name in range(FILES):
+        read_file(name)
+
+
+def same_file():
+    for _ in range(FILES):
+        read_file(1)
+
+
 def write():
     with open(top + "/written", "wb", buffering=0) as data:
         for _ in range(1000):
@@ -59,3 +82,8 @@ print(f"4 KiB at random, direct {timed(direct) / DIRECT * 1e6:.1f} us")
 print(f"4 KiB written {timed(write) / 1000 * 1e6:.1f} us")
 print(f"lstat of 10,000 files, first {timed(walk) * 1e3:.0f} ms")
 print(f"lstat of 10,000 files, again {timed(walk) * 1e3:.0f} ms")
+time.sleep(FORGOTTEN)
+print(f"listing of 100 directories, lstat of 10,000 files {timed(find) * 1e3:.0f} ms")
+time.sleep(FORGOTTEN)
+print(f"open, read, close of small files {timed(small_files) / FILES * 1e6:.1f} us")
+print(f"the same of one file, again and again {timed(same_file) / FILES * 1e6:.1f} us")

@@ -57,7 +57,7 @@ static int teardown(void **state)
 }
 
 /* The header in two parts, so that nothing can rely on its being one. */
-static void post(struct fixture *f, unsigned slot, uint32_t opcode, uint64_t unique, uint64_t about, bool answered)
+static void put(struct fixture *f, unsigned slot, uint32_t opcode, uint64_t unique, uint64_t about, bool answered)
 {
 	const struct message message = { { .len = sizeof(message), .opcode = opcode, .unique = unique, .nodeid = 1 }, { .unique = about } };
 	const gpa_t at = f->request + 256 * slot;
@@ -66,6 +66,11 @@ static void post(struct fixture *f, unsigned slot, uint32_t opcode, uint64_t uni
 	memcpy(guest_ptr(&f->guest, at), &message, sizeof(message));
 	memset(guest_ptr(&f->guest, f->answer + 256 * slot), 0xee, 110);
 	driver_post(&f->queue, part, answered ? 4 : 2);
+}
+
+static void post(struct fixture *f, unsigned slot, uint32_t opcode, uint64_t unique, uint64_t about, bool answered)
+{
+	put(f, slot, opcode, unique, about, answered);
 	guest_ring(&f->guest, f->fs);
 }
 
@@ -172,10 +177,75 @@ static void test_server_ends(void **state)
 	assert_int_equal(heard(f, 1)->error, -ENOTCONN);
 }
 
+static void answer_quickly(struct fixture *f)
+{
+	const struct fuse_out_header header = { .len = sizeof(header), .unique = asked(f).header.unique };
+
+	assert_int_equal(send(f->server, &header, sizeof(header), 0), sizeof(header));
+	loop_once(&f->guest.loop, 0);
+	assert_true(done(f));
+}
+
+/*
+ * A guest that asks one after the other need not ring for the next one: it is looked for, with the doorbell off. Others may want our processor, so that it is
+ * not soon enough for that: but not each time.
+ */
+static void test_next(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned tries = 0; tries < 1000; tries++) {
+		for (unsigned i = 0; i < 2; i++) {
+			f->guest.loop.crowded_until = 0;
+			put(f, 0, FUSE_GETATTR, 1 + i, 0, true);
+			device_kick(f->fs);
+			loop_once(&f->guest.loop, 0);
+			answer_quickly(f);
+		}
+		if (!f->guest.loop.look)
+			continue;
+		assert_true(f->queue.used->flags & VRING_USED_F_NO_NOTIFY);
+		put(f, 0, FUSE_GETATTR, 3, 0, true);
+		loop_once(&f->guest.loop, 0);
+		answer_quickly(f);
+		guest_settle(&f->guest);
+		assert_null(f->guest.loop.look);
+		assert_false(f->queue.used->flags & VRING_USED_F_NO_NOTIFY); /* nothing came: it has to ring again */
+		return;
+	}
+	fail_msg("in 1000 times the next request was not looked for");
+}
+
+/* Who is looked for when the driver goes, or the VM stands still, is not any more. */
+static void test_next_ends(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned way = 0, tries = 0; way < 2; tries++) {
+		assert_in_range(tries, 0, 1000);
+		for (unsigned i = 0; i < 2; i++) {
+			f->guest.loop.crowded_until = 0;
+			put(f, 0, FUSE_GETATTR, 1 + i, 0, true);
+			device_kick(f->fs);
+			loop_once(&f->guest.loop, 0);
+			answer_quickly(f);
+		}
+		if (!f->guest.loop.look)
+			continue;
+		if (way++)
+			f->fs->ops->reset(f->fs);
+		else
+			f->fs->ops->pause(f->fs, true);
+		assert_null(f->guest.loop.look);
+		if (way == 1)
+			f->fs->ops->pause(f->fs, false);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-	const struct CMUnitTest tests[] = { TEST(test_answers), TEST(test_late), TEST(test_interrupt), TEST(test_server_ends) };
+	const struct CMUnitTest tests[] = { TEST(test_answers), TEST(test_late), TEST(test_interrupt), TEST(test_server_ends), TEST(test_next), TEST(test_next_ends) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "abi/volume.h"
 #include "tests/unit/scratch.h"
 #include "volume/volume.h"
 
@@ -361,6 +362,60 @@ static void listings(void **state)
 	assert_int_equal(ask(FUSE_GETATTR, node, &getattr, sizeof(getattr), NULL, 0), -ESTALE);
 }
 
+/* Who opens a file to read it may have its first bytes with the same answer. */
+static void opened_and_read(void **state)
+{
+	const struct fuse_open_in open = { .flags = O_RDONLY, .open_flags = LV_FUSE_OPEN_READ }, plain = { .flags = O_RDONLY }, write = { .flags = O_WRONLY, .open_flags = LV_FUSE_OPEN_READ };
+	const size_t empty = sizeof(struct fuse_out_header) + sizeof(struct fuse_open_out);
+	char *large = calloc(1, LV_FUSE_OPEN_BYTES + 2);
+	uint64_t node, fh;
+	memset(large, 'x', LV_FUSE_OPEN_BYTES + 1);
+	assert_int_equal(create("first", &node, &fh), 0);
+	assert_int_equal(ask(FUSE_OPEN, node, &open, sizeof(open), NULL, 0), 0);
+	assert_int_equal(((struct fuse_out_header *)reply)->len, empty);
+	assert_int_equal(write_text(node, fh, "hello", 5), 0);
+	assert_int_equal(ask(FUSE_OPEN, node, &plain, sizeof(plain), NULL, 0), 0);
+	assert_int_equal(((struct fuse_out_header *)reply)->len, empty);
+	assert_int_equal(ask(FUSE_OPEN, node, &write, sizeof(write), NULL, 0), 0); /* which cannot be read */
+	assert_int_equal(((struct fuse_out_header *)reply)->len, empty);
+	assert_int_equal(ask(FUSE_OPEN, node, &open, sizeof(open), NULL, 0), 0);
+	assert_int_equal(((struct fuse_out_header *)reply)->len, empty + 5);
+	assert_memory_equal(body(struct fuse_open_out) + 1, "hello", 5);
+	const struct fuse_read_in read = { .fh = body(struct fuse_open_out)->fh, .size = 4096 };
+	assert_int_equal(ask(FUSE_READ, node, &read, sizeof(read), NULL, 0), 0);
+	assert_memory_equal(body(char), "hello", 5);
+	assert_int_equal(write_text(node, fh, large, LV_FUSE_OPEN_BYTES + 1), 0);
+	assert_int_equal(ask(FUSE_OPEN, node, &open, sizeof(open), NULL, 0), 0);
+	assert_int_equal(((struct fuse_out_header *)reply)->len, empty + LV_FUSE_OPEN_BYTES);
+	free(large);
+}
+
+/* A file without a name, until it is given one. */
+static void unnamed(void **state)
+{
+	const struct fuse_create_in in = { .flags = O_RDWR, .mode = S_IFREG | 06640 }, never = { .flags = O_WRONLY | O_EXCL, .mode = S_IFREG | 0600 }, read = { .flags = O_RDONLY, .mode = S_IFREG | 0600 };
+	uint64_t node, fh, other;
+	assert_int_equal(ask(FUSE_TMPFILE, FUSE_ROOT_ID, &in, sizeof(in), "/", 2), 0);
+	assert_int_equal(body(struct fuse_entry_out)->attr.nlink, 0);
+	assert_int_equal(body(struct fuse_entry_out)->attr.mode, S_IFREG | 0640); /* it gives nobody's rights */
+	node = body(struct fuse_entry_out)->nodeid;
+	fh = ((const struct fuse_open_out *)(body(struct fuse_entry_out) + 1))->fh;
+	assert_int_equal(write_text(node, fh, "hello", 5), 0);
+	const struct fuse_link_in link = { .oldnodeid = node };
+	assert_int_equal(ask(FUSE_LINK, FUSE_ROOT_ID, &link, sizeof(link), "named", 6), 0);
+	assert_true(body(struct fuse_entry_out)->nodeid == node);
+	assert_int_equal(body(struct fuse_entry_out)->attr.nlink, 1);
+	assert_int_equal(look_up(FUSE_ROOT_ID, "named", &other), 0);
+	assert_true(other == node);
+	assert_int_equal(ask(FUSE_TMPFILE, node, &in, sizeof(in), "/", 2), -ENOTDIR);
+	assert_int_equal(ask(FUSE_TMPFILE, FUSE_ROOT_ID, &read, sizeof(read), "/", 2), -EINVAL);
+	assert_int_equal(ask(FUSE_TMPFILE, FUSE_ROOT_ID, &never, sizeof(never), "/", 2), 0);
+	const struct fuse_link_in wrong = { .oldnodeid = body(struct fuse_entry_out)->nodeid };
+	assert_int_equal(ask(FUSE_LINK, FUSE_ROOT_ID, &wrong, sizeof(wrong), "never", 6), -ENOENT);
+	volume.read_only = true;
+	assert_int_equal(ask(FUSE_TMPFILE, FUSE_ROOT_ID, &in, sizeof(in), "/", 2), -EROFS);
+}
+
 static int set_up(void **state)
 {
 	char *dir = scratch();
@@ -382,7 +437,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = { TEST(files), TEST(driver_goes), TEST(bad_names), TEST(bad_numbers), TEST(bad_lengths), TEST(not_followed), TEST(read_only), TEST(rights_go), TEST(bounded), TEST(locks), TEST(owners),
-		TEST(ranges), TEST(too_many_ranges), TEST(listings) };
+		TEST(ranges), TEST(too_many_ranges), TEST(listings), TEST(opened_and_read), TEST(unnamed) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
