@@ -26,7 +26,7 @@ static int open_name(const struct node *dir, const char *name, uint64_t flags, u
 /* What the guest knows need not be opened for that: one system call in place of three. NULL: it does not. */
 static struct node *known_by_name(struct volume *volume, const struct node *dir, const char *name, struct stat *st)
 {
-	if (dir->type != S_IFDIR || fstatat(dir->fd, name, st, AT_SYMLINK_NOFOLLOW))
+	if (dir->type != S_IFDIR || fstatat(dir->fd, name, st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
 		return NULL;
 	return node_again(volume, st->st_dev, st->st_ino);
 }

@@ -149,6 +149,7 @@ int fs_link_call(struct fs_link *link, struct fs_request *request)
 		look_or_wait(link, until);
 	while (!err && !request->done && !ring_broken(&link->ring))
 		look_or_wait(link, until);
+	sched_expect(0);
 	if (until)
 		link->late_answers = clock_monotonic() < until ? 0 : link->late_answers + 1;
 	return err || !request->done ? -EIO : 0;

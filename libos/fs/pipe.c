@@ -28,6 +28,7 @@ struct pipe {
 	uint32_t both;                         /* open files that are reader and writer; they wait in readable */
 	uint32_t readers_ever, writers_ever;   /* a FIFO's open waits until the other side changes */
 	struct waitq readable, writable, opened;
+	bool held; /* its next bytes are on their way to a file, and nobody else's */
 	uint64_t ino, made;
 	uint32_t uid, gid;
 	struct inode *fifo; /* NULL: made by pipe(2) */
@@ -166,12 +167,25 @@ static bool writable(const struct pipe *pipe)
 	return pipe->size - filled(pipe) >= ATOMIC && pipe->packet_count < pipe->size / 4096;
 }
 
+void pipe_hold(struct pipe *pipe, bool on)
+{
+	pipe->held = on;
+	if (!on)
+		wake_all(&pipe->readable, 0);
+}
+
+bool pipe_is_held(const struct pipe *pipe)
+{
+	return pipe->held;
+}
+
+/* For who has its bytes everybody waits, also who would not wait for a writer: that is soon over. */
 int pipe_await_bytes(struct pipe *pipe, bool nonblock)
 {
-	while (!filled(pipe)) {
-		if (!pipe->writers)
+	while (pipe->held || !filled(pipe)) {
+		if (!pipe->held && !pipe->writers)
 			return 0;
-		if (nonblock)
+		if (!pipe->held && nonblock)
 			return -EAGAIN;
 		int err = wait_on(&pipe->readable, 0);
 		if (err)

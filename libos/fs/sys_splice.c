@@ -37,35 +37,45 @@ static int await_file(struct file *file, uint32_t events)
 	return 0;
 }
 
+/* What the file does not take stays in the pipe, so it is asked without waiting first. */
+static int64_t write_part(struct file *out, const char *bounce, size_t part, int64_t *position)
+{
+	uint32_t kept = out->flags & O_NONBLOCK;
+
+	out->flags |= O_NONBLOCK;
+	int64_t r = file_write(out, (uaddr_t)bounce, part, position);
+	out->flags = (out->flags & ~(uint32_t)O_NONBLOCK) | kept;
+	return r == -EAGAIN && !kept ? file_write(out, (uaddr_t)bounce, part, position) : r; /* it has room, but not for so much */
+}
+
 /*
- * From a pipe to a file. What the file does not take stays in the pipe, so it is asked without waiting first. Whoever else reads the pipe may have its
- * bytes while this waits for the file: they are looked at when that is over.
+ * From a pipe to a file. Whoever else reads the pipe may have its bytes while this waits for room in the file: they are looked at when that is over, and are nobody
+ * else's while they are written, for which a volume's server may take its time.
  */
 static int64_t pipe_to_file(struct pipe *in, struct file *out, int64_t *position, size_t n, bool nonblock, char *bounce)
 {
 	int64_t done = 0, r = 0;
 
 	while (n) {
-		uint32_t kept = out->flags & O_NONBLOCK;
-
 		r = pipe_await_bytes(in, nonblock || done);
 		if (r <= 0)
 			break;
 		r = await_file(out, EPOLLOUT);
 		if (r)
 			break;
+		if (pipe_is_held(in))
+			continue;
 		size_t part = pipe_peek(in, (uaddr_t)bounce, MIN(n, BOUNCE));
 
 		if (!part)
 			continue;
-		out->flags |= O_NONBLOCK;
-		r = file_write(out, (uaddr_t)bounce, part, position);
-		out->flags = (out->flags & ~(uint32_t)O_NONBLOCK) | kept;
-		if (r == -EAGAIN && !kept) /* it has room, but not for so much */
-			r = file_write(out, (uaddr_t)bounce, part, position);
+		pipe_hold(in, true);
+		r = write_part(out, bounce, part, position);
+		if (r > 0)
+			pipe_skip(in, (size_t)r);
+		pipe_hold(in, false);
 		if (r <= 0)
 			break;
-		pipe_skip(in, (size_t)r);
 		done += r;
 		n -= (size_t)r;
 	}

@@ -189,24 +189,37 @@ server_of() {
 	done
 }
 
-# One thread waits for a page, others do not.
-fresh
-mkdir -p "$work/other"
-tr '\0' x </dev/zero | head -c 32768 >"$data/file"
-within 20 "$lightvm" run -d --name pages --net none -v "$data:/data" -v "$work/other:/other" "$build/tests/guest/guest_mapped" /data/file wait >/dev/null
-check 'a VM that maps a file' logged pages mapped
-server=$(server_of "$data")
-if [ -z "$server" ]; then
-	not_ok 'whose server is a process' 'none found'
-else
+# stopped NAME WORD SAID DIR: the server of the directory that VM NAME has stands still from when the VM says WORD until it has said SAID.
+stopped() {
+	check "$1 says $2" logged "$1" "$2"
+	server=$(server_of "$4")
+	[ -n "$server" ] || { not_ok 'the server of a volume is a process' 'none found'; return 1; }
 	kill -STOP "$server"
 	touch "$work/other/go"
-	check 'others run while a page does not come' logged pages 'others run'
-	check '  which it has not' test "$("$lightvm" logs pages)" = $'mapped\nothers run'
-	kill -CONT "$server"
-	check '  and it comes' logged pages 'page x'
-fi
+	check '  and goes on while its server does not answer' logged "$1" "$3"
+}
+# waits NAME FILE MODE: guest_mapped, which begins when /other/go is there.
+waits() {
+	rm -rf "$work/other" && mkdir "$work/other"
+	within 20 "$lightvm" run -d --name "$1" --net none -v "$data:/data" -v "$work/other:/other" "$build/tests/guest/guest_mapped" "$2" "$3" >/dev/null
+}
+
+# One thread waits for a page, others do not.
+fresh
+tr '\0' x </dev/zero | head -c 32768 >"$data/file"
+waits pages /data/file wait
+stopped pages mapped 'others run' "$data" && check '  which has not' test "$("$lightvm" logs pages)" = $'mapped\nothers run'
+[ -z "$server" ] || kill -CONT "$server"
+check '  but does then' logged pages 'page x'
 "$lightvm" rm -f pages >/dev/null
+
+# Bytes of a pipe that are on their way to a file are nobody else's.
+waits pipes /data/piped pipe
+stopped pipes open reads "$data" && check '  which has not' test "$("$lightvm" logs pipes)" = $'open\nreads'
+[ -z "$server" ] || kill -CONT "$server"
+check '  and who reads the pipe gets what comes after' logged pipes 'read efgh'
+check '    the others are in the file' test "$(cat "$data/piped")" = abcd
+"$lightvm" rm -f pipes >/dev/null
 
 # A server that dies.
 fresh

@@ -7,6 +7,8 @@
  *
  * mapped FILE wait: once /other/go is there a page of FILE is touched, whose server does not answer: another thread goes on all the same.
  *
+ * mapped FILE pipe: the same with bytes that go from a pipe to FILE; who reads the pipe meanwhile gets those behind them.
+ *
  * mapped FILE full: FILE is there, and has no room for what is written to it by a mapping. munmap(2) cannot tell, fsync(2) does, once.
  */
 #include <errno.h>
@@ -81,6 +83,43 @@ static void *go_on(void *touching)
 	return NULL;
 }
 
+static int ends[2];
+
+static void *read_on(void *moving)
+{
+	char text[8] = "";
+
+	while (!*(atomic_bool *)moving)
+		sched_yield();
+	for (int i = 0; i < 50; i++)
+		usleep(1000);
+	puts("reads");
+	if (read(ends[0], text, 4) == 4)
+		printf("read %s\n", text);
+	return NULL;
+}
+
+static int piped(const char *path)
+{
+	static atomic_bool moving;
+	int fd = open(path, O_WRONLY | O_CREAT, 0644);
+	pthread_t thread;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (fd < 0 || pipe(ends) || write(ends[1], "abcdefgh", 8) != 8)
+		return 1;
+	puts("open");
+	while (access("/other/go", F_OK))
+		usleep(1000);
+	if (pthread_create(&thread, NULL, read_on, &moving))
+		return 1;
+	moving = true;
+	if (splice(ends[0], NULL, fd, NULL, 4, 0) == 4)
+		puts("moved");
+	pthread_join(thread, NULL);
+	return 0;
+}
+
 static int waiting(const char *path)
 {
 	static atomic_bool touching;
@@ -105,7 +144,7 @@ static int waiting(const char *path)
 int main(int argc, char **argv)
 {
 	if (argc == 3)
-		return argv[2][0] == 's' ? synced(argv[1]) : argv[2][0] == 'w' ? waiting(argv[1]) : full(argv[1]);
+		return argv[2][0] == 's' ? synced(argv[1]) : argv[2][0] == 'w' ? waiting(argv[1]) : argv[2][0] == 'p' ? piped(argv[1]) : full(argv[1]);
 	int fd = argc == 2 ? open(argv[1], O_RDWR | O_CREAT | O_TRUNC, 0644) : -1;
 	char *map = fd < 0 || ftruncate(fd, PAGES * PAGE) ? MAP_FAILED : mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	pthread_t thread;

@@ -27,7 +27,7 @@ static unsigned names(void)
 
 static int make(int flags)
 {
-	int fd = open(".", O_TMPFILE | flags, 0640);
+	int fd = open(".", O_TMPFILE | flags, 0664);
 
 	if (fd < 0)
 		printf("no file without a name: %s\n", strerror(errno));
