@@ -52,6 +52,12 @@ static struct dentry *place_of(const char *path, unsigned flags)
 static void make_directory(const char *path)
 {
 	struct dentry *place = place_of(path, WALK_CREATE);
+	struct inode *made;
+	if (!place->inode && place->parent && remote_of(place->parent->inode)) { /* on the host, as far as it may be written */
+		vfs_create(place, S_IFDIR | 0755, 0, &made);
+		dentry_put(place);
+		return;
+	}
 	struct inode *inode = place->inode || !place->parent ? NULL : inode_new(place->parent->inode->fs, S_IFDIR | 0755);
 	if (inode) {
 		inode->uid = inode->gid = 0;
@@ -74,12 +80,9 @@ static void make_way(const char *path)
 	}
 }
 
-static void make_tmpfs(const struct mount_word *mount, void *context)
+static void make_tmpfs(const struct mount_word *mount)
 {
 	static uint64_t made;
-	if (mount->kind != MOUNT_TMPFS)
-		return;
-	make_way(mount->path);
 	struct tmpfs *tmpfs = kzalloc(sizeof(*tmpfs));
 	struct dentry *place = place_of(mount->path, WALK_CREATE), *parent = place->parent;
 	struct inode *root = tmpfs ? inode_new(&tmpfs->fs, S_IFDIR | mount->mode) : NULL;
@@ -97,8 +100,40 @@ static void make_tmpfs(const struct mount_word *mount, void *context)
 	dentry_attach(place, root);
 }
 
-
 /* ---- directories of the host ---- */
+
+struct above { /* whether a volume lies there */
+	const char *path;
+	bool found;
+};
+
+static void look_above(const struct mount_word *mount, void *context)
+{
+	struct above *above = context;
+	size_t n = strlen(mount->path);
+	above->found |= mount->kind == MOUNT_VOLUME && !memcmp(above->path, mount->path, MIN(n, strlen(above->path) + 1)) && above->path[n] == '/';
+}
+
+static bool is_in_volume(const struct mount_word *mount)
+{
+	struct above above = { .path = mount->path };
+	each_word(look_above, &above);
+	return above.found;
+}
+
+static void make_with_way(const struct mount_word *mount)
+{
+	make_way(mount->path);
+	if (is_in_volume(mount))
+		make_directory(mount->path);
+	make_tmpfs(mount);
+}
+
+static void make_early(const struct mount_word *mount, void *context)
+{
+	if (mount->kind == MOUNT_TMPFS && !is_in_volume(mount))
+		make_with_way(mount);
+}
 
 static void make_place(const struct mount_word *mount, void *context)
 {
@@ -108,12 +143,10 @@ static void make_place(const struct mount_word *mount, void *context)
 	make_directory(mount->path);
 }
 
-static void mount_volume(const struct mount_word *mount, void *context)
+static void mount_volume(const struct mount_word *mount)
 {
 	static uint64_t made;
 	char tag[16];
-	if (mount->kind != MOUNT_VOLUME)
-		return;
 	snprintf(tag, sizeof(tag), MOUNT_TAG, (unsigned)mount->size);
 	struct dentry *place = place_of(mount->path, WALK_CREATE), *parent = place->parent; /* below another volume it may be nowhere else */
 	struct inode *root = parent && (!place->inode || S_ISDIR(place->inode->mode)) ? remote_root(tag, mount->read_only, LINUX_DEV(0, 64 + made)) : NULL;
@@ -125,15 +158,36 @@ static void mount_volume(const struct mount_word *mount, void *context)
 	dentry_attach(place, root);
 }
 
+/* Those with paths of one length, and the next larger one, 0: there is none. What lies in something else comes after that. */
+struct turn {
+	size_t length, next;
+};
+
+static void mount_in_turn(const struct mount_word *mount, void *context)
+{
+	struct turn *turn = context;
+	size_t length = strlen(mount->path);
+	if (mount->kind != MOUNT_VOLUME && (mount->kind != MOUNT_TMPFS || !is_in_volume(mount)))
+		return;
+	if (length > turn->length && (!turn->next || length < turn->next))
+		turn->next = length;
+	if (length == turn->length)
+		(mount->kind == MOUNT_VOLUME ? mount_volume : make_with_way)(mount);
+}
+
 void mounts_make(void)
 {
-	each_word(make_tmpfs, NULL);
+	each_word(make_early, NULL);
 	each_word(make_place, NULL);
 }
 
 void mounts_volumes(void)
 {
-	each_word(mount_volume, NULL);
+	struct turn turn = { .next = 1 };
+	while (turn.next) {
+		turn = (struct turn){ .length = turn.next };
+		each_word(mount_in_turn, &turn);
+	}
 	path_enter(device_page->cwd);
 }
 

@@ -188,6 +188,10 @@ server_of() {
 		for fd in "$p"/fd/*; do [ "$(stat -Lc %i "$fd" 2>/dev/null)" = "$own" ] && echo "${p#/proc/}" && return; done
 	done
 }
+mkdir "$data/memory" && touch "$data/memory/hidden"
+check 'memory in a volume' test "$(vm -v "$data:/data" --tmpfs /data/memory "$busybox" sh -c 'ls /data/memory; touch /data/memory/seen; ls /data/memory; grep -c "^tmpfs /data/memory " /proc/mounts')" = $'seen\n1'
+check '  of which the host has nothing' test "$(ls "$data/memory")" = hidden
+check '  and a volume in that' test "$(mkdir -p "$work/third" && echo third >"$work/third/file" && vm -v "$work/third:/data/memory/third" --tmpfs /data/memory -v "$data:/data" "$busybox" cat /data/memory/third/file)" = third
 
 # stopped NAME WORD SAID DIR: the server of the directory that VM NAME has stands still from when the VM says WORD until it has said SAID.
 stopped() {

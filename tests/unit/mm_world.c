@@ -130,6 +130,11 @@ uint64_t process_limit(int resource)
 	return ~0ull;
 }
 
+void fs_links_stay(bool on) /* no file of this world is a server's */
+{
+	(void)on;
+}
+
 bool capable(int capability);
 bool capable(int capability)
 {
