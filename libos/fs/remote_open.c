@@ -3,7 +3,7 @@
  * Files of a live volume are opened and closed with as few messages as may be: who opens one to read it gets its first bytes along, and what was open for reading stays so at
  * the server for a while, for who opens it again.
  */
-#include "abi/volume.h"
+#include "abi/fuse_more.h"
 #include "libos/fs/remote.h"
 #include "libos/mm/mm.h"
 

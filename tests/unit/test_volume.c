@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "abi/volume.h"
+#include "abi/fuse_more.h"
 #include "tests/unit/scratch.h"
 #include "volume/volume.h"
 

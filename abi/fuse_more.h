@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What libos and the server of a volume say to each other beyond FUSE (linux/fuse.h). Linux never says it, and no other server has to understand it. */
-#ifndef LV_ABI_VOLUME_H
-#define LV_ABI_VOLUME_H
+#ifndef LV_ABI_FUSE_MORE_H
+#define LV_ABI_FUSE_MORE_H
 
 /*
  * In fuse_open_in.open_flags: behind struct fuse_open_out the answer has the file's first bytes, so many at most, for which there is room; none where they
