@@ -294,10 +294,10 @@ static const struct verb verb_remove = {
 	.run = remove_kernels,
 };
 
-static const struct verb *const verbs_of_kernel[] = { &verb_build, &verb_list, &verb_kernel_inspect, &verb_remove, NULL };
+static const struct verb *const verbs_of_kernel[] = { &verb_build, &verb_list, &verb_kernel_inspect, &verb_kernel_explain, &verb_kernel_diff, &verb_remove, NULL };
 
 const struct verb verb_kernel = {
 	.name = "kernel",
-	.summary = "Build, list and remove the kernels of Linux guests",
+	.summary = "Build, list, explain, compare and remove the kernels of Linux guests",
 	.sub = verbs_of_kernel,
 };

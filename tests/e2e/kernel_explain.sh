@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# lightvm kernel explain, diff: of kernels that are made up here, and of the one that is in the cache. No VM.
+# timeout: 120
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+real=$LIGHTVM_CACHE/kernel/general
+export LIGHTVM_CACHE=$work/cache
+store=$LIGHTVM_CACHE/kernel
+kernel() { # NAME KEY OPTION...
+	mkdir -p "$store/$1-$2"
+	head -c 2048 /dev/zero >"$store/$1-$2/vmlinux"
+	printf '{"release": "6.1", "source": "linux-made.tar.xz", "built": 100}\n' >"$store/$1-$2/meta.json"
+	printf '%s\n' "${@:3}" >"$store/$1-$2/config"
+	ln -sfn "$1-$2" "$store/$1"
+}
+explain() { "$lightvm" kernel explain --kernel one "$@"; }
+
+mkdir -m 700 "$LIGHTVM_CACHE" "$store"
+kernel one 0123456789ab CONFIG_NET=y CONFIG_HZ=100 '# CONFIG_OLD is not set'
+kernel two 0123456789ab CONFIG_NET=y CONFIG_HZ=250 CONFIG_INET=y
+
+says 'the source is not unpacked' 125 'the source of kernel one (linux-made.tar.xz) is not unpacked; that does: lightvm kernel build --force' explain NET
+tree=$store/.source-linux-made.tar.xz-1-2
+mkdir -p "$tree/net"
+printf 'config NET\n\tbool "Networking"\nconfig INET\n\tbool "TCP/IP"\n\tdepends on NET && !OLD\n' >"$tree/Kconfig"
+printf 'obj-$(CONFIG_NET) += net/\n' >"$tree/Kbuild"
+printf 'obj-$(CONFIG_INET) += tcp.o\n' >"$tree/net/Makefile"
+
+check 'an option that is there' test "$(explain NET)" = "$(printf 'CONFIG_NET\n  kernel one has it: y\n  Kconfig:1: bool, Networking')"
+check 'an option that is not' test "$(explain CONFIG_INET)" = "$(printf 'CONFIG_INET\n  kernel one does not have it\n  Kconfig:3: bool, TCP/IP\n  depends on NET && !OLD: holds')"
+check 'a file' test "$(explain net/tcp.c)" = \
+	"$(printf 'net/tcp.c\n  needs CONFIG_INET (net/Makefile:1), which kernel one does not have\n  needs CONFIG_NET (Kbuild:1), which kernel one has')"
+says 'an option that Linux does not know' 125 'the source of kernel one has no option CONFIG_NOSUCH' explain NOSUCH
+says 'a file that no Makefile names' 125 'net/udp.o: no Makefile names it' explain net/udp.c
+says 'a kernel that is not there' 125 'there is no kernel "onne"; did you mean "one"?' "$lightvm" kernel explain --kernel onne NET
+says 'nothing to explain' 125 'OPTION|FILE' "$lightvm" kernel explain
+printf 'config NET\n\twhat\n' >"$tree/Kconfig"
+says 'a Kconfig file that is not understood' 125 'Kconfig:2: that is not understood: "what"' explain NET
+printf 'endif\n' >"$tree/net/Makefile"
+says 'a Makefile that is not understood' 125 'net/Makefile:1: no if is open here: "endif"' explain net/tcp.c
+
+check 'diff tells options' test "$("$lightvm" kernel diff one two | grep -v '^---\|^+++')" = "$(printf '%s\n' -HZ=100 +HZ=250 +INET=y)"
+check 'and sizes' test "$("$lightvm" kernel diff one two | head -n 1)" = '--- one-0123456789ab vmlinux 2K, bzImage 0'
+check 'no difference, no line' test "$("$lightvm" kernel diff one one | grep -vc '^---\|^+++')" = 0
+says 'diff with one that is not there' 125 'there is no kernel "three"' "$lightvm" kernel diff one three
+says 'diff of one alone' 125 'KERNEL KERNEL' "$lightvm" kernel diff one
+kernel bad 0123456789ab 'no option'
+says 'a configuration that is damaged' 125 'bad-0123456789ab/config: that is no configuration of a kernel' "$lightvm" kernel diff one bad
+
+# ---- Linux' own files
+[ -z "${LV_RIG:-}" ] || finish # 1,600 of them, through an emulated machine's file system, with the same answers as outside of it
+export LIGHTVM_CACHE=${real%/kernel/general}
+if [ ! -e "$real/config" ] || ! ls -d "${real%/*}"/.source-*/Kconfig >/dev/null 2>&1; then
+	skip "Linux' own files" 'no kernel with its source is in the cache: run lightvm kernel build'
+	finish
+fi
+said=$("$lightvm" kernel explain VIRTIO_NET net/ipv4/tcp.c)
+for line in 'kernel general has it: y' "its configuration says so, below: Lupine's 19" 'depends on VIRTIO: holds' 'needs CONFIG_INET (net/Makefile:'; do
+	check "general: $line" grep -qF "$line" <<<"$said"
+done
+# Whatever our configuration asks for has a place in Linux' Kconfig files.
+wanted=$(grep -ohE '^CONFIG_\w+=y' "$top"/tinyx/kernel/base.config | cut -d= -f1 | sort -u)
+"$lightvm" kernel explain $wanted >"$work/said" 2>"$work/said.err"
+same_count() { test "$(grep -c '^CONFIG_' "$work/said")" = "$(wc -w <<<"$wanted")"; }
+check 'every option of base is found in Linux' same_count
+finish
