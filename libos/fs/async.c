@@ -51,13 +51,10 @@ static int signal_owner(const struct async *async, int signo, const struct sigin
 
 static void tell_owner(const struct async *async, uint32_t events)
 {
-	struct siginfo_k info = { .code = code_of(events) };
-	int64_t band = events;
+	struct siginfo_k info = { .code = code_of(events), .poll = { .band = events, .fd = async->fd } };
 
 	if (!async->owner.pid)
 		return;
-	memcpy(info.raw, &band, sizeof(band));
-	memcpy(info.raw + sizeof(band), &async->fd, sizeof(async->fd));
 	if (async->signo && signal_owner(async, async->signo, &info) == 0)
 		return;
 	info = (struct siginfo_k){ .code = SI_KERNEL }; /* also when no more of the other can be queued */

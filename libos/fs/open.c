@@ -6,6 +6,7 @@
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
+#include <linux/openat2.h>
 /* A place in the tree that cannot be read: O_PATH. */
 static const struct file_ops path_ops = { .kind = "path" };
 
@@ -308,7 +309,7 @@ static unsigned walk_flags(uint32_t flags)
 		WALK_FOLLOW | ((flags & O_CREAT) ? WALK_CREATE : 0);
 }
 
-static long open_at(int dirfd, const char *path, uint32_t flags, uint32_t mode)
+static long open_by(int dirfd, const char *path, uint32_t flags, uint32_t mode, unsigned limits)
 {
 	struct walk walk;
 	struct file *file;
@@ -316,7 +317,7 @@ static long open_at(int dirfd, const char *path, uint32_t flags, uint32_t mode)
 		flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	if ((flags & O_CREAT) && (flags & O_DIRECTORY))
 		return -EINVAL;
-	int err = path_at(dirfd, path, walk_flags(flags), &walk);
+	int err = path_at(dirfd, path, walk_flags(flags) | limits, &walk);
 	if (err)
 		return err;
 	err = open_walked(&walk, flags, mode & 07777 & ~path_umask(), &file);
@@ -324,6 +325,11 @@ static long open_at(int dirfd, const char *path, uint32_t flags, uint32_t mode)
 	if (!err && !(flags & O_PATH))
 		fs_event_file(file, IN_OPEN);
 	return err ? err : fd_install(file, 0, flags & O_CLOEXEC);
+}
+
+static long open_at(int dirfd, const char *path, uint32_t flags, uint32_t mode)
+{
+	return open_by(dirfd, path, flags, mode, 0);
 }
 
 SYSCALL(open)
@@ -334,6 +340,22 @@ SYSCALL(open)
 SYSCALL(openat)
 {
 	return open_at((int)a[0], (const char *)a[1], (uint32_t)a[2], (uint32_t)a[3]);
+}
+
+/* What openat2 may ask of the walk, or -EINVAL, -EAGAIN. */
+static int limits_of(uint64_t resolve, uint64_t flags)
+{
+	static const struct { uint8_t resolve; uint16_t walk; } limits[] = {
+		{ RESOLVE_BENEATH, WALK_BENEATH }, { RESOLVE_IN_ROOT, WALK_IN_ROOT }, { RESOLVE_NO_SYMLINKS, WALK_NO_LINKS },
+		{ RESOLVE_NO_MAGICLINKS, WALK_NO_JUMPS }, { RESOLVE_NO_XDEV, WALK_ONE_FS }, { RESOLVE_CACHED, WALK_NO_WAIT } };
+	unsigned walk = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		walk |= resolve & limits[i].resolve ? limits[i].walk : 0;
+		resolve &= ~(uint64_t)limits[i].resolve;
+	}
+	if (resolve || (walk & WALK_SCOPED) == WALK_SCOPED)
+		return -EINVAL;
+	return walk & WALK_NO_WAIT && flags & (O_TRUNC | O_CREAT | __O_TMPFILE) ? -EAGAIN : (int)walk;
 }
 
 #define OPENAT2_FLAGS (KEPT_FLAGS | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)
@@ -353,13 +375,14 @@ SYSCALL(openat2)
 		if (byte)
 			return -E2BIG;
 	}
-	if (how.resolve)
-		return -ENOSYS; /* glibc does not need it, and half of it would be worse */
 	if ((how.flags & ~(uint64_t)OPENAT2_FLAGS) || (how.mode & ~07777ull) ||
 	    (how.mode && !(how.flags & O_CREAT) && (how.flags & O_TMPFILE) != O_TMPFILE) ||
 	    ((how.flags & O_PATH) && (how.flags & ~(uint64_t)(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))))
 		return -EINVAL; /* open and openat let these pass */
-	return open_at((int)a[0], (const char *)a[1], (uint32_t)how.flags, (uint32_t)how.mode);
+	int limits = limits_of(how.resolve, how.flags);
+	if (limits < 0)
+		return limits;
+	return open_by((int)a[0], (const char *)a[1], (uint32_t)how.flags, (uint32_t)how.mode, (unsigned)limits);
 }
 
 SYSCALL(creat)

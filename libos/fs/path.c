@@ -117,6 +117,8 @@ struct rest {
 	const char *at, *end;
 	char *owned;
 	int links;
+	unsigned flags;
+	struct dentry *root; /* where absolute paths start, and above which there is nothing; borrowed */
 };
 
 static void skip_slashes(struct rest *rest)
@@ -164,21 +166,47 @@ static void step_to(struct walk *walk, struct dentry *dentry)
 	walk->dentry = dentry;
 }
 
-static void step_up(struct walk *walk)
+static int step_up(struct walk *walk, const struct rest *rest)
 {
 	struct dentry *parent = walk->dentry->parent;
-	if (walk->dentry == here()->root || !parent)
-		return;
+	if (walk->dentry == rest->root && rest->flags & WALK_BENEATH)
+		return -EXDEV;
+	if (walk->dentry == rest->root || !parent)
+		return 0;
 	dentry_get(parent);
 	step_to(walk, parent);
+	return 0;
+}
+
+/* The walk goes on at the root, as an absolute path says. */
+static int step_to_root(struct walk *walk, const struct rest *rest)
+{
+	if (rest->flags & WALK_BENEATH)
+		return -EXDEV;
+	dentry_get(rest->root);
+	step_to(walk, rest->root);
+	return 0;
+}
+
+/* May a link be followed, which names a path, or (jumps) an open thing wherever it lies? */
+static int link_allowed(const struct rest *rest, bool jumps)
+{
+	if (rest->flags & WALK_NO_LINKS || (jumps && rest->flags & WALK_NO_JUMPS))
+		return -ELOOP;
+	return jumps && rest->flags & WALK_SCOPED ? -EXDEV : 0;
 }
 
 /* A link was found at child, in the directory where the walk stands. */
 static int follow(struct walk *walk, struct dentry *child, struct rest *rest)
 {
 	struct inode *inode = child->inode;
-	int err = 0;
-	if (inode->ops && inode->ops->follow) {
+	bool jumps = inode->ops && inode->ops->follow;
+	int err = link_allowed(rest, jumps);
+	if (err) {
+		dentry_put(child);
+		return err;
+	}
+	if (jumps) {
 		struct dentry *target = inode->ops->follow(inode, &walk->file);
 		if (!target && !walk->file)
 			err = -ENOENT;
@@ -191,16 +219,13 @@ static int follow(struct walk *walk, struct dentry *child, struct rest *rest)
 	}
 	err = enter_link(inode, rest, walk->slash);
 	dentry_put(child);
-	if (!err && *rest->at == '/') {
-		dentry_get(here()->root);
-		step_to(walk, here()->root);
-	}
-	return err;
+	return !err && *rest->at == '/' ? step_to_root(walk, rest) : err;
 }
 
 /* One name: walk->dentry is the directory it is in. */
-static int step(struct walk *walk, struct rest *rest, unsigned flags)
+static int step(struct walk *walk, struct rest *rest)
 {
+	unsigned flags = rest->flags;
 	const char *name = rest->at;
 	while (rest->at < rest->end && *rest->at != '/')
 		rest->at++;
@@ -222,10 +247,8 @@ static int step(struct walk *walk, struct rest *rest, unsigned flags)
 		return r;
 	if (len == 1 && name[0] == '.')
 		return 0;
-	if (len == 2 && name[0] == '.' && name[1] == '.') {
-		step_up(walk);
-		return 0;
-	}
+	if (len == 2 && name[0] == '.' && name[1] == '.')
+		return step_up(walk, rest);
 	struct dentry *child;
 	r = dentry_lookup(walk->dentry, name, len, &child);
 	if (r)
@@ -236,15 +259,27 @@ static int step(struct walk *walk, struct rest *rest, unsigned flags)
 	return child->inode || (last && (flags & WALK_CREATE)) ? 0 : -ENOENT;
 }
 
+/* Did the walk leave the file system, or go where it would have to wait, though it must not? */
+static int strayed(const struct walk *walk, const struct fs *fs, unsigned flags)
+{
+	const struct inode *inode = walk->dentry ? walk->dentry->inode : NULL;
+	if (flags & WALK_NO_WAIT && inode && remote_of(inode))
+		return -EAGAIN;
+	return flags & WALK_ONE_FS && ((inode && inode->fs != fs) || walk->file) ? -EXDEV : 0;
+}
+
 int path_walk(struct dentry *start, const char *path, size_t len, unsigned flags, struct walk *walk)
 {
-	struct rest rest = { .at = path, .end = path + len };
-	*walk = (struct walk){ .dentry = len && path[0] == '/' ? here()->root : start };
-	dentry_get(walk->dentry);
-	int err = len || (flags & WALK_EMPTY) ? 0 : -ENOENT;
+	struct rest rest = { .at = path, .end = path + len, .flags = flags, .root = flags & WALK_SCOPED ? start : here()->root };
+	const struct fs *fs = start->inode ? start->inode->fs : NULL;
+	*walk = (struct walk){ .dentry = start };
+	dentry_get(start);
+	int err = !len && !(flags & WALK_EMPTY) ? -ENOENT : len && path[0] == '/' ? step_to_root(walk, &rest) : 0;
 	skip_slashes(&rest);
 	while (!err && rest.at < rest.end) {
-		err = step(walk, &rest, flags);
+		err = step(walk, &rest);
+		if (!err && flags & (WALK_ONE_FS | WALK_NO_WAIT))
+			err = strayed(walk, fs, flags);
 		if (!err)
 			skip_slashes(&rest);
 	}
@@ -283,7 +318,10 @@ static int walk_from(int dirfd, const char *path, size_t len, unsigned flags, st
 	struct file *file = NULL;
 	if (!len && !(flags & WALK_EMPTY))
 		return -ENOENT;
-	int err = len && path[0] == '/' ? 0 : start_of(dirfd, &start, &file);
+	bool absolute = len && path[0] == '/';
+	if (absolute && flags & WALK_BENEATH)
+		return -EXDEV;
+	int err = absolute && !(flags & WALK_IN_ROOT) ? 0 : start_of(dirfd, &start, &file);
 	if (err)
 		return err;
 	if (!len && (flags & WALK_EMPTY) && file) {

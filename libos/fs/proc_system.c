@@ -251,7 +251,7 @@ const struct node proc_tree[] = {
 	LINK_("self", proc_self_target), LINK_("thread-self", proc_task_target), LINK_("mounts", proc_mounts_target), LINK_("net", proc_net_target),
 	FILE_("cpuinfo", show_cpuinfo), FILE_("meminfo", show_meminfo), FILE_("stat", show_stat), FILE_("uptime", show_uptime),
 	FILE_("loadavg", show_loadavg), FILE_("version", show_version), FILE_("filesystems", show_filesystems),
-	PROC_FIXED("cmdline", ""), DIR_("sys", sysctl_dirs), FILE_("vmstat", show_vmstat), FILE_("schedstat", show_schedstat), FILE_("diskstats", show_diskstats), FILE_("partitions", show_partitions),
+	PROC_FIXED("cmdline", ""), DIR_("sys", sysctl_dirs), DIR_("sysvipc", proc_sysvipc), FILE_("vmstat", show_vmstat), FILE_("schedstat", show_schedstat), FILE_("diskstats", show_diskstats), FILE_("partitions", show_partitions),
 	FILE_("zoneinfo", show_zoneinfo), PROC_FIXED("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"), { .name = "modules", .mode = S_IFREG | 0444 },
 	PROC_FIXED("devices", "Character devices:\n  1 mem\n  5 /dev/tty\n 10 misc\n\nBlock devices:\n254 virtblk"), PROC_FIXED("interrupts", "           CPU0       "),
 	PROC_FIXED("softirqs", "                    CPU0       "), PROC_FIXED("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled"), { 0 },

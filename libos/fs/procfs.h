@@ -62,7 +62,8 @@ void proc_show_slack(struct text *text, int key);
 extern const struct node proc_namespaces[], proc_net_files[];
 void proc_show_region(struct text *text, const struct vma *vma); /* proc_self.c: its line of maps */
 
-/* proc_sysctl.c, proc_net.c */
+/* proc_sysvipc.c, proc_sysctl.c, proc_net.c */
+extern const struct node proc_sysvipc[];
 extern const struct node sysctl_fs[], sysctl_vm[], sysctl_net[], sys_class[], sys_kernel[];
 
 /* The process that is told about, while one of these functions runs: the running one where the directory is of none. Perhaps it has ended. */

@@ -359,9 +359,14 @@ static int64_t regular_write(struct file *file, uaddr_t from, size_t n, int64_t 
 	if (err)
 		return err;
 	n = MIN(n, limit - MIN((uint64_t)*position, limit));
-	if (inode->seals && ((inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ||
-			     ((inode->seals & F_SEAL_GROW) && (uint64_t)*position + n > inode->size)))
+	if (inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
 		return -EPERM;
+	if (inode->seals & F_SEAL_GROW && (uint64_t)*position + n > inode->size) { /* whole pages that fit are written, as Linux goes */
+		uint64_t end = ALIGN_DOWN(inode->size, LV_PAGE);
+		if ((uint64_t)*position >= end)
+			return -EPERM;
+		n = end - (uint64_t)*position;
+	}
 	int64_t r = inode_write(inode, (uint64_t)*position, from, n);
 	if (r > 0)
 		inode_drop_set_id(inode);

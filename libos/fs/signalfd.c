@@ -11,7 +11,17 @@ static uint64_t mask_of(const struct file *file)
 static struct signalfd_siginfo_k record(const struct siginfo_k *info)
 {
 	struct signalfd_siginfo_k out = { .signo = (uint32_t)info->signo, .error = info->error, .code = info->code };
-	if (info->code > 0 && info->code != 0x80) { /* the kernel's own, of a fault */
+	bool kernels = info->code > 0 && info->code != 0x80;
+	if (kernels && info->signo == SIGCHLD) {
+		out.pid = (uint32_t)info->child.pid;
+		out.uid = info->child.uid;
+		out.status = info->child.status;
+		out.utime = (uint64_t)info->child.utime;
+		out.stime = (uint64_t)info->child.stime;
+	} else if (kernels && (info->signo == SIGIO || info->signo >= SIGRTMIN)) { /* by fcntl, F_SETSIG */
+		out.band = (uint32_t)info->poll.band;
+		out.fd = info->poll.fd;
+	} else if (kernels) { /* of a fault */
 		out.addr = info->fault.addr;
 	} else if (info->code == -2) { /* SI_TIMER */
 		out.tid = (uint32_t)info->timer.timer_id;

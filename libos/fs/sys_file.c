@@ -485,10 +485,12 @@ static bool is_regular(const struct file *file)
 
 static int64_t copy_range(struct file *in, int64_t *from, struct file *out, int64_t *to, uint64_t n)
 {
-	if (!is_regular(in) || !is_regular(out) || *from < 0 || *to < 0)
+	if (!is_regular(in) || !is_regular(out))
 		return -EINVAL;
 	if ((uint64_t)*from + n < n || (uint64_t)*to + n < n)
 		return -EOVERFLOW;
+	if (*from < 0 || *to < 0)
+		return -EINVAL;
 	if (out->flags & O_APPEND)
 		return -EBADF;
 	int err = inode_refresh(in->inode);
@@ -500,10 +502,17 @@ static int64_t copy_range(struct file *in, int64_t *from, struct file *out, int6
 	return send(out, in, from, n, to);
 }
 
+static bool is_directory(const struct file *file)
+{
+	return file->inode && S_ISDIR(file->inode->mode);
+}
+
 SYSCALL(copy_file_range)
 {
-	struct file *in, *out;
+	struct file *in = fd_get((int)a[0]), *out = fd_get((int)a[2]);
 	uaddr_t in_offset = (uaddr_t)a[1], out_offset = (uaddr_t)a[3];
+	if (in && out && (is_directory(in) || is_directory(out))) /* before how they were opened */
+		return -EISDIR;
 	int64_t r = take_pair(a[0], a[2], &in, &out), from, to;
 	if (r)
 		return r;

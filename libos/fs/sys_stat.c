@@ -78,6 +78,13 @@ static struct statx_timestamp statx_time(uint64_t seconds, uint64_t ns)
 	return (struct statx_timestamp){ .tv_sec = (int64_t)seconds, .tv_nsec = (uint32_t)ns };
 }
 
+/* STATX_ATTR_MOUNT_ROOT for where something is mounted. */
+static uint64_t mount_root_of(const struct walk *walk)
+{
+	const struct dentry *dentry = walk->dentry, *parent = dentry ? dentry->parent : NULL;
+	return dentry && dentry->inode && (!parent || !parent->inode || parent->inode->fs != dentry->inode->fs) ? STATX_ATTR_MOUNT_ROOT : 0;
+}
+
 static uint64_t birth_of(const struct walk *walk)
 {
 	const struct inode *inode = walk->file ? walk->file->inode : walk->dentry->inode;
@@ -87,7 +94,7 @@ static uint64_t birth_of(const struct walk *walk)
 SYSCALL(statx)
 {
 	struct stat st;
-	uint64_t born;
+	uint64_t born, attributes;
 	struct walk walk;
 	if ((a[3] & STATX__RESERVED) || (a[2] & ~(long)(STAT_FLAGS | AT_STATX_SYNC_TYPE)) || (a[2] & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE)
 		return -EINVAL;
@@ -96,11 +103,13 @@ SYSCALL(statx)
 		return err;
 	err = walked_stat(&walk, &st);
 	born = birth_of(&walk);
+	attributes = mount_root_of(&walk);
 	walk_done(&walk);
 	if (err)
 		return err;
 	const struct statx out = {
 		.stx_mask = STATX_BASIC_STATS | (born ? STATX_BTIME : 0), .stx_btime = statx_time(born / NS_PER_S, born % NS_PER_S), .stx_blksize = (uint32_t)st.st_blksize, .stx_nlink = (uint32_t)st.st_nlink,
+		.stx_attributes = attributes, .stx_attributes_mask = STATX_ATTR_MOUNT_ROOT,
 		.stx_uid = st.st_uid, .stx_gid = st.st_gid, .stx_mode = (uint16_t)st.st_mode, .stx_ino = st.st_ino,
 		.stx_size = (uint64_t)st.st_size, .stx_blocks = (uint64_t)st.st_blocks,
 		.stx_atime = statx_time(st.st_atime, st.st_atime_nsec), .stx_mtime = statx_time(st.st_mtime, st.st_mtime_nsec),
@@ -441,6 +450,10 @@ SYSCALL(utimensat)
 		return -EINVAL;
 	if (a[2] && user_read(ts, a[2], sizeof(ts)))
 		return -EFAULT;
+	if (a[2] && ts[0].tv_nsec == LINUX_UTIME_OMIT && ts[1].tv_nsec == LINUX_UTIME_OMIT)
+		return 0; /* nothing to do, whatever the path */
+	if (!a[1] && a[3])
+		return -EINVAL;
 	return times_at((int)a[0], (const char *)a[1], a[2] ? ts : both_now, at_flags((int)a[3]));
 }
 

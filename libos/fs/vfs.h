@@ -125,6 +125,14 @@ char *dentry_path(const struct dentry *dentry, const struct dentry *root, char *
 #define WALK_CREATE 2u  /* the last name need not exist: then the dentry has no inode */
 #define WALK_EMPTY 4u   /* AT_EMPTY_PATH */
 #define WALK_NAME 8u    /* the last name itself is meant: slashes behind it do not make a link be followed */
+/* As openat2 may ask: */
+#define WALK_BENEATH 16u   /* nothing outside of the start: EXDEV */
+#define WALK_IN_ROOT 32u   /* the start is the root */
+#define WALK_NO_LINKS 64u  /* ELOOP at a symbolic link that would be followed ... */
+#define WALK_NO_JUMPS 128u /* ... at one of /proc/PID that leads to an open thing */
+#define WALK_ONE_FS 256u   /* EXDEV at another file system */
+#define WALK_NO_WAIT 512u  /* EAGAIN where a live volume would have to be asked */
+#define WALK_SCOPED (WALK_BENEATH | WALK_IN_ROOT)
 struct walk {
 	struct dentry *dentry; /* get; NULL when file is set */
 	struct file *file;     /* get: the path named an open thing without a name, by /proc/self/fd */

@@ -5,8 +5,23 @@
 
 #include "libos/core/libos.h"
 
+#include <linux/ipc.h>
+
 /* sysv_sem.c: the process ends, and what it did with SEM_UNDO is undone. */
 void sem_process_ends(int pid);
+
+/* What /proc/sysvipc tells of an object. */
+enum sysv_what { SYSV_SHM, SYSV_SEM, SYSV_MSG };
+struct sysv_told {
+	int id;
+	struct ipc64_perm perm;
+	uint64_t size;                 /* bytes of a segment, in a queue; semaphores of a set */
+	uint64_t count, pages;         /* of attachments, messages; pages there */
+	int first, last;               /* processes: creator and last user, last sender and receiver */
+	uint64_t one, two, changed;    /* seconds: attached and detached, operated on, sent and received; changed */
+};
+/* The object in this slot or the next one in use, which becomes *slot; false: there is none. */
+bool sysv_tell(enum sysv_what what, int *slot, struct sysv_told *told);
 
 /* The limits, also those of /proc/sys. */
 #define IPC_SHM_SEGMENTS 4096

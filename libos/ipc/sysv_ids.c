@@ -109,3 +109,23 @@ uint64_t sysv_seconds(void)
 {
 	return clock_realtime() / NS_PER_S;
 }
+
+bool sysv_tell(enum sysv_what what, int *slot, struct sysv_told *told)
+{
+	static const struct {
+		const struct sysv_kind *kind;
+		void (*tell)(const struct sysv *object, struct sysv_told *told);
+	} kinds[] = { [SYSV_SHM] = { &sysv_segments, segment_tell }, [SYSV_SEM] = { &sysv_sets, set_tell }, [SYSV_MSG] = { &sysv_queues, queue_tell } };
+	const struct sysv_kind *kind = kinds[what].kind;
+
+	while ((uint32_t)*slot < kind->slots && !kind->slot[*slot])
+		++*slot;
+	const struct sysv *object = sysv_find_slot(kind, *slot);
+
+	if (!object)
+		return false;
+	kinds[what].tell(object, told);
+	told->id = object->id;
+	told->perm = object->perm;
+	return true;
+}

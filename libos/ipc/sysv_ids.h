@@ -4,6 +4,7 @@
 #define LV_LIBOS_SYSV_IDS_H
 
 #include "libos/core/libos.h"
+#include "libos/ipc/ipc.h"
 
 #include <asm/errno.h>
 #include <linux/ipc.h>
@@ -40,5 +41,10 @@ int sysv_permission(const struct sysv *object, int mode); /* 0 or -EACCES */
 int sysv_owner(const struct sysv *object);                /* may the program change or remove it? 0 or -EPERM */
 int sysv_set(struct sysv *object, const struct ipc64_perm *perm); /* IPC_SET: owner and mode; 0 or -EINVAL */
 uint64_t sysv_seconds(void);
+/* For sysv_tell, by the files of the three: the kind, and what an object is beside its id and perm. */
+extern struct sysv_kind sysv_segments, sysv_sets, sysv_queues;
+void segment_tell(const struct sysv *object, struct sysv_told *told);
+void set_tell(const struct sysv *object, struct sysv_told *told);
+void queue_tell(const struct sysv *object, struct sysv_told *told);
 
 #endif

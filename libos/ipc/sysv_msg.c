@@ -29,11 +29,11 @@ struct queue {
 	struct waitq changed;
 };
 
-static struct sysv_kind queues = { .most = IPC_MSG_QUEUES, .last = -1 };
+struct sysv_kind sysv_queues = { .most = IPC_MSG_QUEUES, .last = -1 };
 
 static struct queue *find(int id)
 {
-	return (struct queue *)sysv_find(&queues, id);
+	return (struct queue *)sysv_find(&sysv_queues, id);
 }
 
 static void queue_free(struct queue *queue)
@@ -57,7 +57,7 @@ SYSCALL(msgget)
 {
 	int flags = (int)a[1];
 	struct sysv *found;
-	int err = sysv_get(&queues, (int)a[0], flags, &found);
+	int err = sysv_get(&sysv_queues, (int)a[0], flags, &found);
 
 	if (err)
 		return err;
@@ -72,7 +72,7 @@ SYSCALL(msgget)
 	queue->end = &queue->first;
 	queue->most = IPC_MSG_QUEUE_BYTES;
 	queue->ctime = sysv_seconds();
-	err = sysv_add(&queues, &queue->sysv, (int)a[0], flags);
+	err = sysv_add(&sysv_queues, &queue->sysv, (int)a[0], flags);
 	if (!err)
 		return queue->sysv.id;
 	kfree(queue);
@@ -238,16 +238,16 @@ static long info(bool used, uaddr_t to)
 				.msgpool = IPC_MSG_QUEUES * IPC_MSG_QUEUE_BYTES / 1024, .msgmap = IPC_MSG_QUEUE_BYTES, .msgtql = IPC_MSG_QUEUE_BYTES };
 
 	if (used) {
-		info.msgpool = (int)queues.used;
+		info.msgpool = (int)sysv_queues.used;
 		info.msgmap = info.msgtql = 0;
-		for (uint32_t i = 0; i < queues.slots; i++) {
-			const struct queue *queue = (const struct queue *)queues.slot[i];
+		for (uint32_t i = 0; i < sysv_queues.slots; i++) {
+			const struct queue *queue = (const struct queue *)sysv_queues.slot[i];
 
 			info.msgmap += queue ? (int)queue->count : 0;
 			info.msgtql += queue ? (int)queue->bytes : 0;
 		}
 	}
-	return user_put(to, info) ? -EFAULT : sysv_highest(&queues);
+	return user_put(to, info) ? -EFAULT : sysv_highest(&sysv_queues);
 }
 
 static long change(struct queue *queue, int command, uaddr_t user)
@@ -271,7 +271,7 @@ static long change(struct queue *queue, int command, uaddr_t user)
 		wake_all(&queue->changed, 0);
 		return 0;
 	}
-	sysv_remove(&queues, &queue->sysv);
+	sysv_remove(&sysv_queues, &queue->sysv);
 	wake_all(&queue->changed, 0);
 	if (!queue->sysv.waiting)
 		queue_free(queue);
@@ -289,7 +289,7 @@ SYSCALL(msgctl)
 		return info(command == MSG_INFO, (uaddr_t)a[2]);
 	if (!by_slot && command != IPC_STAT && command != IPC_SET && command != IPC_RMID)
 		return -EINVAL;
-	struct queue *queue = by_slot ? (struct queue *)sysv_find_slot(&queues, id) : find(id);
+	struct queue *queue = by_slot ? (struct queue *)sysv_find_slot(&sysv_queues, id) : find(id);
 
 	if (!queue)
 		return -EINVAL;
@@ -297,4 +297,12 @@ SYSCALL(msgctl)
 		return change(queue, command, (uaddr_t)a[2]);
 	err = command == MSG_STAT_ANY ? 0 : sysv_permission(&queue->sysv, SYSV_READ);
 	return err ? err : queue_stat(queue, (uaddr_t)a[2]) ? -EFAULT : by_slot ? queue->sysv.id : 0;
+}
+
+void queue_tell(const struct sysv *object, struct sysv_told *told)
+{
+	const struct queue *queue = (const struct queue *)object;
+
+	*told = (struct sysv_told){ .size = queue->bytes, .count = queue->count, .first = queue->sender, .last = queue->receiver,
+				    .one = queue->stime, .two = queue->rtime, .changed = queue->ctime };
 }

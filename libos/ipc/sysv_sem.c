@@ -36,7 +36,7 @@ struct set {
 	struct semaphore semaphore[];
 };
 
-static struct sysv_kind sets = { .most = IPC_SEM_SETS, .last = -1 };
+struct sysv_kind sysv_sets = { .most = IPC_SEM_SETS, .last = -1 };
 
 static void set_free(struct set *set)
 {
@@ -51,7 +51,7 @@ static void set_free(struct set *set)
 
 static struct set *find(int id)
 {
-	return (struct set *)sysv_find(&sets, id);
+	return (struct set *)sysv_find(&sysv_sets, id);
 }
 
 SYSCALL(semget)
@@ -61,7 +61,7 @@ SYSCALL(semget)
 
 	if (count < 0 || count > (int)IPC_SEM_IN_SET)
 		return -EINVAL;
-	err = sysv_get(&sets, key, flags, &found);
+	err = sysv_get(&sysv_sets, key, flags, &found);
 	if (err)
 		return err;
 	if (found) {
@@ -78,7 +78,7 @@ SYSCALL(semget)
 		return -ENOMEM;
 	set->count = (uint32_t)count;
 	set->ctime = sysv_seconds();
-	err = sysv_add(&sets, &set->sysv, key, flags);
+	err = sysv_add(&sysv_sets, &set->sysv, key, flags);
 	if (!err)
 		return set->sysv.id;
 	kfree(set);
@@ -235,8 +235,8 @@ SYSCALL(semtimedop)
 
 void sem_process_ends(int pid)
 {
-	for (uint32_t at = 0; at < sets.slots; at++) {
-		struct set *set = (struct set *)sets.slot[at];
+	for (uint32_t at = 0; at < sysv_sets.slots; at++) {
+		struct set *set = (struct set *)sysv_sets.slot[at];
 		struct undo *undo = set ? undo_of(set, pid) : NULL;
 
 		if (!undo)
@@ -274,12 +274,12 @@ static long info(bool used, uaddr_t to)
 				.semopm = IPC_SEM_OPS, .semume = IPC_SEM_OPS, .semusz = 20, .semvmx = VALUE_MOST, .semaem = VALUE_MOST };
 
 	if (used) {
-		info.semusz = (int)sets.used;
+		info.semusz = (int)sysv_sets.used;
 		info.semaem = 0;
-		for (uint32_t i = 0; i < sets.slots; i++)
-			info.semaem += sets.slot[i] ? (int)((struct set *)sets.slot[i])->count : 0;
+		for (uint32_t i = 0; i < sysv_sets.slots; i++)
+			info.semaem += sysv_sets.slot[i] ? (int)((struct set *)sysv_sets.slot[i])->count : 0;
 	}
-	return user_put(to, info) ? -EFAULT : sysv_highest(&sets);
+	return user_put(to, info) ? -EFAULT : sysv_highest(&sysv_sets);
 }
 
 static long count_blocked(const struct set *set, uint16_t which, bool for_zero)
@@ -347,7 +347,7 @@ static long change(struct set *set, int command, uaddr_t user)
 		set->ctime = err ? set->ctime : sysv_seconds();
 		return err;
 	}
-	sysv_remove(&sets, &set->sysv);
+	sysv_remove(&sysv_sets, &set->sysv);
 	wake_all(&set->changed, 0);
 	if (!set->sysv.waiting)
 		set_free(set);
@@ -393,7 +393,7 @@ SYSCALL(semctl)
 		return info(command == SEM_INFO, (uaddr_t)a[3]);
 	case SEM_STAT:
 	case SEM_STAT_ANY:
-		set = (struct set *)sysv_find_slot(&sets, id);
+		set = (struct set *)sysv_find_slot(&sysv_sets, id);
 		err = !set ? -EINVAL : command == SEM_STAT ? sysv_permission(&set->sysv, SYSV_READ) : 0;
 		return err ? err : set_stat(set, (uaddr_t)a[3]) ? -EFAULT : set->sysv.id;
 	case IPC_SET:
@@ -412,4 +412,11 @@ SYSCALL(semctl)
 		return set ? of_set(set, (int)a[1], command, (unsigned long)a[3]) : -EINVAL;
 	}
 	return -EINVAL;
+}
+
+void set_tell(const struct sysv *object, struct sysv_told *told)
+{
+	const struct set *set = (const struct set *)object;
+
+	*told = (struct sysv_told){ .size = set->count, .one = set->otime, .changed = set->ctime };
 }

@@ -34,13 +34,13 @@ struct segment {
 	struct file *writable, *read_only; /* what attachments map; the second when it is wanted */
 };
 
-static struct sysv_kind segments = { .most = IPC_SHM_SEGMENTS, .last = -1 };
+struct sysv_kind sysv_segments = { .most = IPC_SHM_SEGMENTS, .last = -1 };
 static const struct fs segment_fs = { .name = "tmpfs", .dev = LINUX_DEV(0, 1), .magic = 0x01021994, .remembered = true };
 static struct file_ops segment_ops SELDOM_USED; /* those of regular files, but for the end */
 
 static struct segment *find(int id)
 {
-	return (struct segment *)sysv_find(&segments, id);
+	return (struct segment *)sysv_find(&sysv_segments, id);
 }
 
 /* A segment that was removed lives until nobody has it. */
@@ -54,7 +54,7 @@ static void segment_release(struct file *file)
 		segment->read_only = NULL;
 	if (segment->writable || segment->read_only)
 		return;
-	sysv_remove(&segments, &segment->sysv);
+	sysv_remove(&sysv_segments, &segment->sysv);
 	kfree(segment);
 }
 
@@ -88,7 +88,7 @@ static int segment_new(int key, uint64_t size, int flags)
 		segment->creator = process_id();
 		segment->writable = segment_file(segment, inode, O_RDWR);
 		inode_put(inode);
-		err = segment->writable ? sysv_add(&segments, &segment->sysv, key, flags) : -ENOMEM;
+		err = segment->writable ? sysv_add(&sysv_segments, &segment->sysv, key, flags) : -ENOMEM;
 	}
 	if (!err)
 		return segment->sysv.id;
@@ -105,7 +105,7 @@ SYSCALL(shmget)
 	uint64_t size = (uint64_t)a[1];
 	int flags = (int)a[2];
 	struct sysv *found;
-	int err = sysv_get(&segments, (int)a[0], flags, &found);
+	int err = sysv_get(&sysv_segments, (int)a[0], flags, &found);
 
 	if (err)
 		return err;
@@ -226,25 +226,34 @@ static long segment_stat(const struct segment *segment, uaddr_t to)
 	return user_put(to, ds);
 }
 
+void segment_tell(const struct sysv *object, struct sysv_told *told)
+{
+	const struct segment *segment = (const struct segment *)object;
+	const struct file *file = segment->writable ? segment->writable : segment->read_only;
+
+	*told = (struct sysv_told){ .size = segment->size, .count = attachments(segment), .pages = file ? file->inode->pages.count : 0, .first = segment->creator,
+				    .last = segment->last, .one = segment->atime, .two = segment->dtime, .changed = segment->ctime };
+}
+
 static long limits(uaddr_t to)
 {
 	struct shminfo64 info = { .shmmax = SIZE_MOST, .shmmin = 1, .shmmni = IPC_SHM_SEGMENTS, .shmseg = IPC_SHM_SEGMENTS, .shmall = SIZE_MOST };
 
-	return user_put(to, info) ? -EFAULT : sysv_highest(&segments);
+	return user_put(to, info) ? -EFAULT : sysv_highest(&sysv_segments);
 }
 
 static long in_use(uaddr_t to)
 {
-	struct shm_info info = { .used_ids = (int)segments.used };
+	struct shm_info info = { .used_ids = (int)sysv_segments.used };
 
-	for (uint32_t i = 0; i < segments.slots; i++) {
-		const struct segment *segment = (const struct segment *)segments.slot[i];
+	for (uint32_t i = 0; i < sysv_segments.slots; i++) {
+		const struct segment *segment = (const struct segment *)sysv_segments.slot[i];
 		const struct file *file = !segment ? NULL : segment->writable ? segment->writable : segment->read_only;
 
 		info.shm_tot += segment ? ALIGN_UP(segment->size, LV_PAGE) / LV_PAGE : 0;
 		info.shm_rss += file ? file->inode->pages.count : 0;
 	}
-	return user_put(to, info) ? -EFAULT : sysv_highest(&segments);
+	return user_put(to, info) ? -EFAULT : sysv_highest(&sysv_segments);
 }
 
 static void remove(struct segment *segment)
@@ -309,7 +318,7 @@ SYSCALL(shmctl)
 	default:
 		return -EINVAL;
 	}
-	struct segment *segment = by_slot ? (struct segment *)sysv_find_slot(&segments, id) : find(id);
+	struct segment *segment = by_slot ? (struct segment *)sysv_find_slot(&sysv_segments, id) : find(id);
 
 	if (!segment)
 		return -EINVAL;

@@ -394,8 +394,6 @@ static int64_t remap_move(uint64_t old, uint64_t old_len, uint64_t new_len, uint
 	if (flags & MREMAP_FIXED) {
 		if (to % LV_PAGE || bad_range(to, new_len) || !space_allows(to, to + new_len))
 			return -EINVAL;
-		if (to < old + old_len && old < to + new_len)
-			return -EINVAL;
 		err = mm_unmap(to, new_len);
 		if (err)
 			return err;
@@ -426,6 +424,8 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 	if (old % LV_PAGE || new_len == 0 || old_len == 0 || new_len > SPACE_END || bad_range(old, old_len))
 		return -EINVAL;
 	new_len = ALIGN_UP(new_len, LV_PAGE);
+	if (flags & MREMAP_FIXED && old < to + new_len && to < old + old_len)
+		return -EINVAL;
 	vma = mm_find(old);
 	if (!vma || vma->flags & VMA_YIELDS || old + old_len > vma->end)
 		return -EFAULT;

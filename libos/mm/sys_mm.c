@@ -171,8 +171,11 @@ SYSCALL(madvise)
 		return len ? mm_drop(start, end, advice == MADV_FREE) : 0;
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
-		for (struct vma *vma = mm_find(start); vma && vma->start < end; vma = mm_next(vma))
+		for (struct vma *vma = mm_find(start); vma && vma->start < end; vma = mm_next(vma)) {
+			if (!(vma->prot & (advice == MADV_POPULATE_WRITE ? PROT_WRITE : PROT_READ)))
+				return -EINVAL;
 			vma_populate(vma, MAX(start, vma->start), MIN(end, vma->end));
+		}
 		break;
 	default:
 		if (!advice_known(advice))

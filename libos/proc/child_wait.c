@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Children that end, stop and go on: what their parents are told, and how they ask (wait(2)). */
+#include "libos/fs/fs.h"
 #include "libos/fs/linux_fs.h"
 #include "libos/proc/proc.h"
 
@@ -160,16 +161,10 @@ SYSCALL(wait4)
 	return r;
 }
 
-static long write_info(uaddr_t to, const struct siginfo_k *info)
+/* The child's pid, 0 or -errno. */
+static long wait_by_id(int kind, int id, int options, struct siginfo_k *info, struct rusage *usage)
 {
-	return to && user_put(to, *info) ? -EFAULT : 0;
-}
-
-SYSCALL(waitid)
-{
-	int kind = (int)a[0], id = (int)a[1], options = (int)a[3], status;
-	struct siginfo_k info = { 0 };
-	struct rusage usage;
+	int status, hurry = 0;
 	const struct process *process;
 
 	if (options & ~(int)(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WAIT_KINDS) || !(options & (WEXITED | WSTOPPED | WCONTINUED)))
@@ -184,16 +179,27 @@ SYSCALL(waitid)
 		process = pidfd_process(id);
 		if (!process)
 			return -EBADF;
+		if (fd_get(id)->flags & O_NONBLOCK && !(options & WNOHANG))
+			hurry = WNOHANG;
 		kind = P_PID;
 		id = process->pid;
 	}
-	long r = wait_for_child(kind, id, options, &info, &status, &usage);
+	long r = wait_for_child(kind, id, options | hurry, info, &status, usage);
 
-	if (r < 0)
-		return r;
-	if (!r)
-		info = (struct siginfo_k){ 0 };
-	if (r && a[4] && user_put(a[4], usage))
+	return !r && hurry ? -EAGAIN : r;
+}
+
+SYSCALL(waitid)
+{
+	struct siginfo_k info = { 0 };
+	struct rusage usage;
+	long r = wait_by_id((int)a[0], (int)a[1], (int)a[3], &info, &usage);
+
+	if (r > 0 && a[4] && user_put(a[4], usage))
 		return -EFAULT;
-	return write_info((uaddr_t)a[2], &info);
+	if (r <= 0)
+		info = (struct siginfo_k){ 0 };
+	if (a[2] && user_put(a[2], info)) /* also where it failed */
+		return -EFAULT;
+	return r < 0 ? r : 0;
 }

@@ -254,6 +254,8 @@ SYSCALL(timer_create)
 		return -EFAULT;
 	if (clock_read((int)a[0], &now))
 		return -EINVAL;
+	if (!clock_has_timers((int)a[0]))
+		return -EOPNOTSUPP;
 	if (a[1]) {
 		error = check_event(&event);
 		if (error)

@@ -21,6 +21,7 @@ struct siginfo_k { /* the kernel's siginfo_t: 128 bytes */
 		struct { uint64_t addr; } fault;
 		struct { int32_t pid; uint32_t uid; int32_t status, pad; int64_t utime, stime; } child; /* of SIGCHLD */
 		struct { int32_t timer_id, overrun; uint64_t value; } timer;
+		struct { int64_t band; int32_t fd; } poll;
 		uint8_t raw[112];
 	};
 };
@@ -284,6 +285,7 @@ int clock_for_spans(int clock); /* by which that goes: a time from now does not 
 /* ---- sys_time.c ---- */
 /* The time on a clock of clock_gettime(2): 0 or -EINVAL. */
 int clock_read(int clock, uint64_t *ns);
+bool clock_has_timers(int clock); /* of the clocks that can be read: false for those that no timer and no sleep may count by */
 bool clock_counts_cpu(int clock);
 uint64_t thread_cpu_ns(const struct thread *thread);
 uint64_t process_cpu_ns(const struct process *process);

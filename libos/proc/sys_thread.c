@@ -96,6 +96,8 @@ static int check_flags(const struct new_thread *new)
 		return -EINVAL;
 	if (flags & CLONE_SIGHAND && flags & CLONE_CLEAR_SIGHAND)
 		return -EINVAL;
+	if ((flags & CLONE_FS && flags & (CLONE_NEWNS | CLONE_NEWUSER)) || (flags & CLONE_THREAD && flags & (CLONE_NEWPID | CLONE_NEWUSER)))
+		return -EINVAL;
 	if (flags & CLONE_PIDFD && (flags & (CLONE_THREAD | CLONE_DETACHED)))
 		return -EINVAL;
 	if (new->exit_signal < 0 || new->exit_signal > SIG_MAX)
@@ -202,7 +204,9 @@ SYSCALL(clone3)
 		if (byte)
 			return -E2BIG;
 	}
-	if (args.flags & (CSIGNAL | CLONE_DETACHED | CLONE_INTO_CGROUP) || args.exit_signal > SIG_MAX || !args.stack != !args.stack_size || args.set_tid_size)
+	if (args.flags & ~(uint64_t)(UINT32_MAX | CLONE_CLEAR_SIGHAND) || !user_range(args.stack, args.stack_size))
+		return -EINVAL;
+	if (args.flags & (CSIGNAL | CLONE_DETACHED) || args.exit_signal > SIG_MAX || !args.stack != !args.stack_size || args.set_tid_size)
 		return -EINVAL;
 	struct new_thread new = { .flags = args.flags, .exit_signal = (int)args.exit_signal, .stack = args.stack ? args.stack + args.stack_size : 0,
 				  .parent_tid = args.parent_tid, .pidfd = args.pidfd, .child_tid = args.child_tid, .tls = args.tls };

@@ -274,6 +274,17 @@ static long sleep_cpu_clock(int clock, uint64_t until, void *rest)
 	}
 }
 
+bool clock_has_timers(int clock)
+{
+	switch (clock) {
+	case CLOCK_MONOTONIC_RAW: case CLOCK_REALTIME_COARSE: case CLOCK_MONOTONIC_COARSE: /* are read only */
+	case CLOCK_REALTIME_ALARM: case CLOCK_BOOTTIME_ALARM: /* would wake a machine that sleeps */
+		return false;
+	default:
+		return true;
+	}
+}
+
 SYSCALL(clock_nanosleep)
 {
 	int clock = (int)a[0];
@@ -282,7 +293,7 @@ SYSCALL(clock_nanosleep)
 
 	if (clock_read(clock, &now))
 		return -EINVAL;
-	if (clock == CLOCK_THREAD_CPUTIME_ID || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE)
+	if (clock == CLOCK_THREAD_CPUTIME_ID || !clock_has_timers(clock))
 		return -EOPNOTSUPP;
 	int error = user_read_time((const void *)a[2], &ns);
 

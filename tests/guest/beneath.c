@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* openat2(2): paths that may not leave where they start, and links that may not be followed. */
+#include "check.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+static int open_within(int dir, const char *path, uint64_t flags, uint64_t resolve)
+{
+	struct open_how how = { .flags = flags, .mode = flags & O_CREAT ? 0600 : 0, .resolve = resolve };
+
+	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+}
+
+/* What is opened is the file "inside": its contents say so. */
+static bool opens(int dir, const char *path, uint64_t resolve)
+{
+	char text[8] = "";
+	int fd = open_within(dir, path, O_RDONLY, resolve);
+	bool right = fd >= 0 && read(fd, text, sizeof(text) - 1) == 6 && !strcmp(text, "inside");
+
+	if (fd >= 0)
+		close(fd);
+	return right;
+}
+
+int main(void)
+{
+	check_scratch();
+	CHECK(!mkdir("top", 0755) && !mkdir("top/low", 0755));
+	int file = open("top/file", O_CREAT | O_WRONLY, 0644);
+
+	CHECK(write(file, "inside", 6) == 6);
+	CHECK(!symlink("file", "top/link") && !symlink("../file", "top/low/up") && !symlink("../../outside", "top/low/out") && !symlink("/file", "top/absolute"));
+	CHECK(!symlink("/proc/self/fd/0", "top/magic"));
+	close(open("outside", O_CREAT | O_WRONLY, 0644));
+	int top = open("top", O_RDONLY | O_DIRECTORY), low = open("top/low", O_PATH | O_DIRECTORY);
+
+	/* Below the start */
+	CHECK(opens(top, "file", RESOLVE_BENEATH) && opens(top, "link", RESOLVE_BENEATH) && opens(top, "low/../file", RESOLVE_BENEATH));
+	CHECK(opens(top, "low/up", RESOLVE_BENEATH));
+	FAILS(open_within(low, "up", O_RDONLY, RESOLVE_BENEATH), EXDEV);
+	FAILS(open_within(top, "low/out", O_RDONLY, RESOLVE_BENEATH), EXDEV);
+	FAILS(open_within(top, "..", O_RDONLY, RESOLVE_BENEATH), EXDEV);
+	FAILS(open_within(top, "absolute", O_RDONLY, RESOLVE_BENEATH), EXDEV);
+	FAILS(open_within(top, "/tmp", O_RDONLY, RESOLVE_BENEATH), EXDEV);
+	FAILS(open_within(top, "magic", O_RDONLY, RESOLVE_BENEATH), EXDEV);
+	FAILS(open_within(top, "../outside/new", O_CREAT | O_WRONLY, RESOLVE_BENEATH), EXDEV);
+	int made = open_within(top, "new", O_CREAT | O_WRONLY, RESOLVE_BENEATH);
+
+	CHECK(made >= 0 && !access("top/new", F_OK));
+
+	/* The start is the root */
+	CHECK(opens(top, "/file", RESOLVE_IN_ROOT) && opens(top, "absolute", RESOLVE_IN_ROOT) && opens(top, "../../file", RESOLVE_IN_ROOT));
+	CHECK(opens(low, "../../../../top/../up", RESOLVE_IN_ROOT) == false);
+	FAILS(open_within(low, "up", O_RDONLY, RESOLVE_IN_ROOT), ENOENT);
+	FAILS(open_within(top, "low/out", O_RDONLY, RESOLVE_IN_ROOT), ENOENT);
+
+	/* Links */
+	FAILS(open_within(top, "link", O_RDONLY, RESOLVE_NO_SYMLINKS), ELOOP);
+	FAILS(open_within(top, "magic", O_RDONLY, RESOLVE_NO_SYMLINKS), ELOOP);
+	CHECK(opens(top, "link", RESOLVE_NO_MAGICLINKS));
+	FAILS(open_within(AT_FDCWD, "/proc/self/exe", O_RDONLY, RESOLVE_NO_MAGICLINKS), ELOOP);
+	int link = open_within(top, "link", O_PATH | O_NOFOLLOW, RESOLVE_NO_SYMLINKS);
+	struct stat status;
+
+	CHECK(link >= 0 && !fstat(link, &status) && S_ISLNK(status.st_mode));
+
+	/* File systems, and what would have to wait */
+	FAILS(open_within(AT_FDCWD, "/proc/version", O_RDONLY, RESOLVE_NO_XDEV), EXDEV);
+	CHECK(opens(top, "low/../file", RESOLVE_NO_XDEV));
+	CHECK(opens(top, "file", RESOLVE_CACHED));
+	FAILS(open_within(top, "file", O_RDWR | O_TRUNC, RESOLVE_CACHED), EAGAIN);
+
+	/* Wrong */
+	FAILS(open_within(top, "file", O_RDONLY, 0x100), EINVAL);
+	FAILS(open_within(top, "file", O_RDONLY, RESOLVE_BENEATH | RESOLVE_IN_ROOT), EINVAL);
+	FAILS(open_within(-1, "file", O_RDONLY, RESOLVE_BENEATH), EBADF);
+	FAILS(open_within(file, "file", O_RDONLY, RESOLVE_BENEATH), ENOTDIR);
+	return check_end();
+}
