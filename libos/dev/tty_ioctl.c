@@ -110,9 +110,15 @@ static long flush(struct tty *tty, unsigned long what)
 	return 0;
 }
 
+/* Not for who is in the background. */
+static bool changes_flow(unsigned request)
+{
+	return request == TCXONC || request == TCFLSH || request == TCSBRK || request == TCSBRKP || request == TIOCSBRK || request == TIOCCBRK;
+}
+
 static long flows(struct tty *tty, unsigned request, unsigned long arg)
 {
-	int value, err = request == TIOCOUTQ || request == FIONREAD ? 0 : tty_check_job(tty, SIGTTOU);
+	int value, err = changes_flow(request) ? tty_check_job(tty, SIGTTOU) : 0;
 
 	if (err)
 		return err;

@@ -255,7 +255,7 @@ static bool has_stopped(int group)
 	return false;
 }
 
-/* Nobody could wake those of this child's group any more, who are stopped: they are told, and go on. */
+/* This child has ended, or its parent does: nobody could wake those of its group any more, who are stopped. They are told, and go on. */
 static void tell_orphaned_group(const struct process *parent, const struct process *child)
 {
 	if (child->group == parent->group || child->session != parent->session || !has_stopped(child->group) || !process_group_is_orphaned(child->group))
@@ -324,6 +324,8 @@ void process_finish(void)
 	if (process->session == process->pid)
 		terminal_session_ended(process->session);
 	process->dead = true;
+	if (process->parent)
+		tell_orphaned_group(process->parent, process);
 	signal_process_ends(process);
 	process_release_parent(process);
 	process_tell_parent(process, 0, 0);

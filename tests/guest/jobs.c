@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 
 #include "check.h"
 
@@ -221,6 +222,87 @@ static void pidfds(void)
 	close(fd), close(place), close(other);
 }
 
+/* ---- groups that nobody can wake any more, and who is in the background ---- */
+
+static volatile int told;
+
+static void count(int signo)
+{
+	told += signo == SIGHUP ? 1 : 10;
+}
+
+/* In a session of its own: what the process at the head of a group leaves behind when it ends, stopped, is told. Its exit status: what arrived. */
+static int left_stopped(void)
+{
+	int results[2], status;
+	char got = 0;
+
+	setsid();
+	pipe(results);
+	pid_t head = fork();
+
+	if (head == 0) {
+		setpgid(0, 0);
+		pid_t member = fork();
+
+		if (member == 0) {
+			signal(SIGHUP, count);
+			signal(SIGCONT, count);
+			raise(SIGSTOP);
+			got = (char)told;
+			_exit(write(results[1], &got, 1) != 1);
+		}
+		_exit(waitpid(member, &status, WUNTRACED) != member);
+	}
+	setpgid(head, head);
+	waitpid(head, &status, 0);
+	return read(results[0], &got, 1) == 1 ? got : 100;
+}
+
+/* Who is in the background may ask whose the terminal is, and is not stopped for it. */
+static int asks_from_background(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY), gate[2];
+
+	setsid();
+	grantpt(master);
+	unlockpt(master);
+	int terminal = open(ptsname(master), O_RDWR); /* becomes the session's */
+
+	pipe(gate);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		char byte;
+
+		_exit(read(gate[0], &byte, 1) != 1);
+	}
+	setpgid(pid, pid);
+	if (tcsetpgrp(terminal, pid))
+		return 1;
+	bool right = tcgetpgrp(terminal) == pid && tcgetsid(terminal) == getpid();
+
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return right ? 0 : 2;
+}
+
+static int status_of(int (*what)(void))
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(what());
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void groups_left(void)
+{
+	IS(status_of(left_stopped), 11);
+	IS(status_of(asks_from_background), 0);
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IONBF, 0);
@@ -229,5 +311,6 @@ int main(void)
 	groups();
 	death_signal();
 	pidfds();
+	groups_left();
 	return check_end();
 }
