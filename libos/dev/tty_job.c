@@ -130,8 +130,7 @@ void terminal_session_ended(int session)
 	for (struct tty *tty = terminals; tty; tty = tty->next) {
 		if (tty->session != session)
 			continue;
-		tty_signal(tty, SIGHUP);
-		tty_signal(tty, SIGCONT);
+		tty_signal(tty, SIGHUP); /* alone: SIGCONT goes with it where the leader lives on, and to orphans that stand still */
 		tty->session = tty->group = 0;
 	}
 }

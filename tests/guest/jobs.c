@@ -287,6 +287,40 @@ static int asks_from_background(void)
 	return right ? 0 : 2;
 }
 
+/* What the foreground is told when the session's leader ends: SIGHUP, and nothing else. */
+static int leader_ends(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY), results[2], status;
+	char got = 0;
+
+	grantpt(master);
+	unlockpt(master);
+	pipe(results);
+	pid_t leader = fork();
+
+	if (leader == 0) {
+		sigset_t none, both;
+
+		setsid();
+		int terminal = open(ptsname(master), O_RDWR);
+
+		sigemptyset(&none);
+		sigemptyset(&both);
+		sigaddset(&both, SIGHUP);
+		sigaddset(&both, SIGCONT);
+		sigprocmask(SIG_BLOCK, &both, NULL);
+		signal(SIGHUP, count);
+		signal(SIGCONT, count);
+		if (fork())
+			_exit(terminal < 0);
+		sigsuspend(&none);
+		got = (char)told;
+		_exit(write(results[1], &got, 1) != 1);
+	}
+	waitpid(leader, &status, 0);
+	return WEXITSTATUS(status) == 0 && read(results[0], &got, 1) == 1 ? got : 100;
+}
+
 static int status_of(int (*what)(void))
 {
 	int status = 0;
@@ -301,6 +335,7 @@ static void groups_left(void)
 {
 	IS(status_of(left_stopped), 11);
 	IS(status_of(asks_from_background), 0);
+	IS(status_of(leader_ends), 1);
 }
 
 int main(void)
