@@ -198,6 +198,18 @@ static void needs_are(const char *object, const char *wanted)
 	kbuild_close(&kbuild);
 }
 
+/* An ifdef whose option has no name asks for none: what stands in it needs what stands around it. */
+static void test_nameless_option(void **state)
+{
+	struct kbuild_file file;
+	char text[] = "ifdef CONFIG_\nobj-y := a.o\nendif\nifdef CONFIG_A\nobj-y += b.o\nendif\n";
+	assert_int_equal(kbuild_parse(&file, "Makefile", text, sizeof(text) - 1, NULL), 0);
+	assert_int_equal(file.count, 2);
+	assert_int_equal(file.rule[0].around.count, 0);
+	assert_string_equal(file.rule[1].around.item[0], "A");
+	kbuild_free(&file);
+}
+
 #define IPV4 "INET net/Makefile:2, IPV4 net/Makefile:2, NET Kbuild:1"
 
 static void test_kbuild(void **state)
@@ -286,7 +298,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_worth), cmocka_unit_test(test_depth), cmocka_unit_test(test_holders), cmocka_unit_test(test_conditions), cmocka_unit_test(test_kconfig),
-		cmocka_unit_test(test_bad_kconfig), cmocka_unit_test(test_kbuild), cmocka_unit_test(test_bad_makefiles), cmocka_unit_test(test_diff), cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_bad_kconfig), cmocka_unit_test(test_kbuild), cmocka_unit_test(test_nameless_option), cmocka_unit_test(test_bad_makefiles), cmocka_unit_test(test_diff), cmocka_unit_test(test_explain),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,8 +49,10 @@ static char *asked_for(const char *line)
 {
 	const char *rest = line + strcspn(line, " \t(");
 	rest += strspn(rest, " \t(");
-	if (begins_with_word(line, "ifdef") && text_starts(rest, "CONFIG_"))
-		return alloc_format("%.*s", (int)strspn(rest + 7, NAME_LETTERS), rest + 7);
+	if (begins_with_word(line, "ifdef")) {
+		int len = text_starts(rest, "CONFIG_") ? (int)strspn(rest + 7, NAME_LETTERS) : 0;
+		return len ? alloc_format("%.*s", len, rest + 7) : NULL; /* "ifdef CONFIG_" alone asks for nothing */
+	}
 	char *option = option_at(rest);
 	const char *value = option ? strchr(rest, ',') : NULL;
 	value = value ? value + 1 + strspn(value + 1, " \t") : "";
