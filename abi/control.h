@@ -153,7 +153,7 @@ struct lv_crash_report {
 struct lv_calls_report { /* library OS */
 	struct lv_calls calls;
 	uint32_t maps; /* used entries of map */
-	uint32_t reserved;
+	uint32_t frames_copied; /* lv_shared.frames_copied */
 	struct lv_text_map map[8]; /* of sites that trap often */
 };
 struct lv_report { /* what few readers want: asked for (LV_CTL_CRASH, LV_CTL_TAIL, LV_CTL_CALLS), in the file once the VM has ended */

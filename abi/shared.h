@@ -74,7 +74,7 @@ struct lv_calls { /* the program's system calls */
 	uint64_t made;
 	uint64_t trapped; /* of them: by an instruction that has not become a jump */
 	uint32_t most;    /* of those in one second */
-	uint32_t reserved;
+	uint32_t bells;   /* doorbells that libos rang, modulo 2^32: beside calls, what is dear. Those that WAIT takes along are not among them */
 	/* Those that trap most. One that comes new takes the slot, and the count, of the least: more than 1/32 of all is always seen, counts may be as much too high. */
 	struct lv_call_site site[LV_CALL_SITES];
 };
@@ -152,6 +152,8 @@ struct lv_shared {
 	struct lv_cpuid_leaf cpuid[LV_CPUID_LEAVES];
 	/* Guest addresses of pages of the image in which an earlier start of it found CPUID to be; zero: none. The monitor writes them before it says LV_HC_READY has come back. */
 	uint64_t cpuid_page[LV_CPUID_PAGES];
+	uint32_t frames_copied; /* guest: of the network's frames, those that libos did not leave where they were; modulo 2^32 */
+	uint32_t reserved;
 };
 static_assert(sizeof(struct lv_crash) == 1528, "crash record layout");
 static_assert(sizeof(struct lv_shared) <= 4096, "the shared page is one page");

@@ -102,9 +102,12 @@ int vm_view_add(json_t *object, struct vm_info *info, int patience_ms)
 	json_object_set(object, "config", info->config);
 	json_object_set_new(object, "restart", policy_json(info));
 	json_object_set_new(object, "record", record_json(&info->status, &said->what));
-	if (info->status.guest == LV_GUEST_LIBOS)
-		json_object_set_new(json_object_get(object, "record"), "system_calls",
-				    call_report_json(&info->status, &said->calls, config_string(info->config, "image")));
+	if (info->status.guest == LV_GUEST_LIBOS) {
+		json_t *record = json_object_get(object, "record");
+		json_object_set_new(record, "system_calls", call_report_json(&info->status, &said->calls, config_string(info->config, "image")));
+		json_object_set_new(record, "rings", json_pack("{s:I, s:I}", "doorbells_rung", (json_int_t)said->calls.calls.bells, "frames_copied",
+							       (json_int_t)said->calls.frames_copied));
+	}
 	json_object_set_new(object, "guest", guest_json(info));
 	if (info->status.crashed) {
 		crash_report(&info->status, said, config_string(info->config, "image"), &report);

@@ -137,6 +137,7 @@ void status_calls(const struct status *status, struct lv_calls_report *out)
 	memcpy(&out->calls, (const void *)&status->shared->calls, sizeof(out->calls));
 	memcpy(out->map, (const void *)status->shared->crash.map, sizeof(out->map));
 	out->maps = status->shared->crash.maps;
+	out->frames_copied = status->shared->frames_copied;
 	bound_maps(out->map, &out->maps);
 }
 

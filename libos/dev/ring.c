@@ -91,6 +91,7 @@ static bool wants_bell(const struct ring *ring)
 
 static void ring_bell(unsigned bell)
 {
+	shared_page->calls.bells++;
 	*(volatile uint32_t *)(LV_BELL + bell) = 1;
 }
 

@@ -123,6 +123,7 @@ struct pbuf *rx_buffer_shrink(struct pbuf *p)
 	if (!copy)
 		return p;
 	pbuf_free(p);
+	shared_page->frames_copied++;
 	return copy;
 }
 

@@ -135,6 +135,7 @@ static err_t tx_copy(struct pbuf *p)
 	struct pbuf *copy = pbuf_clone(PBUF_LINK, PBUF_RAM, p); /* the layer leaves room for a header */
 	if (!copy)
 		return ERR_MEM;
+	shared_page->frames_copied++;
 	if (tx_send(copy) == 0)
 		return ERR_OK;
 	pbuf_free(copy);
