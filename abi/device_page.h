@@ -99,6 +99,8 @@ struct lv_console_config {
 	uint8_t reserved[16];
 };
 
+/* Features of any device (virtio's number): both sides say by an index from when on they want to be told (virtio 1.2, sections 2.7.7.2 and 2.7.10). */
+#define LV_DEVICE_EVENT_IDX (1ull << 29)
 /* In features, set while the VM runs, with a wake-up: the guest broke a rule of a ring, the device answers nothing any more. */
 #define LV_DEVICE_NEEDS_RESET (1ull << 63)
 

@@ -10,6 +10,12 @@ int64_t hypercall(enum lv_hypercall number, uint64_t a0)
 	return shared_page->result;
 }
 
+void bell_ring(unsigned bell)
+{
+	shared_page->calls.bells++;
+	*(volatile uint32_t *)(LV_BELL + bell) = 1;
+}
+
 static uint64_t tsc(void)
 {
 	return __builtin_ia32_rdtsc();

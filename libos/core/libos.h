@@ -160,6 +160,7 @@ void syscall_entry_direct(void); /* where a patched call site comes in */
 void cpuid_entry(void);          /* and a patched CPUID */
 
 /* ---- hypercall.c ---- */
+void bell_ring(unsigned bell); /* a doorbell: LV_BELL + bell */
 int64_t hypercall(enum lv_hypercall number, uint64_t a0);
 void ledger_mark(enum lv_ledger_slot slot); /* keeps the first */
 void ledger_listens(uint16_t port);         /* the same, and tells who waits outside */

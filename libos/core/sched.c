@@ -18,8 +18,10 @@
 #include <linux/errno.h>
 #include <linux/sched.h>
 
-#define SPIN_NS 20000        /* as much as a trip to the monitor costs */
-#define SHORT_WAIT_NS 100000 /* a wait in the monitor that would have been spared, or nearly */
+#define TRIP_LEAST_NS 20000ull /* to the monitor and back, on a machine where that is cheap */
+#define TRIP_MOST_NS 100000ull
+#define HEARD_NS 20000 /* so soon after its bell the device loop is at work, if it has a processor */
+#define SHORT_WAIT_NS 100000ull /* a wait in the monitor that would have been spared there, or nearly */
 #define CREDIT_NS 3000000ull
 #define DEBT_NS 4000000ull /* of a new thread, the monitor's slice: many at once would hold up, for a slice each, who made them and slept meanwhile */
 #define TURN_NS 1000000ull /* so long a thread that has the processor keeps it, whomever its own system calls wake */
@@ -32,6 +34,7 @@ static bool run_came;            /* somebody did in this turn */
 static uint64_t turn_start;
 static uint64_t floor_ns;        /* virtual time that all who can run have had */
 static struct poller *pollers;
+static uint64_t trip_ns = TRIP_MOST_NS; /* what a trip to the monitor costs here: the shortest wait there was */
 
 void waitq_add(struct waitq *queue, struct waiter *waiter)
 {
@@ -200,18 +203,31 @@ void sched_expect(uint64_t until)
 	expected_until = until;
 }
 
-/* True: something came to do. The device loop sees need_wake unset, and saves itself the waking. */
+/*
+ * True: something came to do. The device loop sees need_wake unset, and saves itself the waking. One that does not hear a bell may wait for the processor that we
+ * spin on: then it gets it, unless an answer is expected, which is what is heard of such a device.
+ */
 static bool spin(bool was_short)
 {
-	uint64_t now = clock_monotonic(), end = MAX(was_short ? now + SPIN_NS : 0, expected_until);
-	if (end <= now)
+	uint64_t start, now = clock_monotonic(), end;
+	if (!was_short && expected_until <= now)
 		return false;
 	rings_flush();
-	while (!run_first && clock_monotonic() < end) {
+	start = now = clock_monotonic();
+	end = MAX(was_short ? start + trip_ns : 0, expected_until);
+	while (!run_first && now < end && (now < expected_until || now - start < HEARD_NS || rings_heard())) {
 		events_poll();
 		__builtin_ia32_pause();
+		now = clock_monotonic();
 	}
 	return run_first;
+}
+
+/* Says whether it was so short that the next one begins with a spin: so long that it would have been spared, and costs no more than the trip. */
+static bool waited(uint64_t ns)
+{
+	trip_ns = MAX(TRIP_LEAST_NS, MIN(trip_ns, ns));
+	return ns < MAX(SHORT_WAIT_NS, 3 * trip_ns);
 }
 
 /*
@@ -232,7 +248,7 @@ static void idle(void)
 		account(current, current);
 		hypercall(LV_HC_WAIT, next_deadline());
 		current->last_start = clock_show(LV_CLOCK_RUN); /* nobody's processor time */
-		was_short = current->last_start - start < SHORT_WAIT_NS;
+		was_short = waited(current->last_start - start);
 	}
 	shared_page->need_wake = 0;
 }

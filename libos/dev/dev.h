@@ -38,7 +38,13 @@ struct ring {
 	const struct lv_queue *queue;
 	uint16_t free_head, free_count, last_used, size;
 	uint16_t fresh; /* descriptors from here on were never used */
+	uint16_t told;  /* the available index of our last look whether the device wants a bell */
+	uint16_t wish;  /* by_index: the used index after which we want to be told */
 	bool broken;    /* the ring holds what neither we nor the device can have put there */
+	bool by_index;  /* LV_DEVICE_EVENT_IDX */
+	bool silent;    /* see ring_listen */
+	bool is_put_off;
+	struct ring *next_put_off;
 	void **cookie;  /* by head descriptor; NULL: not in the device's hands */
 };
 #define RING_MOST 256 /* entries of any queue */
@@ -52,14 +58,20 @@ bool ring_broken(const struct ring *ring);
 /* Puts a chain into the ring; -ENOSPC if there is no room, -EIO if it is broken. Does not ring the doorbell. cookie: not NULL */
 int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned count, void *cookie);
 /*
- * Tells the device of new buffers, unless it asked for no doorbells: at once, or, cheaper, together with the next
- * WAIT (a doorbell costs a trip to the host). What is put off is never put off past the next event of the scheduler.
+ * Tells the device of new buffers, unless it needs no doorbell, since it is at work or was told before: at once, or, cheaper, together with the next
+ * WAIT (a doorbell costs a trip to the host). What is put off is never put off past the next event of the scheduler; whether a doorbell is needed is seen then.
  */
 void ring_kick(struct ring *ring);
 void ring_kick_later(struct ring *ring);
 void rings_flush(void); /* what ring_kick_later has put off, now */
 uint64_t rings_take_bells(void); /* the same, as the mask that WAIT takes; clears it */
-bool ring_has_used(const struct ring *ring);
+bool rings_heard(void); /* the device whose bell was rung last has given something back since */
+/* When it answers false the device knows that it has to wake us for the next one: by a wish that it has seen, if wishes are indices. */
+bool ring_has_used(struct ring *ring);
+/*
+ * Of a ring with indices. Off: what comes back wakes nobody, whoever wants it looks. On: the next look begins to ask for it again. Every ring is on at first.
+ */
+void ring_listen(struct ring *ring, bool on);
 void *ring_get_used(struct ring *ring, uint32_t *len); /* the cookie, or NULL; *len: bytes the device wrote */
 
 /* ---- fs_driver.c: directories of the host ---- */

@@ -14,7 +14,9 @@ struct avail { uint16_t flags, idx, ring[]; };
 struct used_elem { uint32_t id, len; };
 struct used { uint16_t flags, idx; struct used_elem ring[]; };
 
-static uint64_t bells_put_off; /* bit n: LV_BELL + 4 * n */
+static struct ring *put_off; /* whose bells are rung later */
+static const struct ring *rung; /* the last one whose bell was, and */
+static uint16_t rung_at;        /* what the device had given back by then */
 
 static struct desc *descs(const struct ring *ring) { return (struct desc *)ring->queue->desc; }
 static volatile struct avail *avail(const struct ring *ring) { return (volatile struct avail *)ring->queue->driver; }
@@ -32,7 +34,8 @@ void ring_init(struct ring *ring, const struct lv_device *device, unsigned queue
 	ring->free_count = ring->size;
 	ring->free_head = 0;
 	ring->fresh = 0;
-	ring->last_used = 0;
+	ring->last_used = ring->told = ring->wish = 0;
+	ring->by_index = device->features & LV_DEVICE_EVENT_IDX;
 }
 
 bool ring_broken(const struct ring *ring)
@@ -83,29 +86,46 @@ int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned coun
 	return 0;
 }
 
-static bool wants_bell(const struct ring *ring)
+/* The index at which the device wants a bell stands behind the used ring, and ours behind the available one (virtio 1.2, 2.7.7.2 and 2.7.10). */
+static uint16_t bell_wish(const struct ring *ring)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* our index must be seen before we look at the device's flag */
-	return !(used(ring)->flags & USED_NO_NOTIFY);
+	const volatile void *end = &used(ring)->ring[ring->size];
+
+	return *(const volatile uint16_t *)end;
 }
 
-static void ring_bell(unsigned bell)
+/* By index: once, when we go beyond the one that the device named. It is told then, though it may not have looked yet. */
+static bool wants_bell(struct ring *ring)
 {
-	shared_page->calls.bells++;
-	*(volatile uint32_t *)(LV_BELL + bell) = 1;
+	uint16_t idx = avail(ring)->idx, told = ring->told;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* our index must be seen before we look at the device's wish */
+	ring->told = idx;
+	if (ring->by_index ? (uint16_t)(idx - bell_wish(ring) - 1) >= (uint16_t)(idx - told) : used(ring)->flags & USED_NO_NOTIFY)
+		return false;
+	rung = ring;
+	rung_at = used(ring)->idx;
+	return true;
+}
+
+bool rings_heard(void)
+{
+	return !rung || used(rung)->idx != rung_at;
 }
 
 void ring_kick(struct ring *ring)
 {
-	if (!wants_bell(ring))
-		return; /* what was put off for another queue of the same doorbell stays put off */
-	bells_put_off &= ~(1ull << ring->queue->bell / 4);
-	ring_bell(ring->queue->bell);
+	if (wants_bell(ring))
+		bell_ring(ring->queue->bell);
 }
 
 void ring_kick_later(struct ring *ring)
 {
-	bells_put_off |= 1ull << ring->queue->bell / 4;
+	if (ring->is_put_off)
+		return;
+	ring->is_put_off = true;
+	ring->next_put_off = put_off;
+	put_off = ring;
 }
 
 void rings_flush(void)
@@ -113,19 +133,47 @@ void rings_flush(void)
 	uint64_t bells = rings_take_bells();
 	for (unsigned n = 0; bells; n++, bells >>= 1)
 		if (bells & 1)
-			ring_bell(4 * n);
+			bell_ring(4 * n);
 }
 
 uint64_t rings_take_bells(void)
 {
-	uint64_t bells = bells_put_off;
-	bells_put_off = 0;
+	uint64_t bells = 0;
+	for (struct ring *ring = put_off; ring; ring = ring->next_put_off) {
+		ring->is_put_off = false;
+		if (wants_bell(ring))
+			bells |= 1ull << ring->queue->bell / 4;
+	}
+	put_off = NULL;
 	return bells;
 }
 
-bool ring_has_used(const struct ring *ring)
+static bool is_used(const struct ring *ring)
 {
-	return __atomic_load_n(&used(ring)->idx, __ATOMIC_ACQUIRE) != ring->last_used && !ring_broken(ring);
+	return __atomic_load_n(&used(ring)->idx, __ATOMIC_ACQUIRE) != ring->last_used;
+}
+
+/* True: the device did not know that we want to hear of the next one. */
+static bool wish(struct ring *ring)
+{
+	if (!ring->by_index || ring->silent || ring->wish == ring->last_used)
+		return false;
+	ring->wish = ring->last_used;
+	avail(ring)->ring[ring->size] = ring->wish;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* our wish must be seen before we look at the device's index for the last time */
+	return true;
+}
+
+bool ring_has_used(struct ring *ring)
+{
+	return (is_used(ring) || (wish(ring) && is_used(ring))) && !ring_broken(ring);
+}
+
+void ring_listen(struct ring *ring, bool on)
+{
+	ring->silent = !on;
+	ring->wish = ring->last_used - 1;
+	avail(ring)->ring[ring->size] = ring->wish; /* has passed: not reached for 65,535 more */
 }
 
 /* Back to the free list; false if the table does not hold such a chain. */

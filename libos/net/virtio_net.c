@@ -160,6 +160,7 @@ static err_t link_output(struct netif *netif, struct pbuf *p)
 	if (tx->free_count < TX_PIECES + 1) {
 		ring_kick(tx);
 		net->stalled = true;
+		ring_listen(tx, true);
 		return ERR_MEM;
 	}
 	int err = -EMSGSIZE;
@@ -184,6 +185,7 @@ static void tx_resume(void)
 	if (!net->stalled || net->tx.free_count < net->tx.size / 2)
 		return;
 	net->stalled = false;
+	ring_listen(&net->tx, false);
 	for (struct tcp_pcb *pcb = tcp_active_pcbs, *next; pcb && !net->stalled; pcb = next) {
 		next = pcb->next;
 		if (pcb->unsent)
@@ -195,6 +197,7 @@ bool virtio_net_busy(void)
 {
 	if (!net)
 		return false;
+	ring_listen(&net->tx, true);
 	tx_reap();
 	return net->tx.free_count < net->tx.size && !ring_broken(&net->tx);
 }
@@ -297,6 +300,7 @@ struct netif *virtio_net_open(void)
 		return NULL;
 	ring_init(&net->rx, net->device, LV_NET_RX, net->rx_cookie, RING_MOST);
 	ring_init(&net->tx, net->device, LV_NET_TX, net->tx_cookie, RING_MOST);
+	ring_listen(&net->tx, false); /* frames that have left are taken back when one is sent, or received */
 	unsigned packet = agreed(LV_NET_F_GUEST_TSO4) ? 0xffff : net->device->config.net.mtu;
 	rx_buffer_start(&net->rx, agreed(LV_NET_F_MRG_RXBUF), packet + SIZEOF_ETH_HDR + sizeof(struct virtio_net_hdr));
 	netif_add(&net->netif, IP4_ADDR_ANY4, IP4_ADDR_ANY4, IP4_ADDR_ANY4, NULL, netif_setup, ethernet_input);

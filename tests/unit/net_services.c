@@ -300,7 +300,8 @@ WEAK bool ring_broken(const struct ring *ring) { return false; }
 WEAK int ring_add(struct ring *ring, const struct ring_buffer *buffers, unsigned count, void *cookie) { return -ENOSPC; }
 WEAK void ring_kick(struct ring *ring) { }
 WEAK void ring_kick_later(struct ring *ring) { }
-WEAK bool ring_has_used(const struct ring *ring) { return false; }
+WEAK bool ring_has_used(struct ring *ring) { return false; }
+WEAK void ring_listen(struct ring *ring, bool on) { }
 WEAK void *ring_get_used(struct ring *ring, uint32_t *len) { return NULL; }
 void rings_flush(void) { }
 uint64_t timers_next(void) { return 0; }

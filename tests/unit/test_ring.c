@@ -24,15 +24,22 @@ void panic(const char *format, ...)
 	abort();
 }
 
+static unsigned bells;
+void bell_ring(unsigned bell)
+{
+	bells++;
+}
+
 struct world {
 	struct lv_device device;
 	struct ring ring;
 	void *cookie[SIZE];
 	struct vring_desc desc[SIZE];
-	uint16_t avail[2 + SIZE];
+	uint16_t avail[2 + SIZE + 1]; /* the last: after which used index we want to be told */
 	struct {
 		uint16_t flags, idx;
 		struct vring_used_elem ring[SIZE];
+		uint16_t bell_wish;
 	} used;
 };
 
@@ -41,6 +48,14 @@ static void start(struct world *w)
 	memset(w, 0, sizeof(*w));
 	w->device.queue[1] = (struct lv_queue){(uint64_t)w->desc, (uint64_t)w->avail, (uint64_t)&w->used, SIZE, 0};
 	ring_init(&w->ring, &w->device, 1, w->cookie, SIZE);
+}
+
+static void start_by_index(struct world *w)
+{
+	start(w);
+	w->device.features = LV_DEVICE_EVENT_IDX;
+	ring_init(&w->ring, &w->device, 1, w->cookie, SIZE);
+	bells = 0;
 }
 
 static int add(struct world *w, unsigned parts, void *cookie)
@@ -150,11 +165,77 @@ static void test_device_stopped(void **state)
 	given_up(&w);
 }
 
+/* One bell for all that is added until the device has said that it waits again; what was put off is looked at when its time comes. */
+static void test_bells_by_index(void **state)
+{
+	struct world w;
+	start_by_index(&w);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(add(&w, 1, &w), 0);
+		ring_kick(&w.ring);
+		assert_int_equal(bells, 1);
+	}
+	w.used.bell_wish = 4; /* it has taken three, and one more that is not there yet */
+	assert_int_equal(add(&w, 1, &w), 0);
+	ring_kick_later(&w.ring);
+	ring_kick_later(&w.ring);
+	rings_flush();
+	assert_int_equal(bells, 1);
+	assert_int_equal(add(&w, 1, &w), 0);
+	ring_kick_later(&w.ring);
+	assert_int_equal(bells, 1);
+	rings_flush();
+	assert_int_equal(bells, 2);
+	assert_false(rings_heard());
+	rings_flush();
+	assert_int_equal(bells, 2);
+	answer(&w, 0, 0);
+	assert_true(rings_heard());
+}
+
+static void test_bells_by_flag(void **state)
+{
+	struct world w;
+	start(&w);
+	bells = 0;
+	w.used.flags = VRING_USED_F_NO_NOTIFY;
+	assert_int_equal(add(&w, 1, &w), 0);
+	ring_kick_later(&w.ring);
+	assert_int_equal(rings_take_bells(), 0);
+	w.used.flags = 0;
+	ring_kick_later(&w.ring);
+	assert_int_equal(rings_take_bells(), 1);
+	assert_int_equal(rings_take_bells(), 0);
+	assert_int_equal(bells, 0);
+}
+
+/* The device knows what we wait for as soon as we have seen that there is nothing; of a silent ring, nothing. */
+static void test_wishes(void **state)
+{
+	struct world w;
+	start_by_index(&w);
+	assert_int_equal(add(&w, 1, &w), 0);
+	assert_false(ring_has_used(&w.ring));
+	assert_int_equal(w.avail[2 + SIZE], 0);
+	answer(&w, 0, 0);
+	assert_ptr_equal(ring_get_used(&w.ring, NULL), &w);
+	assert_int_equal(w.avail[2 + SIZE], 0);
+	assert_null(ring_get_used(&w.ring, NULL));
+	assert_int_equal(w.avail[2 + SIZE], 1);
+	ring_listen(&w.ring, false);
+	assert_false(ring_has_used(&w.ring));
+	assert_int_equal(w.avail[2 + SIZE], 0);
+	ring_listen(&w.ring, true);
+	assert_false(ring_has_used(&w.ring));
+	assert_int_equal(w.avail[2 + SIZE], 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chains), cmocka_unit_test(test_answers_to_nothing), cmocka_unit_test(test_answered_twice),
 		cmocka_unit_test(test_table_overwritten), cmocka_unit_test(test_free_list_overwritten), cmocka_unit_test(test_device_stopped),
+		cmocka_unit_test(test_bells_by_index), cmocka_unit_test(test_bells_by_flag), cmocka_unit_test(test_wishes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,7 +176,7 @@ static int net_describe(struct device *device, struct lv_device *entry)
 {
 	entry->config.net = net_of(device)->config;
 	device->set->page->net6 = net_of(device)->config6;
-	device->features = net_of(device)->offered & PAGE_FEATURES;
+	device->features = (net_of(device)->offered & PAGE_FEATURES) | LV_DEVICE_EVENT_IDX;
 	return net_of(device)->pairs > 1 ? -ENOTSUP : 0;
 }
 

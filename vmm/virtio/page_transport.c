@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The transport of library-OS guests: rings lie where the device page says, nothing is negotiated, and nothing interrupts. */
+/*
+ * The transport of library-OS guests: rings lie where the device page says, nothing is negotiated, and nothing interrupts: who waits is woken, and of devices with
+ * LV_DEVICE_EVENT_IDX only for what it said it waits for.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -48,6 +51,8 @@ int devices_describe(struct devices *set, struct lv_device_page *page,
 		if (err)
 			return err;
 		entry->features = device->features;
+		for (unsigned q = 0; q < device->queues; q++)
+			device->queue[q].interrupts = device->queue[q].event_idx = device->features & LV_DEVICE_EVENT_IDX;
 		device->entry = entry;
 	}
 	page->device_count = set->count;

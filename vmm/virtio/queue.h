@@ -44,7 +44,7 @@ struct queue {
 	uint32_t chain_bytes; /* the most that one chain may carry; 0: QUEUE_CHAIN_BYTES */
 	bool quiet;          /* the driver was told to ring no doorbell */
 	/* set by the transport after queue_init */
-	bool interrupts; /* it interrupts: the driver's wish not to be told is heeded */
+	bool interrupts; /* the driver's wish not to be told is heeded */
 	bool event_idx;  /* VIRTIO_F_EVENT_IDX was agreed on: both wishes are indices (virtio 1.2, 2.7.7.2 and 2.7.10) */
 	const char *broken;  /* why the queue stopped; NULL: it works */
 };
