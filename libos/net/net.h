@@ -15,6 +15,7 @@ void net_up(void);
  * Others pay nothing.
  */
 void net_early(void);
+void net_process_ends(void); /* its descriptors are closed: sockets that only it could have received go, too */
 void net_use(void); /* the same, for a socket: from now on the end of the VM waits until what was sent has arrived */
 /* Must be called before lwIP is entered with something to send or to open: lets the timers catch up and run. */
 void net_busy(void);

@@ -137,6 +137,7 @@ static int connect_stream(struct unix_socket *u, const union address *addr, uint
 	child->name = u->peer_name = to->name;
 	child->name_len = u->peer_name_len = to->name_len;
 	child->s.passcred = to->s.passcred;
+	child->s.owner = to;
 	if (to->accept_first)
 		to->accept_last->accept_next = child;
 	else
@@ -168,6 +169,7 @@ static int unix_accept(struct socket *s, struct socket **child, bool nonblock)
 	struct unix_socket *first = u->accept_first;
 	u->accept_first = first->accept_next;
 	first->accept_next = NULL;
+	first->s.owner = NULL;
 	u->waiting--;
 	wake_all(&s->wait, EPOLLOUT); /* who waits to connect */
 	*child = &first->s;
@@ -272,6 +274,7 @@ static void unix_close(struct socket *s)
 	}
 	wake_all(&s->wait, 0); /* who waits to connect looks the name up again */
 	kfree(u);
+	flights_socket_closed();
 }
 
 static const struct proto unix_proto = {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unix sockets: bytes, datagrams and descriptors on their way from one socket to another. */
+/* Unix sockets: bytes and datagrams on their way from one socket to another. */
 #include "libos/mm/mm.h"
 #include "libos/net/unix.h"
 #include "libos/proc/proc.h"
 
-#define MAX_FILES 253
 #define STREAM_PIECE 16384
 #define DATAGRAMS 10 /* net.unix.max_dgram_qlen: one more than this waits for a socket */
 
@@ -71,31 +70,12 @@ void unix_watch_space(struct unix_socket *u, bool on)
 	watchers = u;
 }
 
-/* ---- descriptors on their way ---- */
+/* ---- what goes with them ---- */
 
 static void chunk_free(struct unix_chunk *chunk)
 {
-	for (unsigned i = 0; i < chunk->file_count; i++)
-		file_put(chunk->files[i]);
-	kfree(chunk->files);
+	flight_land(chunk->flight);
 	kfree(chunk);
-}
-
-static int take_files(struct unix_chunk *chunk, const int *fds, unsigned count)
-{
-	if (chunk->files || count > MAX_FILES)
-		return -EINVAL;
-	chunk->files = count ? kmalloc(count * sizeof(*chunk->files)) : NULL;
-	if (count && !chunk->files)
-		return -ENOMEM;
-	for (unsigned i = 0; i < count; i++) {
-		struct file *file = fd_get(fds[i]);
-		if (!file)
-			return -EBADF;
-		file_get(file);
-		chunk->files[chunk->file_count++] = file;
-	}
-	return 0;
 }
 
 /* Who the sender says to be: one of those that it is, or may become. */
@@ -127,7 +107,7 @@ static int take_control(struct unix_chunk *chunk, const struct message *m)
 			return -EINVAL;
 		int err = 0;
 		if (header.level == SOL_SOCKET && header.type == SCM_RIGHTS)
-			err = take_files(chunk, (const int *)(cmsg + sizeof(header)), (header.len - sizeof(header)) / sizeof(int));
+			err = flight_take(&chunk->flight, (const int *)(cmsg + sizeof(header)), (header.len - sizeof(header)) / sizeof(int));
 		else if (header.level == SOL_SOCKET && header.type == SCM_CREDENTIALS)
 			err = take_credentials(chunk, cmsg + sizeof(header), header.len - sizeof(header));
 		else if (header.level == SOL_SOCKET)
@@ -139,19 +119,19 @@ static int take_control(struct unix_chunk *chunk, const struct message *m)
 }
 
 /* What does not fit into the receiver's space is closed, and MSG_CTRUNC says so. */
-static void give_files(struct unix_chunk *chunk, struct message *m)
+static void give_files(const struct flight *flight, struct message *m)
 {
-	int fds[MAX_FILES];
+	int fds[FLIGHT_FILES];
 	size_t room = m->control_to && m->control_space > m->control_len + sizeof(struct linux_cmsghdr)
 			      ? (m->control_space - m->control_len - sizeof(struct linux_cmsghdr)) / sizeof(int) : 0;
 	unsigned count = 0;
-	for (; count < chunk->file_count && count < room; count++) {
-		file_get(chunk->files[count]); /* the chunk keeps its own until it is freed */
-		fds[count] = fd_install(chunk->files[count], 0, m->flags & MSG_CMSG_CLOEXEC);
+	for (; count < flight->count && count < room; count++) {
+		file_get(flight->files[count]); /* the flight keeps its own until it has landed */
+		fds[count] = fd_install(flight->files[count], 0, m->flags & MSG_CMSG_CLOEXEC);
 		if (fds[count] < 0)
 			break;
 	}
-	if (count < chunk->file_count)
+	if (count < flight->count)
 		m->out_flags |= MSG_CTRUNC;
 	if (count)
 		message_add_control(m, SOL_SOCKET, SCM_RIGHTS, fds, count * sizeof(int));
@@ -163,14 +143,11 @@ static void give_control(struct unix_socket *u, struct unix_chunk *chunk, struct
 		socket_put_stamp(&u->s, m, chunk->time);
 	if (u->s.passcred)
 		message_add_control(m, SOL_SOCKET, SCM_CREDENTIALS, &chunk->credentials, sizeof(chunk->credentials));
-	if (!chunk->file_count)
+	if (!chunk->flight)
 		return;
-	give_files(chunk, m);
-	if (m->flags & MSG_PEEK)
-		return;
-	for (unsigned i = 0; i < chunk->file_count; i++)
-		file_put(chunk->files[i]);
-	chunk->file_count = 0;
+	give_files(chunk->flight, m);
+	if (!(m->flags & MSG_PEEK))
+		flight_land(chunk->flight);
 }
 
 /* ---- sending ---- */
@@ -202,6 +179,8 @@ static void deliver(struct unix_socket *to, struct unix_chunk *chunk)
 	else
 		to->first = chunk;
 	to->last = chunk;
+	if (chunk->flight)
+		chunk->flight->to = to;
 	chunk->time = to->s.stamp_option ? clock_realtime() : 0;
 	to->bytes += chunk->len;
 	to->charge += chunk->charge = cost(chunk->len);
@@ -294,7 +273,9 @@ static int64_t send_datagram(struct unix_socket *u, struct message *m)
 
 int64_t unix_send(struct socket *s, struct message *m)
 {
-	return is_stream(of(s)) ? send_stream(of(s), m) : send_datagram(of(s), m);
+	int64_t result = is_stream(of(s)) ? send_stream(of(s), m) : send_datagram(of(s), m);
+	flights_close();
+	return result;
 }
 
 /* ---- receiving ---- */
@@ -327,12 +308,12 @@ static int64_t pull_stream(struct unix_socket *u, struct message *m)
 	int64_t done = 0;
 	for (struct unix_chunk *chunk = u->first, *next; chunk && m->left; chunk = next) {
 		/* Bytes that came with descriptors are not joined to the bytes before them. */
-		if (done && chunk->file_count)
+		if (done && chunk->flight)
 			break;
 		size_t n = MIN(chunk->len - chunk->read, m->left);
 		if (message_put(m, chunk->data + chunk->read, n) < 0)
 			return done ? done : -EFAULT;
-		if (!done || chunk->file_count)
+		if (!done || chunk->flight)
 			give_control(u, chunk, m);
 		done += n;
 		next = chunk->next;
@@ -384,9 +365,8 @@ static int nothing_to_read(struct unix_socket *u, const struct message *m)
 	return u->s.shut_read || u->peer_gone || u->peer->s.shut_write ? 0 : -EAGAIN;
 }
 
-int64_t unix_receive(struct socket *s, struct message *m)
+static int64_t receive(struct unix_socket *u, struct message *m)
 {
-	struct unix_socket *u = of(s);
 	uint64_t start = 0;
 	int64_t done = 0;
 	bool whole = is_stream(u) && (m->flags & MSG_WAITALL) && !(m->flags & (MSG_DONTWAIT | MSG_PEEK));
@@ -405,10 +385,17 @@ int64_t unix_receive(struct socket *s, struct message *m)
 			return done;
 		result = nothing_to_read(u, m);
 		if (result == -EAGAIN && !(m->flags & MSG_DONTWAIT))
-			result = socket_wait(s, s->receive_timeout, &start) ?: 1;
+			result = socket_wait(&u->s, u->s.receive_timeout, &start) ?: 1;
 		if (result <= 0)
 			return done ? done : result;
 	}
+}
+
+int64_t unix_receive(struct socket *s, struct message *m)
+{
+	int64_t result = receive(of(s), m);
+	flights_close(); /* what did not get a descriptor: nobody is in the queue any more, as that may wait */
+	return result;
 }
 
 void unix_drop_queue(struct unix_socket *u)

@@ -82,6 +82,9 @@ struct thread {
 	uint64_t trap_vector, trap_error, trap_cr2; /* of the last fault, for the handler's context */
 	uint64_t altstack_sp, altstack_size;
 	uint32_t altstack_flags;
+	/* Files that were sent and that nobody took, which this thread closes; net/unix_flight.c */
+	struct flight *landed;
+	bool closes_landed;
 };
 
 /* ---- process.c: what the threads of a process have in common. The first one is the VM's program: it is always there, and the VM ends with it. ---- */

@@ -5,6 +5,7 @@
 #include "libos/ipc/ipc.h"
 #include "libos/mm/mm.h"
 #include "libos/fs/linux_fs.h"
+#include "libos/net/net.h"
 #include "libos/proc/proc.h"
 
 #include <linux/sched.h>
@@ -309,6 +310,7 @@ void process_finish(void)
 	timer_cancel(&process->cpu_watch);
 	timers_end(process, true);
 	fd_table_put(process->files);
+	net_process_ends();
 	where_put(process->where);
 	leave_program(process);
 	process->files = NULL;
