@@ -208,6 +208,8 @@ static struct posix_timer *find(long id)
 
 static int check_event(const struct sigevent_k *event)
 {
+	const struct thread *thread = thread_find(event->tid);
+
 	switch (event->notify) {
 	case SIGEV_NONE:
 		return 0;
@@ -215,7 +217,7 @@ static int check_event(const struct sigevent_k *event)
 	case SIGEV_THREAD:
 		break;
 	case SIGEV_SIGNAL | SIGEV_THREAD_ID:
-		if (!thread_find(event->tid))
+		if (!thread || thread->process != current->process)
 			return -EINVAL;
 		break;
 	default:
