@@ -132,7 +132,7 @@ struct inode_ops { /* NULL members: what the RAM layer does */
 	int (*lookup)(struct inode *dir, const char *name, size_t len, struct inode **found); /* 0 and a reference, or -ENOENT ... */
 	int (*list)(struct inode *dir, uint64_t *cursor, struct vfs_entry *entry); /* 1, 0 at the end, -errno; without . and .. */
 	int64_t (*readlink)(struct inode *link, char *buffer, size_t size); /* length */
-	struct dentry *(*follow)(struct inode *link, struct file **file); /* a link to an open thing: its dentry, else *file; both get */
+	int (*follow)(struct inode *link, struct dentry **dentry, struct file **file); /* a link to an open thing: 0 and its dentry, else *file; both get */
 	int (*open)(struct inode *inode, struct file *file); /* sets ops and private of the file */
 	void (*free)(struct inode *inode);
 	const struct remote_ops *remote; /* of a file system whose names and attributes are elsewhere (vfs.h); NULL: they are here */

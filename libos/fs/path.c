@@ -207,10 +207,9 @@ static int follow(struct walk *walk, struct dentry *child, struct rest *rest)
 		return err;
 	}
 	if (jumps) {
-		struct dentry *target = inode->ops->follow(inode, &walk->file);
-		if (!target && !walk->file)
-			err = -ENOENT;
-		else if (target)
+		struct dentry *target = NULL;
+		err = inode->ops->follow(inode, &target, &walk->file);
+		if (target)
 			step_to(walk, target);
 		dentry_put(child);
 		if (!err && walk->file && rest->at < rest->end)

@@ -158,7 +158,7 @@ static struct dentry *follow_namespace(int key, struct file **file)
 	return NULL;
 }
 
-#define LINK_(name_, target_) { .name = name_, .mode = S_IFLNK | 0777, .target = target_, PROC_MORE_(.follow = follow_namespace) }
+#define LINK_(name_, target_) { .name = name_, .mode = S_IFLNK | 0777, .refusal = EACCES, .target = target_, PROC_MORE_(.follow = follow_namespace) }
 const struct node proc_namespaces[] = {
 	LINK_("cgroup", cgroup_target), LINK_("ipc", ipc_target), LINK_("mnt", mnt_target), LINK_("net", net_target), LINK_("pid", pid_target),
 	LINK_("pid_for_children", pid_target), LINK_("time", time_target), LINK_("time_for_children", time_target), LINK_("user", user_target),

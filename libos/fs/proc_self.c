@@ -276,14 +276,16 @@ static void show_status(struct text *text, int key)
 static void show_stat_of(struct text *text, const struct thread *thread, uint64_t cpu_ns)
 {
 	const struct process *process = proc_subject();
-	const struct exec_layout *layout = &process->layout;
+	static const struct exec_layout hidden = { .code_start = 1, .code_end = 1 };
+	bool open = process_lets_read(process); /* else nobody is told where its memory lies */
+	const struct exec_layout *layout = open ? &process->layout : &hidden;
 	struct sizes s = memory_sizes();
 	text_add(text, "%d (%s) %c %d %d %d 0 -1 4194304 0 0 0 0 %lu 0 %lu 0 %d %d %d 0 0 %lu %lu 18446744073709551615 ", thread->tid, thread->name,
 		 state_of(thread), process->parent ? process->parent->pid : 0, process->group, process->session, cpu_ns / 10000000, process->children_ns / 10000000,
 		 20 + thread->scheduling.nice, thread->scheduling.nice, process->thread_count, s.all, (s.own + s.shared) / 4096);
 	text_add(text, "%lu %lu %lu 0 0 0 0 0 0 0 0 0 17 0 %d %d 0 0 0 %lu %lu %lu %lu %lu %lu %lu 0\n", layout->code_start, layout->code_end, layout->stack,
 		 thread->scheduling.priority, thread->scheduling.policy,
-		 layout->data_start, layout->data_end, process->space ? mm_brk_start() : 0, layout->args_start, layout->args_end, layout->env_start, layout->env_end);
+		 layout->data_start, layout->data_end, open && process->space ? mm_brk_start() : 0, layout->args_start, layout->args_end, layout->env_start, layout->env_end);
 }
 
 static void show_stat(struct text *text, int key)
@@ -474,20 +476,20 @@ static void show_fdinfo(struct text *text, int key)
 
 #define DIR_(name_, children_) { .name = name_, .mode = S_IFDIR | 0555, .children = children_ }
 #define FILE_(name_, show_) { .name = name_, .mode = S_IFREG | 0444, .show = show_ }
-#define LINK_(name_, target_, follow_) { .name = name_, .mode = S_IFLNK | 0777, .target = target_, PROC_MORE_(.follow = follow_) }
+#define LINK_(name_, target_, follow_) { .name = name_, .mode = S_IFLNK | 0777, .refusal = EACCES, .target = target_, PROC_MORE_(.follow = follow_) }
 
-static const struct node fd_link = { .name = "fd", .mode = S_IFLNK | 0700, .target = fd_target, PROC_MORE_(.follow = fd_follow) };
-static const struct node fd_info = { .name = "fdinfo", .mode = S_IFREG | 0444, .show = show_fdinfo };
+static const struct node fd_link = { .name = "fd", .mode = S_IFLNK | 0700, .refusal = EACCES, .target = fd_target, PROC_MORE_(.follow = fd_follow) };
+static const struct node fd_info = { .name = "fdinfo", .mode = S_IFREG | 0444, .refusal = EACCES, .show = show_fdinfo };
 
 #define COMMON                                                                                                              \
-	FILE_("cmdline", show_cmdline), FILE_("environ", show_environ), FILE_("maps", show_maps), FILE_("status", show_status), \
+	FILE_("cmdline", show_cmdline), PROC_PRIVATE("environ", 0400, show_environ), PROC_PRIVATE("maps", 0444, show_maps), FILE_("status", show_status), \
 	FILE_("statm", show_statm), FILE_("limits", show_limits), FILE_("mounts", show_mounts), FILE_("mountinfo", show_mountinfo), \
 	FILE_("cgroup", show_cgroup), LINK_("exe", exe_target, exe_follow), LINK_("cwd", cwd_target, cwd_follow), \
 	LINK_("root", root_target, root_follow), DIR_("net", proc_net_files), PROC_MORE, \
 	{ .name = "comm", .mode = S_IFREG | 0644, .show = show_comm, PROC_MORE_(.write = write_comm) }, \
 	{ .name = "oom_score_adj", .mode = S_IFREG | 0644, .show = show_oom_score_adj, PROC_MORE_(.write = write_oom_score_adj) }, \
 	{ .name = "fd", .mode = S_IFDIR | 0500, PROC_MORE_(.numbered = &fd_link, .next = next_fd) }, \
-	{ .name = "fdinfo", .mode = S_IFDIR | 0555, PROC_MORE_(.numbered = &fd_info, .next = next_fd) }
+	{ .name = "fdinfo", .mode = S_IFDIR | 0555, .refusal = EACCES, PROC_MORE_(.numbered = &fd_info, .next = next_fd) }
 
 static const struct node task_files[] = { COMMON, FILE_("stat", show_task_stat), { 0 } };
 static const struct node task_dir = { .name = "task", .mode = S_IFDIR | 0555, .children = task_files };

@@ -40,15 +40,29 @@ struct visit {
 	struct space *space, *back;
 };
 
-/*
- * What is told now is about the process of this place, and of its memory. False: it is not there any more. Until the end no other thread runs,
- * also where a live volume is asked about a file that is mapped: there is one subject, and its regions are gone through.
- */
-static bool visit_begin(struct visit *visit, const struct place *place)
+static struct process *process_of(const struct place *place)
 {
-	*visit = (struct visit){ .process = place->pid ? process_find(place->pid) : current->process, .before = subject };
+	return place->pid ? process_find(place->pid) : current->process;
+}
+
+/* 0, or what is said to who may not look into the process: asked each time, as that may have executed a program with other rights. */
+static int may_look(const struct place *place, const struct process *process)
+{
+	return process && place->node->refusal && !process_lets_read(process) ? -place->node->refusal : 0;
+}
+
+/*
+ * What is told now is about the process of this place, and of its memory. 0, gone if it is not there any more, or what may_look() says. Until the end
+ * no other thread runs, also where a live volume is asked about a file that is mapped: there is one subject, and its regions are gone through.
+ */
+static int visit_begin(struct visit *visit, const struct place *place, int gone)
+{
+	*visit = (struct visit){ .process = process_of(place), .before = subject };
 	if (!visit->process)
-		return false;
+		return gone;
+	int err = may_look(place, visit->process);
+	if (err)
+		return err;
 	process_get(visit->process);
 	fs_links_stay(true);
 	subject = visit->process;
@@ -56,7 +70,7 @@ static bool visit_begin(struct visit *visit, const struct place *place)
 		visit->space = space_get(subject->space);
 		visit->back = space_use(visit->space);
 	}
-	return true;
+	return 0;
 }
 
 static void visit_end(struct visit *visit)
@@ -118,8 +132,9 @@ static int64_t read_pieces(const struct reading *reading, uaddr_t to, size_t n, 
 	size_t done = 0;
 	while (done < n) {
 		struct visit visit;
-		if (!visit_begin(&visit, &reading->place))
-			return -ESRCH;
+		int err = visit_begin(&visit, &reading->place, -ESRCH);
+		if (err)
+			return err;
 		int64_t r = reading->place.node->more->read(reading->place.key, piece, MIN(n - done, sizeof(piece)), *position);
 		visit_end(&visit);
 		if (r <= 0)
@@ -140,8 +155,9 @@ static int64_t proc_read(struct file *file, uaddr_t to, size_t n, int64_t *posit
 	if (*position == 0) {
 		reading->text.used = 0;
 		struct visit visit;
-		if (!visit_begin(&visit, &reading->place))
-			return -ESRCH;
+		int err = visit_begin(&visit, &reading->place, -ESRCH);
+		if (err)
+			return err;
 		if (reading->place.node->never_changes)
 			text_add(&reading->text, "%s\n", reading->place.node->fixed);
 		else if (reading->place.node->show)
@@ -166,8 +182,9 @@ static int64_t proc_write(struct file *file, uaddr_t from, size_t n, int64_t *po
 	if (buffer_get(text, from, take) < take)
 		return -EFAULT;
 	struct visit visit;
-	if (!visit_begin(&visit, &reading->place))
-		return -ESRCH;
+	int err = visit_begin(&visit, &reading->place, -ESRCH);
+	if (err)
+		return err;
 	int64_t r = reading->place.node->more->write(reading->place.key, text, take);
 	visit_end(&visit);
 	return r < 0 ? r : (int64_t)n;
@@ -197,6 +214,8 @@ static const struct file_ops proc_file_ops = { .kind = "proc", .read = proc_read
 static int proc_open(struct inode *inode, struct file *file)
 {
 	const struct place *place = inode->private;
+	if (may_look(place, process_of(place)) == -EACCES) /* EPERM: when it is read */
+		return -EACCES;
 	if (S_ISDIR(inode->mode)) {
 		file->ops = &dir_ops;
 		return 0;
@@ -261,7 +280,7 @@ static int parse_number(const char *name, size_t len)
 static int next_number(const struct place *place, int from)
 {
 	struct visit visit;
-	if (!visit_begin(&visit, place))
+	if (visit_begin(&visit, place, -ESRCH))
 		return -1;
 	int number = place->node->more->next(from);
 	visit_end(&visit);
@@ -285,6 +304,9 @@ static int proc_lookup(struct inode *dir, const char *name, size_t len, struct i
 {
 	const struct place *place = dir->private;
 	const struct node *node = place->node->children;
+	int err = may_look(place, process_of(place));
+	if (err)
+		return err;
 	int key = place->key, number = number_of(place->node, name, len);
 	while (node && node->name && (strlen(node->name) != len || memcmp(node->name, name, len)))
 		node++;
@@ -339,22 +361,24 @@ static int64_t proc_readlink(struct inode *link, char *buffer, size_t size)
 	struct visit visit;
 	if (!place->node->target)
 		return -EINVAL;
-	if (!visit_begin(&visit, place))
-		return -ENOENT;
+	int err = visit_begin(&visit, place, -ENOENT);
+	if (err)
+		return err;
 	int64_t n = place->node->target(place->key, buffer, size);
 	visit_end(&visit);
 	return n;
 }
 
-static struct dentry *proc_follow(struct inode *link, struct file **file)
+static int proc_follow(struct inode *link, struct dentry **dentry, struct file **file)
 {
 	const struct place *place = link->private;
 	struct visit visit;
-	if (!visit_begin(&visit, place))
-		return NULL;
-	struct dentry *dentry = place->node->more->follow(place->key, file);
+	int err = visit_begin(&visit, place, -ENOENT);
+	if (err)
+		return err;
+	*dentry = place->node->more->follow(place->key, file);
 	visit_end(&visit);
-	return dentry;
+	return *dentry || *file ? 0 : -ENOENT;
 }
 
 static void proc_free(struct inode *inode)

@@ -19,6 +19,7 @@ struct node {
 	const char *name; /* NULL ends a list */
 	uint32_t mode;
 	bool never_changes; /* a file: fixed, not show */
+	uint8_t refusal; /* to who may not look into the process, EACCES or EPERM; 0: it is for all */
 	union {
 		void (*show)(struct text *text, int key);              /* of a file */
 		const char *fixed;                                     /* its line */
@@ -39,16 +40,17 @@ struct node_more {
 
 #define PROC_DIR(name_, children_) { .name = name_, .mode = S_IFDIR | 0555, .children = children_ }
 #define PROC_FILE(name_, show_) { .name = name_, .mode = S_IFREG | 0444, .show = show_ }
+#define PROC_PRIVATE(name_, mode_, show_) { .name = name_, .mode = S_IFREG | mode_, .refusal = EACCES, .show = show_ }
 #define PROC_FIXED(name_, text_) { .name = name_, .mode = S_IFREG | 0444, .never_changes = true, .fixed = text_ }
 
 /* proc_memory.c, proc_net.c: what belongs to each process and thread beside proc_self.c's */
 #define PROC_MORE                                                                                                                        \
-	PROC_FILE("auxv", proc_show_auxv), PROC_FILE("io", proc_show_io), PROC_FILE("smaps", proc_show_smaps),                          \
-	PROC_FILE("smaps_rollup", proc_show_smaps_rollup), { .name = "mem", .mode = S_IFREG | 0400, PROC_MORE_(.read = proc_read_mem) },            \
-	{ .name = "pagemap", .mode = S_IFREG | 0400, PROC_MORE_(.read = proc_read_pagemap) }, PROC_FILE("schedstat", proc_show_schedstat),          \
+	PROC_PRIVATE("auxv", 0400, proc_show_auxv), PROC_PRIVATE("io", 0400, proc_show_io), PROC_PRIVATE("smaps", 0444, proc_show_smaps),                          \
+	PROC_PRIVATE("smaps_rollup", 0444, proc_show_smaps_rollup), { .name = "mem", .mode = S_IFREG | 0400, .refusal = EACCES, PROC_MORE_(.read = proc_read_mem) },            \
+	{ .name = "pagemap", .mode = S_IFREG | 0400, .refusal = EACCES, PROC_MORE_(.read = proc_read_pagemap) }, PROC_FILE("schedstat", proc_show_schedstat),          \
 	PROC_FIXED("wchan", "0"), PROC_FIXED("coredump_filter", "00000033"), PROC_FIXED("uid_map", "         0          0 4294967295"), \
 	PROC_FIXED("gid_map", "         0          0 4294967295"), PROC_FIXED("setgroups", "allow"), PROC_FIXED("loginuid", "4294967295"), \
-	PROC_FIXED("sessionid", "4294967295"), PROC_FILE("personality", proc_show_personality), PROC_DIR("ns", proc_namespaces),        \
+	PROC_FIXED("sessionid", "4294967295"), { .name = "personality", .mode = S_IFREG | 0400, .refusal = EPERM, .show = proc_show_personality }, PROC_DIR("ns", proc_namespaces),        \
 	PROC_FILE("timerslack_ns", proc_show_slack), PROC_FIXED("cpuset", "/")
 void proc_show_auxv(struct text *text, int key);
 void proc_show_io(struct text *text, int key);

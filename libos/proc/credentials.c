@@ -72,19 +72,31 @@ const struct credentials *credentials(void)
 	return own();
 }
 
+static bool has_ids(const struct credentials *c, uint32_t uid, uint32_t gid)
+{
+	return uid == c->uid && uid == c->euid && uid == c->suid && gid == c->gid && gid == c->egid && gid == c->sgid;
+}
+
 bool has_user_of(const struct process *process)
 {
-	const struct credentials *own = credentials(), *other = &process->credentials;
+	return has_ids(&process->credentials, own()->uid, own()->gid);
+}
 
-	return own->uid == other->uid && own->uid == other->euid && own->uid == other->suid &&
-	       own->gid == other->gid && own->gid == other->egid && own->gid == other->sgid;
+static bool lets_look(const struct process *process, uint32_t uid, uint32_t gid, uint64_t capabilities)
+{
+	if (process == current->process || capable(CAP_SYS_PTRACE))
+		return true;
+	return has_ids(&process->credentials, uid, gid) && !process->undumpable && !(process->credentials.permitted & ~capabilities);
 }
 
 bool process_lets_look(const struct process *process)
 {
-	if (process == current->process || capable(CAP_SYS_PTRACE))
-		return true;
-	return has_user_of(process) && !process->undumpable && !(process->credentials.permitted & ~own()->permitted);
+	return lets_look(process, own()->uid, own()->gid, own()->permitted);
+}
+
+bool process_lets_read(const struct process *process)
+{
+	return lets_look(process, own()->fsuid, own()->fsgid, own()->effective);
 }
 
 bool capable(int capability)

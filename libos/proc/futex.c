@@ -357,6 +357,8 @@ SYSCALL(get_robust_list)
 
 	if (!thread)
 		return -ESRCH;
+	if (!process_lets_look(thread->process))
+		return -EPERM;
 	if (user_write((void *)a[2], &size, sizeof(size)))
 		return -EFAULT;
 	return user_write((void *)a[1], &thread->robust_list, sizeof(thread->robust_list));

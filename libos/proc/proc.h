@@ -337,6 +337,7 @@ void credentials_put_back(const struct credentials *had);
 /* Do all ids of the process agree with the running one's real ones? Then it may look into it, and change its limits. */
 bool has_user_of(const struct process *process);
 bool process_lets_look(const struct process *process); /* may the running one look into its memory, as ptrace(2) does? */
+bool process_lets_read(const struct process *process); /* the same of its files in /proc, with the rights that the running one has for files */
 bool capable(int capability);     /* CAP_...: is it in the effective set? */
 bool in_group(uint32_t gid);      /* as files see it: the group of the file system, or a supplementary one */
 long capability_prctl(const long *a); /* the options of prctl(2) that are about capabilities */
