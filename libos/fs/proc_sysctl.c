@@ -12,7 +12,7 @@ static const struct node inotify_files[] = { PROC_FIXED("max_user_watches", TEXT
 static const struct node mqueue_files[] = { PROC_FIXED("msg_max", TEXT(IPC_MQ_MESSAGES)), PROC_FIXED("msg_default", TEXT(IPC_MQ_MESSAGES)),
 	PROC_FIXED("msgsize_max", TEXT(IPC_MQ_BYTES)), PROC_FIXED("msgsize_default", TEXT(IPC_MQ_BYTES)), PROC_FIXED("queues_max", TEXT(IPC_MQ_QUEUES)), { 0 } };
 const struct node sysctl_fs[] = { PROC_FIXED("file-max", "1048576"), PROC_FIXED("nr_open", "1048576"), PROC_FIXED("pipe-max-size", "1048576"),
-	PROC_FIXED("aio-max-nr", TEXT(AIO_MOST)), PROC_FIXED("protected_hardlinks", "0"), PROC_FIXED("protected_symlinks", "0"), PROC_FIXED("suid_dumpable", "0"),
+	PROC_FIXED("aio-max-nr", TEXT(AIO_MOST)), PROC_FIXED("protected_hardlinks", "1"), PROC_FIXED("protected_symlinks", "0"), PROC_FIXED("suid_dumpable", "0"),
 	PROC_FIXED("pipe-user-pages-soft", "16384"), PROC_FIXED("lease-break-time", "45"), PROC_DIR("inotify", inotify_files), PROC_DIR("mqueue", mqueue_files), { 0 } };
 const struct node sysctl_vm[] = { PROC_FIXED("overcommit_memory", "1"), PROC_FIXED("overcommit_ratio", "50"), PROC_FIXED("max_map_count", "65530"),
 	PROC_FIXED("swappiness", "0"), PROC_FIXED("mmap_min_addr", "65536"), PROC_FIXED("nr_hugepages", "0"), PROC_FIXED("dirty_ratio", "20"),

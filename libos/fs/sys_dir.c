@@ -223,6 +223,13 @@ SYSCALL(unlinkat)
 
 /* ---- hard links ---- */
 
+/* fs.protected_hardlinks: a name of a file that one could not have made so gives it a life that its owner does not know of. */
+static bool may_be_linked(const struct inode *inode)
+{
+	bool runs_as_others = inode->mode & S_ISUID || (inode->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
+	return inode_is_own(inode) || (S_ISREG(inode->mode) && !runs_as_others && !inode_permission(inode, LINUX_R_OK | LINUX_W_OK));
+}
+
 static int link_to(struct inode *inode, struct walk *to)
 {
 	if (to->file || to->dentry->inode)
@@ -236,6 +243,8 @@ static int link_to(struct inode *inode, struct walk *to)
 		return -EXDEV;
 	if (dir->fs->read_only)
 		return -EROFS;
+	if (!may_be_linked(inode))
+		return -EPERM;
 	int err = inode_permission(dir, LINUX_W_OK | LINUX_X_OK);
 	if (err)
 		return err;

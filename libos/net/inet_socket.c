@@ -2,6 +2,7 @@
 /* Which protocol a new socket of AF_INET and AF_INET6 speaks: above the protocols, which share inet.c. */
 #include "libos/net/inet_socket.h"
 #include "libos/net/net.h"
+#include "libos/proc/proc.h"
 
 #define PROTOCOLS 263 /* IPPROTO_MAX */
 
@@ -9,6 +10,8 @@ int inet_socket(int family, int type, int protocol, struct socket **s)
 {
 	if (protocol < 0 || protocol >= PROTOCOLS)
 		return -EINVAL;
+	if (type == SOCK_RAW && protocol > 0 && protocol < 256 && !capable(CAP_NET_RAW))
+		return -EPERM;
 	net_use();
 	*s = NULL;
 	if (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP))

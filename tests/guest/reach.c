@@ -2,12 +2,16 @@
 /* Processes that reach into each other: memory, descriptors, and what they have in common. */
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "check.h"
 
@@ -99,21 +103,119 @@ static void check_memory(void)
 	}
 }
 
+/* Opened and read; -1 and errno if either does not go. */
+static long read_of(pid_t pid, const char *name, char *text, size_t size)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	int fd = open(path, O_RDONLY);
+	long n = fd < 0 ? -1 : read(fd, text, size - 1);
+	int why = errno;
+
+	text[n < 0 ? 0 : n] = 0;
+	close(fd);
+	errno = why;
+	return n;
+}
+
+/* Field n of /proc/PID/stat, of those behind the name, which is the second one. */
+static unsigned long stat_field(pid_t pid, int n)
+{
+	char text[1024];
+	const char *at = read_of(pid, "stat", text, sizeof(text)) > 0 ? strrchr(text, ')') : NULL;
+
+	for (n -= 2; at && n--;)
+		at = strchr(at + 1, ' ');
+	return at ? strtoul(at, NULL, 10) : 12345;
+}
+
+/* What /proc tells everybody of another user's process, and what it does not. */
+static void check_proc(pid_t root)
+{
+	static const char *const open_ones[] = { "cmdline", "status", "statm", "limits", "mounts", "comm", "oom_score_adj" };
+	static const char *const closed[] = { "environ", "maps", "smaps", "smaps_rollup", "auxv", "io", "mem", "pagemap", "personality", "fdinfo/0", "fd/0", "exe", "ns/net" };
+	static const char *const links[] = { "exe", "cwd", "root", "fd/0", "ns/net", "ns/uts" };
+	char text[256], path[64];
+
+	for (size_t i = 0; i < sizeof(open_ones) / sizeof(*open_ones); i++)
+		if (!CHECK(read_of(root, open_ones[i], text, sizeof(text)) > 0))
+			printf("%s\n", open_ones[i]);
+	for (size_t i = 0; i < sizeof(closed) / sizeof(*closed); i++)
+		if (!CHECK(read_of(root, closed[i], text, sizeof(text)) == -1 && errno == EACCES))
+			printf("%s\n", closed[i]);
+	snprintf(path, sizeof(path), "task/%d/maps", root);
+	CHECK(read_of(root, path, text, sizeof(text)) == -1 && errno == EACCES);
+	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
+		snprintf(path, sizeof(path), "/proc/%d/%s", root, links[i]);
+		if (!CHECK(readlink(path, text, sizeof(text)) == -1 && errno == EACCES))
+			printf("%s\n", links[i]);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/root/etc", root);
+	FAILS(open(path, O_PATH), EACCES);
+	snprintf(path, sizeof(path), "/proc/%d/cwd/file", root);
+	FAILS(access(path, F_OK), EACCES);
+	IS(stat_field(root, 26), 1); /* where its code begins */
+	IS(stat_field(root, 28), 0); /* and its stack */
+	CHECK(stat_field(root, 23) > 1);
+}
+
+static bool links_are_protected(void)
+{
+	char text[2] = "";
+	int fd = open("/proc/sys/fs/protected_hardlinks", O_RDONLY);
+	bool are = read(fd, text, 1) == 1 && text[0] == '1';
+
+	close(fd);
+	return are || in_vm();
+}
+
+/* A name of another user's file; here is a directory that all may write. */
+static void check_links(void)
+{
+	CHECK(!links_are_protected() || (link("secret", "name") == -1 && errno == EPERM));
+	CHECK(!links_are_protected() || (link("readable", "name") == -1 && errno == EPERM));
+	CHECK(!links_are_protected() || (link("set-id", "name") == -1 && errno == EPERM));
+	CHECK(!links_are_protected() || (link("fifo", "name") == -1 && errno == EPERM));
+	CHECK(!link("shared", "name") && !unlink("name"));
+	CHECK(!close(open("own", O_RDWR | O_CREAT, 0400)) && !link("own", "name") && !unlink("name"));
+}
+
+static void make_files(void)
+{
+	static const struct { const char *name; mode_t mode; } files[] = { { "secret", 0600 }, { "readable", 0644 }, { "shared", 0666 }, { "set-id", 04777 } };
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		CHECK(!close(open(files[i].name, O_RDWR | O_CREAT, 0600)) && !chmod(files[i].name, files[i].mode));
+	CHECK(!mkfifo("fifo", 0600) && !chmod("fifo", 0666) && !chmod(".", 0777));
+}
+
 static void check_rights(void)
 {
 	char text[4];
 	struct iovec own = { text, 1 }, others = { text, 1 };
+	void *head;
+	size_t len;
+
+	make_files();
 	pid_t root = getpid(), pid = fork();
 
 	if (!pid) {
 		int fd = (int)syscall(SYS_pidfd_open, root, 0);
 
-		if (syscall(SYS_setresuid, 1000, 1000, 1000))
+		if (syscall(SYS_setresgid, 1000, 1000, 1000) || syscall(SYS_setresuid, 1000, 1000, 1000))
 			_exit(1);
 		FAILS(process_vm_readv(root, &own, 1, &others, 1, 0), EPERM);
 		FAILS(process_vm_writev(root, &own, 1, &others, 1, 0), EPERM);
 		FAILS(syscall(SYS_pidfd_getfd, fd, 0, 0), EPERM);
 		FAILS(syscall(SYS_kcmp, root, root, KCMP_VM, 0, 0), EPERM);
+		FAILS(syscall(SYS_get_robust_list, root, &head, &len), EPERM);
+		IS(syscall(SYS_get_robust_list, 0, &head, &len), 0);
+		FAILS(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP), EPERM);
+		FAILS(socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6), EPERM);
+		FAILS(socket(AF_INET, SOCK_RAW, IPPROTO_RAW), EPERM);
+		check_proc(root);
+		check_links();
 		_exit(check_end());
 	}
 	CHECK(reaped(pid, 0));
@@ -146,11 +248,32 @@ static void check_descriptors(void)
 	FAILS(syscall(SYS_pidfd_getfd, pidfd, file, 0), ESRCH);
 }
 
+/* A timer's signals go to threads of the process that makes it. */
+static void check_timers(void)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL | SIGEV_THREAD_ID, .sigev_signo = SIGUSR1 };
+	timer_t timer;
+	pid_t pid = fork();
+
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	event._sigev_un._tid = pid;
+	FAILS(syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer), EINVAL);
+	event._sigev_un._tid = 999999;
+	FAILS(syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer), EINVAL);
+	event._sigev_un._tid = getpid();
+	IS(syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer), 0);
+	CHECK(!kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid);
+}
+
 int main(void)
 {
 	check_scratch();
 	check_memory();
 	check_descriptors();
+	check_timers();
 	if (!getuid())
 		check_rights();
 	return check_end();
