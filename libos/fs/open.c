@@ -31,15 +31,15 @@ int vfs_open_special(struct inode *inode, struct file *file)
 static int check_access(const struct inode *inode, uint32_t flags)
 {
 	static const int masks[4] = { LINUX_R_OK, LINUX_W_OK, LINUX_R_OK | LINUX_W_OK, LINUX_R_OK | LINUX_W_OK };
-	int mask = masks[flags & O_ACCMODE];
+	int mask = masks[flags & O_ACCMODE] | (flags & O_TRUNC ? LINUX_W_OK : 0); /* O_TRUNC also empties who only reads afterwards */
 	if (S_ISLNK(inode->mode))
 		return -ELOOP;
 	if (S_ISDIR(inode->mode) && ((mask & LINUX_W_OK) || (flags & O_CREAT)))
 		return -EISDIR;
-	if (((mask & LINUX_W_OK) || (flags & O_TRUNC)) && S_ISREG(inode->mode) && inode_is_frozen(inode))
+	if ((mask & LINUX_W_OK) && S_ISREG(inode->mode) && inode_is_frozen(inode))
 		return -EROFS;
 	int err = inode_permission(inode, mask);
-	if (!err && ((mask & LINUX_W_OK) || (flags & O_TRUNC)) && process_runs(inode))
+	if (!err && (mask & LINUX_W_OK) && process_runs(inode))
 		return -ETXTBSY;
 	return err ? err : (flags & O_NOATIME) && !inode_is_own(inode) ? -EPERM : 0;
 }
@@ -89,7 +89,7 @@ static int open_checked(struct inode *inode, struct dentry *dentry, uint32_t fla
 	int err = flags & O_PATH ? 0 : check_access(inode, flags);
 	if (!err && !(flags & O_PATH))
 		err = lease_break(inode, flags);
-	if (!err && (flags & O_TRUNC) && !(flags & O_PATH) && S_ISREG(inode->mode) && (flags & O_ACCMODE) != O_RDONLY && !inode->fs->read_only)
+	if (!err && (flags & O_TRUNC) && !(flags & O_PATH) && S_ISREG(inode->mode) && !inode->fs->read_only)
 		err = empty(inode, dentry);
 	return err ? err : vfs_open_inode(inode, dentry, flags, file);
 }

@@ -22,7 +22,7 @@ const struct node sysctl_vm[] = { PROC_FIXED("overcommit_memory", "1"), PROC_FIX
 static const struct node core_files[] = { PROC_FIXED("somaxconn", "4096"), PROC_FIXED("rmem_default", "212992"), PROC_FIXED("wmem_default", "212992"),
 	PROC_FIXED("rmem_max", "212992"), PROC_FIXED("wmem_max", "212992"), PROC_FIXED("optmem_max", "20480"), PROC_FIXED("netdev_max_backlog", "1000"), { 0 } };
 static const struct node ipv4_files[] = { PROC_FIXED("ip_local_port_range", "32768\t60999"), PROC_FIXED("ip_forward", "0"), PROC_FIXED("ip_default_ttl", "64"),
-	PROC_FIXED("ip_nonlocal_bind", "0"), PROC_FIXED("ip_unprivileged_port_start", "1024"), PROC_FIXED("tcp_keepalive_time", "7200"),
+	PROC_FIXED("ip_nonlocal_bind", "0"), PROC_FIXED("ip_unprivileged_port_start", "0"), PROC_FIXED("tcp_keepalive_time", "7200"),
 	PROC_FIXED("tcp_keepalive_intvl", "75"), PROC_FIXED("tcp_keepalive_probes", "9"), PROC_FIXED("tcp_fin_timeout", "60"), PROC_FIXED("tcp_syncookies", "0"),
 	PROC_FIXED("tcp_max_syn_backlog", "4096"), PROC_FIXED("tcp_congestion_control", "reno"), PROC_FIXED("tcp_available_congestion_control", "reno"),
 	PROC_FIXED("tcp_rmem", "4096\t131072\t6291456"), PROC_FIXED("tcp_wmem", "4096\t16384\t4194304"), PROC_FIXED("tcp_fastopen", "0"),

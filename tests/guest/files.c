@@ -52,6 +52,7 @@ static void check_open(void)
 	FAILS(open("a", O_WRONLY | O_CREAT | O_EXCL, 0644), EEXIST);
 	CHECK(put("a", O_APPEND, " world") && holds("a", "hello world"));
 	CHECK(put("a", O_TRUNC, "short") && holds("a", "short"));
+	CHECK(put("emptied", O_CREAT, "text") && !close(open("emptied", O_RDONLY | O_TRUNC)) && holds("emptied", ""));
 	CHECK(put("a", 0, "S") && holds("a", "Short"));
 	FAILS(open("missing", O_RDONLY), ENOENT);
 	FAILS(open("a/b", O_RDONLY), ENOTDIR);

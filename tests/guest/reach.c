@@ -177,6 +177,9 @@ static void check_links(void)
 	CHECK(!links_are_protected() || (link("readable", "name") == -1 && errno == EPERM));
 	CHECK(!links_are_protected() || (link("set-id", "name") == -1 && errno == EPERM));
 	CHECK(!links_are_protected() || (link("fifo", "name") == -1 && errno == EPERM));
+	FAILS(open("readable", O_RDONLY | O_TRUNC), EACCES);
+	FAILS(open("nobody's", O_RDONLY | O_TRUNC), ENOENT);
+	FAILS(open(".", O_RDONLY | O_TRUNC), EISDIR);
 	CHECK(!link("shared", "name") && !unlink("name"));
 	CHECK(!close(open("own", O_RDWR | O_CREAT, 0400)) && !link("own", "name") && !unlink("name"));
 }
