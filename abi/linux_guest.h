@@ -8,6 +8,10 @@
 
 #include <stdint.h>
 
+/* Where its memory lies, in a file of it as in the guest: what does not fit below the first goes on at the second. */
+#define LV_LINUX_GAP 0xc0000000ull
+#define LV_LINUX_HIGH 0x100000000ull
+
 #define LV_PORT_MARK 0x5c0 /* a step of the boot ledger is reached: enum lv_mark */
 #define LV_PORT_EXIT 0x5c4 /* wait status of the program, as waitpid(2) has it; the guest then ends by a reboot */
 

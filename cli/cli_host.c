@@ -189,12 +189,14 @@ static const struct verb verb_host_rm = {
 /* ---- serve ---- */
 
 struct serve_options {
-	const char *listen, *disks;
+	const char *listen;
+	struct migrate_places places;
 };
 
 static const struct option_spec serve_options[] = {
 	{ "listen", 0, OPTION_STRING, offsetof(struct serve_options, listen), "ADDRESS[:PORT]", "where; without it, port 7433 on all IPv4 addresses", .complete = "none" },
-	{ "disks", 0, OPTION_STRING, offsetof(struct serve_options, disks), "DIR", "VMs that come may have disks that are files below this directory, which both hosts share; without it, they may have none", .complete = "file" },
+	{ "disks", 0, OPTION_STRING, offsetof(struct serve_options, places.disks), "DIR", "VMs that come may have disks that are files below this directory, which both hosts share; without it, they may have none", .complete = "file" },
+	{ "kernels", 0, OPTION_STRING, offsetof(struct serve_options, places.kernels), "DIR", "VMs that come may have kernels and initial RAM disks that lie right in this directory, and are the same by their SHA-256; without it, only kernels of \"lightvm kernel ls\"", .complete = "file" },
 	{ 0 },
 };
 
@@ -210,16 +212,16 @@ static int catch_end(void)
 	return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static int check_place(const char *disks, struct error *error)
+static int check_place(const char *option, const char *place, struct error *error)
 {
 	struct stat st;
-	if (!disks)
+	if (!place)
 		return 0;
-	if (disks[0] != '/')
-		return error_set(error, -EINVAL, "--disks %s: no absolute path, which is what disks of VMs have", disks);
-	if (stat(disks, &st))
-		return error_set(error, -errno, "--disks %s: %s", disks, strerror(errno));
-	return S_ISDIR(st.st_mode) ? 0 : error_set(error, -ENOTDIR, "--disks %s: no directory", disks);
+	if (place[0] != '/')
+		return error_set(error, -EINVAL, "%s %s: no absolute path, which is what files of VMs have", option, place);
+	if (stat(place, &st))
+		return error_set(error, -errno, "%s %s: %s", option, place, strerror(errno));
+	return S_ISDIR(st.st_mode) ? 0 : error_set(error, -ENOTDIR, "%s %s: no directory", option, place);
 }
 
 static int serve(const struct context *context, void *opaque, struct operands operands, struct error *error)
@@ -227,12 +229,14 @@ static int serve(const struct context *context, void *opaque, struct operands op
 	const struct serve_options *given = opaque;
 	struct state state = STATE_NONE;
 	struct serving serving;
-	int stop = catch_end(), err = check_place(given->disks, error);
+	int stop = catch_end(), err = check_place("--disks", given->places.disks, error);
+	if (!err)
+		err = check_place("--kernels", given->places.kernels, error);
 	if (!err)
 		err = state_open(&state, true, error);
 	if (err)
 		return err;
-	err = serve_open(&serving, &state, given->listen ? given->listen : "0.0.0.0", given->disks, error);
+	err = serve_open(&serving, &state, given->listen ? given->listen : "0.0.0.0", &given->places, error);
 	if (!err)
 		log_info("listening on %s", given->listen ? given->listen : "0.0.0.0");
 	while (!err) {
@@ -251,7 +255,8 @@ static const struct verb verb_host_serve = {
 	.name = "serve",
 	.summary = "Take VMs that other hosts move to this one, in the foreground",
 	.text = "Only hosts that \"lightvm host add\" has named can connect. Each connection has a process of its own, at most 16 at once. It tells what comes,\n"
-		"a line each, on standard error. A VM with disks comes only with --disks, and if they are the same files at both hosts, which share their locks.",
+		"a line each, on standard error. A VM with disks comes only with --disks, and if they are the same files at both hosts, which share their locks; a Linux guest where\n"
+		"its kernel is here, too.",
 	.examples = "lightvm host serve --listen 192.0.2.7\nlightvm host serve --disks /srv/disks",
 	.options = serve_options,
 	.options_size = sizeof(struct serve_options),
@@ -281,7 +286,7 @@ static int receive(const struct context *context, void *opaque, struct operands 
 	int err = state_open(&state, true, error);
 	if (err)
 		return err;
-	err = migrate_receive(&state, socket, ((const struct serve_options *)opaque)->disks, &arrival, error);
+	err = migrate_receive(&state, socket, &((const struct serve_options *)opaque)->places, &arrival, error);
 	report_arrival(&arrival, err, error);
 	migrate_arrival_free(&arrival);
 	state_close(&state);

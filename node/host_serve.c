@@ -16,9 +16,9 @@
 
 #define END_MS 5000
 
-int serve_open(struct serving *serving, const struct state *state, const char *address, const char *disks, struct error *error)
+int serve_open(struct serving *serving, const struct state *state, const char *address, const struct migrate_places *places, struct error *error)
 {
-	*serving = (struct serving){ .state = state, .listening = -1, .disks = disks };
+	*serving = (struct serving){ .state = state, .listening = -1, .places = *places };
 	for (size_t i = 0; i < SERVE_AT_ONCE; i++)
 		serving->child[i] = SPAWNED_NONE;
 	int own = host_own_open(error);
@@ -42,7 +42,14 @@ static struct spawned *free_place(struct serving *serving)
 static int start_child(const struct serving *serving, struct spawned *place, int connection, struct error *error)
 {
 	char *program = paths_command(error);
-	char *argv[] = { "lightvm", "host", "receive", serving->disks ? "--disks" : NULL, (char *)serving->disks, NULL };
+	char *argv[3 + 4 + 1] = { "lightvm", "host", "receive" };
+	const struct { const char *option, *directory; } given[] = { { "--disks", serving->places.disks }, { "--kernels", serving->places.kernels } };
+	for (size_t i = 0, n = 3; i < sizeof(given) / sizeof(*given); i++) {
+		if (!given[i].directory)
+			continue;
+		argv[n++] = (char *)given[i].option;
+		argv[n++] = (char *)given[i].directory;
+	}
 	const struct spawn spawn = { .argv = argv, .env = environ, .in = connection, .out = -1, .err = -1, .cgroup = -1, .session = true };
 	int err = program ? spawn_start(&spawn, program, place, error) : error->code;
 	free(program);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/spawn.h"
+#include "node/migrate_places.h"
 #include "node/state.h"
 
 #define SERVE_AT_ONCE 16 /* connections; further ones wait */
@@ -12,12 +13,12 @@
 struct serving {
 	const struct state *state;
 	int listening;
-	const char *disks; /* not owned */
+	struct migrate_places places;
 	struct spawned child[SERVE_AT_ONCE];
 };
 
-/* disks: the directory in which disks of VMs that come may be; NULL: they may have none. Checks that this host has a key, completes or clears what killed processes have left, and listens. End with serve_close in every case. */
-int serve_open(struct serving *serving, const struct state *state, const char *address, const char *disks, struct error *error);
+/* Checks that this host has a key, completes or clears what killed processes have left, and listens. End with serve_close in every case. */
+int serve_open(struct serving *serving, const struct state *state, const char *address, const struct migrate_places *places, struct error *error);
 /*
  * One round: waits for a connection, or the end of one, until stop can be read: -ECANCELED then. What a process that was killed has left is cleared when it ends.
  * Otherwise 0, or a negative errno with a message that it cannot go on.

@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "abi/layout.h"
+#include "abi/linux_guest.h"
 #include "abi/migrate.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "node/migrate_disks.h"
+#include "node/migrate_kernels.h"
 #include "node/migrate_movable.h"
 #include "node/migrate_sweep.h"
 #include "node/vm_restore.h"
@@ -40,10 +42,10 @@ struct arriving *arriving_new(void)
 	return vm;
 }
 
-int arriving_begin(struct arriving *vm, const struct state *state, const uint8_t uuid[LV_MIGRATE_UUID], const char *place, struct error *error)
+int arriving_begin(struct arriving *vm, const struct state *state, const uint8_t uuid[LV_MIGRATE_UUID], const struct migrate_places *places, struct error *error)
 {
 	vm->state = state;
-	vm->place = place;
+	vm->places = *places;
 	vm->save.path = alloc_copy("the VM that comes");
 	vm->save.state = memfd_create("state", MFD_CLOEXEC);
 	vm->save.memory = memfd_create("memory", MFD_CLOEXEC);
@@ -94,7 +96,7 @@ static int check_rest(struct arriving *vm, struct error *error)
 	const struct restore_wish wish = { .paused = true, .image_later = true };
 	int err = restore_config(&vm->save, &wish, &vm->config, error);
 	if (!err)
-		err = migrate_disks_check(&vm->config, vm->disks, vm->place, error);
+		err = migrate_disks_check(&vm->config, vm->disks, vm->places.disks, error);
 	if (!err)
 		err = check_network(&vm->config.net, error);
 	return err ? err : check_place(vm, error);
@@ -106,7 +108,9 @@ static int take_config(struct arriving *vm, struct error *error)
 	const struct restore_wish wish = { .paused = true, .disks_later = true };
 	config_free(&vm->config);
 	config_init(&vm->config);
-	return restore_config(&vm->save, &wish, &vm->config, error);
+	int err = restore_config(&vm->save, &wish, &vm->config, error);
+	vm->whole = !err;
+	return err;
 }
 
 static int read_offer(struct arriving *vm, const void *text, size_t size, struct error *error)
@@ -123,6 +127,10 @@ static int read_offer(struct arriving *vm, const void *text, size_t size, struct
 		err = error_set(error, -EINVAL, "compressed: there is no file of a VM that arrives");
 	vm->record.paused = json_is_true(paused);
 	vm->disks = json_incref(json_object_get(offer, "disks"));
+	if (!err)
+		err = migrate_movable(vm->save.manifest.config, vm->save.manifest.id, error);
+	if (!err)
+		err = migrate_kernels_place(&vm->save.manifest, offer, vm->places.kernels, error);
 	json_decref(offer);
 	return err;
 }
@@ -131,8 +139,6 @@ int arriving_offer(struct arriving *vm, const void *text, size_t size, bool *wan
 {
 	struct save_manifest *manifest = &vm->save.manifest;
 	int err = read_offer(vm, text, size, error);
-	if (!err)
-		err = migrate_movable(manifest->config, manifest->id, error);
 	if (!err)
 		migrate_localize(manifest->config);
 	if (!err && manifest->image_size > LV_MIGRATE_IMAGE_MAX)
@@ -213,28 +219,37 @@ static int prepare(struct arriving *vm, struct error *error)
 
 int arriving_ahead(struct arriving *vm, struct error *error)
 {
-	if (vm->config.image_fd < 0 || vm->shell.monitor.pid)
+	if (!vm->whole || vm->shell.monitor.pid)
 		return 0;
 	int err = launch_ahead(vm->state, &vm->config, &vm->shell, &vm->theirs, error);
 	return err ? err : prepare(vm, error);
 }
 
-/* Of the file, for a VM that may have so much: it begins before the RAM, and its first piece may be more than is asked for. */
-static uint64_t memory_most(uint64_t limit)
+/* Of the file, for a VM that may have so much: of the library OS it begins before the RAM, whose first piece may be more than is asked for; of Linux it has the gap below 4 GiB. */
+static uint64_t memory_most(const struct vm_config *config)
 {
+	const uint64_t limit = config->memory;
+	if (config->guest.is_linux)
+		return limit <= LV_LINUX_GAP ? limit : limit - LV_LINUX_GAP + LV_LINUX_HIGH;
 	return LV_RAM - LV_BASE + LV_RAM_SMALL + ((limit + RAM_STEP - 1) & ~(RAM_STEP - 1));
 }
 
 static int check_memory(const struct arriving *vm, uint64_t total, struct error *error)
 {
-	if (total <= memory_most(vm->config.memory))
+	if (total <= memory_most(&vm->config))
 		return 0;
 	return error_set(error, -EFBIG, "%llu MiB come, which is more memory than the VM may have (%llu MiB)", (unsigned long long)(total >> 20), (unsigned long long)(vm->config.memory >> 20));
 }
 
+bool arriving_may_wait(const struct arriving *vm)
+{
+	return !vm->config.disks && !vm->config.guest.is_linux;
+}
+
 int arriving_lacking(struct arriving *vm, const struct lv_migrate_piece *piece, const uint8_t *bits, size_t size, struct error *error)
 {
-	int err = vm->config.disks ? error_set(error, -EOPNOTSUPP, "memory that comes after the switch, of a VM with disks") : check_memory(vm, piece->total, error);
+	int err = arriving_may_wait(vm) ? check_memory(vm, piece->total, error) :
+		error_set(error, -EOPNOTSUPP, "memory that comes after the switch, of %s", vm->config.disks ? "a VM with disks" : "a Linux guest");
 	return err ? err : coming_lacking(&vm->coming, piece, bits, size, error);
 }
 
@@ -274,7 +289,7 @@ int arriving_start(struct arriving *vm, uint64_t memory_size, struct error *erro
 {
 	if (ftruncate(vm->save.memory, (off_t)memory_size))
 		return error_set(error, -errno, "memory of the VM that comes: %s", strerror(errno));
-	int err = migrate_disks_open(&vm->config, vm->disks, vm->place, error);
+	int err = migrate_disks_open(&vm->config, vm->disks, vm->places.disks, error);
 	if (err)
 		return err;
 	vm->launched = true;

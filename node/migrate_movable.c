@@ -17,14 +17,12 @@ static const char *live_volume(const json_t *config)
 	return NULL;
 }
 
-/* Kernel and initrd are files of a host: those of the same path at another one are not the VM's, and none of the source's business. Of disks migrate_disks.h finds out. */
+/* Of kernel and initial RAM disk migrate_kernels.h finds out whether they are there, of disks migrate_disks.h. */
 int migrate_movable(const json_t *config, const char *id, struct error *error)
 {
 	const char *volume = live_volume(config);
 	if (volume)
 		return error_set(error, -EOPNOTSUPP, "VM %s has a live volume at %s, a directory of its host, and does not move; with --copy it has a copy", id, volume);
-	if (json_object_get(config, "linux"))
-		return error_set(error, -EOPNOTSUPP, "VM %s runs Linux, which cannot be moved yet", id);
 	/* Started again, its disks would be opened like those of any VM; below a directory that others write to, too, a link may be there by then. */
 	if (json_array_size(json_object_get(config, "disks")) && policy_of(config).policy != RESTART_NO)
 		return error_set(error, -EOPNOTSUPP, "VM %s has disks, and is started again when it ends (--restart); such VMs cannot be moved yet", id);

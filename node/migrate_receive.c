@@ -18,6 +18,14 @@
 
 /* ---- an older one is asked about ---- */
 
+static int finish(const struct state *state, const struct migrate_record *record, struct error *error)
+{
+	int err = migrate_finish(state, record, error);
+	if (!err)
+		migrate_renew(state, record);
+	return err;
+}
+
 /* What it says holds for ever: what has not taken COMMIT by now never will, since nobody works on it any more and its record goes. */
 static enum lv_migrate_outcome resolve(const struct state *state, const uint8_t *uuid)
 {
@@ -30,7 +38,7 @@ static enum lv_migrate_outcome resolve(const struct state *state, const uint8_t 
 	if (err == -ENOENT)
 		outcome = LV_MIG_SOURCE_RUNS;
 	else if (!err && record.step != MIGRATE_RECEIVING)
-		outcome = migrate_finish(state, &record, &error) ? LV_MIG_UNDECIDED : LV_MIG_DESTINATION_RUNS;
+		outcome = finish(state, &record, &error) ? LV_MIG_UNDECIDED : LV_MIG_DESTINATION_RUNS;
 	else if (!err) {
 		migrate_discard(state, &record);
 		outcome = LV_MIG_SOURCE_RUNS;
@@ -66,7 +74,7 @@ static int take_offer(struct wire *wire, struct arriving *vm, struct error *erro
 {
 	bool wants_image = false;
 	int err = arriving_offer(vm, wire->body, wire->frame.size, &wants_image, error);
-	const struct lv_migrate_wanted wanted = { .image = wants_image, .post_copy = wire->migration.version >= 2 && may_wait() };
+	const struct lv_migrate_wanted wanted = { .image = wants_image, .post_copy = wire->migration.version >= 2 && arriving_may_wait(vm) && may_wait() };
 	migrate_expect(&wire->migration, vm->save.manifest.image_size);
 	return err ? err : wire_send(wire, LV_MIG_WANTED, &wanted, sizeof(wanted), NULL, 0, error);
 }
@@ -115,13 +123,14 @@ static int commit(struct wire *wire, struct arriving *vm, struct error *error)
 	if (err)
 		return err;
 	err = wire_send(wire, LV_MIG_COMMITTED, NULL, 0, NULL, 0, error);
+	migrate_renew(vm->state, &vm->record);
 	migrate_record_done(&vm->record);
 	return err;
 }
 
-static int receive_vm(const struct state *state, const char *disks, struct wire *wire, struct arriving *vm, struct error *error)
+static int receive_vm(const struct state *state, const struct migrate_places *places, struct wire *wire, struct arriving *vm, struct error *error)
 {
-	int err = arriving_begin(vm, state, wire->migration.uuid, disks, error);
+	int err = arriving_begin(vm, state, wire->migration.uuid, places, error);
 	if (!err)
 		err = take_offer(wire, vm, error);
 	if (!err)
@@ -146,7 +155,7 @@ static void tell(struct arriving *vm, struct migrate_arrival *arrival)
 	arrival->arrived = vm->committed;
 }
 
-static int converse(const struct state *state, const char *disks, struct wire *wire, struct migrate_arrival *arrival, struct error *error)
+static int converse(const struct state *state, const struct migrate_places *places, struct wire *wire, struct migrate_arrival *arrival, struct error *error)
 {
 	struct arriving *vm;
 	int err = greet(wire, error);
@@ -159,7 +168,7 @@ static int converse(const struct state *state, const char *disks, struct wire *w
 		return switched_recover(state, wire, error);
 	vm = err ? NULL : arriving_new();
 	if (!err)
-		err = vm ? receive_vm(state, disks, wire, vm, error) : error_set(error, -ENOMEM, "out of memory");
+		err = vm ? receive_vm(state, places, wire, vm, error) : error_set(error, -ENOMEM, "out of memory");
 	/* What it leaves is removed first: ABANDONED says that there is nothing. */
 	if (vm) {
 		tell(vm, arrival);
@@ -187,7 +196,7 @@ static int secure(int socket, struct tls_link *link, struct error *error)
 	return err;
 }
 
-int migrate_receive(const struct state *state, int socket, const char *disks, struct migrate_arrival *arrival, struct error *error)
+int migrate_receive(const struct state *state, int socket, const struct migrate_places *places, struct migrate_arrival *arrival, struct error *error)
 {
 	struct tls_link link = TLS_LINK_NONE;
 	struct wire wire = WIRE_NONE;
@@ -197,7 +206,7 @@ int migrate_receive(const struct state *state, int socket, const char *disks, st
 		return err == -EACCES && link.peer[0] ? error_prefix(error, "%.16s...", link.peer) : err;
 	arrival->host = host_name_of(link.peer);
 	wire_open(&wire, &link, MIGRATE_DESTINATION, NULL);
-	err = converse(state, disks, &wire, arrival, error);
+	err = converse(state, places, &wire, arrival, error);
 	wire_close(&wire);
 	return err;
 }

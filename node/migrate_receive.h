@@ -4,6 +4,7 @@
 #define LV_NODE_MIGRATE_RECEIVE_H
 
 #include "base/error.h"
+#include "node/migrate_places.h"
 #include "node/state.h"
 #include "node/tls_link.h"
 
@@ -19,7 +20,7 @@ struct migrate_arrival { /* what came; for who reports it */
  * Serves one connection to its end, secured first within a few seconds. Takes socket. 0: a VM has come, or a question was answered; or a negative errno with a
  * message, and nothing is left of the VM here. Free arrival in both cases.
  */
-int migrate_receive(const struct state *state, int socket, const char *disks, struct migrate_arrival *arrival, struct error *error);
+int migrate_receive(const struct state *state, int socket, const struct migrate_places *places, struct migrate_arrival *arrival, struct error *error);
 void migrate_arrival_free(struct migrate_arrival *arrival);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/number.h"
 #include "node/migrate_disks.h"
+#include "node/migrate_kernels.h"
 #include "node/migrate_link.h"
 #include "node/migrate_memory.h"
 #include "node/migrate_movable.h"
@@ -108,8 +109,10 @@ static int offer(struct sending *send, bool *wants_image, struct error *error)
 		return error->code;
 	send->copy.disks = json_array_size(disks) > 0;
 	json_t *json = json_pack("{s:o, s:b, s:o}", "vm", save_manifest_to_json(&send->manifest), "paused", send->was_paused, "disks", disks);
-	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	int err = text ? wire_send(&send->wire, LV_MIG_CONFIG, text, strlen(text), NULL, 0, error) : error_set(error, -ENOMEM, "out of memory");
+	int err = json ? migrate_kernels_tell(send->info->config, json, error) : 0;
+	char *text = json && !err ? json_dumps(json, JSON_COMPACT) : NULL;
+	if (!err)
+		err = text ? wire_send(&send->wire, LV_MIG_CONFIG, text, strlen(text), NULL, 0, error) : error_set(error, -ENOMEM, "out of memory");
 	free(text);
 	json_decref(json);
 	migrate_expect(&send->wire.migration, send->manifest.image_size);
@@ -120,6 +123,8 @@ static int offer(struct sending *send, bool *wants_image, struct error *error)
 		*wants_image = wanted.image;
 		if (send->wish->mode >= MIGRATE_POST_COPY && send->copy.disks)
 			send->report->instead = "it has disks, and what has disks is not moved otherwise yet";
+		else if (send->wish->mode >= MIGRATE_POST_COPY && send->manifest.guest == LV_GUEST_LINUX)
+			send->report->instead = "it is a Linux guest, whose memory does not come after the switch yet";
 		else if (send->wish->mode >= MIGRATE_POST_COPY && !wanted.post_copy)
 			send->report->instead = send->wire.migration.version < 2 ? "the other host's lightvm is older and knows only pre-copy" :
 				"the other host may not wait for faults (\"lightvm doctor\" there says which right is missing)";

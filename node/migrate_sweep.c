@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "node/agent_client.h"
 #include "node/migrate_sweep.h"
 #include "node/monitor_control.h"
 #include "node/vm_end.h"
@@ -65,6 +66,16 @@ int migrate_finish(const struct state *state, const struct migrate_record *recor
 	return err;
 }
 
+void migrate_renew(const struct state *state, const struct migrate_record *record)
+{
+	struct vm_dir vm;
+	if (record->step == MIGRATE_HAS_RUN || record->paused || vm_open(state, record->id, &vm))
+		return;
+	if (!faccessat(vm.dir, "vsock", F_OK, 0))
+		agent_renew(vm.dir, false, NULL, deadline_in(AGENT_ANSWER_MS));
+	vm_close(&vm);
+}
+
 void migrate_discard(const struct state *state, struct migrate_record *record)
 {
 	struct vm_dir vm;
@@ -112,8 +123,10 @@ static int sweep_one(void *context, const char *uuid)
 		migrate_discard(state, &record);
 	else if (!err && is_old(&record) && !is_here(state, record.id))
 		migrate_record_remove(&record);
-	else if (!err && record.step == MIGRATE_HAS_COMMITTED && !migrate_finish(state, &record, &error))
+	else if (!err && record.step == MIGRATE_HAS_COMMITTED && !migrate_finish(state, &record, &error)) {
+		migrate_renew(state, &record);
 		migrate_record_done(&record);
+	}
 	migrate_record_close(&record);
 	return 0;
 }

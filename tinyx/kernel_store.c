@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/options.h"
 #include "tinyx/cache.h"
+#include "tinyx/file_digest.h"
 #include "tinyx/kernel.h"
 
 #define META_MAX 65536
@@ -180,6 +181,40 @@ int kernel_each(int (*each)(void *context, const struct kernel *kernel), void *c
 	strings_free(&list);
 	free(cache);
 	return err == -ENOENT ? 0 : err;
+}
+
+struct wanted {
+	const char *sha256;
+	char *path;
+};
+
+static bool has_digest(const char *path, const char *sha256)
+{
+	char hex[FILE_DIGEST_HEX + 1];
+	struct error unreadable;
+	return !file_digest(path, hex, &unreadable) && !strcmp(hex, sha256);
+}
+
+static int match_digest(void *context, const struct kernel *kernel)
+{
+	static const char *const files[] = { "vmlinux", "bzImage" };
+	struct wanted *wanted = context;
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		char *path = alloc_format("%s/%s", kernel->directory, files[i]);
+		if (path && has_digest(path, wanted->sha256)) {
+			wanted->path = path;
+			return 1;
+		}
+		free(path);
+	}
+	return 0;
+}
+
+char *kernel_by_digest(const char *sha256)
+{
+	struct wanted wanted = { .sha256 = sha256 };
+	kernel_each(match_digest, &wanted);
+	return wanted.path;
 }
 
 static const char *list_at(const void *context, size_t i)

@@ -75,7 +75,9 @@ truncate -s 1M "$work/secret"
 offer() { grep -qF -- "$1" <<<"$(within 20 "$(dirname "$0")/migrate_hostile.py" "$port" "$work/kept-a/hosts/own.pem" "$work/offer/vm.json" "${@:2}")"; }
 check "an offer as it should be" offer WANTED '{}'
 check "no disk, which would be a file of this host" offer "its disk $work/secret is in no directory from which this host takes disks" '{"disks": [{"path": "'"$work/secret"'"}]}'
-check "no kernel, and no initrd" offer "runs Linux, which cannot be moved yet" '{"linux": {"kernel": "'"$work/secret"'", "initrd": "/etc/shadow"}}'
+check "no kernel by its path, and no initrd" offer "kernel_sha256: missing, or not 64 hexadecimal digits, of a Linux guest" '{"linux": {"kernel": "'"$work/secret"'", "initrd": "/etc/shadow"}}'
+check "  nor without" offer "kernel_sha256: missing, or not 64 hexadecimal digits, of a Linux guest" '{"linux": {"kernel": "'"$work/secret"'"}}'
+check "  nor one that is not here" offer 'its kernel (SHA-256 012345678901) is not here: "lightvm kernel ls" has those that are' '{"linux": {"kernel": "'"$work/secret"'"}, "kernel_sha256": "0123456789012345678901234567890123456789012345678901234567890123"}'
 check "no directory of this host as a live volume" offer "has a live volume at /x, a directory of its host" '{"mounts": [{"path": "/x", "kind": "volume", "source": "/etc"}]}'
 check "no compressed memory" offer "compressed: there is no file of a VM that arrives" '{"compressed": {"method": "zstd", "size": 1}}'
 check "no other saved VM below it, which would be one of this host" offer "parent: a VM arrives whole" '{"parent": {"path": "'"$work/offer"'", "state_sha256": "'"$(sha256sum <"$work/offer/state" | cut -d" " -f1)"'"}}'

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A source that is trusted and not honest: offers a VM whose manifest it has changed, to "lightvm host serve".
 
-migrate_hostile.py PORT OWN.PEM VM.JSON CHANGES [MEMORY]: CHANGES, JSON, are members of the manifest's config, image_size, parent, compressed, and told, which is said of its disks. Prints what the other side answers, "WANTED" or its
+migrate_hostile.py PORT OWN.PEM VM.JSON CHANGES [MEMORY]: CHANGES, JSON, are members of the manifest's config, image_size, parent, kernel_sha256, compressed, and told, which is said of its disks. Prints what the other side answers, "WANTED" or its
 ABANDON; with MEMORY, if it wants no image, it offers one page of a memory of so many bytes, and if it does, it sends one piece of that and nothing more until its
 standard input ends."""
 import json
@@ -56,6 +56,7 @@ with open(sys.argv[3], encoding="utf-8") as file:
 changes = json.loads(sys.argv[4])
 manifest["image_size"] = changes.pop("image_size", manifest["image_size"])
 manifest["parent"] = changes.pop("parent", None)
+manifest["kernel_sha256"] = changes.pop("kernel_sha256", manifest["kernel_sha256"])
 if "compressed" in changes:
     manifest["compressed"] = changes.pop("compressed")
 told = changes.pop("told", [])

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "abi/linux_guest.h"
 #include "parse/linux_kernel.h"
 #include "vmm/machine_config.h"
 #include "vmm/linux/serial.h"
@@ -35,8 +36,8 @@
 #define GUEST_SLEEP_OFF 5      /* the sleep type that is soft-off */
 #define GUEST_BASE_END 0xa0000
 #define GUEST_KERNEL 0x100000
-#define GUEST_GAP 0xc0000000ull     /* memory below it ... */
-#define GUEST_HIGH 0x100000000ull   /* ... goes on here */
+#define GUEST_GAP LV_LINUX_GAP      /* memory below it ... */
+#define GUEST_HIGH LV_LINUX_HIGH    /* ... goes on here */
 #define GUEST_VIRTIO 0xd0000000ull
 #define GUEST_VIRTIO_PAGE 0x1000
 #define GUEST_IOAPIC 0xfec00000
