@@ -127,6 +127,8 @@ extern const struct inode_ops remote_inode_ops;
 int remote_open(struct inode *inode, struct file *file);
 /* Room for what is open, before the server opens it: nothing that it has opened is lost for want of it. NULL: no memory */
 struct remote_file *remote_file_new(void);
+/* As remote_ask, of a message whose answer is a handle: where the server has room for no more, what is open for nobody goes. */
+int64_t remote_ask_handle(struct remote_fs *remote, uint32_t opcode, uint64_t node, const struct remote_words *words);
 /* A file that is open at the server: private->fh. Takes private. */
 void remote_opened(struct file *file, struct remote_file *private);
 void remote_release(struct file *file);

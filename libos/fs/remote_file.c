@@ -55,35 +55,6 @@ static uint64_t ahead(const struct remote_file *private, uint64_t offset, size_t
 	return offset == private->next && offset ? MAX(want, PIECE_PAGES) : offset ? want : MAX(want, 4);
 }
 
-static int64_t read_kept(struct file *file, uint64_t offset, uaddr_t to, size_t n)
-{
-	struct inode *inode = file->inode;
-	struct remote_file *private = remote_file(file);
-	size_t done = 0;
-	int64_t r = 0;
-	while (done < n && offset + done < inode->size) {
-		uint64_t at = offset + done;
-		char *page = remote_page(inode, at / PAGE);
-		if (!page) {
-			r = fetch(file, at / PAGE, ahead(private, at, n - done));
-			if (r <= 0) /* the file is shorter than it was */
-				break;
-			continue;
-		}
-		size_t run = MIN(MIN(PAGE - at % PAGE, n - done), inode->size - at);
-		remote_hold(remote_inode(inode)); /* the buffer may be a mapping of a volume, too */
-		size_t moved = buffer_put(to + done, page + at % PAGE, run);
-		remote_let_go(remote_inode(inode));
-		done += moved;
-		private->next = offset + done;
-		if (moved < run) {
-			r = -EFAULT;
-			break;
-		}
-	}
-	return done ? (int64_t)done : r;
-}
-
 static int64_t read_direct(struct file *file, uint64_t offset, uaddr_t to, size_t n)
 {
 	uint64_t count = MIN(ALIGN_UP(n, PAGE) / PAGE, PIECE_PAGES);
@@ -101,6 +72,49 @@ static int64_t read_direct(struct file *file, uint64_t offset, uaddr_t to, size_
 	}
 	if (pages)
 		page_free_run(pages, count);
+	return done ? (int64_t)done : r;
+}
+
+/* Where others write all the while nothing that comes may be kept, and who reads would ask for ever: what is not kept at once goes by no page. */
+static int64_t read_changing(struct file *file, uint64_t offset, uaddr_t to, size_t n)
+{
+	uint64_t pages = missing(file->inode, offset / PAGE, PIECE_PAGES);
+	return read_direct(file, offset, to, MIN(n, pages * PAGE - offset % PAGE));
+}
+
+static int64_t read_kept(struct file *file, uint64_t offset, uaddr_t to, size_t n)
+{
+	struct inode *inode = file->inode;
+	struct remote_file *private = remote_file(file);
+	size_t done = 0;
+	int64_t r = 0;
+	while (done < n && offset + done < inode->size) {
+		uint64_t at = offset + done;
+		char *page = remote_page(inode, at / PAGE);
+		if (!page) {
+			r = fetch(file, at / PAGE, ahead(private, at, n - done));
+			if (r <= 0) /* the file is shorter than it was */
+				break;
+			if (remote_page(inode, at / PAGE) || at >= inode->size)
+				continue;
+			r = read_changing(file, at, to + done, MIN(n - done, inode->size - at));
+			if (r <= 0)
+				break;
+			done += (size_t)r;
+			private->next = offset + done;
+			continue;
+		}
+		size_t run = MIN(MIN(PAGE - at % PAGE, n - done), inode->size - at);
+		remote_hold(remote_inode(inode)); /* the buffer may be a mapping of a volume, too */
+		size_t moved = buffer_put(to + done, page + at % PAGE, run);
+		remote_let_go(remote_inode(inode));
+		done += moved;
+		private->next = offset + done;
+		if (moved < run) {
+			r = -EFAULT;
+			break;
+		}
+	}
 	return done ? (int64_t)done : r;
 }
 

@@ -80,7 +80,7 @@ void remote_attributes(struct remote_inode *remote, const struct fuse_attr *attr
 	inode->atime = nanoseconds(attr->atime, attr->atimensec);
 	inode->ctime = nanoseconds(attr->ctime, attr->ctimensec);
 	inode->mtime = mtime;
-	if (inode->pages.count && ((mtime != remote->data_mtime && !remote->wrote) || attr->size != inode->size))
+	if ((mtime != remote->data_mtime && !remote->wrote) || attr->size != inode->size)
 		remote_drop_pages(remote);
 	remote->data_mtime = mtime;
 	remote->wrote = false;

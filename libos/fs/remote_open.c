@@ -73,6 +73,12 @@ static bool drop_spares(struct remote_fs *remote)
 	return any;
 }
 
+int64_t remote_ask_handle(struct remote_fs *remote, uint32_t opcode, uint64_t node, const struct remote_words *words)
+{
+	int64_t r = remote_ask(remote, opcode, node, words);
+	return (r == -ENFILE || r == -EMFILE) && drop_spares(remote) ? remote_ask(remote, opcode, node, words) : r;
+}
+
 /* ---- opening and closing ---- */
 
 static bool reads_only(const struct file *file)
@@ -109,7 +115,7 @@ static int64_t ask_open(struct inode *inode, const struct file *file, uint64_t *
 	struct fuse_open_out out = { 0 };
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .out = &out, .out_size = sizeof(out), .out_least = sizeof(out),
 		.pages = &buffer, .page_count = first.pages ? 1 : 0 };
-	int64_t r = remote_ask(remote->remote, FUSE_OPEN, remote->node, &words);
+	int64_t r = remote_ask_handle(remote->remote, FUSE_OPEN, remote->node, &words);
 	first.n = r < (int64_t)sizeof(out) ? 0 : MIN(r - (int64_t)sizeof(out), (int64_t)ALIGN_UP(inode->size, REMOTE_PAGE));
 	if (first.pages)
 		remote_keep_answer(inode, &first);
@@ -125,8 +131,6 @@ static int open_regular(struct inode *inode, struct file *file)
 	if (open_spare(remote_inode(inode), file, private))
 		return 0;
 	int64_t r = ask_open(inode, file, &private->fh);
-	if (r == -ENFILE && drop_spares(remote_inode(inode)->remote))
-		r = ask_open(inode, file, &private->fh);
 	if (r < 0)
 		kfree(private);
 	else
@@ -147,7 +151,7 @@ void remote_release(struct file *file)
 {
 	struct remote_inode *inode = remote_inode(file->inode);
 	const struct remote_file *private = remote_file(file);
-	if (reads_only(file) && !private->locked && !inode->locked && !inode->removed)
+	if (reads_only(file) && !private->locked && !inode->locked && !inode->removed && clock_monotonic() < private->believed_until)
 		keep_spare(inode, private);
 	else
 		remote_tell_release(inode, private->fh, file->flags, (uint64_t)file); /* of F_OFD_SETLK */

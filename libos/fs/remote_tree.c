@@ -100,7 +100,7 @@ static int list_large(struct inode *dir, char *page, int (*add)(void *context, c
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
 	uint64_t offset = 0, before;
 	int64_t n;
-	int err = (int)remote_ask(fs_of(dir), FUSE_OPENDIR, remote_inode(dir)->node, &words);
+	int err = (int)remote_ask_handle(fs_of(dir), FUSE_OPENDIR, remote_inode(dir)->node, &words);
 	if (err < 0)
 		return err;
 	do {
@@ -263,6 +263,15 @@ static int64_t take_created(struct inode *inode, struct dentry *at, uint32_t fla
 	return r;
 }
 
+/* What there is no room for here, or is not what was asked for, is not open at the server for nobody. */
+static void give_up(struct remote_fs *remote, uint64_t node, uint64_t fh)
+{
+	const struct fuse_release_in release = { .fh = fh };
+	const struct fuse_forget_in forget = { .nlookup = 1 };
+	remote_tell(remote, FUSE_RELEASE, node, &release, sizeof(release));
+	remote_tell(remote, FUSE_FORGET, node, &forget, sizeof(forget));
+}
+
 static int make_open(struct dentry *dir, struct dentry *at, uint32_t flags, uint32_t mode, struct file **file)
 {
 	const struct fuse_create_in in = { .flags = flags & (O_ACCMODE | O_APPEND | O_EXCL | O_TRUNC | O_CREAT | O_DSYNC | __O_SYNC), .mode = S_IFREG | mode };
@@ -270,9 +279,11 @@ static int make_open(struct dentry *dir, struct dentry *at, uint32_t flags, uint
 	const struct remote_words words = { .in = &in, .in_size = sizeof(in), .name = at ? at->name : "/", .out = &out, .out_size = sizeof(out), .out_least = sizeof(out) };
 	struct inode *inode = NULL;
 	struct remote_file *private = remote_file_new();
-	int64_t r = private ? remote_ask(fs_of(dir->inode), at ? FUSE_CREATE : FUSE_TMPFILE, remote_inode(dir->inode)->node, &words) : -ENOMEM;
-	if (r >= 0)
-		r = remote_found(fs_of(dir->inode), &out.entry, &inode);
+	int64_t r = private ? remote_ask_handle(fs_of(dir->inode), at ? FUSE_CREATE : FUSE_TMPFILE, remote_inode(dir->inode)->node, &words) : -ENOMEM;
+	if (r >= 0 && at)
+		changed(dir);
+	if (r >= 0 && (r = remote_found(fs_of(dir->inode), &out.entry, &inode)) < 0)
+		give_up(fs_of(dir->inode), out.entry.nodeid, out.open.fh);
 	if (r < 0) {
 		kfree(private);
 		return (int)r;
@@ -288,10 +299,7 @@ static int make_open(struct dentry *dir, struct dentry *at, uint32_t flags, uint
 
 static int remote_create(struct dentry *at, uint32_t flags, uint32_t mode, struct file **file)
 {
-	int err = make_open(at->parent, at, flags, mode, file);
-	if (!err)
-		changed(at->parent);
-	return err;
+	return make_open(at->parent, at, flags, mode, file);
 }
 
 static int remote_temporary(struct dentry *dir, uint32_t flags, uint32_t mode, struct file **file)

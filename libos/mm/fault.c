@@ -360,6 +360,10 @@ void mm_fault_ahead(uint64_t addr, uint64_t error)
 	const struct vma *vma = mm_find(addr);
 	if (!vma || !is_fetched(vma) || !allowed(vma, error))
 		return;
+	bool huge;
+	const uint64_t *entry = pt_find(ALIGN_DOWN(addr, LV_PAGE), &huge);
+	if (spurious(entry, error) || (error & FAULT_WRITE && entry && *entry & PTE_SHARED)) /* nothing of the file's is wanted */
+		return;
 	struct file *file = vma->file;
 	uint64_t offset = vma->offset + (ALIGN_DOWN(addr, LV_PAGE) - vma->start);
 	file_get(file); /* others may unmap it */

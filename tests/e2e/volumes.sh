@@ -70,6 +70,10 @@ for time in 1 2 3; do
 	check "a mapping that is written all the while, $time" test "${last:-none}" = "$(od -An -td8 -j $((5 * 4096)) -N8 "$data/mapped" | tr -d ' ')"
 done
 
+# Nothing of what is read meanwhile may be kept, but it is read.
+head -c $((2 << 20)) /dev/zero | tr '\0' x >"$data/busy"
+gives 'a file that is written all the while is read' $((2 << 20)) -v "$data:/data" "$build/tests/guest/guest_mapped" /data/busy busy
+
 within 60 "$lightvm" run -d --name syncs --net none -v "$data:/data" "$build/tests/guest/guest_mapped" /data/synced sync >/dev/null
 for way in 1 2 3; do
 	await 20 "number $way" test -e "$data/said-$way" # while the VM runs: nothing else has written it back

@@ -9,6 +9,8 @@
  *
  * mapped FILE pipe: the same with bytes that go from a pipe to FILE; who reads the pipe meanwhile gets those behind them.
  *
+ * mapped FILE busy: threads write to FILE all the while, and what is read of the rest of it comes. Prints how many bytes.
+ *
  * mapped FILE full: FILE is there, and has no room for what is written to it by a mapping. munmap(2) cannot tell, fsync(2) does, once.
  */
 #include <errno.h>
@@ -141,10 +143,46 @@ static int waiting(const char *path)
 	return 0;
 }
 
+#define BUSY_BYTES (2 << 20)
+#define WRITERS 8
+
+static void *write_on(void *context)
+{
+	const int fd = *(const int *)context;
+
+	while (!done)
+		if (pwrite(fd, "busy", 4, BUSY_BYTES) != 4)
+			break;
+	return NULL;
+}
+
+static int busy(const char *path)
+{
+	static char text[BUSY_BYTES];
+	int fd = open(path, O_RDWR | O_CREAT, 0644), reader = open(path, O_RDONLY);
+	pthread_t thread[WRITERS];
+	ssize_t got, all = 0;
+
+	if (fd < 0 || reader < 0)
+		return 1;
+	for (int i = 0; i < WRITERS; i++)
+		if (pthread_create(&thread[i], NULL, write_on, &fd))
+			return 1;
+	while (all < BUSY_BYTES && (got = pread(reader, text + all, BUSY_BYTES - (size_t)all, all)) > 0)
+		all += got;
+	for (ssize_t i = 0; i < all; i++)
+		all = text[i] == 'x' ? all : -1;
+	printf("%zd\n", all);
+	done = true;
+	for (int i = 0; i < WRITERS; i++)
+		pthread_join(thread[i], NULL);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3)
-		return argv[2][0] == 's' ? synced(argv[1]) : argv[2][0] == 'w' ? waiting(argv[1]) : argv[2][0] == 'p' ? piped(argv[1]) : full(argv[1]);
+		return argv[2][0] == 'b' ? busy(argv[1]) : argv[2][0] == 's' ? synced(argv[1]) : argv[2][0] == 'w' ? waiting(argv[1]) : argv[2][0] == 'p' ? piped(argv[1]) : full(argv[1]);
 	int fd = argc == 2 ? open(argv[1], O_RDWR | O_CREAT | O_TRUNC, 0644) : -1;
 	char *map = fd < 0 || ftruncate(fd, PAGES * PAGE) ? MAP_FAILED : mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	pthread_t thread;
