@@ -171,7 +171,7 @@ void pipe_hold(struct pipe *pipe, bool on)
 {
 	pipe->held = on;
 	if (!on)
-		wake_all(&pipe->readable, 0);
+		wake_all(&pipe->readable, EPOLLIN | EPOLLRDNORM);
 }
 
 bool pipe_is_held(const struct pipe *pipe)
@@ -179,13 +179,13 @@ bool pipe_is_held(const struct pipe *pipe)
 	return pipe->held;
 }
 
-/* For who has its bytes everybody waits, also who would not wait for a writer: that is soon over. */
+/* While somebody has its bytes there are none for others. */
 int pipe_await_bytes(struct pipe *pipe, bool nonblock)
 {
 	while (pipe->held || !filled(pipe)) {
 		if (!pipe->held && !pipe->writers)
 			return 0;
-		if (!pipe->held && nonblock)
+		if (nonblock)
 			return -EAGAIN;
 		int err = wait_on(&pipe->readable, 0);
 		if (err)
@@ -280,7 +280,7 @@ static uint32_t pipe_poll_read(struct file *file, struct waitq **queue)
 {
 	struct pipe *pipe = file->private;
 	*queue = &pipe->readable;
-	return (filled(pipe) ? EPOLLIN | EPOLLRDNORM : 0) | (!pipe->writers && pipe->writers_ever ? EPOLLHUP : 0);
+	return (filled(pipe) && !pipe->held ? EPOLLIN | EPOLLRDNORM : 0) | (!pipe->writers && pipe->writers_ever ? EPOLLHUP : 0);
 }
 
 static uint32_t pipe_poll_write(struct file *file, struct waitq **queue)

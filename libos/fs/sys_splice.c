@@ -37,11 +37,13 @@ static int await_file(struct file *file, uint32_t events)
 	return 0;
 }
 
-/* What the file does not take stays in the pipe, so it is asked without waiting first. */
+/* What the file does not take stays in the pipe, so it is asked without waiting first; but for what says nothing of waiting, where others may come meanwhile. */
 static int64_t write_part(struct file *out, const char *bounce, size_t part, int64_t *position)
 {
 	uint32_t kept = out->flags & O_NONBLOCK;
 
+	if (!out->ops->poll)
+		return file_write(out, (uaddr_t)bounce, part, position);
 	out->flags |= O_NONBLOCK;
 	int64_t r = file_write(out, (uaddr_t)bounce, part, position);
 	out->flags = (out->flags & ~(uint32_t)O_NONBLOCK) | kept;
