@@ -152,6 +152,9 @@ static void test_numbers_of_the_host(void **state)
 	accounts_number(&world.accounts, "web2:x:5:5::/:\nroot:x:7:7::/:\nweb:x:998:997::/:\nother", "shadows:x:993:a,b\nweb:x:997:\nwww-data:x:1:\n");
 	accounts_print(&world.accounts, &passwd, &groups);
 	assert_non_null(strstr(passwd.data, "root:x:0:0:"));
+	assert_non_null(strstr(passwd.data, "proxy:x:13:13:proxy:/bin:/usr/sbin/nologin\n")); /* base-passwd's */
+	assert_non_null(strstr(passwd.data, "man:x:6:12:"));
+	assert_null(strstr(groups.data, "nobody"));
 	assert_non_null(strstr(passwd.data, "web:x:998:997:"));
 	assert_non_null(strstr(passwd.data, "other:x:102:33:"));
 	assert_non_null(strstr(groups.data, "web:x:997:"));

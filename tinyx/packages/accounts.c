@@ -74,30 +74,28 @@ static uint32_t free_id(const struct accounts *accounts)
 	return id;
 }
 
+/* Every Debian system has them, and programs that are no package's look for them, too: squid's user is proxy. */
 static void begin(struct accounts *accounts)
 {
 	if (accounts->users)
 		return;
-	static const char *const users[] = { "root", "www-data", "nobody" };
-	static const char *const groups[] = { "root", "tty", "www-data", "nogroup" };
-	for (size_t i = 0; i < sizeof(users) / sizeof(*users); i++) {
-		const struct fixed *known = find_fixed(users[i], true);
+	for (const struct fixed *known = fixed; known < fixed + sizeof(fixed) / sizeof(*fixed); known++) {
+		const uint32_t group = find_fixed(known->name, false)->id;
+		if (strcmp(known->name, "nobody"))
+			append(&accounts->group, &accounts->groups, known->name, group);
+		if (!known->home)
+			continue;
 		struct account *user = append(&accounts->user, &accounts->users, known->name, known->id);
-		user->group = known->id;
+		user->group = group;
 		user->home = alloc_copy(known->home);
 		user->shell = alloc_copy(known->id ? NOLOGIN : "/bin/sh");
 	}
-	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
-		append(&accounts->group, &accounts->groups, groups[i], find_fixed(groups[i], false)->id);
 }
 
 bool accounts_group(struct accounts *accounts, const char *name, uint32_t *id)
 {
 	begin(accounts);
 	const struct account *group = find(accounts->group, accounts->groups, name);
-	const struct fixed *known = group ? NULL : find_fixed(name, false);
-	if (known)
-		group = append(&accounts->group, &accounts->groups, name, known->id);
 	if (group)
 		*id = group->id;
 	return group;
@@ -107,14 +105,6 @@ bool accounts_user(struct accounts *accounts, const char *name, uint32_t *id, ui
 {
 	begin(accounts);
 	struct account *user = find(accounts->user, accounts->users, name);
-	const struct fixed *known = user ? NULL : find_fixed(name, true);
-	if (known) {
-		user = append(&accounts->user, &accounts->users, name, known->id);
-		user->home = alloc_copy(known->home);
-		user->shell = alloc_copy(NOLOGIN);
-		if (!accounts_group(accounts, name, &user->group))
-			user->group = known->id;
-	}
 	if (user) {
 		*id = user->id;
 		*group = user->group;
