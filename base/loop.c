@@ -281,19 +281,25 @@ void loop_look_end(struct loop *loop, struct loop_look *look)
 		loop->look = NULL;
 }
 
-/* True: it has neither come, nor is its time over. */
+/* Under the lock, by the owner. True: it has neither come, nor is its time over. */
+static bool look_now(struct loop *loop)
+{
+	struct loop_look *look = loop->look;
+
+	if (!look)
+		return false;
+	uint64_t now = clock_now();
+	if (!look->came(look->context) && now < look->until && now >= loop->crowded_until)
+		return true;
+	loop->look = NULL;
+	look->over(look->context);
+	return false;
+}
+
 static bool look_once(struct loop *loop)
 {
-	bool goes_on;
-
 	pthread_mutex_lock(&loop->lock);
-	struct loop_look *look = pthread_equal(loop->owner, pthread_self()) ? loop->look : NULL;
-	uint64_t now = clock_now();
-	goes_on = look && !look->came(look->context) && now < look->until && now >= loop->crowded_until;
-	if (look && !goes_on) {
-		loop->look = NULL;
-		look->over(look->context);
-	}
+	bool goes_on = pthread_equal(loop->owner, pthread_self()) && look_now(loop);
 	pthread_mutex_unlock(&loop->lock);
 	return goes_on;
 }
@@ -331,8 +337,10 @@ static bool turn(struct loop *loop, int timeout_ms)
 	/* While we waited for the lock its holder dropped a watch, which may be gone by now: asked again, when nobody can. */
 	if (mine && drops != loop->drops)
 		n = epoll_wait(loop->epoll_fd, batch, LOOP_BATCH, 0);
-	if (mine)
+	if (mine) {
 		dispatch(loop, batch, n > 0 ? n : 0);
+		look_now(loop); /* where descriptors are always ready there is no other time for it */
+	}
 	pthread_mutex_unlock(&loop->lock);
 	return mine;
 }

@@ -192,6 +192,11 @@ static void over(void *context)
 	seen->expired = clock_now() >= seen->look.until;
 }
 
+static void ready(void *context, uint32_t events)
+{
+	((struct wake *)context)->fired++;
+}
+
 static void look_for(struct test *test, struct seen *seen, unsigned comes_after, uint64_t ns)
 {
 	*seen = (struct seen){ .test = test, .look = { .came = came, .over = over, .context = seen }, .comes_after = comes_after };
@@ -246,6 +251,37 @@ static void test_look_aside(void **state)
 	assert_in_range(seen.over, 0, 1); /* 1: others wanted the processor */
 }
 
+/* What is ready at each turn keeps nobody from being looked for: it is seen when it comes, and is over in its time. */
+static void test_look_busy(void **state)
+{
+	struct test *test = *state;
+	struct wake *busy = &test->wake[0];
+	struct seen seen;
+	int pipe_fds[2];
+
+	assert_int_equal(pipe(pipe_fds), 0);
+	struct loop_watch watch = { .fd = pipe_fds[0], .ready = ready, .context = busy };
+	assert_int_equal(write(pipe_fds[1], "", 1), 1);
+	assert_int_equal(loop_update(&test->loop, &watch, EPOLLIN), 0);
+	look_for(test, &seen, 3, 3600 * NS_PER_S);
+	for (unsigned turn = 1; turn <= 3; turn++) {
+		assert_int_equal(seen.over, 0);
+		loop_once(&test->loop, 1000);
+		assert_int_equal(busy->fired, turn);
+		assert_int_equal(seen.looks, turn);
+	}
+	assert_int_equal(seen.over, 1);
+	look_for(test, &seen, 0, NS_PER_MS);
+	while (!seen.over && clock_now() < seen.look.until + NS_PER_S)
+		loop_once(&test->loop, 1000);
+	assert_int_equal(seen.over, 1);
+	assert_true(seen.expired);
+	assert_null(test->loop.look);
+	watch.events = 0;
+	assert_int_equal(loop_update(&test->loop, &watch, 0), 0);
+	close(pipe_fds[0]), close(pipe_fds[1]);
+}
+
 /* Where others do nothing is looked for, and who asked is told. */
 static void test_look_crowded(void **state)
 {
@@ -278,6 +314,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_look_comes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_look_expires, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_look_aside, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_look_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_look_crowded, setup, teardown),
 	};
 
