@@ -11,8 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "abi/layout.h"
-#include "abi/linux_guest.h"
 #include "abi/migrate.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -21,8 +19,6 @@
 #include "node/migrate_movable.h"
 #include "node/migrate_sweep.h"
 #include "node/vm_restore.h"
-
-#define RAM_STEP (2ull << 20)
 
 struct arriving *arriving_new(void)
 {
@@ -225,18 +221,9 @@ int arriving_ahead(struct arriving *vm, struct error *error)
 	return err ? err : prepare(vm, error);
 }
 
-/* Of the file, for a VM that may have so much: of the library OS it begins before the RAM, whose first piece may be more than is asked for; of Linux it has the gap below 4 GiB. */
-static uint64_t memory_most(const struct vm_config *config)
-{
-	const uint64_t limit = config->memory;
-	if (config->guest.is_linux)
-		return limit <= LV_LINUX_GAP ? limit : limit - LV_LINUX_GAP + LV_LINUX_HIGH;
-	return LV_RAM - LV_BASE + LV_RAM_SMALL + ((limit + RAM_STEP - 1) & ~(RAM_STEP - 1));
-}
-
 static int check_memory(const struct arriving *vm, uint64_t total, struct error *error)
 {
-	if (total <= memory_most(&vm->config))
+	if (total <= config_memory_file_most(vm->config.guest.is_linux, vm->config.memory))
 		return 0;
 	return error_set(error, -EFBIG, "%llu MiB come, which is more memory than the VM may have (%llu MiB)", (unsigned long long)(total >> 20), (unsigned long long)(vm->config.memory >> 20));
 }

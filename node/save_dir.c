@@ -217,10 +217,21 @@ static int reopen_for_reading(int fd)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+/* The manifest is hostile: a few bytes could say that they become what fills the disk. */
+static int check_unpacked(const struct save_manifest *manifest, const char *what, struct error *error)
+{
+	if (manifest->memory_size <= config_memory_file_most(manifest->guest == LV_GUEST_LINUX, manifest->memory_limit))
+		return 0;
+	return error_set(error, -EFBIG, "%s: memory_size: %llu bytes are more than a VM with a memory_limit of %llu can have", what, (unsigned long long)manifest->memory_size,
+			 (unsigned long long)manifest->memory_limit);
+}
+
 static int unpack(const struct save *save, struct error *error)
 {
 	char *what = alloc_format("%s/" SAVE_PACKED, save->path);
-	int fd = nameless_file(save), read = -1, err = !what ? error_set(error, -ENOMEM, "out of memory") : fd < 0 ? error_set(error, -errno, "%s: %s", what, strerror(errno)) : 0;
+	int fd = -1, read = -1, err = what ? check_unpacked(&save->manifest, what, error) : error_set(error, -ENOMEM, "out of memory");
+	if (!err && (fd = nameless_file(save)) < 0)
+		err = error_set(error, -errno, "%s: %s", what, strerror(errno));
 	if (!err)
 		err = save_zstd_unpack(save->packed, fd, save->manifest.memory_size, what, error);
 	if (!err && (read = reopen_for_reading(fd)) < 0)

@@ -9,6 +9,7 @@
 
 #include "abi/device_page.h"
 #include "abi/layout.h"
+#include "abi/linux_guest.h"
 #include "base/number.h"
 
 static_assert(CONFIG_MEMORY_MOST <= LV_RAM_MAX, "what a monitor takes");
@@ -16,6 +17,7 @@ const char *const prefault_words[] = { [PREFAULT_AUTO] = "auto", [PREFAULT_OFF] 
 
 #define ENV_MAX 512
 #define LABELS_MAX 128
+#define RAM_STEP (2ull << 20)
 #define SERIAL_MAX 20 /* virtio 1.2, section 5.2.6.1 */
 
 void config_init(struct vm_config *config)
@@ -24,6 +26,14 @@ void config_init(struct vm_config *config)
 	config->state = (struct config_state){ .state = -1, .memory = -1, .pages = -1, .pager = { -1, -1 } };
 	for (size_t i = 0; i < CONFIG_DISKS; i++)
 		config->disk[i].fd = config->disk[i].lock = -1;
+}
+
+/* Of the library OS it begins before the RAM, whose first piece may be more than is asked for; of Linux it has the gap below 4 GiB. */
+uint64_t config_memory_file_most(bool is_linux, uint64_t limit)
+{
+	if (is_linux)
+		return limit <= LV_LINUX_GAP ? limit : limit - LV_LINUX_GAP + LV_LINUX_HIGH;
+	return LV_RAM - LV_BASE + LV_RAM_SMALL + ((limit + RAM_STEP - 1) & ~(RAM_STEP - 1));
 }
 
 static void assign(struct strings *list, const char *assignment)

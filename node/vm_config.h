@@ -119,6 +119,8 @@ char *config_mount_word(const struct config_mount *mount, unsigned number);
 int config_validate(const struct vm_config *config, struct error *error);
 /* What of that does not depend on anything else: amounts, and where paths begin. */
 int config_validate_bounds(const struct vm_config *config, struct error *error);
+/* How long the file of a VM's memory can be (saved, or moved), in bytes, if the VM may have so much: limit, at most CONFIG_MEMORY_MOST. */
+uint64_t config_memory_file_most(bool is_linux, uint64_t limit);
 /* Closes the descriptors too; accepts what is half built. */
 void config_free(struct vm_config *config);
 

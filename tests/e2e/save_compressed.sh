@@ -90,13 +90,22 @@ if mount -t tmpfs -o size=${need}k tmpfs "$work/small" 2>/dev/null; then
 else
 	skip 'a disk that becomes full' 'no right to mount'
 fi
-for i in 1 2 3 4 5 6; do
+# Clients are killed at each step of a save: its directory is there, the memory as it is, the file for the compressed one, bytes in that, nothing but that, and the manifest.
+under_way=$work/.there.saving
+steps=("-d $under_way" "-e $under_way/memory" "-e $under_way/memory.zst" "-s $under_way/memory.zst" "-e $under_way/memory.zst -a ! -e $under_way/memory" "-e $under_way/vm.json")
+killed=0
+for step in "${steps[@]}"; do
+	rm -rf "$under_way"
 	start "$lightvm" save --compress --leave-running db "$work/there" >/dev/null 2>&1
-	read -rt "0.0$((i * 2))" <> <(:) || :
-	kill -KILL "$pid" 2>/dev/null
+	end=$((SECONDS + 20))
+	# shellcheck disable=SC2086
+	until test $step || ! kill -0 "$pid" 2>/dev/null || [ $SECONDS -ge $end ]; do :; done
+	kill -KILL "$pid" 2>/dev/null || :
 	wait "$pid" 2>/dev/null
+	[ $? != 137 ] || killed=$((killed + 1))
 	"$lightvm" inspect "$work/there" >/dev/null || break
 done
+check 'clients are killed while they save' test $killed -ge 3 || echo "# $killed of ${#steps[@]}"
 check 'a client that is killed leaves a VM that runs' await 10 'that it runs' is db running
 check '  and goes on' test "$(ask digest)" = "$sum"
 kill_db
@@ -119,6 +128,8 @@ damaged manifest '.memory_size -= 4096'
 says 'memory that is more than is told' 125 'altered/memory.zst: more than the' "$lightvm" restore "$work/altered"
 damaged manifest '.memory_size += 4096'
 says 'memory that is less than is told' 125 'it is not whole' "$lightvm" restore "$work/altered"
+damaged manifest '.memory_size = 1099511627776'
+says 'memory that is more than such a VM can have' 125 'altered/memory.zst: memory_size: 1099511627776 bytes are more than a VM with a memory_limit of 268435456 can have' "$lightvm" restore "$work/altered"
 damaged manifest '.compressed.method = "lz4"'
 says 'another method' 125 'compressed.method: "lz4" is not known; this lightvm reads zstd' "$lightvm" restore "$work/altered"
 check 'nothing was started' is db saved

@@ -402,6 +402,15 @@ static void a_compressed_one_has_its_memory(void **state)
 	assert_int_equal(save_is_plain(&save, "nothing can be made of it", &error), -EOPNOTSUPP);
 	assert_non_null(strstr(error.text, "small: its memory is compressed: nothing can be made of it"));
 	close(memory);
+	/* What cannot be the memory of such a VM is not unpacked. */
+	const uint64_t most = config_memory_file_most(false, save.manifest.memory_limit);
+	save.manifest.memory_size = most + 1;
+	assert_int_equal(save_open_memory(&save, &error), -EFBIG);
+	char *told = alloc_format("small/memory.zst: memory_size: %llu bytes are more than a VM with a memory_limit of 268435456 can have", (unsigned long long)most + 1);
+	assert_non_null(strstr(error.text, told));
+	free(told);
+	save.manifest.memory_size = most; /* could be: it is what is unpacked that is refused */
+	assert_int_equal(save_open_memory(&save, &error), -EBADMSG);
 	save_close(&save);
 	/* One that says that it is a difference from it. */
 	char *part = kept("part");
