@@ -18,39 +18,43 @@
 
 /* ---- an older one is asked about ---- */
 
-static int finish(const struct state *state, const struct migrate_record *record, struct error *error)
+/* From then on it is its user's alone: nobody has it go on once more. */
+static int finish(const struct state *state, struct migrate_record *record, struct error *error)
 {
 	int err = migrate_finish(state, record, error);
-	if (!err)
-		migrate_renew(state, record);
+	if (!err && record->step == MIGRATE_HAS_COMMITTED)
+		migrate_record_done(record);
 	return err;
 }
 
-/* What it says holds for ever: what has not taken COMMIT by now never will, since nobody works on it any more and its record goes. */
-static enum lv_migrate_outcome resolve(const struct state *state, const uint8_t *uuid)
+/* What it says holds for ever: what has not taken COMMIT by now never will, since nobody works on it any more and its record goes. record: stays open. */
+static enum lv_migrate_outcome resolve(const struct state *state, const uint8_t *uuid, struct migrate_record *record)
 {
-	struct migrate_record record;
 	struct error error = { 0 };
 	char hex[MIGRATE_HEX + 1];
 	enum lv_migrate_outcome outcome = LV_MIG_UNDECIDED;
 	hex_print(uuid, LV_MIGRATE_UUID, hex);
-	int err = migrate_record_open(state, hex, &record, &error);
+	int err = migrate_record_open(state, hex, record, &error);
 	if (err == -ENOENT)
 		outcome = LV_MIG_SOURCE_RUNS;
-	else if (!err && record.step != MIGRATE_RECEIVING)
-		outcome = finish(state, &record, &error) ? LV_MIG_UNDECIDED : LV_MIG_DESTINATION_RUNS;
+	else if (!err && record->step != MIGRATE_RECEIVING)
+		outcome = finish(state, record, &error) ? LV_MIG_UNDECIDED : LV_MIG_DESTINATION_RUNS;
 	else if (!err) {
-		migrate_discard(state, &record);
+		migrate_discard(state, record);
 		outcome = LV_MIG_SOURCE_RUNS;
 	}
-	migrate_record_close(&record);
 	return outcome;
 }
 
 static int answer(const struct state *state, struct wire *wire, struct error *error)
 {
-	const struct lv_migrate_resolved resolved = { .outcome = resolve(state, wire->migration.uuid) };
-	return wire_send(wire, LV_MIG_RESOLVED, &resolved, sizeof(resolved), NULL, 0, error);
+	struct migrate_record record;
+	const struct lv_migrate_resolved resolved = { .outcome = resolve(state, wire->migration.uuid, &record) };
+	int err = wire_send(wire, LV_MIG_RESOLVED, &resolved, sizeof(resolved), NULL, 0, error);
+	if (resolved.outcome == LV_MIG_DESTINATION_RUNS) /* it may be the sweep that had it go on, which does not wait for guests */
+		migrate_renew(state, &record);
+	migrate_record_close(&record);
+	return err;
 }
 
 /* ---- the conversation ---- */
@@ -123,8 +127,8 @@ static int commit(struct wire *wire, struct arriving *vm, struct error *error)
 	if (err)
 		return err;
 	err = wire_send(wire, LV_MIG_COMMITTED, NULL, 0, NULL, 0, error);
-	migrate_renew(vm->state, &vm->record);
 	migrate_record_done(&vm->record);
+	migrate_renew(vm->state, &vm->record);
 	return err;
 }
 

@@ -69,7 +69,7 @@ int migrate_finish(const struct state *state, const struct migrate_record *recor
 void migrate_renew(const struct state *state, const struct migrate_record *record)
 {
 	struct vm_dir vm;
-	if (record->step == MIGRATE_HAS_RUN || record->paused || vm_open(state, record->id, &vm))
+	if (record->paused || vm_open(state, record->id, &vm))
 		return;
 	if (!faccessat(vm.dir, "vsock", F_OK, 0))
 		agent_renew(vm.dir, false, NULL, deadline_in(AGENT_ANSWER_MS));
@@ -123,10 +123,8 @@ static int sweep_one(void *context, const char *uuid)
 		migrate_discard(state, &record);
 	else if (!err && is_old(&record) && !is_here(state, record.id))
 		migrate_record_remove(&record);
-	else if (!err && record.step == MIGRATE_HAS_COMMITTED && !migrate_finish(state, &record, &error)) {
-		migrate_renew(state, &record);
+	else if (!err && record.step == MIGRATE_HAS_COMMITTED && !migrate_finish(state, &record, &error))
 		migrate_record_done(&record);
-	}
 	migrate_record_close(&record);
 	return 0;
 }
