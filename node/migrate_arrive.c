@@ -29,7 +29,7 @@ struct arriving *arriving_new(void)
 	vm->save = SAVE_NONE;
 	vm->dir = VM_DIR_NONE;
 	vm->shell = SHELL_NONE;
-	vm->theirs = -1;
+	vm->theirs = vm->initrd = -1;
 	vm->launch = LAUNCH_NONE;
 	vm->coming = COMING_NONE;
 	vm->cache = CACHE_NONE;
@@ -104,6 +104,8 @@ static int take_config(struct arriving *vm, struct error *error)
 	const struct restore_wish wish = { .paused = true, .disks_later = true };
 	config_free(&vm->config);
 	config_init(&vm->config);
+	if (vm->initrd >= 0 && (vm->config.guest.initrd_fd = fcntl(vm->initrd, F_DUPFD_CLOEXEC, 3)) < 0)
+		return error_set(error, -errno, "its initial RAM disk: %s", strerror(errno));
 	int err = restore_config(&vm->save, &wish, &vm->config, error);
 	vm->whole = !err;
 	return err;
@@ -126,7 +128,7 @@ static int read_offer(struct arriving *vm, const void *text, size_t size, struct
 	if (!err)
 		err = migrate_movable(vm->save.manifest.config, vm->save.manifest.id, error);
 	if (!err)
-		err = migrate_kernels_place(&vm->save.manifest, offer, vm->places.kernels, error);
+		err = migrate_kernels_place(&vm->save.manifest, offer, vm->places.kernels, &vm->initrd, error);
 	json_decref(offer);
 	return err;
 }
@@ -325,6 +327,8 @@ void arriving_free(struct arriving *vm)
 	vm_close(&vm->dir);
 	config_free(&vm->config);
 	json_decref(vm->disks);
+	if (vm->initrd >= 0)
+		close(vm->initrd);
 	save_close(&vm->save);
 	migrate_record_close(&vm->record);
 	free(vm);

@@ -19,6 +19,7 @@ struct arriving {
 	const struct state *state;
 	struct migrate_record record;
 	struct migrate_places places; /* of which its files may be */
+	int initrd;        /* of a Linux guest, the one that was looked at; -1: none */
 	json_t *disks;     /* which files they are, as the source said */
 	struct save save; /* its files are in memory */
 	struct vm_config config;

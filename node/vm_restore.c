@@ -40,13 +40,14 @@ static int check_libos(const struct save_manifest *manifest, struct error *error
 			 manifest->libos_build, hex);
 }
 
+/* The file that is open: it is the one that the VM gets, whatever lies at its path by then. */
 static int check_kernel(const struct save_manifest *manifest, const struct vm_config *config, struct error *error)
 {
 	char hex[FILE_DIGEST_HEX + 1];
 	const char *path = config->guest.kernel_path;
-	if (!*manifest->kernel_sha256 || !path)
+	if (!*manifest->kernel_sha256 || config->guest.kernel_fd < 0)
 		return 0;
-	int err = file_digest(path, hex, error);
+	int err = file_digest_of(config->guest.kernel_fd, path, hex, error);
 	if (err || !strcmp(hex, manifest->kernel_sha256))
 		return err;
 	return error_set(error, -ESTALE, "its kernel %s is another one by now: SHA-256 is %.12s, it was %.12s", path, hex, manifest->kernel_sha256);
@@ -112,8 +113,6 @@ static int check_all(const struct save_manifest *manifest, const struct restore_
 		err = check_cpu(manifest, error);
 	if (!err)
 		err = check_libos(manifest, error);
-	if (!err)
-		err = check_kernel(manifest, config, error);
 	return err || wish->image_later ? err : find_image(config, manifest, error);
 }
 
@@ -199,6 +198,8 @@ int restore_config(const struct save *save, const struct restore_wish *wish, str
 		err = check_all(manifest, wish, config, error);
 	if (!err && !wish->image_later)
 		err = wish->disks_later ? config_open_files(config, error) : config_open(config, error);
+	if (!err && !wish->image_later)
+		err = check_kernel(manifest, config, error);
 	if (!err && !wish->image_later && !wish->disks_later)
 		err = check_disks(save, config, error);
 	if (!err)

@@ -14,7 +14,7 @@ struct restore_wish { /* what is not as it was; zeroes and NULL: all is */
 	bool paused;
 	bool whole;  /* its memory is copied before it runs */
 	bool disks_later; /* of restore_config: the disks are neither opened nor looked at */
-	bool image_later; /* of restore_config: its image is still to come: neither it nor the disks are looked for */
+	bool image_later; /* of restore_config: its image is still to come: neither it nor kernel and disks are looked for */
 };
 
 /* Starts what vm and config say, as a vm_run does: an exit status or a negative errno, with *failed where the program never ran. */

@@ -83,8 +83,9 @@ struct kernel { /* zero-initialised: none */
 
 /* "NAME" or "NAME-KEY". -ENOENT with a suggestion; -ENODATA: it is one of ours, but not built yet, with the command that builds it. */
 int kernel_find(const char *word, struct kernel *kernel, struct error *error);
-/* The file of any of them, compressed or not, that has this SHA-256 (FILE_DIGEST_HEX digits); the caller's. NULL: none has, or there are none. */
-char *kernel_by_digest(const char *sha256);
+struct file_known;
+/* The file of any of them, compressed or not, that is the one (tinyx/file_digest.h); the caller's. NULL: none is, or there are none. */
+char *kernel_known(const struct file_known *known);
 /* Calls each for every kernel that is there, by name; kernel is freed afterwards. */
 int kernel_each(int (*each)(void *context, const struct kernel *kernel), void *context);
 /* Removes it; a name that meant it then means the newest one that is left, or nothing. */

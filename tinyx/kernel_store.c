@@ -184,24 +184,19 @@ int kernel_each(int (*each)(void *context, const struct kernel *kernel), void *c
 }
 
 struct wanted {
-	const char *sha256;
+	const struct file_known *known;
 	char *path;
 };
 
-static bool has_digest(const char *path, const char *sha256)
-{
-	char hex[FILE_DIGEST_HEX + 1];
-	struct error unreadable;
-	return !file_digest(path, hex, &unreadable) && !strcmp(hex, sha256);
-}
-
-static int match_digest(void *context, const struct kernel *kernel)
+static int match_known(void *context, const struct kernel *kernel)
 {
 	static const char *const files[] = { "vmlinux", "bzImage" };
 	struct wanted *wanted = context;
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
 		char *path = alloc_format("%s/%s", kernel->directory, files[i]);
-		if (path && has_digest(path, wanted->sha256)) {
+		int fd = path ? file_open_known(path, wanted->known) : -ENOMEM;
+		if (fd >= 0) {
+			close(fd);
 			wanted->path = path;
 			return 1;
 		}
@@ -210,10 +205,10 @@ static int match_digest(void *context, const struct kernel *kernel)
 	return 0;
 }
 
-char *kernel_by_digest(const char *sha256)
+char *kernel_known(const struct file_known *known)
 {
-	struct wanted wanted = { .sha256 = sha256 };
-	kernel_each(match_digest, &wanted);
+	struct wanted wanted = { .known = known };
+	kernel_each(match_known, &wanted);
 	return wanted.path;
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A source that is trusted and not honest: offers a VM whose manifest it has changed, to "lightvm host serve".
 
-migrate_hostile.py PORT OWN.PEM VM.JSON CHANGES [MEMORY]: CHANGES, JSON, are members of the manifest's config, image_size, parent, kernel_sha256, compressed, and told, which is said of its disks. Prints what the other side answers, "WANTED" or its
+migrate_hostile.py PORT OWN.PEM VM.JSON CHANGES [MEMORY]: CHANGES, JSON, are members of the manifest's config, image_size, parent, kernel_sha256, compressed, told, which is said of its disks, and kernel_size, initrd_sha256, initrd_size of the offer. Prints what the other side answers, "WANTED" or its
 ABANDON; with MEMORY, if it wants no image, it offers one page of a memory of so many bytes, and if it does, it sends one piece of that and nothing more until its
 standard input ends."""
 import json
@@ -60,8 +60,12 @@ manifest["kernel_sha256"] = changes.pop("kernel_sha256", manifest["kernel_sha256
 if "compressed" in changes:
     manifest["compressed"] = changes.pop("compressed")
 told = changes.pop("told", [])
+offer = {"paused": False, "disks": told}
+for key in ["kernel_size", "initrd_sha256", "initrd_size"]:
+    if key in changes:
+        offer[key] = changes.pop(key)
 manifest["config"].update(changes)
-say(CONFIG, json.dumps({"vm": manifest, "paused": False, "disks": told}).encode())
+say(CONFIG, json.dumps(offer | {"vm": manifest}).encode())
 wants_image = struct.unpack("<II", hear(WANTED, "WANTED"))[0]
 if len(sys.argv) > 5 and not wants_image:
     say(MEMORY, struct.pack("<QQ", 0, int(sys.argv[5])) + b"x" * 4096)
