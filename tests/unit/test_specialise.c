@@ -173,6 +173,16 @@ static void test_bad_kconfig(void **state)
 	refused("if A\nendmenu\n", -EINVAL, "Kconfig:2: nothing like that is open here: \"endmenu\"");
 	refused("source \"none\"\n", -ENOENT, "none: No such file or directory");
 	refused("source \"$(WHERE)/x\"\n", -EINVAL, "Kconfig:1: which file is that: \"\"$(WHERE)/x\"\"");
+	/* A few lines that would become gigabytes: what stands around options is kept with each of them. */
+	struct text many = { 0 };
+	text_put(&many, "menu \"x\"\n\tdepends on ");
+	for (unsigned i = 0; i < 1u << 20; i++)
+		text_put(&many, "A");
+	for (unsigned i = 0; i < 100; i++)
+		text_format(&many, "\nconfig B%u", i);
+	text_put(&many, "\nendmenu\n");
+	refused(many.data, -E2BIG, "Kconfig:65: options and what they depend on take more than 64 MiB");
+	text_free(&many);
 	refused("source \"Kconfig\"\n", -EINVAL, "Kconfig:1: too many files that source others: \"\"Kconfig\"\"");
 }
 
@@ -210,6 +220,46 @@ static void test_nameless_option(void **state)
 	kbuild_free(&file);
 }
 
+static void around_is(const char *condition, const char *wanted)
+{
+	struct kbuild_file file;
+	struct text got = { 0 };
+	char *text = alloc_format("%s\nobj-y += a.o\nendif\n", condition);
+	assert_int_equal(kbuild_parse(&file, "Makefile", text, strlen(text), NULL), 0);
+	assert_int_equal(file.count, 1);
+	text_put(&got, "");
+	for (size_t i = 0; i < file.rule[0].around.count; i++)
+		text_format(&got, "%s%s", i ? " " : "", file.rule[0].around.item[i]);
+	if (strcmp(got.data, wanted))
+		fail_msg("%s: \"%s\", not \"%s\"", condition, got.data, wanted);
+	text_free(&got);
+	kbuild_free(&file);
+	free(text);
+}
+
+/* Of a condition that is not understood as a whole nothing is said, rather than a part of it. */
+static void test_conditions_around(void **state)
+{
+	around_is("ifdef CONFIG_A", "A");
+	around_is("ifeq ($(CONFIG_A),y)", "A");
+	around_is("ifeq ($(CONFIG_A), y)", "A");
+	around_is("ifneq ($(CONFIG_A),)", "A");
+	around_is("ifeq ($(CONFIG_A)$(CONFIG_B),yy)", "A B");
+	around_is("ifeq ($(CONFIG_A)$(CONFIG_B)$(CONFIG_C),yyy)", "A B C");
+	around_is("ifeq ($(CONFIG_A)$(CONFIG_B),yy)\nobj-$(CONFIG_X) :=\nifdef CONFIG_C\nendif", "A B");
+	around_is("ifeq ($(CONFIG_A)$(CONFIG_B),y)", ""); /* one of them */
+	around_is("ifneq ($(CONFIG_A)$(CONFIG_B),)", ""); /* one of them, or both */
+	around_is("ifeq ($(CONFIG_A)_$(CONFIG_B),y_y)", "");
+	around_is("ifeq ($(CONFIG_A)x,yx)", "");
+	around_is("ifeq ($(CONFIG_A),yes)", "");
+	around_is("ifeq ($(CONFIG_A),yy)", "");
+	around_is("ifeq ($(CONFIG_A),m)", "");
+	around_is("ifeq ($(CONFIG_A),)", "");
+	around_is("ifneq ($(CONFIG_A),y)", "");
+	around_is("ifeq ($(CONFIG_A)", "");
+	around_is("ifndef CONFIG_A", "");
+}
+
 #define IPV4 "INET net/Makefile:2, IPV4 net/Makefile:2, NET Kbuild:1"
 
 static void test_kbuild(void **state)
@@ -227,12 +277,12 @@ static void test_kbuild(void **state)
 	needs_are("net/ipv4/pool.o", "net/ipv4/pool.o: lists of Makefiles name each other");
 }
 
-static void makefile_refused(const char *text, const char *says)
+static void makefile_refused(const char *text, int code, const char *says)
 {
 	struct kbuild_file file;
 	struct error error = { 0 };
 	char *copy = alloc_copy(text);
-	assert_int_equal(kbuild_parse(&file, "Makefile", copy, strlen(copy), &error), -EINVAL);
+	assert_int_equal(kbuild_parse(&file, "Makefile", copy, strlen(copy), &error), code);
 	assert_string_equal(error.text, says);
 	kbuild_free(&file);
 	free(copy);
@@ -240,9 +290,22 @@ static void makefile_refused(const char *text, const char *says)
 
 static void test_bad_makefiles(void **state)
 {
-	makefile_refused("endif\n", "Makefile:1: no if is open here: \"endif\"");
-	makefile_refused("\nelse\n", "Makefile:2: no if is open here: \"else\"");
-	makefile_refused("ifdef CONFIG_A\n", "Makefile: an if has no end");
+	makefile_refused("endif\n", -EINVAL, "Makefile:1: no if is open here: \"endif\"");
+	makefile_refused("\nelse\n", -EINVAL, "Makefile:2: no if is open here: \"else\"");
+	makefile_refused("ifdef CONFIG_A\n", -EINVAL, "Makefile: an if has no end");
+	struct text many = { 0 };
+	text_put(&many, "ifeq (");
+	for (unsigned i = 0; i < 60000; i++)
+		text_put(&many, "$(CONFIG_A)");
+	text_put(&many, ",");
+	for (unsigned i = 0; i < 60000; i++)
+		text_put(&many, "y");
+	text_put(&many, ")\n");
+	for (unsigned i = 0; i < 1000; i++)
+		text_put(&many, "obj-y += a.o\n");
+	text_put(&many, "endif\n");
+	makefile_refused(many.data, -E2BIG, "Makefile:113: objects and what they need take more than 64 MiB");
+	text_free(&many);
 }
 
 /* ---- configurations ---- */
@@ -298,7 +361,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_worth), cmocka_unit_test(test_depth), cmocka_unit_test(test_holders), cmocka_unit_test(test_conditions), cmocka_unit_test(test_kconfig),
-		cmocka_unit_test(test_bad_kconfig), cmocka_unit_test(test_kbuild), cmocka_unit_test(test_nameless_option), cmocka_unit_test(test_bad_makefiles), cmocka_unit_test(test_diff), cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_bad_kconfig), cmocka_unit_test(test_kbuild), cmocka_unit_test(test_nameless_option), cmocka_unit_test(test_conditions_around), cmocka_unit_test(test_bad_makefiles), cmocka_unit_test(test_diff), cmocka_unit_test(test_explain),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,14 +10,15 @@
 #define NAME_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 #define AROUND_MAX 32	   /* ifs in each other */
 #define RULES_MAX 100000u  /* of one Makefile */
+#define KEPT_MAX_MIB 64u	   /* of all that is kept of one: the names of list and options are so with each object */
 #define CONFIG "$(CONFIG_"
 
 struct reader {
 	struct kbuild_file *file;
 	struct error *error;
 	struct lines lines;
-	char *around[AROUND_MAX]; /* the option that each if asks for; NULL: something else */
-	size_t depth, room;
+	struct strings around[AROUND_MAX]; /* the options that each if asks for; none: something else */
+	size_t depth, room, kept;
 	bool define; /* between define and endef */
 };
 
@@ -44,37 +45,41 @@ static bool begins_with_word(const char *line, const char *word)
 	return !strncmp(line, word, len) && (!line[len] || strchr(" \t(", line[len]));
 }
 
-/* "ifdef CONFIG_X", "ifeq ($(CONFIG_X),y)", "ifneq ($(CONFIG_X),)" ask for X. */
-static char *asked_for(const char *line)
+/*
+ * "ifdef CONFIG_X", "ifeq ($(CONFIG_X),y)", "ifneq ($(CONFIG_X),)" ask for X, "ifeq ($(CONFIG_X)$(CONFIG_Y),yy)" for both. Of anything else nothing is known, and
+ * nothing is said: a part of a condition is another condition.
+ */
+static void asked_for(const char *line, struct strings *options)
 {
 	const char *rest = line + strcspn(line, " \t(");
 	rest += strspn(rest, " \t(");
 	if (begins_with_word(line, "ifdef")) {
 		int len = text_starts(rest, "CONFIG_") ? (int)strspn(rest + 7, NAME_LETTERS) : 0;
-		return len ? alloc_format("%.*s", len, rest + 7) : NULL; /* "ifdef CONFIG_" alone asks for nothing */
+		if (len) /* "ifdef CONFIG_" alone asks for nothing */
+			strings_take(options, alloc_format("%.*s", len, rest + 7));
+		return;
 	}
-	char *option = option_at(rest);
-	const char *value = option ? strchr(rest, ',') : NULL;
-	value = value ? value + 1 + strspn(value + 1, " \t") : "";
-	bool positive = begins_with_word(line, "ifeq") ? *value == 'y' : begins_with_word(line, "ifneq") && *value == ')';
-	if (!positive) {
-		free(option);
-		option = NULL;
-	}
-	return option;
+	for (char *option; (option = option_at(rest)); strings_take(options, option))
+		rest += strlen(CONFIG) + strlen(option) + 1;
+	rest += strspn(rest, " \t");
+	const char *value = *rest == ',' ? rest + 1 + strspn(rest + 1, " \t") : "";
+	size_t yes = strspn(value, "y");
+	bool positive = begins_with_word(line, "ifeq") ? yes == options->count && value[yes] == ')' : begins_with_word(line, "ifneq") && options->count == 1 && *value == ')';
+	if (!positive)
+		strings_free(options);
 }
 
 static int enter(struct reader *reader, const char *line)
 {
 	if (reader->depth == AROUND_MAX)
 		return wrong(reader, "ifs are too deep in each other", line);
-	reader->around[reader->depth++] = asked_for(line);
+	asked_for(line, &reader->around[reader->depth++]);
 	return 0;
 }
 
 static void leave(struct reader *reader)
 {
-	free(reader->around[--reader->depth]);
+	strings_free(&reader->around[--reader->depth]);
 }
 
 /* What stands in an else is not asked for by what stands in front of it; "else ifeq ..." asks anew. */
@@ -134,9 +139,24 @@ static char *list_named(const char *word)
 	return alloc_format("$%.*s", (int)(len - 2 - strlen(yes ? "-y)" : "-objs)")), word + 2);
 }
 
+static size_t size_of_rule(const struct reader *reader, const char *list, const char *option, const char *word)
+{
+	size_t size = sizeof(struct kbuild_rule) + strlen(list) + 1 + (option ? strlen(option) + 1 : 0) + (word ? strlen(word) + 1 : 0);
+	for (size_t i = 0; i < reader->depth; i++)
+		for (size_t j = 0; j < reader->around[i].count; j++)
+			size += sizeof(char *) + strlen(reader->around[i].item[j]) + 1;
+	return size;
+}
+
+/* Takes word. */
 static int add_rule(struct reader *reader, const char *list, const char *option, char *word)
 {
 	struct kbuild_file *file = reader->file;
+	reader->kept += size_of_rule(reader, list, option, word);
+	if (reader->kept > (size_t)KEPT_MAX_MIB << 20) {
+		free(word);
+		return error_set(reader->error, -E2BIG, "%s:%u: objects and what they need take more than %u MiB", file->path, reader->lines.number, KEPT_MAX_MIB);
+	}
 	if (file->count == RULES_MAX) {
 		free(word);
 		return error_set(reader->error, -E2BIG, "%s:%u: more than %u objects", file->path, reader->lines.number, RULES_MAX);
@@ -153,10 +173,12 @@ static int add_rule(struct reader *reader, const char *list, const char *option,
 	}
 	struct kbuild_rule *rule = &file->rule[file->count++];
 	*rule = (struct kbuild_rule){ .list = alloc_copy(list), .word = word, .option = option ? alloc_copy(option) : NULL, .line = reader->lines.number };
-	for (size_t i = 0; i < reader->depth; i++)
-		if (reader->around[i])
-			strings_add(&rule->around, reader->around[i]);
-	return rule->list && rule->word ? 0 : error_set(reader->error, -ENOMEM, "%s: no memory", file->path);
+	for (size_t i = 0; i < reader->depth; i++) {
+		rule->around.failed |= reader->around[i].failed;
+		for (size_t j = 0; j < reader->around[i].count; j++)
+			strings_add(&rule->around, reader->around[i].item[j]);
+	}
+	return rule->list && rule->word && !strings_error(&rule->around) ? 0 : error_set(reader->error, -ENOMEM, "%s: no memory", file->path);
 }
 
 /* Objects, directories and other lists of a line; flags and what functions make are none. */

@@ -11,6 +11,7 @@
 #define SOURCES_MAX 16	    /* files that source each other */
 #define FILES_MAX 20000	    /* that are read in all */
 #define ENTRIES_MAX 200000u /* options in all */
+#define KEPT_MAX_MIB 64u    /* of all that is kept of them: what stands around options is so with each */
 
 enum block { BLOCK_MENU, BLOCK_IF, BLOCK_CHOICE };
 
@@ -24,7 +25,7 @@ struct reader {
 	const struct kernel_source *source;
 	struct error *error;
 	struct around around[AROUND_MAX];
-	size_t depth, room;
+	size_t depth, room, kept;
 	unsigned files, sourcing;
 	struct kconfig_entry *entry; /* what an attribute belongs to; NULL: to none that is kept */
 	struct strings *menu;	     /* the menu or choice whose "depends on" it is */
@@ -79,6 +80,42 @@ static bool name_is_fit(const char *name)
 
 /* ---- entries ---- */
 
+static int account(struct reader *reader, size_t size)
+{
+	reader->kept += size;
+	return reader->kept <= (size_t)KEPT_MAX_MIB << 20 ? 0 :
+		error_set(reader->error, -E2BIG, "%s:%u: options and what they depend on take more than %u MiB", reader->path, reader->lines.number, KEPT_MAX_MIB);
+}
+
+/* Whether there was memory for it the list remembers. */
+static int keep(struct reader *reader, struct strings *list, const char *string)
+{
+	int err = account(reader, strlen(string) + 1 + sizeof(char *));
+	if (!err)
+		strings_add(list, string);
+	return err;
+}
+
+static int keep_all(struct reader *reader, struct strings *list, const struct strings *from)
+{
+	int err = 0;
+	list->failed |= from->failed;
+	for (size_t i = 0; i < from->count && !err; i++)
+		err = keep(reader, list, from->item[i]);
+	return err;
+}
+
+/* What an entry, or a menu, was given is whole. */
+static int end_entry(struct reader *reader)
+{
+	const struct kconfig_entry *entry = reader->entry;
+	bool failed = (reader->menu && strings_error(reader->menu)) ||
+		(entry && (strings_error(&entry->depends) || strings_error(&entry->selects) || strings_error(&entry->implies) || strings_error(&entry->defaults)));
+	reader->entry = NULL;
+	reader->menu = NULL;
+	return failed ? error_set(reader->error, -ENOMEM, "%s: no memory", reader->path) : 0;
+}
+
 static int make_room(struct reader *reader)
 {
 	struct kconfig *kconfig = reader->kconfig;
@@ -97,11 +134,13 @@ static int make_room(struct reader *reader)
 
 static int begin_entry(struct reader *reader, const char *name)
 {
-	reader->menu = NULL;
-	reader->entry = NULL;
-	if (!name_is_fit(name))
+	int err = end_entry(reader);
+	if (!err && !name_is_fit(name))
 		return wrong(reader, "that is no name of an option", name);
-	int err = make_room(reader);
+	if (!err)
+		err = account(reader, sizeof(struct kconfig_entry) + strlen(name) + strlen(reader->path) + 2);
+	if (!err)
+		err = make_room(reader);
 	if (err)
 		return err;
 	struct kconfig_entry *entry = &reader->kconfig->entry[reader->kconfig->count];
@@ -112,21 +151,13 @@ static int begin_entry(struct reader *reader, const char *name)
 		return error_set(reader->error, -ENOMEM, "%s: no memory", reader->path);
 	}
 	reader->kconfig->count++;
-	for (size_t i = 0; i < reader->depth; i++)
-		for (size_t j = 0; j < reader->around[i].depends.count; j++)
-			strings_add(&entry->depends, reader->around[i].depends.item[j]);
+	for (size_t i = 0; i < reader->depth && !err; i++)
+		err = keep_all(reader, &entry->depends, &reader->around[i].depends);
 	reader->entry = entry;
-	return 0;
+	return err;
 }
 
 /* ---- what stands around entries ---- */
-
-static int end_entry(struct reader *reader)
-{
-	reader->entry = NULL;
-	reader->menu = NULL;
-	return 0;
-}
 
 static int enter(struct reader *reader, enum block block, const char *expression, const char *line)
 {
@@ -134,16 +165,18 @@ static int enter(struct reader *reader, enum block block, const char *expression
 		return wrong(reader, "menus, choices and ifs are too deep in each other", line);
 	struct around *around = &reader->around[reader->depth++];
 	*around = (struct around){ .block = block };
-	if (expression)
-		strings_add(&around->depends, expression);
-	end_entry(reader);
+	int err = end_entry(reader);
+	if (!err && expression)
+		err = keep(reader, &around->depends, expression);
 	reader->menu = block == BLOCK_IF ? NULL : &around->depends;
-	return 0;
+	return err;
 }
 
 static int leave(struct reader *reader, enum block block, const char *line)
 {
-	end_entry(reader);
+	int err = end_entry(reader);
+	if (err)
+		return err;
 	if (!reader->depth || reader->around[reader->depth - 1].block != block)
 		return wrong(reader, "nothing like that is open here", line);
 	strings_free(&reader->around[--reader->depth].depends);
@@ -192,16 +225,14 @@ static int take_prompt(struct reader *reader, const char *rest)
 		return wrong(reader, "a prompt without an end", rest);
 	free(reader->entry->prompt);
 	reader->entry->prompt = prompt;
-	return 0;
+	return account(reader, strlen(prompt) + 1);
 }
 
 static int take_default(struct reader *reader, const char *type, const char *rest)
 {
 	if (reader->entry && type)
 		reader->entry->type = type;
-	if (reader->entry)
-		strings_add(&reader->entry->defaults, rest);
-	return 0;
+	return reader->entry ? keep(reader, &reader->entry->defaults, rest) : 0;
 }
 
 static int take_depends(struct reader *reader, char *rest)
@@ -209,11 +240,8 @@ static int take_depends(struct reader *reader, char *rest)
 	char *expression = after(rest, "on");
 	if (!expression || !*expression)
 		return wrong(reader, "that depends on nothing", rest);
-	if (reader->entry)
-		strings_add(&reader->entry->depends, expression);
-	else if (reader->menu)
-		strings_add(reader->menu, expression);
-	return 0;
+	struct strings *list = reader->entry ? &reader->entry->depends : reader->menu;
+	return list ? keep(reader, list, expression) : 0;
 }
 
 /* 1: it was none. */
@@ -249,11 +277,8 @@ static int attribute(struct reader *reader, char *line)
 	if ((rest = after(line, "depends")))
 		return take_depends(reader, rest);
 	bool selects = (rest = after(line, "select"));
-	if (rest || (rest = after(line, "imply"))) {
-		if (reader->entry)
-			strings_add(selects ? &reader->entry->selects : &reader->entry->implies, rest);
-		return 0;
-	}
+	if (rest || (rest = after(line, "imply")))
+		return reader->entry ? keep(reader, selects ? &reader->entry->selects : &reader->entry->implies, rest) : 0;
 	if (after(line, "help") || !strcmp(line, "---help---")) {
 		skip_help(reader);
 		return 0;
@@ -279,13 +304,12 @@ static char *file_name(const char *word)
 static int take_source(struct reader *reader, const char *rest)
 {
 	char *word = quoted(rest), *path = word ? file_name(word) : NULL;
-	int err;
-	end_entry(reader);
-	if (!path || !*path || strstr(path, "$("))
+	int err = end_entry(reader);
+	if (!err && (!path || !*path || strstr(path, "$(")))
 		err = wrong(reader, "which file is that", rest);
-	else if (reader->sourcing == SOURCES_MAX || reader->files == FILES_MAX)
+	else if (!err && (reader->sourcing == SOURCES_MAX || reader->files == FILES_MAX))
 		err = wrong(reader, "too many files that source others", rest);
-	else
+	else if (!err)
 		err = read_file(reader, path);
 	free(path);
 	free(word);
@@ -364,7 +388,8 @@ static int read_file(struct reader *reader, const char *path)
 	reader->files++;
 	reader->sourcing++;
 	err = read_text(reader, path, text, size);
-	end_entry(reader);
+	int ended = end_entry(reader);
+	err = err ? err : ended;
 	reader->sourcing--;
 	reader->lines = lines;
 	reader->path = from;
