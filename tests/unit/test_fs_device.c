@@ -237,8 +237,10 @@ static void test_next_ends(void **state)
 		else
 			f->fs->ops->pause(f->fs, true);
 		assert_null(f->guest.loop.look);
-		if (way == 1)
+		if (way == 1) {
 			f->fs->ops->pause(f->fs, false);
+			assert_false(f->queue.used->flags & VRING_USED_F_NO_NOTIFY); /* nobody looks: it has to ring */
+		}
 	}
 }
 

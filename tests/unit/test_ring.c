@@ -50,11 +50,19 @@ static void start(struct world *w)
 	ring_init(&w->ring, &w->device, 1, w->cookie, SIZE);
 }
 
-static void start_by_index(struct world *w)
+/* As if so many chains had gone to and fro before. */
+static void advance(struct world *w, uint16_t index)
+{
+	w->avail[1] = w->avail[2 + SIZE] = w->used.idx = w->used.bell_wish = index;
+	w->ring.last_used = w->ring.told = w->ring.wish = index;
+}
+
+static void start_by_index(struct world *w, uint16_t index)
 {
 	start(w);
 	w->device.features = LV_DEVICE_EVENT_IDX;
 	ring_init(&w->ring, &w->device, 1, w->cookie, SIZE);
+	advance(w, index);
 	bells = 0;
 }
 
@@ -72,18 +80,19 @@ static void answer(struct world *w, uint32_t id, uint32_t len)
 	w->used.idx++;
 }
 
-static void test_chains(void **state)
+static void chains_from(uint16_t index)
 {
 	struct world w;
 	uint32_t len;
 	start(&w);
+	advance(&w, index);
 	for (int round = 0; round < 100; round++) {
 		int a, b;
 		assert_int_equal(add(&w, 3, &a), 0);
 		assert_int_equal(add(&w, 5, &b), 0);
 		assert_int_equal(add(&w, 1, &b), -ENOSPC);
 		assert_null(ring_get_used(&w.ring, &len));
-		uint16_t first = w.avail[2 + (w.avail[1] - 2) % SIZE], second = w.avail[2 + (w.avail[1] - 1) % SIZE];
+		uint16_t first = w.avail[2 + (uint16_t)(w.avail[1] - 2) % SIZE], second = w.avail[2 + (uint16_t)(w.avail[1] - 1) % SIZE];
 		answer(&w, second, 7);
 		answer(&w, first, 0);
 		assert_ptr_equal(ring_get_used(&w.ring, &len), &b);
@@ -93,6 +102,14 @@ static void test_chains(void **state)
 		assert_int_equal(w.ring.free_count, SIZE);
 	}
 	assert_false(ring_broken(&w.ring));
+	assert_int_equal(w.avail[1], (uint16_t)(index + 200));
+}
+
+/* Indices have 16 bits, and wrap. */
+static void test_chains(void **state)
+{
+	chains_from(0);
+	chains_from(65500);
 }
 
 static void given_up(struct world *w)
@@ -166,16 +183,16 @@ static void test_device_stopped(void **state)
 }
 
 /* One bell for all that is added until the device has said that it waits again; what was put off is looked at when its time comes. */
-static void test_bells_by_index(void **state)
+static void bells_from(uint16_t index)
 {
 	struct world w;
-	start_by_index(&w);
+	start_by_index(&w, index);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(add(&w, 1, &w), 0);
 		ring_kick(&w.ring);
 		assert_int_equal(bells, 1);
 	}
-	w.used.bell_wish = 4; /* it has taken three, and one more that is not there yet */
+	w.used.bell_wish = (uint16_t)(index + 4); /* it has taken three, and one more that is not there yet */
 	assert_int_equal(add(&w, 1, &w), 0);
 	ring_kick_later(&w.ring);
 	ring_kick_later(&w.ring);
@@ -191,6 +208,12 @@ static void test_bells_by_index(void **state)
 	assert_int_equal(bells, 2);
 	answer(&w, 0, 0);
 	assert_true(rings_heard());
+}
+
+static void test_bells_by_index(void **state)
+{
+	for (unsigned before = 0; before < 8; before++) /* it wraps at each of the steps */
+		bells_from((uint16_t)-before);
 }
 
 static void test_bells_by_flag(void **state)
@@ -210,24 +233,30 @@ static void test_bells_by_flag(void **state)
 }
 
 /* The device knows what we wait for as soon as we have seen that there is nothing; of a silent ring, nothing. */
-static void test_wishes(void **state)
+static void wishes_from(uint16_t index)
 {
 	struct world w;
-	start_by_index(&w);
+	start_by_index(&w, index);
 	assert_int_equal(add(&w, 1, &w), 0);
 	assert_false(ring_has_used(&w.ring));
-	assert_int_equal(w.avail[2 + SIZE], 0);
+	assert_int_equal(w.avail[2 + SIZE], index);
 	answer(&w, 0, 0);
 	assert_ptr_equal(ring_get_used(&w.ring, NULL), &w);
-	assert_int_equal(w.avail[2 + SIZE], 0);
+	assert_int_equal(w.avail[2 + SIZE], index);
 	assert_null(ring_get_used(&w.ring, NULL));
-	assert_int_equal(w.avail[2 + SIZE], 1);
+	assert_int_equal(w.avail[2 + SIZE], (uint16_t)(index + 1));
 	ring_listen(&w.ring, false);
 	assert_false(ring_has_used(&w.ring));
-	assert_int_equal(w.avail[2 + SIZE], 0);
+	assert_int_equal(w.avail[2 + SIZE], index);
 	ring_listen(&w.ring, true);
 	assert_false(ring_has_used(&w.ring));
-	assert_int_equal(w.avail[2 + SIZE], 1);
+	assert_int_equal(w.avail[2 + SIZE], (uint16_t)(index + 1));
+}
+
+static void test_wishes(void **state)
+{
+	wishes_from(0);
+	wishes_from(65535);
 }
 
 int main(void)
