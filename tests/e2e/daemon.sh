@@ -262,9 +262,14 @@ for what in '' /ledger /stats /top /wait /listens /logs /console '/archive?path=
 answers "nor run anything in one" 404 'there is no VM' POST /v1/vms/roots/exec '{"args": ["true"]}'
 answers "nor save one" 404 'there is no VM' POST /v1/vms/roots/save '{}'
 answers "nor clone one" 404 'there is no VM' POST /v1/vms/roots/clone '{}'
-check "no event of one comes to him" bash -c '! "$@" | grep -q roots' - "${as[@]}" curl -s --unix-socket "$socket" 'http://localhost/v1/events?after=0&follow=false'
+answers "he makes one of his own" 201 '"name":"his"' POST /v1/vms '{"image": "/usr/bin/sleep", "args": ["sleep", "1000"], "name": "his", "net": {"kind": "none"}}'
+no_roots() { ! grep -q roots "$work/body"; } # in what answers has heard
+answers "events of his come to him" 200 '"his"' GET '/v1/events?after=0&follow=false'
+check "  and none of another's" no_roots
 check "  but to root" bash -c 'curl -s --unix-socket "$1" "http://localhost/v1/events?after=0&follow=false" | grep -q roots' - "$socket"
-check "nor a figure" bash -c '! "$@" | grep -q roots' - "${as[@]}" curl -s --unix-socket "$socket" http://localhost/v1/metrics
+answers "figures of his come to him" 200 'name="his"' GET /v1/metrics
+check "  and none of another's" no_roots
+answers "he deletes his" 204 '' DELETE '/v1/vms/his?force=true'
 
 secret=$work/secret
 mkdir -m 700 "$secret"

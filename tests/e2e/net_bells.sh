@@ -22,6 +22,9 @@ CONF
 	{ cat "$work/out"; not_ok 'nginx behind a tap' 'it does not start'; finish; }
 
 counters() { "$lightvm" inspect bells | jq -r '.[0].record | (.devices[] | select(.type == "net")) as $net | "\(.rings.doorbells_rung) \(.vm_exits.all) \($net.wakes)"'; }
+# How many there are rests on threads that look for the next one a while, and have a processor for that. That none is lost does not.
+quiet=true
+[ "${LV_TIME_FACTOR:-1}" = 1 ] || quiet=false
 # each WHAT MOST-BELLS MOST-EXITS MOST-WAKES ARG...: for a request of asks; no more than so many.
 each() {
 	local what=$1 most=("$2" "$3" "$4") before after n i names=(doorbells exits wake-ups)
@@ -32,6 +35,7 @@ each() {
 	check "$what: all are answered" test "${n:-0}" -gt 50 || { cat "$work/err"; return; }
 	for i in 0 1 2; do
 		echo "# $what: $((after[i] - before[i])) ${names[i]} for $n requests"
+		$quiet || { skip "$what: at most ${most[i]} ${names[i]} a request" 'this machine is slow, or busy'; continue; }
 		check "$what: at most ${most[i]} ${names[i]} a request" awk -v took=$((after[i] - before[i])) -v n="$n" -v most="${most[i]}" 'BEGIN { exit took > n * most }'
 	done
 }

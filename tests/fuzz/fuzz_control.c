@@ -4,7 +4,7 @@
 /*
  * The monitor's control socket, and clients that send anything: requests of every number, version and length, with descriptors of several kinds or too many, in any order,
  * whose answers they read or do not, and who go at any time; while what they asked for comes, fails, or does not come. Checked: no descriptor is left when they are gone,
- * nobody but who may is told anything, and the next client is answered.
+ * each answer is whole and was asked for, and the next client is answered.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +31,7 @@ struct world {
 	struct sockaddr_un address;
 	socklen_t address_len;
 	int client[CLIENTS];
+	unsigned asked[CLIENTS];       /* requests of this client that have had no answer yet */
 	int outcome;                   /* of what is asked for next */
 	bool pausing, telling, saving; /* asked for, and not answered yet */
 };
@@ -177,7 +178,7 @@ static int some_file(unsigned kind)
 	return pair[1];
 }
 
-static void send_bytes(int client, const void *bytes, size_t size, const int *fds, unsigned count)
+static bool send_bytes(int client, const void *bytes, size_t size, const int *fds, unsigned count)
 {
 	union {
 		struct cmsghdr head;
@@ -191,10 +192,10 @@ static void send_bytes(int client, const void *bytes, size_t size, const int *fd
 		message.msg_control = &rights;
 		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
 	}
-	(void)!sendmsg(client, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return sendmsg(client, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
-static void request(struct input *in, int client)
+static void request(struct world *w, struct input *in, unsigned who)
 {
 	struct { struct lv_control_request head; char rest[64]; } bytes = { .head = { .magic = LV_CONTROL_MAGIC } };
 	unsigned shape = take(in), count = shape % (FDS_MOST + 1);
@@ -207,22 +208,22 @@ static void request(struct input *in, int client)
 		bytes.head.magic = take_word(in);
 	for (unsigned i = 0; i < count; i++)
 		fds[i] = some_file(take(in));
-	send_bytes(client, &bytes, shape & 128 ? take(in) % sizeof(bytes) : sizeof(bytes.head), fds, count);
+	w->asked[who] += send_bytes(w->client[who], &bytes, shape & 128 ? take(in) % sizeof(bytes) : sizeof(bytes.head), fds, count);
 	for (unsigned i = 0; i < count; i++)
 		close(fds[i]);
 }
 
-/* An answer is whole. */
-static void receive(int client)
+/* An answer is whole, and was asked for: nobody else's. */
+static void receive(struct world *w, unsigned who)
 {
 	char bytes[2 * LV_CONTROL_MOST];
 	struct lv_control_reply head;
-	ssize_t n = recv(client, bytes, sizeof(bytes), MSG_DONTWAIT);
+	ssize_t n = recv(w->client[who], bytes, sizeof(bytes), MSG_DONTWAIT);
 
 	if (n <= 0)
 		return;
 	memcpy(&head, bytes, sizeof(head));
-	if ((size_t)n < sizeof(head) || head.magic != LV_CONTROL_MAGIC || (size_t)n != sizeof(head) + head.size)
+	if ((size_t)n < sizeof(head) || head.magic != LV_CONTROL_MAGIC || (size_t)n != sizeof(head) + head.size || !w->asked[who]--)
 		abort();
 }
 
@@ -257,12 +258,13 @@ static void step(struct world *w, struct input *in)
 		break;
 	case 1:
 	case 2:
-	case 3: request(in, w->client[who]); break;
-	case 4: receive(w->client[who]); break;
+	case 3: request(w, in, who); break;
+	case 4: receive(w, who); break;
 	case 5:
 		if (w->client[who] >= 0)
 			close(w->client[who]);
 		w->client[who] = -1;
+		w->asked[who] = 0;
 		break;
 	case 6: come(w, in); break;
 	case 7:
@@ -309,9 +311,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < STEPS && in.at < in.end; i++)
 		step(&w, &in);
 	guest_settle(&w.guest);
-	for (unsigned i = 0; i < CLIENTS; i++)
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		for (unsigned n = w.asked[i] + 1; w.client[i] >= 0 && n; n--) /* all that there is: one more than were asked for would be too many */
+			receive(&w, i);
 		if (w.client[i] >= 0)
 			close(w.client[i]);
+	}
 	guest_settle(&w.guest);
 	check_next(&w);
 	control_fini(&w.control);
