@@ -231,8 +231,9 @@ static bool waited(uint64_t ns)
 }
 
 /*
- * Nobody can run. Look once more after need_wake is set (the monitor looks at it after it has published), and then wait
- * there. After a short wait the next one begins with a spin: who answers a client in turns has work again very soon.
+ * Nobody can run. Look once more after need_wake is set (the monitor looks at it after it has published), and again as long as that
+ * leads to something, which may need a device that was looked at before; then wait there. After a short wait the next one begins with
+ * a spin: who answers a client in turns has work again very soon.
  */
 static void idle(void)
 {
@@ -243,7 +244,7 @@ static void idle(void)
 	shared_page->need_wake = 1;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	events_poll();
-	if (!run_first && !page_release_idle()) {
+	if (!run_first && !pollers_run() && !run_first && !page_release_idle()) {
 		shared_page->arg[1] = rings_take_bells();
 		account(current, current);
 		hypercall(LV_HC_WAIT, next_deadline());

@@ -69,7 +69,8 @@ bool rings_heard(void); /* the device whose bell was rung last has given somethi
 /* When it answers false the device knows that it has to wake us for the next one: by a wish that it has seen, if wishes are indices. */
 bool ring_has_used(struct ring *ring);
 /*
- * Of a ring with indices. Off: what comes back wakes nobody, whoever wants it looks. On: the next look begins to ask for it again. Every ring is on at first.
+ * Of a ring with indices. Off: what comes back wakes nobody, whoever wants it looks. On: the device is to tell of the next one,
+ * and the caller looks once more, since it may have come before. Every ring is on at first.
  */
 void ring_listen(struct ring *ring, bool on);
 void *ring_get_used(struct ring *ring, uint32_t *len); /* the cookie, or NULL; *len: bytes the device wrote */

@@ -153,14 +153,19 @@ static bool is_used(const struct ring *ring)
 	return __atomic_load_n(&used(ring)->idx, __ATOMIC_ACQUIRE) != ring->last_used;
 }
 
+static void wish_for(struct ring *ring, uint16_t index)
+{
+	ring->wish = index;
+	avail(ring)->ring[ring->size] = index;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* our wish must be seen before we look at the device's index for the last time */
+}
+
 /* True: the device did not know that we want to hear of the next one. */
 static bool wish(struct ring *ring)
 {
 	if (!ring->by_index || ring->silent || ring->wish == ring->last_used)
 		return false;
-	ring->wish = ring->last_used;
-	avail(ring)->ring[ring->size] = ring->wish;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* our wish must be seen before we look at the device's index for the last time */
+	wish_for(ring, ring->last_used);
 	return true;
 }
 
@@ -172,8 +177,7 @@ bool ring_has_used(struct ring *ring)
 void ring_listen(struct ring *ring, bool on)
 {
 	ring->silent = !on;
-	ring->wish = ring->last_used - 1;
-	avail(ring)->ring[ring->size] = ring->wish; /* has passed: not reached for 65,535 more */
+	wish_for(ring, on ? ring->last_used : ring->last_used - 1); /* that has passed: not reached for 65,535 more */
 }
 
 /* Back to the free list; false if the table does not hold such a chain. */

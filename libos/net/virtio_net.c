@@ -150,19 +150,32 @@ static bool has_room_in_front(struct pbuf *p)
 	return true;
 }
 
+static bool has_room(void)
+{
+	return net->tx.free_count > TX_PIECES;
+}
+
+/* Where there is none, the device has to say when there is: what it gave back before it was asked to is seen here. */
+static bool make_room(void)
+{
+	if (!has_room())
+		tx_reap();
+	if (has_room())
+		return true;
+	ring_kick(&net->tx);
+	net->stalled = true;
+	ring_listen(&net->tx, true);
+	tx_reap();
+	return has_room();
+}
+
 static err_t link_output(struct netif *netif, struct pbuf *p)
 {
 	struct ring *tx = &net->tx;
 	if (ring_broken(tx))
 		return ERR_IF;
-	if (tx->free_count < TX_PIECES + 1)
-		tx_reap();
-	if (tx->free_count < TX_PIECES + 1) {
-		ring_kick(tx);
-		net->stalled = true;
-		ring_listen(tx, true);
+	if (!make_room())
 		return ERR_MEM;
-	}
 	int err = -EMSGSIZE;
 	if (has_room_in_front(p)) {
 		pbuf_ref(p);
@@ -179,11 +192,11 @@ static err_t link_output(struct netif *netif, struct pbuf *p)
 	return ERR_OK;
 }
 
-/* TCP gave up when the ring was full, and no acknowledgement may come to remind it. */
-static void tx_resume(void)
+/* TCP gave up when the ring was full, and no acknowledgement may come to remind it. True: it went on. */
+static bool tx_resume(void)
 {
-	if (!net->stalled || net->tx.free_count < net->tx.size / 2)
-		return;
+	if (!net->stalled || net->tx.free_count < net->tx.size / 2 || !has_room())
+		return false;
 	net->stalled = false;
 	ring_listen(&net->tx, false);
 	for (struct tcp_pcb *pcb = tcp_active_pcbs, *next; pcb && !net->stalled; pcb = next) {
@@ -191,6 +204,7 @@ static void tx_resume(void)
 		if (pcb->unsent)
 			tcp_output(pcb);
 	}
+	return true;
 }
 
 bool virtio_net_busy(void)
@@ -248,16 +262,15 @@ static bool rx_frame(void)
 	return true;
 }
 
+/* True: something was done. Then who means to wait polls again, and the last look at either ring is one that tells the device of our wait. */
 bool virtio_net_poll(void)
 {
 	if (!net)
 		return false;
-	if (ring_has_used(&net->tx)) {
-		tx_reap();
-		tx_resume();
-	}
+	tx_reap();
+	bool any = tx_resume(); /* also if it was another frame, sent since, that found the room */
 	if (!ring_has_used(&net->rx))
-		return false;
+		return any;
 	net_busy();
 	unsigned frames = 0;
 	while (frames < net->rx.size && rx_frame())
