@@ -4,6 +4,7 @@
 #include "libos/fs/inotify.h"
 #include "libos/fs/lock.h"
 #include "libos/mm/mm.h"
+#include "libos/net/net.h"
 #include "libos/proc/proc.h"
 
 #define FD_MOST (1 << 20) /* RLIMIT_NOFILE */
@@ -184,8 +185,11 @@ void file_get(struct file *file)
 
 void file_put(struct file *file)
 {
-	if (--file->refs)
+	if (--file->refs) {
+		if (net_sockets_flying)
+			net_file_left(file);
 		return;
+	}
 	if (!(file->flags & O_PATH))
 		fs_event_file(file, (file->flags & O_ACCMODE) == O_RDONLY ? IN_CLOSE_NOWRITE : IN_CLOSE_WRITE);
 	if (file->watchers)

@@ -16,6 +16,9 @@ void net_up(void);
  */
 void net_early(void);
 void net_process_ends(void); /* its descriptors are closed: sockets that only it could have received go, too */
+extern size_t net_sockets_flying; /* in messages that were not received */
+struct file;
+void net_file_left(struct file *file); /* somebody has let go of a file that others have still; needed only if sockets are flying */
 void net_use(void); /* the same, for a socket: from now on the end of the VM waits until what was sent has arrived */
 /* Must be called before lwIP is entered with something to send or to open: lets the timers catch up and run. */
 void net_busy(void);

@@ -9,8 +9,9 @@
 #include "libos/proc/proc.h"
 
 static struct flight *flights; /* all that have not landed */
-static size_t files_flying, sockets_flying;
-static size_t changes; /* since unreadable queues were looked for: sockets sent and closed */
+static size_t files_flying;
+size_t net_sockets_flying;
+static size_t changes; /* since unreadable queues were looked for: files sent and received, sockets closed, or left to their flights */
 static uint32_t round; /* of looking for them */
 
 static struct unix_socket *unix_of(struct file *file)
@@ -38,13 +39,13 @@ static bool user_has_too_many(void)
 static void count_flying(const struct flight *flight, int change)
 {
 	files_flying += (size_t)((long)flight->count * change);
+	changes += flight->count;
 	for (unsigned i = 0; i < flight->count; i++) {
 		struct unix_socket *u = unix_of(flight->files[i]);
 		if (!u)
 			continue;
 		u->flying += change;
-		sockets_flying += (size_t)(long)change;
-		changes++;
+		net_sockets_flying += (size_t)(long)change;
 	}
 }
 
@@ -159,14 +160,14 @@ static void close_landed(void)
 	}
 }
 
-/* Looking costs as much as there are sockets in flight, so it waits for as many changes: each of them pays its share. */
+/* Looking costs as much as there are files in flight, so it waits for as many changes: each of them pays its share. */
 static void close_all(bool look)
 {
 	if (current->closes_landed) /* this is one of those that are being closed */
 		return;
 	current->closes_landed = true;
 	close_landed();
-	while (sockets_flying && (look || changes > sockets_flying)) {
+	while (net_sockets_flying && (look || changes > files_flying)) {
 		look = false;
 		land_unreadable();
 		close_landed();
@@ -179,6 +180,13 @@ void flights_close(void)
 	close_all(false);
 }
 
+void net_file_left(struct file *file)
+{
+	const struct unix_socket *u = unix_of(file);
+	if (u && u->flying && !is_held(u))
+		changes++;
+}
+
 void flights_socket_closed(void)
 {
 	changes++;
@@ -187,5 +195,5 @@ void flights_socket_closed(void)
 
 void net_process_ends(void)
 {
-	close_all(true);
+	close_all(changes);
 }
