@@ -35,9 +35,12 @@ uint32_t where_umask(const struct whereabouts *where)
 	return where ? where->umask : 0;
 }
 
+/* Of a process that ends, and has none any more, that of the first one: what the network does while it waits may look at files. */
 static struct whereabouts *here(void)
 {
-	return current->process->where;
+	struct whereabouts *where = current->process->where;
+
+	return where ? where : process_first()->where;
 }
 
 struct whereabouts *where_get(struct whereabouts *where)

@@ -141,12 +141,22 @@ static void begin(struct process *child, struct process *parent)
 	child->where = NULL;
 }
 
-void process_abandon(struct process *process)
+/* What comes after it may wait, and others look meanwhile at what the processes have open: nothing that is gone. */
+static void give_back_files(struct process *process)
 {
-	if (process->where)
-		where_put(process->where);
+	struct whereabouts *where = process->where;
+
 	if (process->files)
 		fd_table_put(process->files);
+	process->files = NULL;
+	process->where = NULL;
+	if (where)
+		where_put(where);
+}
+
+void process_abandon(struct process *process)
+{
+	give_back_files(process);
 	space_put(process->space);
 	unlist(process);
 	process_put(process);
@@ -309,12 +319,9 @@ void process_finish(void)
 	aio_process_ends(process);
 	timer_cancel(&process->cpu_watch);
 	timers_end(process, true);
-	fd_table_put(process->files);
+	give_back_files(process);
 	net_process_ends();
-	where_put(process->where);
 	leave_program(process);
-	process->files = NULL;
-	process->where = NULL;
 	struct space *space = process->space;
 
 	process->space = NULL; /* first, since the last mapping of a file may wait for its locks to be given back */
