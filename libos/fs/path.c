@@ -121,7 +121,7 @@ struct rest {
 	char *owned;
 	int links;
 	unsigned flags;
-	struct dentry *root; /* where absolute paths start, and above which there is nothing; borrowed */
+	struct dentry *root; /* where absolute paths start, and above which there is nothing; held, as others may leave it while the walk waits */
 };
 
 static void skip_slashes(struct rest *rest)
@@ -178,7 +178,8 @@ static int step_up(struct walk *walk, const struct rest *rest)
 		return 0;
 	dentry_get(parent);
 	step_to(walk, parent);
-	return 0;
+	/* Somebody may have moved the directory out of the root since the walk came into it: whoever called may try again. */
+	return rest->flags & WALK_SCOPED && !dentry_is_below(parent, rest->root) ? -EAGAIN : 0;
 }
 
 /* The walk goes on at the root, as an absolute path says. */
@@ -189,6 +190,16 @@ static int step_to_root(struct walk *walk, const struct rest *rest)
 	dentry_get(rest->root);
 	step_to(walk, rest->root);
 	return 0;
+}
+
+static int set_out(struct walk *walk, const struct rest *rest)
+{
+	const struct inode *start = walk->dentry->inode;
+	if (rest->at == rest->end)
+		return rest->flags & WALK_EMPTY ? 0 : -ENOENT;
+	if (start && !S_ISDIR(start->mode))
+		return -ENOTDIR;
+	return *rest->at == '/' ? step_to_root(walk, rest) : 0;
 }
 
 /* May a link be followed, which names a path, or (jumps) an open thing wherever it lies? */
@@ -276,16 +287,20 @@ int path_walk(struct dentry *start, const char *path, size_t len, unsigned flags
 	const struct fs *fs = start->inode ? start->inode->fs : NULL;
 	*walk = (struct walk){ .dentry = start };
 	dentry_get(start);
-	int err = !len && !(flags & WALK_EMPTY) ? -ENOENT : len && path[0] == '/' ? step_to_root(walk, &rest) : 0;
+	dentry_get(rest.root);
+	int err = set_out(walk, &rest);
+	if (!err)
+		err = strayed(walk, fs, flags); /* the first step may have to wait as well */
 	skip_slashes(&rest);
 	while (!err && rest.at < rest.end) {
 		err = step(walk, &rest);
-		if (!err && flags & (WALK_ONE_FS | WALK_NO_WAIT))
+		if (!err)
 			err = strayed(walk, fs, flags);
 		if (!err)
 			skip_slashes(&rest);
 	}
 	kfree(rest.owned);
+	dentry_put(rest.root);
 	bool made = flags & WALK_CREATE && flags & WALK_NAME; /* or replaced: who does that says what is wrong */
 	if (!err && !made && walk->slash && !walk->file && walk->dentry->inode && !S_ISDIR(walk->dentry->inode->mode))
 		err = -ENOTDIR;

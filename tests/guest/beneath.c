@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -36,6 +37,8 @@ int main(void)
 	CHECK(!symlink("file", "top/link") && !symlink("../file", "top/low/up") && !symlink("../../outside", "top/low/out") && !symlink("/file", "top/absolute"));
 	CHECK(!symlink("/proc/self/fd/0", "top/magic"));
 	close(open("outside", O_CREAT | O_WRONLY, 0644));
+	char true_path[PATH_MAX];
+	int root = open("/", O_PATH | O_DIRECTORY);
 	int top = open("top", O_RDONLY | O_DIRECTORY), low = open("top/low", O_PATH | O_DIRECTORY);
 
 	/* Below the start */
@@ -54,7 +57,9 @@ int main(void)
 
 	/* The start is the root */
 	CHECK(opens(top, "/file", RESOLVE_IN_ROOT) && opens(top, "absolute", RESOLVE_IN_ROOT) && opens(top, "../../file", RESOLVE_IN_ROOT));
-	CHECK(opens(low, "../../../../top/../up", RESOLVE_IN_ROOT) == false);
+	CHECK(realpath("top/file", true_path) && opens(AT_FDCWD, true_path, 0) && opens(root, true_path, RESOLVE_IN_ROOT));
+	FAILS(open_within(top, true_path, O_RDONLY, RESOLVE_IN_ROOT), ENOENT);
+	FAILS(open_within(low, "../file", O_RDONLY, RESOLVE_IN_ROOT), ENOENT); /* which is there, one directory further up */
 	FAILS(open_within(low, "up", O_RDONLY, RESOLVE_IN_ROOT), ENOENT);
 	FAILS(open_within(top, "low/out", O_RDONLY, RESOLVE_IN_ROOT), ENOENT);
 
@@ -79,5 +84,6 @@ int main(void)
 	FAILS(open_within(top, "file", O_RDONLY, RESOLVE_BENEATH | RESOLVE_IN_ROOT), EINVAL);
 	FAILS(open_within(-1, "file", O_RDONLY, RESOLVE_BENEATH), EBADF);
 	FAILS(open_within(file, "file", O_RDONLY, RESOLVE_BENEATH), ENOTDIR);
+	FAILS(open_within(file, "/", O_RDONLY, RESOLVE_IN_ROOT), ENOTDIR);
 	return check_end();
 }
