@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -160,6 +161,64 @@ static void check_proc(pid_t root)
 	CHECK(stat_field(root, 23) > 1);
 }
 
+/* A child with this user and group, which others of both may look at. */
+static pid_t child_of(uid_t uid, gid_t gid, int *go)
+{
+	int pipes[2];
+	char byte;
+
+	if (pipe(pipes))
+		return -1;
+	pid_t pid = fork();
+
+	if (pid) {
+		bool ready = read(pipes[0], &byte, 1) == 1;
+
+		*go = pipes[1];
+		close(pipes[0]);
+		return ready ? pid : -1;
+	}
+	if (syscall(SYS_setresgid, gid, gid, gid) || syscall(SYS_setresuid, uid, uid, uid) || prctl(PR_SET_DUMPABLE, 1) || write(pipes[1], "", 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+/* /proc/PID/fd may be listed by who has the user of the process; what is in it is for who may look into the process, which needs the group as well. */
+static void check_open_files(void)
+{
+	static const char *const names[] = { "fd/0", "fdinfo/0" };
+	int go;
+	pid_t target = child_of(1000, 1001, &go);
+
+	for (gid_t gid = 1001; gid <= 1002; gid++) {
+		pid_t pid = fork();
+
+		if (pid) {
+			CHECK(reaped(pid, 0));
+			continue;
+		}
+		char path[64], text[256];
+
+		if (syscall(SYS_setresgid, gid, gid, gid) || syscall(SYS_setresuid, 1000, 1000, 1000))
+			_exit(1);
+		snprintf(path, sizeof(path), "/proc/%d/fd", target);
+		CHECK(!close(open(path, O_RDONLY | O_DIRECTORY)));
+		for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+			snprintf(path, sizeof(path), "/proc/%d/%s", target, names[i]);
+			int fd = open(path, O_PATH), why = errno;
+
+			if (!CHECK(gid == 1001 ? !close(fd) : fd == -1 && why == EACCES))
+				printf("%s: %d, errno %d\n", names[i], fd, why);
+		}
+		snprintf(path, sizeof(path), "/proc/%d/fd/0", target);
+		CHECK(gid == 1001 ? readlink(path, text, sizeof(text)) > 0 : readlink(path, text, sizeof(text)) == -1 && errno == EACCES);
+		_exit(check_end());
+	}
+	CHECK(!kill(target, SIGKILL) && waitpid(target, NULL, 0) == target);
+	close(go);
+}
+
 static bool links_are_protected(void)
 {
 	char text[2] = "";
@@ -279,5 +338,7 @@ int main(void)
 	check_timers();
 	if (!getuid())
 		check_rights();
+	if (!getuid())
+		check_open_files();
 	return check_end();
 }
