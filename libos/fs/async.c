@@ -27,8 +27,11 @@ static struct async *async_of(struct file *file)
 	return file->async;
 }
 
-static int code_of(uint32_t events)
+/* A signal with codes of its own would be taken for what they tell of. */
+static int code_of(int signo, uint32_t events)
 {
+	if (SIG_BIT(signo) & (SIG_OF_FAULTS | SIG_BIT(SIGCHLD)))
+		return SI_SIGIO;
 	if (events & EPOLLHUP)
 		return HUNG_UP;
 	if (events & EPOLLERR)
@@ -51,7 +54,7 @@ static int signal_owner(const struct async *async, int signo, const struct sigin
 
 static void tell_owner(const struct async *async, uint32_t events)
 {
-	struct siginfo_k info = { .code = code_of(events), .poll = { .band = events, .fd = async->fd } };
+	struct siginfo_k info = { .code = code_of(async->signo ? async->signo : SIGIO, events), .poll = { .band = events, .fd = async->fd } };
 
 	if (!async->owner.pid)
 		return;

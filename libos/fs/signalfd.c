@@ -18,11 +18,11 @@ static struct signalfd_siginfo_k record(const struct siginfo_k *info)
 		out.status = info->child.status;
 		out.utime = (uint64_t)info->child.utime;
 		out.stime = (uint64_t)info->child.stime;
-	} else if (kernels && (info->signo == SIGIO || info->signo >= SIGRTMIN)) { /* by fcntl, F_SETSIG */
+	} else if (kernels && SIG_BIT(info->signo) & SIG_OF_FAULTS) {
+		out.addr = info->fault.addr;
+	} else if (kernels || info->code == SI_SIGIO) { /* by fcntl, F_SETSIG */
 		out.band = (uint32_t)info->poll.band;
 		out.fd = info->poll.fd;
-	} else if (kernels) { /* of a fault */
-		out.addr = info->fault.addr;
 	} else if (info->code == -2) { /* SI_TIMER */
 		out.tid = (uint32_t)info->timer.timer_id;
 		out.overrun = (uint32_t)info->timer.overrun;

@@ -27,6 +27,8 @@ struct siginfo_k { /* the kernel's siginfo_t: 128 bytes */
 };
 
 #define SIG_BIT(n) (1ull << ((n) - 1))
+/* Those whose codes tell of a fault; SIGCHLD and SIGIO have codes of their own, too. */
+#define SIG_OF_FAULTS (SIG_BIT(SIGILL) | SIG_BIT(SIGFPE) | SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGSYS))
 #define SIG_MAX 64
 
 struct credentials { /* credentials.c */

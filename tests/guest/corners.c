@@ -65,14 +65,27 @@ static void signals_as_files(void)
 	IS(waitpid(pid, NULL, 0), pid);
 	int ends[2];
 
-	CHECK(!pipe(ends) && !fcntl(ends[0], F_SETOWN, getpid()) && !fcntl(ends[0], F_SETSIG, SIGRTMIN + 1));
-	sigaddset(&set, SIGRTMIN + 1);
+	static const int signals[] = { 0, SIGUSR1, SIGWINCH }; /* 0: a real-time one; the others have no codes of their own */
+
+	CHECK(!pipe(ends) && !fcntl(ends[0], F_SETOWN, getpid()) && !fcntl(ends[0], F_SETFL, O_ASYNC));
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		int signo = signals[i] ? signals[i] : SIGRTMIN + 1;
+
+		IS(fcntl(ends[0], F_SETSIG, signo), 0);
+		sigaddset(&set, signo);
+		sigprocmask(SIG_BLOCK, &set, NULL);
+		IS(signalfd(fd, &set, 0), fd);
+		IS(write(ends[1], "x", 1), 1);
+		IS(read(fd, &told, sizeof(told)), sizeof(told));
+		CHECK(told.ssi_signo == (uint32_t)signo && told.ssi_code == POLL_IN && told.ssi_fd == ends[0] && told.ssi_band & 1 && !told.ssi_addr);
+	}
+	IS(fcntl(ends[0], F_SETSIG, SIGSEGV), 0); /* which has: there is one code for all that can have happened */
+	sigaddset(&set, SIGSEGV);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	IS(signalfd(fd, &set, 0), fd);
-	IS(fcntl(ends[0], F_SETFL, O_ASYNC), 0);
 	IS(write(ends[1], "x", 1), 1);
 	IS(read(fd, &told, sizeof(told)), sizeof(told));
-	CHECK(told.ssi_signo == (uint32_t)SIGRTMIN + 1 && told.ssi_code == POLL_IN && told.ssi_fd == ends[0] && told.ssi_band & 1 && !told.ssi_addr);
+	CHECK(told.ssi_signo == SIGSEGV && told.ssi_code == SI_SIGIO && told.ssi_fd == ends[0] && told.ssi_band & 1 && !told.ssi_addr);
 }
 
 static void clocks(void)
