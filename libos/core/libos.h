@@ -104,6 +104,8 @@ int wake_many(struct waitq *queue, int most, uint32_t events); /* number woken *
  * 0, -ETIMEDOUT or -EINTR. The caller looks at its condition again: while (!ready) { r = wait_on(..); if (r) return r; }
  */
 int wait_on(struct waitq *queue, uint64_t deadline);
+/* Sleeps until the queue is woken, or something else wakes the thread: signals wait. For what a device has, and must give back before anything else. */
+void wait_deaf(struct waitq *queue);
 /* Sleeps until thread_wake(thread), deadline or signal; for those that sit in several queues at once (poll). */
 int wait_here(uint64_t deadline);
 struct deadline { /* a time on any clock; at 0: none */

@@ -349,6 +349,13 @@ static void on_timeout(struct timer *timer)
 	thread_wake(thread);
 }
 
+static void sleep_now(void)
+{
+	current->woken = false;
+	current->state = THREAD_WAITING;
+	schedule();
+}
+
 int wait_till(struct deadline deadline)
 {
 	if (signal_pending())
@@ -356,12 +363,10 @@ int wait_till(struct deadline deadline)
 	if (deadline.at && deadline.at <= clock_show(deadline.clock))
 		return -ETIMEDOUT;
 	current->timed_out = false;
-	current->woken = false;
-	current->state = THREAD_WAITING;
 	current->timeout.fire = on_timeout;
 	if (deadline.at)
 		timer_set_on(&current->timeout, deadline.clock, deadline.at);
-	schedule();
+	sleep_now();
 	if (deadline.at)
 		timer_cancel(&current->timeout);
 	return current->timed_out ? -ETIMEDOUT : 0;
@@ -379,6 +384,14 @@ int wait_on(struct waitq *queue, uint64_t deadline)
 	int err = wait_here(deadline);
 	waitq_remove(&waiter);
 	return err;
+}
+
+void wait_deaf(struct waitq *queue)
+{
+	struct waiter waiter = { .wake = wake_waiting_thread, .thread = current };
+	waitq_add(queue, &waiter);
+	sleep_now();
+	waitq_remove(&waiter);
 }
 
 void return_work(struct regs *regs)

@@ -75,16 +75,10 @@ static void disk_prepare(struct disk *disk)
 }
 
 /* A request must not be left behind in the ring, so signals do not end the wait: the device answers soon. */
-static void look_or_wait(struct disk *disk)
-{
-	if (wait_on(&disk->wait, 0) == -EINTR && !pollers_run())
-		sched_yield_now();
-}
-
 static void await(struct disk *disk, const bool *done)
 {
 	while (!*done && !ring_broken(&disk->ring))
-		look_or_wait(disk);
+		wait_deaf(&disk->wait);
 }
 
 static int disk_submit(struct disk *disk, uint32_t type, uint64_t sector, void *data, uint32_t len)
@@ -105,7 +99,7 @@ static int disk_submit(struct disk *disk, uint32_t type, uint64_t sector, void *
 	disk_prepare(disk);
 	int err;
 	while ((err = ring_add(&disk->ring, piece, len ? 3 : 2, request)) == -ENOSPC)
-		look_or_wait(disk);
+		wait_deaf(&disk->wait);
 	if (err < 0) {
 		kfree(request);
 		return err;

@@ -122,7 +122,7 @@ static uint64_t look_until(struct fs_link *link, uint64_t now)
 	return now + LOOK_NS;
 }
 
-/* A request must not be left behind in the ring, so signals do not end the wait: the server answers soon. */
+/* A request must not be left behind in the ring, so signals do not end the wait, nor that of who is to end: the server answers soon, or with its end. */
 static void look_or_wait(struct fs_link *link, uint64_t until)
 {
 	if (stays) {
@@ -130,8 +130,7 @@ static void look_or_wait(struct fs_link *link, uint64_t until)
 		return;
 	}
 	sched_expect(until);
-	if (wait_on(&link->wait, 0) == -EINTR && !pollers_run())
-		sched_yield_now();
+	wait_deaf(&link->wait);
 }
 
 void fs_links_stay(bool on)

@@ -5,7 +5,8 @@
  *
  * mapped FILE sync: what was written to a mapping is the file's after syncfs(2), sync(2) and fsync(2) of its directory, without msync(2).
  *
- * mapped FILE wait: once /other/go is there a page of FILE is touched, whose server does not answer: another thread goes on all the same.
+ * mapped FILE wait: once /other/go is there a page of FILE is touched, whose server does not answer: another thread goes on all the same, and has the
+ * processor for itself, though there is a signal for the one that waits.
  *
  * mapped FILE pipe: the same with bytes that go from a pipe to FILE; who reads the pipe meanwhile gets those behind them.
  *
@@ -16,10 +17,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -74,6 +77,24 @@ static int synced(const char *path)
 	return 0;
 }
 
+static pthread_t toucher;
+static atomic_int signals;
+
+static void on_signal(int signo)
+{
+	signals++;
+}
+
+static long processor_ms(void)
+{
+	struct timespec had = { .tv_sec = 1000 };
+	clockid_t clock;
+
+	if (!pthread_getcpuclockid(toucher, &clock))
+		clock_gettime(clock, &had);
+	return had.tv_sec * 1000 + had.tv_nsec / 1000000;
+}
+
 /* Long enough for the page to have been touched meanwhile. */
 static void *go_on(void *touching)
 {
@@ -81,6 +102,15 @@ static void *go_on(void *touching)
 		sched_yield();
 	for (int i = 0; i < 50; i++)
 		usleep(1000);
+	long before = processor_ms();
+
+	pthread_kill(toucher, SIGUSR1);
+	for (int i = 0; i < 100; i++)
+		usleep(1000);
+	long had = processor_ms() - before;
+
+	if (had > 30)
+		printf("who waits had the processor for %ld ms\n", had);
 	puts("others run");
 	return NULL;
 }
@@ -132,6 +162,8 @@ static int waiting(const char *path)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (map == MAP_FAILED)
 		return 1;
+	toucher = pthread_self();
+	signal(SIGUSR1, on_signal);
 	puts("mapped");
 	while (access("/other/go", F_OK))
 		usleep(1000);
@@ -140,7 +172,7 @@ static int waiting(const char *path)
 	touching = true;
 	printf("page %c\n", map[(PAGES - 1) * PAGE]);
 	pthread_join(thread, NULL);
-	return 0;
+	return signals != 1; /* after the page had come */
 }
 
 #define BUSY_BYTES (2 << 20)
