@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the file system has besides the image: directories in memory with a bound, and parts that cannot be changed (parse/mount_word.h). */
+#include "libos/dev/dev.h"
 #include "libos/fs/remote.h"
 #include "libos/mm/mm.h"
+#include "libos/proc/proc.h"
 #include "parse/mount_word.h"
 
 /* The root as it is, when nothing of it can be changed; and parts that are apart from it, either way. */
@@ -37,26 +39,37 @@ static void each_word(void (*each)(const struct mount_word *mount, void *context
 	}
 }
 
+/* What the directories of the host do not let us do is told as what is wrong with a configuration. Nothing else can fail, or before there is somebody to tell. */
+static void __attribute__((noreturn)) refuse(const char *path, int err)
+{
+	char text[MOUNT_PATH_MAX + 64];
+	snprintf(text, sizeof(text), "lightvm: %s: there is no place for what shall be mounted (error %d)\n", path, -err);
+	if (!console_file(2))
+		panic("%s", text);
+	console_note(text);
+	vm_exit(125 << 8);
+}
+
 static struct dentry *place_of(const char *path, unsigned flags)
 {
 	struct walk walk;
 	int err = path_walk(path_root(), path, strlen(path), WALK_FOLLOW | flags, &walk);
 	if (err || !walk.dentry)
-		panic("there is no place for what shall be at %s (error %d)", path, -err);
+		refuse(path, err ? err : -ENOTDIR);
 	return walk.dentry;
 }
 
 /* ---- directories in memory ---- */
 
-/* A directory of root's, if there is nothing: whoever the program's user is, it is not he who mounts. */
-static void make_directory(const char *path)
+/* A directory of root's, if there is nothing: whoever the program's user is, it is not he who mounts. 0, or what a directory of the host says. */
+static int make_directory(const char *path)
 {
 	struct dentry *place = place_of(path, WALK_CREATE);
 	struct inode *made;
-	if (!place->inode && place->parent && remote_of(place->parent->inode)) { /* on the host, as far as it may be written */
-		vfs_create(place, S_IFDIR | 0755, 0, &made);
+	if (!place->inode && place->parent && remote_of(place->parent->inode)) {
+		int err = vfs_create(place, S_IFDIR | 0755, 0, &made);
 		dentry_put(place);
-		return;
+		return err == -EEXIST ? 0 : err; /* another VM's was quicker */
 	}
 	struct inode *inode = place->inode || !place->parent ? NULL : inode_new(place->parent->inode->fs, S_IFDIR | 0755);
 	if (inode) {
@@ -65,6 +78,7 @@ static void make_directory(const char *path)
 		place->parent->inode->nlink++;
 	}
 	dentry_put(place);
+	return 0;
 }
 
 /* The directories that lead to it, as far as they are missing. */
@@ -76,7 +90,9 @@ static void make_way(const char *path)
 			continue;
 		memcpy(above, path, n);
 		above[n] = 0;
-		make_directory(above);
+		int err = make_directory(above);
+		if (err)
+			refuse(above, err);
 	}
 }
 
@@ -86,8 +102,10 @@ static void make_tmpfs(const struct mount_word *mount)
 	struct tmpfs *tmpfs = kzalloc(sizeof(*tmpfs));
 	struct dentry *place = place_of(mount->path, WALK_CREATE), *parent = place->parent;
 	struct inode *root = tmpfs ? inode_new(&tmpfs->fs, S_IFDIR | mount->mode) : NULL;
-	if (!root || !parent || (place->inode && !S_ISDIR(place->inode->mode)))
-		panic("%s: %s", mount->path, root ? "not a directory that memory could lie over" : "no memory");
+	if (!root || !parent)
+		panic("no memory for %s", mount->path);
+	if (place->inode && !S_ISDIR(place->inode->mode))
+		refuse(mount->path, -ENOTDIR);
 	tmpfs->fs = (struct fs){ .name = "tmpfs", .dev = LINUX_DEV(0, 32 + made), .magic = 0x01021994, .remembered = true };
 	made++;
 	tmpfs->room.most = mount->size / 4096;
@@ -125,7 +143,7 @@ static void make_with_way(const struct mount_word *mount)
 {
 	make_way(mount->path);
 	if (is_in_volume(mount))
-		make_directory(mount->path);
+		make_directory(mount->path); /* as far as it may be written: memory can lie over what is not there */
 	make_tmpfs(mount);
 }
 
@@ -148,10 +166,14 @@ static void mount_volume(const struct mount_word *mount)
 	static uint64_t made;
 	char tag[16];
 	snprintf(tag, sizeof(tag), MOUNT_TAG, (unsigned)mount->size);
+	if (is_in_volume(mount))
+		make_way(mount->path);
 	struct dentry *place = place_of(mount->path, WALK_CREATE), *parent = place->parent; /* below another volume it may be nowhere else */
-	struct inode *root = parent && (!place->inode || S_ISDIR(place->inode->mode)) ? remote_root(tag, mount->read_only, LINUX_DEV(0, 64 + made)) : NULL;
+	if (place->inode && !S_ISDIR(place->inode->mode))
+		refuse(mount->path, -ENOTDIR);
+	struct inode *root = parent ? remote_root(tag, mount->read_only, LINUX_DEV(0, 64 + made)) : NULL;
 	if (!root)
-		panic("%s: the volume cannot be there, or has no device", mount->path);
+		panic("%s: the volume has no device", mount->path);
 	made++;
 	if (place->inode && (dentry_detach(place) || dentry_lookup(parent, place->name, place->name_len, &place)))
 		panic("no memory for %s", mount->path);
@@ -184,10 +206,12 @@ void mounts_make(void)
 void mounts_volumes(void)
 {
 	struct turn turn = { .next = 1 };
+	const struct credentials had = credentials_of_libos();
 	while (turn.next) {
 		turn = (struct turn){ .length = turn.next };
 		each_word(mount_in_turn, &turn);
 	}
+	credentials_put_back(&had);
 	path_enter(device_page->cwd);
 }
 

@@ -64,6 +64,10 @@ for name in files locks watches temporary; do
 	same "guest/$name in a volume" --net none -v "$data:/data" -e TMPDIR=/data -- "$build/tests/guest/guest_$name"
 done
 
+# Names that are looked up within bounds, or without waiting.
+printf inside >"$data/inside"
+check 'openat2 into a volume' vm -v "$data:/data" "$build/tests/guest/guest_beneath" /data
+
 # What is written to a mapping while it is being written back is written back, too.
 for time in 1 2 3; do
 	last=$(vm -v "$data:/data" "$build/tests/guest/guest_mapped" /data/mapped)
@@ -195,6 +199,12 @@ server_of() {
 mkdir "$data/memory" && touch "$data/memory/hidden"
 check 'memory in a volume' test "$(vm -v "$data:/data" --tmpfs /data/memory "$busybox" sh -c 'ls /data/memory; touch /data/memory/seen; ls /data/memory; grep -c "^tmpfs /data/memory " /proc/mounts')" = $'seen\n1'
 check '  of which the host has nothing' test "$(ls "$data/memory")" = hidden
+gives '  also below directories that are not there, whoever the user is' made -u 1000 -v "$data:/data" --tmpfs /data/one/two/memory "$busybox" sh -c 'touch /data/one/two/memory/seen && echo made'
+check '    which the host has then' test -d "$data/one/two/memory"
+refused '  but not where they cannot be made' '/data/new: there is no place for what shall be mounted (error 30)' -v "$data:/data:ro" --tmpfs /data/new/memory "$busybox" true
+check '    which is not a fault of the library OS' test "$(vm -v "$data:/data:ro" --tmpfs /data/new/memory "$busybox" true >/dev/null 2>&1; echo $?)" = 125
+refused '  nor over a file' '/data/file: there is no place for what shall be mounted (error 20)' -v "$data:/data" --tmpfs /data/file "$busybox" true
+refused '  nor a volume there' '/data/new: there is no place for what shall be mounted (error 30)' -v "$data:/data:ro" -v "$data/sub:/data/new/inner" "$busybox" true
 check '  and a volume in that' test "$(mkdir -p "$work/third" && echo third >"$work/third/file" && vm -v "$work/third:/data/memory/third" --tmpfs /data/memory -v "$data:/data" "$busybox" cat /data/memory/third/file)" = third
 
 # stopped NAME WORD SAID DIR: the server of the directory that VM NAME has stands still from when the VM says WORD until it has said SAID.

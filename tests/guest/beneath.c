@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* openat2(2): paths that may not leave where they start, and links that may not be followed. */
+/*
+ * openat2(2): paths that may not leave where they start, and links that may not be followed. beneath DIRECTORY: into that one, a live volume, which has a file
+ * "inside" and a directory "sub".
+ */
 #include "check.h"
 
 #include <fcntl.h>
@@ -27,8 +30,30 @@ static bool opens(int dir, const char *path, uint64_t resolve)
 	return right;
 }
 
-int main(void)
+/* What would have to be asked of the volume's server is not known. */
+static int in_volume(const char *top)
 {
+	int dir = open(top, O_RDONLY | O_DIRECTORY);
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/inside", top);
+	CHECK(opens(dir, "inside", 0) && opens(AT_FDCWD, path, 0));
+	FAILS(open_within(AT_FDCWD, path, O_RDONLY, RESOLVE_CACHED), EAGAIN);
+	FAILS(open_within(AT_FDCWD, top, O_RDONLY, RESOLVE_CACHED), EAGAIN);
+	FAILS(open_within(dir, "inside", O_RDONLY, RESOLVE_CACHED), EAGAIN);
+	FAILS(open_within(dir, "missing", O_RDONLY, RESOLVE_CACHED), EAGAIN);
+	FAILS(open_within(dir, "inside/more", O_RDONLY, RESOLVE_CACHED), EAGAIN);
+	FAILS(open_within(AT_FDCWD, path, O_RDONLY, RESOLVE_NO_XDEV), EXDEV);
+	FAILS(open_within(dir, "..", O_RDONLY, RESOLVE_NO_XDEV), EXDEV);
+	FAILS(open_within(dir, "..", O_RDONLY, RESOLVE_BENEATH), EXDEV);
+	CHECK(opens(dir, "sub/../inside", RESOLVE_NO_XDEV) && opens(dir, "sub/../inside", RESOLVE_BENEATH) && opens(dir, "/../inside", RESOLVE_IN_ROOT));
+	return check_end();
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		return in_volume(argv[1]);
 	check_scratch();
 	CHECK(!mkdir("top", 0755) && !mkdir("top/low", 0755));
 	int file = open("top/file", O_CREAT | O_WRONLY, 0644);
