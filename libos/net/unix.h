@@ -15,7 +15,7 @@ struct flight { /* files of one message, from its sending until they are receive
 	struct unix_socket *to;        /* in whose queue that is; NULL: in none yet */
 	struct flight *todo;
 	uint32_t round;
-	uint32_t uid; /* of who sent them: all of a user's are no more than RLIMIT_NOFILE */
+	struct flight_user *user; /* who sent them: all of a user's are no more than RLIMIT_NOFILE */
 	unsigned count;
 	struct file *files[];
 };

@@ -9,6 +9,11 @@
 #include "libos/proc/proc.h"
 
 static struct flight *flights; /* all that have not landed */
+static struct flight_user { /* who has files in flight */
+	struct flight_user *next;
+	uint32_t uid;
+	size_t files;
+} *users;
 static size_t files_flying;
 size_t net_sockets_flying;
 static size_t changes; /* since unreadable queues were looked for: files sent and received, sockets closed, or left to their flights */
@@ -22,22 +27,40 @@ static struct unix_socket *unix_of(struct file *file)
 
 /* ---- from the sender's descriptors into a queue, and out of it ---- */
 
-static size_t flying_of(uint32_t uid)
+/* The place of a user in the list, or its end. */
+static struct flight_user **find_user(uint32_t uid)
 {
-	size_t n = 0;
-	for (const struct flight *flight = flights; flight; flight = flight->next)
-		n += flight->uid == uid ? flight->count : 0;
-	return n;
+	struct flight_user **at = &users;
+	while (*at && (*at)->uid != uid)
+		at = &(*at)->next;
+	return at;
 }
 
-static bool user_has_too_many(void)
+static bool user_has_too_many(const struct flight_user *user)
 {
-	uint64_t most = process_limit(RLIMIT_NOFILE);
-	return files_flying > most && !capable(CAP_SYS_RESOURCE) && !capable(CAP_SYS_ADMIN) && flying_of(credentials()->uid) > most;
+	return user->files > process_limit(RLIMIT_NOFILE) && !capable(CAP_SYS_RESOURCE) && !capable(CAP_SYS_ADMIN);
+}
+
+static void forget_if_unused(struct flight_user *user)
+{
+	if (user->files)
+		return;
+	*find_user(user->uid) = user->next;
+	kfree(user);
+}
+
+/* With a count of none, if it was not there. */
+static struct flight_user *user_now(void)
+{
+	struct flight_user **at = find_user(credentials()->uid);
+	if (!*at && (*at = kzalloc(sizeof(**at))))
+		(*at)->uid = credentials()->uid;
+	return *at;
 }
 
 static void count_flying(const struct flight *flight, int change)
 {
+	flight->user->files += (size_t)((long)flight->count * change);
 	files_flying += (size_t)((long)flight->count * change);
 	changes += flight->count;
 	for (unsigned i = 0; i < flight->count; i++) {
@@ -58,12 +81,17 @@ int flight_take(struct flight **place, const int *fds, unsigned count)
 			return -EBADF;
 	if (!count)
 		return 0;
-	if (user_has_too_many())
+	struct flight_user *user = user_now();
+	if (!user)
+		return -ENOMEM;
+	if (user_has_too_many(user))
 		return -ETOOMANYREFS;
 	struct flight *flight = kzalloc(sizeof(*flight) + count * sizeof(flight->files[0]));
-	if (!flight)
+	if (!flight) {
+		forget_if_unused(user);
 		return -ENOMEM;
-	flight->uid = credentials()->uid;
+	}
+	flight->user = user;
 	flight->count = count;
 	for (unsigned i = 0; i < count; i++)
 		file_get(flight->files[i] = fd_get(fds[i]));
@@ -82,6 +110,7 @@ void flight_land(struct flight *flight)
 	if (!flight)
 		return;
 	count_flying(flight, -1);
+	forget_if_unused(flight->user);
 	*flight->place = NULL;
 	*flight->before = flight->next;
 	if (flight->next)
