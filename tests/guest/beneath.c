@@ -8,6 +8,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -30,6 +33,44 @@ static bool opens(int dir, const char *path, uint64_t resolve)
 	return right;
 }
 
+#define MOVES 200 /* as many as there is time for */
+static atomic_int moves;
+static atomic_bool over;
+
+/* Moves a directory out of the root of the walks, and back. What is made and taken away in it makes a walk ask the server about it. */
+static void *move(void *context)
+{
+	for (; moves < MOVES && !over; moves++)
+		if (mkdir("bound/moved/new", 0755) || rmdir("bound/moved/new") || rename("bound/moved", "moved") || rename("moved", "bound/moved"))
+			break;
+	return NULL;
+}
+
+/* Walks up from a directory that is moved out of their root while they wait for the server do not come out. */
+static void walks_stay(const char *top)
+{
+	int came_out = 0, wrong = 0;
+	pthread_t mover;
+
+	CHECK(!chdir(top) && !mkdir("bound", 0755) && !mkdir("bound/moved", 0755) && !close(open("outside", O_CREAT | O_WRONLY, 0600)));
+	int bound = open("bound", O_PATH | O_DIRECTORY);
+
+	CHECK(!pthread_create(&mover, NULL, move, NULL));
+	for (int64_t end = now_ms() + 8000; moves < MOVES && now_ms() < end; sched_yield()) {
+		int fd = open_within(bound, "moved/../outside", O_RDONLY, RESOLVE_IN_ROOT);
+
+		came_out += fd >= 0;
+		wrong += fd < 0 && errno != ENOENT && errno != EAGAIN;
+		close(fd);
+	}
+	over = true;
+	pthread_join(mover, NULL);
+	CHECK(moves >= 10);
+	IS(came_out, 0);
+	IS(wrong, 0);
+	close(bound);
+}
+
 /* What would have to be asked of the volume's server is not known. */
 static int in_volume(const char *top)
 {
@@ -47,6 +88,7 @@ static int in_volume(const char *top)
 	FAILS(open_within(dir, "..", O_RDONLY, RESOLVE_NO_XDEV), EXDEV);
 	FAILS(open_within(dir, "..", O_RDONLY, RESOLVE_BENEATH), EXDEV);
 	CHECK(opens(dir, "sub/../inside", RESOLVE_NO_XDEV) && opens(dir, "sub/../inside", RESOLVE_BENEATH) && opens(dir, "/../inside", RESOLVE_IN_ROOT));
+	walks_stay(top);
 	return check_end();
 }
 
