@@ -109,7 +109,9 @@ fi
 # Links of every system, and the users that the packages' scripts make, with the numbers that files of the host have.
 same 'links that programs name' -- sh -c 'readlink /var/run /var/lock; stat -c %a /run/lock'
 if command -v redis-server >/dev/null; then same 'the users of a package' -- sh -c 'redis-server --version >/dev/null; grep ^redis: /etc/passwd /etc/group | cut -d: -f2,4-5 | sed "s/:redis.*//"'; else skip 'the users of a package' 'no redis'; fi
-check 'and no others' test "$("$lightvm" run sh -c 'wc -l </etc/passwd')" = 3
+"$lightvm" run /bin/cat /etc/passwd >"$work/passwd"
+check 'without one those of base-passwd' test "$(grep -cE '^(root:x:0:0|man:x:6:12|proxy:x:13:13|www-data:x:33:33|nobody:x:65534:65534):' "$work/passwd")" = 5
+check '  and no others' test "$(awk -F: '$3 >= 100 && $1 != "nobody"' "$work/passwd")" = ''
 
 # Locales that were asked for, as directories and in the archive; here copies of C.UTF-8 by other names.
 if [ "$(id -u)" = 0 ]; then
