@@ -16,9 +16,7 @@ for who in a b; do
 	chmod 700 "$work/cache-$who"
 	ln -s "$(readlink -f "$cache/kernel")" "$work/cache-$who/kernel"
 done
-fa=$(a "$lightvm" host init) fb=$(b "$lightvm" host init)
-a "$lightvm" host add big "127.0.0.1:$port" "$fb"
-b "$lightvm" host add small "127.0.0.1:$other" "$fa"
+hosts_know_each_other "$port" "$other"
 start "$work/as-b" "$lightvm" host serve --listen "127.0.0.1:$port" 2>"$work/serve-b.log"
 start "$work/as-a" "$lightvm" host serve --listen "127.0.0.1:$other" 2>"$work/serve-a.log"
 listen() { port_open "$port" && port_open "$other"; }
@@ -27,20 +25,6 @@ check "both hosts listen" await 20 "both hosts" listen
 inside() { host "$1" "$lightvm" exec vm busybox sh -c "$2"; } # HOST COMMAND
 counts() { inside "$1" 'cat /tmp/count'; }
 further() { [ "$(counts "$1")" -gt "$2" ]; }
-move_once() { # HOST OPTION...: from the other one
-	if [ "$1" = b ]; then within 100 "$work/as-a" "$lightvm" migrate "${@:2}" vm big; else within 100 "$work/as-b" "$lightvm" migrate "${@:2}" vm small; fi
-}
-# An emulated machine may need longer for a handshake than is waited for: nothing has begun then, and it is asked once more.
-moves_to() {
-	local try status
-	for try in 1 2 3 4 5; do
-		status=0
-		move_once "$@" 2>"$work/moved" || status=$?
-		grep -q 'did not secure the connection in time' "$work/moved" || break
-	done
-	cat "$work/moved" >&2
-	return $status
-}
 # It counts in RAM and in a file, and looks through a file of random bytes: what began again would be seen.
 a "$lightvm" run -d --kernel linux --net none --cpus 2 -m 256M --name vm "$busybox" sh -c '
 	head -c 4000000 /dev/urandom >/tmp/random; sha256sum </tmp/random >/tmp/sum

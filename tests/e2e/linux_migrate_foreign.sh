@@ -16,9 +16,7 @@ cp "$work/initrd" "$work/there/a-disk"
 cp "$rig_kernel" "$work/here/kernel"
 cp "$work/initrd" "$work/here/initrd"
 
-fa=$(a "$lightvm" host init) fb=$(b "$lightvm" host init)
-a "$lightvm" host add big "127.0.0.1:$port" "$fb"
-b "$lightvm" host add small "127.0.0.1:$other" "$fa"
+hosts_know_each_other "$port" "$other"
 says "a directory that is not there" 125 "--kernels $work/none: No such file" b "$lightvm" host serve --kernels "$work/none"
 says "no absolute path" 125 "--kernels there: no absolute path" b "$lightvm" host serve --kernels there
 says "no directory" 125 "--kernels $work/initrd: no directory" b "$lightvm" host serve --kernels "$work/initrd"
@@ -34,18 +32,6 @@ check "  counts" await 200 "its first turns" more a 3
 id=$(a "$lightvm" ps -q)
 last() { host "$1" "$lightvm" logs vm | sed -n 's/^turn \([0-9]*\)\r*$/\1/p' | tail -n 1; }
 first() { host "$1" "$lightvm" logs vm | sed -n 's/^turn \([0-9]*\)\r*$/\1/p' | head -n 1; }
-move_once() { if [ "$1" = a ]; then within 100 "$work/as-a" "$lightvm" migrate "${@:2}" vm big; else within 100 "$work/as-b" "$lightvm" migrate "${@:2}" vm small; fi; }
-# An emulated machine may need longer for a handshake than is waited for: nothing has begun then, and it is asked once more.
-move() {
-	local try status
-	for try in 1 2 3 4 5; do
-		status=0
-		move_once "$@" 2>"$work/moved" || status=$?
-		grep -q 'did not secure the connection in time' "$work/moved" || break
-	done
-	cat "$work/moved" >&2
-	return $status
-}
 goes_on() { # HOST TURN FILE FILE: of that host; the log there begins with what it says there
 	check "  it runs there, under its id and name" test "$(states "$1") $(host "$1" "$lightvm" ps -q)" = "vm:running $id"
 	check "  it goes on" await 60 "more turns" more "$1" 2
@@ -54,10 +40,10 @@ goes_on() { # HOST TURN FILE FILE: of that host; the log there begins with what 
 	check "  its kernel and initial RAM disk are this host's" jq -e --arg kernel "$3" --arg initrd "$4" '.linux.kernel == $kernel and .linux.initrd == $initrd' "$work/$1/vms/$id/config.json"
 }
 at=$(last a)
-check "--stop-and-copy" move a --stop-and-copy
+check "--stop-and-copy" moves_to b --stop-and-copy
 check "  it is gone from here" nothing_at a
 goes_on b "$at" "$work/there/a-kernel" "$work/there/a-disk"
 at=$(last b)
-check "and back, by pre-copy" move b --pre-copy
+check "and back, by pre-copy" moves_to a --pre-copy
 goes_on a "$at" "$work/here/kernel" "$work/here/initrd"
 finish

@@ -5,34 +5,13 @@
 . "$(dirname "$0")/lib_net.sh"
 way_out
 . "$(dirname "$0")/lib.sh"
-guest=$build/tests/guest/guest_counter
-saved=$LIGHTVM_KEPT/saved
-is() { [ "$("$lightvm" inspect -f state "$1")" = "$2" ]; }
-ask_once() { # LINE
-	answer=
-	exec 9<>"/dev/tcp/127.0.0.1/$port" || return 1
-	printf '%s\n' "$1" >&9
-	read -rt 20 answer <&9
-	exec 9>&-
-	[ -n "$answer" ]
-}
-# passt takes a connection before the VM that comes back can be reached, and lets it go then.
-ask() { # LINE
-	local answer
-	await 30 "an answer to $1" ask_once "$1" 2>/dev/null
-	printf '%s\n' "$answer"
-}
+. "$(dirname "$0")/lib_saves.sh"
 taken() { jq '.memory_taken' "$1/vm.json"; }
-restore() { "$lightvm" restore "$@" >/dev/null && await 10 'its port' port_open "$port"; }
 milliseconds() { # COMMAND...: how long it took
 	local begin=${EPOCHREALTIME/./}
 	"$@" >/dev/null || return 1
 	echo $(((${EPOCHREALTIME/./} - begin) / 1000))
 }
-# It is known as ended a moment before its monitor is gone.
-gone() { flock -ns "$XDG_RUNTIME_DIR/lightvm/vms/$id/status" true; }
-kill_db() { "$lightvm" kill db && await 10 'its end' gone; }
-port=$(free_port)
 contains() { "${@:2}" 2>&1 | grep -qF -- "$1"; }
 
 "$lightvm" run -d --wait --name db -m 256M -p "127.0.0.1:$port:7" "$guest" 7 >/dev/null

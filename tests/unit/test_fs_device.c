@@ -186,6 +186,19 @@ static void answer_quickly(struct fixture *f)
 	assert_true(done(f));
 }
 
+/* Two requests, one soon after the other's answer: is the next one looked for? */
+static bool is_looked_for(struct fixture *f)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		f->guest.loop.crowded_until = 0;
+		put(f, 0, FUSE_GETATTR, 1 + i, 0, true);
+		device_kick(f->fs);
+		loop_once(&f->guest.loop, 0);
+		answer_quickly(f);
+	}
+	return f->guest.loop.look;
+}
+
 /*
  * A guest that asks one after the other need not ring for the next one: it is looked for, with the doorbell off. Others may want our processor, so that it is
  * not soon enough for that: but not each time.
@@ -195,14 +208,7 @@ static void test_next(void **state)
 	struct fixture *f = *state;
 
 	for (unsigned tries = 0; tries < 1000; tries++) {
-		for (unsigned i = 0; i < 2; i++) {
-			f->guest.loop.crowded_until = 0;
-			put(f, 0, FUSE_GETATTR, 1 + i, 0, true);
-			device_kick(f->fs);
-			loop_once(&f->guest.loop, 0);
-			answer_quickly(f);
-		}
-		if (!f->guest.loop.look)
+		if (!is_looked_for(f))
 			continue;
 		assert_true(f->queue.used->flags & VRING_USED_F_NO_NOTIFY);
 		put(f, 0, FUSE_GETATTR, 3, 0, true);
@@ -223,14 +229,7 @@ static void test_next_ends(void **state)
 
 	for (unsigned way = 0, tries = 0; way < 2; tries++) {
 		assert_in_range(tries, 0, 1000);
-		for (unsigned i = 0; i < 2; i++) {
-			f->guest.loop.crowded_until = 0;
-			put(f, 0, FUSE_GETATTR, 1 + i, 0, true);
-			device_kick(f->fs);
-			loop_once(&f->guest.loop, 0);
-			answer_quickly(f);
-		}
-		if (!f->guest.loop.look)
+		if (!is_looked_for(f))
 			continue;
 		if (way++)
 			f->fs->ops->reset(f->fs);
