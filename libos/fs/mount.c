@@ -42,8 +42,8 @@ static void each_word(void (*each)(const struct mount_word *mount, void *context
 /* What the directories of the host do not let us do is told as what is wrong with a configuration. Nothing else can fail, or before there is somebody to tell. */
 static void __attribute__((noreturn)) refuse(const char *path, int err)
 {
-	char text[MOUNT_PATH_MAX + 64];
-	snprintf(text, sizeof(text), "lightvm: %s: there is no place for what shall be mounted (error %d)\n", path, -err);
+	char text[MOUNT_PATH_MAX + 96];
+	snprintf(text, sizeof(text), "lightvm: %s: there is no place for what shall be mounted (error %d): make it a directory of the host\n", path, -err);
 	if (!console_file(2))
 		panic("%s", text);
 	console_note(text);

@@ -275,8 +275,8 @@ static int step(struct walk *walk, struct rest *rest)
 /* Did the walk leave the file system, or go where it would have to wait, though it must not? */
 static int strayed(const struct walk *walk, const struct fs *fs, unsigned flags)
 {
-	const struct inode *inode = walk->dentry ? walk->dentry->inode : NULL;
-	if (flags & WALK_NO_WAIT && inode && remote_of(inode))
+	const struct inode *inode = walk->dentry ? walk->dentry->inode : NULL, *opened = walk->file ? walk->file->inode : NULL;
+	if (flags & WALK_NO_WAIT && ((inode && remote_of(inode)) || (opened && remote_of(opened))))
 		return -EAGAIN;
 	return flags & WALK_ONE_FS && ((inode && inode->fs != fs) || walk->file) ? -EXDEV : 0;
 }

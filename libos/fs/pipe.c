@@ -171,7 +171,7 @@ void pipe_hold(struct pipe *pipe, bool on)
 {
 	pipe->held = on;
 	if (!on)
-		wake_all(&pipe->readable, EPOLLIN | EPOLLRDNORM);
+		wake_all(&pipe->readable, 0); /* there may be bytes, or the end: who is told of events looks for himself */
 }
 
 bool pipe_is_held(const struct pipe *pipe)

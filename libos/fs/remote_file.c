@@ -30,20 +30,29 @@ static int64_t ask_read(struct file *file, uint64_t offset, void *to, uint32_t n
 	return remote_ask(remote->remote, FUSE_READ, remote->node, &words);
 }
 
-/* Brings pages in, the first among them, if the file has it: how many came, or -errno. */
-static int64_t fetch(struct file *file, uint64_t first, uint64_t most)
+/* Reads pages that are not there, the first among them: answer->pages, the caller's, with answer->n. NULL: the file has none there (0), or -errno. */
+static int64_t ask_missing(struct file *file, uint64_t first, uint64_t most, struct remote_answer *answer)
 {
 	struct remote_inode *remote = remote_inode(file->inode);
 	uint64_t count = missing(file->inode, first, MIN(most, PIECE_PAGES));
+	*answer = (struct remote_answer){ .first = first };
 	if (!count)
 		return 0;
 	remote_make_room(count, remote);
 	char *pages = page_alloc_run(count);
 	if (!pages && (count = 1, remote_make_room(UINT64_MAX / 2, NULL), !(pages = page_alloc_run(1))))
 		return -ENOMEM;
-	struct remote_answer answer = { .first = first, .count = count, .pages = pages, .changes = remote->changes };
-	answer.n = ask_read(file, first * PAGE, pages, (uint32_t)(count * PAGE));
-	return remote_keep_answer(file->inode, &answer);
+	*answer = (struct remote_answer){ .first = first, .count = count, .pages = pages, .changes = remote->changes };
+	answer->n = ask_read(file, first * PAGE, pages, (uint32_t)(count * PAGE));
+	return answer->n;
+}
+
+/* Brings pages in: how many came, or -errno. */
+static int64_t fetch(struct file *file, uint64_t first, uint64_t most)
+{
+	struct remote_answer answer;
+	int64_t r = ask_missing(file, first, most, &answer);
+	return answer.pages ? remote_keep_answer(file->inode, &answer) : r;
 }
 
 /* ---- reading ---- */
@@ -75,11 +84,16 @@ static int64_t read_direct(struct file *file, uint64_t offset, uaddr_t to, size_
 	return done ? (int64_t)done : r;
 }
 
-/* Where others write all the while nothing that comes may be kept, and who reads would ask for ever: what is not kept at once goes by no page. */
-static int64_t read_changing(struct file *file, uint64_t offset, uaddr_t to, size_t n)
+/* What a write has overtaken is not kept, but it is what the file had while it was being read: were it asked for again, who reads what others write all the while would ask for ever. */
+static int64_t put_overtaken(const struct remote_answer *answer, uint64_t offset, uaddr_t to, size_t n)
 {
-	uint64_t pages = missing(file->inode, offset / PAGE, PIECE_PAGES);
-	return read_direct(file, offset, to, MIN(n, pages * PAGE - offset % PAGE));
+	int64_t r = answer->n < 0 ? answer->n : 0;
+	if (answer->n > (int64_t)(offset % PAGE)) {
+		size_t run = MIN(n, (size_t)answer->n - offset % PAGE), moved = buffer_put(to, answer->pages + offset % PAGE, run);
+		r = moved ? (int64_t)moved : -EFAULT;
+	}
+	page_free_run(answer->pages, answer->count);
+	return r;
 }
 
 static int64_t read_kept(struct file *file, uint64_t offset, uaddr_t to, size_t n)
@@ -92,16 +106,19 @@ static int64_t read_kept(struct file *file, uint64_t offset, uaddr_t to, size_t 
 		uint64_t at = offset + done;
 		char *page = remote_page(inode, at / PAGE);
 		if (!page) {
-			r = fetch(file, at / PAGE, ahead(private, at, n - done));
+			struct remote_answer answer;
+			r = ask_missing(file, at / PAGE, ahead(private, at, n - done), &answer);
+			bool overtaken = answer.pages && answer.changes != remote_inode(inode)->changes;
+			if (overtaken)
+				r = put_overtaken(&answer, at, to + done, n - done);
+			else if (answer.pages)
+				r = remote_keep_answer(inode, &answer);
 			if (r <= 0) /* the file is shorter than it was */
 				break;
-			if (remote_page(inode, at / PAGE) || at >= inode->size)
-				continue;
-			r = read_changing(file, at, to + done, MIN(n - done, inode->size - at));
-			if (r <= 0)
-				break;
-			done += (size_t)r;
-			private->next = offset + done;
+			if (overtaken) {
+				done += (size_t)r;
+				private->next = offset + done;
+			}
 			continue;
 		}
 		size_t run = MIN(MIN(PAGE - at % PAGE, n - done), inode->size - at);

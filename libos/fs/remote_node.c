@@ -88,7 +88,7 @@ void remote_attributes(struct remote_inode *remote, const struct fuse_attr *attr
 	remote->attr_until = clock_monotonic() + MIN(seconds, 3600) * NS_PER_S;
 }
 
-int remote_found(struct remote_fs *remote, const struct fuse_entry_out *entry, struct inode **out)
+static int take_entry(struct remote_fs *remote, const struct fuse_entry_out *entry, struct inode **out)
 {
 	struct remote_inode *inode = find(remote, entry->nodeid);
 	if (inode && inode->inode.mode && ((inode->inode.mode ^ entry->attr.mode) & S_IFMT))
@@ -110,6 +110,15 @@ int remote_found(struct remote_fs *remote, const struct fuse_entry_out *entry, s
 	remote_attributes(inode, &entry->attr, entry->attr_valid);
 	*out = &inode->inode;
 	return 0;
+}
+
+int remote_found(struct remote_fs *remote, const struct fuse_entry_out *entry, struct inode **out)
+{
+	const struct fuse_forget_in once = { .nlookup = 1 };
+	int err = take_entry(remote, entry, out);
+	if (err) /* the server has counted it, and keeps it no longer than we know it */
+		remote_tell(remote, FUSE_FORGET, entry->nodeid, &once, sizeof(once));
+	return err;
 }
 
 /* Each costs a message, and is in no hurry, but for files that are gone, whose space the host has back then. */

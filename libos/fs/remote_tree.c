@@ -263,15 +263,6 @@ static int64_t take_created(struct inode *inode, struct dentry *at, uint32_t fla
 	return r;
 }
 
-/* What there is no room for here, or is not what was asked for, is not open at the server for nobody. */
-static void give_up(struct remote_fs *remote, uint64_t node, uint64_t fh)
-{
-	const struct fuse_release_in release = { .fh = fh };
-	const struct fuse_forget_in forget = { .nlookup = 1 };
-	remote_tell(remote, FUSE_RELEASE, node, &release, sizeof(release));
-	remote_tell(remote, FUSE_FORGET, node, &forget, sizeof(forget));
-}
-
 static int make_open(struct dentry *dir, struct dentry *at, uint32_t flags, uint32_t mode, struct file **file)
 {
 	const struct fuse_create_in in = { .flags = flags & (O_ACCMODE | O_APPEND | O_EXCL | O_TRUNC | O_CREAT | O_DSYNC | __O_SYNC), .mode = S_IFREG | mode };
@@ -282,8 +273,10 @@ static int make_open(struct dentry *dir, struct dentry *at, uint32_t flags, uint
 	int64_t r = private ? remote_ask_handle(fs_of(dir->inode), at ? FUSE_CREATE : FUSE_TMPFILE, remote_inode(dir->inode)->node, &words) : -ENOMEM;
 	if (r >= 0 && at)
 		changed(dir);
-	if (r >= 0 && (r = remote_found(fs_of(dir->inode), &out.entry, &inode)) < 0)
-		give_up(fs_of(dir->inode), out.entry.nodeid, out.open.fh);
+	if (r >= 0 && (r = remote_found(fs_of(dir->inode), &out.entry, &inode)) < 0) { /* nor is it open at the server for nobody */
+		const struct fuse_release_in release = { .fh = out.open.fh };
+		remote_tell(fs_of(dir->inode), FUSE_RELEASE, out.entry.nodeid, &release, sizeof(release));
+	}
 	if (r < 0) {
 		kfree(private);
 		return (int)r;

@@ -201,10 +201,10 @@ check 'memory in a volume' test "$(vm -v "$data:/data" --tmpfs /data/memory "$bu
 check '  of which the host has nothing' test "$(ls "$data/memory")" = hidden
 gives '  also below directories that are not there, whoever the user is' made -u 1000 -v "$data:/data" --tmpfs /data/one/two/memory "$busybox" sh -c 'touch /data/one/two/memory/seen && echo made'
 check '    which the host has then' test -d "$data/one/two/memory"
-refused '  but not where they cannot be made' '/data/new: there is no place for what shall be mounted (error 30)' -v "$data:/data:ro" --tmpfs /data/new/memory "$busybox" true
+refused '  but not where they cannot be made' '/data/new: there is no place for what shall be mounted (error 30): make it a directory of the host' -v "$data:/data:ro" --tmpfs /data/new/memory "$busybox" true
 check '    which is not a fault of the library OS' test "$(vm -v "$data:/data:ro" --tmpfs /data/new/memory "$busybox" true >/dev/null 2>&1; echo $?)" = 125
-refused '  nor over a file' '/data/file: there is no place for what shall be mounted (error 20)' -v "$data:/data" --tmpfs /data/file "$busybox" true
-refused '  nor a volume there' '/data/new: there is no place for what shall be mounted (error 30)' -v "$data:/data:ro" -v "$data/sub:/data/new/inner" "$busybox" true
+refused '  nor over a file' '/data/file: there is no place for what shall be mounted (error 20): make it a directory of the host' -v "$data:/data" --tmpfs /data/file "$busybox" true
+refused '  nor a volume there' '/data/new: there is no place for what shall be mounted (error 30): make it a directory of the host' -v "$data:/data:ro" -v "$data/sub:/data/new/inner" "$busybox" true
 check '  and a volume in that' test "$(mkdir -p "$work/third" && echo third >"$work/third/file" && vm -v "$work/third:/data/memory/third" --tmpfs /data/memory -v "$data:/data" "$busybox" cat /data/memory/third/file)" = third
 
 # stopped NAME WORD SAID DIR: the server of the directory that VM NAME has stands still from when the VM says WORD until it has said SAID.
@@ -221,6 +221,12 @@ waits() {
 	rm -rf "$work/other" && mkdir "$work/other"
 	within 20 "$lightvm" run -d --name "$1" --net none -v "$data:/data" -v "$work/other:/other" "$build/tests/guest/guest_mapped" "$2" "$3" >/dev/null
 }
+
+# What is open at the server for nobody is in nobody's way: of its 4,096 files the driver keeps 256.
+fresh
+echo held >"$data/held"
+for i in $(seq 0 299); do echo x >"$data/$i"; done
+gives 'as many files open as there may be' $'done\ndone\ndone' -v "$data:/data" "$build/tests/guest/guest_handles" /data $((4096 - 256 - 1))
 
 # One thread waits for a page, others do not.
 fresh

@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -87,11 +88,11 @@ static void on_signal(int signo)
 
 static long processor_ms(void)
 {
-	struct timespec had = { .tv_sec = 1000 };
+	struct timespec had = { 0 };
 	clockid_t clock;
 
-	if (!pthread_getcpuclockid(toucher, &clock))
-		clock_gettime(clock, &had);
+	if (pthread_getcpuclockid(toucher, &clock) || clock_gettime(clock, &had))
+		puts("what a thread had of the processor is not told");
 	return had.tv_sec * 1000 + had.tv_nsec / 1000000;
 }
 
@@ -125,6 +126,10 @@ static void *read_on(void *moving)
 		sched_yield();
 	for (int i = 0; i < 50; i++)
 		usleep(1000);
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	if (poll(&(struct pollfd){ .fd = ends[0], .events = POLLIN }, 1, 0) || read(ends[0], text, 4) != -1 || errno != EAGAIN)
+		puts("bytes that are on their way are there");
+	fcntl(ends[0], F_SETFL, 0);
 	puts("reads");
 	if (read(ends[0], text, 4) == 4)
 		printf("read %s\n", text);

@@ -211,6 +211,30 @@ static void check_refused(void)
 	close(p[0]), close(p[1]), close(file), close(end), close(event), close(dir);
 }
 
+static volatile int told;
+
+static void on_io(int signo)
+{
+	told++;
+}
+
+/* Bytes that leave a pipe are no news for who reads it. */
+static void check_owner(void)
+{
+	int p[2], out = file_with("out", 0, 0);
+
+	IS(pipe(p), 0);
+	IS(write(p[1], "abcdef", 6), 6);
+	signal(SIGIO, on_io);
+	IS(fcntl(p[0], F_SETOWN, getpid()), 0);
+	IS(fcntl(p[0], F_SETFL, O_ASYNC), 0);
+	IS(splice(p[0], NULL, out, NULL, 6, 0), 6);
+	IS(told, 0);
+	IS(write(p[1], "g", 1), 1);
+	IS(told, 1);
+	close(out), close(p[0]), close(p[1]);
+}
+
 int main(void)
 {
 	check_scratch();
@@ -221,6 +245,7 @@ int main(void)
 	check_memory();
 	check_sockets();
 	check_two_readers();
+	check_owner();
 	check_refused();
 	return check_end();
 }
