@@ -188,7 +188,8 @@ static void receive(struct connection *one)
 	if (n < 0)
 		die("recv");
 	errno = 0;
-	if (n && !one->got && (size_t)n >= SAME && memcmp(room, asks.beginning, asks.answer_size < SAME ? asks.answer_size : SAME))
+	size_t same = asks.answer_size < SAME ? asks.answer_size : SAME, left = one->got < same ? same - one->got : 0;
+	if (memcmp(room, asks.beginning + one->got * (left > 0), left < (size_t)n ? left : (size_t)n))
 		die("an answer begins in another way than the first one");
 	one->got += (size_t)n;
 	if (one->got > asks.answer_size || (!n && (!asks.anew || one->got < asks.answer_size)))

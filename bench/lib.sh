@@ -77,6 +77,9 @@ serve() {
 	shift
 	"$@" "$build/daemon/lightvmd" 2>"$work/log" &
 	daemon=$!
-	until "$lightvm" pool set default --min "$least" --max 64 2>/dev/null; do read -rt 0.05 <> <(:) || :; done
-	until [ "$("$lightvm" pool ls --format json | jq '.pools[0].ready')" -ge "$least" ]; do read -rt 0.05 <> <(:) || :; done
+	await 60 "lightvmd, which says: $(tail -n 1 "$work/log")" "$lightvm" pool set default --min "$least" --max 64
+	await_shells default "$least"
 }
+shells_are() { [ "$("$lightvm" pool ls --format json | jq --arg name "$1" '.pools[] | select(.name == $name).ready')" -ge "$2" ]; }
+# await_shells POOL COUNT: until so many are ready.
+await_shells() { await 120 "$2 shells in the pool $1" shells_are "$1" "$2"; }

@@ -40,12 +40,14 @@ int migrate_kernels_tell(const json_t *config, json_t *offer, struct error *erro
 	return err ? err : tell_size(offer, INITRD_SIZE, initrd, error);
 }
 
-/* The file right in that directory which is the one, open; *path is the caller's. -ENOENT: none is. */
+/* The file right in that directory which is the one, open; *path is the caller's. -ENOENT: none is; otherwise the directory cannot be read. */
 static int file_in(const char *place, const struct file_known *known, char **path)
 {
 	int fd = -ENOENT;
 	DIR *entries = place ? opendir(place) : NULL;
 	*path = NULL;
+	if (place && !entries)
+		return -errno;
 	for (struct dirent *entry; entries && fd < 0 && (entry = readdir(entries));) {
 		free(*path);
 		*path = alloc_format("%s/%s", place, entry->d_name);
@@ -86,10 +88,15 @@ static int place_kernel(struct save_manifest *manifest, json_t *guest, const jso
 	char *path = kernel_known(&known);
 	if (!path && (fd = file_in(place, &known, &path)) >= 0)
 		close(fd); /* it is opened where all is that the VM has, and looked at once more then */
+	else if (!path && fd != -ENOENT)
+		return error_set(error, fd, "%s: %s", place, strerror(-fd));
 	else if (!path)
 		return error_set(error, -ENOENT, "its kernel (SHA-256 %.12s) is not here: \"lightvm kernel ls\" has those that are, and \"lightvm kernel build\" makes the same one of the same source and "
 						 "configuration; others may lie in the directory of \"lightvm host serve --kernels\"", known.sha256);
-	json_object_set_new(manifest->config, "kernel", json_string(path)); /* what was asked for may have been a path, too */
+	if (json_object_set_new(manifest->config, "kernel", json_string(path))) { /* what was asked for may have been a path, too */
+		free(path);
+		return error_set(error, -ENOMEM, "out of memory");
+	}
 	return put_path(guest, "kernel", path, error);
 }
 
@@ -101,6 +108,8 @@ static int place_initrd(json_t *guest, const json_t *offer, const char *place, i
 	if (err)
 		return err;
 	*initrd = file_in(place, &known, &path);
+	if (*initrd < 0 && *initrd != -ENOENT)
+		return error_set(error, *initrd, "%s: %s", place, strerror(-*initrd));
 	if (*initrd < 0)
 		return error_set(error, -ENOENT, "its initial RAM disk (SHA-256 %.12s) is not here, in the directory of \"lightvm host serve --kernels\"", known.sha256);
 	return put_path(guest, "initrd", path, error);

@@ -76,6 +76,7 @@ struct kernel { /* zero-initialised: none */
 	char key[KERNEL_KEY + 1];
 	char *release;		 /* "6.1.192-lightvm" */
 	char *source;		 /* file name of the source package */
+	char *source_id;	 /* of its unpacked tree; "?": built before that was noted */
 	uint64_t vmlinux, bzimage; /* bytes */
 	int64_t built;		 /* seconds since 1970 */
 	bool newest;		 /* the one that its name means */

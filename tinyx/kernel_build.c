@@ -307,8 +307,8 @@ static int write_meta(const struct build *build, const char *fresh, struct error
 	int err = file_read(AT_FDCWD, path, 256, &release, &size);
 	if (!err) {
 		release[strcspn(release, "\n")] = 0;
-		json_t *meta = json_pack("{s:s, s:s, s:s, s:s, s:I}", "config", build->request->config->name, "release", release, "source",
-					 strrchr(build->source, '/') ? strrchr(build->source, '/') + 1 : build->source, "key", build->key, "built",
+		json_t *meta = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "config", build->request->config->name, "release", release, "source",
+					 strrchr(build->source, '/') ? strrchr(build->source, '/') + 1 : build->source, "source_id", build->source_id, "key", build->key, "built",
 					 (json_int_t)time(NULL));
 		char *text = json_dumps(meta, JSON_INDENT(2));
 		err = text ? file_write(AT_FDCWD, to, text, strlen(text), 0644) : -EINVAL;

@@ -81,6 +81,7 @@ void kernel_free(struct kernel *kernel)
 	free(kernel->directory);
 	free(kernel->release);
 	free(kernel->source);
+	free(kernel->source_id);
 	*kernel = (struct kernel){ 0 };
 }
 
@@ -117,6 +118,7 @@ static void read_meta(int dir, const char *entry, struct kernel *kernel)
 	json_t *meta = file_read(dir, path, META_MAX, &data, &size) ? NULL : json_loadb(data, size, 0, NULL);
 	kernel->release = word_of(meta, "release");
 	kernel->source = word_of(meta, "source");
+	kernel->source_id = word_of(meta, "source_id");
 	kernel->built = json_integer_value(json_object_get(meta, "built"));
 	json_decref(meta);
 	free(data);

@@ -154,6 +154,8 @@ static unsigned wait_for_some(void)
 	return n + take_all();
 }
 
+static unsigned kicks; /* in all; with indices most need no bell, as the monitor has not asked for one yet */
+
 static void drive(void)
 {
 	unsigned posted = 0, back = 0;
@@ -170,6 +172,7 @@ static void drive(void)
 			ring_kick_later(&w.ring);
 		else
 			ring_kick(&w.ring);
+		kicks++;
 		dawdle(&w.driver);
 		back += take_all();
 		if (back == posted || (w.ring.free_count && posted < CHAINS))
@@ -225,6 +228,7 @@ static unsigned run(bool by_index, bool silent)
 	uint8_t *ram = aligned_alloc(4096, RAM);
 	unsigned bells = 0;
 
+	kicks = 0;
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
 		pthread_t thread;
 
@@ -252,15 +256,15 @@ static void test_flags(void **state)
 static void test_indices(void **state)
 {
 	unsigned bells = run(true, false);
-	print_message("by index: %u bells for %u chains\n", bells, SEEDS * CHAINS);
-	assert_true(bells < SEEDS * CHAINS);
+	print_message("by index: %u bells for %u kicks of %u chains\n", bells, kicks, SEEDS * CHAINS);
+	assert_true(bells < kicks);
 }
 
 static void test_silent(void **state)
 {
 	unsigned bells = run(true, true);
-	print_message("by index, silent: %u bells for %u chains\n", bells, SEEDS * CHAINS);
-	assert_true(bells < SEEDS * CHAINS);
+	print_message("by index, silent: %u bells for %u kicks of %u chains\n", bells, kicks, SEEDS * CHAINS);
+	assert_true(bells < kicks);
 }
 
 int main(void)

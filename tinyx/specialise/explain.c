@@ -5,6 +5,7 @@
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PREFIX "CONFIG_"
 
@@ -175,15 +176,19 @@ int explain_words(const struct explain *explain, char *const *words, size_t coun
 
 /* ---- a kernel of the cache ---- */
 
-/* The tree that was unpacked from the archive of that name, the caller's; NULL: there is none. */
+/*
+ * The tree that it was built from, the caller's; NULL: it is not there. Archives keep their name when their contents change: of a kernel that was built before it was noted which
+ * one it was, the tree has to be the only one.
+ */
 static char *unpacked(const struct kernel *kernel)
 {
+	const bool known = strcmp(kernel->source_id, "?") != 0;
 	glob_t found = { 0 };
-	char *cache = kernel_cache(), *pattern = alloc_format("%s/.source-%s-*/Kconfig", cache, kernel->source), *tree = NULL;
-	if (pattern && !glob(pattern, GLOB_PERIOD, NULL, &found)) {
-		const char *last = found.gl_pathv[found.gl_pathc - 1];
-		tree = alloc_format("%.*s", (int)(strlen(last) - strlen("/Kconfig")), last);
-	}
+	char *cache = kernel_cache(), *tree = NULL, *pattern = known ? alloc_format("%s/.source-%s/Kconfig", cache, kernel->source_id) : alloc_format("%s/.source-%s-*/Kconfig", cache, kernel->source);
+	if (known && !access(pattern, R_OK))
+		tree = alloc_format("%s/.source-%s", cache, kernel->source_id);
+	else if (!known && !glob(pattern, GLOB_PERIOD, NULL, &found) && found.gl_pathc == 1)
+		tree = alloc_format("%.*s", (int)(strlen(found.gl_pathv[0]) - strlen("/Kconfig")), found.gl_pathv[0]);
 	globfree(&found);
 	free(pattern);
 	free(cache);
