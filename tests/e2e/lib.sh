@@ -32,14 +32,15 @@ finish() { exit $((failures > 0)); }
 
 # check NAME COMMAND...: ok if the command succeeds.
 check() {
-	local name=$1 status=0
+	local name=$1 status=0 words
 	shift
 	"$@" >"$work/check.out" 2>&1 || status=$?
 	if [ $status = 0 ]; then
 		ok "$name"
 	else
 		cat "$work/check.out"
-		not_ok "$name" "status $status from: $*"
+		words=$(tail -n 1 "$work/check.out" | cut -c 1-200)
+		not_ok "$name" "status $status from: $*${words:+; last words: $words}"
 	fi
 }
 

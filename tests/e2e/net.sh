@@ -37,6 +37,7 @@ musl-gcc -static -o "$work/answer" "$top/tests/data/udp_answer.c"
 "$lightvm" run -d --name answer --net tap:lvtap0 --ip 10.9.0.2/24 --gateway 10.9.0.1 "$work/answer" >"$work/out" 2>&1 || cat "$work/out"
 answering() { "$lightvm" logs answer | grep -q answers; }
 await 20 'the program that answers' answering
+check 'the address is the new VM'"'"'s' await 10 'an answer to ping' "$busybox" ping -c 1 -W 1 10.9.0.2
 check 'UDP through the tap, every datagram of 1500' within 30 python3 "$top/tests/data/udp_window.py" 10.9.0.2 1500 $((25 * ${LV_TIME_FACTOR:-1}))
 "$lightvm" kill answer >/dev/null
 
