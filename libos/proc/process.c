@@ -16,11 +16,12 @@
  */
 #define FIRST_PID 1
 
-static struct process first = { .refs = 1 };
+static struct process first; /* large: not in the file */
 struct process *processes;
 
 void process_start_first(void)
 {
+	first.refs = 1;
 	first.pid = first.group = first.session = FIRST_PID;
 	first.space = space_current();
 	first.files = fd_table_first();
