@@ -225,7 +225,8 @@ int arriving_ahead(struct arriving *vm, struct error *error)
 
 static int check_memory(const struct arriving *vm, uint64_t total, struct error *error)
 {
-	if (total <= config_memory_file_most(vm->config.guest.is_linux, vm->config.memory))
+	const uint64_t most = config_machine_memory(&vm->config);
+	if (total <= config_memory_file_most(vm->config.guest.is_linux, most))
 		return 0;
 	return error_set(error, -EFBIG, "%llu MiB come, which is more memory than the VM may have (%llu MiB)", (unsigned long long)(total >> 20), (unsigned long long)(vm->config.memory >> 20));
 }
