@@ -42,7 +42,8 @@ static void touch_ahead(void)
 {
 	touch((uint64_t)__text_start, (uint64_t)__hot_end);
 	touch((uint64_t)__rodata_start, (uint64_t)__rodata_start + HOT_CONSTANTS);
-	touch(LV_RAM, LV_RAM + LV_BOOT_SIZE + LV_HOT_HEAP);
+	touch(LV_RAM, LV_RAM + LV_PAGE); /* and what the monitor has filled of the boot area behind it: the rest is not there yet */
+	touch(LV_RAM + LV_BOOT_SIZE, LV_RAM + LV_BOOT_SIZE + LV_HOT_HEAP);
 }
 
 /* What no configuration changes. Nobody asks here for the image, for random numbers, or who the program's user is. */

@@ -16,7 +16,8 @@ static uint64_t used_outside(uint64_t start, uint64_t end, bool only_data)
 {
 	uint64_t sum = 0;
 
-	for (const struct vma *vma = mm_first(); vma; vma = mm_next(vma)) {
+	for (int i = 0; i < space->count; i++) {
+		const struct vma *vma = space->vma[i];
 		uint64_t from = MAX(vma->start, start), to = MIN(vma->end, end);
 
 		if (vma->flags & VMA_YIELDS || (only_data && !is_data(vma->prot, vma->flags)))
@@ -52,7 +53,9 @@ bool space_may_become(uint64_t start, uint64_t end, uint32_t prot)
 {
 	uint64_t more = 0;
 
-	for (const struct vma *vma = vma_from(start); vma && vma->start < end; vma = mm_next(vma)) {
+	for (int i = vma_index(start); i < space->count && space->vma[i]->start < end; i++) {
+		const struct vma *vma = space->vma[i];
+
 		if (is_data(prot, vma->flags) && !is_data(vma->prot, vma->flags))
 			more += MIN(vma->end, end) - MAX(vma->start, start);
 	}
@@ -67,7 +70,8 @@ int space_may_lock(uint64_t start, uint64_t end)
 		return 0;
 	if (!limit)
 		return -EPERM;
-	for (const struct vma *vma = mm_first(); vma; vma = mm_next(vma)) {
+	for (int i = 0; i < space->count; i++) {
+		const struct vma *vma = space->vma[i];
 		uint64_t from = MAX(vma->start, start), to = MIN(vma->end, end);
 
 		if (vma->flags & MAP_LOCKED)

@@ -68,6 +68,7 @@ struct libos_guest {
 	struct lv_device_page *device_page;
 	volatile struct lv_shared *shared;
 	struct libos_clock clock; /* written while the vCPU stands still */
+	uint64_t shared_end; /* of the text and constants that are the file's pages, behind hot_end, until they are copied */
 	/* of libos' header */
 	uint64_t trap_entry, syscall_entry, upcall_entry, entry, boot_stack, text_start, text_end, hot_end, hot_data_end, leave_start, leave_end, leave_again, touch_entry;
 	/* the tick, in the loop thread */

@@ -122,6 +122,8 @@ static int map_load(struct vm *vm, int fd, const struct elf_load *load)
 	if (mmap(libos_at(vm, start), load->filesz + skew, prot, MAP_PRIVATE | MAP_FIXED, fd, load->offset - skew) == MAP_FAILED)
 		return log_error("mapping libos: %s", strerror(errno)), -errno;
 	uint64_t end = load->vaddr + load->filesz;
+	if (hot && end < vm->libos.boot_stack)
+		vm->libos.shared_end = end;
 	if (load->memsz > load->filesz && end % LV_PAGE) /* the file's next bytes are not zero bytes */
 		memset(libos_at(vm, end), 0, LV_PAGE - end % LV_PAGE);
 	return 0;

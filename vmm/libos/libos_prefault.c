@@ -23,9 +23,10 @@
 
 #define TAG STREAM_TAG("PRE ")
 #define VERSION 2
-#define COPIES_MOST ((16ull << 20) / LV_PAGE) /* of pages of the image; and an eighth of the memory that the VM may have */
+#define COPIES_MOST ((32ull << 20) / LV_PAGE) /* of pages of the image; and an eighth of the memory that the VM may have */
 #define NEAR_IMAGE 4u /* KVM looks at eight neighbours, and stops at the first that is not there */
 #define NEAR_RAM 2u
+#define GROUP 8u
 
 struct span { /* of guest addresses */
 	uint64_t from, to;
@@ -225,18 +226,31 @@ static void copy(struct vm *vm, const struct page_run *run)
 		madvise(at, len, MADV_POPULATE_WRITE);
 }
 
+/*
+ * KVM takes the neighbours of an aligned group of eight from its first on, up to one that is not there: so what comes before several pages in a row comes with them. Memory lies in a
+ * program's groups as it does in ours; the image anyhow.
+ */
+static struct page_run with_group(const struct page_runs *runs, unsigned i, bool of_image)
+{
+	const struct page_run *run = &runs->run[i];
+	const uint32_t end = i ? runs->run[i - 1].first + runs->run[i - 1].pages : 0, most = of_image ? GROUP - 1 : run->first % GROUP;
+	const uint32_t before = run->pages < 2 ? 0 : run->first - end < most ? run->first - end : most;
+	return (struct page_run){ run->first - before, run->pages + before };
+}
+
 static void have(struct vm *vm, const struct page_runs *runs)
 {
 	const uint64_t eighth = vm->ram_limit / LV_PAGE / 8;
 	uint64_t left = eighth < COPIES_MOST ? eighth : COPIES_MOST;
 	const struct span window = window_span(vm);
 	for (unsigned i = 0; i < runs->count; i++) {
-		const struct page_run *run = &runs->run[i];
-		if (run->pages <= left && is_of_image(vm, run)) {
-			copy(vm, run);
-			left -= run->pages;
-		} else if (within(&window, run)) {
-			libos_populate(vm, run->first * LV_PAGE, (run->first + (uint64_t)run->pages) * LV_PAGE);
+		const bool of_image = is_of_image(vm, &runs->run[i]);
+		const struct page_run wider = with_group(runs, i, of_image), run = within(&window, &wider) || is_of_image(vm, &wider) ? wider : runs->run[i];
+		if (of_image && run.pages <= left) {
+			copy(vm, &run);
+			left -= run.pages;
+		} else if (within(&window, &run)) {
+			libos_populate(vm, run.first * LV_PAGE, (run.first + (uint64_t)run.pages) * LV_PAGE);
 		}
 	}
 }
@@ -246,6 +260,8 @@ void libos_prefault(struct vm *vm)
 	const struct machine_config *config = vm->config;
 	struct page_runs *runs = config->prefault_fd >= 0 && (config->prefault_always || kvm_known_kind(vm) == 0) ? malloc(sizeof(*runs)) : NULL;
 	uint32_t cpuid[LV_CPUID_PAGES];
+	if (runs)
+		libos_populate(vm, vm->libos.hot_end, vm->libos.shared_end);
 	if (runs && !read_list(vm, runs, cpuid)) {
 		have(vm, runs);
 		for (unsigned i = 0; i < LV_CPUID_PAGES; i++)
