@@ -16,7 +16,8 @@
 #define LARGE_AFTER (512ull << 10) /* a region that brought in so much gets 2 MiB pages */
 #define FIRST_PAGES (2 * CHUNK)    /* of a new anonymous region, at once */
 #define COPY_FIRST (256ull << 10)  /* private data segments up to this size are copied at once */
-#define COPY_AROUND (128ull << 10) /* of larger ones, around a write */
+#define COPY_AROUND (128ull << 10) /* of larger ones, around what is touched; of those beyond the next size, around a write */
+#define COPY_READ (4ull << 20)
 #define FILE_FIRST (8ull << 20)    /* of a file's pages that are in place already */
 #define FILE_AROUND (256ull << 10)
 #define SHARED_AROUND (256ull << 10) /* of a shared file's pages that are there already */
@@ -256,12 +257,26 @@ static void map_image_pages(struct vma *vma, uint64_t start, uint64_t end)
 	}
 }
 
-/* A write to what was mapped in place: its neighbours will be written, too (relocations, data). */
-static int fault_copy(struct vma *vma, uint64_t va, uint64_t *entry)
+static bool copy_around(struct vma *vma, uint64_t va)
 {
 	uint64_t start = MAX(ALIGN_DOWN(va, COPY_AROUND), vma->start), end = MIN(ALIGN_DOWN(va, COPY_AROUND) + COPY_AROUND, vma->end);
 
-	if (scarce() || !in_image(*entry & LV_PTE_ADDR) || !copy_pages(vma, start, end))
+	return !scarce() && copy_pages(vma, start, end);
+}
+
+/*
+ * A data segment: what is read there is mostly written soon (relocations, counts of references). Were it mapped in place until then, page-table KVM would keep an entry for
+ * each page that it has to be told to forget, or takes a fault for.
+ */
+static bool is_data(const struct vma *vma)
+{
+	return vma->prot & PROT_WRITE && vma->end - vma->start <= COPY_READ;
+}
+
+/* A write to what was mapped in place: its neighbours will be written, too. */
+static int fault_copy(struct vma *vma, uint64_t va, uint64_t *entry)
+{
+	if (!in_image(*entry & LV_PTE_ADDR) || !copy_around(vma, va))
 		return *entry & PTE_BORROWED ? own_copy(vma, entry, *entry & LV_PTE_ADDR) : 0;
 	/* No flush: an old entry of a neighbour shows the same bytes, and does not let them be written. */
 	return 0;
@@ -277,6 +292,8 @@ static int fault_private(struct vma *vma, uint64_t va, bool write)
 		return fault_copy(vma, va, entry);
 	if (!page)
 		return -BUS_ADRERR;
+	if (in_image(page) && is_data(vma) && copy_around(vma, va))
+		return 0;
 	if (write || !in_image(page))
 		return own_copy(vma, entry, page);
 	map_image_pages(vma, MAX(ALIGN_DOWN(va, FILE_AROUND), vma->start), MIN(ALIGN_DOWN(va, FILE_AROUND) + FILE_AROUND, vma->end));
@@ -441,7 +458,7 @@ void vma_populate_first(struct vma *vma, uint64_t start, uint64_t end)
 		return;
 	else if (vma->prot & PROT_WRITE && end - start <= COPY_FIRST && !scarce())
 		copy_pages(vma, start, end);
-	else
+	else if (!is_data(vma))
 		map_image_pages(vma, start, MIN(first_segment(vma, end), start + FILE_FIRST));
 }
 
