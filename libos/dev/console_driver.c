@@ -128,8 +128,8 @@ static char *terminal_reserve(struct tty *tty, size_t want, size_t *room)
 		return NULL;
 	}
 	reserved = page_alloc(order);
-	if (!reserved && order)
-		reserved = page_alloc(order = 0);
+	if (!reserved)
+		reserved = page_alloc_last(), order = 0;
 	if (!reserved)
 		return NULL;
 	reserved->order = order;
@@ -284,8 +284,8 @@ static int64_t send_some(struct stream *out, uaddr_t from, size_t n)
 {
 	unsigned order = tx_order(n);
 	struct tx_header *header = page_alloc(order);
-	if (!header && order)
-		header = page_alloc(order = 0);
+	if (!header)
+		header = page_alloc_last(), order = 0;
 	if (!header)
 		return -ENOMEM;
 	size_t take = MIN(n, (4096u << order) - sizeof(*header));

@@ -388,6 +388,17 @@ void mm_fault_ahead(uint64_t addr, uint64_t error)
 	file_put(file);
 }
 
+static int bring_in(struct vma *vma, uint64_t addr, bool own, bool new, bool write)
+{
+	uint64_t va = ALIGN_DOWN(addr, LV_PAGE);
+
+	if (own)
+		return fault_own(vma, va);
+	if (!vma->file)
+		return new && !space_may_reach(vma, va) ? SEGV_MAPERR : fault_anonymous(vma, addr);
+	return vma->flags & MAP_SHARED ? fault_shared(vma, va, write) : fault_private(vma, va, write);
+}
+
 int mm_fault(uint64_t addr, uint64_t error)
 {
 	static uint64_t last_spurious;
@@ -406,13 +417,13 @@ int mm_fault(uint64_t addr, uint64_t error)
 		last_spurious = addr;
 		return 0;
 	}
-	if (write && entry && *entry & PTE_SHARED)
-		return fault_own(vma, va);
-	if (!vma->file)
-		return (!entry || !*entry) && !space_may_reach(vma, va) ? SEGV_MAPERR : fault_anonymous(vma, addr);
-	if (fetch_here(vma, va) < 0)
+	bool own = write && entry && *entry & PTE_SHARED, new = !entry || !*entry;
+	if (vma->file && !own && fetch_here(vma, va) < 0)
 		return -BUS_ADRERR;
-	return vma->flags & MAP_SHARED ? fault_shared(vma, va, write) : fault_private(vma, va, write);
+	page_last_too = true;
+	int code = bring_in(vma, addr, own, new, write);
+	page_last_too = false;
+	return code;
 }
 
 /* ---- ahead of faults ---- */

@@ -17,6 +17,10 @@ uint64_t page_free_bytes(void);         /* of ram_limit, not yet given out */
 uint64_t page_total_bytes(void);
 bool page_release_idle(void); /* hands much free memory back to the host; true if it did */
 
+/* The last pages are for those that a program touches, and for what libos has to say: by this word, or one of them at once. */
+extern bool page_last_too;
+void *page_alloc_last(void);
+
 /* count pages (1 to 512), aligned to the next power of two; contents undefined; NULL: none. */
 void *page_alloc_run(uint64_t count);
 void *page_alloc_run_zeroed(uint64_t count);

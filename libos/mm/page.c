@@ -24,6 +24,7 @@
 #define RELEASE_IDLE (1ull << 20)
 #define RELEASE_BUSY (32ull << 20)
 #define RELEASE_PAUSE (100 * 1000000ull)
+#define KEPT_MOST (512ull << 10)
 
 struct block {
 	uint64_t free[WORDS];
@@ -44,6 +45,7 @@ static uint64_t used;  /* bytes */
 static uint64_t dirty_bytes;  /* free, but still with the host */
 static uint64_t grow_step = GROW_FIRST;
 static uint64_t last_release;
+bool page_last_too;
 
 static void set_used(uint64_t bytes)
 {
@@ -301,11 +303,20 @@ static void *alloc_from(unsigned pool, unsigned order, unsigned count, bool zero
 	return NULL;
 }
 
+/*
+ * The last pages are no system call's: what programs make (files without data, messages, sockets) may use up the rest, and whoever asks for more of it is
+ * told. A program that touches a page has to be killed where there is none for it, and libos says so.
+ */
+static bool kept(void)
+{
+	return !page_last_too && page_free_bytes() < MIN(page_total_bytes() / 32, KEPT_MOST);
+}
+
 static void *alloc_run(uint64_t count, bool zero)
 {
 	unsigned order = count <= 1 ? 0 : 64 - __builtin_clzll(count - 1), first = order == MAX_ORDER ? LARGE : SMALL;
 
-	if (count == 0 || count > BLOCK_PAGES)
+	if (count == 0 || count > BLOCK_PAGES || kept())
 		return NULL;
 	if (!ready)
 		page_init();
@@ -349,6 +360,14 @@ void *page_alloc(unsigned order)
 void *page_alloc_zeroed(unsigned order)
 {
 	return alloc_run(1ull << order, true);
+}
+
+void *page_alloc_last(void)
+{
+	page_last_too = true;
+	void *page = page_alloc(0);
+	page_last_too = false;
+	return page;
 }
 
 /* Pages of one block. */
