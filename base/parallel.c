@@ -2,6 +2,7 @@
 #include "base/parallel.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #define THREADS_MOST 256
 
@@ -31,4 +32,10 @@ void parallel_each(size_t count, unsigned threads, void (*each)(void *context, s
 	work_on(&work);
 	while (helpers)
 		pthread_join(helper[--helpers], NULL);
+}
+
+unsigned parallel_processors(unsigned most)
+{
+	const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	return processors < 1 ? 1 : processors > (long)most ? most : (unsigned)processors;
 }

@@ -11,4 +11,7 @@
  */
 void parallel_each(size_t count, unsigned threads, void (*each)(void *context, size_t index), void *context);
 
+/* The processors of this machine, at least 1 and at most so many: as many threads as work has use for that does not wait. */
+unsigned parallel_processors(unsigned most);
+
 #endif

@@ -180,11 +180,10 @@ static void look_at_part(void *context, size_t part)
 static int look_at_all(struct listing *listing)
 {
 	size_t kept = 0;
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	listing->row = alloc_zero((listing->count + 1) * sizeof(*listing->row));
 	if (!listing->row)
 		return -ENOMEM;
-	unsigned most = processors > PROCESSORS_MOST ? PROCESSORS_MOST : processors > 0 ? (unsigned)processors : 1;
+	const unsigned most = parallel_processors(PROCESSORS_MOST);
 	parallel_each((listing->count + PART - 1) / PART, listing->json ? 2 * most : most, look_at_part, listing);
 	for (size_t i = 0; i < listing->count; i++)
 		if (listing->row[i])

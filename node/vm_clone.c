@@ -20,6 +20,7 @@
 #include "node/vm_save.h"
 #include "tinyx/image_file.h"
 
+#define PROCESSORS_MOST 1024u
 #define THREADS_EACH 2 /* of a processor: half of it is waiting for a monitor */
 
 struct cloning {
@@ -263,7 +264,6 @@ static int answer(const struct cloning *cloning, struct error *error)
 int vm_clone(const struct state *state, struct vm_info *info, const struct clone_wish *wish, uint64_t start_ns, struct clone *clones, struct error *error)
 {
 	struct cloning cloning = { state, info, wish, clones, IMAGE_CLOSED, -1, -1, start_ns };
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	int err = vm_save_check(info, error);
 	memset(clones, 0, wish->count * sizeof(*clones));
 	if (!err)
@@ -277,7 +277,7 @@ int vm_clone(const struct state *state, struct vm_info *info, const struct clone
 	for (unsigned i = 0; i < wish->count && err; i++)
 		clones[i].error.code = err;
 	if (!err) {
-		parallel_each(wish->count, (unsigned)(processors > 0 ? processors : 1) * THREADS_EACH, make_one, &cloning);
+		parallel_each(wish->count, parallel_processors(PROCESSORS_MOST) * THREADS_EACH, make_one, &cloning);
 		err = answer(&cloning, error);
 	}
 	if (cloning.state_fd >= 0)

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "base/owned_dir.h"
+#include "base/parallel.h"
 
 #define INDEX_MAGIC 0x3178646e49564cull /* "LVIndx1" */
 #define INDEX_MAX (64u << 20)
@@ -25,6 +26,8 @@
 #define PAGES_KEPT 30 /* days, of an image that is not of the cache */
 #define PAGES_SECONDS 86400 /* programs are used otherwise in time: a start a day is watched anew */
 #define CACHE_LIMIT (8ull << 30)
+#define PIECE 256u /* records that one thread looks at before it takes more */
+#define THREADS_MOST 4u
 #define USE_SECONDS 3600 /* so exactly a use is noted: not every start has to write */
 
 struct index_head { /* then, each ended by a zero byte: image name, key, program, args; then records */
@@ -122,20 +125,54 @@ static const char *next_string(struct cursor *cursor)
 	return string;
 }
 
-static bool records_fresh(struct cursor *cursor, uint32_t count)
+struct record {
+	const char *path;
+	uint64_t fingerprint;
+};
+
+struct records {
+	struct record *record;
+	size_t count;
+	bool stale;
+};
+
+static void look_at_piece(void *context, size_t piece)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		uint64_t fingerprint;
+	struct records *records = context;
+	const size_t from = piece * PIECE, end = from + PIECE < records->count ? from + PIECE : records->count;
+	for (size_t i = from; i < end && !__atomic_load_n(&records->stale, __ATOMIC_RELAXED); i++) {
 		struct stat st;
-		if ((size_t)(cursor->end - cursor->at) < sizeof(fingerprint))
+		if (lstat(records->record[i].path, &st) || file_fingerprint(&st) != records->record[i].fingerprint)
+			__atomic_store_n(&records->stale, true, __ATOMIC_RELAXED);
+	}
+}
+
+static bool read_records(struct cursor *cursor, struct records *records)
+{
+	for (size_t i = 0; i < records->count; i++) {
+		struct record *record = &records->record[i];
+		if ((size_t)(cursor->end - cursor->at) < sizeof(record->fingerprint))
 			return false;
-		memcpy(&fingerprint, cursor->at, sizeof(fingerprint));
-		cursor->at += sizeof(fingerprint);
-		const char *path = next_string(cursor);
-		if (!path || lstat(path, &st) || file_fingerprint(&st) != fingerprint)
+		memcpy(&record->fingerprint, cursor->at, sizeof(record->fingerprint));
+		cursor->at += sizeof(record->fingerprint);
+		record->path = next_string(cursor);
+		if (!record->path)
 			return false;
 	}
 	return true;
+}
+
+/* An interpreter has thousands of them, at more than a microsecond each. */
+static bool records_fresh(struct cursor *cursor, uint32_t count)
+{
+	if (count > (size_t)(cursor->end - cursor->at) / sizeof(uint64_t))
+		return false;
+	struct records records = { .record = alloc_zero((count + 1ul) * sizeof(*records.record)), .count = count };
+	const bool whole = read_records(cursor, &records);
+	if (whole)
+		parallel_each((count + PIECE - 1ul) / PIECE, parallel_processors(THREADS_MOST), look_at_piece, &records);
+	free(records.record);
+	return whole && !records.stale;
 }
 
 static int open_image(const struct cache *cache, const char *name, uint64_t fingerprint, struct packed *packed)

@@ -295,6 +295,29 @@ static void cache_notices_changes(void **state)
 	free(dir), free(volume), free(first), free(second), free(changed), free(grown), free(more), free(made), free(repaired);
 }
 
+/* Of a tree as large as an interpreter's each file counts, whichever thread looks at it. */
+static void cache_notices_one_of_many(void **state)
+{
+	enum { FILES = 700 };
+	char *dir = at("many"), *volume = alloc_format("%s:/many", dir), name[32];
+	mkdir(dir, 0755);
+	for (int i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "many/%03d", i);
+		put(name, "as it was", 0644);
+	}
+	char *before = packed_path("/bin/true", volume), *same = packed_path("/bin/true", volume);
+	assert_string_equal(before, same);
+	for (int i = 0; i < FILES; i += FILES / 4) {
+		snprintf(name, sizeof(name), "many/%03d", i);
+		put(name, "otherwise", 0644);
+		char *after = packed_path("/bin/true", volume);
+		assert_string_not_equal(before, after);
+		free(before);
+		before = after;
+	}
+	free(dir), free(volume), free(before), free(same);
+}
+
 static void set_time(const char *path, time_t seconds)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = seconds } };
@@ -517,7 +540,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(manifests), cmocka_unit_test(paths), cmocka_unit_test(plan_follows_links),
 		cmocka_unit_test(plan_names_what_is_missing), cmocka_unit_test(programs), cmocka_unit_test(libraries_of_a_program),
-		cmocka_unit_test(images), cmocka_unit_test(cache_notices_changes), cmocka_unit_test(cache_is_bounded), cmocka_unit_test(cache_keeps_what_is_needed), cmocka_unit_test(cache_lists_pages), cmocka_unit_test(cache_of_others), cmocka_unit_test(scripts), cmocka_unit_test(volumes),
+		cmocka_unit_test(images), cmocka_unit_test(cache_notices_changes), cmocka_unit_test(cache_notices_one_of_many), cmocka_unit_test(cache_is_bounded), cmocka_unit_test(cache_keeps_what_is_needed), cmocka_unit_test(cache_lists_pages), cmocka_unit_test(cache_of_others), cmocka_unit_test(scripts), cmocka_unit_test(volumes),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

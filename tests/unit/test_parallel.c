@@ -34,6 +34,12 @@ static void each_once(void **state)
 	parallel_each(0, 8, count, NULL);
 }
 
+static void processors(void **state)
+{
+	assert_int_equal(parallel_processors(1), 1);
+	assert_in_range(parallel_processors(1000), 1, 1000);
+}
+
 static void note(void *context, size_t index)
 {
 	size_t *next = context;
@@ -81,7 +87,7 @@ static void at_the_same_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_once),
+		cmocka_unit_test(each_once), cmocka_unit_test(processors),
 		cmocka_unit_test(one_thread_keeps_the_order),
 		cmocka_unit_test(at_the_same_time),
 	};
