@@ -22,7 +22,7 @@
 /* ---- save ---- */
 
 struct save_options {
-	const char *name, *base;
+	const char *name, *base, *file;
 	bool leave_running, compress;
 };
 
@@ -30,6 +30,7 @@ struct save_options {
 static const struct option_spec save_options[] = {
 	{ "name", 0, OPTION_STRING, AT(name), "NAME", "what \"lightvm restore\" calls it (default: the name of the VM, or its id); one of that name is replaced", .complete = "none" },
 	{ "base", 0, OPTION_STRING, AT(base), "SAVED", "only what changed since SAVED, from which the VM was restored: a name, or a directory, that has to stay", .complete = "checkpoint" },
+	{ "file", 0, OPTION_STRING, AT(file), "FILE", "all of it in one file, compressed, or \"-\", standard output; that only with --leave-running" },
 	{ "compress", 0, OPTION_FLAG, AT(compress), NULL, "compress its memory (zstd): less on disk, and a restore that decompresses all of it first" },
 	{ "leave-running", 'R', OPTION_FLAG, AT(leave_running), NULL, "the VM goes on after it" },
 	{ 0 },
@@ -45,11 +46,11 @@ static int save_one(const struct state *state, struct vm_info *info, void *conte
 {
 	const struct saving *saving = context;
 	const struct save_wish wish = { .path = saving->path, .name = saving->given->name, .base = saving->base, .leave_running = saving->given->leave_running,
-		.compress = saving->given->compress };
+		.compress = saving->given->compress, .one = saving->given->file && saving->path, .stream = saving->given->file && !saving->path, .out = STDOUT_FILENO };
 	const char *note = wish.leave_running ? NULL : vm_save_note(info);
 	char *path;
 	int err = vm_save(info, &wish, &path, error);
-	if (!err) {
+	if (!err && path) {
 		struct text out = { 0 };
 		text_format(&out, "%s\n", path);
 		err = text_print(&out) ? -EIO : 0;
@@ -88,6 +89,22 @@ static bool only_an_image(const char *word)
 	return only;
 }
 
+static int check_file(const struct save_options *given, const char *place, struct error *error)
+{
+	const char *file = given->file;
+	if (!file)
+		return 0;
+	if (place || given->name)
+		return error_set(error, -EINVAL, "--file %s is where it goes; %s would be another place", file, place ? place : "--name");
+	if (!*file)
+		return error_set(error, -EINVAL, "--file: the file has no name");
+	if (strcmp(file, "-"))
+		return 0;
+	if (!given->leave_running)
+		return error_set(error, -EINVAL, "--file -: whether it arrives is not known here: only with --leave-running");
+	return isatty(STDOUT_FILENO) ? error_set(error, -EINVAL, "--file -: standard output is a terminal; a saved VM is for a file or a pipe") : 0;
+}
+
 static int save(const struct context *context, void *options, struct operands operands, struct error *error)
 {
 	struct saving saving = { .given = options };
@@ -96,6 +113,11 @@ static int save(const struct context *context, void *options, struct operands op
 		return error_set(error, -EINVAL, "--name is for what is saved in the usual place; %s names its own", place);
 	if (place && !*place)
 		return error_set(error, -EINVAL, "the directory to save to has no name; \".\" is this one");
+	int err = check_file(saving.given, place, error);
+	if (err)
+		return err;
+	if (saving.given->file)
+		place = strcmp(saving.given->file, "-") ? saving.given->file : NULL;
 	if (is_image(operands.argv[0]) || only_an_image(operands.argv[0]))
 		return not_an_image(operands.argv[0], error);
 	char cwd[4096], *path = place ? path_clean(getcwd(cwd, sizeof(cwd)) ? cwd : "/", place) : NULL;
@@ -122,8 +144,10 @@ const struct verb verb_save = {
 		"and where it is. Up to eight may be based on one another.\n\n"
 		"With --compress its memory lies in one file, memory.zst, which \"zstd -d\" reads, too; a restore decompresses it, and finds out whether it is damaged, before anything\n"
 		"is started. It can be no base.\n\n"
+		"With --file all of it is in one file, compressed likewise: \"lightvm restore FILE\" has it go on, \"lightvm inspect FILE\" prints what it is. \"--file -\" writes that to standard\n"
+		"output, and \"lightvm restore -\" reads it from standard input.\n\n"
 		"Connections of a VM behind passt end with it; on a tap or a bridge they go on, if it comes back soon enough.",
-	.examples = "lightvm save web\nlightvm restore web\nlightvm save --leave-running db /backup/db\nlightvm save --base web --name web-monday web\nlightvm save --compress web /backup/web",
+	.examples = "lightvm save web\nlightvm restore web\nlightvm save --leave-running db /backup/db\nlightvm save --base web --name web-monday web\nlightvm save --compress web /backup/web\nlightvm save --file web.saved web\nlightvm save -R --file - web | ssh big lightvm restore -",
 	.options = save_options,
 	.options_size = sizeof(struct save_options),
 	.complete = "vm",
@@ -155,11 +179,16 @@ int restore_word(const struct context *context, const char *word, const struct r
 	char id[STATE_ID + 1] = "";
 	int status = 0, err = wish->name && !vm_name_valid(wish->name) ?
 		error_set(error, -EINVAL, "--name: \"%s\" is not 1 to 63 letters, digits, \".\", \"-\" and \"_\"", wish->name) : state_open(&state, true, error);
-	char *path = err ? NULL : save_find(&state, word, error);
-	if (!err && !path)
+	const bool stream = !strcmp(word, "-");
+	char *path = err || stream ? NULL : save_find(&state, word, error);
+	if (!err && !path && !stream)
 		err = error->code;
+	if (!err && stream && wish->attached)
+		err = error_set(error, -EINVAL, "-: standard input cannot be the program's, too, when the VM comes from it; restore it in the background");
 	if (!err)
-		err = save_open(&save, path, error);
+		err = stream ? save_open_stream(&save, STDIN_FILENO, error) : save_open(&save, path, error);
+	if (!err && prefetch && save.one)
+		err = error_set(error, -EOPNOTSUPP, "--prefetch: %s is one file, beside which nothing is written down; all pages can be there before it runs (--prefetch-all)", save.path);
 	if (!err && prefetch && save.manifest.guest == LV_GUEST_LINUX)
 		err = error_set(error, -EOPNOTSUPP, "--prefetch: %s is a Linux guest, of which only all pages can be there before it runs (--prefetch-all)", save.path);
 	if (!err)
@@ -223,7 +252,7 @@ static int restore(const struct context *context, void *options, struct operands
 const struct verb verb_restore = {
 	.name = "restore",
 	.no_guess = true,
-	.operands = "VM|NAME|DIR",
+	.operands = "VM|NAME|DIR|FILE|-",
 	.summary = "Have a saved virtual machine go on",
 	.text = "The program goes on where it was, with its files, memory and timers; it starts in the background and its id is printed. Memory is read when it is touched\n"
 		"first. It is the VM that it was, with id, name, log and addresses; where that one still runs, --name makes a second one beside it, with an identity\n"

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/owned_dir.h"
 #include "node/kept.h"
+#include "node/save_file.h"
 #include "node/save_files.h"
 #include "node/save_zstd.h"
 #include "tinyx/plan.h"
@@ -138,7 +139,6 @@ static int read_manifest(struct save *save, struct error *error)
 {
 	char *data;
 	size_t size;
-	json_error_t where;
 	int fd = open_file(save, SAVE_MANIFEST, 0, error);
 	if (fd < 0)
 		return fd == -ENOENT ? error_set(error, fd, "%s: no saved VM: there is no " SAVE_MANIFEST " in it", save->path) : fd;
@@ -146,11 +146,9 @@ static int read_manifest(struct save *save, struct error *error)
 	int err = file_read(save->dir, SAVE_MANIFEST, SAVE_MANIFEST_MAX, &data, &size);
 	if (err)
 		return error_set(error, err, "%s/" SAVE_MANIFEST ": %s", save->path, strerror(-err));
-	json_t *json = json_loadb(data, size, JSON_REJECT_DUPLICATES, &where);
+	err = save_read_manifest(save, data, size, error);
 	free(data);
-	err = json ? save_manifest_from_json(&save->manifest, json, error) : error_set(error, -EINVAL, "line %d: %s", where.line, where.text);
-	json_decref(json);
-	return err ? error_prefix(error, "%s/" SAVE_MANIFEST, save->path) : 0;
+	return err;
 }
 
 static int open_pages(struct save *save, struct error *error)
@@ -172,12 +170,46 @@ static int open_memory(struct save *save, struct error *error)
 	return *fd < 0 ? *fd : 0;
 }
 
+static bool is_file(const char *path)
+{
+	struct stat st;
+	return !lstat(path, &st) && S_ISREG(st.st_mode);
+}
+
+/* Whose the directory around it is, is nobody's business: it was opened, and is its user's own. */
+static int open_one(struct save *save, struct error *error)
+{
+	struct stat st;
+	char why[128] = "", *around = alloc_copy(save->path);
+	int fd = open(save->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), err = fd < 0 ? -errno : check_file(fd, &st, why, sizeof(why));
+	if (around && !err) {
+		strrchr(around, '/')[1] = 0;
+		save->dir = open(around, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* or it does without */
+	}
+	free(around);
+	if (!err)
+		return save_file_open(save, fd, error);
+	if (fd >= 0)
+		close(fd);
+	return error_set(error, err, "%s: %s", save->path, *why ? why : strerror(-err));
+}
+
+int save_open_stream(struct save *save, int from, struct error *error)
+{
+	*save = SAVE_NONE;
+	save->path = alloc_copy("standard input");
+	int fd = save->path ? save_file_receive(from, error) : error_set(error, -ENOMEM, "out of memory");
+	return fd < 0 ? fd : save_file_open(save, fd, error);
+}
+
 int save_open(struct save *save, const char *path, struct error *error)
 {
 	*save = SAVE_NONE;
 	save->path = absolute(path);
 	if (!save->path)
 		return error_set(error, -ENOMEM, "out of memory");
+	if (is_file(save->path))
+		return open_one(save, error);
 	save->dir = owned_dir_open(save->path, false, error);
 	if (save->dir == -ENOENT)
 		return error_set(error, -ENOENT, "%s: there is no such directory", save->path);
@@ -209,14 +241,6 @@ static int nameless_file(const struct save *save)
 	return fd >= 0 ? fd : memfd_create("memory", MFD_CLOEXEC);
 }
 
-/* Who has it shall not be able to write to it. */
-static int reopen_for_reading(int fd)
-{
-	char path[32];
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, O_RDONLY | O_CLOEXEC);
-}
-
 /* The manifest is hostile: a few bytes could say that they become what fills the disk. */
 static int check_unpacked(const struct save_manifest *manifest, const char *what, struct error *error)
 {
@@ -228,13 +252,13 @@ static int check_unpacked(const struct save_manifest *manifest, const char *what
 
 static int unpack(const struct save *save, struct error *error)
 {
-	char *what = alloc_format("%s/" SAVE_PACKED, save->path);
+	char *what = save->one ? alloc_copy(save->path) : alloc_format("%s/" SAVE_PACKED, save->path);
 	int fd = -1, read = -1, err = what ? check_unpacked(&save->manifest, what, error) : error_set(error, -ENOMEM, "out of memory");
 	if (!err && (fd = nameless_file(save)) < 0)
 		err = error_set(error, -errno, "%s: %s", what, strerror(errno));
 	if (!err)
-		err = save_zstd_unpack(save->packed, fd, save->manifest.memory_size, what, error);
-	if (!err && (read = reopen_for_reading(fd)) < 0)
+		err = save_zstd_unpack(save->packed, save->packed_at, fd, save->manifest.memory_size, what, error);
+	if (!err && (read = save_reopen_for_reading(fd)) < 0)
 		err = error_set(error, -errno, "%s: %s", what, strerror(errno));
 	if (fd >= 0)
 		close(fd);
@@ -299,8 +323,22 @@ int save_each(int (*each)(void *context, const char *name, struct save *save, co
 	return err;
 }
 
+/* One that is damaged, too. */
+static int remove_one(const char *path, struct error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	bool is = fd >= 0 && save_file_is(fd);
+	if (fd >= 0)
+		close(fd);
+	if (!is)
+		return error_set(error, -EINVAL, "%s: no saved VM; nothing was removed", path);
+	return unlink(path) ? error_set(error, -errno, "%s: %s", path, strerror(errno)) : 0;
+}
+
 int save_remove(const char *path, struct error *error)
 {
+	if (is_file(path))
+		return remove_one(path, error);
 	struct save save = { .path = (char *)path, .dir = owned_dir_open(path, false, error) };
 	if (save.dir < 0)
 		return save.dir == -ENOENT ? error_set(error, -ENOENT, "%s: there is no such directory", path) : save.dir;

@@ -7,19 +7,9 @@
 #ifndef LV_NODE_SAVE_DIR_H
 #define LV_NODE_SAVE_DIR_H
 
-#include "node/save_manifest.h"
+#include "node/save_parts.h"
 
 /* ---- reading ---- */
-
-struct save { /* open; SAVE_NONE */
-	char *path; /* absolute */
-	int dir, state;
-	int memory; /* -1: it is compressed; save_open_memory() */
-	int packed; /* that; -1: it is not */
-	int pages; /* which pages one that goes on writes first; -1: nobody has seen that yet */
-	struct save_manifest manifest;
-};
-#define SAVE_NONE ((struct save){ .dir = -1, .state = -1, .memory = -1, .packed = -1, .pages = -1 })
 
 /*
  * The path of a saved VM, the caller's: word is a path with a slash, the name or id of a VM that was saved (state NULL: is not looked at), a name in the user's place, or a
@@ -27,11 +17,13 @@ struct save { /* open; SAVE_NONE */
  */
 char *save_find(const struct state *state, const char *word, struct error *error);
 /*
- * Opens and checks: whose it is, that nobody else can write to it, the manifest, and that both files are as long as that says. 0 or a negative errno with a
+ * Opens, a directory or one file, and checks: whose it is, that nobody else can write to it, the manifest, and that both files are as long as that says. 0 or a negative errno with a
  * message that names path and reason. Close in both cases.
  */
 int save_open(struct save *save, const char *path, struct error *error);
 void save_close(struct save *save);
+/* The same of one in a single file that comes through a pipe, up to its end. */
+int save_open_stream(struct save *save, int from, struct error *error);
 /*
  * The whole memory as a file, for reading; the caller's. Of a compressed one it is a file without a name, beside it, or in memory where there can be none: decompressed, which
  * takes its time. A negative errno with a message: -EBADMSG: it is damaged.
@@ -47,13 +39,6 @@ int save_remove(const char *path, struct error *error);
 
 /* ---- writing ---- */
 
-struct save_draft { /* SAVE_DRAFT_NONE */
-	char *path;     /* that it will have: absolute */
-	char *name, *hidden; /* in the directory around it: that one, and where it is made */
-	int around, dir, state, memory; /* dir holds a lock: whoever finds it without one finds a leftover */
-};
-#define SAVE_DRAFT_NONE ((struct save_draft){ .around = -1, .dir = -1, .state = -1, .memory = -1 })
-
 /* The path that a saved VM of this name has in the user's place; the caller's. NULL with a message. create: makes the place, if it is not there. */
 char *save_place(const char *name, bool create, struct error *error);
 /*
@@ -61,6 +46,8 @@ char *save_place(const char *name, bool create, struct error *error);
  * VM; -EBUSY: another command saves to it. End with commit or abandon; accepts what is half built.
  */
 int save_begin(struct save_draft *draft, const char *path, struct error *error);
+/* The same for a saved VM in one file: save_file_publish(), and free it. -EEXIST: what is at path is no such file. */
+int save_begin_file(struct save_draft *draft, const char *path, struct error *error);
 /* Puts the memory, which is whole, into the place of which it takes less; the manifest is to tell so. */
 int save_compress(struct save_draft *draft, struct save_manifest *manifest, struct error *error);
 /* Writes the manifest; has all of it on the disk. */

@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "node/save_dir.h"
+#include "node/save_file.h"
 #include "node/save_files.h"
 #include "node/save_zstd.h"
 #include "tinyx/plan.h"
@@ -21,7 +22,7 @@
 #define HIDDEN ".saving"
 #define TRIES 16 /* to have a directory locked before another command takes it for a leftover */
 
-static const char *const files[] = { SAVE_MANIFEST, SAVE_STATE, SAVE_MEMORY, SAVE_PACKED, SAVE_PAGES, SAVE_PAGES_NEW };
+static const char *const files[] = { SAVE_MANIFEST, SAVE_STATE, SAVE_MEMORY, SAVE_PACKED, SAVE_ONE, SAVE_PAGES, SAVE_PAGES_NEW };
 
 int save_files_remove(int dir)
 {
@@ -127,6 +128,21 @@ static int check_target(const struct save_draft *draft, struct error *error)
 	return err;
 }
 
+static int check_target_file(const struct save_draft *draft, struct error *error)
+{
+	struct stat st;
+	int fd = openat(draft->around, draft->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), err = 0;
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || !save_file_is(fd))
+		err = error_set(error, -EEXIST, "%s is there, and no file with a saved VM; name another one", draft->path);
+	else if (st.st_uid != geteuid())
+		err = error_set(error, -EPERM, "%s is there, and belongs to another user; name another one", draft->path);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 static int make_file(int dir, const char *name, int *fd)
 {
 	*fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -171,18 +187,28 @@ static int make(struct save_draft *draft)
 	return err ? err : make_file(draft->dir, SAVE_MEMORY, &draft->memory);
 }
 
-int save_begin(struct save_draft *draft, const char *path, struct error *error)
+static int begin(struct save_draft *draft, const char *path, int (*check)(const struct save_draft *draft, struct error *error), struct error *error)
 {
 	*draft = SAVE_DRAFT_NONE;
 	draft->path = alloc_copy(path);
 	int err = draft->path ? open_around(draft, error) : error_set(error, -ENOMEM, "out of memory");
 	if (!err)
-		err = check_target(draft, error);
+		err = check(draft, error);
 	if (err || !(err = make(draft)))
 		return err;
 	if (err == -EBUSY)
 		return error_set(error, err, "%s: another command saves to it", path);
 	return error_set(error, err, "%s: %s", path, strerror(-err));
+}
+
+int save_begin(struct save_draft *draft, const char *path, struct error *error)
+{
+	return begin(draft, path, check_target, error);
+}
+
+int save_begin_file(struct save_draft *draft, const char *path, struct error *error)
+{
+	return begin(draft, path, check_target_file, error);
 }
 
 /* ---- compressing ---- */

@@ -7,6 +7,7 @@
 #define SAVE_STATE "state"
 #define SAVE_MEMORY "memory"
 #define SAVE_PACKED "memory.zst" /* in place of it (node/save_zstd.h) */
+#define SAVE_ONE "one" /* all of it as one file, while that is made */
 #define SAVE_PAGES "pages" /* not there before a VM that was restored has told it */
 #define SAVE_PAGES_NEW "pages.new"
 

@@ -176,11 +176,11 @@ static int unpack_input(struct unpacking *unpack, size_t size, const char *what,
 	return 0;
 }
 
-static int unpack_all(struct unpacking *unpack, int packed, const char *what, struct error *error)
+static int unpack_all(struct unpacking *unpack, int packed, uint64_t from, const char *what, struct error *error)
 {
 	ssize_t got;
 	int err = 0;
-	for (uint64_t at = 0; !err && (got = pread(packed, unpack->in, PIECE, (off_t)at)) != 0; at += (uint64_t)got) {
+	for (uint64_t at = from; !err && (got = pread(packed, unpack->in, PIECE, (off_t)at)) != 0; at += (uint64_t)got) {
 		if (got < 0)
 			return error_set(error, -errno, "%s: %s", what, strerror(errno));
 		err = unpack_input(unpack, (size_t)got, what, error);
@@ -192,14 +192,14 @@ static int unpack_all(struct unpacking *unpack, int packed, const char *what, st
 	return err;
 }
 
-int save_zstd_unpack(int packed, int memory, uint64_t size, const char *what, struct error *error)
+int save_zstd_unpack(int packed, uint64_t from, int memory, uint64_t size, const char *what, struct error *error)
 {
 	struct unpacking unpack = { .zstd = ZSTD_createDCtx(), .memory = memory, .in = alloc_zero(PIECE), .piece = alloc_zero(PIECE), .size = size };
 	int err = unpack.zstd && unpack.in && unpack.piece ? 0 : error_set(error, -ENOMEM, "%s: out of memory", what);
 	if (!err && ftruncate(memory, (off_t)size))
 		err = error_set(error, -errno, "%s: %llu bytes of memory: %s", what, (unsigned long long)size, strerror(errno));
 	if (!err)
-		err = unpack_all(&unpack, packed, what, error);
+		err = unpack_all(&unpack, packed, from, what, error);
 	ZSTD_freeDCtx(unpack.zstd);
 	free(unpack.in);
 	free(unpack.piece);

@@ -14,7 +14,7 @@
 
 /* Compresses memory, from its first byte to its last, to packed, at its place. what: the latter's name, for messages. 0 or a negative errno with one. */
 int save_zstd_pack(int memory, int packed, const char *what, struct error *error);
-/* The memory of packed, which has that many bytes, is written to memory, which is empty; pages of zeroes are holes in it. -EBADMSG: it is damaged, or has more or fewer bytes. */
-int save_zstd_unpack(int packed, int memory, uint64_t size, const char *what, struct error *error);
+/* The memory of packed, which lies there from an offset on to its end and has that many bytes, is written to memory, which is empty; pages of zeroes are holes in it. -EBADMSG: it is damaged, or has more or fewer bytes. */
+int save_zstd_unpack(int packed, uint64_t from, int memory, uint64_t size, const char *what, struct error *error);
 
 #endif

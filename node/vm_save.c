@@ -17,6 +17,7 @@
 #include "node/monitor_control.h"
 #include "node/record.h"
 #include "node/save_chain.h"
+#include "node/save_file.h"
 #include "node/save_files.h"
 #include "node/vm_end.h"
 #include "node/vm_policy.h"
@@ -290,11 +291,11 @@ static int check_place(const struct base *base, const char *path, struct error *
 }
 
 /* An image that the cache removed, being full, would be one that the saved VM cannot go on without. */
-static int keep_image(const struct save_manifest *manifest, const char *path, struct error *error)
+static int keep_image(const struct save_manifest *manifest, const char *path, bool one, struct error *error)
 {
 	struct cache cache = CACHE_NONE;
 	struct error none = { 0 };
-	char *file = alloc_format("%s/" SAVE_MANIFEST, path);
+	char *file = one ? alloc_copy(path) : alloc_format("%s/" SAVE_MANIFEST, path);
 	int err = file ? 0 : -ENOMEM;
 	/* Without a cache there is nothing to keep. */
 	if (!err && *manifest->image_sha256 && !cache_open(&cache, false, &none))
@@ -302,6 +303,17 @@ static int keep_image(const struct save_manifest *manifest, const char *path, st
 	cache_close(&cache);
 	free(file);
 	return err ? error_set(error, err, "the image cache, which is to keep the image for %s: %s", path, strerror(-err)) : 0;
+}
+
+/* It is there, whole, for who looks for it. What is sent is the receiver's. */
+static int publish(const struct save_wish *wish, struct save_draft *draft, const struct save_manifest *manifest, struct error *error)
+{
+	if (wish->stream)
+		return save_file_write(wish->out, draft, manifest, "standard output", error);
+	int err = wish->one ? save_file_publish(draft, manifest, error) : save_finish(draft, manifest, error);
+	if (!err && !wish->one)
+		err = save_publish(draft, error);
+	return err ? err : keep_image(manifest, draft->path, wish->one, error);
 }
 
 /* One that is to go on does so while its memory is compressed, and the files are brought to the disk. */
@@ -321,14 +333,10 @@ static int save_in(const struct vm_info *info, const struct save_wish *wish, con
 		close(connection);
 		connection = -1;
 	}
-	if (!err && wish->compress)
+	if (!err && (wish->compress || wish->one || wish->stream))
 		err = save_compress(draft, &manifest, error);
 	if (!err)
-		err = save_finish(draft, &manifest, error);
-	if (!err)
-		err = save_publish(draft, error);
-	if (!err)
-		err = keep_image(&manifest, draft->path, error);
+		err = publish(wish, draft, &manifest, error);
 	if (!err && !leave_running)
 		err = end_saved(info, connection, draft->path, error);
 	if (connection >= 0)
@@ -350,11 +358,15 @@ int vm_save(struct vm_info *info, const struct save_wish *wish, char **path, str
 	if (!err)
 		err = check_place(&base, *path, error);
 	if (!err)
-		err = save_begin(&draft, *path, error);
+		err = (wish->one ? save_begin_file : save_begin)(&draft, *path, error);
 	if (!err)
 		err = save_in(info, wish, &base, &draft, error);
 	close_base(&base);
 	save_free(&draft);
+	if (wish->stream) { /* where it was made, in the user's place, nothing is left */
+		free(*path);
+		*path = NULL;
+	}
 	return err;
 }
 

@@ -11,6 +11,9 @@ struct save_wish {
 	const char *name; /* NULL: the VM's, or its id */
 	const char *base; /* only what changed since this saved VM, an absolute path, from which it was restored; NULL: all of it */
 	bool leave_running;
+	bool one; /* path is a file, which holds all of it; compressed */
+	bool stream; /* it goes to out, in the form of that file: compressed, and the VM goes on; path NULL, and answered NULL */
+	int out;
 	bool compress; /* its memory by zstd, when it is written: until then it takes both on disk */
 };
 

@@ -22,4 +22,11 @@ restore() { "$lightvm" restore "$@" >/dev/null && await 10 'its port' port_open 
 # It is known as ended a moment before its monitor is gone.
 gone() { flock -ns "$XDG_RUNTIME_DIR/lightvm/vms/$id/status" true; }
 kill_db() { "$lightvm" kill db && await 10 'its end' gone; }
+# start_db MIB: it has so much memory, of which $sum is the digest.
+start_db() {
+	"$lightvm" run -d --wait --name db -m 256M -p "127.0.0.1:$port:7" "$guest" 7 >/dev/null
+	id=$("$lightvm" inspect -f id db)
+	ask "hold $1" >/dev/null
+	sum=$(ask digest)
+}
 port=$(free_port)

@@ -7,10 +7,8 @@ way_out
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_saves.sh"
 
-"$lightvm" run -d --wait --name db -m 256M -p "127.0.0.1:$port:7" "$guest" 7 >/dev/null
-id=$("$lightvm" inspect -f id db)
-ask 'hold 24' >/dev/null
-sum=$(ask digest) count=$(ask count)
+start_db 24
+count=$(ask count)
 "$lightvm" save --leave-running --name plain db >/dev/null
 check 'save --compress prints where' test "$("$lightvm" save --compress db)" = "$saved/db"
 check '  it has ended' is db saved

@@ -76,7 +76,7 @@ static void comes_back(int memory)
 	struct error error = { 0 };
 	int small = packed(memory), again = file();
 	const uint64_t before = taken(memory);
-	assert_int_equal(save_zstd_unpack(small, again, size_of(memory), "it", &error), 0);
+	assert_int_equal(save_zstd_unpack(small, 0, again, size_of(memory), "it", &error), 0);
 	assert_true(taken(again) <= before);
 	same(memory, again);
 	close(small);
@@ -88,7 +88,7 @@ static void refused(int small, uint64_t size, const char *words)
 {
 	struct error error = { 0 };
 	int again = file();
-	assert_int_equal(save_zstd_unpack(small, again, size, "it", &error), -EBADMSG);
+	assert_int_equal(save_zstd_unpack(small, 0, again, size, "it", &error), -EBADMSG);
 	if (!strstr(error.text, words))
 		fail_msg("\"%s\" is not in \"%s\"", words, error.text);
 	close(again);
@@ -98,7 +98,7 @@ static void refused(int small, uint64_t size, const char *words)
 static bool refused_or_same(int small, int memory)
 {
 	struct error error = { 0 };
-	int again = file(), err = save_zstd_unpack(small, again, size_of(memory), "it", &error);
+	int again = file(), err = save_zstd_unpack(small, 0, again, size_of(memory), "it", &error);
 	if (err)
 		assert_true(err == -EBADMSG && error.text[0]);
 	else
