@@ -2,7 +2,8 @@
 /*
  * What pages cost, by the way they are come by: a line "WAY NS" each. file: first touch of a page of this program's file, read; copy: the same, written in a
  * private mapping; anonymous: of memory of a MiB, and more: of 8 MiB, from its second MiB on; cycle: 16 KiB are mapped, one page is written, and they are unmapped;
- * protect: a page loses the right to be written and gets it back, and is written. A file's pages are touched once in a run: the second time is another price.
+ * protect: a page loses the right to be written and gets it back, and is written;
+ * crowded: a mapping more while there are up to 60,000, none of which joins another. A file's pages are touched once in a run: the second time is another price.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #define FILE_PAGES 256 /* touched by each way */
 #define MIB_PAGES 256
 #define CYCLES 256
+#define CROWD 60000
 
 /* Each way has its own part of the file, so that no page is there from another one. */
 static const __attribute__((aligned(4096))) char contents[2 * FILE_PAGES * PAGE] = { 1 };
@@ -79,6 +81,14 @@ static double protect(void)
 	return each(start, CYCLES);
 }
 
+static double crowded(void)
+{
+	uint64_t start = now_ns();
+	for (int i = 0; i < CROWD; i++)
+		map(1, i % 2 ? PROT_READ : PROT_NONE, -1, 0);
+	return each(start, CROWD);
+}
+
 int main(int argc, char **argv)
 {
 	int fd = argc == 1 ? open(argv[0], O_RDONLY) : -1;
@@ -91,5 +101,6 @@ int main(int argc, char **argv)
 	printf("file %.0f\ncopy %.0f\n", file(PROT_READ, fd, 0), file(PROT_READ | PROT_WRITE, fd, half));
 	printf("anonymous %.0f\nmore %.0f\n", anonymous(MIB_PAGES, 0), anonymous(8 * MIB_PAGES, MIB_PAGES));
 	printf("cycle %.0f\nprotect %.0f\n", cycle(), protect());
+	printf("crowded %.0f\n", crowded());
 	return 0;
 }

@@ -37,6 +37,7 @@ extern const struct verb verb_images;                                /* cli_imag
 extern const struct verb verb_volume;                                /* cli_volume.c */
 extern const struct verb verb_kernel;                                /* kernel.c */
 extern const struct verb verb_kernel_explain, verb_kernel_diff;       /* cli_kernel_explain.c, below it */
+extern const struct verb verb_kernel_specialise;                      /* cli_kernel_specialise.c */
 extern const struct verb verb_pool;                                  /* cli_pool.c */
 extern const struct verb verb_service;                              /* cli_service.c */
 extern const struct verb verb_migrate;                               /* cli_migrate.c */

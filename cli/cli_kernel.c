@@ -4,30 +4,20 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "cli/all_verbs.h"
 #include "cli/describe.h"
+#include "cli/kernel_building.h"
 #include "node/image_list.h"
 #include "tinyx/kernel.h"
-
-#define PROGRESS_MS 100
-#define PROGRESS_STEPS 200 /* where there is no terminal: a line for so many files */
-#define JOBS_MAX 256
-
-static uint64_t now_ms(void)
-{
-	return clock_now() / NS_PER_MS;
-}
 
 /* ---- build ---- */
 
@@ -41,81 +31,23 @@ struct build_options {
 static const struct option_spec build_options[] = {
 	{ "config", 0, OPTION_STRING, AT(config), "NAME|FILE", "base, general (the default), container, or a file of CONFIG_ lines", .words = NULL, .complete = "file" },
 	{ "source", 0, OPTION_STRING, AT(source), "FILE", "an archive of Linux' source (default: the newest /usr/src/linux-source-*.tar.xz)", .complete = "file" },
-	{ "jobs", 'j', OPTION_NUMBER, AT(jobs), "N", "how many compilers run at a time (default: one a processor)", .low = 1, .high = JOBS_MAX },
+	{ "jobs", 'j', OPTION_NUMBER, AT(jobs), "N", "how many compilers run at a time (default: one a processor)", .low = 1, .high = KERNEL_JOBS_MAX },
 	{ "force", 'f', OPTION_FLAG, AT(force), NULL, "build it although it is there" },
 	{ "quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "no progress" },
 	{ 0 },
 };
 
-struct progress {
-	const char *name;
-	bool terminal, quiet;
-	uint64_t begun, shown;
-	unsigned steps; /* when a line was printed last */
-	int step;       /* its step; -1: none yet */
-};
-
-static void show(struct progress *progress, const struct kernel_progress *now_at)
-{
-	char share[48] = "";
-	if (now_at->total)
-		snprintf(share, sizeof(share), ", %u of about %u", now_at->done, now_at->total);
-	uint64_t now = now_ms();
-	fprintf(stderr, "%s[%4" PRIu64 " s, %2u%%] kernel %s: %s%s%.48s%s%s", progress->terminal ? "\r\033[K" : "", (now - progress->begun) / 1000,
-		now_at->percent, progress->name, kernel_step_name(now_at->step), now_at->detail ? " " : "", now_at->detail ? now_at->detail : "", share,
-		progress->terminal ? "" : "\n");
-	progress->shown = now;
-	progress->steps = now_at->done;
-	progress->step = (int)now_at->step;
-}
-
-/* A terminal gets one line that changes; a log gets few lines that stay. */
-static void on_progress(void *context, const struct kernel_progress *now_at)
-{
-	struct progress *progress = context;
-	if (progress->quiet)
-		return;
-	if (progress->step != (int)now_at->step ||
-	    (progress->terminal ? now_ms() - progress->shown >= PROGRESS_MS : now_at->done >= progress->steps + PROGRESS_STEPS))
-		show(progress, now_at);
-}
-
-static unsigned processors(void)
-{
-	cpu_set_t set;
-	return sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
-}
-
-static int report_built(const struct progress *progress, const char *directory, bool built, struct error *error)
-{
-	struct text out = { 0 };
-	if (progress->terminal)
-		fputs("\r\033[K", stderr);
-	if (!progress->quiet)
-		fprintf(stderr, "kernel %s: %s\n", progress->name, built ? "built" : "is there already");
-	text_format(&out, "%s\n", directory);
-	return text_print(&out);
-}
-
 static int build(const struct context *context, void *options, struct operands operands, struct error *error)
 {
 	const struct build_options *given = options;
 	struct kernel_config config;
-	char *directory = NULL;
-	int result = kernel_config_load(&config, given->config ? given->config : KERNEL_DEFAULT, error);
-	if (!result) {
-		struct progress progress = { .name = config.name, .step = -1, .terminal = isatty(STDERR_FILENO) && !given->quiet, .quiet = given->quiet, .begun = now_ms() };
-		struct kernel_request request = { .config = &config, .source = given->source, .jobs = given->jobs ? (unsigned)given->jobs : processors(),
-			.force = given->force, .progress = on_progress, .context = &progress };
-		result = kernel_build(&request, &directory, error);
-		if (result >= 0)
-			result = report_built(&progress, directory, result, error);
-		else if (progress.terminal)
-			fputs("\n", stderr);
+	int err = kernel_config_load(&config, given->config ? given->config : KERNEL_DEFAULT, error);
+	if (!err) {
+		struct kernel_request request = { .config = &config, .source = given->source, .jobs = (unsigned)given->jobs, .force = given->force };
+		err = kernel_building(&request, given->quiet, error);
 	}
-	free(directory);
 	kernel_config_free(&config);
-	return result;
+	return err;
 }
 
 static const struct verb verb_build = {
@@ -294,10 +226,10 @@ static const struct verb verb_remove = {
 	.run = remove_kernels,
 };
 
-static const struct verb *const verbs_of_kernel[] = { &verb_build, &verb_list, &verb_kernel_inspect, &verb_kernel_explain, &verb_kernel_diff, &verb_remove, NULL };
+static const struct verb *const verbs_of_kernel[] = { &verb_build, &verb_list, &verb_kernel_inspect, &verb_kernel_explain, &verb_kernel_diff, &verb_kernel_specialise, &verb_remove, NULL };
 
 const struct verb verb_kernel = {
 	.name = "kernel",
-	.summary = "Build, list, explain, compare and remove the kernels of Linux guests",
+	.summary = "Build, list, explain, compare, specialise and remove the kernels of Linux guests",
 	.sub = verbs_of_kernel,
 };

@@ -33,7 +33,7 @@ static const struct option_spec migrate_options[] = {
 	{ "memory", 'm', OPTION_SIZE, AT(memory), "SIZE", "the most memory that it may use there: at least what it has taken, at most what it may use here", .low = CONFIG_MEMORY_LEAST, .high = CONFIG_MEMORY_MOST },
 	{ "with-storage", 0, OPTION_FLAG, AT(with_storage), NULL, "its disks, too (not yet)" },
 	{ "no-throttle", 0, OPTION_FLAG, AT(no_throttle), NULL, "with --pre-copy: let it write at its full speed also where that is faster than the connection; otherwise its processors stand still for up to 90 % of the time" },
-	{ "compare", 0, OPTION_FLAG, AT(compare), NULL, "with --pre-copy: find what was written by comparing copies, as has to be done where the host's kernel does not tell (before Linux 6.7)" },
+	{ "compare", 0, OPTION_FLAG, AT(compare), NULL, "find what was written by comparing copies, as has to be done where the host's kernel does not tell (before Linux 6.7); with --post-copy the VM stands still while its memory is copied within this host" },
 	{ "no-ktls", 0, OPTION_FLAG, AT(no_ktls), NULL, "have a process of ours encrypt, also where the kernel can" },
 	{ "resolve", 0, OPTION_STRING, AT(resolve), "WHO", "of a VM that stands still because the connection was lost at the wrong moment: ask the other host who runs it; or decide, if that is gone for good: it "
 							   "goes on here (source), or is gone from here (destination)", .words = "ask source destination" },

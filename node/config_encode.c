@@ -31,7 +31,7 @@ static uint32_t flags_of(const struct vm_config *config)
 static void put_machine(const struct vm_config *config, const struct monitor_files *files, uint64_t start_ns, struct text *out, struct fd_list *fds)
 {
 	const struct config_guest *guest = &config->guest;
-	struct lv_vm_machine machine = { .memory = config->memory, .start_ns = start_ns, .image_ns = config->image_ns, .cpus = guest->cpus, .flags = flags_of(config) | files->own,
+	struct lv_vm_machine machine = { .memory = config_machine_memory(config), .start_ns = start_ns, .image_ns = config->image_ns, .cpus = guest->cpus, .flags = flags_of(config) | files->own,
 		.libos = put_fd(fds, files->libos), .image = put_fd(fds, config->image_fd), .kernel = put_fd(fds, guest->kernel_fd),
 		.initrd = put_fd(fds, guest->bare ? guest->initrd_fd : files->initrd), .control = put_fd(fds, files->control),
 		.status = put_fd(fds, files->status), .log = put_fd(fds, files->log), .cpuid = put_fd(fds, files->cpuid),

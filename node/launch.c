@@ -112,7 +112,7 @@ static uint64_t ram_size(const struct vm_config *config)
 /* A clone that has all of its memory copied may find that done. */
 static struct claim_wish claim_wish(const struct vm_config *config)
 {
-	struct claim_wish wish = { .memory = config->memory, .image = image_size(config), .ram = ram_size(config) };
+	struct claim_wish wish = { .memory = config_machine_memory(config), .image = image_size(config), .ram = ram_size(config) };
 	const struct config_state *from = &config->state;
 	const uint32_t copied = LV_RESTORE_CLONE | LV_RESTORE_WHOLE;
 	struct stat st;
@@ -136,7 +136,7 @@ static int make_shell(const struct vm_config *config, struct place place, int cp
 	if (err || (libos < 0 && early(config)))
 		return err ? err : libos;
 	int held = jail_users_hold(place.dir, place.users);
-	const struct shell_order order = { .name = config->name ? config->name : config->id, .is_linux = config->guest.is_linux, .memory = config->memory,
+	const struct shell_order order = { .name = config->name ? config->name : config->id, .is_linux = config->guest.is_linux, .memory = config_machine_memory(config),
 		.room = image_size(config), .ram = ram_size(config), .libos = libos, .cpuid = cpuid, .messages = messages, .user = jail_user_find(&users, config->id, held), .held = held,
 		.foreground = !config->detached };
 	err = shell_start(&order, shell, theirs, error);

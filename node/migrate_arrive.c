@@ -225,20 +225,21 @@ int arriving_ahead(struct arriving *vm, struct error *error)
 
 static int check_memory(const struct arriving *vm, uint64_t total, struct error *error)
 {
-	if (total <= config_memory_file_most(vm->config.guest.is_linux, vm->config.memory))
+	const uint64_t most = config_machine_memory(&vm->config);
+	if (total <= config_memory_file_most(vm->config.guest.is_linux, most))
 		return 0;
-	return error_set(error, -EFBIG, "%llu MiB come, which is more memory than the VM may have (%llu MiB)", (unsigned long long)(total >> 20), (unsigned long long)(vm->config.memory >> 20));
+	return error_set(error, -EFBIG, "%llu MiB come, which is more memory than the VM may have (%llu MiB)", (unsigned long long)(total >> 20), (unsigned long long)(most >> 20));
 }
 
 bool arriving_may_wait(const struct arriving *vm)
 {
-	return !vm->config.disks && !vm->config.guest.is_linux;
+	return !vm->config.disks;
 }
 
 int arriving_lacking(struct arriving *vm, const struct lv_migrate_piece *piece, const uint8_t *bits, size_t size, struct error *error)
 {
 	int err = arriving_may_wait(vm) ? check_memory(vm, piece->total, error) :
-		error_set(error, -EOPNOTSUPP, "memory that comes after the switch, of %s", vm->config.disks ? "a VM with disks" : "a Linux guest");
+		error_set(error, -EOPNOTSUPP, "memory that comes after the switch, of a VM with disks");
 	return err ? err : coming_lacking(&vm->coming, piece, bits, size, error);
 }
 

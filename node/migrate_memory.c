@@ -14,7 +14,7 @@
 
 #define DOWNTIME_NS (50 * NS_PER_MS) /* unless told otherwise */
 #define FIXED_NS (5 * NS_PER_MS) /* of the downtime, however little is left to send: a monitor that is told there what it runs, and two answers */
-#define EARLY (LV_RAM + LV_BOOT_SIZE + LV_HOT_HEAP - LV_BASE) /* bytes of memory */
+#define EARLY (LV_RAM + LV_BOOT_SIZE + LV_HOT_HEAP - LV_BASE) /* bytes of memory, of the library OS */
 #define LAST_MOST (1ull << 20)
 #define THROTTLE_FIRST 30 /* percent, when a round did not make the rest smaller; and so much more each further time */
 #define THROTTLE_MORE 20
@@ -57,15 +57,20 @@ static void note_round(struct copying *copy, uint64_t bytes, uint64_t ns)
 }
 
 /* What is told of it is told of its own size: memory's says little of what is left. */
-static int send_round(struct copying *copy, const struct changes *changes, struct error *error)
+static int send_moment(struct copying *copy, const struct moment *moment, const struct changes *changes, struct error *error)
 {
 	struct pieces pieces = { .wire = copy->wire, .type = LV_MIG_MEMORY, .step = "memory", .of = changes->bytes, .told = copying_tell, .context = copy, .bandwidth = copy->wish->bandwidth };
 	uint64_t begun = clock_now();
 	copy->report->rounds++;
-	int err = moment_send(&pieces, &copy->moment, changes, error);
+	int err = moment_send(&pieces, moment, changes, error);
 	copy->report->memory_bytes += pieces.sent;
 	note_round(copy, pieces.sent, clock_now() - begun);
 	return err;
+}
+
+static int send_round(struct copying *copy, const struct changes *changes, struct error *error)
+{
+	return send_moment(copy, &copy->moment, changes, error);
 }
 
 static int send_state(struct copying *copy, struct error *error)
@@ -259,20 +264,21 @@ static int lend_disks(const struct copying *copy, struct error *error)
 
 /* ---- post-copy ---- */
 
-/* What every VM touches at once, and the monitor when it loads its state; and what was written last, if that is little: it would be asked for before anything else. */
+/* What every VM of the library OS touches at once, and the monitor when it loads its state; and what was written last, if that is little: it would be asked for before anything else. */
 static int send_early(struct copying *copy, const struct changes *last, struct error *error)
 {
-	int err = push_send(&copy->push, &copy->pieces, 0, EARLY, error);
+	int err = copy->info->status.guest == LV_GUEST_LINUX ? 0 : push_send(&copy->push, &copy->pieces, 0, EARLY, error);
 	for (size_t i = 0; i < last->count && last->bytes <= LAST_MOST && !err; i++)
 		err = push_send(&copy->push, &copy->pieces, last->run[i].at, last->run[i].at + last->run[i].size, error);
 	return err;
 }
 
-static int begin_push(struct copying *copy, const struct changes *all, const struct changes *last, struct error *error)
+/* What is in older or, if it is there, in newer (NULL: nothing is). */
+static int begin_push(struct copying *copy, const struct moment *older, const struct moment *newer, const struct changes *all, const struct changes *last, struct error *error)
 {
 	copy->pieces = (struct pieces){ .wire = copy->wire, .type = LV_MIG_MEMORY, .step = "memory", .told = copying_tell, .context = copy, .bandwidth = copy->wish->bandwidth, .asked = true };
 	copy->report->rounds++;
-	int err = push_begin(&copy->push, &copy->first, &copy->moment, error);
+	int err = push_begin(&copy->push, older, newer, error);
 	if (err)
 		return err;
 	if (copy->wish->mode == MIGRATE_POST_COPY)
@@ -299,7 +305,44 @@ static int post_copy(struct copying *copy, struct error *error)
 	if (!err)
 		err = moment_data(&copy->moment, &last, error);
 	if (!err)
-		err = begin_push(copy, &all, &last, error);
+		err = begin_push(copy, &copy->first, &copy->moment, &all, &last, error);
+	changes_free(&all);
+	changes_free(&last);
+	return err;
+}
+
+/* ---- post-copy where the monitor cannot tell: it stands still while its memory is copied within this host ---- */
+
+/* All of it is sent while the VM runs; *last: what differs from that when it stands still. */
+static int send_first(struct copying *copy, struct changes *last, struct error *error)
+{
+	struct changes all = { 0 };
+	int err = moment_data(&copy->moment, &all, error);
+	copying_let_go(copy);
+	copy->first = copy->moment;
+	copy->moment = MOMENT_NONE;
+	if (!err)
+		err = send_moment(copy, &copy->first, &all, error);
+	if (!err)
+		err = moment_prepare(&copy->first, &copy->moment, error);
+	if (!err)
+		err = copying_round_end(copy, error);
+	if (!err)
+		err = stand_still(copy, error);
+	changes_free(&all);
+	return err ? err : moment_compare(&copy->first, &copy->moment, last, error);
+}
+
+static int post_copy_by_copying(struct copying *copy, struct error *error)
+{
+	struct changes all = { 0 }, last = { 0 };
+	int err = moment_prepare(&MOMENT_NONE, &copy->moment, error);
+	if (!err)
+		err = stand_still(copy, error);
+	if (!err)
+		err = copy->wish->mode == MIGRATE_HYBRID ? send_first(copy, &last, error) : moment_data(&copy->moment, &all, error);
+	if (!err) /* the second is whole, too, so that nothing of the first is asked for */
+		err = begin_push(copy, &copy->moment, NULL, &all, &last, error);
 	changes_free(&all);
 	changes_free(&last);
 	return err;
@@ -355,7 +398,7 @@ static int one_way(struct copying *copy, struct error *error)
 	case MIGRATE_POST_COPY:
 	case MIGRATE_HYBRID:
 		if (!copy->report->instead)
-			return post_copy(copy, error);
+			return copy->wish->compare ? -EOPNOTSUPP : post_copy(copy, error);
 		break;
 	default:
 		break;
@@ -368,11 +411,10 @@ int copying_run(struct copying *copy, struct error *error)
 {
 	int err = one_way(copy, error);
 	if (err == -EOPNOTSUPP && !copy->report->rounds) {
-		copy->report->instead = copy->report->pre_copy ? copy->report->instead : "this host's kernel does not tell what is written while it runs (Linux 6.7 is the first that does)";
-		copy->report->pre_copy = copy->report->compares = true;
+		copy->report->compares = true;
 		moment_drop(&copy->moment);
 		moment_drop(&copy->first);
-		err = pre_copy_by_comparing(copy, error);
+		err = copy->report->pre_copy ? pre_copy_by_comparing(copy, error) : post_copy_by_copying(copy, error);
 	}
 	if (!err && copy->disks)
 		err = lend_disks(copy, error);

@@ -123,8 +123,6 @@ static int offer(struct sending *send, bool *wants_image, struct error *error)
 		*wants_image = wanted.image;
 		if (send->wish->mode >= MIGRATE_POST_COPY && send->copy.disks)
 			send->report->instead = "it has disks, and what has disks is not moved otherwise yet";
-		else if (send->wish->mode >= MIGRATE_POST_COPY && send->manifest.guest == LV_GUEST_LINUX)
-			send->report->instead = "it is a Linux guest, whose memory does not come after the switch yet";
 		else if (send->wish->mode >= MIGRATE_POST_COPY && !wanted.post_copy)
 			send->report->instead = send->wire.migration.version < 2 ? "the other host's lightvm is older and knows only pre-copy" :
 				"the other host may not wait for faults (\"lightvm doctor\" there says which right is missing)";

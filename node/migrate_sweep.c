@@ -66,13 +66,17 @@ int migrate_finish(const struct state *state, const struct migrate_record *recor
 	return err;
 }
 
+#define RENEW_MS 30000 /* nobody waits for that, and a guest that has just come may have more to do; it has the wrong time until it hears */
+
 void migrate_renew(const struct state *state, const struct migrate_record *record)
 {
 	struct vm_dir vm;
+	const uint64_t end = deadline_in(RENEW_MS);
 	if (record->paused || vm_open(state, record->id, &vm))
 		return;
-	if (!faccessat(vm.dir, "vsock", F_OK, 0))
-		agent_renew(vm.dir, false, NULL, deadline_in(AGENT_ANSWER_MS));
+	/* Each time with the time that it is by then. */
+	while (!faccessat(vm.dir, "vsock", F_OK, 0) && agent_renew(vm.dir, false, NULL, deadline_in(AGENT_ANSWER_MS)) == -ETIMEDOUT && deadline_left(end))
+		;
 	vm_close(&vm);
 }
 

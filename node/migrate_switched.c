@@ -149,6 +149,8 @@ int switched_run(struct wire *wire, struct arriving *vm, struct error *error)
 	if (!err)
 		err = converse(wire, &vm->coming, &worker, error);
 	end_worker(&worker, err != 0);
+	if (!err)
+		migrate_renew(vm->state, &vm->record);
 	return err;
 }
 
@@ -191,6 +193,8 @@ static int recover_one(const struct state *state, struct migrate_record *record,
 	coming_free(&coming);
 	if (!err && record->step == MIGRATE_HAS_COMMITTED && !migrate_finish(state, record, &ignored))
 		migrate_record_done(record);
+	if (!err)
+		migrate_renew(state, record);
 	return err;
 }
 

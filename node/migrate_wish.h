@@ -26,7 +26,7 @@ struct migrate_wish {
 	uint64_t memory;          /* bytes, the most that it may have there; 0: as here */
 	unsigned max_throttle;    /* pre-copy: percent of the time that its processors may stand still while it writes faster than the link carries */
 	bool relay;               /* no encryption by the kernel */
-	bool compare;             /* pre-copy as where the host's kernel cannot tell what is written */
+	bool compare;             /* as where the host's kernel cannot tell what is written */
 	void (*progress)(void *context, const struct migrate_progress *progress); /* NULL: not wanted */
 	void *context;
 };
@@ -45,7 +45,7 @@ struct migrate_report { /* what became of it, and what it took */
 	const char *instead; /* why it was pre-copy in place of post-copy; a static text, NULL: it was not */
 	uint64_t pushed_bytes; /* after the switch; part of memory_bytes */
 	bool pre_copy, converged; /* pre-copy: it was expected to stand still for no longer than it may */
-	bool compares; /* the monitor could not tell what is written while it runs; two copies were compared */
+	bool compares; /* the monitor could not tell what is written while it runs; two copies were compared, or one was all */
 	bool kernel_sends;
 	char cipher[40];
 };

@@ -197,6 +197,7 @@ static int prepare(const struct cloning *cloning, unsigned i, struct vm_config *
 	err = change_net(cloning, i, config, error);
 	config->image_fd = fcntl(cloning->image.fd, F_DUPFD_CLOEXEC, 3);
 	config->state = (struct config_state){ .state = fcntl(cloning->state_fd, F_DUPFD_CLOEXEC, 3), .memory = fcntl(cloning->memory_fd, F_DUPFD_CLOEXEC, 3), .pages = -1, .pager = { -1, -1 },
+		.machine_memory = config->guest.is_linux ? cloning->info->status.ram_size : 0,
 		.flags = LV_RESTORE_CLONE | LV_RESTORE_RESET_CONNECTIONS | (cloning->wish->paused ? LV_RESTORE_PAUSED : 0) | (cloning->wish->whole ? LV_RESTORE_WHOLE : 0) };
 	if (!err && (config->image_fd < 0 || config->state.state < 0 || config->state.memory < 0))
 		err = error_set(error, -errno, "a clone: %s", strerror(errno));

@@ -65,6 +65,7 @@ struct config_state { /* from which it goes on, in place of a program that start
 	int below[LV_VM_BELOW_MAX]; /* what memory is a difference from, and that, down to the whole one; so many there are: */
 	unsigned below_count;
 	uint32_t flags;    /* LV_RESTORE_* */
+	uint64_t machine_memory; /* of a Linux guest: with which it was started, since when it may have been told to use less; 0: as the configuration says */
 	struct { int device, listener; } pager; /* its memory comes while it runs (abi/memory_later.h); -1: it is all there. Owned */
 };
 
@@ -119,6 +120,8 @@ char *config_mount_word(const struct config_mount *mount, unsigned number);
 int config_validate(const struct vm_config *config, struct error *error);
 /* What of that does not depend on anything else: amounts, and where paths begin. */
 int config_validate_bounds(const struct vm_config *config, struct error *error);
+/* Bytes that its machine has: those of the configuration, unless it goes on as a machine that has others. */
+uint64_t config_machine_memory(const struct vm_config *config);
 /* How long the file of a VM's memory can be (saved, or moved), in bytes, if the VM may have so much: limit, at most CONFIG_MEMORY_MOST. */
 uint64_t config_memory_file_most(bool is_linux, uint64_t limit);
 /* Closes the descriptors too; accepts what is half built. */

@@ -12,6 +12,7 @@
 #include "abi/vm_records.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/number.h"
 #include "node/config_open.h"
 #include "tinyx/file_digest.h"
 #include "node/launch.h"
@@ -23,6 +24,8 @@
 #include "node/vm_row.h"
 #include "tinyx/cache.h"
 #include "tinyx/image_file.h"
+
+#define PAGE 4096u
 
 /* ---- is all of it here? ---- */
 
@@ -178,6 +181,19 @@ static void apply(const struct restore_wish *wish, struct vm_config *config)
 	config->state.flags = (wish->advance ? LV_RESTORE_ADVANCE : 0) | (wish->paused ? LV_RESTORE_PAUSED : 0) | (wish->whole ? LV_RESTORE_WHOLE : 0);
 }
 
+/* A Linux guest goes on in the machine that it had, whatever it may use of it. */
+static int take_machine(const struct save_manifest *manifest, struct vm_config *config, struct error *error)
+{
+	const uint64_t bytes = manifest->memory_limit;
+	char size[24];
+	if (manifest->guest != LV_GUEST_LINUX)
+		return 0;
+	if (bytes / PAGE < config->memory / PAGE) /* of half a page nobody has any use */
+		return error_set(error, -EINVAL, "memory_limit: %llu is less than what the VM may use (%s)", (unsigned long long)bytes, size_print(config->memory, size, sizeof(size)));
+	config->state.machine_memory = bytes;
+	return 0;
+}
+
 int restore_config(const struct save *save, const struct restore_wish *wish, struct vm_config *config, struct error *error)
 {
 	const struct save_manifest *manifest = &save->manifest;
@@ -196,6 +212,8 @@ int restore_config(const struct save *save, const struct restore_wish *wish, str
 		err = config_validate(config, error);
 	if (!err)
 		err = check_all(manifest, wish, config, error);
+	if (!err)
+		err = take_machine(manifest, config, error);
 	if (!err && !wish->image_later)
 		err = wish->disks_later ? config_open_files(config, error) : config_open(config, error);
 	if (!err && !wish->image_later)

@@ -176,12 +176,19 @@ static int describe_files(int state, int memory, struct save_manifest *manifest,
 	return 0;
 }
 
+/* What a Linux guest may use was perhaps lowered since (vm_limit_memory), for it and for its next start; its machine has what it has. */
+static uint64_t memory_limit(const struct vm_info *info)
+{
+	const struct lv_status *status = &info->status;
+	return status->guest == LV_GUEST_LINUX ? status->ram_size : (uint64_t)json_integer_value(json_object_get(info->config, "memory"));
+}
+
 int vm_save_describe(const struct vm_info *info, struct save_manifest *manifest, struct error *error)
 {
 	const char *name = config_string(info->config, "name");
 	const struct lv_status *status = &info->status;
 	*manifest = (struct save_manifest){ .guest = status->guest == LV_GUEST_LINUX ? LV_GUEST_LINUX : LV_GUEST_LIBOS,
-		.memory_limit = (uint64_t)json_integer_value(json_object_get(info->config, "memory")), .memory_used = status->memory_used };
+		.memory_limit = memory_limit(info), .memory_used = status->memory_used };
 	strcpy(manifest->id, info->dir.id);
 	manifest->name = *name ? alloc_copy(name) : NULL;
 	if (manifest->guest == LV_GUEST_LIBOS)

@@ -30,6 +30,8 @@ struct kernel_config { /* zero-initialised: none */
  * configuration in front. -ENOENT with a suggestion, -EINVAL with file and line.
  */
 int kernel_config_load(struct kernel_config *config, const char *word, struct error *error);
+/* The same of lines in memory; from is what messages call them. -EINVAL: no kernel can have that name, or a line is wrong. */
+int kernel_config_make(struct kernel_config *config, const char *name, const char *lines, const char *from, struct error *error);
 void kernel_config_free(struct kernel_config *config);
 /* The names that come with lightvm; NULL: no more. */
 const char *kernel_config_name(size_t i);

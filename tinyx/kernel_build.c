@@ -300,6 +300,15 @@ static int copy_into(const struct build *build, const char *file, const char *fr
 	return err;
 }
 
+/* What only some kernels have. */
+static int copy_if_there(const struct build *build, const char *file, const char *fresh, const char *name, struct error *error)
+{
+	char *from = objects_path(build, file);
+	bool there = !access(from, F_OK);
+	free(from);
+	return there ? copy_into(build, file, fresh, name, error) : 0;
+}
+
 static int write_meta(const struct build *build, const char *fresh, struct error *error)
 {
 	char *path = objects_path(build, "include/config/kernel.release"), *release = NULL, *to = alloc_format("%s/meta.json", fresh);
@@ -345,6 +354,10 @@ static int collect(const struct build *build, struct error *error)
 		err = copy_into(build, "arch/x86/boot/bzImage", fresh, "bzImage", error);
 	if (!err)
 		err = copy_into(build, ".config", fresh, "config", error);
+	if (!err)
+		err = copy_into(build, "lightvm.config", fresh, "asked", error);
+	if (!err)
+		err = copy_if_there(build, "vmlinux.map", fresh, "map", error);
 	if (!err)
 		err = write_meta(build, fresh, error);
 	if (!err && ((err = tree_remove(AT_FDCWD, build->result)) || (rename(fresh, build->result) && (err = -errno))))

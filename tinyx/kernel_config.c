@@ -109,27 +109,33 @@ static bool name_is_fit(const char *name)
 	       !name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+-")];
 }
 
+int kernel_config_make(struct kernel_config *config, const char *name, const char *lines, const char *from, struct error *error)
+{
+	struct text text = { 0 };
+	*config = (struct kernel_config){ .name = alloc_copy(name) };
+	if (!name_is_fit(name) || builtin_text(name) || !strcmp(name, "linux") || !strcmp(name, "libos") || !strcmp(name, "auto"))
+		return error_set(error, -EINVAL, "%s: its kernel cannot be called \"%s\"; give %s another name", from, name, !strcmp(from, name) ? "it" : "the file");
+	int err = expand(lines, from, 0, &text, error);
+	config->text = text.data;
+	return err;
+}
+
 static int load_file(struct kernel_config *config, const char *path, struct error *error)
 {
 	char *data;
 	size_t size;
-	struct text text = { 0 };
 	int err = file_read(AT_FDCWD, path, KERNEL_CONFIG_MAX, &data, &size);
 	if (err == -ENOENT && !strchr(path, '/'))
 		return no_such(path, error);
 	if (err)
 		return error_set(error, err, "%s: %s", path, strerror(-err));
 	const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-	size_t len = strlen(base) - (text_ends(base, ".config") ? strlen(".config") : 0);
-	config->name = alloc_format("%.*s", (int)len, base);
+	char *name = alloc_format("%.*s", (int)(strlen(base) - (text_ends(base, ".config") ? strlen(".config") : 0)), base);
 	if (strlen(data) != size)
 		err = error_set(error, -EINVAL, "%s: it has zero bytes in it; a configuration is text", path);
-	else if (!name_is_fit(config->name) || builtin_text(config->name) || !strcmp(config->name, "linux") || !strcmp(config->name, "libos") ||
-		 !strcmp(config->name, "auto"))
-		err = error_set(error, -EINVAL, "%s: its kernel cannot be called \"%s\"; give the file another name", path, config->name);
 	else
-		err = expand(data, path, 0, &text, error);
-	config->text = text.data;
+		err = kernel_config_make(config, name, data, path, error);
+	free(name);
 	free(data);
 	return err;
 }

@@ -313,7 +313,7 @@ static int check(struct decoder *decoder)
 	uint64_t all = decoder->count == LV_VM_FDS_MAX ? ~0ull : (1ull << decoder->count) - 1;
 	if (!decoder->has_machine)
 		return refuse(decoder, "it has no machine");
-	if (decoder->has_pager && (!decoder->has_state || decoder->has_pages || decoder->config->below_count || decoder->config->kernel_fd >= 0))
+	if (decoder->has_pager && (!decoder->has_state || decoder->has_pages || decoder->config->below_count))
 		return refuse(decoder, "memory that is still to come is not a state's, or is one of several");
 	if (decoder->has_pages && !decoder->has_state)
 		return refuse(decoder, "it has pages, and no state");

@@ -145,17 +145,12 @@ static void space_empty(struct space *old)
 {
 	struct space *before = space_use(old);
 
-	while (old->count) {
-		struct vma *vma = old->vma[old->count - 1];
-
+	for (struct vma *vma; (vma = mm_first());) {
 		pt_clear(vma->start, vma->end);
-		vma_remove(old->count - 1);
+		vma_remove(vma);
 	}
 	space_use(before);
-	kfree(old->vma);
 	patches_free(old);
-	old->vma = NULL;
-	old->capacity = 0;
 }
 
 void space_put(struct space *old)
@@ -183,12 +178,14 @@ void space_put(struct space *old)
 	kfree(old);
 }
 
-uint64_t space_size(const struct space *of)
+uint64_t space_size(struct space *of)
 {
+	struct space *before = space_use(of);
 	uint64_t size = 0;
 
-	for (int i = 0; i < of->count; i++)
-		size += of->vma[i]->faulted;
+	for (const struct vma *vma = mm_first(); vma; vma = mm_next(vma))
+		size += vma->faulted;
+	space_use(before);
 	return size;
 }
 
@@ -353,8 +350,8 @@ struct space *space_fork(uint64_t stack, uint64_t tls)
 	copy->top = space->top;
 	copy->brk_start = space->brk_start;
 	copy->brk = space->brk;
-	for (int i = 0; i < space->count; i++)
-		if (!vma_copy(copy, space->vma[i], stack, tls)) {
+	for (struct vma *vma = mm_first(); vma; vma = mm_next(vma))
+		if (!vma_copy(copy, vma, stack, tls)) {
 			space_put(copy);
 			tlb_flush();
 			return NULL;

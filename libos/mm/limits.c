@@ -16,8 +16,7 @@ static uint64_t used_outside(uint64_t start, uint64_t end, bool only_data)
 {
 	uint64_t sum = 0;
 
-	for (int i = 0; i < space->count; i++) {
-		const struct vma *vma = space->vma[i];
+	for (const struct vma *vma = mm_first(); vma; vma = mm_next(vma)) {
 		uint64_t from = MAX(vma->start, start), to = MIN(vma->end, end);
 
 		if (vma->flags & VMA_YIELDS || (only_data && !is_data(vma->prot, vma->flags)))
@@ -53,9 +52,7 @@ bool space_may_become(uint64_t start, uint64_t end, uint32_t prot)
 {
 	uint64_t more = 0;
 
-	for (int i = vma_index(start); i < space->count && space->vma[i]->start < end; i++) {
-		const struct vma *vma = space->vma[i];
-
+	for (const struct vma *vma = vma_from(start); vma && vma->start < end; vma = mm_next(vma)) {
 		if (is_data(prot, vma->flags) && !is_data(vma->prot, vma->flags))
 			more += MIN(vma->end, end) - MAX(vma->start, start);
 	}
@@ -70,8 +67,7 @@ int space_may_lock(uint64_t start, uint64_t end)
 		return 0;
 	if (!limit)
 		return -EPERM;
-	for (int i = 0; i < space->count; i++) {
-		const struct vma *vma = space->vma[i];
+	for (const struct vma *vma = mm_first(); vma; vma = mm_next(vma)) {
 		uint64_t from = MAX(vma->start, start), to = MIN(vma->end, end);
 
 		if (vma->flags & MAP_LOCKED)

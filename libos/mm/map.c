@@ -25,12 +25,12 @@ static int isolate(uint64_t start, uint64_t end)
 
 bool mm_covered(uint64_t start, uint64_t end)
 {
-	int index = vma_index(start);
+	const struct vma *vma;
 
-	for (; start < end; index++) {
-		if (index == space->count || space->vma[index]->start > start || space->vma[index]->flags & VMA_YIELDS)
+	for (; start < end; start = vma->end) {
+		vma = vma_from(start);
+		if (!vma || vma->start > start || vma->flags & VMA_YIELDS)
 			return false;
-		start = space->vma[index]->end;
 	}
 	return true;
 }
@@ -64,7 +64,8 @@ int space_drop(uint64_t start, uint64_t end, bool tables)
 
 static int unmap(uint64_t start, uint64_t end, bool tables)
 {
-	int err = patches_yield(start, end), index;
+	int err = patches_yield(start, end);
+	struct vma *vma;
 
 	if (err || vma_free_range(start, end))
 		return err;
@@ -72,11 +73,10 @@ static int unmap(uint64_t start, uint64_t end, bool tables)
 	if (err)
 		return err;
 	err = space_drop(start, end, tables);
-	index = vma_index(start);
-	while (!err && index < space->count && space->vma[index]->start < end) {
-		if (space->vma[index]->prot & PROT_EXEC)
-			mm_code_changed(space->vma[index]->start, space->vma[index]->end);
-		vma_remove(index);
+	while (!err && (vma = vma_from(start)) && vma->start < end) {
+		if (vma->prot & PROT_EXEC)
+			mm_code_changed(vma->start, vma->end);
+		vma_remove(vma);
 	}
 	return err;
 }
@@ -192,7 +192,7 @@ int64_t mm_map(uint64_t addr, uint64_t len, uint32_t prot, uint32_t flags, struc
 	vma_populate_first(vma, start, start + len);
 	if (flags & (MAP_POPULATE | MAP_LOCKED))
 		vma_populate(vma, start, start + len);
-	vma_join(vma_index(start));
+	vma_join(start, start + len);
 	return start;
 }
 
@@ -280,18 +280,14 @@ int mm_protect(uint64_t addr, uint64_t len, uint32_t prot)
 	if (bad_range(addr, ALIGN_UP(len, LV_PAGE)) || !mm_covered(addr, end) || !space_may_become(addr, end, prot))
 		return -ENOMEM;
 	err = isolate(addr, end);
-	for (int i = vma_index(addr); !err && i < space->count && space->vma[i]->start < end; i++) {
-		struct vma *vma = space->vma[i];
-
+	for (struct vma *vma = vma_from(addr); !err && vma && vma->start < end; vma = mm_next(vma)) {
 		if (vma->prot == prot)
 			continue;
 		if (vma->prot & PROT_EXEC)
 			mm_code_changed(vma->start, vma->end);
 		err = may_protect(vma, prot) ? protect_vma(vma, prot) : -EACCES;
 	}
-	/* Join from the end of the range down, while the indices below stay right. */
-	for (int i = MIN(vma_index(end - 1), space->count - 1); i >= 0 && space->vma[i]->end >= addr; i--)
-		vma_join(i);
+	vma_join(addr, end);
 	return err;
 }
 
@@ -371,14 +367,14 @@ static int64_t move_vma(uint64_t old, uint64_t old_len, uint64_t to, uint64_t ne
 		return -ENOMEM;
 	err = move_pages(old, old + old_len, to - old);
 	if (err) {
-		vma_remove(vma_index(to));
+		vma_remove(vma);
 		return err;
 	}
 	if (!(flags & MREMAP_DONTUNMAP))
-		vma_remove(vma_index(old));
+		vma_remove(mm_find(old));
 	pt_trim(ALIGN_DOWN(old, HUGE_PAGE), ALIGN_UP(old + old_len, HUGE_PAGE));
 	tlb_flush();
-	vma_join(vma_index(to));
+	vma_join(to, to + new_len);
 	return to;
 }
 
@@ -445,8 +441,8 @@ int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flag
 		err = patches_yield(old + old_len, old + new_len);
 		if (err)
 			return err;
-		vma->end = old + new_len;
-		vma_join(vma_index(old));
+		vma_set_end(vma, old + new_len);
+		vma_join(old, old + new_len);
 		return old;
 	}
 	return flags & MREMAP_MAYMOVE ? remap_move(old, old_len, new_len, flags, 0) : -ENOMEM;
@@ -458,14 +454,10 @@ int mm_mark(uint64_t start, uint64_t end, uint32_t flag, bool on)
 {
 	int err = isolate(start, end);
 
-	for (int i = vma_index(start); !err && i < space->count && space->vma[i]->start < end; i++) {
-		uint32_t *flags = &space->vma[i]->flags;
-
-		if (!(*flags & VMA_YIELDS))
-			*flags = on ? *flags | flag : *flags & ~flag;
-	}
-	for (int i = MIN(vma_index(end - 1), space->count - 1); i >= 0 && space->vma[i]->end >= start; i--)
-		vma_join(i);
+	for (struct vma *vma = vma_from(start); !err && vma && vma->start < end; vma = mm_next(vma))
+		if (!(vma->flags & VMA_YIELDS))
+			vma->flags = on ? vma->flags | flag : vma->flags & ~flag;
+	vma_join(start, end);
 	return err;
 }
 
@@ -474,9 +466,7 @@ int mm_drop(uint64_t start, uint64_t end, bool lazily)
 	bool hole = !mm_covered(start, end);
 	int err = 0;
 
-	for (int i = vma_index(start); !err && i < space->count && space->vma[i]->start < end; i++) {
-		struct vma *vma = space->vma[i];
-
+	for (struct vma *vma = vma_from(start); !err && vma && vma->start < end; vma = mm_next(vma)) {
 		if (vma->flags & VMA_YIELDS)
 			continue;
 		if (vma->flags & MAP_LOCKED || (lazily && (vma->file || vma->flags & MAP_SHARED)))
@@ -530,8 +520,7 @@ uint64_t mm_brk(uint64_t end)
 
 static void cut_here(struct inode *inode, uint64_t from)
 {
-	for (int i = 0; i < space->count; i++) {
-		struct vma *vma = space->vma[i];
+	for (const struct vma *vma = mm_first(); vma; vma = mm_next(vma)) {
 		uint64_t skip;
 
 		if (!vma->file || vma->file->inode != inode || !(vma->flags & MAP_SHARED))
@@ -555,9 +544,14 @@ void mm_file_cut(struct inode *inode, uint64_t from)
 
 bool mm_any(bool (*is)(const struct vma *vma, const void *with), const void *with)
 {
-	for (const struct space *each = spaces; each; each = each->next)
-		for (int i = 0; i < each->count; i++)
-			if (is(each->vma[i], with))
-				return true;
-	return false;
+	struct space *before = space;
+	bool found = false;
+
+	for (struct space *each = spaces; each && !found; each = each->next) {
+		space_use(each);
+		for (const struct vma *vma = mm_first(); vma && !found; vma = mm_next(vma))
+			found = is(vma, with);
+	}
+	space_use(before);
+	return found;
 }

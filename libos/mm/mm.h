@@ -46,7 +46,13 @@ void kfree(void *p); /* NULL is allowed */
 char *kstrdup(const char *s);
 
 /* ---- the program's address space: map.c, vma.c, fault.c ---- */
-struct vma { /* a region; sorted by start, never overlapping */
+struct vma_links { /* its place among the regions of its space (vma.c) */
+	struct vma *up, *left, *right;
+	uint64_t low, high, gap; /* of it and all below: where they start and end, and the most that is free between two of them */
+	uint32_t rank;           /* not above that of the one it hangs on */
+};
+
+struct vma { /* a region; they never overlap */
 	uint64_t start, end;
 	uint32_t prot;  /* PROT_* */
 	uint32_t flags; /* MAP_SHARED, MAP_PRIVATE, MAP_STACK, MAP_GROWSDOWN ..., VMA_WIPED, VMA_YIELDS */
@@ -54,6 +60,7 @@ struct vma { /* a region; sorted by start, never overlapping */
 	uint64_t offset;   /* of start in the file */
 	const char *name;  /* "[heap]", "[stack]" or NULL */
 	uint64_t faulted;  /* bytes that faults brought in: large regions that are used get large pages */
+	struct vma_links links;
 };
 
 #define VMA_WIPED (1u << 30)  /* zeroes in a clone of the VM (MADV_WIPEONFORK) */
@@ -70,7 +77,7 @@ struct space *space_get(struct space *space);
 void space_put(struct space *space); /* it must not be entered */
 void space_enter(struct space *space);            /* the processor has its tables then */
 struct space *space_use(struct space *space);     /* what mm_... works on from now on, until the next switch of threads; what it was */
-uint64_t space_size(const struct space *space); /* bytes that it brought in */
+uint64_t space_size(struct space *space); /* bytes that it brought in */
 void space_give_up(struct space *space);         /* all of its memory, of processes that end */
 uint64_t mm_shared_word(uaddr_t at); /* where in RAM the word is if its mapping is a shared one and it is there, else 0 */
 /* Of any space: the bytes that could be read, or written where the program itself may. */
@@ -86,8 +93,8 @@ int mm_protect(uint64_t addr, uint64_t len, uint32_t prot);
 void mm_set_brk(uint64_t start);
 uint64_t mm_brk_start(void);
 struct vma *mm_find(uint64_t addr); /* the region that holds addr, or NULL */
-struct vma *mm_first(void);         /* iteration, for /proc/self/maps */
-struct vma *mm_next(struct vma *vma);
+struct vma *mm_first(void);         /* by address; NULL: none */
+struct vma *mm_next(const struct vma *vma);
 /* How much of a region has pages, in bytes: of its own, and of the image or a file. */
 void mm_resident(const struct vma *vma, uint64_t *own, uint64_t *shared);
 bool mm_is_present(uint64_t va, bool *shared);

@@ -461,11 +461,11 @@ int patches_yield(uint64_t start, uint64_t end)
 {
 	int err;
 
-	for (int i = vma_index(start); start < end && i < space->count && space->vma[i]->start < end; i = vma_index(start)) {
-		uint64_t low = MAX(space->vma[i]->start, start), high = MIN(space->vma[i]->end, end);
+	for (const struct vma *vma; start < end && (vma = vma_from(start)) && vma->start < end;) {
+		uint64_t low = MAX(vma->start, start), high = MIN(vma->end, end);
 
 		start = high;
-		if (!(space->vma[i]->flags & VMA_YIELDS))
+		if (!(vma->flags & VMA_YIELDS))
 			continue;
 		for (unsigned j = jump_count; j-- > 0;)
 			if (jumps[j].to >= low && jumps[j].to < high)
@@ -478,7 +478,7 @@ int patches_yield(uint64_t start, uint64_t end)
 		if (err)
 			return err;
 		pt_clear(low, high);
-		vma_remove(vma_index(low));
+		vma_remove(mm_find(low));
 		pt_trim(ALIGN_DOWN(low, HUGE_PAGE), ALIGN_UP(high, HUGE_PAGE));
 		tlb_flush();
 	}

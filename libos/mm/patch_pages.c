@@ -85,7 +85,7 @@ static bool reaches(uint64_t from, uint64_t to)
  */
 static uint64_t table_make(uint64_t near)
 {
-	uint64_t low = space->count ? ALIGN_DOWN(space->vma[0]->start, HUGE_PAGE) : 0;
+	uint64_t low = space->count ? ALIGN_DOWN(mm_first()->start, HUGE_PAGE) : 0;
 	const uint64_t places[] = { LV_WINDOW + TABLE_GAP, low - TABLE_GAP, space_find_near(near, 1ull << 30) };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(places); i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the memory manager: the sorted regions (vma.c), their pages (fault.c), and what system calls need (mm.c). */
+/* Inside the memory manager: the regions (vma.c), their pages (fault.c), and what system calls need (mm.c). */
 #ifndef LV_LIBOS_SPACE_H
 #define LV_LIBOS_SPACE_H
 
@@ -29,8 +29,8 @@ struct space {
 	uint32_t refs;      /* of processes that have it */
 	uint64_t *root; /* the page tables' first */
 	struct patches patches;
-	struct vma **vma; /* sorted by address */
-	int count, capacity;
+	struct vma *regions; /* the root of their tree */
+	int count;
 	struct vma *last; /* the last one found */
 	uint64_t top;     /* search for room starts here */
 	uint64_t brk_start, brk;
@@ -42,15 +42,16 @@ extern struct space *space; /* that of the running thread, or the one it is at w
 /* ---- vma.c ---- */
 void space_list(struct space *new);
 void space_unlist(struct space *old);
-/* Index of the first region that ends above addr; space->count if there is none. */
-int vma_index(uint64_t addr);
+/* The first region that ends above addr; NULL: there is none. */
+struct vma *vma_from(uint64_t addr);
 /* Makes addr a border between regions, if it lies inside one. 0 or -ENOMEM. */
 int vma_split(uint64_t addr);
 /* Adds a region where there is none; takes a reference to its file. NULL: out of memory. */
 struct vma *vma_add(const struct vma *model);
-void vma_remove(int index);
-/* Joins the region at index with its neighbours where they are alike; the one that is left there now. */
-struct vma *vma_join(int index);
+void vma_remove(struct vma *vma);
+void vma_set_end(struct vma *vma, uint64_t end); /* in front of the next one */
+/* Joins the regions in the range, and what touches it, where they are alike. */
+void vma_join(uint64_t start, uint64_t end);
 bool vma_free_range(uint64_t start, uint64_t end); /* no region in it, but for those that yield */
 uint64_t space_find_low(uint64_t len); /* in the second GiB, as MAP_32BIT asks; 0: none */
 /* A free page of the program's space no further away from addr than this; 0: none. */

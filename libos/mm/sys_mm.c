@@ -217,7 +217,7 @@ SYSCALL(msync)
 		return -EINVAL;
 	if (!end && (a[0] || a[1]))
 		return -EINVAL;
-	for (const struct vma *vma = mm_find(a[0]); flags & MS_INVALIDATE && vma && vma->start < end; vma = mm_next((struct vma *)vma))
+	for (const struct vma *vma = mm_find(a[0]); flags & MS_INVALIDATE && vma && vma->start < end; vma = mm_next(vma))
 		if (vma->flags & MAP_LOCKED)
 			return -EBUSY;
 	if (!mm_covered(a[0], end))
@@ -286,7 +286,7 @@ SYSCALL(mlockall)
 
 	if (a[0] == 0 || a[0] == MCL_ONFAULT || a[0] & ~(long)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
 		return -EINVAL;
-	for (vma = mm_first(); vma && a[0] & MCL_CURRENT; vma = mm_next((struct vma *)vma))
+	for (vma = mm_first(); vma && a[0] & MCL_CURRENT; vma = mm_next(vma))
 		all += vma->flags & (VMA_YIELDS | MAP_LOCKED) ? 0 : vma->end - vma->start;
 	err = space_may_lock(SPACE_END, SPACE_END + all); /* beside what is locked */
 	if (err)

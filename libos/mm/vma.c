@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Regions: an array of pointers, sorted by address. Programs have tens to hundreds, so inserting by moving is cheap. */
+/*
+ * Regions: a tree by address, in which each is as deep as chance has it (a treap: Seidel and Aragon, "Randomized Search Trees", 1996), since a program may have 65,530 of them. Each
+ * knows the largest gap between those below it, so that room is found without looking at all.
+ */
 #include "libos/mm/space.h"
 
 static struct space first_space = { .refs = 1, .root = (uint64_t *)LV_PML4 };
@@ -31,94 +34,162 @@ struct space *space_current(void)
 	return space;
 }
 
-int vma_index(uint64_t addr)
+/* ---- the tree ---- */
+
+/* What is known of a region and all below follows from those right below it. */
+static void update(struct vma *vma)
 {
-	int low = 0, high = space->count;
+	const struct vma *left = vma->links.left, *right = vma->links.right;
 
-	while (low < high) {
-		int middle = (low + high) / 2;
+	vma->links.low = left ? left->links.low : vma->start;
+	vma->links.high = right ? right->links.high : vma->end;
+	vma->links.gap = 0;
+	if (left)
+		vma->links.gap = MAX(left->links.gap, vma->start - left->links.high);
+	if (right)
+		vma->links.gap = MAX(vma->links.gap, MAX(right->links.gap, right->links.low - vma->end));
+}
 
-		if (space->vma[middle]->end <= addr)
-			low = middle + 1;
-		else
-			high = middle;
+static void update_up(struct vma *vma)
+{
+	for (; vma; vma = vma->links.up)
+		update(vma);
+}
+
+/* The link that leads to the region. */
+static struct vma **link_to(const struct vma *vma)
+{
+	struct vma *up = vma->links.up;
+
+	return !up ? &space->regions : up->links.left == vma ? &up->links.left : &up->links.right;
+}
+
+static void hang(struct vma **link, struct vma *up, struct vma *vma)
+{
+	*link = vma;
+	if (vma)
+		vma->links.up = up;
+}
+
+/* The region takes the place of the one it hangs on, which then hangs on it. */
+static void rise(struct vma *vma)
+{
+	struct vma *down = vma->links.up;
+	bool was_left = down->links.left == vma;
+
+	hang(link_to(down), down->links.up, vma);
+	if (was_left) {
+		hang(&down->links.left, down, vma->links.right);
+		hang(&vma->links.right, vma, down);
+	} else {
+		hang(&down->links.right, down, vma->links.left);
+		hang(&vma->links.left, vma, down);
 	}
-	return low;
+	update(down);
+	update(vma);
+}
+
+/* Of these numbers nothing is asked but that they have no order: xorshift (Marsaglia 2003). */
+static uint32_t next_rank(void)
+{
+	static uint32_t rank = 2463534242u;
+
+	rank ^= rank << 13;
+	rank ^= rank >> 17;
+	return rank ^= rank << 5;
+}
+
+static void insert(struct vma *vma)
+{
+	struct vma **link = &space->regions, *up = NULL;
+
+	while (*link) {
+		up = *link;
+		link = vma->start < up->start ? &up->links.left : &up->links.right;
+	}
+	vma->links = (struct vma_links){ .rank = next_rank() };
+	hang(link, up, vma);
+	update_up(vma);
+	while (vma->links.up && vma->links.up->links.rank < vma->links.rank)
+		rise(vma);
+	space->count++;
+}
+
+static void take_out(struct vma *vma)
+{
+	struct vma *left, *right, *up;
+
+	while ((left = vma->links.left) && (right = vma->links.right))
+		rise(left->links.rank > right->links.rank ? left : right);
+	up = vma->links.up;
+	hang(link_to(vma), up, left ? left : vma->links.right);
+	update_up(up);
+	space->count--;
+}
+
+struct vma *vma_from(uint64_t addr)
+{
+	struct vma *vma = space->regions, *found = NULL;
+
+	while (vma) {
+		if (vma->end > addr)
+			found = vma;
+		vma = vma->end > addr ? vma->links.left : vma->links.right;
+	}
+	return found;
 }
 
 struct vma *mm_find(uint64_t addr)
 {
 	struct vma *vma = space->last;
-	int index;
 
 	if (vma && addr >= vma->start && addr < vma->end)
 		return vma;
-	index = vma_index(addr);
-	if (index == space->count || space->vma[index]->start > addr)
+	vma = vma_from(addr);
+	if (!vma || vma->start > addr)
 		return NULL;
-	return space->last = space->vma[index];
+	return space->last = vma;
 }
 
 struct vma *mm_first(void)
 {
-	return space->count ? space->vma[0] : NULL;
+	return vma_from(0);
 }
 
-struct vma *mm_next(struct vma *vma)
+struct vma *mm_next(const struct vma *vma)
 {
-	int index = vma_index(vma->end);
-
-	return index < space->count ? space->vma[index] : NULL;
+	return vma_from(vma->end);
 }
 
-static bool make_room(void)
-{
-	struct vma **bigger;
-
-	if (space->count < space->capacity)
-		return true;
-	bigger = krealloc(space->vma, (space->capacity ? space->capacity * 2 : 32) * sizeof(*bigger));
-	if (!bigger)
-		return false;
-	space->capacity = space->capacity ? space->capacity * 2 : 32;
-	space->vma = bigger;
-	return true;
-}
-
-static void insert_at(int index, struct vma *vma)
-{
-	memmove(space->vma + index + 1, space->vma + index, (space->count - index) * sizeof(*space->vma));
-	space->vma[index] = vma;
-	space->count++;
-}
+/* ---- regions ---- */
 
 struct vma *vma_add(const struct vma *model)
 {
-	struct vma *vma;
+	struct vma *vma = kmalloc(sizeof(*vma));
 
-	if (!make_room())
-		return NULL;
-	vma = kmalloc(sizeof(*vma));
 	if (!vma)
 		return NULL;
 	*vma = *model;
 	if (vma->file)
 		file_get(vma->file);
-	insert_at(vma_index(vma->start), vma);
+	insert(vma);
 	return vma;
 }
 
-void vma_remove(int index)
+void vma_remove(struct vma *vma)
 {
-	struct vma *vma = space->vma[index];
-
-	space->count--;
-	memmove(space->vma + index, space->vma + index + 1, (space->count - index) * sizeof(*space->vma));
+	take_out(vma);
 	if (space->last == vma)
 		space->last = NULL;
 	if (vma->file)
 		file_put(vma->file);
 	kfree(vma);
+}
+
+void vma_set_end(struct vma *vma, uint64_t end)
+{
+	vma->end = end;
+	update_up(vma);
 }
 
 int vma_split(uint64_t addr)
@@ -130,10 +201,10 @@ int vma_split(uint64_t addr)
 	high = *low;
 	high.start = addr;
 	high.offset += addr - low->start;
-	low->end = addr;
+	vma_set_end(low, addr);
 	if (vma_add(&high))
 		return 0;
-	low->end = high.end;
+	vma_set_end(low, high.end);
 	return -ENOMEM;
 }
 
@@ -143,28 +214,30 @@ static bool alike(const struct vma *a, const struct vma *b)
 	       (!a->file || a->offset + (a->end - a->start) == b->offset);
 }
 
-static void absorb(int index)
+static void absorb(struct vma *vma, struct vma *next)
 {
-	struct vma *vma = space->vma[index], *next = space->vma[index + 1];
+	uint64_t end = next->end;
 
-	vma->end = next->end;
 	vma->faulted += next->faulted;
-	vma_remove(index + 1);
+	vma_remove(next);
+	vma_set_end(vma, end);
 }
 
-struct vma *vma_join(int index)
+void vma_join(uint64_t start, uint64_t end)
 {
-	if (index + 1 < space->count && alike(space->vma[index], space->vma[index + 1]))
-		absorb(index);
-	if (index > 0 && alike(space->vma[index - 1], space->vma[index]))
-		absorb(--index);
-	return space->vma[index];
+	struct vma *vma = vma_from(start ? start - 1 : 0), *next;
+
+	while (vma && vma->end <= end && (next = mm_next(vma)))
+		if (alike(vma, next))
+			absorb(vma, next);
+		else
+			vma = next;
 }
 
 bool vma_free_range(uint64_t start, uint64_t end)
 {
-	for (int i = vma_index(start); i < space->count && space->vma[i]->start < end; i++)
-		if (!(space->vma[i]->flags & VMA_YIELDS))
+	for (const struct vma *vma = vma_from(start); vma && vma->start < end; vma = mm_next(vma))
+		if (!(vma->flags & VMA_YIELDS))
 			return false;
 	return true;
 }
@@ -179,27 +252,33 @@ bool space_allows(uint64_t start, uint64_t end)
 	return start >= SPACE_LOW && end <= SPACE_END && start <= end && !overlap(start, end, LV_WINDOW, LV_WINDOW_END);
 }
 
+struct wanted {
+	uint64_t len, align;
+};
+
+/* The highest place in [low, high), which is free but for the regions below this one, and it; 0: none. */
+static uint64_t find_below(const struct vma *vma, uint64_t low, uint64_t high, const struct wanted *want)
+{
+	uint64_t start;
+
+	if (low >= high || high - low < want->len)
+		return 0;
+	if (!vma) {
+		start = ALIGN_DOWN(high - want->len, want->align);
+		return start >= low ? start : 0;
+	}
+	if (vma->links.gap < want->len && low + want->len > vma->links.low && vma->links.high + want->len > high)
+		return 0;
+	start = find_below(vma->links.right, MAX(low, vma->end), high, want);
+	return start ? start : find_below(vma->links.left, low, MIN(high, vma->start), want);
+}
+
 /* The highest free range in [low, high). */
 static uint64_t find_between(uint64_t low, uint64_t high, uint64_t len, uint64_t align)
 {
-	int index = vma_index(high - 1);
+	const struct wanted want = { .len = len, .align = align };
 
-	/* Regions below index end at or below high - 1; the one at index may reach into the range. */
-	if (index < space->count && space->vma[index]->start < high)
-		high = space->vma[index]->start;
-	for (;;) {
-		uint64_t below = index > 0 ? MAX(space->vma[index - 1]->end, low) : low;
-
-		if (high >= below && high - below >= len) {
-			uint64_t start = ALIGN_DOWN(high - len, align);
-
-			if (start >= below)
-				return start;
-		}
-		if (index == 0 || below == low)
-			return 0;
-		high = space->vma[--index]->start;
-	}
+	return find_below(space->regions, low, high, &want);
 }
 
 uint64_t space_find(uint64_t len, uint64_t align)

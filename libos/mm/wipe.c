@@ -8,8 +8,7 @@
 
 static void wipe_here(void)
 {
-	for (int i = 0; i < space->count; i++) {
-		const struct vma *vma = space->vma[i];
+	for (const struct vma *vma = mm_first(); vma; vma = mm_next(vma)) {
 		int err = vma->flags & VMA_WIPED ? space_drop(vma->start, vma->end, false) : 0;
 
 		ASSERT(!err); /* no large page reaches over its ends */
@@ -31,8 +30,8 @@ static void wipe(void)
 
 static bool all_own(uint64_t start, uint64_t end)
 {
-	for (int i = vma_index(start); i < space->count && space->vma[i]->start < end; i++)
-		if (space->vma[i]->file || space->vma[i]->flags & MAP_SHARED)
+	for (const struct vma *vma = vma_from(start); vma && vma->start < end; vma = mm_next(vma))
+		if (vma->file || vma->flags & MAP_SHARED)
 			return false;
 	return true;
 }

@@ -78,7 +78,7 @@
 #define TCP_MSS 65000 /* an upper limit: the interface's MTU decides */
 #define LWIP_WND_SCALE 1
 #define TCP_RCV_SCALE 5
-#define TCP_WND (352 * 1024) /* fits into the socket buffer of an unprivileged passt, which drops what does not */
+#define TCP_WND (352 * 1024 + net_window_more) /* fits into the socket buffer of an unprivileged passt, which drops what does not; a tap keeps more */
 #define TCP_WND_UPDATE_THRESHOLD (64 * 1024)
 #define TCP_SND_BUF (1024 * 1024)
 #define TCP_SND_QUEUELEN 4096
@@ -114,6 +114,7 @@
 struct tcp_pcb;
 uint32_t net_random(void);
 uint16_t net_checksum(const void *data, int len);
+extern uint32_t net_window_more;
 void *net_calloc(size_t count, size_t size);
 void *kmalloc(size_t size);
 void kfree(void *p);

@@ -77,6 +77,15 @@ static uint64_t mix(uint64_t hash, const void *data, size_t n)
 	return hash;
 }
 
+static bool is_ours(const ip_addr_t *ip)
+{
+	struct netif *netif;
+	NETIF_FOREACH(netif)
+		if (IP_IS_V4(ip) ? ip4_addr_cmp(ip_2_ip4(ip), netif_ip4_addr(netif)) : netif_get_ip6_addr_match(netif, ip_2_ip6(ip)) >= 0)
+			return true;
+	return IP_IS_V4(ip) && ip4_addr_isloopback(ip_2_ip4(ip));
+}
+
 uint32_t net_initial_sequence(const ip_addr_t *local, uint16_t local_port, const ip_addr_t *remote, uint16_t remote_port)
 {
 	uint64_t hash = isn_key[0];
@@ -87,7 +96,7 @@ uint32_t net_initial_sequence(const ip_addr_t *local, uint16_t local_port, const
 	hash = mix(hash, &isn_key[1], sizeof(isn_key[1]));
 	/* A clock as fast as Linux', so that the next connection of the same ports begins beyond the last; over the loopback, certainly. */
 	uint32_t isn = (uint32_t)(hash >> 32) + (uint32_t)(clock_monotonic() >> 6);
-	for (const struct tcp_pcb *old = tcp_tw_pcbs; old; old = old->next)
+	for (const struct tcp_pcb *old = is_ours(remote) ? tcp_tw_pcbs : NULL; old; old = old->next)
 		if (old->local_port == remote_port && old->remote_port == local_port && ip_addr_cmp_zoneless(&old->remote_ip, local) &&
 		    TCP_SEQ_LT(isn, old->rcv_nxt))
 			isn = old->rcv_nxt + 1;

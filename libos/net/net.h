@@ -24,6 +24,8 @@ void net_use(void); /* the same, for a socket: from now on the end of the VM wai
 void net_busy(void);
 /* All TCP connections but those to ourselves have ended: the program sees ECONNRESET, the peers a reset if they are to be told. Listeners go on. */
 void tcp_reset_connections(bool tell);
+/* Connections in TIME-WAIT that are more than are kept go, the oldest first. Not while lwIP is at work with a segment. */
+void timewait_limit(void);
 /* Looks at the receive ring and the loopback queues; true if anything was there. */
 bool net_poll(void);
 /*

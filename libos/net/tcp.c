@@ -390,7 +390,7 @@ static int64_t pull(struct tcp_socket *t, struct message *m)
 /* No more than the window lets a peer send before something is read. */
 static size_t low_water(const struct tcp_socket *t)
 {
-	return MIN(t->s.low_water, TCP_WND / 2);
+	return MIN(t->s.low_water, (int)(TCP_WND / 2));
 }
 
 static int64_t nothing_to_read(struct tcp_socket *t)

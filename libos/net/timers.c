@@ -25,7 +25,6 @@
 #define SECOND (1000 * MS)
 #define QUIET (20 * SECOND)     /* the longest that ARP, neighbour discovery and reassembly have something to do */
 #define MIN_RTO 2               /* slow ticks: shorter than a peer's delayed acknowledgement would resend for nothing */
-#define MAX_TIME_WAIT 512       /* connections in TIME-WAIT cost a look-up each with every new one */
 
 static struct timer tick;
 static uint64_t last_fast, last_slow, last_second, last_dhcp_fine, last_dhcp_coarse, last_activity;
@@ -102,10 +101,7 @@ static void run_slow(uint64_t now)
 	/* Ticks that nobody needed: only the clock of the others moves. */
 	tcp_ticks += (now - last_slow) / SLOW - 1;
 	last_slow = now - (now - last_slow) % SLOW;
-	int waiting = 0;
-	for (struct tcp_pcb *pcb = tcp_tw_pcbs; pcb; pcb = pcb->next)
-		if (++waiting > MAX_TIME_WAIT)
-			pcb->tmr = tcp_ticks - 4 * TCP_MSL / TCP_SLOW_INTERVAL;
+	timewait_limit();
 	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next)
 		if (pcb->rto < MIN_RTO)
 			pcb->rto = MIN_RTO;

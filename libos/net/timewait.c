@@ -2,7 +2,8 @@
 /*
  * A new connection from a port whose last connection is still in TIME-WAIT here. lwIP resets it; a client that makes
  * many connections would see that as a refusal. RFC 1122 (4.2.2.13) allows to accept it when its sequence number is
- * beyond the old connection's, so the old one is forgotten before lwIP sees the packet.
+ * beyond the old connection's, so the old one is forgotten before lwIP sees the packet. Each new connection looks at all of them,
+ * here and in lwIP: so their number is kept small, also between two of lwIP's ticks, in which a server may end thousands.
  */
 #include "libos/core/libos.h"
 #include "libos/net/hooks.h"
@@ -19,9 +20,33 @@
 #include "lwip/prot/ip6.h"
 #include "lwip/prot/tcp.h"
 
+#define MOST 512
+
+/* The newest come first. */
+static void forget_older(struct tcp_pcb *pcb)
+{
+	struct tcp_pcb *older = pcb->next, *next;
+	for (pcb->next = NULL; older; older = next) {
+		next = older->next;
+		tcp_pcb_purge(older);
+		tcp_free(older);
+	}
+}
+
+void timewait_limit(void)
+{
+	unsigned n = 0;
+	for (struct tcp_pcb *pcb = tcp_tw_pcbs; pcb; pcb = pcb->next)
+		if (++n == MOST)
+			forget_older(pcb);
+}
+
 static void forget(const ip_addr_t *remote, uint16_t remote_port, uint16_t local_port, uint32_t sequence)
 {
+	unsigned n = 0;
 	for (struct tcp_pcb *pcb = tcp_tw_pcbs; pcb; pcb = pcb->next) {
+		if (++n == MOST)
+			forget_older(pcb);
 		if (pcb->remote_port != remote_port || pcb->local_port != local_port || !ip_addr_cmp_zoneless(&pcb->remote_ip, remote))
 			continue;
 		if (!TCP_SEQ_GEQ(sequence, pcb->rcv_nxt))

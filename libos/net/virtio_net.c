@@ -302,6 +302,18 @@ static err_t netif_setup(struct netif *netif)
 	return ERR_OK;
 }
 
+/*
+ * A device that gives segments of 64 KiB is a tap, of which a small window holds a few only: the sender would stand still while we are woken. A small VM
+ * has no memory for what many programs may leave unread.
+ */
+#define WINDOW_MORE (672 * 1024u)
+uint32_t net_window_more;
+
+static void choose_window(void)
+{
+	net_window_more = agreed(LV_NET_F_GUEST_TSO4) ? MIN(WINDOW_MORE, device_page->ram_limit / 128) : 0;
+}
+
 struct netif *virtio_net_open(void)
 {
 	for (uint32_t i = 0; i < device_page->device_count && i < LV_MAX_DEVICES && !net; i++) {
@@ -311,6 +323,7 @@ struct netif *virtio_net_open(void)
 	}
 	if (!net)
 		return NULL;
+	choose_window();
 	ring_init(&net->rx, net->device, LV_NET_RX, net->rx_cookie, RING_MOST);
 	ring_init(&net->tx, net->device, LV_NET_TX, net->tx_cookie, RING_MOST);
 	ring_listen(&net->tx, false); /* frames that have left are taken back when one is sent, or received */

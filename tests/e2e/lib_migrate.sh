@@ -19,6 +19,16 @@ nothing_at() { [ -z "$(states "$1")" ] && [ -z "$(find "$work/$1/vms" "$work/$1/
 # said HOST VM LINES: more than so many.
 said() { [ "$(host "$1" "$lightvm" logs "$2" 2>/dev/null | wc -l)" -gt "$3" ]; }
 
+# Both have the same kernels, each below a path of its own; what is built is never written to again.
+share_kernels() {
+	local who
+	for who in a b; do
+		mkdir -p "$work/cache-$who"
+		chmod 700 "$work/cache-$who"
+		ln -s "$(readlink -f "$cache/kernel")" "$work/cache-$who/kernel"
+	done
+}
+
 # b, which listens on the first port, is big to a; a is small to b.
 hosts_know_each_other() { # PORT PORT
 	a "$lightvm" host add big "127.0.0.1:$1" "$(b "$lightvm" host init)"
@@ -27,17 +37,20 @@ hosts_know_each_other() { # PORT PORT
 move_once() { # HOST OPTION...
 	if [ "$1" = b ]; then within 100 "$work/as-a" "$lightvm" migrate "${@:2}" vm big; else within 100 "$work/as-b" "$lightvm" migrate "${@:2}" vm small; fi
 }
-# VM "vm" from the other of these two. An emulated machine may need longer for a handshake than is waited for: nothing has begun then, and it is asked once more.
-moves_to() { # HOST OPTION...
+# asked_again COMMAND...: what it says is in $work/moved. An emulated machine may need longer for a handshake than is waited for: nothing has begun then, and it is asked once more.
+asked_again() {
 	local try status
 	for try in 1 2 3 4 5; do
 		status=0
-		move_once "$@" 2>"$work/moved" || status=$?
+		"$@" || status=$?
 		grep -q 'did not secure the connection in time' "$work/moved" || break
 	done
 	cat "$work/moved" >&2
 	return $status
 }
+# VM "vm" from the other of these two.
+moves_noted() { move_once "$@" 2>"$work/moved"; }
+moves_to() { asked_again moves_noted "$@"; } # HOST OPTION...
 
 # A program with a word that only this life knows, a number for each turn, and memory that is looked through each time: one that began again would be seen.
 cat >"$work/count.c" <<'C'

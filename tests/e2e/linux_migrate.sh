@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # rig
 # Linux guests that move between two hosts (lib_migrate.sh): they go on with processors, memory, files and clocks, and with the other host's kernel, which is the same.
-# timeout: 240
+# timeout: 400
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_linux.sh"
 . "$(dirname "$0")/lib_migrate.sh"
@@ -10,12 +10,7 @@ need_linux linux_migrate
 busybox=$(command -v busybox)
 port=$(free_port) other=$((port + 1))
 
-# Both have the same kernels, each below a path of its own; what is built is never written to again.
-for who in a b; do
-	mkdir -p "$work/cache-$who"
-	chmod 700 "$work/cache-$who"
-	ln -s "$(readlink -f "$cache/kernel")" "$work/cache-$who/kernel"
-done
+share_kernels
 hosts_know_each_other "$port" "$other"
 start "$work/as-b" "$lightvm" host serve --listen "127.0.0.1:$port" 2>"$work/serve-b.log"
 start "$work/as-a" "$lightvm" host serve --listen "127.0.0.1:$other" 2>"$work/serve-a.log"
@@ -32,6 +27,8 @@ a "$lightvm" run -d --kernel linux --net none --cpus 2 -m 256M --name vm "$busyb
 await 60 'the first count' further a 2
 id=$(a "$lightvm" ps -q)
 nonce=$(inside a 'cat /proc/sys/kernel/random/boot_id')
+# How long the question takes is not the clock's. It is told the time when the move is over.
+right_time() { local asked=$EPOCHSECONDS wall; wall=$(inside "$1" 'date +%s') && [ "$wall" -ge $((asked - 5)) ] && [ "$wall" -le $((EPOCHSECONDS + 1)) ]; }
 goes_on() { # HOST: with all that it had
 	check "  it is gone from where it was" nothing_at "$([ "$1" = b ] && echo a || echo b)"
 	check "  it runs there, under its id and name" test "$(states "$1") $(host "$1" "$lightvm" ps -q)" = "vm:running $id"
@@ -39,8 +36,7 @@ goes_on() { # HOST: with all that it had
 	check "  it has not started anew" test "$(inside "$1" 'cat /proc/sys/kernel/random/boot_id')" = "$nonce"
 	check "  its files are whole" inside "$1" 'sha256sum </tmp/random | cmp - /tmp/sum'
 	check "  both processors run" test "$(inside "$1" 'grep -c ^processor /proc/cpuinfo; taskset 1 true && taskset 2 true && echo both')" = $'2\nboth'
-	asked=$(date +%s) wall=$(inside "$1" 'date +%s') heard=$(date +%s) # how long the question takes is not the clock's
-	check "  the wall clock is right" test "$wall" -ge $((asked - 5)) -a "$wall" -le $((heard + 1)) || echo "# $wall, asked at $asked, heard at $heard"
+	check "  the wall clock is right" await 40 "that PID 1 has heard what time it is" right_time "$1"
 	check "  its kernel complains of nothing" test -z "$(inside "$1" 'dmesg | grep -iE "lockup|stall|WARNING"')"
 	check "  its kernel is this host's" jq -e --arg place "$work/cache-$1/kernel/" '.linux.kernel | startswith($place)' "$work/$1/vms/$id/config.json"
 }
@@ -50,4 +46,29 @@ goes_on b
 before=$(counts b)
 check "and back, by pre-copy" moves_to a --pre-copy
 goes_on a
+[ -w /dev/userfaultfd ] || { skip "memory after the switch" "/dev/userfaultfd cannot be opened: it would be pre-copy"; finish; }
+reported() { jq -e "$1" "$work/moved.json" >/dev/null || { cat "$work/moved.json"; return 1; }; }
+later() { moves_to "$@" --format json >"$work/moved.json"; }
+before=$(counts a)
+check "--post-copy" later b --post-copy
+check "  most of its memory came afterwards" reported '.instead == null and .pushed_bytes > .memory_bytes / 2'
+goes_on b
+before=$(counts b)
+check "and back, by --hybrid" later a --hybrid
+check "  of which most came before" reported '.instead == null and .memory_bytes - .pushed_bytes > .pushed_bytes'
+goes_on a
+
+# The connection is lost in the middle of what comes after the switch.
+before=$(counts a)
+begins_slowly() { start "$work/as-a" "$lightvm" migrate --post-copy --bandwidth 1M vm big 2>"$work/moved"; slow=$pid; }
+switched() { grep -qs switched "$work/a/names/vm/migration"; }
+switched_or_ended() { switched || ! kill -0 $slow; }
+slowly() { begins_slowly; await 60 "the switch" switched_or_ended && switched; }
+check "switched, and its memory comes slowly" asked_again slowly
+kill -KILL $slow
+wait $slow 2>/dev/null
+says "  the source is killed: it does not go on here" 125 "may run at host big" a "$lightvm" resume vm
+recovers() { within 100 "$work/as-a" "$lightvm" migrate --recover vm 2>"$work/moved"; }
+check "  it gets the rest" asked_again recovers
+goes_on b
 finish

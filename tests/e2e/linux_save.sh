@@ -18,6 +18,10 @@ further() { [ "$(counts)" -gt "$1" ]; }
 	n=0; while :; do n=$((n + 1)); echo $n >/tmp/count; echo "line $n"; sleep 0.5; done' >/dev/null
 await 30 'the first count' further 2
 nonce=$(inside 'cat /proc/sys/kernel/random/boot_id')
+# What it may use is lowered, here and for its next start; its machine stays as it is.
+check 'update: less memory' "$lightvm" update -m 200M vm
+lowered() { test "$("$lightvm" inspect -f config.memory vm) $("$lightvm" balloon --format json vm | jq .target)" = "$((200 << 20)) $((56 << 20))"; }
+check '  it is' lowered
 before=$(counts) up=$(uptime)
 check 'save' "$lightvm" save vm
 check '  it has ended' test "$("$lightvm" inspect -f state vm 2>/dev/null)" != running
@@ -26,6 +30,7 @@ check 'restore' "$lightvm" restore -d vm
 check '  its count goes on' test "$(counts)" -ge "$before" -a "$(counts)" -lt $((before + 60))
 check '  and further' await 20 'a higher count' further "$(counts)"
 check '  it has not started anew' test "$(inside 'cat /proc/sys/kernel/random/boot_id')" = "$nonce"
+check '  it may use what it might, and no more' lowered
 check '  both processors run' test "$(inside 'grep -c ^processor /proc/cpuinfo; taskset 1 true && taskset 2 true && echo both')" = $'2\nboth'
 check '  its files are whole' inside 'sha256sum </tmp/random | cmp - /tmp/sum'
 now=$(uptime)
@@ -52,6 +57,7 @@ check '  its kernel complains of nothing' test -z "$(inside 'dmesg | grep -iE "l
 check 'clone' "$lightvm" clone --name two vm
 inside_two() { "$lightvm" exec two busybox sh -c "$1"; }
 check '  both have the files' inside_two 'sha256sum </tmp/random | cmp - /tmp/sum'
+check '  it may use no more either' test "$("$lightvm" inspect -f config.memory two)" = $((200 << 20))
 check '  it has a host name of its own' test "$(inside_two hostname)" != "$(inside hostname)"
 check '  and random numbers' test "$(inside_two 'head -c 16 /dev/urandom | md5sum')" != "$(inside 'head -c 16 /dev/urandom | md5sum')"
 says 'clones that stand still cannot be told who they are' 125 'is a Linux guest, whose clones PID 1 tells who they are' "$lightvm" clone --paused --name three vm

@@ -15,4 +15,8 @@ check "  which is less" reported '.rounds == 2 and .memory_bytes > .pushed_bytes
 check "and back, slowly" to b a --hybrid --bandwidth 4M
 check "  it runs while it comes" to a b --post-copy --bandwidth 2M
 check "it can be moved again, by rounds" to b a
+check "where its monitor cannot tell what is written, too" to a b --post-copy --compare
+check "  most of it afterwards" reported '.pushed_bytes > .memory_bytes / 2 and .rounds == 1 and .instead == null and .compared'
+check "  and in one round before" to b a --hybrid --compare
+check "  which is less" reported '.rounds == 2 and .memory_bytes > .pushed_bytes and .instead == null and .compared'
 finish

@@ -49,7 +49,7 @@ static char *want(const struct vm_config *c, const struct monitor_files *files, 
 {
 	struct text out = { 0 };
 	bool is_linux = c->guest.is_linux;
-	text_format(&out, "name %s\nmemory %llu start %llu image %llu\n", c->name ? c->name : c->id, (unsigned long long)c->memory, (unsigned long long)start_ns, (unsigned long long)c->image_ns);
+	text_format(&out, "name %s\nmemory %llu start %llu image %llu\n", c->name ? c->name : c->id, (unsigned long long)(c->state.machine_memory ? c->state.machine_memory : c->memory), (unsigned long long)start_ns, (unsigned long long)c->image_ns);
 	text_format(&out, "files %d %d %d %d %d %d %d %d console %d %d %d messages %d claim %u\n", files->libos, c->image_fd, c->guest.kernel_fd, c->guest.bare ? c->guest.initrd_fd : files->initrd,
 		    files->control, files->status, files->log, files->cpuid, files->in, files->out, files->err, files->messages, files->claim);
 	text_format(&out, "cpus %u flags %d%d%d%d%d%d own %u user %u:%u\n", c->guest.cpus, c->guest.bare,
@@ -90,6 +90,7 @@ void encode_random(struct encoded *encoded, unsigned seed)
 	random_config(&config, seed);
 	config.image_ns = 500 + seed;
 	make_sound(&config);
+	config.state.machine_memory = config.guest.is_linux && seed % 3 == 1 ? 2 * config.memory : 0;
 	bool is_linux = config.guest.is_linux, ours = is_linux && !config.guest.bare;
 	struct monitor_files files = { .link = &link, .libos = is_linux ? -1 : 101, .initrd = ours ? 102 : -1, .vsock = ours ? 103 : -1,
 		.control = 105, .status = 106, .log = seed % 3 ? 107 : -1, .cpuid = seed % 5 ? 108 : -1,

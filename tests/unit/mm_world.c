@@ -213,10 +213,15 @@ int poke(uint64_t va, uint8_t byte)
 
 void check_sorted(void)
 {
-	for (int i = 0; i < space->count; i++) {
-		assert_true(space->vma[i]->start < space->vma[i]->end);
-		assert_true(i == 0 || space->vma[i - 1]->end <= space->vma[i]->start);
+	uint64_t below = 0;
+	int n = 0;
+
+	for (const struct vma *vma = mm_first(); vma; vma = mm_next(vma), n++) {
+		assert_true(vma->start < vma->end);
+		assert_true(below <= vma->start);
+		below = vma->end;
 	}
+	assert_int_equal(space->count, n);
 }
 
 uint64_t used(void)

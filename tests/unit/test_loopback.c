@@ -248,6 +248,44 @@ static void test_recvmmsg_timeout(void **state)
 	fd_close(fd);
 }
 
+#define TIME_WAIT_STATE 6 /* as Linux numbers it */
+
+struct waiting {
+	unsigned count;
+	uint16_t remote_port; /* of the one that came to it last, which is told first */
+};
+
+static void count_time_wait(void *context, const struct net_endpoint *endpoint)
+{
+	struct waiting *waiting = context;
+	if (endpoint->state != TIME_WAIT_STATE || endpoint->local_port != 7440)
+		return;
+	if (!waiting->count++)
+		waiting->remote_port = endpoint->remote_port;
+}
+
+/* Each new connection looks at all of them, so there are not more because many end between two ticks; the oldest go. */
+static void test_time_wait_is_bounded(void **state)
+{
+	enum { N = 700, MOST = 512 };
+	int listener = listen_on(7440, 5);
+	uint16_t last = 0;
+	char byte;
+	for (int i = 0; i < N; i++) {
+		int client = connect_to(7440), child = CALL(accept, listener, 0, 0);
+		assert_true(child >= 0);
+		last = port_of(client);
+		fd_close(child);
+		assert_int_equal(CALL(recvfrom, client, P(&byte), 1, 0, 0, 0), 0);
+		fd_close(client);
+	}
+	struct waiting waiting = {0};
+	net_each_endpoint(NET_TCP, count_time_wait, &waiting);
+	assert_in_range(waiting.count, MOST / 2, MOST + 1); /* others may be among those that are kept */
+	assert_int_equal(waiting.remote_port, last);
+	fd_close(listener);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_quick_acknowledgements),
 		cmocka_unit_test(test_datagram_in_parts),
 		cmocka_unit_test(test_recvmmsg_timeout),
+		cmocka_unit_test(test_time_wait_is_bounded),
 	};
 	net_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);

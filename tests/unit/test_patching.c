@@ -30,8 +30,8 @@ static unsigned regions_that_yield(void)
 {
 	unsigned n = 0;
 
-	for (int i = 0; i < space->count; i++)
-		n += (space->vma[i]->flags & VMA_YIELDS) != 0;
+	for (const struct vma *vma = mm_first(); vma; vma = mm_next(vma))
+		n += (vma->flags & VMA_YIELDS) != 0;
 	return n;
 }
 
@@ -57,7 +57,7 @@ static void check_trampoline(uint64_t to)
 static void clear(void)
 {
 	while (space->count)
-		assert_int_equal(mm_unmap(space->vma[0]->start, space->vma[0]->end - space->vma[0]->start), 0);
+		assert_int_equal(mm_unmap(mm_first()->start, mm_first()->end - mm_first()->start), 0);
 }
 
 /* Traps count whatever the number is, and the image stays as it is. */

@@ -232,13 +232,39 @@ static struct lv_vm_pager *append_pager(struct encoded *e, int device, int liste
 	return (void *)(e->bytes + e->size - sizeof(record));
 }
 
-/* Memory that comes while it runs is a state's, and needs who brings it. */
+static bool has_kernel(const struct encoded *e)
+{
+	const struct lv_vm_machine *machine = AFTER(find(e, LV_VM_MACHINE));
+	return machine->kernel != LV_VM_NO_FD;
+}
+
+/* Memory that comes while it runs is a state's, whatever kind of guest that is. */
+static void pager_of(bool is_linux)
+{
+	struct encoded e;
+	struct machine_config config;
+	const char *why = NULL;
+	unsigned seed = 1, number;
+	for (encode_random(&e, seed); has_kernel(&e) != is_linux; encode_random(&e, ++seed))
+		encoded_free(&e);
+	append_state(&e, 5000, 5001);
+	append_pager(&e, 5002, 5003);
+	defaults(&config);
+	assert_int_equal(config_decode(&config, e.bytes, e.size, e.fd, e.fds, &why, &number), 0);
+	assert_int_equal(config.pager.listener, 5003);
+	config_decode_free(&config);
+	encoded_free(&e);
+}
+
+/* It needs who brings it, too. */
 static void pagers(void **unused)
 {
 	struct encoded e;
 	struct machine_config config;
 	const char *why = NULL;
 	unsigned number;
+	pager_of(false);
+	pager_of(true);
 	encode_rich(&e);
 	append_pager(&e, 5000, 5001);
 	refused(e.bytes, e.size, e.fd, e.fds, "memory that is still to come is not a state's, or is one of several");

@@ -2,10 +2,11 @@
 #include "tinyx/specialise/explain.h"
 
 #include <errno.h>
-#include <glob.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "base/file.h"
 
 #define PREFIX "CONFIG_"
 
@@ -176,49 +177,38 @@ int explain_words(const struct explain *explain, char *const *words, size_t coun
 
 /* ---- a kernel of the cache ---- */
 
-/*
- * The tree that it was built from, the caller's; NULL: it is not there. Archives keep their name when their contents change: of a kernel that was built before it was noted which
- * one it was, the tree has to be the only one.
- */
-static char *unpacked(const struct kernel *kernel)
+/* What it was asked for, as a build keeps it; of an older build the text that comes with lightvm under its name. The caller's; NULL: not known. */
+static char *asked_of(const struct kernel *kernel)
 {
-	const bool known = strcmp(kernel->source_id, "?") != 0;
-	glob_t found = { 0 };
-	char *cache = kernel_cache(), *tree = NULL, *pattern = known ? alloc_format("%s/.source-%s/Kconfig", cache, kernel->source_id) : alloc_format("%s/.source-%s-*/Kconfig", cache, kernel->source);
-	if (known && !access(pattern, R_OK))
-		tree = alloc_format("%s/.source-%s", cache, kernel->source_id);
-	else if (!known && !glob(pattern, GLOB_PERIOD, NULL, &found) && found.gl_pathc == 1)
-		tree = alloc_format("%.*s", (int)(strlen(found.gl_pathv[0]) - strlen("/Kconfig")), found.gl_pathv[0]);
-	globfree(&found);
-	free(pattern);
-	free(cache);
-	return tree;
-}
-
-/* The text of a configuration that comes with lightvm; those of users are wherever they were. */
-static void load_asked(const struct kernel *kernel, struct kernel_config *config)
-{
-	*config = (struct kernel_config){ 0 };
-	for (size_t i = 0; kernel_config_name(i); i++)
-		if (!strcmp(kernel_config_name(i), kernel->name))
-			kernel_config_load(config, kernel->name, NULL);
+	struct kernel_config config = { 0 };
+	char *path = alloc_format("%s/asked", kernel->directory), *text = NULL;
+	size_t size;
+	if (path && !file_read(AT_FDCWD, path, KERNEL_CONFIG_MAX, &text, &size)) {
+		free(path);
+		return text;
+	}
+	for (size_t i = 0; kernel_config_name(i) && !text; i++)
+		if (!strcmp(kernel_config_name(i), kernel->name) && !kernel_config_load(&config, kernel->name, NULL))
+			text = config.text ? alloc_copy(config.text) : NULL;
+	kernel_config_free(&config);
+	free(path);
+	return text;
 }
 
 int explain_kernel(const struct kernel *kernel, char *const *words, size_t count, struct text *out, struct error *error)
 {
 	struct dot_config built;
-	struct kernel_config asked;
-	char *tree = unpacked(kernel);
+	char *tree = source_unpacked(kernel, error);
 	if (!tree)
-		return error_set(error, -ENODATA, "the source of kernel %s (%s) is not unpacked; that does: lightvm kernel build --force", kernel->name, kernel->source);
+		return -ENODATA;
 	struct kernel_source source = { .read = source_read_tree, .context = tree };
 	struct explain explain = { .kernel = kernel->name, .built = &built, .source = &source };
 	int err = dot_config_load(&built, kernel, error);
-	load_asked(kernel, &asked);
-	explain.asked = asked.text;
+	char *asked = asked_of(kernel);
+	explain.asked = asked;
 	if (!err)
 		err = explain_words(&explain, words, count, out, error);
-	kernel_config_free(&asked);
+	free(asked);
 	dot_config_free(&built);
 	free(tree);
 	return err;

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include "base/error.h"
+
 struct kernel_source {
 	/* *text is the caller's, with a zero byte behind size bytes. -ENOENT: there is no such file; another negative errno. */
 	int (*read)(void *context, const char *path, char **text, size_t *size);
@@ -14,5 +16,9 @@ struct kernel_source {
 /* Those of a directory (a const char *, the context), each of at most SOURCE_FILE_MAX bytes. */
 #define SOURCE_FILE_MAX (4u << 20)
 int source_read_tree(void *context, const char *path, char **text, size_t *size);
+
+struct kernel;
+/* The directory that a kernel of the cache was built from; the caller's. NULL with a message: it is not unpacked. */
+char *source_unpacked(const struct kernel *kernel, struct error *error);
 
 #endif

@@ -158,11 +158,8 @@ static int map_range(struct vm *vm, int fd, uint64_t from, uint64_t to)
 /* All of it is still to come, or may be: whoever touches a page waits until it is in the file. */
 static int map_later(struct vm *vm, const struct mem_file *file)
 {
-	void *map = mmap(file->hva, file->len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file->fd, (off_t)file->offset);
 	vm->mem.file_count = 0;
-	int err = map == MAP_FAILED ? -errno : mem_note_file(&vm->mem, file);
-	if (!err)
-		err = pager_cover(vm->pager, file);
+	int err = pager_map(vm->pager, &vm->mem, file);
 	return err ? err : pager_start(vm->pager);
 }
 

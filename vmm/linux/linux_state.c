@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "vmm/state/irq_state.h"
+#include "vmm/state/pager.h"
 #include "vmm/state/ram_diff.h"
 #include "vmm/state/stream.h"
 #include "vmm/vm.h"
@@ -128,6 +129,15 @@ static int check_memory(const struct linux_guest *guest, const struct saved_linu
 
 /* ---- loading ---- */
 
+/* All of it is still to come, or may be. */
+static int map_later(struct vm *vm, const struct mem_file *low, const struct mem_file *high)
+{
+	int err = pager_map(vm->pager, &vm->mem, low);
+	if (!err && high->len)
+		err = pager_map(vm->pager, &vm->mem, high);
+	return err ? err : pager_start(vm->pager);
+}
+
 static int map_memory(struct vm *vm)
 {
 	const struct linux_guest *guest = &vm->linux_guest;
@@ -136,6 +146,8 @@ static int map_memory(struct vm *vm)
 	const struct mem_file low_file = { .hva = guest->ram, .len = guest->low_size, .fd = fd },
 		high_file = { .hva = guest->ram + guest->low_size, .len = high, .fd = fd, .offset = GUEST_HIGH };
 	const struct machine_config *config = vm->config;
+	if (vm->pager)
+		return map_later(vm, &low_file, &high_file);
 	int err = ram_layers_map(&vm->mem, &low_file, config->below_fd, config->below_count);
 	if (!err && high)
 		err = ram_layers_map(&vm->mem, &high_file, config->below_fd, config->below_count);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -220,6 +221,14 @@ int pager_cover(struct pager *pager, const struct mem_file *place)
 	pager->range[pager->count].len = place->len;
 	pager->range[pager->count++].offset = place->offset;
 	return 0;
+}
+
+int pager_map(struct pager *pager, struct mem *mem, const struct mem_file *place)
+{
+	void *map = mmap(place->hva, place->len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, place->fd, (off_t)place->offset);
+	int err = map == MAP_FAILED ? -errno : mem_note_file(mem, place);
+
+	return err ? err : pager_cover(pager, place);
 }
 
 int pager_start(struct pager *pager)

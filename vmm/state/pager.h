@@ -10,13 +10,16 @@
 #include <stdint.h>
 
 struct error;
+struct mem;
 struct mem_file;
 struct pager;
 struct vm;
 
 /* From the configuration: before memory is mapped. 0, or a negative errno with a message. */
 int pager_open(struct vm *vm, struct error *error);
-/* The place, where its file is mapped privately, without gaps, is part of it. Before pager_start. 0 or a negative errno. */
+/* The file is mapped there privately, in place of what there was, noted as what lies behind that memory, and covered. Before pager_start. 0 or a negative errno. */
+int pager_map(struct pager *pager, struct mem *mem, const struct mem_file *place);
+/* The place, where its file is mapped so, without gaps, is part of it. Before pager_start. 0 or a negative errno. */
 int pager_cover(struct pager *pager, const struct mem_file *place);
 /* From here on pages are waited for. 0 or a negative errno. */
 int pager_start(struct pager *pager);
