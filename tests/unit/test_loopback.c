@@ -267,7 +267,7 @@ static void count_time_wait(void *context, const struct net_endpoint *endpoint)
 /* Each new connection looks at all of them, so there are not more because many end between two ticks; the oldest go. */
 static void test_time_wait_is_bounded(void **state)
 {
-	enum { N = 700, MOST = 512 };
+	enum { N = 300, MOST = 128 };
 	int listener = listen_on(7440, 5);
 	uint16_t last = 0;
 	char byte;
