@@ -230,8 +230,18 @@ static int check_owner(const struct vm_info *info, const char *path, struct erro
 	return other ? err : 0;
 }
 
+/* Of what is sent nothing stays: it is made where nobody's is. */
+static char *passing_path(const struct vm_info *info, struct error *error)
+{
+	char *name = alloc_format("stream-%s", info->dir.id), *path = name ? save_place(name, true, error) : NULL;
+	free(name);
+	return path;
+}
+
 static char *choose_path(const struct vm_info *info, const struct save_wish *wish, struct error *error)
 {
+	if (wish->stream)
+		return passing_path(info, error);
 	const char *own = config_string(info->config, "name"), *name = wish->name ? wish->name : *own ? own : info->dir.id;
 	if (wish->path)
 		return path_clean("/", wish->path);
