@@ -363,7 +363,8 @@ int vm_connect(struct vm *vm)
 static void close_sources(struct vm *vm)
 {
 	const struct machine_config *config = vm->config;
-	const int sources[] = { config->state_fd, config->pages_fd, config->pager.device, config->ahead_image_fd, config->ahead_state_fd, config->kernel_fd, config->initrd_fd, config->files_fd, vm->libos.prefault.watched ? -1 : config->prefault_fd, vm->guest->kind == LV_GUEST_LIBOS ? config->image_fd : -1 };
+	const int sources[] = { config->state_fd, config->pages_fd, config->pager.device, config->ahead_image_fd, config->ahead_state_fd, config->kernel_fd, config->initrd_fd, config->files_fd, vm->libos.prefault.watched ? -1 : config->prefault_fd,
+				vm->guest->kind == LV_GUEST_LIBOS && !vm->libos.prefault.watched ? config->image_fd : -1 };
 	close_all(sources, sizeof(sources) / sizeof(*sources));
 	if (!vm->guest->boot)
 		close_makings(vm);

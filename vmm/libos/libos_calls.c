@@ -51,7 +51,7 @@ static int fetch(struct vm *vm, gpa_t to, gpa_t from, uint64_t len)
 	if (!target || (from && !source))
 		return -EINVAL;
 	libos_populate(vm, to, to + len);
-	if (source)
+	if (source && !libos_prefault_read(vm, target, from, len))
 		memmove(target, source, len);
 	return 0;
 }

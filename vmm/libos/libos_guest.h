@@ -101,6 +101,7 @@ void libos_populate(struct vm *vm, uint64_t start, uint64_t end); /* will be wri
 
 /* ---- libos_prefault.c: the pages that a start touches are there before. Nothing fails: what cannot be had comes one by one ---- */
 void libos_prefault(struct vm *vm);         /* the image is in place, and nothing has run but libos */
+bool libos_prefault_read(struct vm *vm, void *to, uint64_t gpa, uint64_t len); /* of the image, so that it does not count as touched; false: not read */
 void libos_prefault_started(struct vm *vm); /* the program listens, or ends: what it has touched by now is a start's. In the vCPU's thread */
 
 /* ---- libos_warm.c ---- */

@@ -166,6 +166,15 @@ static void watch(struct vm *vm)
 		ram_track_close(track);
 }
 
+/* The guest has asked the monitor for a copy (LV_HC_FETCH): the pages of the image that it is made from are none that the guest touches. */
+bool libos_prefault_read(struct vm *vm, void *to, uint64_t gpa, uint64_t len)
+{
+	const struct page_run run = { .first = (uint32_t)(gpa / LV_PAGE), .pages = (uint32_t)((len + LV_PAGE - 1) / LV_PAGE) };
+	if (!vm->libos.prefault.watched || !is_of_image(vm, &run))
+		return false;
+	return pread(vm->config->image_fd, to, len, (off_t)(gpa - LV_IMAGE(vm->libos.image_size))) == (ssize_t)len;
+}
+
 void libos_prefault_started(struct vm *vm)
 {
 	struct page_runs *runs = vm->libos.prefault.watched && vm->save.pagemap >= 0 ? malloc(sizeof(*runs)) : NULL;
@@ -185,6 +194,7 @@ void libos_prefault_started(struct vm *vm)
 	free(runs);
 	ram_track_close(&vm->libos.prefault.track);
 	close(vm->config->prefault_fd);
+	close(vm->config->image_fd);
 }
 
 /* ---- those after it ---- */
