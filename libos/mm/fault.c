@@ -257,10 +257,20 @@ static void map_image_pages(struct vma *vma, uint64_t start, uint64_t end)
 	}
 }
 
+/* What lies before is copied: the region is being gone through, and an exit for each piece is what this costs most. */
+static bool copies_on(const struct vma *vma, uint64_t start)
+{
+	bool huge;
+	const uint64_t *entry = start > vma->start ? pt_find(start - LV_PAGE, &huge) : NULL;
+
+	return entry && *entry && !(*entry & PTE_BORROWED);
+}
+
 static bool copy_around(struct vma *vma, uint64_t va)
 {
-	uint64_t start = MAX(ALIGN_DOWN(va, COPY_AROUND), vma->start), end = MIN(ALIGN_DOWN(va, COPY_AROUND) + COPY_AROUND, vma->end);
+	uint64_t start = MAX(ALIGN_DOWN(va, COPY_AROUND), vma->start), end = ALIGN_DOWN(va, COPY_AROUND) + COPY_AROUND * (copies_on(vma, start) ? 4 : 1);
 
+	end = MIN(end, vma->end);
 	return !scarce() && copy_pages(vma, start, end);
 }
 
