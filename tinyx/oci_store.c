@@ -14,6 +14,7 @@
 
 #define MEMBERS_MOST 65536
 #define LINKS_MAX 8
+#define NAME_MOST 1024 /* of a member, and where it leads: all of them are kept, and compressed they are next to nothing */
 
 /* ---- archives ---- */
 
@@ -28,11 +29,18 @@ static char *link_target(const struct tar_entry *entry)
 	return target;
 }
 
+static int check_name(const struct oci_store *store, const char *name, struct error *error)
+{
+	return strlen(name) <= NAME_MOST ? 0 : error_set(error, -ENAMETOOLONG, "%s: %.100s...: a name of %zu bytes; files of a container image have at most %d", store->path, name, strlen(name), NAME_MOST);
+}
+
 static int list_members(struct oci_store *store, struct tar *tar, struct error *error)
 {
 	struct tar_entry entry;
 	int err;
 	while ((err = tar_next(tar, &entry, error)) > 0) {
+		if ((err = check_name(store, entry.path, error)) || (entry.target && (err = check_name(store, entry.target, error))))
+			return err;
 		if (!entry.target && !S_ISREG(entry.mode))
 			continue;
 		if (store->members == MEMBERS_MOST)
