@@ -234,6 +234,8 @@ static int cp(const struct context *context, void *options, struct operands oper
 			: "neither \"%s\" nor \"%s\" is in a VM: one of them is VM:/PATH", operands.argv[0], operands.argv[1]);
 	else if (!*from.path || !*to.path)
 		err = error_set(error, -EINVAL, "a path is empty");
+	else if (to.stream && isatty(STDOUT_FILENO)) /* which would act on a guest's bytes */
+		err = error_set(error, -EINVAL, "standard output is a terminal; give a path, or lead the archive elsewhere");
 	else
 		err = copy(&from, &to, given->max_size, error);
 	place_free(&from);
@@ -250,7 +252,7 @@ const struct verb verb_cp = {
 		"not: in the VM the copy is root's, on the host yours. A file takes the place of another one when it is whole. Symbolic links within a directory are copied as links, hard links as\n"
 		"files of their own. What cannot be read, devices, sockets and what lies deeper than 128 directories is left out, with a\n"
 		"warning for each and exit status 125.\n\n"
-		"With - in place of HOSTPATH the copy is a tar archive: on standard output, or from standard input into the directory /PATH.\n\n"
+		"With - in place of HOSTPATH the copy is a tar archive: on standard output, if that is no terminal, or from standard input into the directory /PATH.\n\n"
 		"What comes from a VM is never written outside of the target, whatever the VM does. A paused VM has to go on first.",
 	.examples = "lightvm cp web:/var/log/nginx ./logs\n"
 		    "lightvm cp site/. web:/srv\n"

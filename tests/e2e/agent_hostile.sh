@@ -137,6 +137,9 @@ copies top-link 125 'a symbolic link where'
 copies no-tree 125 'the other side sent'
 copies note 125 '?[31mred: left out'
 
+script -qec "'$lightvm' cp '$id:/x' -" "$work/terminal" </dev/null >/dev/null
+check 'cp: no archive, a guest'"'"'s bytes, goes to a terminal' grep -q 'standard output is a terminal; give a path' "$work/terminal"
+
 # The same agent behind lightvmd's API: what it sends has an end, though its reader would read on.
 . "$(dirname "$0")/lib_daemon.sh"
 start_daemon
