@@ -29,7 +29,7 @@ static int lock_file(struct volume *volume, struct node *node, uint64_t owner, u
 	unsigned count;
 	if ((*file = find_owner(node, owner, &count)))
 		return 0;
-	struct lock_file *new = node->type == S_IFREG && count < most ? malloc(sizeof(*new)) : NULL;
+	struct lock_file *new = node->type == S_IFREG && count < most && volume->lockers < VOLUME_LOCKERS + (most - OWNERS) ? malloc(sizeof(*new)) : NULL;
 	if (!new)
 		return -ENOLCK;
 	int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
@@ -42,6 +42,7 @@ static int lock_file(struct volume *volume, struct node *node, uint64_t owner, u
 	}
 	*new = (struct lock_file){ .fd = new->fd, .owner = owner, .next = node->locks };
 	*file = node->locks = new;
+	volume->lockers++;
 	return 0;
 }
 
@@ -116,7 +117,7 @@ static bool to_host(const struct fuse_file_lock *lock, struct flock *host)
 	return true;
 }
 
-/* Who has no lock needs no file for having none, and who gives all back not any more: there are only so many. */
+/* Who has no lock needs no file for having none, and who gives all back not any more: there are only so many (as for who is refused his first one). */
 static int unlock(struct volume *volume, struct node *node, uint64_t owner, struct flock *host)
 {
 	unsigned count;
@@ -150,7 +151,12 @@ int lock_try(struct volume *volume, const struct lock_wait *wait)
 	if (host.l_type == F_UNLCK)
 		return unlock(volume, node, wait->owner, &host);
 	int err = lock_file(volume, node, wait->owner, OWNERS, &file);
-	return err ? err : set_range(volume, file, &host);
+	if (err)
+		return err;
+	err = set_range(volume, file, &host);
+	if (!file->ranges)
+		lock_drop(volume, node, wait->owner);
+	return err;
 }
 
 static struct lock_wait wait_of(const struct request *request)

@@ -8,7 +8,7 @@
 
 #define BUCKETS 8192u
 #define FIRST_NODES 64u
-#define SPARE_FDS 64u /* for what is open besides nodes and handles, and for moments */
+#define SPARE_FDS 64u /* for what is open besides nodes, handles and lockers, and for moments */
 
 /* Number in the table, and above it what tells one that has the number from the one before. */
 static uint32_t number_of(uint64_t id)
@@ -55,7 +55,7 @@ static int add_root(struct volume *volume)
 /* As many as descriptors allow. */
 static uint32_t most_nodes(uint32_t descriptors)
 {
-	uint32_t others = VOLUME_HANDLES + SPARE_FDS, most = descriptors > 2 * others ? descriptors - others : descriptors / 2;
+	uint32_t others = VOLUME_HANDLES + VOLUME_LOCKERS + SPARE_FDS, most = descriptors > 2 * others ? descriptors - others : descriptors / 2;
 	return most < VOLUME_NODES ? most : VOLUME_NODES;
 }
 
@@ -70,6 +70,7 @@ int nodes_init(struct volume *volume)
 void lock_file_free(struct volume *volume, struct lock_file *file)
 {
 	volume->ranges -= file->ranges;
+	volume->lockers--;
 	close(file->fd);
 	free(file->range);
 	free(file);

@@ -21,6 +21,7 @@
 #define VOLUME_DATA_MAX (128u << 10)                   /* bytes of one read or write */
 #define VOLUME_MESSAGE_MAX (VOLUME_DATA_MAX + 4096u)   /* of a message, either way */
 #define VOLUME_HANDLES 4096                            /* open files and directories of a guest */
+#define VOLUME_LOCKERS 1024                            /* owners of record locks, one for each file: open files of ours */
 #define VOLUME_NODES 32768                             /* files that it knows */
 #define VOLUME_WAITING 64                              /* lock requests that wait */
 #define VOLUME_RANGES 4096                             /* ranges of files that are locked: memory of the kernel's */
@@ -50,7 +51,7 @@ struct volume {
 	uint32_t handles, free_handle;
 	struct lock_wait waiting[VOLUME_WAITING];
 	unsigned waits;
-	uint32_t ranges;
+	uint32_t ranges, lockers;
 	uint64_t generation;
 };
 

@@ -31,7 +31,7 @@ static int raise_limits(struct volume_jail *jail)
 {
 	const struct rlimit none = { 0, 0 };
 	struct rlimit limit;
-	const rlim_t want = VOLUME_NODES + VOLUME_HANDLES + 64;
+	const rlim_t want = VOLUME_NODES + VOLUME_HANDLES + VOLUME_LOCKERS + 64;
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return -errno;
 	limit.rlim_cur = limit.rlim_max = limit.rlim_max < want ? limit.rlim_max : want;

@@ -247,6 +247,34 @@ def floods(server, secret):
     return f"nothing can be opened afterwards: {error}" if error else None
 
 
+def lockers(server, secret):
+    """Locks of more owners than there may be are refused, and take nothing from what others ask; those that are not got count for nothing."""
+    def words(fh, owner):
+        return struct.pack("<QQQQIIII", fh, owner, owner, owner, fcntl.F_WRLCK, 0, 0, 0)
+    held = 0
+    for i in range(200):
+        error, node, fh = server.create(ROOT, b"lockers-%d" % i)
+        if error:
+            return f"after {held} locks a file cannot be made: {error}"
+        for owner in range(60):
+            error, _ = server.ask(SETLK, node, words(fh, owner))
+            if error not in (0, errno.ENOLCK):
+                return f"after {held} locks one more answers {error}"
+            held += error == 0
+        server.ask(RELEASE, node, struct.pack("<QIIQ", fh, 0, 0, 0))
+    if held > 2000:
+        return f"{held} owners have locks"
+    server.send(FORGET, server.lookup(ROOT, b"lockers-0")[1], struct.pack("<Q", 10)) # with those of its 60 owners
+    error, node, fh = server.create(ROOT, b"lockers-refused")
+    with open(server.directory + "/lockers-refused", "r+", encoding="ascii") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        for owner in range(1000):
+            error, _ = server.ask(SETLK, node, words(fh, owner))
+            if error != errno.EAGAIN:
+                return f"lock {owner} of those that the host has answers {error}"
+    return None
+
+
 def races(server, secret):
     """While the host (or another guest) swaps a directory for a link that leads out, as fast as it can."""
     top = server.directory
@@ -300,7 +328,7 @@ def noise(server, secret):
 def main():
     program, directory, secret = sys.argv[1], sys.argv[2], sys.argv[3].encode()
     failures = 0
-    for test in (names, links, devices, numbers, lengths, sizes, waits, floods, races, noise):
+    for test in (names, links, devices, numbers, lengths, sizes, waits, floods, lockers, races, noise):
         why = None
         try:
             server = Server(program, directory)
