@@ -260,6 +260,7 @@ static void switch_to(struct thread *next)
 	if (next == previous)
 		return;
 	account(previous, next);
+	previous->rseq_left = true;
 	if (previous->state != THREAD_DEAD) {
 		vectors_save(previous->xsave); /* room was made when there came a second thread */
 		__asm__ volatile("rdfsbase %0" : "=r"(previous->fs_base));
@@ -408,6 +409,11 @@ void return_work(struct regs *regs)
 		signal_poll_outside();
 	if (signal_pending() || current->sig_restore_mask || wants_restart(regs->rax))
 		signal_deliver(regs);
+	if (current->rseq_left) {
+		rseq_restart(regs);
+		if (signal_pending())
+			signal_deliver(regs);
+	}
 	uint64_t next = next_deadline();
 	if (shared_page->next_event_ns != next)
 		shared_page->next_event_ns = next;

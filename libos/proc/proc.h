@@ -71,6 +71,9 @@ struct thread {
 	/* threads */
 	uint64_t clear_child_tid; /* address in the program: set to 0 and futex-woken at exit */
 	uint64_t robust_list;
+	uint64_t rseq;            /* address in the program of its struct rseq; 0: none */
+	uint32_t rseq_signature;
+	bool rseq_left;           /* others may have run since it was in the program last */
 	char name[16];
 	struct scheduling scheduling;
 	uint64_t cpu_ns, last_start; /* processor time, for clocks and rusage */
@@ -234,6 +237,8 @@ void process_exit_first(void (*hook)(void)); /* called by process_exit before th
 
 /* signal.c. Called on every way back to the program when something may be pending: builds a handler frame, or ends the process. */
 void signal_deliver(struct regs *regs);
+/* rseq.c: the program goes on at the abort address of the section that it is in, if it is in one. May send it a SIGSEGV. */
+void rseq_restart(struct regs *regs);
 /* To one thread. Wakes it if it waits. Info NULL: as kill(2). */
 void signal_send(struct thread *thread, int signo, const struct siginfo_k *info);
 /* To a process: a thread that does not block it is chosen. */

@@ -100,6 +100,7 @@ static int commit(struct space *new)
 	if (!alone)
 		return -EINTR;
 	futex_program_exit(current);
+	current->rseq = 0;
 	process->space = current->space = new;
 	space_enter(new);
 	space_put(old);

@@ -51,7 +51,6 @@ REFUSED(restart_syscall, EINTR)
 REFUSED(lookup_dcookie, EPERM)
 
 /* Not built in */
-REFUSED(rseq, ENOSYS) /* one processor and no forced migration: the C library does without */
 REFUSED(io_uring_setup, ENOSYS)
 REFUSED(io_uring_enter, ENOSYS)
 REFUSED(io_uring_register, ENOSYS)

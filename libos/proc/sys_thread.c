@@ -151,6 +151,10 @@ static long clone_process(const struct new_thread *new)
 		child->altstack_size = current->altstack_size;
 		child->altstack_flags = current->altstack_flags;
 	}
+	if (!(new->flags & CLONE_VM)) {
+		child->rseq = current->rseq;
+		child->rseq_signature = current->rseq_signature;
+	}
 	int pid = process->pid;
 
 	if (new->flags & CLONE_PARENT_SETTID)

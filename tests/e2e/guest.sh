@@ -23,7 +23,7 @@ for name in callsites memory misc stale pipes polling signals sigthreads threads
 	program $name
 done
 for name in attributes edges ends limits local locks loopback names owner processes jobs sockopt netedges urgent vdso watches splices sysv mqueues temporary; do program $name; done
-for name in procfiles aio groups forks leases cpuid beneath corners passing; do program $name; done
+for name in procfiles aio groups forks leases cpuid beneath corners passing rseq; do program $name; done
 # Where the process cannot have what they need, what the VM says of itself must do: root, and a file system with extended attributes.
 alone() { run "$guest$1" >"$work/vm.out" 2>&1 && ok "guest $1" || { cat "$work/vm.out"; not_ok "guest $1" 'a fact does not hold'; }; }
 for name in rights orders settime reach execs machine; do
