@@ -308,7 +308,7 @@ static int check_replaced(struct dentry *from, struct dentry *to)
 		return -ENOTDIR;
 	if (is_dir(to))
 		return is_dir(from) ? check_rmdir(to) : -EISDIR;
-	return removable(to);
+	return 0;
 }
 
 /* A directory that moves to another one takes its ".." along. */
@@ -353,17 +353,11 @@ static int rename_over(struct dentry *from, struct dentry *to)
 static int rename_swap(struct dentry *from, struct dentry *to)
 {
 	struct inode *from_dir = from->parent->inode, *to_dir = to->parent->inode;
-	if (!to->inode)
-		return -ENOENT;
-	if (dentry_is_below(from->parent, to))
-		return -EINVAL;
-	int err = removable(to);
-	if (!err && inotify_watches) {
+	if (inotify_watches) {
 		tell_move(from, to);
 		tell_move(to, from);
 	}
-	if (!err)
-		err = dentry_exchange(from, to);
+	int err = dentry_exchange(from, to);
 	if (err)
 		return err;
 	move_link_count(from, from_dir, to_dir);
@@ -376,9 +370,7 @@ static int rename_swap(struct dentry *from, struct dentry *to)
 static int rename_remote(struct dentry *from, struct dentry *to, uint32_t flags)
 {
 	bool swap = flags & LINUX_RENAME_EXCHANGE;
-	int err = to->inode ? removable(to) : 0;
-	if (!err)
-		err = remote_of(from->parent->inode)->rename(from, to, flags);
+	int err = remote_of(from->parent->inode)->rename(from, to, flags);
 	if (err)
 		return err;
 	if (inotify_watches)
@@ -392,34 +384,63 @@ static int rename_remote(struct dentry *from, struct dentry *to, uint32_t flags)
 	return err;
 }
 
+/* What is wrong with the names themselves, in the order in which Linux looks. */
+static int check_names(const struct walk *from, const struct walk *to, uint32_t flags)
+{
+	const struct dentry *a = from->dentry, *b = to->dentry;
+	bool swap = flags & LINUX_RENAME_EXCHANGE;
+	if (!a->parent || !b->parent)
+		return -EBUSY;
+	if (a->parent->inode->fs != b->parent->inode->fs)
+		return -EXDEV;
+	if (a->parent->inode->fs->read_only)
+		return removable(a);
+	if (!a->hashed)
+		return -ENOENT;
+	if (b->inode && (flags & LINUX_RENAME_NOREPLACE))
+		return -EEXIST;
+	if (swap && !b->inode)
+		return -ENOENT;
+	if ((swap && !is_dir(b) && to->slash) || (!is_dir(a) && (from->slash || (!swap && to->slash))))
+		return -ENOTDIR;
+	if (dentry_is_below(b->parent, a))
+		return -EINVAL;
+	return b->inode && dentry_is_below(a->parent, b) ? swap ? -EINVAL : -ENOTEMPTY : 0;
+}
+
+/* A directory that moves to another one is written to, as its ".." changes. */
+static int check_parent_change(const struct dentry *what, const struct dentry *to)
+{
+	return is_dir(what) && what->parent->inode != to->parent->inode ? inode_permission(what->inode, LINUX_W_OK) : 0;
+}
+
+static int check_rights(const struct dentry *a, const struct dentry *b, uint32_t flags)
+{
+	int err = removable(a);
+	if (err)
+		return err;
+	if (b->parent->parent && !b->parent->hashed && !remote_of(b->parent->inode)) /* a server says so itself */
+		return -ENOENT;
+	err = b->inode ? removable(b) : inode_permission(b->parent->inode, LINUX_W_OK | LINUX_X_OK);
+	if (!err)
+		err = check_parent_change(a, b);
+	return err || !(flags & LINUX_RENAME_EXCHANGE) ? err : check_parent_change(b, a);
+}
+
 static int rename_walked(struct walk *from, struct walk *to, uint32_t flags)
 {
 	if (!from->dentry || !to->dentry)
 		return -EXDEV;
 	struct dentry *a = from->dentry, *b = to->dentry;
-	int err = removable(a);
-	if (err)
+	int err = check_names(from, to, flags);
+	if (err || a->inode == b->inode) /* one file: nothing to do, whatever the flags and rights */
 		return err;
-	if (!b->parent)
-		return -EBUSY;
-	if (b->inode && (flags & LINUX_RENAME_NOREPLACE))
-		return -EEXIST;
-	if (a->parent->inode->fs != b->parent->inode->fs)
-		return -EXDEV;
-	if (b->parent->parent && !b->parent->hashed && !remote_of(b->parent->inode)) /* a server says so itself */
-		return -ENOENT;
-	if (!is_dir(a) && (from->slash || to->slash) && !is_dir(b))
-		return -ENOTDIR;
-	if (dentry_is_below(b->parent, a))
-		return -EINVAL;
-	err = inode_permission(b->parent->inode, LINUX_W_OK | LINUX_X_OK);
-	if (err || a->inode == b->inode) /* one file: nothing to do, whatever the flags */
+	err = check_rights(a, b, flags);
+	if (err)
 		return err;
 	if (remote_of(a->parent->inode))
 		return rename_remote(a, b, flags);
-	if (flags & LINUX_RENAME_EXCHANGE)
-		return rename_swap(a, b);
-	return b->inode && dentry_is_below(a->parent, b) ? -ENOTEMPTY : rename_over(a, b);
+	return flags & LINUX_RENAME_EXCHANGE ? rename_swap(a, b) : rename_over(a, b);
 }
 
 static long rename_at(int from_fd, const char *from_path, int to_fd, const char *to_path, uint32_t flags)
@@ -432,7 +453,7 @@ static long rename_at(int from_fd, const char *from_path, int to_fd, const char 
 		return err;
 	err = path_at(to_fd, to_path, WALK_CREATE | WALK_NAME, &to);
 	if (!err) {
-		err = from.dots || to.dots ? -EBUSY : rename_walked(&from, &to, flags);
+		err = from.dots ? -EBUSY : to.dots ? flags & LINUX_RENAME_NOREPLACE ? -EEXIST : -EBUSY : rename_walked(&from, &to, flags);
 		walk_done(&to);
 	}
 	walk_done(&from);

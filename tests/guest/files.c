@@ -203,6 +203,20 @@ static void check_exchange(void)
 	IS(link("x1", "x3"), 0);
 	IS(exchange("x1", "x3"), 0);
 	FAILS(exchange("x1", "none"), ENOENT); /* a name that is looked for in vain passes all others of its bucket */
+	FAILS(exchange("none", "none too"), ENOENT);
+	FAILS(exchange("x1", "none/"), ENOENT);
+	FAILS(exchange("x1", "x2/"), ENOTDIR);
+	FAILS(exchange("x1/", "d3"), ENOTDIR);
+	FAILS(exchange("d3", "x2/"), ENOTDIR);
+	FAILS(exchange("d3", "d3/to"), EINVAL);
+	FAILS(exchange("d3/to", "d3"), EINVAL);
+	FAILS(exchange(".", "x1"), EBUSY);
+	FAILS(exchange("x1", "."), EBUSY);
+	FAILS(syscall(SYS_renameat2, AT_FDCWD, "x1", AT_FDCWD, ".", RENAME_NOREPLACE), EEXIST);
+	FAILS(rename("x1", "d3/"), ENOTDIR);
+	FAILS(rename("d3/to", "d3"), ENOTEMPTY);
+	IS(exchange("x2", "d3/"), 0);
+	IS(exchange("x2/", "d3"), 0);
 	CHECK(holds("x1", "two") && holds("x3", "two") && holds("d3/to", "one"));
 	IS(unlink("x1") | unlink("x2") | unlink("x3"), 0);
 	CHECK(size_of("x1") == -1);
