@@ -60,6 +60,7 @@ struct file_ops {
 	uint64_t (*map_page)(struct file *file, uint64_t offset, bool for_write);
 	/* The same without making a page that is not there yet, only of those in RAM; 0: none. NULL: never asked. */
 	uint64_t (*present_page)(struct file *file, uint64_t offset);
+	void (*regions_changed)(struct file *file, bool more); /* one that maps it came, or went, in the running process */
 	void (*release)(struct file *file); /* the last reference went away */
 };
 

@@ -58,6 +58,15 @@ static void segment_release(struct file *file)
 	kfree(segment);
 }
 
+/* As on Linux each part of an attachment counts, and forks, execve and the end of a process do. */
+static void segment_attachments_changed(struct file *file, bool more)
+{
+	struct segment *segment = file->private;
+
+	*(more ? &segment->atime : &segment->dtime) = sysv_seconds();
+	segment->last = process_id();
+}
+
 static struct file *segment_file(struct segment *segment, struct inode *inode, uint32_t mode)
 {
 	struct file *file = file_new(&segment_ops, mode | O_LARGEFILE, segment);
@@ -66,6 +75,7 @@ static struct file *segment_file(struct segment *segment, struct inode *inode, u
 		return NULL;
 	segment_ops = regular_ops;
 	segment_ops.release = segment_release;
+	segment_ops.regions_changed = segment_attachments_changed;
 	inode_get(inode);
 	file->inode = inode;
 	return file;
@@ -169,11 +179,7 @@ static int64_t attach(struct segment *segment, uint64_t at, int flags)
 	to = mm_map((uint64_t)to, segment->size, prot, MAP_SHARED | (!to ? 0 : flags & SHM_REMAP ? MAP_FIXED : MAP_FIXED_NOREPLACE), file, 0, NULL);
 	if (!before && (segment->sysv.perm.mode & SHM_DEST)) /* of what was removed only the attachments hold it */
 		file_put(file);
-	if (to < 0)
-		return to == -EEXIST ? -EINVAL : to;
-	segment->atime = sysv_seconds();
-	segment->last = process_id();
-	return to;
+	return to == -EEXIST ? -EINVAL : to;
 }
 
 SYSCALL(shmat)
@@ -194,11 +200,8 @@ SYSCALL(shmdt)
 	if (!vma)
 		return -EINVAL;
 	struct file *file = vma->file;
-	struct segment *segment = file->private;
-	uint64_t end = at + ALIGN_UP(segment->size, LV_PAGE);
+	uint64_t end = at + ALIGN_UP(((struct segment *)file->private)->size, LV_PAGE);
 
-	segment->dtime = sysv_seconds();
-	segment->last = process_id();
 	while (vma && vma->start < end) {
 		uint64_t start = vma->start, length = vma->end - vma->start;
 		struct vma *next = mm_next(vma);

@@ -163,6 +163,12 @@ struct vma *mm_next(const struct vma *vma)
 
 /* ---- regions ---- */
 
+static void tell_file(const struct vma *vma, bool more)
+{
+	if (vma->file && vma->file->ops->regions_changed)
+		vma->file->ops->regions_changed(vma->file, more);
+}
+
 struct vma *vma_add(const struct vma *model)
 {
 	struct vma *vma = kmalloc(sizeof(*vma));
@@ -173,6 +179,7 @@ struct vma *vma_add(const struct vma *model)
 	if (vma->file)
 		file_get(vma->file);
 	insert(vma);
+	tell_file(vma, true);
 	return vma;
 }
 
@@ -181,6 +188,7 @@ void vma_remove(struct vma *vma)
 	take_out(vma);
 	if (space->last == vma)
 		space->last = NULL;
+	tell_file(vma, false);
 	if (vma->file)
 		file_put(vma->file);
 	kfree(vma);

@@ -306,6 +306,35 @@ static void check_processes(void)
 	shmdt(p), shmctl(shm, IPC_RMID, NULL), semctl(sem, 0, IPC_RMID), msgctl(msg, IPC_RMID, NULL);
 }
 
+/* Who forks, executes, ends or takes a part out had to do with it last. */
+static void check_last(void)
+{
+	int id = shmget(IPC_PRIVATE, 8192, 0600);
+	char *a = shmat(id, NULL, 0);
+	struct shmid_ds ds;
+	pid_t child = fork();
+
+	if (!child)
+		_exit(0);
+	IS(waitpid(child, NULL, 0), child);
+	IS(shmctl(id, IPC_STAT, &ds), 0);
+	CHECK(ds.shm_lpid == child && ds.shm_nattch == 1 && ds.shm_dtime);
+	child = fork();
+	if (!child) {
+		shmctl(id, IPC_STAT, &ds);
+		_exit(ds.shm_lpid != getppid() || ds.shm_nattch != 2);
+	}
+	int status = -1;
+
+	IS(waitpid(child, &status, 0), child);
+	IS(status, 0);
+	IS(munmap(a + 4096, 4096), 0);
+	IS(shmctl(id, IPC_STAT, &ds), 0);
+	CHECK(ds.shm_lpid == getpid() && ds.shm_nattch == 1);
+	IS(shmctl(id, IPC_RMID, NULL), 0);
+	IS(shmdt(a), 0);
+}
+
 int main(void)
 {
 	key = 0x4c560000 + (getpid() & 0xffff);
@@ -315,5 +344,6 @@ int main(void)
 	check_messages();
 	check_shared();
 	check_processes();
+	check_last();
 	return check_end();
 }
