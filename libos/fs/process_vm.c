@@ -4,7 +4,9 @@
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
+#include <linux/capability.h>
 #include <linux/kcmp.h>
+#include <linux/mman.h>
 
 /* By the id of any of its threads. NULL: *err says why not. */
 static struct process *open_to_me(int tid, int *err)
@@ -98,6 +100,50 @@ SYSCALL(process_vm_readv)
 SYSCALL(process_vm_writev)
 {
 	return process_vm(a, true);
+}
+
+/* What another process' memory will, or will not, be needed for: of which nothing is done, since it is never swapped. */
+static int64_t advise(struct space *other, const struct vectors *v, int advice)
+{
+	struct space *before = space_use(other);
+	int64_t done = 0, err = 0;
+
+	for (int i = 0; i < v->count && !err; i++) {
+		err = mm_advise((uaddr_t)v->vector[i].iov_base, v->vector[i].iov_len, advice);
+		done += err ? 0 : (int64_t)v->vector[i].iov_len;
+	}
+	space_use(before);
+	return done ? done : err;
+}
+
+static bool advice_is_for_others(int advice)
+{
+	return advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED || advice == MADV_COLLAPSE;
+}
+
+SYSCALL(process_madvise)
+{
+	struct vectors v;
+	int64_t err = a[4] ? -EINVAL : vectors_take(&v, (const void *)a[1], (uint64_t)a[2], false);
+
+	if (err)
+		return err;
+	const struct process *process = pidfd_process((int)a[0]);
+
+	if (!process)
+		err = -EBADF;
+	else if (process->dead || !process->space)
+		err = -ESRCH;
+	else if (!advice_is_for_others((int)a[3]))
+		err = -EINVAL;
+	else if (!process_lets_look(process))
+		err = -EACCES;
+	else if (!capable(CAP_SYS_NICE))
+		err = -EPERM;
+	if (!err)
+		err = advise(process->space, &v, (int)a[3]);
+	vectors_free(&v);
+	return err;
 }
 
 /* ---- descriptors ---- */

@@ -4,6 +4,10 @@
 #include "libos/mm/mm.h"
 #include "libos/proc/proc.h"
 
+#include <linux/capability.h>
+
+#define HANDLE_MOST 128 /* MAX_HANDLE_SZ */
+
 static int walked_stat(const struct walk *walk, struct stat *st)
 {
 	if (walk->file)
@@ -313,6 +317,26 @@ SYSCALL(name_to_handle_at)
 		return err;
 	walk_done(&walk);
 	return -EOPNOTSUPP;
+}
+
+/* There are none here that could be opened: what is given is looked at as Linux does where a file system has none. */
+SYSCALL(open_by_handle_at)
+{
+	struct {
+		uint32_t bytes;
+		int32_t type;
+		uint8_t bytes_of_it[HANDLE_MOST];
+	} handle;
+	const size_t head = offsetof(typeof(handle), bytes_of_it);
+	if (!capable(CAP_DAC_READ_SEARCH))
+		return -EPERM;
+	if (user_read(&handle, (const void *)a[1], head))
+		return -EFAULT;
+	if (!handle.bytes || handle.bytes > HANDLE_MOST)
+		return -EINVAL;
+	if (user_read(handle.bytes_of_it, (const char *)a[1] + head, handle.bytes))
+		return -EFAULT;
+	return (int)a[0] == AT_FDCWD || fd_get((int)a[0]) ? -ESTALE : -EBADF;
 }
 
 SYSCALL(fchmod)

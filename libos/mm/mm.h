@@ -108,6 +108,7 @@ int mm_fault(uint64_t addr, uint64_t error);
 void mm_fault_ahead(uint64_t addr, uint64_t error);
 /* The file was cut: pages of it at offsets >= from are about to be freed and must leave the address space (SIGBUS from now on). */
 void mm_file_cut(struct inode *inode, uint64_t from);
+int mm_advise(uint64_t start, uint64_t len, int advice); /* as madvise(2) */
 bool mm_any(bool (*is)(const struct vma *vma, const void *with), const void *with); /* a region of any process */
 /* The system call at rip (just behind its instruction) trapped once more; replaces it by a jump when it is hot. */
 void mm_syscall_trapped(uint64_t rip, uint64_t nr);

@@ -145,10 +145,10 @@ static bool advice_known(int advice)
 	}
 }
 
-SYSCALL(madvise)
+int mm_advise(uint64_t start, uint64_t len, int advice)
 {
-	uint64_t start = a[0], len = a[1], end = range_end(start, len);
-	int advice = a[2], err;
+	uint64_t end = range_end(start, len);
+	int err;
 
 	if (!end && (start || len))
 		return -EINVAL;
@@ -182,6 +182,11 @@ SYSCALL(madvise)
 			return -EINVAL;
 	}
 	return mm_covered(start, end) ? 0 : -ENOMEM;
+}
+
+SYSCALL(madvise)
+{
+	return mm_advise(a[0], a[1], (int)a[2]);
 }
 
 /* What was written to shared mappings in the range goes to the files of live volumes; those of other files are the file's own pages. */

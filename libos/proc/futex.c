@@ -18,7 +18,7 @@ struct place {
 	uint64_t at;
 };
 
-struct futex_waiter { /* on the waiting thread's stack */
+struct futex_waiter { /* the waiting thread's */
 	struct futex_waiter *next;
 	struct thread *thread;
 	struct place place;
@@ -338,6 +338,106 @@ SYSCALL(futex)
 		return pi_unlock(addr);
 	}
 	return -ENOSYS;
+}
+
+/* ---- several at once ---- */
+
+static int read_waiters(struct futex_waiter *waiters, unsigned count, uint64_t from, uint32_t *expected)
+{
+	struct futex_waitv word;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (user_get(&word, from + i * sizeof(word)))
+			return -EFAULT;
+		if (word.flags & ~(uint32_t)(FUTEX_32 | FUTEX_PRIVATE_FLAG) || word.__reserved || !(word.flags & FUTEX_32))
+			return -EINVAL;
+		waiters[i] = (struct futex_waiter){ .thread = current, .bitset = MATCH_ANY, .place.at = word.uaddr };
+		expected[i] = (uint32_t)word.val;
+	}
+	for (unsigned i = 0; i < count; i++)
+		if (waiters[i].place.at & 3)
+			return -EINVAL;
+	return 0;
+}
+
+/* All words are what is expected: nobody else runs until all of them are queued. */
+static int queue_all(struct futex_waiter *waiters, unsigned count, const uint32_t *expected)
+{
+	uint32_t word;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (user_get(&word, waiters[i].place.at))
+			return -EFAULT;
+		if (word != expected[i])
+			return -EAGAIN;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		waiters[i].place = place_of(waiters[i].place.at);
+		append(&waiters[i]);
+	}
+	return 0;
+}
+
+/* The last one that was woken, or -1. */
+static int woken_of(const struct futex_waiter *waiters, unsigned count)
+{
+	int i = (int)count - 1;
+
+	while (i >= 0 && !waiters[i].woken)
+		i--;
+	return i;
+}
+
+static int wait_for_any(struct futex_waiter *waiters, unsigned count, struct deadline deadline)
+{
+	int err = 0, woken;
+
+	while ((woken = woken_of(waiters, count)) < 0 && !err)
+		err = wait_till(deadline);
+	for (unsigned i = 0; i < count; i++)
+		if (!waiters[i].woken)
+			unlink(&waiters[i]);
+	return woken >= 0 ? woken : err == -EINTR ? -ERESTARTSYS : err;
+}
+
+static int read_absolute(const void *user, int clock, struct deadline *deadline)
+{
+	uint64_t ns;
+
+	*deadline = (struct deadline){ 0 };
+	if (!user)
+		return 0;
+	if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
+		return -EINVAL;
+	int err = user_read_time(user, &ns);
+
+	if (!err)
+		*deadline = deadline_at(clock, ns);
+	return err;
+}
+
+SYSCALL(futex_waitv)
+{
+	unsigned count = (unsigned)a[1];
+	struct deadline deadline;
+
+	if (a[2] || !count || count > FUTEX_WAITV_MAX || !a[0])
+		return -EINVAL;
+	int err = read_absolute((const void *)a[3], (int)a[4], &deadline);
+
+	if (err)
+		return err;
+	struct futex_waiter *waiters = kmalloc(count * sizeof(*waiters));
+	uint32_t *expected = kmalloc(count * sizeof(*expected));
+
+	err = waiters && expected ? read_waiters(waiters, count, (uint64_t)a[0], expected) : -ENOMEM;
+	if (!err)
+		err = queue_all(waiters, count, expected);
+	if (!err)
+		err = wait_for_any(waiters, count, deadline);
+	kfree(waiters);
+	kfree(expected);
+	return err;
 }
 
 /* ---- the end of a thread ---- */

@@ -212,6 +212,66 @@ static void check_timers(void)
 	IS(timer_delete(timer), 0);
 }
 
+/* ---- several at once ---- */
+
+static atomic_int many[FUTEX_WAITV_MAX + 1];
+
+static long wait_any(struct futex_waitv *of, unsigned count, unsigned flags, const struct timespec *until, int clock)
+{
+	return syscall(SYS_futex_waitv, of, count, flags, until, clock);
+}
+
+static void *wake_last(void *to)
+{
+	const struct timespec moment = { 0, 1000000 };
+
+	while (!futex(to, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0))
+		nanosleep(&moment, NULL);
+	return NULL;
+}
+
+static void check_several(void)
+{
+	struct futex_waitv of[FUTEX_WAITV_MAX + 1];
+	struct timespec past = { 1, 0 }, bad = { 0, -1 };
+	pthread_t thread;
+
+	for (int i = 0; i <= FUTEX_WAITV_MAX; i++)
+		of[i] = (struct futex_waitv){ .uaddr = (uintptr_t)&many[i], .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG };
+	FAILS(wait_any(of, 1, 1, NULL, 0), EINVAL);
+	FAILS(wait_any(of, 0, 0, NULL, 0), EINVAL);
+	FAILS(wait_any(of, FUTEX_WAITV_MAX + 1, 0, NULL, 0), EINVAL);
+	FAILS(wait_any(NULL, 1, 0, NULL, 0), EINVAL);
+	FAILS(wait_any((void *)16, 1, 0, NULL, 0), EFAULT);
+	FAILS(wait_any(of, 2, 0, &past, CLOCK_BOOTTIME), EINVAL);
+	FAILS(wait_any(of, 2, 0, &bad, CLOCK_MONOTONIC), EINVAL);
+	FAILS(wait_any(of, 2, 0, (void *)16, CLOCK_MONOTONIC), EFAULT);
+	FAILS(wait_any(of, 2, 0, &past, CLOCK_MONOTONIC), ETIMEDOUT);
+	FAILS(wait_any(of, FUTEX_WAITV_MAX, 0, &past, CLOCK_REALTIME), ETIMEDOUT);
+	of[1].val = 1;
+	FAILS(wait_any(of, 2, 0, &past, CLOCK_MONOTONIC), EAGAIN);
+	of[1].val = 0;
+	of[1].flags = FUTEX_PRIVATE_FLAG;
+	FAILS(wait_any(of, 2, 0, &past, CLOCK_MONOTONIC), EINVAL);
+	of[1].flags = FUTEX_32 | 1;
+	FAILS(wait_any(of, 2, 0, &past, CLOCK_MONOTONIC), EINVAL);
+	of[1].flags = FUTEX_32;
+	of[1].__reserved = 1;
+	FAILS(wait_any(of, 2, 0, &past, CLOCK_MONOTONIC), EINVAL);
+	of[1].__reserved = 0;
+	of[1].uaddr += 2;
+	FAILS(wait_any(of, 2, 0, &past, CLOCK_MONOTONIC), EINVAL);
+	of[1].uaddr = 16;
+	FAILS(wait_any(of, 2, 0, &past, CLOCK_MONOTONIC), EFAULT);
+	of[1].uaddr = (uintptr_t)&many[1];
+	IS(futex(&many[0], FUTEX_WAKE, 9, NULL, NULL, 0), 0); /* none of those that failed is left */
+	IS(pthread_create(&thread, NULL, wake_last, &many[FUTEX_WAITV_MAX - 1]), 0);
+	of[1].flags |= FUTEX_PRIVATE_FLAG;
+	IS(wait_any(of, FUTEX_WAITV_MAX, 0, NULL, 0), FUTEX_WAITV_MAX - 1);
+	IS(pthread_join(thread, NULL), 0);
+	IS(futex(&many[0], FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 9, NULL, NULL, 0), 0);
+}
+
 int main(void)
 {
 	check_errors();
@@ -219,5 +279,6 @@ int main(void)
 	check_clocks();
 	check_pi();
 	check_timers();
+	check_several();
 	return check_end();
 }

@@ -330,12 +330,43 @@ static void check_timers(void)
 	CHECK(!kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid);
 }
 
+/* ---- advice for another process' memory ---- */
+
+static void check_advice(void)
+{
+	char *memory = map(PROT_READ | PROT_WRITE);
+	struct iovec all = { memory, 4096 }, odd = { memory + 1, 4096 }, hole = { (void *)4096, 4096 };
+	pid_t child = fork();
+
+	if (!child) {
+		pause();
+		_exit(0);
+	}
+	int fd = (int)syscall(SYS_pidfd_open, child, 0);
+
+	IS(syscall(SYS_process_madvise, fd, &all, 1, MADV_COLD, 0), 4096);
+	IS(syscall(SYS_process_madvise, fd, &all, 1, MADV_WILLNEED, 0), 4096);
+	IS(syscall(SYS_process_madvise, fd, &all, 0, MADV_COLD, 0), 0);
+	FAILS(syscall(SYS_process_madvise, fd, &all, 1, MADV_COLD, 1), EINVAL);
+	FAILS(syscall(SYS_process_madvise, fd, &all, 1, MADV_DONTNEED, 0), EINVAL);
+	FAILS(syscall(SYS_process_madvise, fd, &odd, 1, MADV_COLD, 0), EINVAL);
+	FAILS(syscall(SYS_process_madvise, fd, &hole, 1, MADV_COLD, 0), ENOMEM);
+	FAILS(syscall(SYS_process_madvise, fd, (void *)16, 1, MADV_COLD, 0), EFAULT);
+	FAILS(syscall(SYS_process_madvise, -1, &all, 1, MADV_COLD, 0), EBADF);
+	FAILS(syscall(SYS_process_madvise, 0, &all, 1, MADV_COLD, 0), EBADF);
+	kill(child, SIGKILL);
+	IS(waitpid(child, NULL, 0), child);
+	FAILS(syscall(SYS_process_madvise, fd, &all, 1, MADV_COLD, 0), ESRCH);
+	close(fd);
+}
+
 int main(void)
 {
 	check_scratch();
 	check_memory();
 	check_descriptors();
 	check_timers();
+	check_advice();
 	if (!getuid())
 		check_rights();
 	if (!getuid())
