@@ -295,6 +295,7 @@ static void note_wants(struct walk *walk, const char *host, const struct elf *el
 	walk->wants->shell = walk->wants->shell || elf_mentions(elf, "system") || elf_mentions(elf, "popen");
 	walk->wants->commands = walk->wants->commands || (is_program && starts_by_name(elf, map));
 	walk->wants->zones = walk->wants->zones || reads_zones(elf, map);
+	walk->wants->terminals = walk->wants->terminals || has_text(map, "/terminfo");
 }
 
 /* Adds a library that may be opened, if the host has it. */

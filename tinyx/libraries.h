@@ -23,6 +23,7 @@ int program_check(const struct plan *plan, const char *host, struct program_fact
 struct library_wants { /* what the files whose libraries were looked for will open, too; zero-initialised */
 	char *libc;	 /* where GNU's C library is; NULL: it does not come along */
 	bool zones;	 /* they read time zones other than that of the host */
+	bool terminals;	 /* they name a directory of descriptions of terminals */
 	bool converters; /* they call iconv_open() */
 	bool shell;	 /* they call system() or popen(): /bin/sh comes along */
 	bool commands;	 /* the program starts others by name: the usual ones come along */

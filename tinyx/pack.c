@@ -25,7 +25,7 @@
 #include "tinyx/reasons.h"
 #include "tinyx/runtime.h"
 
-#define KEY_VERSION "lightvm-pack-15" /* a change of what is packed makes every cached image stale */
+#define KEY_VERSION "lightvm-pack-16" /* a change of what is packed makes every cached image stale */
 
 /* ---- the request ---- */
 

@@ -72,11 +72,12 @@ static bool has_library(const struct plan *plan, const char *const *names, size_
 	return false;
 }
 
-static void add_terminals(struct plan *plan)
+/* For a library that reads them, and for who does so itself: programs that have such a library linked in, or are of another language. */
+static void add_terminals(struct plan *plan, bool named)
 {
 	static const char *const libraries[] = { "/libtinfo.so", "/libtinfow.so", "/libncurses.so", "/libncursesw.so", "/libslang.so" };
 	static const char *const terminals[] = { "/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo" };
-	if (!has_library(plan, libraries, sizeof(libraries) / sizeof(*libraries)))
+	if (!named && !has_library(plan, libraries, sizeof(libraries) / sizeof(*libraries)))
 		return;
 	for (size_t i = 0; i < sizeof(terminals) / sizeof(*terminals); i++)
 		add_quietly(plan, terminals[i]);
@@ -159,7 +160,7 @@ void runtime_add(struct plan *plan, const struct library_wants *wants, const cha
 		if (wants->converters || (locale && !runtime_has_locale(locale) && !is_utf8(locale)))
 			add_converters(plan, wants->libc);
 	}
-	add_terminals(plan);
+	add_terminals(plan, wants->terminals);
 	add_fonts(plan);
 }
 

@@ -72,10 +72,14 @@ unset TZ
 check 'zones are there whole or not at all' sh -c '! "$@"' - "$lightvm" run --rm /bin/cat /usr/share/zoneinfo/Etc/UTC
 same 'the time of the host, without zones' -- /bin/cat /etc/localtime
 
-# Terminals come with the library that describes them.
+# Descriptions of terminals come with the library that reads them, or with who names them.
 printf 'int setupterm(const char *, int, int *); int tigetnum(const char *); int printf(const char *, ...);\nint main(void) { int err; printf("%%d", setupterm("xterm", 1, &err)); return printf(" %%d\\n", tigetnum("colors")) < 0; }\n' >"$work/terminal.c"
 gcc -o "$work/terminal" "$work/terminal.c" -l:libtinfo.so.6
 same 'descriptions of terminals' -- "$work/terminal"
+printf '#include <stdio.h>\n#include <unistd.h>\nint main(void) { return puts(access("/lib/terminfo/d/dumb", R_OK) && access("/usr/share/terminfo/d/dumb", R_OK) ? "none" : "found") < 0; }\n' >"$work/reader.c"
+gcc -static -o "$work/reader" "$work/reader.c"
+same 'descriptions of terminals for who reads them without a library' -- "$work/reader"
+check 'who has no word of terminals has no descriptions of them' sh -c '! "$@"' - "$lightvm" run --rm /bin/cat /lib/terminfo/d/dumb
 
 # A native module as package managers of languages install them: any name, no right to execute.
 mkdir "$work/module" "$work/elsewhere"
