@@ -198,6 +198,7 @@ struct dentry *where_root(const struct whereabouts *where); /* borrowed; NULL if
 struct dentry *where_cwd(const struct whereabouts *where);
 uint32_t where_umask(const struct whereabouts *where);
 struct dentry *path_root(void); /* borrowed */
+struct dentry *path_top(void);  /* the VM's own root, whatever the running process has for one; borrowed */
 struct dentry *path_cwd(void);
 uint32_t path_umask(void);
 
@@ -206,6 +207,9 @@ uint32_t path_umask(void);
 int vfs_make(struct dentry *start, const char *path, uint32_t mode, struct inode **inode);
 /* What is there, links followed: 0 and a reference, or -ENOENT ... */
 int vfs_find(struct dentry *start, const char *path, struct inode **inode);
+/* The same for files of libos' own, which whatever process happens to run has nothing to do with: from the VM's own root on. */
+int vfs_make_own(const char *path, uint32_t mode, struct inode **inode);
+int vfs_find_own(const char *path, struct inode **inode);
 
 /* ---- procfs.c ---- */
 int proc_directory_of(const struct inode *inode); /* the process whose directory /proc/PID it is; 0: it is none */

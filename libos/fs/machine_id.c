@@ -27,7 +27,7 @@ static void become_another(void)
 {
 	struct inode *inode;
 
-	if (!(device_page->restored & LV_RESTORED_CLONE) || vfs_find(path_root(), "/etc/machine-id", &inode))
+	if (!(device_page->restored & LV_RESTORED_CLONE) || vfs_find_own("/etc/machine-id", &inode))
 		return;
 	if (S_ISREG(inode->mode) && inode->size >= 2 * ID_BYTES && !rewrite(inode))
 		console_note("lightvm: no memory for another /etc/machine-id: this clone has that of the VM that it was made of\n");

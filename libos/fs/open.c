@@ -193,18 +193,28 @@ int vfs_mknod_at(int dirfd, const char *path, uint32_t mode, uint64_t rdev, stru
 	return err ? err : make_there(&walk, mode, rdev, inode);
 }
 
-int vfs_make(struct dentry *start, const char *path, uint32_t mode, struct inode **inode)
+static int make_from(struct dentry *start, const char *path, unsigned flags, uint32_t mode, struct inode **inode)
 {
 	struct walk walk;
-	int err = path_walk(start, path, strlen(path), WALK_CREATE | WALK_NAME, &walk);
+	int err = path_walk(start, path, strlen(path), WALK_CREATE | WALK_NAME | flags, &walk);
 
 	return err ? err : make_there(&walk, mode, 0, inode);
 }
 
-int vfs_find(struct dentry *start, const char *path, struct inode **inode)
+int vfs_make(struct dentry *start, const char *path, uint32_t mode, struct inode **inode)
+{
+	return make_from(start, path, 0, mode, inode);
+}
+
+int vfs_make_own(const char *path, uint32_t mode, struct inode **inode)
+{
+	return make_from(path_top(), path, WALK_IN_ROOT, mode, inode);
+}
+
+static int find_from(struct dentry *start, const char *path, unsigned flags, struct inode **inode)
 {
 	struct walk walk;
-	int err = path_walk(start, path, strlen(path), WALK_FOLLOW, &walk);
+	int err = path_walk(start, path, strlen(path), WALK_FOLLOW | flags, &walk);
 
 	if (err)
 		return err;
@@ -213,6 +223,16 @@ int vfs_find(struct dentry *start, const char *path, struct inode **inode)
 		inode_get(*inode);
 	walk_done(&walk);
 	return *inode ? 0 : -ENOENT;
+}
+
+int vfs_find(struct dentry *start, const char *path, struct inode **inode)
+{
+	return find_from(start, path, 0, inode);
+}
+
+int vfs_find_own(const char *path, struct inode **inode)
+{
+	return find_from(path_top(), path, WALK_IN_ROOT, inode);
 }
 
 /* ---- open(2) ---- */

@@ -77,6 +77,15 @@ struct dentry *path_root(void)
 	return here()->root;
 }
 
+struct dentry *path_top(void)
+{
+	struct dentry *top = path_root();
+
+	while (top->parent)
+		top = top->parent;
+	return top;
+}
+
 struct dentry *path_cwd(void)
 {
 	return here()->cwd;

@@ -45,8 +45,8 @@ static struct inode *text_inode(const struct text_file *file)
 	char there[sizeof(file->text)];
 
 	if (!file->n)
-		return vfs_make(path_root(), file->path, S_IFREG | 0644, &inode) ? NULL : inode;
-	if (vfs_find(path_root(), file->path, &inode))
+		return vfs_make_own(file->path, S_IFREG | 0644, &inode) ? NULL : inode;
+	if (vfs_find_own(file->path, &inode))
 		return NULL;
 	if (S_ISREG(inode->mode) && inode->size == file->n && inode_read(inode, 0, (uaddr_t)there, file->n) == (int64_t)file->n &&
 	    memcmp(there, file->text, file->n) == 0)
