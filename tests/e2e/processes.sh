@@ -31,13 +31,18 @@ X
 coproc cat; echo hi >&${COPROC[1]}; read line <&${COPROC[0]}; echo $line'
 
 cat >"$work/processes.py" <<'PY'
-import multiprocessing, os, signal, subprocess
+import multiprocessing, os, signal, subprocess, time
 
 print(subprocess.run(["/bin/echo", "hi"], capture_output=True).stdout)
 print(subprocess.check_output("echo a | tr a b", shell=True))
 p = subprocess.Popen(["/bin/sleep", "60"])
 print(open(f"/proc/{p.pid}/stat").read().split()[3] == str(os.getpid()))
-print(open(f"/proc/{p.pid}/cmdline").read().split("\0"))
+def words():
+    return open(f"/proc/{p.pid}/cmdline").read().split("\0")
+end = time.monotonic() + 60
+while words() == [""] and time.monotonic() < end:  # its parent may go on when it is about to have its words
+    pass
+print(words())
 p.kill()
 print(p.wait())
 try:
