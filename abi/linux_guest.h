@@ -15,6 +15,9 @@
 #define LV_PORT_MARK 0x5c0 /* a step of the boot ledger is reached: enum lv_mark */
 #define LV_PORT_EXIT 0x5c4 /* wait status of the program, as waitpid(2) has it; the guest then ends by a reboot */
 
+/* Of a kernel that notes which of its functions are called (tinyx/kernel/recorder.c): a write tells whose execve begins the program, a read tells all that was noted. */
+#define LV_GUEST_EVIDENCE "/proc/lightvm-evidence"
+
 enum lv_mark {
 	LV_MARK_INITCALL = 1, /* the kernel's first initcall */
 	LV_MARK_INIT = 2,     /* PID 1's first instruction in main() */

@@ -29,7 +29,7 @@ struct build_options {
 
 #define AT(field) offsetof(struct build_options, field)
 static const struct option_spec build_options[] = {
-	{ "config", 0, OPTION_STRING, AT(config), "NAME|FILE", "base, general (the default), container, or a file of CONFIG_ lines", .words = NULL, .complete = "file" },
+	{ "config", 0, OPTION_STRING, AT(config), "NAME|FILE", "base, general (the default), container, trace, or a file of CONFIG_ lines", .words = NULL, .complete = "file" },
 	{ "source", 0, OPTION_STRING, AT(source), "FILE", "an archive of Linux' source (default: the newest /usr/src/linux-source-*.tar.xz)", .complete = "file" },
 	{ "jobs", 'j', OPTION_NUMBER, AT(jobs), "N", "how many compilers run at a time (default: one a processor)", .low = 1, .high = KERNEL_JOBS_MAX },
 	{ "force", 'f', OPTION_FLAG, AT(force), NULL, "build it although it is there" },
@@ -57,7 +57,8 @@ static const struct verb verb_build = {
 		"result: vmlinux, bzImage, config and meta.json. What was built before from the same source and configuration is\n"
 		"not built again. A first build takes some minutes; a later one with a changed configuration compiles what changed.\n\n"
 		"general (the default) runs real applications; base is the smallest that runs a single program, without network;\n"
-		"container is general with what container engines need inside of a VM (cgroups, bridges, nftables). A\n"
+		"container is general with what container engines need inside of a VM (cgroups, bridges, nftables); trace is general, and tells\n"
+		"which of its functions a program has called (\"lightvm kernel specialise --help\"). A\n"
 		"configuration file has lines CONFIG_NAME=VALUE and \"# CONFIG_NAME is not set\"; what it does not name is off; a line\n"
 		"\"#include general\" begins with that one. An option that Linux does not take is an error.",
 	.examples = "lightvm kernel build\nlightvm kernel build --config base\nlightvm kernel build --config mine.config && lightvm run --kernel mine ...",

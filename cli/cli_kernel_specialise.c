@@ -18,15 +18,16 @@
 
 struct specialise_options {
 	struct strings evidence, with;
-	const char *traced, *name, *output, *save;
+	const char *baseline, *traced, *name, *output, *save;
 	uint64_t jobs;
 	bool quiet;
 };
 
 #define AT(field) offsetof(struct specialise_options, field)
 static const struct option_spec specialise_options[] = {
-	{ "evidence", 0, OPTION_LIST, AT(evidence), "FILE", "which functions of the kernel a run has called; may be repeated: what any of the runs used is in", .complete = "file" },
-	{ "traced", 0, OPTION_STRING, AT(traced), "KERNEL", "on which kernel evidence with addresses was recorded; it was built with CONFIG_VMLINUX_MAP", .complete = "kernel" },
+	{ "evidence", 0, OPTION_LIST, AT(evidence), "FILE", "what a run on kernel trace has told on its standard error; may be repeated: what any of the runs used is in", .complete = "file" },
+	{ "baseline", 0, OPTION_STRING, AT(baseline), "FILE", "what a run of a program that does nothing has told: what it called too is done for every process, and shows no need", .complete = "file" },
+	{ "traced", 0, OPTION_STRING, AT(traced), "KERNEL", "on which kernel the evidence was recorded, if not on trace", .complete = "kernel" },
 	{ "with", 0, OPTION_LIST, AT(with), "OPTION", "have this option of general too, as SMP or CONFIG_SMP, with what it depends on; may be repeated", .complete = "none" },
 	{ "name", 0, OPTION_STRING, AT(name), "NAME", "what the kernel is called (default: as the first file of evidence, without its last suffix)", .complete = "none" },
 	{ "output", 'o', OPTION_STRING, AT(output), "FILE", "write the configuration to this file, and build nothing", .complete = "file" },
@@ -77,9 +78,9 @@ static int run_specialise(const struct context *context, void *options, struct o
 	const struct specialise_options *given = options;
 	struct specialised done = { 0 };
 	if (!given->evidence.count)
-		return error_set(error, -EINVAL, "specialise by what? --evidence FILE tells which functions of a kernel a program has called");
+		return error_set(error, -EINVAL, "specialise by what? Record a run: lightvm run --kernel trace PROGRAM 2>FILE; then give that: --evidence FILE");
 	char *name = given->name ? alloc_copy(given->name) : name_of(given->evidence.item[0]);
-	const struct specialise request = { .name = name, .evidence = &given->evidence, .traced = given->traced, .with = &given->with, .call_name = syscall_name };
+	const struct specialise request = { .name = name, .evidence = &given->evidence, .baseline = given->baseline, .traced = given->traced ? given->traced : SPECIALISE_TRACED, .with = &given->with, .call_name = syscall_name };
 	int err = specialise(&request, &done, error);
 	if (!err)
 		err = give(given, &done, error);
@@ -91,15 +92,15 @@ static int run_specialise(const struct context *context, void *options, struct o
 const struct verb verb_kernel_specialise = {
 	.name = "specialise",
 	.summary = "Build a kernel that has what a program was seen to use",
-	.text = "Takes base, and of general what the program used. Evidence is text that tells which functions of a kernel were called, and who called each first, from the\n"
-		"first instruction of the program on. Each function is of an object file: the Makefiles of the source say which options that file needs, the\n"
+	.text = "Takes base, and of general what the program used. A kernel of the configuration trace tells, as the last of the program's standard error, which of its functions\n"
+		"were called, and who called each first: that is evidence. What the program has called counts, from its first instruction on. Each function is of an object file: the Makefiles of the source say which options that file needs, the\n"
 		"#ifdefs in it which the function needs, the Kconfig files what all these depend on. The reason of each option stands in the configuration, and\n"
 		"\"lightvm kernel explain --kernel NAME OPTION\" tells it. Options that change what a function does, and not whether it is there, leave no evidence: run your\n"
-		"test on the new kernel before you rely on it; general stays. What interrupts, threads of the kernel and PID 1 call may be in the evidence, and is not taken.\n\n"
-		"The kernel has one processor unless you say --with SMP. general has to be built, with its source unpacked.\n\n"
-		"Recording evidence is not a part of lightvm yet: a line of it is \"program PLACE FUNCTION CALL PROCESS\", below a first line \"lightvm-evidence 1 lost 0\", where PLACE is an\n"
-		"object file or the function's address, and CALL the number of the system call. Linux' function tracer tells that.",
-	.examples = "lightvm kernel specialise --evidence nginx.evidence\nlightvm kernel specialise --evidence nginx.evidence --with SMP -o nginx.config",
+		"test on the new kernel before you rely on it; general stays. What is done for every process that ends\n"
+		"(freeing shared memory that it never had, say) seems to be a need: --baseline takes the evidence of a program that does nothing, and what that has called, too, is left out. What interrupts, threads of the kernel and PID 1 call is in the evidence, and is not taken.\n\n"
+		"The kernel has one processor unless you say --with SMP. general has to be built, with its source unpacked, and so has trace, unless the\n"
+		"evidence was written by --save. With a terminal (run -t) nothing is told.",
+	.examples = "lightvm kernel build --config trace\nlightvm run --kernel trace /bin/true 2>true.evidence\nlightvm kernel specialise --evidence true.evidence && lightvm run --kernel true /bin/true\nlightvm kernel specialise --evidence nginx.evidence --with SMP -o nginx.config",
 	.options = specialise_options,
 	.options_size = sizeof(struct specialise_options),
 	.run = run_specialise,

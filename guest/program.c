@@ -66,8 +66,10 @@ static int become(const struct program *program)
 		return give(EXIT_NO_EXEC, "start", config->program, ENOMEM);
 	if (program->terminal && fchown(STDIN_FILENO, user.uid, (gid_t)-1) && errno != EROFS && errno != EPERM)
 		return give(EXIT_NO_EXEC, "start: hand the terminal to", config->user, errno);
-	if (program->first)
+	if (program->first) {
+		report_evidence();
 		report_mark(LV_MARK_PROGRAM);
+	}
 	report_drop_ports();
 	int err = user_become(&user);
 	if (err)

@@ -13,6 +13,8 @@
 
 /* One write to the ledger port; nothing where the kernel has no ioperm. For PID 1 and its first program only. */
 void report_mark(enum lv_mark mark);
+/* What this process is about to execute is the program, for a kernel that notes who calls its functions (tinyx/kernel/recorder.c). */
+void report_evidence(void);
 /* From now on this process and what it executes have no ports. */
 void report_drop_ports(void);
 /* "lightvm-init: STEP OBJECT: reason" on standard error; returns -err. err: an errno, positive or negative; 0: no reason. */

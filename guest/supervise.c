@@ -65,6 +65,20 @@ static int open_pipes(struct supervisor *supervisor, struct program *program, ui
 	return err;
 }
 
+/* Of a kernel that notes which of its functions are called: goes where the program's messages go, once it has ended. */
+static void open_evidence(struct supervisor *supervisor)
+{
+	int file = open(LV_GUEST_EVIDENCE, O_RDONLY | O_CLOEXEC);
+	if (file < 0)
+		return;
+	int port = fcntl(supervisor->err.to >= 0 ? supervisor->err.to : supervisor->out.to, F_DUPFD_CLOEXEC, 3);
+	int err = port < 0 ? -errno : pump_init(&supervisor->evidence, file, port);
+	if (port < 0)
+		close(file);
+	if (err)
+		report_error("evidence", LV_GUEST_EVIDENCE, err);
+}
+
 static int open_streams(struct supervisor *supervisor, struct program *program)
 {
 	const struct lv_guest_streams *streams = &program->config->streams;
@@ -172,6 +186,8 @@ static int start_program(struct supervisor *supervisor)
 	struct program program = { .config = config, .env = config->env, .in = -1, .out = -1, .err = -1, .first = true };
 	int err = open_streams(supervisor, &program);
 	if (!err) {
+		if (!program.terminal)
+			open_evidence(supervisor);
 		pid_t pid = program_start(&program);
 		err = pid < 0 ? report_error("start: fork for", config->program, pid) : 0;
 		supervisor->world.program = pid < 0 ? 0 : pid;
@@ -214,7 +230,7 @@ static int start_network(struct supervisor *supervisor)
 int supervise_start(struct supervisor *supervisor, const struct guest_config *config)
 {
 	*supervisor = (struct supervisor){ .world = { .config = config, .starting = true }, .signals = -1, .terminal = -1, .network = -1,
-		.in = PUMP_NONE, .out = PUMP_NONE, .err = PUMP_NONE };
+		.in = PUMP_NONE, .out = PUMP_NONE, .err = PUMP_NONE, .evidence = PUMP_NONE };
 	/* Before all that takes time: who starts a VM and then asks the agent shall not be told that there is none. */
 	supervisor->listener = agent_listen();
 	supervisor->signals = watch_signals();
@@ -254,6 +270,7 @@ void supervise_finish(struct supervisor *supervisor)
 	pump_close(&supervisor->in);
 	pump_drain(&supervisor->out, DRAIN_PATIENCE_MS);
 	pump_drain(&supervisor->err, DRAIN_PATIENCE_MS);
+	pump_drain(&supervisor->evidence, DRAIN_PATIENCE_MS);
 	if (supervisor->terminal >= 0) {
 		ioctl(supervisor->terminal, TCSBRK, 1); /* waits until all is out */
 		close(supervisor->terminal);

@@ -16,6 +16,7 @@ struct supervisor {
 	unsigned sessions;
 	pid_t session[AGENT_SESSIONS + AGENT_RESERVE];
 	struct pump in, out, err;
+	struct pump evidence; /* is not moved before the program has ended */
 	int status; /* wait status of the program */
 };
 

@@ -71,18 +71,22 @@ static int find_source(struct build *build, struct error *error)
 	return 0;
 }
 
-/* Our own file in the kernel, with the numbers that it and the monitor agree on. */
-static char *mark_source(void)
+/* Our own file in the kernel, with the numbers that it and the monitor agree on; where functions are traced the recorder stands behind it. */
+static char *mark_source(const struct kernel_config *config)
 {
-	return alloc_format("#define LV_PORT_MARK %d\n#define LV_MARK_INITCALL %d\n#define LV_MARK_PANIC %d\n#define LV_MARK_OFF %d\n%s", LV_PORT_MARK, LV_MARK_INITCALL, LV_MARK_PANIC, LV_MARK_OFF,
-			    kernel_lightvm_c);
+	struct strings missing = { 0 };
+	kernel_config_missing("CONFIG_FUNCTION_TRACER=y\n", config->text, &missing);
+	char *source = alloc_format("#define LV_PORT_MARK %d\n#define LV_MARK_INITCALL %d\n#define LV_MARK_PANIC %d\n#define LV_MARK_OFF %d\n%s%s", LV_PORT_MARK, LV_MARK_INITCALL, LV_MARK_PANIC,
+				    LV_MARK_OFF, kernel_lightvm_c, missing.count ? "" : kernel_recorder_c);
+	strings_free(&missing);
+	return source;
 }
 
 static void find_key(struct build *build)
 {
 	SHA256_CTX hash;
 	uint8_t digest[SHA256_DIGEST_LENGTH];
-	char hex[2 * sizeof(digest) + 1], *mark = mark_source();
+	char hex[2 * sizeof(digest) + 1], *mark = mark_source(build->request->config);
 	struct text text = { 0 };
 	text_format(&text, "%s\n%s\n%s\n%s", BUILD_VERSION, build->source_id, build->request->config->text, mark);
 	SHA256_Init(&hash);
@@ -207,7 +211,7 @@ static int prepare_tree(const struct build *build, struct error *error)
 	int err = access(build->tree, F_OK) ? make_tree(build, error) : 0;
 	if (err)
 		return err;
-	char *path = alloc_format("%s/init/lightvm.c", build->tree), *mark = mark_source();
+	char *path = alloc_format("%s/init/lightvm.c", build->tree), *mark = mark_source(build->request->config);
 	err = write_if_new(path, mark, error);
 	free(path);
 	free(mark);

@@ -21,6 +21,7 @@ static const struct builtin {
 	{ "general", kernel_general_config },
 	{ "base", kernel_base_config },
 	{ "container", kernel_container_config },
+	{ "trace", kernel_trace_config },
 };
 #define BUILTINS (sizeof(builtins) / sizeof(*builtins))
 
@@ -99,7 +100,7 @@ static int no_such(const char *word, struct error *error)
 	const char *near = options_nearest(word, BUILTINS, name_at, NULL);
 	if (near)
 		return error_set(error, -ENOENT, "there is no kernel configuration \"%s\"; did you mean \"%s\"?", word, near);
-	return error_set(error, -ENOENT, "there is no kernel configuration \"%s\": give base, general, container or a file", word);
+	return error_set(error, -ENOENT, "there is no kernel configuration \"%s\": give base, general, container, trace or a file", word);
 }
 
 /* What a kernel is called goes into file names. */

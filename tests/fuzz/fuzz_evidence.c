@@ -62,18 +62,13 @@ static void read_evidence(const uint8_t *data, size_t size, const struct link_ma
 	text_free(&twice);
 }
 
-static bool set(void *context, const char *option)
-{
-	return strlen(option) % 2;
-}
-
 static void read_source(const uint8_t *data, size_t size, const char *function)
 {
 	struct guards guards;
 	char *text = copy_of(data, size);
-	MUST(!guards_find(text, function, set, NULL, &guards));
+	MUST(!guards_find(text, function, &guards));
 	for (size_t i = 0; i < guards.options.count; i++)
-		MUST(set(NULL, guards.options.item[i]));
+		MUST(*guards.options.item[i]);
 	MUST(guards.line || !guards.options.count);
 	guards_free(&guards);
 	free(text);

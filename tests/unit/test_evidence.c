@@ -126,11 +126,6 @@ static void test_resolve(void **state)
 
 /* ---- what stands around a function ---- */
 
-static bool not_off(void *context, const char *option)
-{
-	return strcmp(option, "OFF") != 0;
-}
-
 static void guards_are(const char *function, unsigned line, const char *wanted)
 {
 	static const char text[] = "#ifdef CONFIG_A\nstatic int called(void);\n#if defined(CONFIG_B) && IS_ENABLED(CONFIG_C)\n# define X\nstatic int both(int a,\n\t\tint b)\n{\n\tcalled();\n}\n#else\nint other(void) {}\n#endif\n"
@@ -139,7 +134,7 @@ static void guards_are(const char *function, unsigned line, const char *wanted)
 				   "#endif\n#endif\nint bare(void) { }\n#ifdef CONFIG_OFF\nint off(void) { }\n";
 	struct guards guards;
 	struct text got = { 0 };
-	assert_int_equal(guards_find(text, function, not_off, NULL, &guards), 0);
+	assert_int_equal(guards_find(text, function, &guards), 0);
 	text_put(&got, "");
 	for (size_t i = 0; i < guards.options.count; i++)
 		text_format(&got, "%s%s", i ? " " : "", guards.options.item[i]);
@@ -157,13 +152,13 @@ static void test_guards(void **state)
 	guards_are("called", 14, "A");
 	guards_are("__x64_sys_asked", 16, "");
 	guards_are("__do_sys_asked", 16, "");
-	guards_are("twice", 25, "");
+	guards_are("twice", 20, "");
 	guards_are("either", 30, "");
 	guards_are("number", 33, "");
 	guards_are("not_twice", 36, "D");
 	guards_are("elif", 38, "");
 	guards_are("bare", 42, "");
-	guards_are("off", 0, "");
+	guards_are("off", 44, "OFF");
 	guards_are("nothing", 0, "");
 	guards_are("", 0, "");
 }
@@ -205,17 +200,18 @@ static const char *call_name(uint32_t number, char *buffer, size_t room)
 static const char general_text[] = "CONFIG_NET=y\nCONFIG_INET=y\nCONFIG_PROTOCOLS=y\nCONFIG_HASH=y\nCONFIG_CRC=y\nCONFIG_DRIVER=y\nCONFIG_TABLE=y\nCONFIG_FAST=y\nCONFIG_BLOCK=y\nCONFIG_SHARED=y\nCONFIG_ONE=y\nCONFIG_TWO=y\n";
 
 /* What these calls and the options that were asked for become, when base sets BLOCK. */
-static void becomes(const char *calls, const char *with, const char *wanted_lines, size_t unknown)
+static void becomes_beyond(const char *baseline, const char *calls, const char *with, const char *wanted_lines, size_t unknown)
 {
 	const struct kernel_source source = { .read = give, .context = tree };
 	struct dot_config general;
-	struct evidence evidence;
+	struct evidence evidence, least;
 	struct wanted wanted = { 0 };
 	struct error error = { 0 };
 	struct text out = { 0 };
 	char *text = alloc_format(HEAD "%s", calls);
 	assert_int_equal(dot_config_parse(&general, alloc_copy(general_text), sizeof(general_text) - 1), 0);
-	const struct wanted_source from = { .source = &source, .general = &general, .call_name = call_name };
+	const struct wanted_source from = { .baseline = &least, .source = &source, .general = &general, .call_name = call_name };
+	assert_int_equal(parse(&least, baseline, NULL), 0);
 	assert_int_equal(parse(&evidence, text, NULL), 0);
 	assert_int_equal(wanted_add(&wanted, &from, &evidence, &error), 0);
 	if (with)
@@ -228,10 +224,18 @@ static void becomes(const char *calls, const char *with, const char *wanted_line
 	text_free(&out);
 	wanted_free(&wanted);
 	evidence_free(&evidence);
+	evidence_free(&least);
 	dot_config_free(&general);
 	free(text);
 }
 
+static void becomes(const char *calls, const char *with, const char *wanted_lines, size_t unknown)
+{
+	becomes_beyond(HEAD, calls, with, wanted_lines, unknown);
+}
+
+#define OPEN ": several options could bring what that is for, SHARED\n"
+#define FOLLOWS "\n# --- nobody is asked for these: the build ends if one of them has not followed\n"
 #define INET_DEPENDS "# INET depends on it (Kconfig:3)\nCONFIG_PROTOCOLS=y\n"
 
 static void test_wanted(void **state)
@@ -245,9 +249,13 @@ static void test_wanted(void **state)
 	/* Nobody else's calls count, nor does what every kernel has, the tracer's own, or what base has. */
 	becomes("boot net/tcp.o a 1 x\nother net/tcp.o a 1 x\nprogram lib/always.o a 1 x\nprogram kernel/tracer.o a 1 x\nprogram lib/block.o a 1 x\n", NULL, "", 0);
 	/* An option that nobody can ask for: the only one that selects it is taken, of several none is; one that is there by default needs what that needs. */
-	becomes("program lib/crc.o a 1 x\n", NULL, "# a of lib/crc.o (lib/Makefile:1) was called by x in call 1\nCONFIG_CRC=y\n# selects CRC (Kconfig:15)\nCONFIG_DRIVER=y\n", 0);
-	becomes("program lib/shared.o a 1 x\n", NULL, "# a of lib/shared.o (lib/Makefile:4) was called by x in call 1\nCONFIG_SHARED=y\n", 0);
-	becomes("program lib/table.o a 1 x\n", NULL, "# a of lib/table.o (lib/Makefile:2) was called by x in call 1\nCONFIG_TABLE=y\n", 0);
+	becomes("program lib/crc.o a 1 x\n", NULL, "# selects CRC (Kconfig:15)\nCONFIG_DRIVER=y\n" FOLLOWS "# a of lib/crc.o (lib/Makefile:1) was called by x in call 1\nCONFIG_CRC=y\n", 0);
+	becomes("program lib/shared.o a 1 x\n", NULL, FOLLOWS "# a of lib/shared.o (lib/Makefile:4) was called by x in call 1" OPEN, 0);
+	becomes("program lib/shared.o a 1 x\n", "TWO", "# asked for by --with\nCONFIG_TWO=y\n" FOLLOWS "# a of lib/shared.o (lib/Makefile:4) was called by x in call 1\nCONFIG_SHARED=y\n", 0);
+	becomes("program lib/table.o a 1 x\n", NULL, FOLLOWS "# a of lib/table.o (lib/Makefile:2) was called by x in call 1\nCONFIG_TABLE=y\n", 0);
+	/* What every process does shows no need; another function of the same file does, and so does one of that name in another file. */
+	becomes_beyond(HEAD "program lib/crc.o a 1 e\nprogram lib/shared.o a 1 e\nother lib/table.o a 1 e\n", "program lib/crc.o a 1 x\nprogram lib/shared.o b 1 x\nprogram lib/table.o a 1 x\n", NULL,
+		       FOLLOWS "# b of lib/shared.o (lib/Makefile:4) was called by x in call 1" OPEN "# a of lib/table.o (lib/Makefile:2) was called by x in call 1\nCONFIG_TABLE=y\n", 0);
 	becomes("program lib/nowhere.o a 1 x\nprogram lib/nowhere.o b 1 x\n", NULL, "", 1);
 	becomes("program lib/always.o a 1 x\n", "INET", "# asked for by --with\nCONFIG_INET=y\n# INET depends on it (Kconfig:3)\nCONFIG_NET=y\n" INET_DEPENDS, 0);
 }

@@ -91,7 +91,7 @@ static void test_bad_configurations(void **state)
 	assert_int_equal(kernel_config_load(&config, "genera", &error), -ENOENT);
 	assert_non_null(strstr(error.text, "did you mean \"general\"?"));
 	assert_int_equal(kernel_config_load(&config, "something", &error), -ENOENT);
-	assert_non_null(strstr(error.text, "give base, general, container or a file"));
+	assert_non_null(strstr(error.text, "give base, general, container, trace or a file"));
 	assert_int_equal(kernel_config_load(&config, "/nowhere/x.config", &error), -ENOENT);
 	assert_non_null(strstr(error.text, "/nowhere/x.config: No such file"));
 }

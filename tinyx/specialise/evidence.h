@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which functions of a kernel were called, and by whom first: what a kernel of the configuration "trace" tells at its end (tinyx/kernel/evidence.c). Text:
+ * Which functions of a kernel were called, and by whom first: what a kernel of the configuration "trace" tells at its end (tinyx/kernel/recorder.c). Text:
  *
  *	lightvm-evidence 1 lost 0
  *	program ffffffff80345670 tcp_sendmsg 44 nginx

@@ -2,6 +2,7 @@
 #include "tinyx/specialise/guards.h"
 
 #include <ctype.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define AROUND_MAX 64
@@ -114,14 +115,6 @@ static bool is_definition(const char *line, const struct name *name)
 	return false;
 }
 
-static bool all_set(const struct strings *options, bool (*set)(void *context, const char *option), void *context)
-{
-	for (size_t i = 0; i < options->count; i++)
-		if (!set(context, options->item[i]))
-			return false;
-	return true;
-}
-
 static void take_around(const struct reader *reader, struct strings *options)
 {
 	for (size_t i = 0; i < reader->depth && i < AROUND_MAX; i++)
@@ -129,7 +122,7 @@ static void take_around(const struct reader *reader, struct strings *options)
 			take_condition(reader->around[i], options);
 }
 
-int guards_find(const char *text, const char *function, bool (*set)(void *context, const char *option), void *context, struct guards *guards)
+int guards_find(const char *text, const char *function, struct guards *guards)
 {
 	struct reader reader = { .depth = 0 };
 	const struct name name = name_of(function);
@@ -139,12 +132,12 @@ int guards_find(const char *text, const char *function, bool (*set)(void *contex
 		if (*line == '#')
 			directive(&reader, line + 1);
 		else if (is_definition(line, &name)) {
-			take_around(&reader, &guards->options);
-			if (strings_error(&guards->options) || all_set(&guards->options, set, context)) {
-				guards->line = number;
-				break;
+			if (guards->line) {
+				strings_free(&guards->options);
+				return 0;
 			}
-			strings_free(&guards->options);
+			guards->line = number;
+			take_around(&reader, &guards->options);
 		}
 		line = strchr(line, '\n');
 		line = line ? line + 1 : NULL;

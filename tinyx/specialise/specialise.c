@@ -18,6 +18,7 @@ struct work {
 	const struct specialise *request;
 	struct specialised *done;
 	struct dot_config general;
+	struct evidence baseline;
 	char *tree;
 	struct link_map map; /* is read when it is needed first */
 	struct wanted wanted;
@@ -43,8 +44,7 @@ static int open_general(struct work *at)
 	return err;
 }
 
-/* file: the evidence for which it is needed. */
-static int open_map(struct work *at, const char *file)
+static int open_map(struct work *at)
 {
 	struct kernel kernel;
 	const char *traced = at->request->traced;
@@ -52,8 +52,6 @@ static int open_map(struct work *at, const char *file)
 	size_t size;
 	if (at->map.count)
 		return 0;
-	if (!traced)
-		return error_set(at->error, -EINVAL, "%s: there are addresses in it: say on which kernel it was recorded, by --traced KERNEL", file);
 	int err = kernel_find(traced, &kernel, at->error);
 	if (err)
 		return err;
@@ -89,22 +87,36 @@ static int check_program(const struct evidence *evidence, const char *file, stru
 	return error_set(error, -EINVAL, "%s: the program has called nothing: it was not started", file);
 }
 
-static int add_evidence(struct work *at, const char *file)
+/* With all objects known. To be freed in any case. */
+static int read_evidence(struct work *at, const char *file, struct evidence *evidence)
 {
-	struct evidence evidence = { 0 };
 	char *text = NULL;
 	size_t size;
 	int err = file_read(AT_FDCWD, file, EVIDENCE_FILE_MAX, &text, &size);
 	if (err)
 		return error_set(at->error, err, "%s: %s", file, strerror(-err));
-	err = evidence_parse(&evidence, file, text, size, at->error);
+	err = evidence_parse(evidence, file, text, size, at->error);
 	if (!err)
-		err = check_program(&evidence, file, at->error);
-	if (!err && has_addresses(&evidence)) {
-		err = open_map(at, file);
+		err = check_program(evidence, file, at->error);
+	if (!err && has_addresses(evidence)) {
+		err = open_map(at);
 		if (!err)
-			err = evidence_resolve(&evidence, file, &at->map, at->error);
+			err = evidence_resolve(evidence, file, &at->map, at->error);
 	}
+	return err;
+}
+
+static int open_baseline(struct work *at)
+{
+	int err = at->request->baseline ? read_evidence(at, at->request->baseline, &at->baseline) : 0;
+	at->from.baseline = &at->baseline;
+	return err;
+}
+
+static int add_evidence(struct work *at, const char *file)
+{
+	struct evidence evidence = { 0 };
+	int err = read_evidence(at, file, &evidence);
 	if (!err)
 		err = wanted_add(&at->wanted, &at->from, &evidence, at->error);
 	if (!err) {
@@ -152,6 +164,8 @@ int specialise(const struct specialise *request, struct specialised *done, struc
 	struct work at = { .request = request, .done = done, .error = error };
 	*done = (struct specialised){ 0 };
 	int err = open_general(&at);
+	if (!err)
+		err = open_baseline(&at);
 	for (size_t i = 0; i < request->evidence->count && !err; i++)
 		err = add_evidence(&at, request->evidence->item[i]);
 	if (!err)
@@ -164,6 +178,7 @@ int specialise(const struct specialise *request, struct specialised *done, struc
 	done->unknown = at.wanted.unknown;
 	at.wanted.unknown = (struct strings){ 0 };
 	wanted_free(&at.wanted);
+	evidence_free(&at.baseline);
 	link_map_free(&at.map);
 	dot_config_free(&at.general);
 	text_free(&at.calls);

@@ -9,10 +9,13 @@
 #include "base/text.h"
 #include "tinyx/kernel.h"
 
+#define SPECIALISE_TRACED "trace" /* the configuration that is made for recording */
+
 struct specialise {
 	const char *name;		/* of the kernel */
 	const struct strings *evidence; /* files, of one run each; one at least */
-	const char *traced;		/* the kernel that those with addresses were recorded on; NULL: not known */
+	const char *traced;		/* the kernel that those with addresses were recorded on */
+	const char *baseline;		/* a file, of a run of a program that does nothing; NULL: none */
 	const struct strings *with;	/* options that are wanted besides, with CONFIG_ or without */
 	const char *(*call_name)(uint32_t number, char *buffer, size_t room); /* node/record.h */
 };

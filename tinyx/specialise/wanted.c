@@ -80,6 +80,22 @@ static char *call_reason(const struct adding *at, const struct evidence_call *ca
 			    known ? at->from->call_name((uint32_t)call->call, buffer, sizeof(buffer)) : "");
 }
 
+static bool everybody_calls(const struct adding *at, const struct evidence_call *call)
+{
+	const struct evidence *baseline = at->from->baseline;
+	for (size_t i = 0; baseline && i < baseline->count; i++) {
+		const struct evidence_call *other = &baseline->call[i];
+		if (other->phase == EVIDENCE_PROGRAM && other->object && !strcmp(other->function, call->function) && !strcmp(other->object, call->object))
+			return true;
+	}
+	return false;
+}
+
+static bool counts(const struct adding *at, const struct evidence_call *call)
+{
+	return call->phase == EVIDENCE_PROGRAM && call->object && !everybody_calls(at, call);
+}
+
 /* An object that no Makefile names is the kernel's own, or made by functions of make: the build and the test tell whether something is missing. */
 static int add_object(struct adding *at, const struct evidence_call *call)
 {
@@ -101,7 +117,7 @@ static int add_object(struct adding *at, const struct evidence_call *call)
 static int add_guards(struct adding *at, const struct evidence_call *call, const char *path, const char *text)
 {
 	struct guards guards;
-	int err = guards_find(text, call->function, is_set, (void *)at->from->general, &guards);
+	int err = guards_find(text, call->function, &guards);
 	if (err)
 		error_set(at->error, err, "no memory");
 	for (size_t i = 0; i < guards.options.count && !err; i++)
@@ -121,7 +137,7 @@ static int add_functions(struct adding *at, const struct evidence *evidence, siz
 		error_set(at->error, err, "%s: %s", path ? path : object, strerror(-err));
 	for (; i < evidence->count && !err; i++) {
 		const struct evidence_call *call = &evidence->call[i];
-		if (call->phase == EVIDENCE_PROGRAM && call->object && !strcmp(call->object, object))
+		if (call->object && !strcmp(call->object, object) && counts(at, call))
 			err = add_guards(at, call, path, text);
 	}
 	free(text);
@@ -136,7 +152,7 @@ int wanted_add(struct wanted *wanted, const struct wanted_source *from, const st
 	int err = 0;
 	for (size_t i = 0; i < evidence->count && !err; i++) {
 		const struct evidence_call *call = &evidence->call[i];
-		if (call->phase != EVIDENCE_PROGRAM || !call->object || strings_have(&seen, call->object))
+		if (!call->object || strings_have(&seen, call->object) || !counts(&at, call))
 			continue;
 		strings_add(&seen, call->object);
 		err = add_object(&at, call);
@@ -222,8 +238,9 @@ static bool is_default(const struct closing *at, const struct kconfig_entry *ent
  * Nobody can ask for an option without a prompt: it comes by default, or one that selects it has to be there. One that is wanted already will do; of others none is
  * taken, unless it is the only one in general.
  */
-static int want_selector(struct closing *at, const char *name)
+static int want_selector(struct closing *at, size_t index)
 {
+	const char *name = at->wanted->option[index].name;
 	const struct kconfig_entry *only = NULL;
 	size_t count = 0;
 	for (size_t i = 0; i < at->kconfig->count; i++) {
@@ -235,6 +252,7 @@ static int want_selector(struct closing *at, const char *name)
 		count += !only || strcmp(only->name, entry->name) != 0;
 		only = entry;
 	}
+	at->wanted->option[index].open = count != 1;
 	return count == 1 ? want(at->wanted, at->from, only->name, alloc_format("selects %s (%s:%u)", name, only->file, only->line), at->error) : 0;
 }
 
@@ -255,7 +273,7 @@ static int close_one(struct closing *at, size_t index)
 			err = want_holders(at, &entry[i]);
 	}
 	at->wanted->option[index].follows = !asked;
-	return err || asked || follows ? err : want_selector(at, name);
+	return err || asked || follows ? err : want_selector(at, index);
 }
 
 int wanted_close(struct wanted *wanted, const struct wanted_source *from, struct error *error)
@@ -271,21 +289,38 @@ int wanted_close(struct wanted *wanted, const struct wanted_source *from, struct
 
 /* ---- the configuration ---- */
 
+/* Whether it was printed: base does not have it. */
+static bool print_option(const struct wanted_option *option, const char *value, const char *base, struct text *out)
+{
+	struct strings missing = { 0 };
+	char *line = alloc_format("CONFIG_%s=%s\n", option->name, value);
+	kernel_config_missing(line ? line : "", base, &missing);
+	const bool lacks = missing.count;
+	if (lacks && option->open)
+		text_format(out, "# %s: several options could bring what that is for, %s\n", option->reason, option->name);
+	else if (lacks)
+		text_format(out, "# %s\n%s", option->reason, line);
+	out->failed |= !line;
+	strings_free(&missing);
+	free(line);
+	return lacks;
+}
+
 size_t wanted_print(const struct wanted *wanted, const struct wanted_source *from, const char *base, struct text *out)
 {
 	size_t printed = 0;
+	struct text follows = { 0 };
 	for (size_t i = 0; i < wanted->count; i++) {
 		const struct wanted_option *option = &wanted->option[i];
-		struct strings missing = { 0 };
-		char *line = alloc_format("CONFIG_%s=%s\n", option->name, dot_config_value(from->general, option->name));
-		kernel_config_missing(line ? line : "", base, &missing);
-		if (missing.count) {
-			text_format(out, "# %s\n%s", option->reason, line);
-			printed++;
-		}
-		out->failed |= !line;
-		strings_free(&missing);
-		free(line);
+		const char *value = dot_config_value(from->general, option->name);
+		if (option->follows)
+			print_option(option, value, base, &follows);
+		else
+			printed += print_option(option, value, base, out);
 	}
+	if (follows.size)
+		text_format(out, "\n# --- nobody is asked for these: the build ends if one of them has not followed\n%s", follows.data);
+	out->failed |= text_error(&follows) != 0;
+	text_free(&follows);
 	return printed;
 }

@@ -19,6 +19,7 @@ struct wanted_option {
 	char *name;   /* without CONFIG_ */
 	char *reason; /* one line */
 	bool follows; /* nobody is asked for it: others have to bring it */
+	bool open;    /* which others, is not known: several would, of which none is wanted */
 };
 
 struct wanted { /* zero-initialised: none */
@@ -29,6 +30,7 @@ struct wanted { /* zero-initialised: none */
 };
 
 struct wanted_source {
+	const struct evidence *baseline; /* resolved, of a program that does nothing: what it has called too shows no need, but what becomes of every process; NULL: none */
 	const struct kernel_source *source;
 	const struct dot_config *general; /* as it was built */
 	/* "socket"; buffer: at least 16 bytes */
@@ -44,8 +46,8 @@ int wanted_close(struct wanted *wanted, const struct wanted_source *from, struct
 void wanted_free(struct wanted *wanted);
 
 /*
- * Lines into out: the reason of each option as a comment, and the option, without those that base, a configuration's text, sets already. The number of
- * options.
+ * Lines into out: the reason of each option as a comment, and the option, without those that base, a configuration's text, sets already. Those that follow stand last, so that a
+ * build ends where one did not follow, and open ones as a comment. The number of the others.
  */
 size_t wanted_print(const struct wanted *wanted, const struct wanted_source *from, const char *base, struct text *out);
 

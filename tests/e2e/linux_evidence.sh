@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# rig
+# The kernel "trace" tells which of its functions were called, and by whom: what a program did, and not what others did before and beside it.
+# timeout: 120
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib_linux.sh"
+need_linux linux_evidence
+[ -e "$cache/kernel/trace" ] || { skip linux_evidence 'its kernel is not built: lightvm kernel build --config trace'; finish; }
+busybox=$(command -v busybox)
+record() { # FILE PROGRAM...: stdout is the program's
+	"$lightvm" run --rm --net none --kernel trace "${@:2}" 2>"$work/$1" </dev/null
+}
+called() { grep -qE "^program [0-9a-f]+ $2 $3 $4\$" "$work/$1"; } # FILE FUNCTION CALL PROCESS
+
+check 'a program runs' test "$(record plain "$busybox" echo hello)" = hello
+check '  what was called is told' grep -qx 'lightvm-evidence 1 lost 0' "$work/plain"
+check '  its write by itself' called plain ksys_write 1 busybox
+check '  nobody but the program has called for it' test "$(awk '$1 == "program" { print $5 }' "$work/plain" | sort -u)" = busybox
+check '  no pipe' bash -c '! grep -qE "^program [0-9a-f]+ do_pipe2 " "$1"' check "$work/plain"
+check '  what happened before it' grep -qE '^boot [0-9a-f]+ unpack_to_rootfs -1 ' "$work/plain"
+check '  and beside it' grep -q '^other ' "$work/plain"
+check 'children of a shell' test "$(record children "$busybox" sh -c "$busybox echo a | $busybox cat")" = a
+check '  are the program' called children do_pipe2 '(22|293)' busybox
+check 'threads of the kernel are not' bash -c '! grep -qE "^program .* kworker" "$1"' check "$work/children"
+check 'what a program prints last may have no end' test "$(record open "$busybox" sh -c 'printf x >&2; echo y')" = y
+check '  and is left alone' grep -qx 'xlightvm-evidence 1 lost 0' "$work/open"
+"$lightvm" run --rm --net none --kernel linux "$busybox" true 2>"$work/none" </dev/null
+check 'another kernel tells nothing' test "$(grep -c evidence "$work/none")" = 0
+check 'a status is the program'\''s' test "$(record status "$busybox" sh -c 'exit 7' >/dev/null; echo $?)" = 7
+finish
