@@ -14,7 +14,7 @@ end_all() { local who id; for who in a b; do for id in $(host $who "$lightvm" ps
 trap 'end_all 2>/dev/null; cleanup' EXIT
 
 # "NAME:STATE ..." of all VMs of a host.
-states() { host "$1" "$lightvm" ps -a --format json | python3 -c 'import json,sys; print(" ".join(sorted(vm["name"] + ":" + vm["state"] for vm in json.load(sys.stdin))))'; }
+states() { host "$1" "$lightvm" ps -a --format json | jq -r '[.[] | .name + ":" + .state] | sort | join(" ")'; }
 nothing_at() { [ -z "$(states "$1")" ] && [ -z "$(find "$work/$1/vms" "$work/$1/names" -mindepth 1 2>/dev/null)" ]; }
 # said HOST VM LINES: more than so many.
 said() { [ "$(host "$1" "$lightvm" logs "$2" 2>/dev/null | wc -l)" -gt "$3" ]; }

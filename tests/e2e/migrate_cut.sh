@@ -5,26 +5,19 @@
 # timeout: 600
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_migrate.sh"
-port=$(free_port)
+port=$(free_port) way=--stop-and-copy
 strace -o /dev/null -e inject=getpid:signal=USR1:when=1000 true 2>/dev/null || { skip "migrations that are cut" "strace cannot trace here"; finish; }
 
 fa=$(a "$lightvm" host init) fb=$(b "$lightvm" host init)
 a "$lightvm" host add big "127.0.0.1:$port" "$fb"
 b "$lightvm" host add small 127.0.0.1 "$fa"
-serve() { start "$work/as-b" "$lightvm" host serve --listen "127.0.0.1:$port" 2>>"$work/serve.log"; server=$pid; await 10 "the other host" port_open "$port"; }
-unserve() { kill "$server" && wait "$server"; }
 
 . "$(dirname "$0")/lib_cut.sh"
 
-source_hurt() { within 40 strace -qq -o /dev/null -e "inject=sendmsg:$1:when=$2" "$work/as-a" "$lightvm" migrate --stop-and-copy one big; }
 # How many there are: the same each time, since all that is sent has room in the socket; but for the first time, when the image is sent.
-back() { [ "$(running b)" = 0 ] || b "$lightvm" rm -f one >/dev/null; }
-source_counts() {
-	ready && "$work/as-a" "$lightvm" migrate --stop-and-copy one big && back && ready &&
-		strace -qq -o "$work/source.count" -e trace=sendmsg -e signal=none "$work/as-a" "$lightvm" migrate --stop-and-copy one big && back
-}
+image_first() { ready && "$work/as-a" "$lightvm" migrate --stop-and-copy one big && back && source_counts; }
 serve
-check "it moves" source_counts
+check "it moves" image_first
 # The answer to its last piece is there before it looks: it is no word of giving up.
 source_slow() { ready && within 20 strace -qq -o /dev/null -e trace=sendmsg -e inject=sendmsg:delay_exit=30000 "$work/as-a" "$lightvm" migrate --stop-and-copy one big && back; }
 check "it moves when the source is slow to look" source_slow
@@ -61,7 +54,6 @@ check "  decided to be gone, it is" a "$lightvm" migrate --resolve destination o
 check "  nothing is left here" nothing_at a
 unserve
 
-destination_hurt() { traced_and_decided --stop-and-copy -qq -o /dev/null -e "inject=sendmsg:$1:when=$2"; }
 seq 8 >"$work/destination.count" # HELLO, WANTED, the monitor's configuration, READY, two requests to the monitor, COMMITTED, and one more
 each "the destination is killed" "$work/destination.count" destination_hurt signal=KILL
 

@@ -6,15 +6,13 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_migrate.sh"
 . "$(dirname "$0")/lib_cut.sh"
-port=$(free_port)
+port=$(free_port) way=--post-copy
 strace -o /dev/null -e inject=getpid:signal=USR1:when=1000 true 2>/dev/null || { skip "migrations that are cut" "strace cannot trace here"; finish; }
 [ -w /dev/userfaultfd ] || { skip "memory after the switch" "/dev/userfaultfd cannot be opened: it would be pre-copy"; finish; }
 
 fa=$(a "$lightvm" host init) fb=$(b "$lightvm" host init)
 a "$lightvm" host add big "127.0.0.1:$port" "$fb"
 b "$lightvm" host add small 127.0.0.1 "$fa"
-serve() { start "$work/as-b" "$lightvm" host serve --listen "127.0.0.1:$port" 2>>"$work/serve.log"; server=$pid; await 10 "the other host" port_open "$port"; }
-unserve() { kill "$server" && wait "$server"; }
 
 # ---- in the middle of what comes afterwards
 serve
@@ -42,14 +40,10 @@ check "it recovers, at the first try" a "$lightvm" migrate --recover one
 check "  and is the one that there was" settled
 
 # ---- at every message
-source_hurt() { within 40 strace -qq -o /dev/null -e "inject=sendmsg:$1:when=$2" "$work/as-a" "$lightvm" migrate --post-copy one big; }
-back() { [ "$(running b)" = 0 ] || b "$lightvm" rm -f one >/dev/null; }
-source_counts() { ready && strace -qq -o "$work/source.count" -e trace=sendmsg -e signal=none "$work/as-a" "$lightvm" migrate --post-copy one big && back; }
 check "it moves" source_counts
 each "the source is killed" "$work/source.count" source_hurt signal=KILL
 unserve
 
-destination_hurt() { traced_and_decided --post-copy -qq -o /dev/null -e "inject=sendmsg:$1:when=$2"; }
 seq 9 >"$work/destination.count"
 each "the destination is killed" "$work/destination.count" destination_hurt signal=KILL
 finish
