@@ -71,15 +71,21 @@ static int find_source(struct build *build, struct error *error)
 	return 0;
 }
 
+/* line: "CONFIG_X=y\n" */
+static bool asks_for(const struct kernel_config *config, const char *line)
+{
+	struct strings missing = { 0 };
+	kernel_config_missing(line, config->text, &missing);
+	const bool lacks = missing.count;
+	strings_free(&missing);
+	return !lacks;
+}
+
 /* Our own file in the kernel, with the numbers that it and the monitor agree on; where functions are traced the recorder stands behind it. */
 static char *mark_source(const struct kernel_config *config)
 {
-	struct strings missing = { 0 };
-	kernel_config_missing("CONFIG_FUNCTION_TRACER=y\n", config->text, &missing);
-	char *source = alloc_format("#define LV_PORT_MARK %d\n#define LV_MARK_INITCALL %d\n#define LV_MARK_PANIC %d\n#define LV_MARK_OFF %d\n%s%s", LV_PORT_MARK, LV_MARK_INITCALL, LV_MARK_PANIC,
-				    LV_MARK_OFF, kernel_lightvm_c, missing.count ? "" : kernel_recorder_c);
-	strings_free(&missing);
-	return source;
+	return alloc_format("#define LV_PORT_MARK %d\n#define LV_MARK_INITCALL %d\n#define LV_MARK_PANIC %d\n#define LV_MARK_OFF %d\n%s%s", LV_PORT_MARK, LV_MARK_INITCALL, LV_MARK_PANIC,
+			    LV_MARK_OFF, kernel_lightvm_c, asks_for(config, "CONFIG_FUNCTION_TRACER=y\n") ? kernel_recorder_c : "");
 }
 
 static void find_key(struct build *build)
@@ -304,15 +310,6 @@ static int copy_into(const struct build *build, const char *file, const char *fr
 	return err;
 }
 
-/* What only some kernels have. */
-static int copy_if_there(const struct build *build, const char *file, const char *fresh, const char *name, struct error *error)
-{
-	char *from = objects_path(build, file);
-	bool there = !access(from, F_OK);
-	free(from);
-	return there ? copy_into(build, file, fresh, name, error) : 0;
-}
-
 static int write_meta(const struct build *build, const char *fresh, struct error *error)
 {
 	char *path = objects_path(build, "include/config/kernel.release"), *release = NULL, *to = alloc_format("%s/meta.json", fresh);
@@ -360,8 +357,8 @@ static int collect(const struct build *build, struct error *error)
 		err = copy_into(build, ".config", fresh, "config", error);
 	if (!err)
 		err = copy_into(build, "lightvm.config", fresh, "asked", error);
-	if (!err)
-		err = copy_if_there(build, "vmlinux.map", fresh, "map", error);
+	if (!err && asks_for(build->request->config, "CONFIG_VMLINUX_MAP=y\n")) /* or it may be of an older build */
+		err = copy_into(build, "vmlinux.map", fresh, "map", error);
 	if (!err)
 		err = write_meta(build, fresh, error);
 	if (!err && ((err = tree_remove(AT_FDCWD, build->result)) || (rename(fresh, build->result) && (err = -errno))))
