@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,8 @@ static int save_one(const struct state *state, struct vm_info *info, void *conte
 		.compress = saving->given->compress, .one = saving->given->file && saving->path, .stream = saving->given->file && !saving->path, .out = STDOUT_FILENO };
 	const char *note = wish.leave_running ? NULL : vm_save_note(info);
 	char *path;
+	if (wish.stream) /* a reader that goes is an error as others are, after which nothing stays behind */
+		signal(SIGPIPE, SIG_IGN);
 	int err = vm_save(info, &wish, &path, error);
 	if (!err && path) {
 		struct text out = { 0 };

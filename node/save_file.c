@@ -14,11 +14,13 @@
 #include "base/crc32c.h"
 #include "base/file.h"
 #include "node/save_files.h"
+#include "node/vm_config.h"
 
 #define MAGIC "LVSAVED" /* with its zero byte eight */
 #define VERSION 1
 #define CHUNK (1u << 20)
 #define STATE_MOST LV_MIGRATE_STATE_MAX
+#define MEMORY_MOST (2 * CONFIG_MEMORY_MOST) /* compressed, and be it that nothing can be */
 
 struct head { /* little-endian, as all that LightVM runs on */
 	char magic[8];
@@ -110,22 +112,34 @@ static int refuse(const struct save *save, int code, const char *why, struct err
 	return error_set(error, code, "%s: %s", save->path, why);
 }
 
+static uint64_t size_of(const struct head *head)
+{
+	return sizeof(*head) + head->manifest_size + head->state_size + head->memory_size;
+}
+
 static int read_head(const struct save *save, int fd, struct head *head, struct error *error)
 {
-	struct stat st;
 	if (!save_file_is(fd))
 		return refuse(save, -EINVAL, "no saved VM: it does not begin like one", error);
-	if (fstat(fd, &st) || pread(fd, head, sizeof(*head), 0) != sizeof(*head))
+	if (pread(fd, head, sizeof(*head), 0) != sizeof(*head))
 		return refuse(save, -EBADMSG, "it ends within its head; it is not whole", error);
 	if (head->version != VERSION)
 		return error_set(error, -EPROTONOSUPPORT, "%s: version %u is not known; this lightvm reads %d", save->path, head->version, VERSION);
 	if (head->crc != crc_of(head, offsetof(struct head, crc)) || head->reserved)
 		return refuse(save, -EBADMSG, "its head is damaged", error);
-	if (head->manifest_size > SAVE_MANIFEST_MAX || head->state_size > STATE_MOST || head->memory_size > INT64_MAX / 2)
+	if (head->manifest_size > SAVE_MANIFEST_MAX || head->state_size > STATE_MOST || head->memory_size > MEMORY_MOST)
 		return refuse(save, -EFBIG, "its head tells of more than there can be", error);
-	const uint64_t all = sizeof(*head) + head->manifest_size + head->state_size + head->memory_size;
-	if ((uint64_t)st.st_size != all)
-		return error_set(error, -EBADMSG, "%s: %llu bytes where its head says %llu; it is not whole", save->path, (unsigned long long)st.st_size, (unsigned long long)all);
+	return 0;
+}
+
+static int check_size(const struct save *save, int fd, const struct head *head, struct error *error)
+{
+	struct stat st;
+	const unsigned long long all = size_of(head);
+	if (fstat(fd, &st))
+		return refuse(save, -errno, strerror(errno), error);
+	if ((unsigned long long)st.st_size != all)
+		return error_set(error, -EBADMSG, "%s: %llu bytes where its head says %llu; it is not whole", save->path, (unsigned long long)st.st_size, all);
 	return 0;
 }
 
@@ -178,25 +192,40 @@ int save_file_open(struct save *save, int fd, struct error *error)
 	save->one = true;
 	int err = read_head(save, fd, &head, error);
 	if (!err)
+		err = check_size(save, fd, &head, error);
+	if (!err)
 		err = take_manifest(save, fd, &head, error);
 	save->packed_at = err ? 0 : sizeof(head) + head.manifest_size + head.state_size;
 	return err ? err : take_state(save, fd, &head, error);
 }
 
-int save_file_receive(int from, struct error *error)
+/* Up to so many bytes more, or to the end. */
+static int pass_on(int from, int to, uint64_t most)
 {
-	int to = memfd_create("saved VM", MFD_CLOEXEC);
 	uint8_t *piece = alloc_zero(CHUNK);
 	ssize_t n = 1;
-	int err = to < 0 || !piece ? -ENOMEM : 0;
-	while (!err && n) {
-		n = read(from, piece, CHUNK);
+	int err = piece ? 0 : -ENOMEM;
+	while (!err && n && most) {
+		n = read(from, piece, most < CHUNK ? (size_t)most : CHUNK);
 		if (n < 0 && errno != EINTR)
 			err = -errno;
 		else if (n > 0)
 			err = fd_write(to, piece, (size_t)n);
+		most -= n > 0 ? (uint64_t)n : 0;
 	}
 	free(piece);
+	return err;
+}
+
+/* No more is taken in than its head tells, and a byte, by which whoever opens it sees that there is more; of what does not begin like a saved VM, nothing but that. */
+int save_file_receive(int from, struct error *error)
+{
+	const struct save save = { .path = "standard input" };
+	struct error none = { 0 };
+	struct head head;
+	int to = memfd_create("saved VM", MFD_CLOEXEC), err = to < 0 ? -ENOMEM : pass_on(from, to, sizeof(head));
+	if (!err && !read_head(&save, to, &head, &none))
+		err = pass_on(from, to, size_of(&head) - sizeof(head) + 1);
 	if (!err)
 		return to;
 	if (to >= 0)

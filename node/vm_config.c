@@ -28,12 +28,12 @@ void config_init(struct vm_config *config)
 		config->disk[i].fd = config->disk[i].lock = -1;
 }
 
-/* Of the library OS it begins before the RAM, whose first piece may be more than is asked for; of Linux it has the gap below 4 GiB. */
 uint64_t config_machine_memory(const struct vm_config *config)
 {
 	return config->state.machine_memory ? config->state.machine_memory : config->memory;
 }
 
+/* Of the library OS it begins before the RAM, whose first piece may be more than is asked for; of Linux it has the gap below 4 GiB. */
 uint64_t config_memory_file_most(bool is_linux, uint64_t limit)
 {
 	if (is_linux)

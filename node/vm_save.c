@@ -221,7 +221,8 @@ int vm_save_check(struct vm_info *info, struct error *error)
 static int check_owner(const struct vm_info *info, const char *path, struct error *error)
 {
 	struct save save;
-	int err = save_open(&save, path, NULL);
+	struct error none = { 0 };
+	int err = save_open(&save, path, &none);
 	bool other = !err && strcmp(save.manifest.id, info->dir.id) != 0;
 	if (other)
 		err = error_set(error, -EEXIST, "%s holds VM %s, saved before: remove that with: lightvm checkpoint rm %s; or give this one another name: --name NAME",
