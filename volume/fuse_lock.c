@@ -122,10 +122,11 @@ static int unlock(struct volume *volume, struct node *node, uint64_t owner, stru
 {
 	unsigned count;
 	struct lock_file *file = find_owner(node, owner, &count);
-	if (!file || host->l_start || host->l_len)
-		return file ? set_range(volume, file, host) : 0;
-	lock_drop(volume, node, owner);
-	return 0;
+	const bool all = !host->l_start && !host->l_len;
+	int err = file && !all ? set_range(volume, file, host) : 0;
+	if (file && !err && (all || !file->ranges))
+		lock_drop(volume, node, owner);
+	return err;
 }
 
 static int try_flock(const struct volume *volume, const struct lock_wait *wait)
