@@ -16,8 +16,8 @@
 #define LARGE_AFTER (512ull << 10) /* a region that brought in so much gets 2 MiB pages */
 #define FIRST_PAGES (2 * CHUNK)    /* of a new anonymous region, at once */
 #define COPY_FIRST (256ull << 10)  /* private data segments up to this size are copied at once */
-#define COPY_AROUND (128ull << 10) /* of larger ones, around what is touched; of those beyond the next size, around a write */
-#define COPY_READ (4ull << 20)
+#define COPY_AROUND (128ull << 10) /* of larger ones, around what is touched */
+#define COPY_READ (4ull << 20)     /* of still larger ones, around what is written only */
 #define FILE_FIRST (8ull << 20)    /* of a file's pages that are in place already */
 #define FILE_AROUND (256ull << 10)
 #define SHARED_AROUND (256ull << 10) /* of a shared file's pages that are there already */
@@ -302,7 +302,7 @@ static int fault_private(struct vma *vma, uint64_t va, bool write)
 		return fault_copy(vma, va, entry);
 	if (!page)
 		return -BUS_ADRERR;
-	if (in_image(page) && is_data(vma) && copy_around(vma, va))
+	if (in_image(page) && is_data(vma) && (copy_around(vma, va) || *entry)) /* memory may have sufficed for this one */
 		return 0;
 	if (write || !in_image(page))
 		return own_copy(vma, entry, page);
@@ -409,7 +409,8 @@ static int bring_in(struct vma *vma, uint64_t addr, bool own, bool new, bool wri
 	return vma->flags & MAP_SHARED ? fault_shared(vma, va, write) : fault_private(vma, va, write);
 }
 
-int mm_fault(uint64_t addr, uint64_t error)
+/* touched: by the program; the last pages are there for that. */
+static int fault(uint64_t addr, uint64_t error, bool touched)
 {
 	static uint64_t last_spurious;
 	struct vma *vma = mm_find(addr);
@@ -430,10 +431,15 @@ int mm_fault(uint64_t addr, uint64_t error)
 	bool own = write && entry && *entry & PTE_SHARED, new = !entry || !*entry;
 	if (vma->file && !own && fetch_here(vma, va) < 0)
 		return -BUS_ADRERR;
-	page_last_too = true;
+	page_last_too = touched;
 	int code = bring_in(vma, addr, own, new, write);
 	page_last_too = false;
 	return code;
+}
+
+int mm_fault(uint64_t addr, uint64_t error)
+{
+	return fault(addr, error, true);
 }
 
 /* ---- ahead of faults ---- */
@@ -483,19 +489,21 @@ void vma_populate_first(struct vma *vma, uint64_t start, uint64_t end)
 		map_image_pages(vma, start, MIN(first_segment(vma, end), start + FILE_FIRST));
 }
 
-void vma_populate(struct vma *vma, uint64_t start, uint64_t end)
+int vma_populate(struct vma *vma, uint64_t start, uint64_t end)
 {
 	uint64_t error = vma->prot & PROT_WRITE ? FAULT_WRITE : 0;
 
 	if (!(vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
-		return;
+		return 0;
 	for (uint64_t va = start; va < end; va += LV_PAGE) {
 		bool huge;
 		uint64_t *entry = pt_find(va, &huge);
+		int code = entry && *entry ? 0 : fault(va, error, false);
 
-		if (!(entry && *entry) && mm_fault(va, error))
-			return;
+		if (code)
+			return code == -ENOMEM ? -ENOMEM : -EFAULT;
 	}
+	return 0;
 }
 
 void vma_copy_ahead(uint64_t start, uint64_t end)

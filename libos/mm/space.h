@@ -61,7 +61,7 @@ uint64_t space_find_near(uint64_t addr, uint64_t distance);
 /* Writes the entries that will be needed soon, so that they do not fault one by one. */
 void vma_populate_first(struct vma *vma, uint64_t start, uint64_t end);
 /* All of the range now, as MAP_POPULATE asks. */
-void vma_populate(struct vma *vma, uint64_t start, uint64_t end);
+int vma_populate(struct vma *vma, uint64_t start, uint64_t end); /* -ENOMEM or -EFAULT: not all of it */
 
 /* ---- mm.c ---- */
 int64_t mm_remap(uint64_t old, uint64_t old_len, uint64_t new_len, uint32_t flags, uint64_t new_addr);

@@ -174,7 +174,9 @@ int mm_advise(uint64_t start, uint64_t len, int advice)
 		for (struct vma *vma = mm_find(start); vma && vma->start < end; vma = mm_next(vma)) {
 			if (!(vma->prot & (advice == MADV_POPULATE_WRITE ? PROT_WRITE : PROT_READ)))
 				return -EINVAL;
-			vma_populate(vma, MAX(start, vma->start), MIN(end, vma->end));
+			err = vma_populate(vma, MAX(start, vma->start), MIN(end, vma->end));
+			if (err)
+				return err;
 		}
 		break;
 	default:

@@ -238,7 +238,7 @@ void process_exit_first(void (*hook)(void)); /* called by process_exit before th
 /* signal.c. Called on every way back to the program when something may be pending: builds a handler frame, or ends the process. */
 void signal_deliver(struct regs *regs);
 /* rseq.c: the program goes on at the abort address of the section that it is in, if it is in one. May send it a SIGSEGV. */
-void rseq_restart(struct regs *regs);
+bool rseq_restart(struct regs *regs);
 /* To one thread. Wakes it if it waits. Info NULL: as kill(2). */
 void signal_send(struct thread *thread, int signo, const struct siginfo_k *info);
 /* To a process: a thread that does not block it is chosen. */

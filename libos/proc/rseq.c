@@ -63,13 +63,15 @@ static bool look(struct regs *regs)
 	return !user_put(AT(rseq_cs), none);
 }
 
-void rseq_restart(struct regs *regs)
+bool rseq_restart(struct regs *regs)
 {
 	if (!current->rseq)
-		return;
+		return true;
 	current->rseq_left = false;
-	if (!look(regs))
-		signal_fault(regs, SIGSEGV, SI_KERNEL, 0, 13, 0, 0);
+	if (look(regs))
+		return true;
+	signal_fault(regs, SIGSEGV, SI_KERNEL, 0, 13, 0, 0);
+	return false;
 }
 
 static long unregister(uint64_t area, size_t size, uint32_t signature)

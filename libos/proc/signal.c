@@ -437,7 +437,8 @@ static void enter_handler(struct regs *regs, struct siginfo_k *info)
 	uint64_t mask = current->sig_restore_mask ? current->sig_saved_mask : current->sig_blocked;
 
 	settle_restart(regs, &action);
-	rseq_restart(regs);
+	if (!rseq_restart(regs) && info->signo == SIGSEGV)
+		crash_program(regs, SIGSEGV, 13, 0, 0);
 	if (!sigframe_push(regs, &action, info, mask)) {
 		if (info->signo == SIGSEGV)
 			crash_program(regs, SIGSEGV, current->trap_vector, current->trap_error, current->trap_cr2);

@@ -250,6 +250,13 @@ static bool one_thread(unsigned long n)
 	return stack != MAP_FAILED && clone(idle, stack + 16384, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM, NULL) > 0;
 }
 
+static bool one_populated(unsigned long n)
+{
+	char *pages = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	(void)n;
+	return pages != MAP_FAILED && !madvise(pages, 1 << 20, MADV_POPULATE_WRITE);
+}
+
 static const struct {
 	const char *thing;
 	bool (*one_more)(unsigned long n);
@@ -258,7 +265,7 @@ static const struct {
 	{ "eventfds", one_eventfd }, { "timers", one_timer }, { "signalfds", one_signalfd }, { "udp", one_udp }, { "files", one_file }, { "full-files", one_full_file },
 	{ "directories", one_directory }, { "deeper", one_deeper }, { "links", one_link }, { "names", one_name }, { "changes", one_change },
 	{ "messages", one_message_queue }, { "posix-messages", one_posix_queue }, { "semaphores", one_semaphore_set }, { "processes", one_process },
-	{ "threads", one_thread },
+	{ "threads", one_thread }, { "populated", one_populated },
 };
 
 static int *said; /* of the process that asks: it could not tell it by a pipe */

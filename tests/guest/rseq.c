@@ -190,7 +190,7 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 static void left_for_a_handler(void)
 {
 	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
-	struct itimerval soon = { .it_value.tv_usec = 20000 };
+	struct itimerval soon = { .it_value.tv_usec = 20000, .it_interval.tv_usec = 20000 }; /* the first may come before the section */
 	volatile long turns = 0;
 
 	sigaction(SIGALRM, &action, NULL);
@@ -199,6 +199,7 @@ static void left_for_a_handler(void)
 	do /* that others were given the processor ends it, too */
 		spin(&turns);
 	while (!rip_seen);
+	IS(setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL), 0);
 	IS(section_seen, 0);
 	IS(area.rseq_cs, 0);
 	/* Who stands outside of the section goes on there, and the section is forgotten. */
@@ -218,7 +219,7 @@ static void ignore(int signo)
 	(void)signo;
 }
 
-enum nonsense { NOWHERE, VERSION, FLAGS, SIGNATURE_WRONG, ABORT_INSIDE, AREA_FLAGS };
+enum nonsense { NOWHERE, HANDLED, VERSION, FLAGS, SIGNATURE_WRONG, ABORT_INSIDE, AREA_FLAGS };
 
 static void child_of(enum nonsense what)
 {
@@ -234,13 +235,14 @@ static void child_of(enum nonsense what)
 		sections_spin.abort_ip = sections_spin.start_ip;
 	if (what == AREA_FLAGS)
 		area.flags = 1;
-	if (what == NOWHERE) {
+	if (what == NOWHERE || what == HANDLED) {
 		area.rseq_cs = 64;
+		signal(SIGSEGV, what == HANDLED ? ignore : SIG_DFL); /* which cannot be told either */
 		signal(SIGALRM, ignore);
 		raise(SIGALRM);
 		_exit(0);
 	}
-	struct itimerval soon = { .it_value.tv_usec = 20000 };
+	struct itimerval soon = { .it_value.tv_usec = 20000, .it_interval.tv_usec = 20000 }; /* the first may come before the section */
 
 	signal(SIGALRM, ignore);
 	setitimer(ITIMER_REAL, &soon, NULL);
