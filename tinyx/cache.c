@@ -168,7 +168,7 @@ static bool records_fresh(struct cursor *cursor, uint32_t count)
 	if (count > (size_t)(cursor->end - cursor->at) / sizeof(uint64_t))
 		return false;
 	struct records records = { .record = alloc_zero((count + 1ul) * sizeof(*records.record)), .count = count };
-	const bool whole = read_records(cursor, &records);
+	const bool whole = records.record && read_records(cursor, &records);
 	if (whole)
 		parallel_each((count + PIECE - 1ul) / PIECE, parallel_processors(THREADS_MOST), look_at_piece, &records);
 	free(records.record);

@@ -193,11 +193,12 @@ static void link_down(struct net_pair *pair)
 	device_run(pair->device, tx_of(pair));
 }
 
-static int receive_batch(struct net_pair *pair)
+/* left: so many frames more, until others get their turn. */
+static int receive_batch(struct net_pair *pair, unsigned *left)
 {
 	int r = 0;
 
-	for (unsigned n = 0; n < RX_BATCH && !r && refill(pair); n++) {
+	for (unsigned n = 0; *left && !r && refill(pair); n++, --*left) {
 		r = pair->passt ? receive_passt(pair) : receive_tap(pair);
 		if (n % FEW == FEW - 1)
 			device_publish(pair->device, rx_of(pair));
@@ -208,7 +209,9 @@ static int receive_batch(struct net_pair *pair)
 
 static void receive(struct net_pair *pair)
 {
-	if (receive_batch(pair))
+	unsigned left = RX_BATCH;
+
+	if (receive_batch(pair, &left))
 		link_down(pair);
 	else
 		device_run(pair->device, rx_of(pair));
@@ -223,6 +226,7 @@ static bool frames_wait(const struct net_pair *pair)
 bool net_pair_receive(struct net_pair *pair)
 {
 	bool can = refill(pair);
+	unsigned left = RX_BATCH;
 	int r = 0;
 
 	if (pair->pending.len) {
@@ -231,7 +235,7 @@ bool net_pair_receive(struct net_pair *pair)
 		device_publish(pair->device, rx_of(pair));
 	}
 	if (!pair->paused && can && frames_wait(pair))
-		r = receive_batch(pair);
+		r = receive_batch(pair, &left);
 	if (device_broken(pair->device) || pair->paused)
 		return false;
 	if (r)
@@ -375,6 +379,7 @@ static bool time_to_receive(const struct net_pair *pair, unsigned sent)
 bool net_pair_send(struct net_pair *pair)
 {
 	struct chain *chain = &pair->device->set->chain;
+	unsigned left = RX_BATCH;
 	bool received = false;
 	int r = 0;
 
@@ -386,8 +391,8 @@ bool net_pair_send(struct net_pair *pair)
 			device_unpop(pair->device, tx_of(pair), len);
 		else
 			device_push(pair->device, tx_of(pair), chain->head, 0); /* sent, or lost with the link */
-		if (!r && time_to_receive(pair, n + 1)) {
-			r = receive_batch(pair);
+		if (!r && left && time_to_receive(pair, n + 1)) {
+			r = receive_batch(pair, &left);
 			received = true;
 		}
 		if (r)

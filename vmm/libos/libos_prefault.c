@@ -270,7 +270,7 @@ void libos_prefault(struct vm *vm)
 	const struct machine_config *config = vm->config;
 	struct page_runs *runs = config->prefault_fd >= 0 && (config->prefault_always || kvm_known_kind(vm) == 0) ? malloc(sizeof(*runs)) : NULL;
 	uint32_t cpuid[LV_CPUID_PAGES];
-	if (runs)
+	if (runs && vm->libos.shared_end > vm->libos.hot_end)
 		libos_populate(vm, vm->libos.hot_end, vm->libos.shared_end);
 	if (runs && !read_list(vm, runs, cpuid)) {
 		have(vm, runs);
