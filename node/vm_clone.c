@@ -16,6 +16,7 @@
 #include "base/parallel.h"
 #include "node/config_open.h"
 #include "node/launch.h"
+#include "node/save_parts.h"
 #include "node/shared_random.h"
 #include "node/vm_save.h"
 #include "tinyx/image_file.h"
@@ -45,9 +46,7 @@ static int memory_pair(int fds[2], struct error *error)
 
 static int for_reading(int fd, struct error *error)
 {
-	char path[32];
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	int again = open(path, O_RDONLY | O_CLOEXEC);
+	int again = save_reopen_for_reading(fd);
 	return again < 0 ? error_set(error, -errno, "a clone's memory: %s", strerror(errno)) : again;
 }
 

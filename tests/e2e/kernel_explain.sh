@@ -5,20 +5,11 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 real=$LIGHTVM_CACHE/kernel/general
-export LIGHTVM_CACHE=$work/cache
-store=$LIGHTVM_CACHE/kernel
-kernel() { # NAME KEY OPTION...
-	mkdir -p "$store/$1-$2"
-	head -c 2048 /dev/zero >"$store/$1-$2/vmlinux"
-	printf '{"release": "6.1", "source": "linux-made.tar.xz", "built": 100}\n' >"$store/$1-$2/meta.json"
-	printf '%s\n' "${@:3}" >"$store/$1-$2/config"
-	ln -sfn "$1-$2" "$store/$1"
-}
+. "$(dirname "${BASH_SOURCE[0]}")/lib_kernels.sh"
 explain() { "$lightvm" kernel explain --kernel one "$@"; }
 
-mkdir -m 700 "$LIGHTVM_CACHE" "$store"
-kernel one 0123456789ab CONFIG_NET=y CONFIG_HZ=100 '# CONFIG_OLD is not set'
-kernel two 0123456789ab CONFIG_NET=y CONFIG_HZ=250 CONFIG_INET=y
+kernel one CONFIG_NET=y CONFIG_HZ=100 '# CONFIG_OLD is not set'
+kernel two CONFIG_NET=y CONFIG_HZ=250 CONFIG_INET=y
 
 says 'the source is not unpacked' 125 'the source of kernel one (linux-made.tar.xz) is not unpacked; that does: lightvm kernel build --force' explain NET
 tree=$store/.source-linux-made.tar.xz-1-2
@@ -44,7 +35,7 @@ for id in 1-2 9-9 3-4; do
 	esac
 done
 rm -r "$store/.source-linux-made.tar.xz-9-9"
-kernel one 0123456789ab CONFIG_NET=y CONFIG_HZ=100 '# CONFIG_OLD is not set'
+kernel one CONFIG_NET=y CONFIG_HZ=100 '# CONFIG_OLD is not set'
 says 'an option that Linux does not know' 125 'the source of kernel one has no option CONFIG_NOSUCH' explain NOSUCH
 says 'a file that no Makefile names' 125 'net/udp.o: no Makefile names it' explain net/udp.c
 says 'a kernel that is not there' 125 'there is no kernel "onne"; did you mean "one"?' "$lightvm" kernel explain --kernel onne NET
@@ -59,7 +50,7 @@ check 'and sizes' test "$("$lightvm" kernel diff one two | head -n 1)" = '--- on
 check 'no difference, no line' test "$("$lightvm" kernel diff one one | grep -vc '^---\|^+++')" = 0
 says 'diff with one that is not there' 125 'there is no kernel "three"' "$lightvm" kernel diff one three
 says 'diff of one alone' 125 'KERNEL KERNEL' "$lightvm" kernel diff one
-kernel bad 0123456789ab 'no option'
+kernel bad 'no option'
 says 'a configuration that is damaged' 125 'bad-0123456789ab/config: that is no configuration of a kernel' "$lightvm" kernel diff one bad
 
 # ---- Linux' own files

@@ -5,18 +5,10 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 real=$LIGHTVM_CACHE
-export LIGHTVM_CACHE=$work/cache
-store=$LIGHTVM_CACHE/kernel
-kernel() { # NAME OPTION...
-	mkdir -p "$store/$1-0123456789ab"
-	head -c 2048 /dev/zero >"$store/$1-0123456789ab/vmlinux"
-	printf '{"release": "6.1", "source": "linux-made.tar.xz", "source_id": "linux-made.tar.xz-1-2", "built": 100}\n' >"$store/$1-0123456789ab/meta.json"
-	printf '%s\n' "${@:2}" >"$store/$1-0123456789ab/config"
-	ln -sfn "$1-0123456789ab" "$store/$1"
-}
+. "$(dirname "${BASH_SOURCE[0]}")/lib_kernels.sh"
+source_id=linux-made.tar.xz-1-2
 specialise() { "$lightvm" kernel specialise --traced traced "$@"; }
 
-mkdir -m 700 "$LIGHTVM_CACHE" "$store"
 cd "$work"
 printf 'lightvm-evidence 1 lost 0\nboot ffffffff80200010 start -1 swapper\nprogram ffffffff80200210 tcp_sendmsg 44 nginx\n' >nginx.evidence
 says 'no evidence' 125 'specialise by what? Record a run: lightvm run --kernel trace PROGRAM 2>FILE; then give that: --evidence FILE' specialise
