@@ -10,7 +10,7 @@ source_id=linux-made.tar.xz-1-2
 specialise() { "$lightvm" kernel specialise --traced traced "$@"; }
 
 cd "$work"
-printf 'lightvm-evidence 1 lost 0\nboot ffffffff80200010 start -1 swapper\nprogram ffffffff80200210 tcp_sendmsg 44 nginx\n' >nginx.evidence
+printf 'lightvm-evidence 1 lost 0\nboot ffffffff80200010 start -1 swapper\nprogram ffffffff80200210 tcp_sendmsg 44 nginx\nend\n' >nginx.evidence
 says 'no evidence' 125 'specialise by what? Record a run: lightvm run --kernel trace PROGRAM 2>FILE; then give that: --evidence FILE' specialise
 says 'general is not built' 125 'the kernel "general" is not built yet; run: lightvm kernel build' specialise --evidence nginx.evidence -o out.config
 kernel general CONFIG_NET=y CONFIG_INET=y CONFIG_SMP=y
@@ -32,14 +32,14 @@ check 'addresses become options' specialise -q --evidence nginx.evidence -o out.
 check '  each with its reason' diff <(sed 1,3d out.config) <(printf '%s\n' '# tcp_sendmsg of net/tcp.o (net/Makefile:1) was called by nginx in sendto' CONFIG_INET=y \
 	'# tcp_sendmsg of net/tcp.o (Kbuild:1) was called by nginx in sendto' CONFIG_NET=y)
 check '  on top of base' grep -qx '#include base' out.config
-check '  the evidence is saved with names' diff saved.evidence <(printf '%s\n' 'lightvm-evidence 1 lost 0' 'boot init/main.o start -1 swapper' 'program net/tcp.o tcp_sendmsg 44 nginx')
+check '  the evidence is saved with names' diff saved.evidence <(printf '%s\n' 'lightvm-evidence 1 lost 0' 'boot init/main.o start -1 swapper' 'program net/tcp.o tcp_sendmsg 44 nginx' end)
 rm -r "$store"/traced*
 check '  and says the same without the traced kernel' specialise -q --evidence saved.evidence -o again.config
 check '  to the byte' cmp out.config again.config
 check 'what is found is told' grep -qx 'kernel saved: functions of 1 object files were called; 2 options on top of base' <(specialise --evidence saved.evidence -o again.config 2>&1)
 check 'an option more' specialise -q --evidence saved.evidence --with CONFIG_SMP -o more.config
 check '  it is there' grep -qx CONFIG_SMP=y more.config
-printf 'lightvm-evidence 1 lost 2\nprogram init/main.o f 1 x\nprogram gone/far.o f 1 x\n' >other.evidence
+printf 'lightvm-evidence 1 lost 2\nprogram init/main.o f 1 x\nprogram gone/far.o f 1 x\nend\n' >other.evidence
 check 'of two runs what either used' specialise --evidence other.evidence --evidence saved.evidence -o both.config
 check '  that is' grep -qx CONFIG_INET=y both.config
 specialise --evidence other.evidence --evidence saved.evidence -o both.config 2>told
@@ -52,8 +52,9 @@ bad() { # TEXT MESSAGE
 }
 bad 'hello\n' 'bad.evidence: there is no evidence in it'
 bad 'lightvm-evidence 7 lost 0\n' 'bad.evidence: "lightvm-evidence 7 lost 0": that version of evidence is not known'
+bad 'lightvm-evidence 1 lost 0\nprogram net/tcp.o tcp_sendmsg 44 nginx\n' 'bad.evidence: it ends at line 2, without the line "end": it is not whole'
 bad 'lightvm-evidence 1 lost 0\nprogram\n' 'bad.evidence:2: "program" is no line of evidence (PHASE PLACE FUNCTION CALL PROCESS)'
-bad 'lightvm-evidence 1 lost 0\nboot init/main.o f 1 x\n' 'bad.evidence: the program has called nothing: it was not started'
+bad 'lightvm-evidence 1 lost 0\nboot init/main.o f 1 x\nend\n' 'bad.evidence: the program has called nothing: it was not started'
 says 'a file that is not there' 125 'none.evidence: No such file or directory' specialise --evidence none.evidence
 says 'an option that general has not' 125 'CONFIG_NOSUCH: kernel general does not have that option' specialise --evidence saved.evidence --with NOSUCH -o out.config
 says 'a name that is taken' 125 'its kernel cannot be called "general"' specialise --evidence saved.evidence --name general

@@ -15,6 +15,7 @@ called() { grep -qE "^program [0-9a-f]+ $2 $3 $4\$" "$work/$1"; } # FILE FUNCTIO
 
 check 'a program runs' test "$(record plain "$busybox" echo hello)" = hello
 check '  what was called is told' grep -qx 'lightvm-evidence 1 lost 0' "$work/plain"
+check '  to its end' test "$(tail -n 1 "$work/plain")" = end
 check '  its write by itself' called plain ksys_write 1 busybox
 check '  nobody but the program has called for it' test "$(awk '$1 == "program" { print $5 }' "$work/plain" | sort -u)" = busybox
 check '  no pipe' bash -c '! grep -qE "^program [0-9a-f]+ do_pipe2 " "$1"' check "$work/plain"

@@ -39,7 +39,7 @@ static void print(const struct evidence *evidence, struct text *out)
 {
 	evidence_print_heading(evidence->lost, out);
 	evidence_print_calls(evidence, out);
-	text_put(out, "");
+	evidence_print_end(out);
 }
 
 static void read_evidence(const uint8_t *data, size_t size, const struct link_map *map)

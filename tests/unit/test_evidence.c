@@ -27,7 +27,7 @@ static void test_evidence(void **state)
 {
 	struct evidence evidence;
 	struct text out = { 0 };
-	const char told[] = "lightvm-evidence 1 lost 3\nboot ffffffff80200590 start -1 swapper\nprogram net/ipv4/tcp.o tcp_sendmsg 44 nginx\nother ffffffff80200591 x.part.0 0 a?b\n";
+	const char told[] = "lightvm-evidence 1 lost 3\nboot ffffffff80200590 start -1 swapper\nprogram net/ipv4/tcp.o tcp_sendmsg 44 nginx\nother ffffffff80200591 x.part.0 0 a?b\nend\n";
 	char *all = alloc_format("hello\nlightvm-evidence 9\nno end%s", told);
 	assert_int_equal(parse(&evidence, all, NULL), 0);
 	assert_int_equal(evidence.lost, 3);
@@ -40,6 +40,7 @@ static void test_evidence(void **state)
 	assert_string_equal(evidence.call[2].comm, "a?b");
 	evidence_print_heading(evidence.lost, &out);
 	evidence_print_calls(&evidence, &out);
+	evidence_print_end(&out);
 	assert_string_equal(out.data, told);
 	text_free(&out);
 	evidence_free(&evidence);
@@ -72,6 +73,9 @@ static void test_bad_evidence(void **state)
 		free(text);
 		free(says);
 	}
+	refused("hello\n" HEAD, "run: it ends at line 2, without the line \"end\": it is not whole");
+	refused("hello\n" HEAD "program a.o f 1 x\nprogram a.o g 1 x\n", "run: it ends at line 4, without the line \"end\": it is not whole");
+	refused(HEAD "program a.o f 1 x\nen", "run:3: \"en\" is no line of evidence");
 	struct evidence evidence;
 	const char zero[] = HEAD "program a.o f 1 x\0\n";
 	char *copy = alloc_zero(sizeof(zero));
@@ -112,12 +116,12 @@ static void test_resolve(void **state)
 	struct evidence evidence;
 	struct error error = { 0 };
 	assert_int_equal(link_map_parse(&map, alloc_copy(map_text), sizeof(map_text) - 1), 0);
-	assert_int_equal(parse(&evidence, HEAD "program ffffffff80200210 f 1 x\nprogram a.o g 1 x\n", NULL), 0);
+	assert_int_equal(parse(&evidence, HEAD "program ffffffff80200210 f 1 x\nprogram a.o g 1 x\nend\n", NULL), 0);
 	assert_int_equal(evidence_resolve(&evidence, "run", &map, &error), 0);
 	assert_string_equal(evidence.call[0].object, "net/ipv4/tcp.o");
 	assert_string_equal(evidence.call[1].object, "a.o");
 	evidence_free(&evidence);
-	assert_int_equal(parse(&evidence, HEAD "program ffffffff80200210 f 1 x\nprogram ffffffff81200210 g 1 x\n", NULL), 0);
+	assert_int_equal(parse(&evidence, HEAD "program ffffffff80200210 f 1 x\nprogram ffffffff81200210 g 1 x\nend\nand more\n", NULL), 0);
 	assert_int_equal(evidence_resolve(&evidence, "run", &map, &error), -ENOENT);
 	assert_string_equal(error.text, "run: 1 of its 2 addresses are of no object file: it is the evidence of another kernel");
 	evidence_free(&evidence);
@@ -208,10 +212,10 @@ static void becomes_beyond(const char *baseline, const char *calls, const char *
 	struct wanted wanted = { 0 };
 	struct error error = { 0 };
 	struct text out = { 0 };
-	char *text = alloc_format(HEAD "%s", calls);
+	char *text = alloc_format(HEAD "%send\n", calls), *others = alloc_format("%send\n", baseline);
 	assert_int_equal(dot_config_parse(&general, alloc_copy(general_text), sizeof(general_text) - 1), 0);
 	const struct wanted_source from = { .baseline = &least, .source = &source, .general = &general, .call_name = call_name };
-	assert_int_equal(parse(&least, baseline, NULL), 0);
+	assert_int_equal(parse(&least, others, NULL), 0);
 	assert_int_equal(parse(&evidence, text, NULL), 0);
 	assert_int_equal(wanted_add(&wanted, &from, &evidence, &error), 0);
 	if (with)
@@ -227,6 +231,7 @@ static void becomes_beyond(const char *baseline, const char *calls, const char *
 	evidence_free(&least);
 	dot_config_free(&general);
 	free(text);
+	free(others);
 }
 
 static void becomes(const char *calls, const char *with, const char *wanted_lines, size_t unknown)

@@ -104,9 +104,11 @@ static ssize_t evidence_write(struct file *file, const char __user *buffer, size
 
 /* ---- reading it ---- */
 
+#define EVIDENCE_END (EVIDENCE_PHASES * EVIDENCE_SLOTS + 1) /* behind the heading and all slots */
+
 static void *evidence_start(struct seq_file *file, loff_t *at)
 {
-	return *at <= EVIDENCE_PHASES * EVIDENCE_SLOTS ? at : NULL;
+	return *at <= EVIDENCE_END ? at : NULL;
 }
 
 static void *evidence_next(struct seq_file *file, void *item, loff_t *at)
@@ -133,10 +135,12 @@ static int evidence_show(struct seq_file *file, void *item)
 {
 	static const char *const phases[] = { "boot", "program", "other" };
 	loff_t at = *(loff_t *)item;
-	const struct evidence *slot = at ? &evidence[(at - 1) / EVIDENCE_SLOTS][(at - 1) % EVIDENCE_SLOTS] : NULL;
+	const struct evidence *slot = at && at < EVIDENCE_END ? &evidence[(at - 1) / EVIDENCE_SLOTS][(at - 1) % EVIDENCE_SLOTS] : NULL;
 
-	if (!slot)
+	if (!at)
 		seq_printf(file, "lightvm-evidence 1 lost %lu\n", evidence_lost);
+	else if (!slot)
+		seq_puts(file, "end\n");
 	else if (slot->function) {
 		seq_printf(file, "%s %lx %ps %d ", phases[(at - 1) / EVIDENCE_SLOTS], slot->function, (void *)slot->function, slot->call);
 		evidence_name(file, slot->comm);

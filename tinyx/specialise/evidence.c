@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define HEADING "lightvm-evidence "
+#define END "end"
 #define WORDS 5
 
 static const char *const phases[] = { [EVIDENCE_BOOT] = "boot", [EVIDENCE_PROGRAM] = "program", [EVIDENCE_OTHER] = "other" };
@@ -98,8 +99,8 @@ static int take_heading(struct evidence *evidence, const char *file, const char 
 
 static int take_lines(struct evidence *evidence, const char *file, char *at, unsigned number, struct error *error)
 {
-	for (char *line; (line = strsep(&at, "\n")); number++) {
-		if (!at && !*line)
+	for (char *line; (line = strsep(&at, "\n")) && (at || *line); number++) {
+		if (!strcmp(line, END))
 			return 0;
 		char *copy = alloc_format("%.80s", line);
 		bool right = take_line(line, &evidence->call[evidence->count]);
@@ -110,7 +111,7 @@ static int take_lines(struct evidence *evidence, const char *file, char *at, uns
 			return -EINVAL;
 		evidence->count++;
 	}
-	return 0;
+	return error_set(error, -EINVAL, "%s: it ends at line %u, without the line \"" END "\": it is not whole", file, number - 1);
 }
 
 static unsigned lines_of(const char *text, const char *end)
@@ -175,4 +176,9 @@ void evidence_print_calls(const struct evidence *evidence, struct text *out)
 			text_format(out, "%" PRIx64, call->address);
 		text_format(out, " %s %d %s\n", call->function, call->call, call->comm);
 	}
+}
+
+void evidence_print_end(struct text *out)
+{
+	text_put(out, END "\n");
 }

@@ -5,9 +5,10 @@
  *	lightvm-evidence 1 lost 0
  *	program ffffffff80345670 tcp_sendmsg 44 nginx
  *	program net/ipv4/tcp.o tcp_sendmsg 44 nginx
+ *	end
  *
  * A phase, where the function is (its address, or the object file that it was compiled into), its name, the number of the system call (-1: none), the name of the process.
- * What stands before the last line like the first is the program's output, and not looked at.
+ * What stands before the last line like the first is the program's output, and not looked at, nor is what comes after the end. Evidence without its end is not whole.
  */
 #ifndef LV_TINYX_EVIDENCE_H
 #define LV_TINYX_EVIDENCE_H
@@ -49,8 +50,9 @@ void evidence_free(struct evidence *evidence);
  * no compiled file's (trampolines, the vDSO) the object stays NULL if most others are found.
  */
 int evidence_resolve(struct evidence *evidence, const char *file, const struct link_map *map, struct error *error);
-/* The text again, with objects where they are known: its first line, and the others. */
+/* The text again, with objects where they are known: its first line, the others, and the last. */
 void evidence_print_heading(uint64_t lost, struct text *out);
 void evidence_print_calls(const struct evidence *evidence, struct text *out);
+void evidence_print_end(struct text *out);
 
 #endif

@@ -150,6 +150,7 @@ static int print(struct work *at)
 		done->options = wanted_print(&at->wanted, &at->from, base.text, &lines);
 		evidence_print_heading(done->lost, &evidence);
 		text_put(&evidence, at->calls.data);
+		evidence_print_end(&evidence);
 		if (text_error(&lines) || text_error(&evidence) || text_error(&at->calls))
 			err = error_set(at->error, -ENOMEM, "no memory");
 	}
