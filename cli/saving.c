@@ -99,6 +99,8 @@ static int check_file(const struct save_options *given, const char *place, struc
 		return 0;
 	if (place || given->name)
 		return error_set(error, -EINVAL, "--file %s is where it goes; %s would be another place", file, place ? place : "--name");
+	if (given->base)
+		return error_set(error, -EINVAL, "--file %s holds all of it, --base only what changed: leave one out", file);
 	if (!*file)
 		return error_set(error, -EINVAL, "--file: the file has no name");
 	if (strcmp(file, "-"))

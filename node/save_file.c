@@ -167,6 +167,8 @@ static int take_manifest(struct save *save, int fd, const struct head *head, str
 	free(text);
 	if (!err && (save->manifest.state_size != head->state_size || !*save->manifest.compressed.method || save->manifest.compressed.size != head->memory_size))
 		err = refuse(save, -EBADMSG, "its manifest and its head do not say the same of its parts", error);
+	if (!err && save->manifest.parent.path) /* which would have to stay where it is: such a file is not all of it */
+		err = refuse(save, -EINVAL, "it holds only what changed since another one", error);
 	return err;
 }
 

@@ -17,7 +17,7 @@ int save_file_publish(const struct save_draft *draft, const struct save_manifest
 /* Does it begin like one? False also for what cannot be read. */
 bool save_file_is(int fd);
 /*
- * What fd, a regular file, holds becomes *save, whose path is set; it keeps fd. -EBADMSG: damaged, or not whole; -EPROTONOSUPPORT: of a later version; -EINVAL: no saved VM. With a message
+ * What fd, a regular file, holds becomes *save, whose path is set; it keeps fd. -EBADMSG: damaged, or not whole; -EPROTONOSUPPORT: of a later version; -EINVAL: no saved VM, or only what changed since another one. With a message
  * that names the path. Whose it is, is not looked at.
  */
 int save_file_open(struct save *save, int fd, struct error *error);

@@ -53,6 +53,7 @@ says 'nothing comes' 125 'standard input: no saved VM: it does not begin like on
 says 'its program cannot have what it comes from' 125 'standard input cannot be the program'"'"'s, too' "$lightvm" restore -a -
 says 'two places' 125 "--file $file is where it goes; /elsewhere would be another place" "$lightvm" save --file "$file" db /elsewhere
 says 'a name' 125 '--name would be another place' "$lightvm" save --file "$file" --name other db
+says 'what changed alone' 125 "--file $file holds all of it, --base only what changed: leave one out" "$lightvm" save --file "$file" --base db db
 says 'no name' 125 '--file: the file has no name' "$lightvm" save --file '' db
 echo dear >"$work/letter"
 says 'what is something else is not replaced' 125 "$work/letter is there, and no file with a saved VM; name another one" "$lightvm" save --file "$work/letter" db

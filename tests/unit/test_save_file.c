@@ -49,9 +49,12 @@ static void refused(const char *path, int err, const char *words)
 	save_close(&save);
 }
 
-static void publish_one(const char *path, const char *words)
+/* parent: of what it says that it is only a difference from; NULL: it is whole. */
+static void publish_one_since(const char *path, const char *words, const char *parent)
 {
 	struct save_manifest manifest = save_sample();
+	manifest.parent.path = parent ? alloc_copy(parent) : NULL;
+	memset(manifest.parent.state_sha256, parent ? 'a' : 0, sizeof(manifest.parent.state_sha256) - 1);
 	struct save_draft made;
 	struct error error = { 0 };
 	assert_int_equal(save_begin_file(&made, path, &error), 0);
@@ -61,6 +64,11 @@ static void publish_one(const char *path, const char *words)
 	assert_int_equal(save_file_publish(&made, &manifest, &error), 0);
 	save_free(&made);
 	save_manifest_free(&manifest);
+}
+
+static void publish_one(const char *path, const char *words)
+{
+	publish_one_since(path, words, NULL);
 }
 
 static void has_all(struct save *save, const char *words)
@@ -121,6 +129,16 @@ static void one_file_has_all_of_it(void **state)
 	free(path), free(hidden), free(letter);
 }
 
+static void one_file_is_no_difference(void **state)
+{
+	char *path = alloc_format("%s/one", top);
+	publish_one_since(path, "single", "/saved/web");
+	refused(path, -EINVAL, "one: it holds only what changed since another one");
+	publish_one(path, "single");
+	one_holds(path, "single");
+	free(path);
+}
+
 static void altered(const char *path, int fd, off_t at, int by)
 {
 	struct save save;
@@ -173,6 +191,7 @@ static void one_file_that_is_damaged_is_refused(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(one_file_has_all_of_it), cmocka_unit_test(one_file_that_is_damaged_is_refused) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(one_file_has_all_of_it), cmocka_unit_test(one_file_is_no_difference),
+						cmocka_unit_test(one_file_that_is_damaged_is_refused) };
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
