@@ -22,6 +22,7 @@ MKNOD, MKDIR, UNLINK, RMDIR, RENAME, LINK, OPEN, READ, WRITE, STATFS, RELEASE = 
 INIT, OPENDIR, READDIR, CREATE, BATCH_FORGET, RENAME2 = 26, 27, 28, 35, 42, 45
 GETXATTR, SETXATTR, SETLK, SETLKW = 22, 21, 32, 33
 ROOT = 1
+LOCKERS, OWNERS = 1024, 64 # VOLUME_LOCKERS (volume/volume.h), OWNERS (volume/fuse_lock.c)
 
 
 class Server:
@@ -262,9 +263,16 @@ def lockers(server, secret):
                 return f"after {held} locks one more answers {error}"
             held += error == 0
         server.ask(RELEASE, node, struct.pack("<QIIQ", fh, 0, 0, 0))
-    if held > 2000:
+    if held != LOCKERS: # this server is new: nobody had any before
         return f"{held} owners have locks"
-    server.send(FORGET, server.lookup(ROOT, b"lockers-0")[1], struct.pack("<Q", 10)) # with those of its 60 owners
+    for i in range(2):
+        server.send(FORGET, server.lookup(ROOT, b"lockers-%d" % i)[1], struct.pack("<Q", 10)) # with those of its 60 owners
+    for name, room in (b"lockers-again", OWNERS), (b"lockers-more", 2 * 60 - OWNERS):
+        error, node, fh = server.create(ROOT, name)
+        answers = [server.ask(SETLK, node, words(fh, owner))[0] for owner in range(OWNERS + 6)]
+        if answers != [0] * room + [errno.ENOLCK] * (OWNERS + 6 - room):
+            return f"where {room} owners more may have locks, {answers.count(0)} get them, and others {set(answers)}"
+    server.send(FORGET, node, struct.pack("<Q", 10))
     error, node, fh = server.create(ROOT, b"lockers-refused")
     with open(server.directory + "/lockers-refused", "r+", encoding="ascii") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
