@@ -62,7 +62,7 @@ says 'a name that is none' 125 'its kernel cannot be called "a b"' specialise --
 says 'nowhere to write to' 125 'nowhere/out.config: No such file or directory' specialise -q --evidence saved.evidence -o nowhere/out.config
 kernel traced CONFIG_NET=y
 printf 'Linker script and memory map\n .text 0xffffffff80300000 0x100 init/main.o\n' >"$store/traced/map"
-says "another kernel's evidence" 125 'nginx.evidence: 2 of its 2 addresses are of no object file: it is the evidence of another kernel' specialise --evidence nginx.evidence -o out.config
+says "another kernel's evidence" 125 'nginx.evidence: 2 of its 2 addresses are not those of the functions that it names: it is the evidence of another kernel' specialise --evidence nginx.evidence -o out.config
 
 check 'a program that does nothing takes away what it called' specialise -q --evidence saved.evidence --baseline saved.evidence -o none.config
 check '  all of it' test "$(grep -c ^CONFIG_ none.config)" = 0

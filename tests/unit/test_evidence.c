@@ -102,6 +102,12 @@ static void test_map(void **state)
 	assert_string_equal(link_map_object(&map, 0xffffffff80200200), "net/ipv4/tcp.o");
 	assert_null(link_map_object(&map, 0xffffffff801fffff));
 	assert_null(link_map_object(&map, 0));
+	assert_int_equal(map.symbols, 1);
+	assert_false(link_map_elsewhere(&map, "start", 0xffffffff80200010));
+	assert_false(link_map_elsewhere(&map, "start", 0xffffffff80200014));
+	assert_true(link_map_elsewhere(&map, "start", 0xffffffff80200020));
+	assert_true(link_map_elsewhere(&map, "start", 0xffffffff80200000));
+	assert_false(link_map_elsewhere(&map, "star", 0xffffffff80200000));
 	link_map_free(&map);
 	static const char *const bad[] = { "", " .text 0x10 0x10 a.o\n", "Linker script and memory map\n", "Linker script and memory map\n .text 0x10 0x10 a.c\n" };
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
@@ -123,7 +129,14 @@ static void test_resolve(void **state)
 	evidence_free(&evidence);
 	assert_int_equal(parse(&evidence, HEAD "program ffffffff80200210 f 1 x\nprogram ffffffff81200210 g 1 x\nend\nand more\n", NULL), 0);
 	assert_int_equal(evidence_resolve(&evidence, "run", &map, &error), -ENOENT);
-	assert_string_equal(error.text, "run: 1 of its 2 addresses are of no object file: it is the evidence of another kernel");
+	assert_string_equal(error.text, "run: 1 of its 2 addresses are not those of the functions that it names: it is the evidence of another kernel");
+	evidence_free(&evidence);
+	/* Each address is in an object, but the function that is said to be there is not. */
+	assert_int_equal(parse(&evidence, HEAD "program ffffffff80200050 start 1 x\nend\n", NULL), 0);
+	assert_int_equal(evidence_resolve(&evidence, "run", &map, &error), -ENOENT);
+	evidence_free(&evidence);
+	assert_int_equal(parse(&evidence, HEAD "program ffffffff80200010 start 1 x\nend\n", NULL), 0);
+	assert_int_equal(evidence_resolve(&evidence, "run", &map, &error), 0);
 	evidence_free(&evidence);
 	link_map_free(&map);
 }

@@ -151,12 +151,15 @@ int evidence_resolve(struct evidence *evidence, const char *file, const struct l
 	size_t found = 0, unknown = 0;
 	for (size_t i = 0; i < evidence->count; i++) {
 		struct evidence_call *call = &evidence->call[i];
-		if (!call->object)
+		bool known = call->object;
+		if (!known) {
 			call->object = link_map_object(map, call->address);
-		*(call->object ? &found : &unknown) += 1;
+			known = call->object && !link_map_elsewhere(map, call->function, call->address);
+		}
+		*(known ? &found : &unknown) += 1;
 	}
 	if (unknown > found / 16)
-		return error_set(error, -ENOENT, "%s: %zu of its %zu addresses are of no object file: it is the evidence of another kernel", file, unknown, evidence->count);
+		return error_set(error, -ENOENT, "%s: %zu of its %zu addresses are not those of the functions that it names: it is the evidence of another kernel", file, unknown, evidence->count);
 	return 0;
 }
 

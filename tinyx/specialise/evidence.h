@@ -46,8 +46,8 @@ struct evidence { /* zero-initialised: none */
 int evidence_parse(struct evidence *evidence, const char *file, char *text, size_t size, struct error *error);
 void evidence_free(struct evidence *evidence);
 /*
- * Finds the objects of addresses; they live as long as map does. -ENOENT with a message: an address is of none, so that the evidence is another kernel's. Of what is
- * no compiled file's (trampolines, the vDSO) the object stays NULL if most others are found.
+ * Finds the objects of addresses; they live as long as map does. -ENOENT with a message: addresses are of none, or the functions that are said to be
+ * there are elsewhere, so that the evidence is another kernel's. Of what is no compiled file's (trampolines, the vDSO) the object stays NULL if most others are found.
  */
 int evidence_resolve(struct evidence *evidence, const char *file, const struct link_map *map, struct error *error);
 /* The text again, with objects where they are known: its first line, the others, and the last. */
