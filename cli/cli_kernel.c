@@ -54,7 +54,7 @@ static const struct verb verb_build = {
 	.name = "build",
 	.summary = "Build a kernel for Linux guests into the cache",
 	.text = "Builds from the distribution's kernel source (Debian: apt-get install linux-source-6.1) and prints the directory that holds the\n"
-		"result: vmlinux, bzImage, config and meta.json. What was built before from the same source and configuration is\n"
+		"result: vmlinux, bzImage, config, asked (the configuration as it was given) and meta.json. What was built before from the same source and configuration is\n"
 		"not built again. A first build takes some minutes; a later one with a changed configuration compiles what changed.\n\n"
 		"general (the default) runs real applications; base is the smallest that runs a single program, without network;\n"
 		"container is general with what container engines need inside of a VM (cgroups, bridges, nftables); trace is general, and tells\n"

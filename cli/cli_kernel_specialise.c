@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -30,7 +31,7 @@ static const struct option_spec specialise_options[] = {
 	{ "traced", 0, OPTION_STRING, AT(traced), "KERNEL", "on which kernel the evidence was recorded, if not on trace", .complete = "kernel" },
 	{ "with", 0, OPTION_LIST, AT(with), "OPTION", "have this option of general too, as SMP or CONFIG_SMP, with what it depends on; may be repeated", .complete = "none" },
 	{ "name", 0, OPTION_STRING, AT(name), "NAME", "what the kernel is called (default: as the first file of evidence, without its last suffix)", .complete = "none" },
-	{ "output", 'o', OPTION_STRING, AT(output), "FILE", "write the configuration to this file, and build nothing", .complete = "file" },
+	{ "output", 'o', OPTION_STRING, AT(output), "FILE", "write the configuration to this file (-: standard output), and build nothing", .complete = "file" },
 	{ "save", 0, OPTION_STRING, AT(save), "FILE", "also write the evidence with names of object files in the place of addresses: it can be used when the traced kernel is another one, or gone", .complete = "file" },
 	{ "jobs", 'j', OPTION_NUMBER, AT(jobs), "N", "how many compilers run at a time (default: one a processor)", .low = 1, .high = KERNEL_JOBS_MAX },
 	{ "quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "no progress, and no account of what was found" },
@@ -47,7 +48,7 @@ static char *name_of(const char *file)
 
 static int write_out(const char *path, const char *text, struct error *error)
 {
-	int err = file_write(AT_FDCWD, path, text, strlen(text), 0644);
+	int err = !strcmp(path, "-") ? fd_write(STDOUT_FILENO, text, strlen(text)) : file_write(AT_FDCWD, path, text, strlen(text), 0644);
 	return err ? error_set(error, err, "%s: %s", path, strerror(-err)) : 0;
 }
 
@@ -55,7 +56,7 @@ static void account(const struct specialised *done)
 {
 	fprintf(stderr, "kernel %s: functions of %zu object files were called; %zu options on top of base\n", done->config.name, done->objects, done->options);
 	if (done->lost)
-		log_warn("%s: %" PRIu64 " functions were called that there was no room to note", done->config.name, done->lost);
+		log_warn("%s: %" PRIu64 " calls were of functions that there was no room to note", done->config.name, done->lost);
 	for (size_t i = 0; i < done->unknown.count && i < UNKNOWN_SHOWN; i++)
 		log_warn("%s: no Makefile names it: which options it needs is not known", done->unknown.item[i]);
 	if (done->unknown.count > UNKNOWN_SHOWN)

@@ -169,8 +169,9 @@ static bool records_fresh(struct cursor *cursor, uint32_t count)
 		return false;
 	struct records records = { .record = alloc_zero((count + 1ul) * sizeof(*records.record)), .count = count };
 	const bool whole = records.record && read_records(cursor, &records);
+	const size_t pieces = (count + PIECE - 1ul) / PIECE;
 	if (whole)
-		parallel_each((count + PIECE - 1ul) / PIECE, parallel_processors(THREADS_MOST), look_at_piece, &records);
+		parallel_each(pieces, pieces > 1 ? parallel_processors(THREADS_MOST) : 1, look_at_piece, &records);
 	free(records.record);
 	return whole && !records.stale;
 }

@@ -36,14 +36,16 @@ check '  the evidence is saved with names' diff saved.evidence <(printf '%s\n' '
 rm -r "$store"/traced*
 check '  and says the same without the traced kernel' specialise -q --evidence saved.evidence -o again.config
 check '  to the byte' cmp out.config again.config
+check 'to standard output' cmp out.config <(specialise -q --evidence saved.evidence -o -)
 check 'what is found is told' grep -qx 'kernel saved: functions of 1 object files were called; 2 options on top of base' <(specialise --evidence saved.evidence -o again.config 2>&1)
+check '  of one evidence twice no more' grep -q 'functions of 1 object files were called' <(specialise --evidence saved.evidence --evidence saved.evidence -o again.config 2>&1)
 check 'an option more' specialise -q --evidence saved.evidence --with CONFIG_SMP -o more.config
 check '  it is there' grep -qx CONFIG_SMP=y more.config
 printf 'lightvm-evidence 1 lost 2\nprogram init/main.o f 1 x\nprogram gone/far.o f 1 x\nend\n' >other.evidence
 check 'of two runs what either used' specialise --evidence other.evidence --evidence saved.evidence -o both.config
 check '  that is' grep -qx CONFIG_INET=y both.config
 specialise --evidence other.evidence --evidence saved.evidence -o both.config 2>told
-check '  what was lost is told' grep -q 'other: 2 functions were called that there was no room to note' told
+check '  what was lost is told' grep -q 'other: 2 calls were of functions that there was no room to note' told
 check '  and what no Makefile names' grep -q 'gone/far.o: no Makefile names it' told
 
 bad() { # TEXT MESSAGE

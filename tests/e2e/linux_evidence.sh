@@ -21,6 +21,11 @@ check '  nobody but the program has called for it' test "$(awk '$1 == "program" 
 check '  no pipe' bash -c '! grep -qE "^program [0-9a-f]+ do_pipe2 " "$1"' check "$work/plain"
 check '  what happened before it' grep -qE '^boot [0-9a-f]+ unpack_to_rootfs -1 ' "$work/plain"
 check '  and beside it' grep -q '^other ' "$work/plain"
+check '  and what it tells fits the map of that kernel' "$lightvm" kernel specialise -q --evidence "$work/plain" -o "$work/plain.config"
+awk '$1 == "program" { sub(/...$/, "fff", $2) } { print }' "$work/plain" >"$work/moved"
+says '  where its functions are elsewhere it is refused' 125 'it is the evidence of another kernel' "$lightvm" kernel specialise -q --evidence "$work/moved" -o "$work/moved.config"
+script -qec "'$lightvm' run --rm -t --net none --kernel trace '$busybox' echo hello" "$work/typed" >/dev/null 2>&1 </dev/null
+check 'with a terminal it is not told' bash -c 'grep -q hello "$1" && ! grep -q evidence "$1"' check "$work/typed"
 status=0
 said=$(record children "$busybox" sh -c "printf x >&2; $busybox echo a | $busybox cat; exit 7") || status=$?
 check 'a shell and its children' test "$said" = a

@@ -1,4 +1,4 @@
-
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /*
  * Evidence: which functions were called, and who called each of them first. Only in kernels with CONFIG_FUNCTION_TRACER; it stands behind lightvm.c in
  * the same file. PID 1 writes a byte to /proc/lightvm-evidence in the process that is about to execute the program; what that process and its children do

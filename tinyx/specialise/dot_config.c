@@ -75,6 +75,26 @@ const char *dot_config_value(const struct dot_config *config, const char *name)
 	return found ? found->value : "";
 }
 
+bool dot_config_has(void *config, const char *name)
+{
+	return *dot_config_value(config, name);
+}
+
+static const char *value_of(void *config, const char *name)
+{
+	return dot_config_value(config, name);
+}
+
+struct kconfig_values dot_config_values(const struct dot_config *config)
+{
+	return (struct kconfig_values){ .value = value_of, .context = (void *)config };
+}
+
+const char *dot_option_name(const char *word)
+{
+	return text_starts(word, PREFIX) ? word + strlen(PREFIX) : word;
+}
+
 void dot_config_diff(const struct dot_config *a, const struct dot_config *b, struct text *out)
 {
 	for (size_t i = 0, k = 0; i < a->count || k < b->count;) {

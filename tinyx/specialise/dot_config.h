@@ -3,10 +3,12 @@
 #ifndef LV_TINYX_DOT_CONFIG_H
 #define LV_TINYX_DOT_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
 #include "tinyx/kernel.h"
+#include "tinyx/specialise/kconfig.h"
 
 struct dot_option {
 	const char *name;  /* without CONFIG_ */
@@ -26,6 +28,12 @@ int dot_config_load(struct dot_config *config, const struct kernel *kernel, stru
 void dot_config_free(struct dot_config *config);
 /* "": it is not set. */
 const char *dot_config_value(const struct dot_config *config, const char *name);
+/* config, a struct dot_config, has the option: for kbuild_find(). */
+bool dot_config_has(void *config, const char *name);
+/* For expressions of Kconfig. */
+struct kconfig_values dot_config_values(const struct dot_config *config);
+/* "CONFIG_NET" or "NET": "NET". */
+const char *dot_option_name(const char *word);
 
 /* Lines into out: "-NAME=VALUE" for what b has not, "+NAME=VALUE" for what a has not, both where they differ; by name. */
 void dot_config_diff(const struct dot_config *a, const struct dot_config *b, struct text *out);

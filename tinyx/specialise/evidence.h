@@ -36,7 +36,7 @@ struct evidence { /* zero-initialised: none */
 	char *text;
 	struct evidence_call *call;
 	size_t count;
-	uint64_t lost; /* functions for which there was no room */
+	uint64_t lost; /* calls of functions for which there was no room */
 };
 
 /*

@@ -10,16 +10,6 @@
 
 #define PREFIX "CONFIG_"
 
-static const char *value_of(void *context, const char *name)
-{
-	return dot_config_value(context, name);
-}
-
-static struct kconfig_values values(const struct explain *explain)
-{
-	return (struct kconfig_values){ .value = value_of, .context = (void *)explain->built };
-}
-
 /* ---- what the configuration says ---- */
 
 static bool sets(const char *line, const char *name)
@@ -81,7 +71,7 @@ static void say_value(const struct explain *explain, const char *name, struct te
 static void say_expression(const struct explain *explain, const char *what, const char *expression, struct text *out)
 {
 	static const char *const truths[] = { "does not hold", "holds for modules", "holds" };
-	const struct kconfig_values all = values(explain);
+	const struct kconfig_values all = dot_config_values(explain->built);
 	int worth = kconfig_evaluate(expression, &all);
 	text_format(out, "  %s %s: %s\n", what, expression, worth < 0 ? "not understood" : truths[worth]);
 }
@@ -99,16 +89,11 @@ static void say_entry(const struct explain *explain, const struct kconfig_entry 
 /* Options that are set, and select it under a condition that holds. */
 static void say_selectors(const struct explain *explain, const struct kconfig *kconfig, const char *name, struct text *out)
 {
-	const struct kconfig_values all = values(explain);
+	const struct kconfig_values all = dot_config_values(explain->built);
 	for (size_t i = 0; i < kconfig->count; i++) {
 		const struct kconfig_entry *entry = &kconfig->entry[i];
-		for (size_t k = 0; k < entry->selects.count && *dot_config_value(explain->built, entry->name); k++) {
-			const char *condition;
-			char *selected = kconfig_condition(entry->selects.item[k], &condition);
-			if (selected && !strcmp(selected, name) && (!condition || kconfig_evaluate(condition, &all) > KCONFIG_NO))
-				text_format(out, "  selected by %s (%s:%u)\n", entry->name, entry->file, entry->line);
-			free(selected);
-		}
+		if (*dot_config_value(explain->built, entry->name) && kconfig_selects(entry, name, &all))
+			text_format(out, "  selected by %s (%s:%u)\n", entry->name, entry->file, entry->line);
 	}
 }
 
@@ -128,23 +113,18 @@ static int explain_option(const struct explain *explain, const struct kconfig *k
 
 /* ---- what Makefiles say ---- */
 
-static bool is_set(void *context, const char *option)
-{
-	return *dot_config_value(context, option);
-}
-
 static int explain_file(const struct explain *explain, const char *path, struct text *out, struct error *error)
 {
 	struct kbuild kbuild = { .source = explain->source };
 	struct kbuild_needs needs = { 0 };
 	size_t len = strlen(path) - (text_ends(path, ".c") || text_ends(path, ".S") || text_ends(path, ".o") ? 2 : 0);
 	char *object = path[len] ? alloc_format("%.*s.o", (int)len, path) : alloc_copy(path);
-	int err = object ? kbuild_find(&kbuild, object, is_set, (void *)explain->built, &needs, error) : -ENOMEM;
+	int err = object ? kbuild_find(&kbuild, object, dot_config_has, (void *)explain->built, &needs, error) : -ENOMEM;
 	if (!err)
 		text_format(out, "%s\n%s", path, needs.count ? "" : "  every kernel has it\n");
 	for (size_t i = 0; i < needs.count && !err; i++)
 		text_format(out, "  needs CONFIG_%s (%s:%u), which kernel %s %s\n", needs.item[i].option, needs.item[i].path, needs.item[i].line, explain->kernel,
-			    is_set((void *)explain->built, needs.item[i].option) ? "has" : "does not have");
+			    dot_config_has((void *)explain->built, needs.item[i].option) ? "has" : "does not have");
 	free(object);
 	free(needs.item);
 	kbuild_close(&kbuild);
@@ -161,7 +141,7 @@ int explain_words(const struct explain *explain, char *const *words, size_t coun
 	struct kconfig kconfig = { 0 }; /* read once, for the first option */
 	int err = 0;
 	for (size_t i = 0; i < count && !err; i++) {
-		const char *name = text_starts(words[i], PREFIX) ? words[i] + strlen(PREFIX) : words[i];
+		const char *name = dot_option_name(words[i]);
 		if (is_file(words[i])) {
 			err = explain_file(explain, words[i], out, error);
 			continue;

@@ -55,5 +55,7 @@ int kconfig_evaluate(const char *expression, const struct kconfig_values *values
 int kconfig_holders(const char *expression, const struct kconfig_values *values, struct strings *names);
 /* Cuts "NAME if EXPRESSION": NAME, the caller's, and where EXPRESSION begins, NULL without one. */
 char *kconfig_condition(const char *clause, const char **expression);
+/* One of its "select NAME if EXPRESSION" is of that name and holds, if the entry itself does. */
+bool kconfig_selects(const struct kconfig_entry *entry, const char *name, const struct kconfig_values *values);
 
 #endif

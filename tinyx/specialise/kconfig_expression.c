@@ -254,3 +254,15 @@ char *kconfig_condition(const char *clause, const char **expression)
 	*expression = conditional ? rest + 2 + strspn(rest + 2, " \t") : NULL;
 	return alloc_format("%.*s", (int)len, clause);
 }
+
+bool kconfig_selects(const struct kconfig_entry *entry, const char *name, const struct kconfig_values *values)
+{
+	bool does = false;
+	for (size_t i = 0; i < entry->selects.count && !does; i++) {
+		const char *condition;
+		char *selected = kconfig_condition(entry->selects.item[i], &condition);
+		does = selected && !strcmp(selected, name) && (!condition || kconfig_evaluate(condition, values) > KCONFIG_NO);
+		free(selected);
+	}
+	return does;
+}

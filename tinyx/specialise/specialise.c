@@ -12,7 +12,6 @@
 #include "tinyx/specialise/kernel_source.h"
 #include "tinyx/specialise/wanted.h"
 
-#define PREFIX "CONFIG_"
 
 struct work {
 	const struct specialise *request;
@@ -132,7 +131,7 @@ static int ask_all(struct work *at)
 	int err = 0;
 	for (size_t i = 0; at->request->with && i < at->request->with->count && !err; i++) {
 		const char *name = at->request->with->item[i];
-		err = wanted_ask(&at->wanted, &at->from, text_starts(name, PREFIX) ? name + strlen(PREFIX) : name, at->error);
+		err = wanted_ask(&at->wanted, &at->from, dot_option_name(name), at->error);
 	}
 	return err;
 }
@@ -175,7 +174,7 @@ int specialise(const struct specialise *request, struct specialised *done, struc
 		err = wanted_close(&at.wanted, &at.from, error);
 	if (!err)
 		err = print(&at);
-	done->objects = at.wanted.objects;
+	done->objects = at.wanted.objects.count;
 	done->unknown = at.wanted.unknown;
 	at.wanted.unknown = (struct strings){ 0 };
 	wanted_free(&at.wanted);

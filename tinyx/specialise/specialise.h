@@ -25,7 +25,7 @@ struct specialised { /* zero-initialised: none */
 	char *lines;	       /* of which it is made: "#include base" and the options */
 	char *evidence;	       /* all that was given as one, with object files in the place of addresses */
 	size_t objects, options;
-	uint64_t lost;	       /* functions that were called, and not noted */
+	uint64_t lost;	       /* calls of functions that were not noted */
 	struct strings unknown; /* object files that no Makefile names: of their options nothing is known */
 };
 

@@ -10,16 +10,6 @@
 #include "tinyx/specialise/kbuild.h"
 #include "tinyx/specialise/kconfig.h"
 
-static bool is_set(void *context, const char *option)
-{
-	return *dot_config_value(context, option);
-}
-
-static const char *value_of(void *context, const char *name)
-{
-	return dot_config_value(context, name);
-}
-
 /* ---- the list ---- */
 
 static struct wanted_option *find(const struct wanted *wanted, const char *name)
@@ -59,6 +49,7 @@ void wanted_free(struct wanted *wanted)
 		free(wanted->option[i].reason);
 	}
 	free(wanted->option);
+	strings_free(&wanted->objects);
 	strings_free(&wanted->unknown);
 	*wanted = (struct wanted){ 0 };
 }
@@ -101,7 +92,7 @@ static int add_object(struct adding *at, const struct evidence_call *call)
 {
 	struct kbuild_needs needs = { 0 };
 	struct error error = { 0 };
-	int err = kbuild_find(&at->kbuild, call->object, is_set, (void *)at->from->general, &needs, &error);
+	int err = kbuild_find(&at->kbuild, call->object, dot_config_has, (void *)at->from->general, &needs, &error);
 	if (err == -ENOENT && !strings_have(&at->wanted->unknown, call->object))
 		strings_add(&at->wanted->unknown, call->object);
 	if (err == -ENOENT)
@@ -155,12 +146,13 @@ int wanted_add(struct wanted *wanted, const struct wanted_source *from, const st
 		if (!call->object || strings_have(&seen, call->object) || !counts(&at, call))
 			continue;
 		strings_add(&seen, call->object);
+		if (!strings_have(&wanted->objects, call->object))
+			strings_add(&wanted->objects, call->object);
 		err = add_object(&at, call);
 		if (!err)
 			err = add_functions(&at, evidence, i);
 	}
-	wanted->objects += seen.count;
-	if (!err && (strings_error(&seen) || strings_error(&wanted->unknown)))
+	if (!err && (strings_error(&seen) || strings_error(&wanted->objects) || strings_error(&wanted->unknown)))
 		err = error_set(error, -ENOMEM, "no memory");
 	strings_free(&seen);
 	kbuild_close(&at.kbuild);
@@ -208,18 +200,6 @@ static int want_holders(struct closing *at, const struct kconfig_entry *entry)
 	return err;
 }
 
-static bool selects(const struct closing *at, const struct kconfig_entry *entry, const char *name)
-{
-	bool does = false;
-	for (size_t i = 0; i < entry->selects.count && !does; i++) {
-		const char *condition;
-		char *selected = kconfig_condition(entry->selects.item[i], &condition);
-		does = selected && !strcmp(selected, name) && (!condition || kconfig_evaluate(condition, &at->values) > KCONFIG_NO);
-		free(selected);
-	}
-	return does;
-}
-
 /* Whether a value stands there that is set without anybody's choice. */
 static bool is_default(const struct closing *at, const struct kconfig_entry *entry)
 {
@@ -245,7 +225,7 @@ static int want_selector(struct closing *at, size_t index)
 	size_t count = 0;
 	for (size_t i = 0; i < at->kconfig->count; i++) {
 		const struct kconfig_entry *entry = &at->kconfig->entry[i];
-		if (!*dot_config_value(at->from->general, entry->name) || !selects(at, entry, name))
+		if (!*dot_config_value(at->from->general, entry->name) || !kconfig_selects(entry, name, &at->values))
 			continue;
 		if (find(at->wanted, entry->name))
 			return 0;
@@ -280,7 +260,7 @@ int wanted_close(struct wanted *wanted, const struct wanted_source *from, struct
 {
 	struct kconfig kconfig;
 	int err = kconfig_read(&kconfig, from->source, "Kconfig", error);
-	struct closing at = { .wanted = wanted, .from = from, .kconfig = &kconfig, .values = { .value = value_of, .context = (void *)from->general }, .error = error };
+	struct closing at = { .wanted = wanted, .from = from, .kconfig = &kconfig, .values = dot_config_values(from->general), .error = error };
 	for (size_t i = 0; i < wanted->count && !err; i++) /* it grows meanwhile */
 		err = close_one(&at, i);
 	kconfig_free(&kconfig);

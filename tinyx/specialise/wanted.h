@@ -26,7 +26,7 @@ struct wanted { /* zero-initialised: none */
 	struct wanted_option *option; /* first those of objects, in the order of the evidence, each followed by nothing; then what these need */
 	size_t count, room;
 	struct strings unknown; /* objects that no Makefile names */
-	size_t objects;		/* that the program's calls are in */
+	struct strings objects; /* that the calls of programs are in */
 };
 
 struct wanted_source {
