@@ -118,6 +118,15 @@ static int fault_anonymous(struct vma *vma, uint64_t addr)
 
 /* ---- files ---- */
 
+/* Is the page before mapped (or, copied: the program's own), too? Then the region is being gone through. */
+static bool goes_on(const struct vma *vma, uint64_t start, bool copied)
+{
+	bool huge;
+	const uint64_t *entry = start > vma->start ? pt_find(start - LV_PAGE, &huge) : NULL;
+
+	return entry && *entry && !(copied && *entry & PTE_BORROWED);
+}
+
 static uint64_t file_page(const struct vma *vma, uint64_t va, bool for_write)
 {
 	return vma->file->ops->map_page(vma->file, vma->offset + (va - vma->start), for_write);
@@ -205,15 +214,6 @@ static void map_present_pages(struct vma *vma, uint64_t start, uint64_t end, boo
 		page_fetch((void *)first, NULL, count);
 }
 
-/* Is the page before mapped, too? Then the region is being gone through. */
-static bool goes_on(const struct vma *vma, uint64_t start)
-{
-	bool huge;
-	const uint64_t *entry = start > vma->start ? pt_find(start - LV_PAGE, &huge) : NULL;
-
-	return entry && *entry;
-}
-
 static int fault_shared(struct vma *vma, uint64_t va, bool write)
 {
 	uint64_t page = file_page(vma, va, write), *entry;
@@ -230,7 +230,7 @@ static int fault_shared(struct vma *vma, uint64_t va, bool write)
 	if (vma->file->ops->present_page) {
 		uint64_t start = MAX(ALIGN_DOWN(va, SHARED_AROUND), vma->start), stop = MIN(ALIGN_DOWN(va, SHARED_AROUND) + SHARED_AROUND, vma->end);
 
-		map_present_pages(vma, start, stop, write && goes_on(vma, start));
+		map_present_pages(vma, start, stop, write && goes_on(vma, start, false));
 	}
 	return 0;
 }
@@ -257,18 +257,10 @@ static void map_image_pages(struct vma *vma, uint64_t start, uint64_t end)
 	}
 }
 
-/* What lies before is copied: the region is being gone through, and an exit for each piece is what this costs most. */
-static bool copies_on(const struct vma *vma, uint64_t start)
-{
-	bool huge;
-	const uint64_t *entry = start > vma->start ? pt_find(start - LV_PAGE, &huge) : NULL;
-
-	return entry && *entry && !(*entry & PTE_BORROWED);
-}
-
+/* Larger pieces where the region is being gone through: an exit for each is what this costs most. */
 static bool copy_around(struct vma *vma, uint64_t va)
 {
-	uint64_t start = MAX(ALIGN_DOWN(va, COPY_AROUND), vma->start), end = ALIGN_DOWN(va, COPY_AROUND) + COPY_AROUND * (copies_on(vma, start) ? 4 : 1);
+	uint64_t start = MAX(ALIGN_DOWN(va, COPY_AROUND), vma->start), end = ALIGN_DOWN(va, COPY_AROUND) + COPY_AROUND * (goes_on(vma, start, true) ? 4 : 1);
 
 	end = MIN(end, vma->end);
 	return !scarce() && copy_pages(vma, start, end);
