@@ -87,14 +87,17 @@ static char *of_id(const char *word)
 
 char *save_find(const struct state *state, const char *word, struct error *error)
 {
-	char *path = strchr(word, '/') ? absolute(word) : of_vm(state, word);
-	if (path)
-		return path;
-	path = vm_name_valid(word) ? save_place(word, false, NULL) : NULL;
+	if (strchr(word, '/'))
+		return absolute(word);
+	char *path = vm_name_valid(word) ? save_place(word, false, NULL) : NULL;
 	if (is_there(path))
 		return path;
 	free(path);
-	path = is_there(word) ? absolute(word) : of_id(word);
+	path = of_vm(state, word);
+	if (!path)
+		path = of_id(word);
+	if (!path && is_there(word))
+		path = absolute(word);
 	if (path)
 		return path;
 	error_set(error, -ENOENT, "there is no saved VM \"%s\"; \"lightvm checkpoint ls\" lists them", word);

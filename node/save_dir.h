@@ -12,8 +12,8 @@
 /* ---- reading ---- */
 
 /*
- * The path of a saved VM, the caller's: word is a path with a slash, the name or id of a VM that was saved (state NULL: is not looked at), a name in the user's place, or a
- * directory here. NULL with a message: -ENOENT.
+ * The path of a saved VM, the caller's: word is a path with a slash; or a name in the user's place, before the name or id of a VM that was saved (state NULL: that is not looked at),
+ * before a directory or file here. One order for all that take such a word: what "checkpoint rm" removes is what "restore" goes on from. NULL with a message: -ENOENT.
  */
 char *save_find(const struct state *state, const char *word, struct error *error);
 /*

@@ -64,12 +64,8 @@ json_t *save_view(const char *path, struct error *error)
 char *save_find_kept(const char *word, struct error *error)
 {
 	struct state state = STATE_NONE;
-	struct error none = { 0 };
-	char *path = save_find(NULL, word, &none);
-	if (!path && !state_open(&state, false, NULL))
-		path = save_find(&state, word, NULL);
+	bool has_vms = !state_open(&state, false, NULL);
+	char *path = save_find(has_vms ? &state : NULL, word, error);
 	state_close(&state);
-	if (!path)
-		error_set(error, none.code, "%s", none.text);
 	return path;
 }

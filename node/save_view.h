@@ -12,7 +12,7 @@
 json_t *saves_list(struct error *error);
 /* The whole manifest, and path. NULL with a message. */
 json_t *save_view(const char *path, struct error *error);
-/* save_find, of what was saved: a name in the user's place or a directory before the name or id of a VM that was saved. */
+/* save_find, for who has not opened the VMs: where there are none, among what was saved alone. */
 char *save_find_kept(const char *word, struct error *error);
 
 #endif

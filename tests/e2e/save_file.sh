@@ -24,6 +24,11 @@ check 'restore' restore "$file"
 goes_on
 check 'save -o, and it ends' "$lightvm" save --file "$file" db
 check '  it is listed as saved' is db saved
+# What is called as the VM is, and is another one, where the command runs.
+mkdir "$work/here"
+cp "$file" "$work/here/db"
+check '  its name is not the file of that name here' test "$(cd "$work/here" && "$lightvm" checkpoint inspect db | jq -r '.[0].path')" = "$file"
+check '  checkpoint rm takes what restore would have' eval '(cd "$work/here" && "$lightvm" checkpoint rm db) && [ ! -e "$file" ] && mv "$work/here/db" "$file"'
 check '  restore finds it by its name' restore db
 goes_on
 check 'a second one beside it' "$lightvm" restore --name twin -p "127.0.0.1:$(free_port):7" "$file"

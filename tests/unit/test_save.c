@@ -443,6 +443,47 @@ static void digest_of_a_file_only(void **state)
 	free(path);
 }
 
+static void finds(const struct state *vms, const char *word, const char *path)
+{
+	struct error error = { 0 };
+	char *found = save_find(vms, word, &error), *kept = save_find_kept(word, &error);
+	assert_string_equal(found, path);
+	assert_string_equal(kept, path); /* what is removed is what goes on */
+	free(found), free(kept);
+}
+
+/* A name in the user's place, a VM's, a file's here, in this order; and with a slash nothing but a path. */
+static void a_word_is_the_same_everywhere(void **state)
+{
+	struct state vms;
+	struct vm_dir vm;
+	struct error error = { 0 };
+	char *place = alloc_format("%s/vms", top), *here = alloc_format("%s/here", top), *file = alloc_format("%s/web", here), *link = alloc_format("%s/elsewhere", top);
+	setenv("LIGHTVM_STATE", place, 1);
+	assert_int_equal(mkdir(here, 0700), 0);
+	assert_int_equal(chdir(here), 0);
+	assert_int_equal(file_write(AT_FDCWD, file, "", 0, 0600), 0);
+	assert_int_equal(state_open(&vms, true, &error), 0);
+	finds(&vms, "web", file);
+	assert_int_equal(vm_create(&vms, "dddddddddd02", &vm, &error), 0);
+	assert_int_equal(vm_publish(&vms, &vm, "web", &error), 0);
+	finds(&vms, "web", file); /* it was not saved */
+	assert_int_equal(symlinkat(link, vm.dir, STATE_SAVED), 0);
+	finds(&vms, "web", link);
+	finds(&vms, "dddddddddd02", link);
+	finds(&vms, "./web", file);
+	char *kept = save_place("web", true, &error);
+	publish(kept, "kept!!");
+	finds(&vms, "web", kept);
+	finds(&vms, "dddddddddd02", link);
+	assert_int_equal(save_remove(kept, &error), 0);
+	finds(&vms, "web", link);
+	assert_int_equal(chdir("/"), 0);
+	vm_close(&vm);
+	state_close(&vms);
+	free(place), free(here), free(file), free(link), free(kept);
+}
+
 static void *let_go(void *lock)
 {
 	vm_close(lock);
@@ -484,7 +525,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_older_one_stays_until_the_newer_is_whole),
 		cmocka_unit_test(leftovers_beside_it_go),
-		cmocka_unit_test(a_difference_needs_its_parent), cmocka_unit_test(a_compressed_one_has_its_memory), cmocka_unit_test(a_chain_has_an_end), cmocka_unit_test(what_is_no_saved_vm_is_not_replaced),
+		cmocka_unit_test(a_difference_needs_its_parent), cmocka_unit_test(a_compressed_one_has_its_memory), cmocka_unit_test(a_chain_has_an_end), cmocka_unit_test(a_word_is_the_same_everywhere), cmocka_unit_test(what_is_no_saved_vm_is_not_replaced),
 		cmocka_unit_test(what_others_may_have_written_is_not_read),
 		cmocka_unit_test(the_users_place_is_listed), cmocka_unit_test(digest_of_a_file_only), cmocka_unit_test(held_for_a_moment),
 	};
