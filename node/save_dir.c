@@ -235,7 +235,18 @@ void save_close(struct save *save)
 	*save = SAVE_NONE;
 }
 
-/* ---- its memory ---- */
+/* ---- its state and memory ---- */
+
+static int again(const struct save *save, int fd, struct error *error)
+{
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return own >= 0 ? own : error_set(error, -errno, "%s: %s", save->path, strerror(errno));
+}
+
+int save_open_state(const struct save *save, struct error *error)
+{
+	return save->one ? save_file_open_state(save, error) : again(save, save->state, error);
+}
 
 /* Beside the compressed one, from where the host may write it back to the disk when it is short of memory. Another file system than ours may have no such files, or take none. */
 static int nameless_file(const struct save *save)
@@ -271,10 +282,7 @@ static int unpack(const struct save *save, struct error *error)
 
 int save_open_memory(const struct save *save, struct error *error)
 {
-	if (save->packed >= 0)
-		return unpack(save, error);
-	int fd = fcntl(save->memory, F_DUPFD_CLOEXEC, 3);
-	return fd >= 0 ? fd : error_set(error, -errno, "%s: %s", save->path, strerror(errno));
+	return save->packed >= 0 ? unpack(save, error) : again(save, save->memory, error);
 }
 
 int save_is_plain(const struct save *save, const char *why, struct error *error)

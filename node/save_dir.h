@@ -22,6 +22,8 @@ char *save_find(const struct state *state, const char *word, struct error *error
  */
 int save_open(struct save *save, const char *path, struct error *error);
 void save_close(struct save *save);
+/* The state as a file, for reading; the caller's. Of one in a single file it is checked only here. A negative errno with a message: -EBADMSG: it is damaged. */
+int save_open_state(const struct save *save, struct error *error);
 /* The same of one in a single file that comes through a pipe, up to its end. */
 int save_open_stream(struct save *save, int from, struct error *error);
 /*

@@ -39,24 +39,25 @@ static uint32_t crc_of(const void *data, size_t size)
 
 /* ---- writing ---- */
 
-/* All of a file, which is copied to out unless that is -1. */
+/* All of a file, which is copied to out unless that is -1. crc: what is worked out of it; NULL: nothing is. */
 static int pass(int from, int out, uint64_t size, uint32_t *crc)
 {
 	uint8_t *piece = alloc_zero(CHUNK);
+	uint32_t sum = ~0u;
 	int err = piece ? 0 : -ENOMEM;
-	*crc = ~0u;
 	for (uint64_t at = 0; at < size && !err;) {
 		ssize_t n = pread(from, piece, size - at < CHUNK ? (size_t)(size - at) : CHUNK, (off_t)at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		err = n < 0 ? -errno : n == 0 ? -EIO : 0;
-		if (!err)
-			*crc = crc32c(*crc, piece, (size_t)n);
+		if (!err && crc)
+			sum = crc32c(sum, piece, (size_t)n);
 		if (!err && out >= 0)
 			err = fd_write(out, piece, (size_t)n);
 		at += n > 0 ? (uint64_t)n : 0;
 	}
-	*crc = ~*crc;
+	if (crc)
+		*crc = ~sum;
 	free(piece);
 	return err;
 }
@@ -64,7 +65,6 @@ static int pass(int from, int out, uint64_t size, uint32_t *crc)
 static int write_all(int out, const struct save_draft *draft, const struct save_manifest *manifest, const char *text)
 {
 	struct head head = { .magic = MAGIC, .version = VERSION, .manifest_size = (uint32_t)strlen(text), .state_size = manifest->state_size, .memory_size = manifest->compressed.size };
-	uint32_t unused;
 	int err = pass(draft->state, -1, head.state_size, &head.state_crc);
 	head.manifest_crc = crc_of(text, head.manifest_size);
 	head.crc = crc_of(&head, offsetof(struct head, crc));
@@ -73,8 +73,8 @@ static int write_all(int out, const struct save_draft *draft, const struct save_
 	if (!err)
 		err = fd_write(out, text, head.manifest_size);
 	if (!err)
-		err = pass(draft->state, out, head.state_size, &unused);
-	return err ? err : pass(draft->memory, out, head.memory_size, &unused);
+		err = pass(draft->state, out, head.state_size, NULL);
+	return err ? err : pass(draft->memory, out, head.memory_size, NULL);
 }
 
 int save_file_write(int out, const struct save_draft *draft, const struct save_manifest *manifest, const char *shown, struct error *error)
@@ -172,19 +172,20 @@ static int take_manifest(struct save *save, int fd, const struct head *head, str
 	return err;
 }
 
-/* As a file of its own, as who goes on from it wants it. */
-static int take_state(struct save *save, int fd, const struct head *head, struct error *error)
+int save_file_open_state(const struct save *save, struct error *error)
 {
-	void *state = take(save, fd, sizeof(*head) + head->manifest_size, head->state_size, head->state_crc, "state", error);
-	int err = state ? 0 : error->code, file = err ? -1 : memfd_create("state", MFD_CLOEXEC);
-	if (!err)
-		err = file < 0 ? -errno : fd_write(file, state, head->state_size);
-	if (!err && (save->state = save_reopen_for_reading(file)) < 0)
+	const uint64_t size = save->manifest.state_size;
+	void *state = take(save, save->packed, save->state_at, size, save->state_crc, "state", error);
+	if (!state)
+		return error->code;
+	int file = memfd_create("state", MFD_CLOEXEC), err = file < 0 ? -errno : fd_write(file, state, size);
+	int read = err ? -1 : save_reopen_for_reading(file);
+	if (!err && read < 0)
 		err = -errno;
 	if (file >= 0)
 		close(file);
 	free(state);
-	return err && !error->code ? error_set(error, err, "%s: its state: %s", save->path, strerror(-err)) : err;
+	return err ? error_set(error, err, "%s: its state: %s", save->path, strerror(-err)) : read;
 }
 
 int save_file_open(struct save *save, int fd, struct error *error)
@@ -197,8 +198,12 @@ int save_file_open(struct save *save, int fd, struct error *error)
 		err = check_size(save, fd, &head, error);
 	if (!err)
 		err = take_manifest(save, fd, &head, error);
-	save->packed_at = err ? 0 : sizeof(head) + head.manifest_size + head.state_size;
-	return err ? err : take_state(save, fd, &head, error);
+	if (err)
+		return err;
+	save->state_at = sizeof(head) + head.manifest_size;
+	save->state_crc = head.state_crc;
+	save->packed_at = save->state_at + head.state_size;
+	return 0;
 }
 
 /* Up to so many bytes more, or to the end. */

@@ -18,9 +18,11 @@ int save_file_publish(const struct save_draft *draft, const struct save_manifest
 bool save_file_is(int fd);
 /*
  * What fd, a regular file, holds becomes *save, whose path is set; it keeps fd. -EBADMSG: damaged, or not whole; -EPROTONOSUPPORT: of a later version; -EINVAL: no saved VM, or only what changed since another one. With a message
- * that names the path. Whose it is, is not looked at.
+ * that names the path. Whose it is, is not looked at; nor are its state and memory, which only who goes on from it reads.
  */
 int save_file_open(struct save *save, int fd, struct error *error);
+/* save_open_state (node/save_dir.h) of such a one. */
+int save_file_open_state(const struct save *save, struct error *error);
 /* All that comes from a pipe, up to its end, as a file without a name, which the caller closes. A negative errno with a message. */
 int save_file_receive(int from, struct error *error);
 

@@ -7,10 +7,13 @@
 
 struct save { /* open; SAVE_NONE */
 	char *path; /* absolute */
-	int dir, state;
+	int dir;
+	int state; /* -1: it lies in the one file; save_open_state() */
 	int memory; /* -1: it is compressed; save_open_memory() */
 	int packed; /* that; -1: it is not */
 	uint64_t packed_at; /* where it begins in that */
+	uint64_t state_at; /* where the state begins in the one file, of which this is the CRC-32C */
+	uint32_t state_crc;
 	bool one; /* all of it is one file, of which packed is the end (node/save_file.h); dir is the directory around that, or -1 */
 	int pages; /* which pages one that goes on writes first; -1: nobody has seen that yet */
 	struct save_manifest manifest;

@@ -152,9 +152,10 @@ static int check_disks(const struct save *save, const struct vm_config *config, 
 
 static int open_state(const struct save *save, struct vm_config *config, struct error *error)
 {
-	config->state.state = fcntl(save->state, F_DUPFD_CLOEXEC, 3);
+	if ((config->state.state = save_open_state(save, error)) < 0)
+		return config->state.state;
 	config->state.pages = save->pages < 0 ? -1 : fcntl(save->pages, F_DUPFD_CLOEXEC, 3);
-	if (config->state.state < 0 || (save->pages >= 0 && config->state.pages < 0))
+	if (save->pages >= 0 && config->state.pages < 0)
 		return error_set(error, -errno, "%s: %s", save->path, strerror(errno));
 	struct save_chain chain = { .count = 0 };
 	int err = (config->state.memory = save_open_memory(save, error)) < 0 ? config->state.memory : save_chain_open(&chain, save, error);

@@ -122,6 +122,9 @@ damaged put 12 '\xff'
 says 'another head' 125 "$work/altered: its head is damaged" "$lightvm" restore "$work/altered"
 damaged put 60 '\x01'
 says 'another manifest' 125 "$work/altered: its manifest is damaged" "$lightvm" restore "$work/altered"
+damaged put $((48 + $(od -An -tu4 -j12 -N4 "$file") + 100)) '\x55\xaa\x55\xaa\x55\xaa'
+says 'another state' 125 "$work/altered: its state is damaged" "$lightvm" restore "$work/altered"
+check '  which nobody reads who only asks what it is' "$lightvm" inspect "$work/altered"
 damaged put $(($(stat -c %s "$file") - 9000)) '\x55\xaa\x55\xaa\x55\xaa'
 says 'another memory' 125 "$work/altered: zstd: " "$lightvm" restore "$work/altered"
 damaged chmod 622 "$work/altered"

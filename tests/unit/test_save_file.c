@@ -75,13 +75,13 @@ static void has_all(struct save *save, const char *words)
 {
 	struct error error = { 0 };
 	char data[7] = "", state[6] = "";
-	int memory = save_open_memory(save, &error);
+	int memory = save_open_memory(save, &error), saved = save_open_state(save, &error);
 	assert_int_equal(pread(memory, data, 7, 0), 6);
 	assert_string_equal(data, words);
-	assert_int_equal(pread(save->state, state, 6, 0), 5);
+	assert_int_equal(pread(saved, state, 6, 0), 5);
 	assert_string_equal(state, "state");
-	assert_int_equal(pwrite(save->state, "x", 1, 0), -1);
-	close(memory);
+	assert_int_equal(pwrite(saved, "x", 1, 0), -1);
+	close(memory), close(saved);
 	save_close(save);
 }
 
@@ -147,7 +147,9 @@ static void altered(const char *path, int fd, off_t at, int by)
 	assert_int_equal(pread(fd, &byte, 1, at), 1);
 	other = (char)(byte ^ by);
 	assert_int_equal(pwrite(fd, &other, 1, at), 1);
-	if (!save_open(&save, path, &error))
+	/* The state is looked at only by who wants it: a list of them does not read that of each. */
+	bool is_state = !save_open(&save, path, &error);
+	if (is_state && (at < (off_t)save.state_at || at >= (off_t)save.packed_at || save_open_state(&save, &error) != -EBADMSG))
 		fail_msg("byte %lld may be another one", (long long)at);
 	assert_non_null(strstr(error.text, "one: "));
 	save_close(&save);
