@@ -16,6 +16,7 @@ enum log_level log_level = LOG_LEVEL_WARN;
 
 static const char *const words[] = { "error", "warn", "info", "debug" };
 static const int priorities[] = { 3, 4, 6, 7 }; /* sd-daemon(3) */
+#define TOLD 5 /* likewise: a notice */
 static bool journal;
 
 void log_know_journal(void)
@@ -26,25 +27,14 @@ void log_know_journal(void)
 	journal = stream && sscanf(stream, "%" SCNuMAX ":%" SCNuMAX, &device, &inode) == 2 && !fstat(STDERR_FILENO, &st) && st.st_dev == device && st.st_ino == inode;
 }
 
-static int begin(char *line, size_t room, enum log_level level)
+/* word: for it; NULL: none. */
+static void write_line(int priority, const char *word, const char *format, va_list args)
 {
-	if (journal)
-		return snprintf(line, room, "<%d>%s: ", priorities[level], program_invocation_short_name);
-	/* An error needs no level word: it is what a user expects to see after the program's name. */
-	return level == LOG_LEVEL_ERROR ? snprintf(line, room, "%s: ", program_invocation_short_name) : snprintf(line, room, "%s: %s: ", program_invocation_short_name, words[level]);
-}
-
-int log_line(enum log_level level, const char *format, ...)
-{
-	if (level > log_level)
-		return -1;
 	int saved = errno;
 	char line[2048];
-	int n = begin(line, sizeof(line), level);
-	va_list args;
-	va_start(args, format);
+	int n = journal ? snprintf(line, sizeof(line), "<%d>%s: ", priority, program_invocation_short_name) :
+			  snprintf(line, sizeof(line), "%s: %s%s", program_invocation_short_name, word ? word : "", word ? ": " : "");
 	int m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, format, args);
-	va_end(args);
 	size_t size = (size_t)n + (m < 0 ? 0 : (size_t)m);
 	if (size > sizeof(line) - 2)
 		size = sizeof(line) - 2;
@@ -53,7 +43,26 @@ int log_line(enum log_level level, const char *format, ...)
 	ssize_t done = write(STDERR_FILENO, line, size);
 	(void)done; /* there is nobody left to tell */
 	errno = saved;
+}
+
+int log_line(enum log_level level, const char *format, ...)
+{
+	if (level > log_level)
+		return -1;
+	va_list args;
+	va_start(args, format);
+	/* An error needs no level word: it is what a user expects to see after the program's name. */
+	write_line(priorities[level], level == LOG_LEVEL_ERROR ? NULL : words[level], format, args);
+	va_end(args);
 	return -1;
+}
+
+void log_tell(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	write_line(TOLD, NULL, format, args);
+	va_end(args);
 }
 
 int log_errno(const char *what)

@@ -14,6 +14,9 @@ void log_know_journal(void);
 /* Any thread; one write(2) a line. Keeps errno. Returns -1, so that a caller can report and fail in one line. */
 int log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What is told, and no complaint: whatever the level, and without a word for it. */
+void log_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)

@@ -271,7 +271,7 @@ static void report_arrival(const struct migrate_arrival *arrival, int err, const
 	else if (arrival->asked)
 		log_line(LOG_LEVEL_INFO, "from %s: what became of a migration was told", host);
 	else
-		log_line(LOG_LEVEL_WARN, "from %s: %s %s has come", host, arrival->id, name);
+		log_tell("from %s: %s %s has come", host, arrival->id, name);
 }
 
 /* Started by serve: the connection is standard input. */

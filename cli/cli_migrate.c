@@ -14,6 +14,7 @@
 #include "node/migrate_send.h"
 #include "node/vm_config.h"
 
+#define NS_PER_US 1000
 #define THROTTLE_MOST 90 /* percent: it answers still */
 
 struct migrate_options {
@@ -62,19 +63,25 @@ static const char *outcome_word(enum lv_migrate_outcome outcome)
 	return outcome == LV_MIG_DESTINATION_RUNS ? "destination" : outcome == LV_MIG_SOURCE_RUNS ? "source" : "undecided";
 }
 
+/* To the microsecond: what is below that was not measured. */
+static json_t *ms_json(uint64_t ns)
+{
+	return json_real((double)((ns + NS_PER_US / 2) / NS_PER_US) / (NS_PER_MS / NS_PER_US));
+}
+
 static json_t *rounds_to_json(const struct migrate_report *report)
 {
 	json_t *rounds = json_array();
 	for (unsigned i = 0; i < report->rounds && i < MIGRATE_ROUNDS; i++)
-		json_array_append_new(rounds, json_pack("{s:I, s:f, s:i}", "bytes", (json_int_t)report->round[i].bytes, "ms", (double)report->round[i].ns / NS_PER_MS,
+		json_array_append_new(rounds, json_pack("{s:I, s:o, s:i}", "bytes", (json_int_t)report->round[i].bytes, "ms", ms_json(report->round[i].ns),
 							"throttle", (int)report->round[i].throttle));
 	return rounds;
 }
 
 static int print_json(const struct migrate_report *report, const struct error *error, int err)
 {
-	json_t *json = json_pack("{s:s, s:f, s:f, s:I, s:I, s:I, s:i, s:b, s:b, s:s, s:s}", "runs", outcome_word(report->outcome), "total_ms", (double)report->total_ns / NS_PER_MS,
-				 "downtime_ms", (double)report->downtime_ns / NS_PER_MS, "image_bytes", (json_int_t)report->image_bytes, "memory_bytes",
+	json_t *json = json_pack("{s:s, s:o, s:o, s:I, s:I, s:I, s:i, s:b, s:b, s:s, s:s}", "runs", outcome_word(report->outcome), "total_ms", ms_json(report->total_ns),
+				 "downtime_ms", ms_json(report->downtime_ns), "image_bytes", (json_int_t)report->image_bytes, "memory_bytes",
 				 (json_int_t)report->memory_bytes, "state_bytes", (json_int_t)report->state_bytes, "rounds", (int)report->rounds, "compared", report->compares, "converged", report->converged, "encryption",
 				 report->kernel_sends ? "kernel" : "process", "cipher", report->cipher);
 	if (json && report->instead)
@@ -170,7 +177,7 @@ static int migrate(const struct context *context, void *opaque, struct operands 
 	struct state state;
 	struct vm_info info;
 	if (operands.argc != (given->resolve || given->recover ? 1 : 2))
-		return error_set(error, -EINVAL, given->resolve || given->recover ? "--resolve and --recover are for one VM, and no host" : "usage: lightvm migrate [OPTIONS] VM HOST");
+		return error_set(error, -EINVAL, given->resolve || given->recover ? "--resolve and --recover are for one VM, and no host" : "usage: lightvm migrate [OPTIONS] VM [HOST]; without HOST only with --resolve or --recover");
 	int err = state_open(&state, false, error);
 	if (err == -ENOENT)
 		return error_set(error, err, "there is no VM \"%s\"", operands.argv[0]);
@@ -189,7 +196,7 @@ const struct verb verb_migrate = {
 	.no_guess = true,
 	.operands = "VM [HOST]",
 	.summary = "Move a running virtual machine to another host",
-	.text = "HOST is a name of \"lightvm host ls\", where \"lightvm host serve\" runs. The VM keeps its id, name, memory, files, hardware address and IP address; where both\n"
+	.text = "HOST is a name of \"lightvm host ls\", where \"lightvm host serve\" runs; it is left out with --resolve and --recover, and not otherwise. The VM keeps its id, name, memory, files, hardware address and IP address; where both\n"
 		"hosts have a bridge in the same network, its connections go on. With passt they end, and published ports are the other host's.\n"
 		"Disks are not sent: both hosts have to have the same files at the same paths (host serve --disks).\n"
 		"Its image is sent if that host lacks it. All that has to fit there (processor, library OS, bridge, ports, name) is checked first.\n"

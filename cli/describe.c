@@ -29,7 +29,7 @@ int json_print(json_t *value)
 {
 	struct text out = { 0 };
 	/* A program gets the bytes as they are; a terminal would act on some of them, which JSON need not escape. */
-	char *json = json_dumps(value, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+	char *json = json_dumps(value, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15)); /* so many digits of a real are as they were meant: 0.1 is no 0.10000000000000001 */
 	if (json)
 		text_format(&out, "%s\n", json);
 	free(json);

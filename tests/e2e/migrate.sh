@@ -41,6 +41,7 @@ mkdir "$work/volume"
 a "$lightvm" run -d --name live -v "$work/volume:/x" "$work/count" >/dev/null
 says "one with a live volume" 125 "has a live volume at /x, a directory of its host, and does not move" a "$lightvm" migrate live big
 a "$lightvm" rm -f live >/dev/null
+says "no host" 125 "$("$lightvm" migrate --help | sed -n 's/^[Uu]sage: //p'); without HOST only with --resolve or --recover" a "$lightvm" migrate one
 says "--with-storage" 125 "--with-storage is not there yet" a "$lightvm" migrate --with-storage one big
 says "no memory that another host waits for" 125 "has no memory that another host waits for" a "$lightvm" migrate --recover one
 says "no migration to hear of" 125 "does not wait for the outcome of a migration" a "$lightvm" migrate --resolve ask one
@@ -131,6 +132,9 @@ assert 0 < report["downtime_ms"] <= report["total_ms"], report
 assert 2 <= report["rounds"] <= 9 and report["memory_bytes"] > 1 << 18 and report["encryption"] in ("kernel", "process"), report'
 }
 check "it moves back, and its image is not sent again" back
+digits() { python3 -c 'import re,sys; found=re.findall(r"ms\": ([0-9.e-]+)", sys.stdin.read()); assert len(found) > 3 and all(len(t.partition(".")[2]) <= 3 for t in found), found' <"$work/report"; }
+check "  its times are told to the microsecond" digits
+check "  serve tells that it has come, which is no warning" await 10 "a line" grep -qx "lightvm: from big: $id one has come" "$work/serve-a.log"
 check "it runs here again" test "$(states a)" = one:running
 check "nothing is left there" nothing_at b
 
