@@ -29,3 +29,9 @@ int error_prefix(struct error *error, const char *format, ...)
 		snprintf(error->text + n, sizeof(error->text) - (size_t)n, ": %s", old);
 	return error->code;
 }
+
+bool error_names(const struct error *error, const char *path)
+{
+	size_t size = strlen(path);
+	return !strncmp(error->text, path, size) && (error->text[size] == ':' || error->text[size] == '/');
+}

@@ -38,7 +38,7 @@ static int open_at(int dir, const char *name, const char *path, struct error *er
 		struct stat st;
 		/* O_DIRECTORY wins over O_NOFOLLOW: a link is told as ENOTDIR. */
 		if (!fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode))
-			return error_set(error, -ELOOP, "%s is a symbolic link; name the directory that it leads to", path);
+			return error_set(error, -ELOOP, "%s is a symbolic link; name what it leads to", path);
 		return error_set(error, err, "%s: %s", path, strerror(-err));
 	}
 	int err = check(fd, path, error);

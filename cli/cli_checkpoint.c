@@ -72,7 +72,7 @@ static int list(const struct context *context, void *options, struct operands op
 static const struct verb verb_list = {
 	.name = "ls",
 	.summary = "List saved virtual machines",
-	.text = "Those of the user's own place, the newest first; what was saved to a directory of its own is where it was put. SIZE is what it takes on disk;\n"
+	.text = "Those of the user's own place, the newest first; what was saved to a directory or file of its own is where it was put. SIZE is what it takes on disk;\n"
 		"BASE the one that it holds only the changes since: without that it does not go on.",
 	.options = list_options,
 	.options_size = sizeof(struct list_options),
@@ -97,9 +97,9 @@ static int remove_run(const struct context *context, void *options, struct opera
 static const struct verb verb_remove = {
 	.name = "rm",
 	.no_guess = true,
-	.operands = "NAME|DIR...",
+	.operands = "NAME|DIR|FILE...",
 	.summary = "Remove saved virtual machines",
-	.text = "VMs that were restored from them and run are not disturbed. One that others in the user's own place are only changes since stays, and is told: remove those before.",
+	.text = "A NAME is looked for as \"lightvm restore\" does: what would go on is what is removed. VMs that were restored from them and run are not disturbed. One that others in the user's own place are only changes since stays, and is told: remove those before.",
 	.complete = "checkpoint",
 	.min = 1,
 	.max = -1,
@@ -128,7 +128,7 @@ static int inspect_run(const struct context *context, void *options, struct oper
 
 static const struct verb verb_inspect_saved = {
 	.name = "inspect",
-	.operands = "NAME|DIR...",
+	.operands = "NAME|DIR|FILE...",
 	.summary = "Print the manifests of saved virtual machines, as JSON",
 	.complete = "checkpoint",
 	.min = 1,

@@ -161,12 +161,12 @@ static int inspect(const struct context *context, void *options, struct operands
 
 const struct verb verb_inspect = {
 	.name = "inspect",
-	.operands = "VM|NAME|DIR...",
+	.operands = "VM|NAME|DIR|FILE...",
 	.summary = "Tell all that is known of virtual machines, as JSON",
 	.text = "A list with one object a VM: its configuration, the monitor's record (memory, VM exits, boot ledger, devices, system\n"
 		"calls that the library OS does not have), what a Linux guest says that it uses, the crash report if there is one, and the\n"
 		"last output. What a restart policy has done so far is the\n"
-		"member restart. Of a directory that \"lightvm save\" made, or the name of a saved VM that is no VM's, the manifest is printed. The configuration (member config) is what \"lightvm start\" starts from; id and name stand in it, too.",
+		"member restart. Of a directory or file that \"lightvm save\" made, or the name of a saved VM that is no VM's, the manifest is printed. The configuration (member config) is what \"lightvm start\" starts from; id and name stand in it, too.",
 	.examples = "lightvm inspect web\n"
 		    "lightvm inspect -f record.memory_used web",
 	.options = inspect_options,

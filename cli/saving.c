@@ -29,7 +29,7 @@ struct save_options {
 
 #define AT(field) offsetof(struct save_options, field)
 static const struct option_spec save_options[] = {
-	{ "name", 0, OPTION_STRING, AT(name), "NAME", "what \"lightvm restore\" calls it (default: the name of the VM, or its id); one of that name is replaced", .complete = "none" },
+	{ "name", 0, OPTION_STRING, AT(name), "NAME", "what \"lightvm restore\" calls it (default: the name of the VM, or its id); one of that name is replaced; not with DIR or --file", .complete = "none" },
 	{ "base", 0, OPTION_STRING, AT(base), "SAVED", "only what changed since SAVED, from which the VM was restored: a name, or a directory, that has to stay", .complete = "checkpoint" },
 	{ "file", 0, OPTION_STRING, AT(file), "FILE", "all of it in one file, compressed, or \"-\", standard output; that only with --leave-running" },
 	{ "compress", 0, OPTION_FLAG, AT(compress), NULL, "compress its memory (zstd): less on disk, and a restore that decompresses all of it first" },
@@ -144,7 +144,7 @@ const struct verb verb_save = {
 	.text = "Memory, devices and processor are written to DIR, which must not be there, be empty or hold a VM that was saved before; it is replaced as a whole,\n"
 		"and what was there stays until the new one is. Without DIR they go to the user's own place, under the name of the VM. The VM ends and is\n"
 		"listed as saved, unless it is to go on (--leave-running). Whatever goes wrong, and if this command is killed: the VM goes on.\n"
-		"The directory is printed. It holds all that was in the VM's memory, passwords and keys too: only its owner can read it.\n\n"
+		"The directory, or file, is printed. It holds all that was in the VM's memory, passwords and keys too: only its owner can read it.\n\n"
 		"With --base only what changed since the VM was restored is written, which is little and quick; what it was restored from has to stay as it is,\n"
 		"and where it is. Up to eight may be based on one another.\n\n"
 		"With --compress its memory lies in one file, memory.zst, which \"zstd -d\" reads, too; a restore decompresses it, and finds out whether it is damaged, before anything\n"
@@ -263,8 +263,9 @@ const struct verb verb_restore = {
 		"first. It is the VM that it was, with id, name, log and addresses; where that one still runs, --name makes a second one beside it, with an identity\n"
 		"of its own. Image, library OS or kernel have to be those that it had, and the processor to have what that one had: what is not as it was is\n"
 		"said before anything is started. The saved files stay, and can be used again, but if the VM has written to a disk since.\n"
-		"Network devices and published ports are made anew; connections are kept only on a tap or a bridge, under the same address.",
-	.examples = "lightvm restore web\nlightvm restore -p 8081:80 --name web2 /backup/web",
+		"Network devices and published ports are made anew; connections are kept only on a tap or a bridge, under the same address.\n\n"
+		"\"-\" is standard input, as \"lightvm save --file -\" writes it: all of it is taken into memory before anything is started, and the VM goes on in the background.",
+	.examples = "lightvm restore web\nlightvm restore -p 8081:80 --name web2 /backup/web\nlightvm restore web.saved\nssh small lightvm save -R --file - web | lightvm restore -",
 	.options = restore_options,
 	.options_size = sizeof(struct restore_options),
 	.complete = "checkpoint",

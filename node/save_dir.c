@@ -215,7 +215,7 @@ int save_open(struct save *save, const char *path, struct error *error)
 		return open_one(save, error);
 	save->dir = owned_dir_open(save->path, false, error);
 	if (save->dir == -ENOENT)
-		return error_set(error, -ENOENT, "%s: there is no such directory", save->path);
+		return error_set(error, -ENOENT, "%s: there is no such directory or file", save->path);
 	int err = save->dir < 0 ? save->dir : read_manifest(save, error);
 	if (!err)
 		err = (save->state = open_file(save, SAVE_STATE, save->manifest.state_size, error)) < 0 ? save->state : 0;
@@ -352,7 +352,7 @@ int save_remove(const char *path, struct error *error)
 		return remove_one(path, error);
 	struct save save = { .path = (char *)path, .dir = owned_dir_open(path, false, error) };
 	if (save.dir < 0)
-		return save.dir == -ENOENT ? error_set(error, -ENOENT, "%s: there is no such directory", path) : save.dir;
+		return save.dir == -ENOENT ? error_set(error, -ENOENT, "%s: there is no such directory or file", path) : save.dir;
 	int fd = open_file(&save, SAVE_MANIFEST, 0, error), err = fd < 0 ? fd : 0;
 	if (err == -ENOENT)
 		error_set(error, err, "%s: no saved VM: there is no " SAVE_MANIFEST " in it; nothing was removed", path);

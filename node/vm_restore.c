@@ -223,7 +223,7 @@ int restore_config(const struct save *save, const struct restore_wish *wish, str
 		err = check_disks(save, config, error);
 	if (!err)
 		err = open_state(save, config, error);
-	return err ? error_prefix(error, "%s", save->path) : 0;
+	return !err ? 0 : error_names(error, save->path) ? err : error_prefix(error, "%s", save->path);
 }
 
 /* ---- where it goes on ---- */

@@ -291,7 +291,7 @@ static int open_base(struct base *base, const char *path, struct error *error)
 		err = save_is_plain(&base->save, "nothing can be a difference from it", error);
 	if (!err && base->chain.count == LV_VM_BELOW_MAX)
 		err = error_set(error, -ELOOP, "it is the last of %d saved VMs, each a difference from the one before, and there may be no more: save the whole VM once", LV_VM_BELOW_MAX + 1);
-	return err ? error_prefix(error, "--base %s", path) : 0;
+	return !err ? 0 : error_names(error, path) ? error_prefix(error, "--base") : error_prefix(error, "--base %s", path);
 }
 
 static void close_base(struct base *base)

@@ -33,7 +33,7 @@ done
 restore db
 check 'a second one beside it' "$lightvm" restore --name twin -p "127.0.0.1:$(free_port):7" db
 "$lightvm" rm -f twin
-says 'it can be no base' 125 "--base $saved/db: $saved/db: its memory is compressed: nothing can be a difference from it" "$lightvm" save --base db --name part db
+says 'it can be no base' 125 "lightvm: --base: $saved/db: its memory is compressed: nothing can be a difference from it" "$lightvm" save --base db --name part db
 check '  it runs' is db running
 check '  with all its memory' test "$(ask digest)" = "$sum"
 kill_db
@@ -101,7 +101,7 @@ manifest() { jq "$1" vm.json >new && cat new >vm.json && rm new; }
 damaged truncate -s -7 memory.zst
 says 'memory that was cut' 125 'altered/memory.zst: ' "$lightvm" restore "$work/altered"
 damaged dd if=/dev/zero of=memory.zst bs=1 seek=5000 count=64 conv=notrunc status=none
-says 'memory that was altered' 125 "$work/altered: $work/altered/memory.zst: zstd: " "$lightvm" restore "$work/altered"
+says 'memory that was altered' 125 "lightvm: $work/altered/memory.zst: zstd: " "$lightvm" restore "$work/altered"
 damaged manifest '.memory_size -= 4096'
 says 'memory that is more than is told' 125 'altered/memory.zst: more than the' "$lightvm" restore "$work/altered"
 damaged manifest '.memory_size += 4096'

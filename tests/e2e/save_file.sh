@@ -44,6 +44,8 @@ goes_on
 check '  nothing was written in the user'"'"'s own place' test "$(ls -A "$saved") $(ls -A "$saved/db")" = 'db letter'
 through_two() { "$lightvm" save -R --file - db | "$lightvm" restore --name twin -p "127.0.0.1:$(free_port):7" - && "$lightvm" rm -f twin; }
 check 'from one into the other' through_two
+run_it() { "$lightvm" run -d --restore - --name twin -p "127.0.0.1:$(free_port):7" <"$work/stream" && "$lightvm" rm -f twin; }
+check '  run -d --restore - does so, too' run_it
 check 'one of that name that cannot be read' eval 'rm -r "$saved/db" && "$lightvm" save -R --file "$saved/db" db && printf %b "\xff" | dd of="$saved/db" bs=1 seek=60 conv=notrunc status=none'
 says '  is somebody'"'"'s, perhaps: it is told' 125 "$saved/db" "$lightvm" save -R db
 check '  after that is removed' eval 'rm "$saved/db" && mkdir -m 700 "$saved/db" && echo dear >"$saved/db/letter"'
@@ -56,6 +58,12 @@ goes_on
 says 'a pipe alone is no place to end for' 125 '--file -: whether it arrives is not known here: only with --leave-running' "$lightvm" save --file - db
 says 'nothing comes' 125 'standard input: no saved VM: it does not begin like one' "$lightvm" restore -
 says 'its program cannot have what it comes from' 125 'standard input cannot be the program'"'"'s, too' "$lightvm" restore -a -
+says '  nor in the foreground of run' 125 'standard input cannot be the program'"'"'s, too' "$lightvm" run --restore -
+says 'one file is no base' 125 "lightvm: --base: $file: its memory is compressed: nothing can be a difference from it" "$lightvm" save --base "$file" --name part db
+ln -s "$file" "$work/link"
+says 'a link is not followed' 125 "$work/link is a symbolic link; name what it leads to" "$lightvm" restore "$work/link"
+says 'what is not there' 125 "$work/none: there is no such directory or file" "$lightvm" restore "$work/none"
+says '  and cannot be removed' 125 "$work/none: there is no such directory or file" "$lightvm" checkpoint rm "$work/none"
 says 'two places' 125 "--file $file is where it goes; /elsewhere would be another place" "$lightvm" save --file "$file" db /elsewhere
 says 'a name' 125 '--name would be another place' "$lightvm" save --file "$file" --name other db
 says 'what changed alone' 125 "--file $file holds all of it, --base only what changed: leave one out" "$lightvm" save --file "$file" --base db db
@@ -123,10 +131,10 @@ says 'another head' 125 "$work/altered: its head is damaged" "$lightvm" restore 
 damaged put 60 '\x01'
 says 'another manifest' 125 "$work/altered: its manifest is damaged" "$lightvm" restore "$work/altered"
 damaged put $((48 + $(od -An -tu4 -j12 -N4 "$file") + 100)) '\x55\xaa\x55\xaa\x55\xaa'
-says 'another state' 125 "$work/altered: its state is damaged" "$lightvm" restore "$work/altered"
+says 'another state' 125 "lightvm: $work/altered: its state is damaged" "$lightvm" restore "$work/altered"
 check '  which nobody reads who only asks what it is' "$lightvm" inspect "$work/altered"
 damaged put $(($(stat -c %s "$file") - 9000)) '\x55\xaa\x55\xaa\x55\xaa'
-says 'another memory' 125 "$work/altered: zstd: " "$lightvm" restore "$work/altered"
+says 'another memory' 125 "lightvm: $work/altered: zstd: " "$lightvm" restore "$work/altered"
 damaged chmod 622 "$work/altered"
 says 'one that others may write to' 125 'others than its owner may write to it (mode 622)' "$lightvm" restore "$work/altered"
 check '  nothing of them was started' test "$("$lightvm" inspect -f state db)" = exited

@@ -241,7 +241,7 @@ static void a_difference_needs_its_parent(void **state)
 	/* Missing, another one, another one below. */
 	assert_int_equal(rename(first, aside), 0);
 	chain_refused(second, -ENOENT, "it holds only what changed since another saved VM: ");
-	chain_refused(second, -ENOENT, "first: there is no such directory");
+	chain_refused(second, -ENOENT, "first: there is no such directory or file");
 	publish_on(first, "other!", whole);
 	chain_refused(second, -ESTALE, "first is another one by now: SHA-256 of its state is ");
 	tree_remove(AT_FDCWD, first);
@@ -396,7 +396,7 @@ static void what_others_may_have_written_is_not_read(void **state)
 	refused(path, -EFBIG, "vm.json: File too large");
 	unlink(memory);
 	refused(path, -ENOENT, "no saved VM: there is no vm.json in it");
-	refused("/nowhere/at/all", -ENOENT, "there is no such directory");
+	refused("/nowhere/at/all", -ENOENT, "there is no such directory or file");
 	tree_remove(AT_FDCWD, path);
 	unlink(link);
 	free(path), free(memory), free(other), free(link);
