@@ -207,7 +207,10 @@ uint32_t path_umask(void);
 int vfs_make(struct dentry *start, const char *path, uint32_t mode, struct inode **inode);
 /* What is there, links followed: 0 and a reference, or -ENOENT ... */
 int vfs_find(struct dentry *start, const char *path, struct inode **inode);
-/* The same for files of libos' own, which whatever process happens to run has nothing to do with: from the VM's own root on. */
+/*
+ * The same for files of libos' own, which whatever process happens to run has nothing to do with: from the VM's own root on, with libos' rights. Neither
+ * waits, so that hooks and pollers may call them: -EAGAIN where a live volume would have to be asked.
+ */
 int vfs_make_own(const char *path, uint32_t mode, struct inode **inode);
 int vfs_find_own(const char *path, struct inode **inode);
 

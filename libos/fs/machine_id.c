@@ -9,7 +9,7 @@
 
 #define ID_BYTES 16
 
-static bool rewrite(struct inode *inode)
+static int rewrite(struct inode *inode)
 {
 	uint8_t id[ID_BYTES];
 	char text[2 * ID_BYTES + 2];
@@ -20,18 +20,31 @@ static bool rewrite(struct inode *inode)
 	for (int i = 0; i < ID_BYTES; i++)
 		snprintf(text + 2 * i, sizeof(text) - 2 * i, "%02x", id[i]);
 	text[2 * ID_BYTES] = '\n';
-	return inode_write(inode, 0, (uaddr_t)text, sizeof(text) - 1) == sizeof(text) - 1;
+	return (int)MIN(inode_write(inode, 0, (uaddr_t)text, sizeof(text) - 1), 0);
+}
+
+static int replace(void)
+{
+	struct inode *inode;
+	int err = vfs_find_own("/etc/machine-id", &inode);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	if (S_ISREG(inode->mode) && inode->size >= 2 * ID_BYTES)
+		err = rewrite(inode);
+	inode_put(inode);
+	return err;
 }
 
 static void become_another(void)
 {
-	struct inode *inode;
+	char text[128];
+	int err = device_page->restored & LV_RESTORED_CLONE ? replace() : 0;
 
-	if (!(device_page->restored & LV_RESTORED_CLONE) || vfs_find_own("/etc/machine-id", &inode))
+	if (!err)
 		return;
-	if (S_ISREG(inode->mode) && inode->size >= 2 * ID_BYTES && !rewrite(inode))
-		console_note("lightvm: no memory for another /etc/machine-id: this clone has that of the VM that it was made of\n");
-	inode_put(inode);
+	snprintf(text, sizeof(text), "lightvm: /etc/machine-id (error %d): this clone has that of the VM that it was made of\n", -err);
+	console_note(text);
 }
 
 void machine_id_init(void)

@@ -206,9 +206,15 @@ int vfs_make(struct dentry *start, const char *path, uint32_t mode, struct inode
 	return make_from(start, path, 0, mode, inode);
 }
 
+#define WALK_OWN (WALK_IN_ROOT | WALK_NO_WAIT) /* others would go on with libos' rights */
+
 int vfs_make_own(const char *path, uint32_t mode, struct inode **inode)
 {
-	return make_from(path_top(), path, WALK_IN_ROOT, mode, inode);
+	const struct credentials had = credentials_of_libos();
+	int err = make_from(path_top(), path, WALK_OWN, mode, inode);
+
+	credentials_put_back(&had);
+	return err;
 }
 
 static int find_from(struct dentry *start, const char *path, unsigned flags, struct inode **inode)
@@ -232,7 +238,11 @@ int vfs_find(struct dentry *start, const char *path, struct inode **inode)
 
 int vfs_find_own(const char *path, struct inode **inode)
 {
-	return find_from(path_top(), path, WALK_IN_ROOT, inode);
+	const struct credentials had = credentials_of_libos();
+	int err = find_from(path_top(), path, WALK_OWN, inode);
+
+	credentials_put_back(&had);
+	return err;
 }
 
 /* ---- open(2) ---- */

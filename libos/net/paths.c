@@ -4,7 +4,6 @@
 #include "libos/fs/linux_fs.h"
 #include "libos/net/text_file.h"
 #include "libos/net/unix.h"
-#include "libos/proc/proc.h"
 
 int unix_path_make(const char *path, struct unix_socket *u, struct inode **inode)
 {
@@ -71,10 +70,6 @@ static void write_text(struct text_file *file, const char *text, size_t n)
 void text_file_set(struct text_file *file, const char *text, size_t n)
 {
 	n = MIN(n, sizeof(file->text));
-	if (n == file->n && memcmp(text, file->text, n) == 0)
-		return;
-	/* /etc is root's, whoever the program is. */
-	struct credentials had = credentials_of_libos();
-	write_text(file, text, n);
-	credentials_put_back(&had);
+	if (n != file->n || memcmp(text, file->text, n))
+		write_text(file, text, n);
 }

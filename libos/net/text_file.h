@@ -12,7 +12,8 @@ struct text_file {
 };
 
 /*
- * Has the file say so: makes it, in the RAM layer, or writes it anew if it says what we wrote last. What the image or the program says there stays.
+ * Has the file say so: makes it, in the RAM layer, or writes it anew if it says what we wrote last. What the image, the program or a live volume says there stays.
+ * Waits for nothing.
  */
 void text_file_set(struct text_file *file, const char *text, size_t n);
 

@@ -3,6 +3,7 @@
 """What is a VM's own, and another's after it was restored, or cloned (docs/state.md): tests/guest/clone.c over the control socket, as saved.py has it.
 
 clones.py VMM LIBOS IMAGE PROGRAM TEST"""
+import errno
 import os
 import socket
 import struct
@@ -75,13 +76,13 @@ def saved_one(*arguments):
     return saved, before
 
 
-def of_restored(saved, flags, more=(), given=None, monitor=None):
+def of_restored(saved, flags, more=(), given=None, monitor=None, standard_error=None):
     standard_input = None
     if given is not None:
         standard_input, feeder = os.pipe()
         os.write(feeder, given)
         os.close(feeder)
-    output, requests, monitor = restore(saved, flags, more=more, standard_input=standard_input, monitor=monitor)
+    output, requests, monitor = restore(saved, flags, more=more, standard_input=standard_input, standard_error=standard_error, monitor=monitor)
     found = until(output, "done")
     need(f"its exit status is 0: {monitor.ended()}", monitor.process.returncode == 0)
     return found
@@ -166,6 +167,17 @@ def alone():
         need("the generation is another one", found["generation"].endswith(" 1"))
     need("the random numbers are others", first["random"] != second["random"] and first["generation"] != second["generation"])
     need("it keeps its name where none is given", second["hostname"] == "mother")
+
+
+def without_id():
+    """A clone that cannot have a machine-id of its own says so, once; one whose mother had none does not."""
+    for how, error in ("loop", errno.ELOOP), ("none", None):
+        saved, _ = saved_one(how)
+        read_end, write_end = os.pipe()
+        of_restored(saved, CLONE, standard_error=write_end)
+        with os.fdopen(read_end) as said:
+            words = said.read()
+        need(f"{how}: it says {words!r}", words == (f"lightvm: /etc/machine-id (error {error}): this clone has that of the VM that it was made of\n" if error else ""))
 
 
 def clocks():

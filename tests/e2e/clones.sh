@@ -17,6 +17,7 @@ check 'a clone has its own numbers and names before its next instruction' by_han
 check 'so has one that was made before anybody asked' by_hand made_ahead
 check '  of damaged files none is' by_hand damaged_ahead
 check 'one that is restored alone is the one that it was' by_hand alone
+check 'one that cannot have an id of its own says so' by_hand without_id
 check 'clocks know how long it was saved' by_hand clocks
 check 'a program waits to be copied, and reads what its copy is to do' by_hand template
 if ip tuntap add lvclone mode tap 2>/dev/null && ip addr add 10.8.0.1/24 dev lvclone && ip link set lvclone up; then

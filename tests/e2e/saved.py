@@ -50,7 +50,7 @@ def connect(address):
     return requests
 
 
-def restore(saved, flags=0, memory=64 << 20, monitor=None, more=(), standard_input=None, pages=None):
+def restore(saved, flags=0, memory=64 << 20, monitor=None, more=(), standard_input=None, pages=None, standard_error=None):
     """Another monitor goes on with it: the pipe with what it prints, a connection for requests, and the monitor; or why not."""
     monitor = monitor or Monitor()
     read_end, write_end = os.pipe()
@@ -59,8 +59,11 @@ def restore(saved, flags=0, memory=64 << 20, monitor=None, more=(), standard_inp
     listener.listen(4)
     requests = connect(listener.getsockname())  # now: the VM may end at once
     fds = [os.open(image, os.O_RDONLY), write_end, listener.fileno(), *saved.opened()]
-    places = {} if standard_input is None else {"in_": len(fds)}
-    fds += [] if standard_input is None else [standard_input]
+    places = {}
+    for name, fd in ("in_", standard_input), ("err", standard_error):
+        if fd is not None:
+            places[name] = len(fds)
+            fds.append(fd)
     if pages:
         more = [*more, (PAGES, struct.pack("<iI", len(fds), 0))]
         fds.append(os.open(f"/proc/self/fd/{pages.fileno()}", os.O_RDONLY))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a program has after its VM was saved and restored, or cloned: clone spin|calls|wait|template [PORT]. Prints "ready", and, once it is another VM, a line "KEY VALUE" for each
+ * What a program has after its VM was saved and restored, or cloned: clone spin|calls|wait|template|loop|none [PORT]. Prints "ready", and, once it is another VM, a line "KEY VALUE" for each
  * thing that it finds, then "done". With a port it listens there, takes one connection before it is ready, and one when it has said all.
  */
 #include <fcntl.h>
@@ -9,11 +9,13 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "check.h"
 
 #define FILLED 0x55
+#define USER 1000
 #define JAILED_ID "00000000000000000000000000000000"
 
 static const volatile uint32_t *word; /* of /dev/sysgenid, mapped */
@@ -158,7 +160,10 @@ static void say_connection(int connection)
 	printf("connection %s\n", n == 1 ? "data" : n == 0 ? "end" : errno == EAGAIN ? "there" : strerror(errno));
 }
 
-/* A root of the program's own, with files of these names: which are not the machine's. Where that is, to come back. */
+/*
+ * A root of the program's own, with files of these names, which are not the machine's; and it is a user from whom the machine's are kept. Where the root of all is,
+ * to come back.
+ */
 static int enter_jail(void)
 {
 	int root = open("/", O_RDONLY | O_DIRECTORY), fd;
@@ -168,7 +173,9 @@ static int enter_jail(void)
 	fd = open("/jail/etc/machine-id", O_WRONLY | O_CREAT, 0644);
 	CHECK(fd >= 0 && write(fd, JAILED_ID "\n", 33) == 33);
 	close(fd);
+	IS(chmod("/etc", 0700), 0);
 	IS(chroot("/jail"), 0);
+	IS(seteuid(USER), 0);
 	return root;
 }
 
@@ -179,9 +186,18 @@ static void leave_jail(int root)
 
 	CHECK(read(fd, text, sizeof(text)) == 33 && !memcmp(text, JAILED_ID, 32));
 	close(fd);
+	IS(seteuid(0), 0);
 	IS(fchdir(root), 0);
 	IS(chroot("."), 0);
 	close(root);
+}
+
+/* Instead of the machine-id, none, or one that leads nowhere. */
+static void lose_id(bool loops)
+{
+	IS(unlink("/etc/machine-id"), 0);
+	if (loops)
+		IS(symlink("machine-id", "/etc/machine-id"), 0);
 }
 
 int main(int argc, char **argv)
@@ -202,6 +218,8 @@ int main(int argc, char **argv)
 	printf("nonce %llx\n", number());
 	say_file("boot_id_before", "/proc/sys/kernel/random/boot_id");
 	say_file("machine_id_before", "/etc/machine-id");
+	if (strcmp(argv[1], "loop") == 0 || strcmp(argv[1], "none") == 0)
+		lose_id(*argv[1] == 'l');
 	int root = strcmp(argv[1], "template") ? enter_jail() : -1; /* that one asks for a device first */
 	int64_t mono = ms(CLOCK_MONOTONIC), boot = ms(CLOCK_BOOTTIME), real = ms(CLOCK_REALTIME);
 	printf("ready\n");
