@@ -278,12 +278,13 @@ static void net_exit(void)
 
 /*
  * Connections of a twin must not begin with the same numbers, and it may have other addresses. This may be called while
- * lwIP is at work, which asks for random numbers: the addresses change when it is polled next.
+ * lwIP is at work, which asks for random numbers: the addresses change when it is polled next. What files say of the VM does at once, also without a network.
  */
 static void become_another(void)
 {
 	random_bytes(isn_key, sizeof(isn_key));
 	is_another = true;
+	net_config_resolver();
 }
 
 void net_init(void)

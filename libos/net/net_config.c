@@ -166,7 +166,6 @@ void net_config_renew(struct netif *netif)
 	set_static6(netif);
 	if (same_mac) /* new ones are probed for first, which says the same */
 		neighbour_announce(netif);
-	net_config_resolver();
 }
 
 void net_config_start(struct netif *netif)

@@ -149,6 +149,7 @@ def identity():
                 need(f"{how}: what is to be wiped is, at once: {clone['wiped']}, {clone['torn']}", clone["wiped"] == "0 55 0 55" and clone["torn"] == "0")
                 need("the generation is another one", clone["generation"].endswith(" 1"))
                 need("it has its name", clone["hostname"] == f"clone{n}")
+                need(f"/etc/hosts has it, too: {clone['hosts']}", clone["hosts"] == f"clone{n}")
                 need("another boot id than its mother", clone["boot_id"] != before["boot_id_before"])
                 need("another machine id", len(clone["machine_id"]) == 32 and clone["machine_id"] != before["machine_id_before"])
             for key in "random", "generation", "boot_id", "machine_id":
@@ -166,7 +167,9 @@ def alone():
         need("and is the same machine", found["machine_id"] == before["machine_id_before"])
         need("the generation is another one", found["generation"].endswith(" 1"))
     need("the random numbers are others", first["random"] != second["random"] and first["generation"] != second["generation"])
-    need("it keeps its name where none is given", second["hostname"] == "mother")
+    need("it keeps its name where none is given", second["hostname"] == second["hosts"] == "mother")
+    third = of_restored(saved, 0, [text(HOSTNAME, "other")])
+    need(f"and has the one that is given: {third['hosts']}", third["hostname"] == third["hosts"] == "other")
 
 
 def without_id():
@@ -256,6 +259,7 @@ def connections():
         output = os.fdopen(read_end, "rb")
         found = until(output, "done")
         shows_itself(heard, address)
+        need(f"/etc/hosts has its name: {found['hosts']}", found["hosts"] == "daughter")
         need(f"its connection: {found['connection']}", found["connection"] == ("Connection reset by peer" if flags else "there"))
         if flags == RESET:
             try:

@@ -49,6 +49,19 @@ static void say_file(const char *key, const char *path)
 		close(fd);
 }
 
+/* By which name /etc/hosts has the machine itself. */
+static void say_hosts(void)
+{
+	char line[256] = "", name[65] = "";
+	FILE *file = fopen("/etc/hosts", "r");
+
+	while (file && fgets(line, sizeof(line), file) && sscanf(line, "127.0.1.1 %64s", name) != 1)
+		;
+	printf("hosts %s\n", name);
+	if (file)
+		fclose(file);
+}
+
 static unsigned char *filled(size_t size)
 {
 	unsigned char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -242,6 +255,7 @@ int main(int argc, char **argv)
 	printf("hostname %s\nport %d\n", name, some_port());
 	say_file("boot_id", "/proc/sys/kernel/random/boot_id");
 	say_file("machine_id", "/etc/machine-id");
+	say_hosts();
 	if (connection >= 0)
 		say_connection(connection);
 	printf("done\n");
