@@ -330,7 +330,10 @@ static int send_first(struct copying *copy, struct changes *last, struct error *
 	if (!err)
 		err = stand_still(copy, error);
 	changes_free(&all);
-	return err ? err : moment_compare(&copy->first, &copy->moment, last, error);
+	if (!err)
+		err = moment_compare(&copy->first, &copy->moment, last, error);
+	moment_drop(&copy->first); /* as much memory as the VM has, and nothing is asked of it from here on */
+	return err;
 }
 
 static int post_copy_by_copying(struct copying *copy, struct error *error)

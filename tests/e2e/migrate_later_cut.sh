@@ -39,6 +39,16 @@ check "  it is not here, and there at most" not_both
 check "it recovers, at the first try" a "$lightvm" migrate --recover one
 check "  and is the one that there was" settled
 
+# ---- the first whole copy of its memory is let go of before the rest is sent, not when all is over
+drops_first() {
+	ready && strace -qq -o "$work/copies" -e trace=memfd_create,close,sendmsg -e signal=none "$work/as-a" "$lightvm" migrate --hybrid --compare one big && back || return
+	awk '/^memfd_create\("memory"/ { fd[++n] = $NF }
+		/^close\(/ { split($0, word, /[()]/); for (i = 1; i <= n; i++) if (word[2] == fd[i] && !shut[i]) shut[i] = NR }
+		/^sendmsg/ { sent += shut[1] && !shut[2] }
+		END { exit !(n == 2 && sent) }' "$work/copies" || { grep -v ENOENT "$work/copies" | tail -n 40; return 1; }
+}
+check "its memory is not there twice while the rest is sent" drops_first
+
 # ---- at every message
 check "it moves" source_counts
 each "the source is killed" "$work/source.count" source_hurt signal=KILL
