@@ -186,14 +186,15 @@ static int recover_one(const struct state *state, struct migrate_record *record,
 	struct error ignored;
 	bool runs = !migrate_finish(state, record, &ignored);
 	int err = join(state, record, wire, &coming, error);
-	if (!err)
+	const bool came = !err;
+	if (came)
 		err = give_memory(wire, &coming, error);
 	else
 		err = say(wire, runs && (err == -ENOENT || err == -ECONNREFUSED) ? LV_MIG_DESTINATION_RUNS : LV_MIG_UNDECIDED, error);
 	coming_free(&coming);
 	if (!err && record->step == MIGRATE_HAS_COMMITTED && !migrate_finish(state, record, &ignored))
 		migrate_record_done(record);
-	if (!err)
+	if (!err && (came || runs)) /* one that stands still answers nobody, and the record would be held for as long as that is waited for */
 		migrate_renew(state, record);
 	return err;
 }
